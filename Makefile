@@ -1,0 +1,59 @@
+# make run    set up .venv, measure resnet50 on this machine, print the table
+# make test   set up .venv, check style and types, run the tests
+# make bench  the speed of benchbox itself, as ratios (docs/development.md)
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+# On Linux the plain name "torch" means several gigabytes of CUDA libraries; the local version "+cpu" names
+# the CPU build. Where pip does not know it by itself, it is taken from PyTorch's own index of CPU builds.
+# On a machine with an NVIDIA GPU:  make run TORCH=torch==2.13.0 RUNTIME=gpu
+ifeq ($(shell uname -s),Linux)
+TORCH ?= torch==2.13.0+cpu
+else
+TORCH ?= torch==2.13.0
+endif
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+RUNTIME ?= cpu
+
+.PHONY: run test setup lint types bench format clean help
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+run: setup
+	$(BIN)/benchbox run resnet50
+
+test: setup lint types
+	$(BIN)/python -m pytest
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"benchbox needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt "$(TORCH)" \
+	  || $(BIN)/python -m pip install --quiet --constraint constraints.txt --extra-index-url $(TORCH_INDEX) "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,$(RUNTIME),dev]"
+	@touch $(STAMP)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/agreement.py
+	$(BIN)/python benchmarks/export_overhead.py
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,1 @@
+"""WHAT RUNS A NETWORK: one module or package per backend, each registers itself."""

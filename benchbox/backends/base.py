@@ -1,0 +1,123 @@
+"""What must a runtime be able to do so that benchbox can measure it?
+
+Two joints: a **Backend** says whether it can run here and opens sessions; a **Session** holds one
+network ready to run. A session never times itself: ``measure/timing.py`` holds the one definition of
+an inference, and asks the session's stopwatch for the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from benchbox.registry import Registry
+from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.model import Precision
+from benchbox.schema.reading import Evidence
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Availability:
+    """Whether a backend can run on this machine: its version, or why not and what to install."""
+
+    usable: bool
+    version: str = ""
+    device: str = ""
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRequest:
+    """What a session is opened for.
+
+    ``onnx_path`` is set for backends that consume ONNX, ``module`` (a callable that makes the PyTorch
+    module) for those that consume modules. ``inputs`` carry the concrete batch size. ``slots`` is the
+    number of distinct inputs that must be resident at once. ``inspect`` asks for evidence of the executed
+    precision, which may slow the session down: never set in a timed pass.
+    """
+
+    precision: Precision
+    threads: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    slots: int = 1
+    onnx_path: Path | None = None
+    module: Callable[[], torch.nn.Module] | None = None
+    inspect: bool = False
+
+
+class Stopwatch(Protocol):
+    """A clock that fits the session's device."""
+
+    clock: str
+
+    def now_ns(self) -> int:
+        """Nanoseconds on this clock; only differences mean anything."""
+        ...
+
+
+class Session(Protocol):
+    """One network, loaded and ready, with resident inputs and outputs in numbered slots."""
+
+    stopwatch: Stopwatch
+
+    def upload(self, slot: int, arrays: Arrays) -> None:
+        """Makes these inputs (by name) resident in a slot."""
+        ...
+
+    def enqueue(self, slot: int) -> None:
+        """Starts one inference on the slot's inputs; on a CPU it is done on return."""
+        ...
+
+    def synchronize(self) -> None:
+        """Returns when every started inference is done and its outputs are usable."""
+        ...
+
+    def download(self, slot: int) -> dict[str, np.ndarray]:
+        """The outputs (by name) of the slot's last inference, on the host."""
+        ...
+
+    def evidence(self) -> Evidence:
+        """What was really given: providers, threads, options and, if opened for inspection, executed precisions."""
+        ...
+
+    def close(self) -> None:
+        """Frees everything; the session cannot be used afterwards."""
+        ...
+
+
+class Backend(Protocol):
+    """A runtime, registered in ``BACKENDS`` under its name by its own module."""
+
+    name: ClassVar[str]
+    device: ClassVar[str]
+    consumes: ClassVar[str]
+    """"onnx", "module" or "nothing"."""
+    virtual: ClassVar[bool]
+    """True where no real time passes: its numbers are never stored."""
+    rank: ClassVar[int]
+    """Order of preference when no backend is named; higher is better, negative is never chosen."""
+
+    def probe(self) -> Availability:
+        """Whether this backend can run here; never raises, imports its runtime only when called."""
+        ...
+
+    def refusal(self, precision: Precision) -> str | None:
+        """Why this backend cannot run that precision, in one clause; None if it can."""
+        ...
+
+    def open(self, request: OpenRequest) -> Session:
+        """A session for one network; raises ArtifactError for a bad file, EnvironmentLackError where the runtime is missing."""
+        ...
+
+
+BACKENDS: Registry[Backend] = Registry("backend", "benchbox.backends")

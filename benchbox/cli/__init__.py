@@ -1,0 +1,133 @@
+"""Which command was asked for, and with which exit status does the process end?
+
+This is the only place that ends the process and the only one that prints errors. Command modules are
+imported on demand: ``benchbox --help`` imports no runtime, no pandas and no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from benchbox import __version__
+from benchbox.cli.options import common_options
+from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError
+
+_COMMANDS = "benchbox.cli.commands"
+
+
+class _CommandFolder(click.Group):
+    """A group whose commands are the files of ``cli/commands/``, each with a ``command`` in it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the command files, in alphabetical order."""
+        folder = importlib.import_module(_COMMANDS)
+        return sorted(found.name for found in pkgutil.iter_modules(folder.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, its module imported now; None if there is no such file."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"{_COMMANDS}.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, but an unknown command is answered with the nearest known one."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            from benchbox.errors import UsageError
+            from benchbox.registry import suggestion
+
+            known = self.list_commands(ctx)
+            raise UsageError(
+                f"unknown command '{name}'", values=suggestion(name, known), remedy=f"commands: {', '.join(known)}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=_CommandFolder, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.version_option(__version__, prog_name="benchbox")
+@common_options
+def cli() -> None:
+    """How fast does a network run here, how sure is that number, and what does it cost on paper?
+
+    \b
+    Examples:
+      benchbox doctor                         what this machine can run
+      benchbox run resnet50                   measure, check, record, report
+      benchbox run --precision fp16           every exported model in fp16
+      benchbox flops resnet50 --by module     the cost on paper
+      benchbox report --format csv            all stored records
+
+    \b
+    Exit status: 0 done · 2 usage · 3 something is missing on this machine · 4 a network or file is wrong ·
+    5 a measurement failed · 6 the store cannot be read or written · 70 a bug · 130 interrupted
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line and ends the process with its exit status."""
+    status = exit_status(sys.argv[1:] if arguments is None else list(arguments))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+    sys.exit(status)
+
+
+def exit_status(arguments: Sequence[str]) -> int:
+    """Runs one command and turns whatever happens into an exit status, printing errors to standard error."""
+    debug = "--debug" in arguments
+    try:
+        outcome = cli.main(list(arguments), prog_name="benchbox", standalone_mode=False)
+    except BenchboxError as error:
+        if debug:
+            raise
+        _print_error(error.what, error.values, error.remedy)
+        return error.exit_status
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "benchbox"
+        _print_error(_lower_first(error.format_message()).rstrip("."), "", f"see '{command} --help'")
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("interrupted; what was finished is kept", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return EXIT_DONE
+    except Exception as error:
+        if debug:
+            raise
+        _print_error(
+            "benchbox has a bug",
+            f"{type(error).__name__}: {error}",
+            "run the command again with --debug and report the traceback",
+        )
+        return EXIT_BUG
+    return outcome if isinstance(outcome, int) else EXIT_DONE
+
+
+def _print_error(what: str, values: str, remedy: str) -> None:
+    head = click.style("Error:", fg="red", bold=True)
+    lines = [f"{head} {what}", *(f"  {line}" for part in (values, remedy) for line in part.splitlines())]
+    click.echo("\n".join(lines), err=True)
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _forget_stdout() -> None:
+    # The reader closed the pipe; without this the interpreter complains once more when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,62 @@
+"""What can this machine run, and what will disturb a measurement on it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchbox.cli.options import common_options, json_option, write_json
+
+if TYPE_CHECKING:
+    from benchbox.report.doctor import Checkup
+
+
+@click.command("doctor")
+@json_option
+@common_options
+def command(as_json: bool) -> None:
+    """Say what each backend needs to run here, which devices there are, and what disturbs measurements.
+
+    \b
+    Examples:
+      benchbox doctor
+      benchbox doctor --json
+    """
+    from benchbox.report.doctor import document_from_checkup, render_checkup
+
+    checkup = _checkup()
+    if as_json:
+        write_json(document_from_checkup(checkup))
+        return
+    click.echo(render_checkup(checkup))
+
+
+def _checkup() -> Checkup:
+    from benchbox.backends.base import BACKENDS
+    from benchbox.measure.environment import capture, effective_cpus
+    from benchbox.measure.flags import standing_flags
+    from benchbox.report.doctor import BackendState, Checkup
+    from benchbox.schema.model import Precision
+
+    environment = capture()
+    states = []
+    for backend in sorted(BACKENDS, key=lambda found: -found.rank):
+        availability = backend.probe()
+        states.append(
+            BackendState(
+                name=backend.name,
+                device=availability.device or backend.device,
+                usable=availability.usable,
+                version=availability.version,
+                precisions=tuple(precision for precision in Precision if backend.refusal(precision) is None),
+                reason=availability.reason,
+                remedy=availability.remedy,
+            )
+        )
+    return Checkup(
+        backends=tuple(states),
+        environment=environment,
+        flags=standing_flags(environment),
+        threads=effective_cpus(),
+    )

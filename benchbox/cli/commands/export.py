@@ -1,0 +1,105 @@
+"""Which ONNX file does a network become, and is it right?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchbox.cli.options import (
+    comma_list,
+    common_options,
+    json_option,
+    models_argument,
+    parse_batch_range,
+    parse_precision,
+    project_root,
+    source_options,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from benchbox.schema.artifact import OnnxArtifact
+
+
+@click.command("export")
+@models_argument(many=True, required=True)
+@click.option(
+    "--precision",
+    "precisions",
+    metavar="P,...",
+    default="fp32",
+    show_default=True,
+    help="fp32 or fp16; comma-separated.",
+)
+@click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes the file is checked for [default: any].")
+@source_options
+@json_option
+@common_options
+def command(
+    models: tuple[str, ...],
+    precisions: str,
+    batch: str | None,
+    input_shape: str | None,
+    weights: str | None,
+    as_json: bool,
+) -> None:
+    """Export networks to checked ONNX files in engines/onnx/.
+
+    The same network gives the same sha256 every time. Outputs are compared with PyTorch on seeded inputs at
+    several batch sizes; beyond tolerance nothing is written and the exit status is 4.
+
+    \b
+    Examples:
+      benchbox export resnet50
+      benchbox export vgg16 --precision fp32,fp16 --batch 1:8:32
+      benchbox export torchvision.models:mobilenet_v3_small --input 3x224x224
+      benchbox export resnet50 --weights resnet50.safetensors
+    """
+    from benchbox.cli.progress import shown_progress
+    from benchbox.errors import UsageError
+    from benchbox.models.sources import parse_shape, resolve
+    from benchbox.pipeline import onnx_from_source
+
+    if weights and len(models) != 1:
+        raise UsageError("--weights belongs to one MODEL", values=f"got {len(models)} models")
+    shape = parse_shape(input_shape) if input_shape else None
+    sources = [resolve(model, input_shape=shape, weights=weights) for model in models]
+    wanted = comma_list(precisions, parse_precision)
+    sizes = parse_batch_range(batch) if batch else None
+    root = project_root()
+    artifacts = []
+    with shown_progress() as progress:
+        for source in sources:
+            for precision in wanted:
+                artifacts.append(
+                    onnx_from_source(source, precision=precision, root=root, batch=sizes, say=progress.say)
+                )
+                if not as_json:
+                    click.echo(_text(artifacts[-1], str(root / artifacts[-1].path)))
+    if as_json:
+        write_json({"schema": "benchbox.export/1", "artifacts": [_document(artifact) for artifact in artifacts]})
+
+
+def _text(artifact: OnnxArtifact, path: str) -> str:
+    from benchbox.units import format_bytes
+
+    lines = [
+        f"{artifact.model} {artifact.precision}",
+        f"  file    {path} ({format_bytes(artifact.size_bytes)}, opset {artifact.opset})",
+        f"  sha256  {artifact.sha256}",
+        f"  checked by {artifact.evaluator} against {artifact.reference}",
+    ]
+    lines += [
+        f"  {hop.source} -> {hop.target}: max abs error {hop.max_abs_error:.2e}, "
+        f"relative L2 {hop.rel_l2_error:.2e}, cosine {hop.cosine:.8f}"
+        for hop in artifact.hops
+    ]
+    lines += [f"  warning: {warning}" for warning in artifact.warnings]
+    return "\n".join(lines)
+
+
+def _document(artifact: OnnxArtifact) -> dict[str, object]:
+    from benchbox.store.artifacts import document_from_artifact
+
+    return document_from_artifact(artifact)

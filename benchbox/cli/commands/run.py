@@ -1,0 +1,212 @@
+"""How fast does every asked-for combination run here, and how sure is that?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchbox.cli.options import (
+    backend_option,
+    comma_list,
+    common_options,
+    json_option,
+    models_argument,
+    parse_count,
+    parse_precision,
+    project_root,
+    source_options,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchbox.pipeline import Case, Outcome
+    from benchbox.schema.model import ModelSource
+    from benchbox.schema.plan import MeasurementPlan, Mode
+    from benchbox.schema.record import Record
+
+DEFAULT_MODEL = "resnet50"
+
+
+@click.command("run")
+@models_argument(many=True, required=False)
+@backend_option
+@click.option(
+    "--precision",
+    "precisions",
+    metavar="P,...",
+    default="fp32",
+    show_default=True,
+    help="fp32, tf32, fp16, bf16, int8, fp8; comma-separated.",
+)
+@click.option(
+    "--batch", "batches", metavar="N,...", default="1", show_default=True, help="Batch sizes, comma-separated."
+)
+@click.option(
+    "--mode", default="isolated", show_default=True, help="How requests are issued: isolated is one at a time."
+)
+@click.option("--threads", metavar="N", help="CPU threads [default: the CPUs that this process may use].")
+@click.option("--trials", metavar="N", help="Fresh processes that are timed [default: 5; 3 with --quick].")
+@click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 10; 1 with --quick].")
+@click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
+@click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
+@source_options
+@json_option
+@common_options
+def command(
+    models: tuple[str, ...],
+    backends: str | None,
+    precisions: str,
+    batches: str,
+    mode: str,
+    threads: str | None,
+    trials: str | None,
+    max_time: str | None,
+    timeout: str | None,
+    quick: bool,
+    dry_run: bool,
+    input_shape: str | None,
+    weights: str | None,
+    as_json: bool,
+) -> None:
+    """Measure every combination of MODEL, backend, precision and batch, and store a record of each.
+
+    MODEL is a network of the zoo, path/net.onnx, or package.module:factory. Without MODEL: every model
+    exported under the project root, else resnet50. Outputs are checked against the reference before any
+    number is taken; each trial is a fresh process; the interval is 95 % over processes.
+
+    \b
+    Examples:
+      benchbox run resnet50
+      benchbox run lenet5 resnet18 --backend onnxruntime,pytorch --batch 1,8
+      benchbox run --precision fp16 --json
+      benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
+    """
+    from benchbox.pipeline import best_backend, cases_from_axes
+
+    root = project_root()
+    cases = cases_from_axes(
+        sources=_sources(models, input_shape, weights, root),
+        backends=comma_list(backends, _known_backend) if backends else (best_backend(),),
+        precisions=comma_list(precisions, parse_precision),
+        batches=comma_list(batches, lambda text: parse_count(text, flag="--batch")),
+        mode=_mode(mode),
+    )
+    plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick)
+    if dry_run:
+        _show_plan(cases, plan, as_json)
+        return
+    _measure(cases, plan, root, as_json)
+
+
+def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: bool) -> None:
+    from benchbox.cli.progress import shown_progress
+    from benchbox.pipeline import measured
+
+    outcomes: list[Outcome] = []
+    try:
+        with shown_progress() as progress:
+            outcomes.extend(measured_one for measured_one in measured(cases, plan=plan, root=root, progress=progress))
+    finally:
+        # Also after Ctrl-C: what was finished has been stored and is shown.
+        if outcomes:
+            _show([outcome.record for outcome in outcomes], as_json)
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    # In a matrix a skipped combination is an answer; a failed one is not, and alone neither is.
+    failed = [outcome.error for outcome in outcomes if outcome.error and outcome.record.status.value == "failed"]
+    if failed or len(errors) == len(outcomes):
+        raise (failed or errors)[0]
+
+
+def _show(records: Sequence[Record], as_json: bool) -> None:
+    from benchbox.store.documents import document_from_record
+
+    if as_json:
+        write_json({"schema": "benchbox.run/1", "records": [document_from_record(record) for record in records]})
+        return
+    from benchbox.report.terminal import render
+
+    click.echo(render(records))
+
+
+def _show_plan(cases: Sequence[Case], plan: MeasurementPlan, as_json: bool) -> None:
+    from benchbox.pipeline import planned
+
+    records = planned(cases, plan=plan)
+    if as_json:
+        _show(records, as_json)
+        return
+    for record in records:
+        key = record.key
+        click.echo(f"{key.model} {key.backend} {key.precision} batch {key.batch} {key.mode}: {record.reason}")
+    click.echo(
+        f"{len(records)} cases, each {plan.trials} timed processes of {plan.min_time_s:g} to {plan.max_time_s:g} s "
+        f"and {plan.memory_trials} for memory, on {plan.threads} threads"
+    )
+
+
+def _sources(
+    models: Sequence[str], input_shape: str | None, weights: str | None, root: Path
+) -> tuple[ModelSource, ...]:
+    from benchbox.errors import UsageError
+    from benchbox.models.sources import parse_shape, resolve
+    from benchbox.pipeline import exported_sources
+
+    shape = parse_shape(input_shape) if input_shape else None
+    if weights and len(models) != 1:
+        raise UsageError("--weights belongs to one MODEL", values=f"got {len(models)} models")
+    if models:
+        return tuple(dict.fromkeys(resolve(model, input_shape=shape, weights=weights) for model in models))
+    return exported_sources(root) or (resolve(DEFAULT_MODEL, input_shape=shape, weights=None),)
+
+
+def _known_backend(text: str) -> str:
+    from benchbox.backends.base import BACKENDS
+
+    return BACKENDS.get(text).name
+
+
+def _mode(text: str) -> Mode:
+    from benchbox.errors import UsageError
+    from benchbox.registry import suggestion
+    from benchbox.schema.plan import Mode
+
+    known = [mode.value for mode in Mode]
+    if text not in known:
+        raise UsageError(f"unknown mode '{text}'", values=suggestion(text, known), remedy=f"known: {', '.join(known)}")
+    return Mode(text)
+
+
+def _plan(
+    *, threads: str | None, trials: str | None, max_time: str | None, timeout: str | None, quick: bool
+) -> MeasurementPlan:
+    from benchbox.measure.environment import effective_cpus
+    from benchbox.schema.plan import MeasurementPlan
+
+    count = parse_count(trials, flag="--trials") if trials else (3 if quick else MeasurementPlan.trials)
+    longest = _seconds(max_time, "--max-time") if max_time else (1.0 if quick else MeasurementPlan.max_time_s)
+    return MeasurementPlan(
+        threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
+        trials=count,
+        memory_trials=min(count, MeasurementPlan.memory_trials),
+        warmup_s=0.1 if quick else MeasurementPlan.warmup_s,
+        min_time_s=min(longest, 0.3 if quick else MeasurementPlan.min_time_s),
+        max_time_s=longest,
+        timeout_s=_seconds(timeout, "--timeout") if timeout else MeasurementPlan.timeout_s,
+    )
+
+
+def _seconds(text: str, flag: str) -> float:
+    from benchbox.errors import UsageError
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{flag} takes a positive number of seconds", values=f"got '{text}'")
+    return value

@@ -1,0 +1,143 @@
+"""Which flags do several commands share, and how is their text turned into values?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from benchbox.schema.artifact import BatchRange
+    from benchbox.schema.model import Precision
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def common_options(function: F) -> F:
+    """``--root`` and ``--debug``, accepted before and after the command's name."""
+
+    def keep_root(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.find_root().meta["benchbox.root"] = Path(value)
+
+    function = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(
+        function
+    )
+    return click.option(
+        "--root",
+        metavar="DIR",
+        expose_value=False,
+        is_eager=True,
+        callback=keep_root,
+        type=click.Path(),
+        help="Project root that holds engines/ and results/ [default: BENCHBOX_ROOT, else the current directory].",
+    )(function)
+
+
+def project_root() -> Path:
+    """The folder that holds engines/ and results/: ``--root``, else BENCHBOX_ROOT, else the current directory."""
+    asked = click.get_current_context().find_root().meta.get("benchbox.root")
+    if isinstance(asked, Path):
+        return asked
+    return Path(os.environ.get("BENCHBOX_ROOT") or ".")
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+
+
+def _complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    from benchbox.models.zoo import ZOO
+
+    return [name for name in ZOO.names() if name.startswith(incomplete)]
+
+
+def _complete_backends(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    from benchbox.backends.base import BACKENDS
+
+    *done, last = incomplete.split(",")
+    return [",".join([*done, name]) for name in BACKENDS.names() if name.startswith(last)]
+
+
+def models_argument(*, many: bool, required: bool) -> Callable[[F], F]:
+    """The MODEL argument: a zoo name, path/net.onnx or package.module:factory."""
+    return click.argument(
+        "models" if many else "model",
+        metavar="MODEL..." if many else "MODEL",
+        nargs=-1 if many else 1,
+        required=required,
+        shell_complete=_complete_models,
+    )
+
+
+def source_options(function: F) -> F:
+    """``--input`` and ``--weights``: what a model reference does not say itself."""
+    function = click.option(
+        "--weights", metavar="FILE", type=click.Path(), help="State dict to load (.pt, .pth, .safetensors), safely."
+    )(function)
+    return click.option(
+        "--input", "input_shape", metavar="CxHxW", help="Input shape without the batch, for example 3x224x224."
+    )(function)
+
+
+backend_option = click.option(
+    "--backend",
+    "backends",
+    metavar="B,...",
+    shell_complete=_complete_backends,
+    help="Backends to run on, comma-separated [default: the best one available].",
+)
+
+
+def comma_list(text: str, parse: Callable[[str], T]) -> tuple[T, ...]:
+    """The values of a comma-separated flag, in order, without repeats; raises what ``parse`` raises."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    return tuple(dict.fromkeys(parse(word) for word in words))
+
+
+def parse_precision(text: str) -> Precision:
+    """The precision of that name; an unknown one raises UsageError with the nearest known."""
+    from benchbox.errors import UsageError
+    from benchbox.registry import suggestion
+    from benchbox.schema.model import Precision
+
+    known = [precision.value for precision in Precision]
+    if text not in known:
+        raise UsageError(
+            f"unknown precision '{text}'", values=suggestion(text, known), remedy=f"known: {', '.join(known)}"
+        )
+    return Precision(text)
+
+
+def parse_count(text: str, *, flag: str) -> int:
+    """A whole number of at least 1; anything else raises UsageError that names the flag."""
+    from benchbox.errors import UsageError
+
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{flag} takes whole numbers of at least 1", values=f"got '{text}'")
+    return int(text)
+
+
+def parse_batch_range(text: str) -> BatchRange:
+    """MIN:OPT:MAX, or one number for a single batch size; raises UsageError unless 1 <= MIN <= OPT <= MAX."""
+    from benchbox.errors import UsageError
+    from benchbox.schema.artifact import BatchRange
+
+    numbers = [parse_count(part, flag="--batch") for part in text.split(":")]
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3 or sorted(numbers) != numbers:
+        raise UsageError(
+            "--batch takes MIN:OPT:MAX in growing order", values=f"got '{text}'", remedy="for example --batch 1:8:32"
+        )
+    return BatchRange(minimum=numbers[0], optimum=numbers[1], maximum=numbers[2])
+
+
+def write_json(document: object) -> None:
+    """Prints one JSON document to standard output; a non-finite number in it is a bug and raises ValueError."""
+    import json
+
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,70 @@
+"""How does a person see that long work goes on?
+
+A bar on a terminal, one plain line a step otherwise; always on standard error, so that standard output
+holds results only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+class Progress(Protocol):
+    """What the pipeline reports to while it works."""
+
+    def say(self, text: str) -> None:
+        """One line that stays on the screen."""
+        ...
+
+    def step(self, done: float, total: float, text: str) -> None:
+        """``done`` of ``total`` steps are finished; ``text`` is what runs now."""
+        ...
+
+
+class _Lines:
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def step(self, done: float, total: float, text: str) -> None:
+        self.say(f"[{int(done)}/{int(total)}] {text}")
+
+
+class _Bar:
+    def __init__(self, bar: RichProgress, task: TaskID) -> None:
+        self._bar = bar
+        self._task = task
+
+    def say(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False)
+
+    def step(self, done: float, total: float, text: str) -> None:
+        self._bar.update(self._task, completed=done, total=total, description=text, visible=True)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """A bar if standard error is a terminal that can draw one, else plain lines."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield _Bar(bar, bar.add_task("", total=None, visible=False))

@@ -1,0 +1,74 @@
+"""Which errors can happen, and with which exit status does the command line report each?
+
+    BenchboxError
+    ├── UsageError              2   unknown name, impossible combination, wrong input
+    ├── EnvironmentLackError    3   a dependency or a device is missing
+    ├── ArtifactError           4   export, numerics beyond tolerance, engine build, damaged file
+    ├── MeasurementError        5   numbers were not taken or cannot be trusted
+    └── StoreError              6   a record cannot be written, read or compared
+
+Every message has three parts: what happened, the values, what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_DONE = 0
+EXIT_REGRESSION = 1
+EXIT_INCONCLUSIVE = 7
+EXIT_ENVIRONMENT_CHANGED = 8
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class BenchboxError(Exception):
+    """An error that the user can act on.
+
+    Args:
+        what: what happened, one sentence without the full stop.
+        values: the values involved, in words ("got 'resnet5'; known: lenet5, resnet50").
+        remedy: what to do about it.
+    """
+
+    exit_status: ClassVar[int] = EXIT_BUG
+
+    def __init__(self, what: str, *, values: str = "", remedy: str = "") -> None:
+        super().__init__(what, values, remedy)
+        self.what = what
+        self.values = values
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """The three parts, one a line, empty parts left out."""
+        return "\n".join(part for part in (self.what, self.values, self.remedy) if part)
+
+
+class UsageError(BenchboxError):
+    """The command was asked for something that does not exist or cannot be."""
+
+    exit_status = 2
+
+
+class EnvironmentLackError(BenchboxError):
+    """This machine lacks a package or a device that the command needs."""
+
+    exit_status = 3
+
+
+class ArtifactError(BenchboxError):
+    """A network could not be turned into a correct file, or a file is damaged."""
+
+    exit_status = 4
+
+
+class MeasurementError(BenchboxError):
+    """Numbers could not be taken, or were taken and cannot be trusted."""
+
+    exit_status = 5
+
+
+class StoreError(BenchboxError):
+    """A record cannot be written, read or compared; the message names the file."""
+
+    exit_status = 6

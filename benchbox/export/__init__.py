@@ -1,0 +1,1 @@
+"""PyTorch to one canonical ONNX file, and from it to its precisions."""

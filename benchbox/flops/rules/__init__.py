@@ -1,0 +1,1 @@
+"""Cost rules, one function of shapes per operator."""

@@ -1,0 +1,1 @@
+"""THE ZOO: one file per family, readable next to its paper."""

@@ -1,0 +1,289 @@
+"""In which order does a network become a record?
+
+    source -> ONNX file (export, check) -> cost on paper -> outputs checked -> time -> memory -> record stored
+
+The order of the stages is all that lives here; each stage lives in its own package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchbox.backends.base import BACKENDS, Backend
+from benchbox.errors import BenchboxError, EnvironmentLackError, UsageError
+from benchbox.schema.artifact import BatchRange, OnnxArtifact
+from benchbox.schema.cost import NetworkCost
+from benchbox.schema.environment import Environment
+from benchbox.schema.model import ModelSource, Precision, SourceKind
+from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.reading import Trial
+from benchbox.schema.record import Analytic, Record, RecordKey, Status
+
+
+class Progress(Protocol):
+    """Where the stages say what they do."""
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        ...
+
+    def step(self, done: float, total: float, text: str) -> None:
+        """``done`` of ``total`` steps are finished; ``text`` runs now."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One combination to measure."""
+
+    source: ModelSource
+    backend: str
+    precision: Precision
+    batch: int
+    mode: Mode = Mode.ISOLATED
+
+    @property
+    def title(self) -> str:
+        """The case in a few words."""
+        return f"{self.source.name} {self.backend} {self.precision} b{self.batch}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a case: its record, its raw trials, and the error behind a failed or skipped one."""
+
+    record: Record
+    trials: tuple[Trial, ...] = ()
+    error: BenchboxError | None = None
+
+
+def cases_from_axes(
+    *,
+    sources: Sequence[ModelSource],
+    backends: Sequence[str],
+    precisions: Sequence[Precision],
+    batches: Sequence[int],
+    mode: Mode = Mode.ISOLATED,
+) -> tuple[Case, ...]:
+    """Every combination, models outermost; raises UsageError if no backend can run any of the precisions."""
+    axes = itertools.product(sources, backends, precisions, batches)
+    cases = tuple(
+        Case(source=source, backend=backend, precision=precision, batch=batch, mode=mode)
+        for source, backend, precision, batch in axes
+    )
+    refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
+    if refusals and all(refusals.values()):
+        raise UsageError(
+            "nothing that was asked for can run",
+            values="\n".join(f"{backend} {precision}: {why}" for (backend, precision), why in refusals.items()),
+            remedy="'benchbox doctor' lists what each backend runs",
+        )
+    return cases
+
+
+def best_backend() -> str:
+    """The usable backend of highest rank; raises EnvironmentLackError where there is none."""
+    candidates = sorted((backend for backend in BACKENDS if backend.rank >= 0), key=lambda found: -found.rank)
+    reasons = []
+    for backend in candidates:
+        availability = backend.probe()
+        if availability.usable:
+            return backend.name
+        reasons.append(f"{backend.name}: {availability.reason}; {availability.remedy}")
+    raise EnvironmentLackError(
+        "no backend can run on this machine", values="\n".join(reasons), remedy="see 'benchbox doctor'"
+    )
+
+
+def exported_sources(root: Path) -> tuple[ModelSource, ...]:
+    """The networks that have an artifact under the root, each once, in alphabetical order."""
+    from benchbox.models.sources import resolve
+    from benchbox.store.artifacts import artifacts_under
+
+    found: dict[ModelSource, None] = {}
+    for artifact in sorted(artifacts_under(root), key=lambda artifact: artifact.model):
+        bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
+        found[resolve(artifact.source, input_shape=bound, weights=artifact.weights)] = None
+    return tuple(found)
+
+
+def onnx_from_source(
+    source: ModelSource,
+    *,
+    precision: Precision,
+    root: Path,
+    batch: BatchRange | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> OnnxArtifact:
+    """The checked ONNX file of a network, from the cache where nothing that matters has changed.
+
+    tf32 runs the fp32 graph: the difference is what the backend may do with it.
+    """
+    from benchbox.export.exporting import artifact_from_source, cached_artifact
+
+    wanted = Precision.FP32 if precision is Precision.TF32 else precision
+    sizes = batch or BatchRange()
+    cached = cached_artifact(source, precision=wanted, batch=sizes, root=root)
+    return cached or artifact_from_source(source, precision=wanted, batch=sizes, root=root, say=say)
+
+
+def cost_from_source(
+    source: ModelSource, *, batch: int, root: Path, say: Callable[[str], None] = lambda _: None
+) -> NetworkCost:
+    """What a network costs on paper at one batch size: counted on its ONNX file, exported first if need be."""
+    from benchbox.flops.counting import cost_from_onnx
+
+    if source.kind is SourceKind.ONNX:
+        return cost_from_onnx(Path(source.reference), model=source.name, batch=batch, input_shape=source.input_shape)
+    artifact = onnx_from_source(source, precision=Precision.FP32, root=root, say=say)
+    return _cost_from_artifact(artifact, root=root, batch=batch)
+
+
+def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progress: Progress) -> Iterator[Outcome]:
+    """Measures the cases in order and yields each outcome when its record has been stored.
+
+    An error inside a case becomes a failed or skipped record and the next case goes on. Numbers from a
+    virtual clock are yielded but never stored.
+    """
+    from benchbox.measure.environment import capture
+    from benchbox.store.records import append, check_writable
+
+    check_writable(root)
+    environment = capture()
+    for number, case in enumerate(cases):
+        outcome = _outcome(case, plan, root, environment, _CaseProgress(progress, number, len(cases), case.title))
+        if not BACKENDS.get(case.backend).virtual:
+            append(root, outcome.record, outcome.trials)
+        yield outcome
+
+
+def planned(cases: Sequence[Case], *, plan: MeasurementPlan) -> tuple[Record, ...]:
+    """What ``measured`` would do, as skipped records that are stored nowhere."""
+    from benchbox.measure.environment import capture
+
+    environment = capture()
+    blanks = [_blank(case, plan, environment) for case in cases]
+    refusals = [BACKENDS.get(case.backend).refusal(case.precision) for case in cases]
+    reasons = [f"cannot run: {refusal}" if refusal else "dry run: would be measured" for refusal in refusals]
+    return tuple(
+        dataclasses.replace(blank, status=Status.SKIPPED, reason=why)
+        for blank, why in zip(blanks, reasons, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class _CaseProgress:
+    """One case's share of the whole progress."""
+
+    outer: Progress
+    number: int
+    cases: int
+    title: str
+
+    def say(self, text: str) -> None:
+        self.outer.say(f"{self.title}: {text}")
+
+    def step(self, done: float, total: float, text: str) -> None:
+        self.outer.step(self.number * total + done, self.cases * total, f"{self.title}: {text}")
+
+
+def _outcome(
+    case: Case, plan: MeasurementPlan, root: Path, environment: Environment, progress: _CaseProgress
+) -> Outcome:
+    blank = _blank(case, plan, environment)
+    try:
+        return _measured_outcome(case, blank, root, progress)
+    except BenchboxError as error:
+        # What cannot run was not tried: skipped. What was tried and went wrong: failed.
+        status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
+        reason = "; ".join(" ".join(part.split()) for part in (error.what, error.values) if part)
+        return Outcome(record=dataclasses.replace(blank, status=status, reason=reason), error=error)
+
+
+def _measured_outcome(case: Case, blank: Record, root: Path, progress: _CaseProgress) -> Outcome:
+    from benchbox.measure.case import CaseRequest, result_from_case
+
+    backend = BACKENDS.get(case.backend)
+    _require_runnable(backend, case.precision)
+    artifact = onnx_from_source(case.source, precision=case.precision, root=root, say=progress.say)
+    cost = _cost_from_artifact(artifact, root=root, batch=case.batch)
+    request = CaseRequest(
+        backend=case.backend,
+        precision=case.precision,
+        plan=blank.plan,
+        artifact=artifact,
+        root=root,
+        source=case.source,
+        flops=cost.flops,
+    )
+    result = result_from_case(request, progress=progress.step)
+    record = dataclasses.replace(
+        blank,
+        status=Status.FAILED if result.error else Status.OK,
+        reason=" ".join(str(result.error).split()) if result.error else "",
+        readings=result.readings,
+        flags=result.flags,
+        correctness=dataclasses.replace(result.correctness, hops=(*artifact.hops, *result.correctness.hops)),
+        evidence=result.evidence,
+        analytic=Analytic(
+            params=cost.params,
+            macs=cost.macs,
+            flops=cost.flops,
+            weight_bytes=cost.weight_bytes,
+            peak_activation_bytes=cost.peak_activation_bytes,
+        ),
+        onnx_sha256=artifact.sha256,
+    )
+    return Outcome(record=record, trials=result.trials, error=result.error)
+
+
+def _require_runnable(backend: Backend, precision: Precision) -> None:
+    refusal = backend.refusal(precision)
+    if refusal:
+        raise UsageError(f"{backend.name} cannot run {precision}", values=refusal)
+    availability = backend.probe()
+    if not availability.usable:
+        raise EnvironmentLackError(
+            f"backend {backend.name} cannot run on this machine",
+            values=availability.reason,
+            remedy=availability.remedy,
+        )
+
+
+def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Record:
+    """The record of a case before anything is known about it."""
+    import datetime
+
+    from benchbox.store.records import new_record_id
+
+    now = datetime.datetime.now(datetime.UTC)
+    return Record(
+        id=new_record_id(now),
+        status=Status.SKIPPED,
+        reason="",
+        key=RecordKey(
+            model=case.source.name,
+            backend=case.backend,
+            precision=case.precision,
+            batch=case.batch,
+            mode=case.mode,
+            device=BACKENDS.get(case.backend).device,
+        ),
+        plan=dataclasses.replace(plan, batch=case.batch, mode=case.mode),
+        environment=environment,
+        started_at=now.isoformat(timespec="seconds"),
+    )
+
+
+def _cost_from_artifact(artifact: OnnxArtifact, *, root: Path, batch: int) -> NetworkCost:
+    from benchbox.flops.counting import cost_from_onnx
+
+    bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
+    return cost_from_onnx(
+        root / artifact.path, model=artifact.model, batch=batch, input_shape=bound, sha256=artifact.sha256
+    )

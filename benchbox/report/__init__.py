@@ -1,0 +1,1 @@
+"""HOW RESULTS ARE SHOWN: one file per format."""

@@ -1,0 +1,98 @@
+"""How is the state of this machine told: what can run, on what, and what will disturb a measurement?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchbox.report.table import Column, text_table
+from benchbox.schema.environment import Environment
+from benchbox.schema.reading import Flag
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendState:
+    """One backend on this machine: its version and precisions, or why it cannot run and what to do."""
+
+    name: str
+    device: str
+    usable: bool
+    version: str
+    precisions: tuple[str, ...]
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """Everything that ``benchbox doctor`` found; ``threads`` is the default number of CPU threads."""
+
+    backends: tuple[BackendState, ...]
+    environment: Environment
+    flags: tuple[Flag, ...]
+    threads: int
+
+
+def document_from_checkup(checkup: Checkup) -> dict[str, object]:
+    """The JSON document ``benchbox.doctor/1``."""
+    return {
+        "schema": "benchbox.doctor/1",
+        "backends": [
+            {
+                "name": backend.name,
+                "device": backend.device,
+                "usable": backend.usable,
+                "version": backend.version,
+                "precisions": list(backend.precisions),
+                "reason": backend.reason,
+                "remedy": backend.remedy,
+            }
+            for backend in checkup.backends
+        ],
+        "environment": {
+            "hash": checkup.environment.hash,
+            "hardware": dict(checkup.environment.hardware),
+            "software": dict(checkup.environment.software),
+            "observed": dict(checkup.environment.observed),
+        },
+        "flags": [
+            {"code": flag.code, "severity": flag.severity.value, "message": flag.message} for flag in checkup.flags
+        ],
+        "threads": checkup.threads,
+    }
+
+
+def render_checkup(checkup: Checkup) -> str:
+    """The same for people."""
+    parts = [
+        "Backends\n" + _backends(checkup.backends),
+        "Hardware\n" + _facts(checkup.environment.hardware),
+        "Software\n" + _facts(checkup.environment.software),
+        "Now\n" + _facts(checkup.environment.observed),
+        "What will disturb a measurement\n" + _flags(checkup.flags),
+        f"environment {checkup.environment.hash}; {checkup.threads} CPU threads by default",
+    ]
+    return "\n\n".join(parts)
+
+
+def _backends(backends: Sequence[BackendState]) -> str:
+    columns = (Column("backend"), Column("device"), Column("state"), Column("precisions"))
+    rows = [
+        (
+            backend.name,
+            backend.device,
+            backend.version if backend.usable else "no: " + "; ".join(filter(None, (backend.reason, backend.remedy))),
+            " ".join(backend.precisions),
+        )
+        for backend in backends
+    ]
+    return text_table(columns, rows)
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    width = max((len(name) for name in facts), default=0)
+    return "\n".join(f"  {name:{width}}  {value}" for name, value in facts.items())
+
+
+def _flags(flags: Sequence[Flag]) -> str:
+    return "\n".join(f"  {flag.severity.value:7}  {flag.code}: {flag.message}" for flag in flags) or "  nothing seen"

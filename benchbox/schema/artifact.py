@@ -1,0 +1,77 @@
+"""What file did an export leave, and how do we know that it is right?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchbox.schema.model import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """Name, numpy dtype name and shape of an input or output; None in the shape is the free batch dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hop:
+    """How far one form of a network is from another on the same inputs.
+
+    ``max_abs_error`` is max|a-b|; ``rel_l2_error`` is ||a-b||/||a||; ``cosine`` is a·b/(||a|| ||b||);
+    each over all outputs of all samples, the worst batch size reported. ``passed`` says whether they
+    are within the tolerance of the precision.
+    """
+
+    source: str
+    target: str
+    max_abs_error: float
+    rel_l2_error: float
+    cosine: float
+    passed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRange:
+    """Batch sizes that an artifact is made for; ``maximum`` None means any."""
+
+    minimum: int = 1
+    optimum: int = 1
+    maximum: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxArtifact:
+    """An ONNX file in ``engines/onnx/`` (or a user's own file) that was checked.
+
+    ``path`` and ``reference_path`` are relative to the project root where they lie inside it.
+    ``reference_path`` names the .npz with the reference outputs of ``reference_samples`` seeded
+    samples: what every backend's outputs are compared with. ``reference`` says who computed them
+    ("pytorch 2.13.0", "onnx.reference 1.23.2"). ``recipe`` hashes everything the file was made from.
+    ``source`` is the model reference as typed and ``weights`` the state dict that was loaded, so that the
+    network can be found again.
+    """
+
+    model: str
+    source: str
+    precision: Precision
+    opset: int
+    path: str
+    sha256: str
+    size_bytes: int
+    params: int
+    batch: BatchRange
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    exporter: str
+    evaluator: str
+    reference: str
+    reference_path: str
+    reference_samples: int
+    seed: int
+    recipe: str
+    hops: tuple[Hop, ...]
+    weights: str | None = None
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,61 @@
+"""What does a network cost on paper, layer by layer?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCost:
+    """The cost of one ONNX node at the batch size of the count.
+
+    ``name`` is the path of the PyTorch module (or the node's own name), ``op`` the ONNX operator.
+    ``macs`` are multiply-adds of convolutions and matrix products; ``elementwise`` are all other
+    arithmetic operations. ``params`` are trainable parameters of the network that this node stands for,
+    also where the exporter folded them away; ``weight_bytes`` are the bytes of the constants the node
+    reads, ``read_bytes`` of activations it reads, ``write_bytes`` of what it writes.
+    """
+
+    name: str
+    op: str
+    output_shape: tuple[int, ...]
+    macs: int = 0
+    elementwise: int = 0
+    params: int = 0
+    weight_bytes: int = 0
+    read_bytes: int = 0
+    write_bytes: int = 0
+
+    @property
+    def flops(self) -> int:
+        """2·macs + elementwise: a multiply-add is two operations (docs/metrics.md)."""
+        return 2 * self.macs + self.elementwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkCost:
+    """The cost of a whole network at one batch size, and its layers in the order of execution.
+
+    ``activation_bytes`` is the sum over all tensors that nodes write; ``peak_activation_bytes`` is the
+    largest sum of tensors alive at once when nodes run in the file's order (docs/metrics.md).
+    """
+
+    model: str
+    input_shape: tuple[int, ...]
+    batch: int
+    onnx_sha256: str
+    params: int
+    weight_bytes: int
+    activation_bytes: int
+    peak_activation_bytes: int
+    layers: tuple[LayerCost, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of all layers."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def flops(self) -> int:
+        """Operations of all layers: 2·macs plus elementwise."""
+        return sum(layer.flops for layer in self.layers)

@@ -1,0 +1,40 @@
+"""How is a case to be measured?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """Which experiment a measurement is; a record has exactly one. ISOLATED: one request in flight."""
+
+    ISOLATED = "isolated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasurementPlan:
+    """Everything that decides how samples are taken.
+
+    A *trial* is one fresh process. Each trial warms up for at least ``warmup_s`` and
+    ``warmup_iterations``, then times inferences until ``min_time_s`` has passed and the 95 % interval
+    of its median has a half-width of at most ``target_half_width`` (a ratio), or ``max_time_s`` has
+    passed. ``input_slots`` distinct seeded random inputs are used in turn, never zeros; they are
+    resident before the clock starts (``transfer`` "resident"). ``timeout_s`` bounds one whole process.
+    """
+
+    batch: int = 1
+    mode: Mode = Mode.ISOLATED
+    threads: int = 1
+    trials: int = 5
+    memory_trials: int = 3
+    warmup_s: float = 0.5
+    warmup_iterations: int = 10
+    min_time_s: float = 2.0
+    max_time_s: float = 10.0
+    min_samples: int = 30
+    target_half_width: float = 0.0025
+    input_slots: int = 4
+    transfer: str = "resident"
+    timeout_s: float = 600.0
+    seed: int = 0

@@ -1,0 +1,101 @@
+"""What did one process measure, and what number do the processes give together?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from benchbox.schema.artifact import Hop
+
+
+class Better(StrEnum):
+    """Which direction of a metric is good."""
+
+    LOWER = "lower"
+    HIGHER = "higher"
+
+
+class Severity(StrEnum):
+    """What a flag does to a number: ERROR invalidates it, WARNING weakens verdicts, INFO informs."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """A condition of the measurement that may move or void a number, with one line of advice."""
+
+    code: str
+    severity: Severity
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One metric of one case: point value and 95 % interval over ``n`` processes.
+
+    ``low`` and ``high`` are None where fewer than two processes ran. ``unit`` is base SI
+    ("s", "1/s", "bytes").
+    """
+
+    metric: str
+    unit: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    better: Better
+
+
+class Pass(StrEnum):
+    """What one worker process is for: outputs, time and memory are taken in separate processes."""
+
+    CHECK = "check"
+    TIMING = "timing"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a session says was really given, beside what was asked for.
+
+    ``executed`` counts the matrix operations (convolutions, matrix products) by the precision they
+    computed in, None where the session was not opened for inspection. ``providers`` are the runtime's
+    own words. ``versions`` names the libraries that ran.
+    """
+
+    backend: str
+    device: str
+    providers: tuple[str, ...]
+    threads: int
+    executed: Mapping[str, int] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What one worker process brought back, raw.
+
+    ``samples_ns`` are the times of the measured inferences in order, ``warmup_ns`` those before; both
+    by the clock named ``clock``. ``window_ns`` is the host time from the start of the first to the end of
+    the last measured inference. ``counters`` are differences over the window of what the kernel
+    counts (steal, context switches, throttling). ``stopped_by`` says which rule ended the sampling.
+    """
+
+    number: int
+    purpose: Pass
+    started_at: str
+    duration_s: float
+    evidence: Evidence
+    clock: str = ""
+    warmup_ns: tuple[int, ...] = ()
+    samples_ns: tuple[int, ...] = ()
+    window_ns: int = 0
+    stopped_by: str = ""
+    peak_host_bytes: int | None = None
+    counters: Mapping[str, float] = field(default_factory=dict)
+    hop: Hop | None = None

@@ -1,0 +1,82 @@
+"""What is kept of one measured case?
+
+Version history of the record:
+    1   first version
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from benchbox.schema.artifact import Hop
+from benchbox.schema.environment import Environment
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.reading import Evidence, Flag, Reading
+
+RECORD_SCHEMA = "benchbox.record/1"
+
+
+class Status(StrEnum):
+    """How a case ended: with numbers, with an error, or not at all because it cannot run here."""
+
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordKey:
+    """What was measured: two records with equal keys and environments are replicates."""
+
+    model: str
+    backend: str
+    precision: Precision
+    batch: int
+    mode: Mode
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analytic:
+    """The cost on paper, at the record's batch size, that stands beside the readings."""
+
+    params: int
+    macs: int
+    flops: int
+    weight_bytes: int
+    peak_activation_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correctness:
+    """How far the outputs are from the reference, hop by hop; ``passed`` None where nothing was checked."""
+
+    hops: tuple[Hop, ...] = ()
+    passed: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One case, measured once on one machine: immutable, self-contained, the unit of the store.
+
+    ``reason`` says why a record is failed or skipped, "" otherwise. A failed or skipped record has no
+    readings. ``started_at`` is UTC in ISO 8601. ``trials`` and their raw samples lie beside the record in
+    its file, not in it.
+    """
+
+    id: str
+    status: Status
+    reason: str
+    key: RecordKey
+    plan: MeasurementPlan
+    environment: Environment
+    started_at: str
+    readings: tuple[Reading, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    analytic: Analytic | None = None
+    correctness: Correctness = field(default_factory=Correctness)
+    evidence: Evidence | None = None
+    onnx_sha256: str | None = None
+    engine_sha256: str | None = None

@@ -1,0 +1,1 @@
+"""Small statistics, each with an oracle in the tests."""

@@ -1,0 +1,1 @@
+"""WHERE THINGS ARE KEPT: records in results/, networks in engines/."""

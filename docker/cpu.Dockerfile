@@ -1,0 +1,13 @@
+# benchbox with PyTorch and ONNX Runtime on the CPU.
+#   docker build -f docker/cpu.Dockerfile -t benchbox:cpu .
+#   docker run --rm -v "$PWD:/project" benchbox:cpu run resnet50
+FROM python:3.12-slim
+WORKDIR /opt/benchbox
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY benchbox benchbox
+RUN pip install --no-cache-dir --constraint constraints.txt \
+      --extra-index-url https://download.pytorch.org/whl/cpu "torch==2.13.0+cpu" \
+ && pip install --no-cache-dir --constraint constraints.txt ".[torch,cpu]"
+# engines/ and results/ live in the folder that is mounted here.
+WORKDIR /project
+ENTRYPOINT ["benchbox"]

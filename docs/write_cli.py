@@ -1,0 +1,44 @@
+"""What does every command accept? Writes docs/cli.md from the commands' own help: ``python docs/write_cli.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchbox.cli import cli
+
+PAGE = Path(__file__).with_name("cli.md")
+WIDTH = 110
+
+
+def command_names() -> list[str]:
+    """Every command, in the order of ``benchbox --help``."""
+    assert isinstance(cli, click.Group)
+    return cli.list_commands(click.Context(cli))
+
+
+def help_text(name: str) -> str:
+    """The help of one command as printed on a terminal of ``WIDTH`` columns; "" is benchbox itself."""
+    top = click.Context(cli, info_name="benchbox", terminal_width=WIDTH)
+    if not name:
+        return cli.get_help(top)
+    assert isinstance(cli, click.Group)
+    command = cli.get_command(top, name)
+    assert command is not None
+    return command.get_help(click.Context(command, info_name=name, parent=top, terminal_width=WIDTH))
+
+
+def page() -> str:
+    """The whole of docs/cli.md."""
+    parts = [
+        "# The command line",
+        "Written by `docs/write_cli.py` from the commands' own help; a test keeps it true.",
+        f"```text\n{help_text('')}\n```",
+    ]
+    parts += [f"## {name}\n\n```text\n{help_text(name)}\n```" for name in command_names()]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

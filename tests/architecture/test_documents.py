@@ -1,0 +1,91 @@
+"""The documents are kept true: every command they show exists with its flags, every link leads somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from benchbox import __version__
+from benchbox.cli import cli
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def _commands(text: str) -> list[str]:
+    """Lines that start with ``benchbox`` inside fenced shell blocks, and inline `benchbox …` spans."""
+    fenced = re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line.removeprefix("$ ").strip() for block in fenced for line in block.splitlines()]
+    inline = re.findall(r"`(benchbox [^`]*)`", text)
+    return [line for line in [*lines, *inline] if line.startswith("benchbox ")]
+
+
+@every_document
+def test_commands_in_documents_exist(document: Path) -> None:
+    context = click.Context(cli, info_name="benchbox")
+    for line in _commands(document.read_text()):
+        words = shlex.split(re.split(r"\s[|>&;#]", line)[0])[1:]
+        name = words[0]
+        if name.startswith("-") or name == "COMMAND":
+            continue
+        assert isinstance(cli, click.Group)
+        command = cli.get_command(context, name)
+        assert command is not None, f"{line!r}: no such command"
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+        used = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
+        assert used <= known, f"{line!r}: no such flag {used - known}"
+
+
+@every_document
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_readme_names_its_two_commands_and_they_exist() -> None:
+    readme = (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("run", "test"):
+        assert f"make {target}" in readme
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_changelog_knows_this_version() -> None:
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def _writer() -> Any:
+    """docs/write_cli.py as a module: the script and the test make the same text."""
+    spec = importlib.util.spec_from_file_location("write_cli", ROOT / "docs" / "write_cli.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+help_text = _writer().help_text
+
+
+def _help_pages() -> list[str]:
+    return ["", *cli.list_commands(click.Context(cli))] if isinstance(cli, click.Group) else []
+
+
+@pytest.mark.parametrize("name", _help_pages())
+def test_help_is_what_docs_cli_prints(name: str) -> None:
+    """docs/cli.md holds the help of every command, word for word (``python docs/write_cli.py`` renews it)."""
+    assert help_text(name) in (ROOT / "docs" / "cli.md").read_text()
+
+
+@pytest.mark.parametrize("name", _help_pages())
+def test_every_help_has_an_example(name: str) -> None:
+    text = help_text(name)
+    assert "Example" in text
+    assert re.search(rf"^\s+benchbox {name}", text, flags=re.MULTILINE)

@@ -1,0 +1,144 @@
+"""Commands are found, errors become exit statuses, pipes may close."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchbox import __version__
+from benchbox import cli as command_line
+from benchbox.errors import (
+    ArtifactError,
+    BenchboxError,
+    EnvironmentLackError,
+    MeasurementError,
+    StoreError,
+    UsageError,
+)
+
+SCRIPT = Path(sys.executable).with_name("benchbox")
+
+
+def test_version(benchbox: Callable) -> None:
+    ran = benchbox("--version")
+    assert ran.status == 0
+    assert __version__ in ran.out
+
+
+def test_unknown_command_is_answered_with_the_nearest(benchbox: Callable) -> None:
+    ran = benchbox("reprot")
+    assert ran.status == 2
+    assert ran.out == ""
+    assert "unknown command 'reprot'" in ran.err
+    assert "did you mean 'report'?" in ran.err
+
+
+def test_unknown_flag_is_answered_with_the_nearest(benchbox: Callable) -> None:
+    ran = benchbox("report", "--fromat", "csv")
+    assert ran.status == 2
+    assert "--format" in ran.err
+    assert "benchbox report --help" in ran.err
+
+
+def test_no_command_shows_the_help(benchbox: Callable) -> None:
+    ran = benchbox()
+    assert ran.status == 2
+    assert "Commands:" in ran.out + ran.err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(UsageError, 2), (EnvironmentLackError, 3), (ArtifactError, 4), (MeasurementError, 5), (StoreError, 6)],
+)
+def test_each_error_has_its_exit_status(
+    error: type[BenchboxError], status: int, benchbox: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error("the thing broke", values="got 3, want 4", remedy="mend it")
+
+    monkeypatch.setattr(command_line.cli, "main", fail)
+    ran = benchbox("report")
+    assert ran.status == status
+    assert [line.strip() for line in ran.err.splitlines()] == ["Error: the thing broke", "got 3, want 4", "mend it"]
+
+
+def test_a_bug_is_status_70_and_hides_its_traceback(benchbox: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(command_line.cli, "main", fail)
+    ran = benchbox("report")
+    assert ran.status == 70
+    assert "ZeroDivisionError: oh" in ran.err
+    assert "Traceback" not in ran.err
+    with pytest.raises(ZeroDivisionError):
+        benchbox("report", "--debug")
+
+
+def test_interrupt_is_status_130(benchbox: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line.cli, "main", interrupt)
+    assert benchbox("run").status == 130
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    run = subprocess.run(
+        [SCRIPT, "models"], stdout=write_end, stderr=subprocess.PIPE, cwd=tmp_path, check=False, timeout=60
+    )
+    os.close(write_end)
+    assert run.returncode == 0
+    assert run.stderr == b""
+
+
+def test_colour_is_for_terminals_only(benchbox: Callable) -> None:
+    assert "\x1b[" not in benchbox("reprot").err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script(shell: str, benchbox: Callable) -> None:
+    ran = benchbox("completion", shell)
+    assert ran.status == 0
+    assert "_BENCHBOX_COMPLETE" in ran.out
+
+
+def test_completion_completes_models(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "_BENCHBOX_COMPLETE": "bash_complete",
+        "COMP_WORDS": "benchbox run resnet5",
+        "COMP_CWORD": "2",
+    }
+    run = subprocess.run([SCRIPT], env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert "resnet50" in run.stdout
+
+
+def test_root_may_stand_before_and_after_the_command(benchbox: Callable, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    before = benchbox("--root", str(tmp_path / "elsewhere"), "report", "--json")
+    after = benchbox("report", "--json", "--root", str(tmp_path / "elsewhere"))
+    assert before.status == after.status == 0
+    assert before.document == after.document
+
+
+def test_shared_parsers() -> None:
+    from benchbox.cli.options import comma_list, parse_batch_range, parse_count, parse_precision
+
+    assert comma_list("1, 8,1", lambda text: parse_count(text, flag="--batch")) == (1, 8)
+    assert parse_batch_range("1:4:8").optimum == 4
+    for wrong in ("0", "-1", "x", "1.5", "²"):
+        with pytest.raises(UsageError, match="--batch"):
+            parse_count(wrong, flag="--batch")
+    for wrong in ("8:4:1", "1:2", "1:2:3:4", "a:b:c", ""):
+        with pytest.raises(UsageError):
+            parse_batch_range(wrong)
+    with pytest.raises(UsageError, match="fp16"):
+        parse_precision("fp61")

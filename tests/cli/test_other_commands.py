@@ -1,0 +1,117 @@
+"""doctor, models, flops and export keep the contract of their output."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def test_doctor(benchbox: Callable) -> None:
+    document = benchbox("doctor", "--json").document
+    assert document["schema"] == "benchbox.doctor/1"
+    backends = {backend["name"]: backend for backend in document["backends"]}
+    assert backends["onnxruntime"]["usable"] is True
+    assert "fp32" in backends["onnxruntime"]["precisions"]
+    assert document["threads"] >= 1
+    text = benchbox("doctor").out
+    assert "onnxruntime" in text
+    assert document["environment"]["hash"] in text
+
+
+def test_models(benchbox: Callable) -> None:
+    document = benchbox("models", "--json").document
+    assert document["schema"] == "benchbox.models/1"
+    facts = {model["name"]: model for model in document["models"]}
+    assert facts["resnet50"]["macs"] == 4_089_184_256
+    assert facts["resnet50"]["params"] == 25_557_032
+    text = benchbox("models").out
+    assert all(name in text for name in ("lenet5", "alexnet", "vgg16", "resnet18", "resnet50"))
+
+
+def test_flops_follows_the_contract(benchbox: Callable) -> None:
+    document = benchbox("flops", "lenet5", "--json").document
+    assert document["schema"] == "benchbox.flops/1"
+    assert (document["macs"], document["params"]) == (6_522_000, 1_256_080)
+    assert document["flops"] >= 2 * document["macs"]
+    assert set(document) == {
+        "schema", "model", "input_shape", "batch", "convention", "params", "macs", "flops", "weight_bytes",
+        "activation_bytes", "peak_activation_bytes", "layers", "onnx_sha256",
+    }  # fmt: skip
+    assert {
+        "name",
+        "op",
+        "output_shape",
+        "params",
+        "macs",
+        "flops",
+        "weight_bytes",
+        "read_bytes",
+        "write_bytes",
+    } == set(document["layers"][0])
+    assert sum(layer["macs"] for layer in document["layers"]) == document["macs"]
+    twice = benchbox("flops", "lenet5", "--batch", "2", "--json").document
+    assert twice["macs"] == 2 * document["macs"]
+    assert twice["params"] == document["params"]
+
+
+@pytest.mark.parametrize("by", ["layer", "module", "op"])
+def test_flops_formats(by: str, benchbox: Callable) -> None:
+    assert "6.522 M" in benchbox("flops", "lenet5", "--by", by).out
+    assert benchbox("flops", "lenet5", "--by", by, "--format", "md").out.startswith("|")
+    rows = list(csv.DictReader(io.StringIO(benchbox("flops", "lenet5", "--by", by, "--format", "csv").out)))
+    assert sum(int(row["macs"]) for row in rows) == 6_522_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (("flops", "lenet5", "--by", "layers"), 2, "did you mean 'layer'"),
+        (("flops", "lenet5", "--convention", "macs"), 2, "did you mean 'mac'"),
+        (("flops", "lenet5", "--format", "cvs"), 2, "did you mean 'csv'"),
+        (("flops", "absent.onnx"), 2, "absent.onnx"),
+        (("flops", "text.onnx"), 4, "text.onnx"),
+        (("flops", "empty.onnx"), 4, "empty.onnx"),
+        (("export", "text.onnx"), 4, "text.onnx"),
+        (("export", "lenet5", "--precision", "int8"), 2, "int8"),
+        (("export", "lenet5", "--input", "1x3x3"), 4, "lenet5"),
+        (("report", "--format", "xml"), 2, "xml"),
+        (("report", "--where", "modle=x"), 2, "did you mean 'model'"),
+        (("report", "--where", "model"), 2, "KEY=VALUE"),
+        (("report", "--output", "absent/folder/report.md"), 6, "absent"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_bad_input(arguments: tuple[str, ...], status: int, word: str, benchbox: Callable, tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("this is not a network")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    ran = benchbox(*arguments)
+    assert ran.status == status, ran.err
+    assert word in ran.err
+    assert ran.out == ""
+    assert "Traceback" not in ran.err
+    engines = tmp_path / "engines"
+    assert not [path for path in engines.rglob("*") if path.is_file()] or arguments[0] == "flops"
+
+
+def test_export_writes_what_it_prints(benchbox: Callable, tmp_path: Path) -> None:
+    ran = benchbox("export", "lenet5", "--precision", "fp32,fp16", "--json")
+    assert ran.status == 0, ran.err
+    assert ran.document["schema"] == "benchbox.export/1"
+    for artifact in ran.document["artifacts"]:
+        data = (tmp_path / artifact["path"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == artifact["sha256"]
+        assert artifact["opset"] == 20
+        assert all(hop["passed"] for hop in artifact["hops"])
+    again = benchbox("export", "lenet5")
+    assert ran.document["artifacts"][0]["sha256"] in again.out
+
+
+def test_report_output_is_whole_or_absent(benchbox: Callable, tmp_path: Path) -> None:
+    assert benchbox("report", "--format", "csv", "--output", "report.csv").status == 0
+    assert (tmp_path / "report.csv").read_text().startswith("id,")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]

@@ -1,0 +1,281 @@
+"""The main job, end to end on real networks: export, check, run, record, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(sys.executable).with_name("benchbox")
+METRICS = {
+    "latency_p50": "s",
+    "latency_p90": "s",
+    "latency_p99": "s",
+    "latency_mean": "s",
+    "throughput": "1/s",
+    "peak_host_memory": "bytes",
+    "achieved_flops": "1/s",
+}
+
+
+def stored_files(root: Path) -> list[Path]:
+    return sorted((root / "results").rglob("*.parquet"))
+
+
+def leftovers(root: Path) -> list[Path]:
+    """Files that are neither a record nor an artifact: what a half-finished write would leave."""
+    known = {".parquet", ".onnx", ".json", ".npz"}
+    return [path for path in root.rglob("*") if path.is_file() and (path.suffix not in known or path.name[0] == ".")]
+
+
+def test_run_measures_checks_and_stores(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
+    ran = benchbox("run", "lenet5", "--json", *short)
+    assert ran.status == 0, ran.err
+    assert ran.document["schema"] == "benchbox.run/1"
+    (record,) = ran.document["records"]
+    assert record["status"] == "ok"
+    assert record["key"] == {
+        "model": "lenet5",
+        "backend": "onnxruntime",
+        "precision": "fp32",
+        "batch": 1,
+        "mode": "isolated",
+        "device": "cpu",
+    }
+    readings = {reading["metric"]: reading for reading in record["readings"]}
+    assert {name: reading["unit"] for name, reading in readings.items()} == METRICS
+    for reading in readings.values():
+        assert reading["n"] == 2
+        assert 0 < reading["low"] <= reading["value"] <= reading["high"]
+    assert readings["latency_p50"]["value"] <= readings["latency_p99"]["value"]
+    analytic = record["analytic"]
+    assert (analytic["macs"], analytic["params"]) == (6_522_000, 1_256_080)
+    flops_per_s = analytic["flops"] / readings["latency_p50"]["value"]
+    assert readings["achieved_flops"]["value"] == pytest.approx(flops_per_s, rel=1e-6)
+    assert record["correctness"]["passed"] is True
+    assert record["correctness"]["hops"][0]["from"].startswith("pytorch")
+    assert record["plan"]["threads"] == 1
+    assert record["engine_sha256"] is None
+    assert len(stored_files(tmp_path)) == 1
+    assert not leftovers(tmp_path)
+
+
+def test_report_shows_what_run_stored(benchbox: Callable, short: tuple[str, ...]) -> None:
+    measured = benchbox("run", "lenet5", "--json", *short).document["records"]
+    assert benchbox("report", "--json").document["records"] == measured
+    table = benchbox("report").out
+    assert "lenet5" in table
+    assert measured[0]["environment"]["hash"][:8] in table
+    assert "latency_p50_low" in benchbox("report", "--format", "csv").out.splitlines()[0]
+    assert benchbox("report", "--format", "md").out.startswith("|")
+    assert benchbox("report", "--where", "model=vgg*", "--json").document["records"] == []
+
+
+def test_fp16_on_a_cpu_is_shown_as_what_it_is(benchbox: Callable, short: tuple[str, ...]) -> None:
+    (record,) = benchbox("run", "lenet5", "--precision", "fp16", "--json", *short).document["records"]
+    assert record["status"] == "ok"
+    assert record["evidence"]["executed"]["fp32"] == 4
+    assert record["evidence"]["executed"].get("fp16", 0) == 0
+    assert "PRECISION_NOT_EXECUTED" in {flag["code"] for flag in record["flags"]}
+
+
+def test_without_model_every_exported_one_runs(benchbox: Callable, short: tuple[str, ...]) -> None:
+    assert benchbox("export", "lenet5").status == 0
+    records = benchbox("run", "--precision", "fp16", "--json", *short).document["records"]
+    assert [(record["key"]["model"], record["key"]["precision"]) for record in records] == [("lenet5", "fp16")]
+
+
+def test_a_matrix_skips_with_the_reason(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
+    arguments = ("run", "lenet5", "--backend", "onnxruntime,pytorch", "--precision", "fp32,tf32", "--json")
+    ran = benchbox(*arguments, *short)
+    assert ran.status == 0, ran.err
+    statuses = {(row["key"]["backend"], row["key"]["precision"]): row for row in ran.document["records"]}
+    assert {key: row["status"] for key, row in statuses.items()} == {
+        ("onnxruntime", "fp32"): "ok",
+        ("onnxruntime", "tf32"): "skipped",
+        ("pytorch", "fp32"): "ok",
+        ("pytorch", "tf32"): "skipped",
+    }
+    assert statuses["onnxruntime", "tf32"]["reason"]
+    assert statuses["onnxruntime", "tf32"]["readings"] == []
+    assert len(stored_files(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "int8", "fp8"])
+def test_what_cannot_run_alone_is_a_usage_error(precision: str, benchbox: Callable, tmp_path: Path) -> None:
+    ran = benchbox("run", "lenet5", "--precision", precision)
+    assert ran.status == 2
+    assert precision in ran.err
+    assert not stored_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("resnet5",), ("resnet5", "did you mean 'resnet50'")),
+        (("lenet5", "--backend", "onnxruntim"), ("onnxruntim", "did you mean 'onnxruntime'")),
+        (("lenet5", "--precision", "fp61"), ("fp61", "did you mean 'fp16'")),
+        (("lenet5", "--mode", "isolate"), ("isolate", "did you mean 'isolated'")),
+        (("lenet5", "--batch", "0"), ("--batch", "'0'")),
+        (("lenet5", "--threads", "none"), ("--threads", "'none'")),
+        (("lenet5", "--max-time", "-1"), ("--max-time", "'-1'")),
+        (("lenet5", "--input", "3by4"), ("3by4",)),
+        (("missing.onnx",), ("missing.onnx",)),
+        (("lenet5", "--weights", "missing.pt"), ("missing.pt",)),
+        (("lenet5", "resnet18", "--weights", "some.pt"), ("--weights",)),
+        (("nowhere.to.be:found", "--input", "3x8x8"), ("nowhere",)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_wrong_words_are_answered_before_anything_is_measured(
+    arguments: tuple[str, ...], words: tuple[str, ...], benchbox: Callable, tmp_path: Path
+) -> None:
+    ran = benchbox("run", *arguments)
+    assert ran.status == 2
+    assert ran.out == ""
+    for word in words:
+        assert word in ran.err
+    assert not stored_files(tmp_path)
+    assert not leftovers(tmp_path)
+
+
+def test_dry_run_measures_nothing(benchbox: Callable, tmp_path: Path) -> None:
+    ran = benchbox("run", "lenet5", "--precision", "fp32,bf16", "--dry-run", "--json")
+    assert ran.status == 0
+    reasons = [record["reason"] for record in ran.document["records"]]
+    assert "dry run" in reasons[0]
+    assert "cannot run" in reasons[1]
+    assert list(tmp_path.iterdir()) == []
+    assert "lenet5 onnxruntime fp32 batch 1" in benchbox("run", "lenet5", "--dry-run").out
+
+
+def test_a_virtual_clock_is_never_stored(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
+    (record,) = benchbox("run", "lenet5", "--backend", "null", "--json", *short).document["records"]
+    assert record["key"]["device"] == "virtual"
+    assert "VIRTUAL_CLOCK" in {flag["code"] for flag in record["flags"]}
+    assert not stored_files(tmp_path)
+
+
+def test_unwritable_results_fail_before_measuring(benchbox: Callable, tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where the folder should be")
+    ran = benchbox("run", "lenet5")
+    assert ran.status == 6
+    assert "results" in ran.err
+    assert not (tmp_path / "engines").exists()
+
+
+MISBEHAVING = """
+import os, sys, time
+import torch
+
+def inside_worker():
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name == "benchbox.measure.worker"
+
+class Net(torch.nn.Module):
+    def __init__(self, way):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 3)
+        self.way = way
+
+    def forward(self, x):
+        if inside_worker():
+            if self.way == "crash":
+                os.abort()
+            if self.way == "hang":
+                time.sleep(60)
+            if self.way == "memory":
+                raise MemoryError
+            if self.way == "wrong":
+                return self.linear(x) + 1
+        return self.linear(x)
+
+def crash(): return Net("crash")
+def hang(): return Net("hang")
+def memory(): return Net("memory")
+def wrong(): return Net("wrong")
+def raises(): raise RuntimeError("no such layer")
+def nothing(): return 42
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "status", "word"),
+    [("crash", 5, "SIGABRT"), ("hang", 5, "timeout"), ("memory", 5, "memory"), ("wrong", 4, "tolerance")],
+)
+def test_a_worker_that_misbehaves_loses_no_record(
+    way: str, status: int, word: str, benchbox: Callable, tmp_path: Path, short: tuple[str, ...]
+) -> None:
+    (tmp_path / "misbehaving.py").write_text(MISBEHAVING)
+    arguments = ("run", "lenet5", f"misbehaving:{way}", "--backend", "pytorch", "--json", "--timeout", "8")
+    shapes = benchbox(*arguments, *short)
+    assert shapes.status == 2, "a factory does not say its input shape"
+    ran = benchbox("run", f"misbehaving:{way}", "--input", "4", *arguments[3:], *short)
+    assert ran.status == status, ran.err
+    (record,) = ran.document["records"]
+    assert record["status"] == "failed"
+    assert record["readings"] == []
+    assert word in record["reason"] + ran.err
+    assert len(stored_files(tmp_path)) == 1
+    assert benchbox("report", "--json").document["records"] == [record]
+    assert [path.name for path in leftovers(tmp_path) if "__pycache__" not in path.parts] == ["misbehaving.py"]
+
+
+@pytest.mark.parametrize(("way", "word"), [("raises", "no such layer"), ("nothing", "42"), ("absent", "absent")])
+def test_a_factory_that_makes_no_network(way: str, word: str, benchbox: Callable, tmp_path: Path) -> None:
+    (tmp_path / "misbehaving.py").write_text(MISBEHAVING)
+    ran = benchbox("run", f"misbehaving:{way}", "--input", "4")
+    assert ran.status == 2
+    assert word in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_one_failure_does_not_stop_the_matrix(benchbox: Callable, tmp_path: Path, short: tuple[str, ...]) -> None:
+    (tmp_path / "misbehaving.py").write_text(MISBEHAVING)
+    ran = benchbox("run", "misbehaving:crash", "--input", "4", "--backend", "pytorch,onnxruntime", "--json", *short)
+    assert ran.status == 5
+    assert [record["status"] for record in ran.document["records"]] == ["failed", "ok"]
+
+
+def test_interrupt_keeps_what_was_finished(tmp_path: Path, short: tuple[str, ...]) -> None:
+    command = [SCRIPT, "run", "lenet5", "--batch", "1,2", "--trials", "2", "--threads", "1", "--json"]
+    environment = {**os.environ, "BENCHBOX_ROOT": str(tmp_path)}
+    long = ["--max-time", "4"]
+    with subprocess.Popen(
+        [*command, *long], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        deadline = time.monotonic() + 120
+        while not stored_files(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 130, err
+    assert "interrupted" in err
+    assert len(stored_files(tmp_path)) == 1
+    assert [record["status"] for record in json.loads(out)["records"]] == ["ok"]
+    assert not leftovers(tmp_path)
+
+
+def test_an_onnx_file_needs_no_torch(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
+    exported = benchbox("export", "lenet5", "--json").document["artifacts"][0]
+    net = tmp_path / "net.onnx"
+    net.write_bytes((tmp_path / exported["path"]).read_bytes())
+    script = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from benchbox.cli import exit_status\n"
+        f"sys.exit(exit_status(['run', 'net.onnx', '--json', *{list(short)!r}]))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    (record,) = json.loads(run.stdout)["records"]
+    assert record["status"] == "ok"
+    assert record["onnx_sha256"] == exported["sha256"]
+    assert record["correctness"]["hops"][0]["from"].startswith("onnx-reference")
