@@ -1,0 +1,100 @@
+"""How do numbers become text? This is the only place where they do.
+
+Four significant digits; the prefix is chosen by the printed value, so that 999.96 µs prints as 1.000 ms and
+never as 1000.0 µs.
+"""
+
+from __future__ import annotations
+
+import math
+
+ABSENT = "–"
+_DIGITS = 4
+_DECIMAL = ((1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"), (1e15, "P"))
+_BINARY = ((1.0, ""), (2.0**10, "Ki"), (2.0**20, "Mi"), (2.0**30, "Gi"), (2.0**40, "Ti"))
+
+
+def format_time(seconds: float | None) -> str:
+    """A duration: "1.234 ms"."""
+    return _scaled(seconds, _DECIMAL[:4], "s")
+
+
+def format_bytes(size: float | None) -> str:
+    """A size with binary prefixes: "97.49 MiB"."""
+    return _scaled(size, _BINARY, "B")
+
+
+def format_count(count: float | None) -> str:
+    """A number of things: "4.089 G"; below 1000 a whole number is printed as it is."""
+    if count is not None and count == int(count if math.isfinite(count) else 0) and abs(count) < 1000:
+        return str(int(count))
+    return _scaled(count, _DECIMAL[3:], "").strip()
+
+
+def format_rate(per_s: float | None) -> str:
+    """Something per second: "24.50 /s", "1.300 k/s"."""
+    return _scaled(per_s, _DECIMAL[3:], "/s")
+
+
+def format_flops_per_s(per_s: float | None) -> str:
+    """Operations per second: "201.3 GFLOP/s"."""
+    return _scaled(per_s, _DECIMAL[3:], "FLOP/s")
+
+
+def format_ratio(ratio: float | None) -> str:
+    """A ratio as percent with two significant digits: "0.43 %"."""
+    if ratio is None:
+        return ABSENT
+    if not math.isfinite(ratio):
+        return str(ratio)
+    percent = 100 * ratio
+    if percent == 0:
+        return "0 %"
+    decimals = max(0, 1 - math.floor(math.log10(abs(percent))))
+    return f"{percent:.{min(decimals, 4)}f} %"
+
+
+def format_half_width(value: float | None, low: float | None, high: float | None) -> str:
+    """How far an interval reaches from its value at most: "±0.43 %"."""
+    if value is None or low is None or high is None or value == 0:
+        return ABSENT
+    return f"±{format_ratio(max(value - low, high - value) / abs(value))}"
+
+
+def format_quantity(value: float | None, unit: str) -> str:
+    """A value in a base unit of the records: s, 1/s, bytes, J or 1."""
+    if unit == "s":
+        return format_time(value)
+    if unit == "bytes":
+        return format_bytes(value)
+    if unit == "1/s":
+        return format_rate(value)
+    return _scaled(value, _DECIMAL, "" if unit == "1" else unit).strip()
+
+
+def _scaled(value: float | None, prefixes: tuple[tuple[float, str], ...], unit: str) -> str:
+    if value is None:
+        return ABSENT
+    if not math.isfinite(value):
+        return f"{value} {unit}"
+    if value == 0:
+        return f"0 {unit}".strip()
+    for factor, prefix in prefixes:
+        text = _significant(value / factor)
+        # The limit is looked for in the printed text: that is what rounding may have pushed over it.
+        step = 1024 if prefixes is _BINARY else 1000
+        if abs(float(text)) < step or factor == prefixes[-1][0]:
+            whole = prefixes is _BINARY and factor == 1 and value == int(value)
+            return f"{int(value) if whole else text} {prefix}{unit}"
+    raise AssertionError("the last prefix always fits")
+
+
+def _significant(value: float) -> str:
+    """Four significant digits without an exponent."""
+    magnitude = math.floor(math.log10(abs(value)))
+    decimals = max(0, _DIGITS - 1 - magnitude)
+    text = f"{value:.{min(decimals, 12)}f}"
+    # Rounding up to the next power of ten would print one digit too many: 9.9996 -> 10.000.
+    if decimals and len(text.lstrip("-").replace(".", "").lstrip("0")) > _DIGITS and abs(float(text)) >= 10 ** (magnitude + 1):
+        text = f"{value:.{min(decimals - 1, 12)}f}"
+    return text
