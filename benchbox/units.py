@@ -10,7 +10,17 @@ import math
 
 ABSENT = "–"
 _DIGITS = 4
-_DECIMAL = ((1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"), (1e15, "P"))
+_DECIMAL = (
+    (1e-9, "n"),
+    (1e-6, "µ"),
+    (1e-3, "m"),
+    (1.0, ""),
+    (1e3, "k"),
+    (1e6, "M"),
+    (1e9, "G"),
+    (1e12, "T"),
+    (1e15, "P"),
+)
 _BINARY = ((1.0, ""), (2.0**10, "Ki"), (2.0**20, "Mi"), (2.0**30, "Gi"), (2.0**40, "Ti"))
 
 
@@ -95,6 +105,10 @@ def _significant(value: float) -> str:
     decimals = max(0, _DIGITS - 1 - magnitude)
     text = f"{value:.{min(decimals, 12)}f}"
     # Rounding up to the next power of ten would print one digit too many: 9.9996 -> 10.000.
-    if decimals and len(text.lstrip("-").replace(".", "").lstrip("0")) > _DIGITS and abs(float(text)) >= 10 ** (magnitude + 1):
+    if (
+        decimals
+        and len(text.lstrip("-").replace(".", "").lstrip("0")) > _DIGITS
+        and abs(float(text)) >= 10 ** (magnitude + 1)
+    ):
         text = f"{value:.{min(decimals - 1, 12)}f}"
     return text

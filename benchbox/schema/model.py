@@ -35,7 +35,8 @@ class ModelSpec:
     """Declared facts of one network of the zoo; the tests recompute macs and params.
 
     ``input_shape`` is (C, H, W) without the batch. ``macs`` are multiply-adds of convolutions and
-    matrix products of one sample; ``params`` are trainable parameters.
+    matrix products of one sample; ``params`` are trainable parameters; ``activation_bytes`` is the sum of
+    what all operators write for one sample in fp32.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ModelSpec:
     num_classes: int
     params: int
     macs: int
+    activation_bytes: int
     paper: str
     accuracy: Accuracy | None = None
     note: str = ""

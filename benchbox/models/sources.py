@@ -1,0 +1,145 @@
+"""What network does a model reference mean: resnet50, path/net.onnx, package.module:factory?"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchbox.errors import EnvironmentLackError, UsageError
+from benchbox.models.zoo import build, spec, specs
+from benchbox.registry import suggestion
+from benchbox.schema.model import ModelSource, SourceKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMS = "MODEL is a network of the zoo ('benchbox models'), path/net.onnx, or package.module:factory"
+
+
+def resolve(reference: str, *, input_shape: tuple[int, ...] | None, weights: str | None) -> ModelSource:
+    """The source that a reference means; nothing is loaded or imported yet.
+
+    Args:
+        reference: what the user typed.
+        input_shape: without the batch; None for the zoo's own or what an ONNX file says.
+        weights: path of a state dict, for networks that PyTorch builds.
+
+    Raises:
+        UsageError: an unknown name, a missing file, a factory without input shape, weights for an ONNX file.
+    """
+    if weights is not None and not Path(weights).is_file():
+        raise UsageError(
+            f"there is no weights file {weights}", remedy="give the path of a .pt, .pth or .safetensors file"
+        )
+    if reference.endswith(".onnx"):
+        return _onnx_source(reference, input_shape, weights)
+    if ":" in reference:
+        return _factory_source(reference, input_shape, weights)
+    if reference not in specs():
+        raise UsageError(f"unknown model '{reference}'", values=suggestion(reference, specs()), remedy=FORMS)
+    shape = input_shape or spec(reference).input_shape
+    name = reference if shape == spec(reference).input_shape else f"{reference}-{'x'.join(map(str, shape))}"
+    return ModelSource(reference=reference, kind=SourceKind.ZOO, name=name, input_shape=shape, weights=weights)
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """(3, 224, 224) from "3x224x224"; raises UsageError for anything but positive whole numbers."""
+    parts = text.lower().split("x")
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise UsageError(
+            "--input takes positive sizes joined by x, without the batch",
+            values=f"got '{text}'",
+            remedy="for example --input 3x224x224",
+        )
+    return tuple(int(part) for part in parts)
+
+
+def module_from_source(source: ModelSource, *, seed: int) -> nn.Module:
+    """The PyTorch module of a zoo or factory source, in eval mode, with seeded or given weights.
+
+    A module of the zoo is built without memory first and then filled, so that default weights are never drawn.
+    A factory keeps the weights it makes (after ``torch.manual_seed``); only the statistics of fresh batch norms are
+    replaced (models/seeding.py says why).
+
+    Raises:
+        EnvironmentLackError: PyTorch is not installed.
+        UsageError: the factory cannot be imported, raises or returns no module; weights that do not fit.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise EnvironmentLackError(
+            f"{source.reference} needs PyTorch", values=str(error), remedy="pip install 'benchbox[torch]'"
+        ) from error
+    from benchbox.models.seeding import load_weights, seed_trivial_statistics, seed_weights
+
+    torch.manual_seed(seed)
+    if source.kind is SourceKind.ZOO:
+        with torch.device("meta"):
+            module = build(source.reference)
+        module.to_empty(device="cpu")
+        if source.weights is None:
+            seed_weights(module, seed=seed)
+    else:
+        module = _module_from_factory(source.reference)
+        if source.weights is None:
+            seed_trivial_statistics(module, seed=seed)
+    if source.weights is not None:
+        load_weights(module, Path(source.weights))
+    return module.eval()
+
+
+def _onnx_source(reference: str, input_shape: tuple[int, ...] | None, weights: str | None) -> ModelSource:
+    if not Path(reference).is_file():
+        raise UsageError(f"there is no ONNX file {reference}", remedy=FORMS)
+    if weights is not None:
+        raise UsageError("--weights is for networks that PyTorch builds", values=f"{reference} holds its own weights")
+    return ModelSource(
+        reference=reference, kind=SourceKind.ONNX, name=_safe(Path(reference).stem), input_shape=input_shape
+    )
+
+
+def _factory_source(reference: str, input_shape: tuple[int, ...] | None, weights: str | None) -> ModelSource:
+    module, _, factory = reference.partition(":")
+    if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or not factory.isidentifier():
+        raise UsageError(f"'{reference}' is no package.module:factory", remedy=FORMS)
+    if input_shape is None:
+        raise UsageError(
+            f"the input shape of {reference} is not known", remedy="give it without the batch: --input 3x224x224"
+        )
+    name = _safe(f"{module.rpartition('.')[2]}.{factory}")
+    return ModelSource(
+        reference=reference, kind=SourceKind.FACTORY, name=name, input_shape=input_shape, weights=weights
+    )
+
+
+def _safe(name: str) -> str:
+    """A name that can stand in a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+
+
+def _module_from_factory(reference: str) -> nn.Module:
+    from torch import nn
+
+    module_name, _, factory_name = reference.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does: a user's own file is importable from its folder
+    try:
+        factory = getattr(importlib.import_module(module_name), factory_name)
+        made = factory()
+    except Exception as error:  # whatever a user's code raises is told in one line
+        raise UsageError(
+            f"{reference} makes no network",
+            values=f"{type(error).__name__}: {error}",
+            remedy="the reference must name a callable without arguments that returns an nn.Module",
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise UsageError(
+            f"{reference} makes no network",
+            values=f"it returned {made!r:.80}, a {type(made).__name__}",
+            remedy="it must return an nn.Module",
+        )
+    return made
