@@ -116,7 +116,10 @@ class Backend(Protocol):
         ...
 
     def open(self, request: OpenRequest) -> Session:
-        """A session for one network; raises ArtifactError for a bad file, EnvironmentLackError where the runtime is missing."""
+        """A session for one network.
+
+        Raises ArtifactError for a bad file and EnvironmentLackError where the runtime is missing.
+        """
         ...
 
 

@@ -1,0 +1,180 @@
+"""How does an exported graph become one that people and hashes can rely on?
+
+The exporter's graph carries absolute paths, stack traces and names like ``node_Conv_292``. The canonical graph is
+the same computation with names from the PyTorch module tree and nothing of the machine that made it: the same
+network gives the same bytes, hence the same sha256, every time, and layer tables read ``layer3.0.conv2``.
+
+Kept as metadata: on each node ``benchbox.module`` (path of its module) and ``benchbox.params`` (trainable parameters
+that the node stands for, also those of a batch norm that was folded into it); on the model ``benchbox.model`` and
+``benchbox.params`` (all of them). Shapes of intermediate tensors are dropped: whoever needs them infers them for the
+batch size in question.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import nn
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_ROLES = {"Conv": ("input", "weight", "bias"), "ConvTranspose": ("input", "weight", "bias"), "Gemm": ("a", "weight", "bias")}
+
+
+def canonicalise(proto: onnx.ModelProto, module: nn.Module, *, name: str) -> None:
+    """Renames and strips the exporter's graph in place.
+
+    Args:
+        proto: what ``proto_from_module`` returned.
+        module: the module it was made from.
+        name: the model's name.
+    """
+    graph = proto.graph
+    tree = _ModuleTree(module)
+    modules = [tree.module_of(node) for node in graph.node]
+    params = _params_per_node(graph, modules, tree)
+    names = _node_names(graph, modules, tree)
+    _rename_values(graph, names, set(tree.state_names))
+    for node, node_name, path, count in zip(graph.node, names, modules, params, strict=True):
+        node.name = node_name
+        node.doc_string = ""
+        _replace_metadata(node.metadata_props, {"benchbox.module": path.owner, "benchbox.params": str(count)})
+    _strip(proto)
+    graph.name = name
+    _replace_metadata(
+        proto.metadata_props, {"benchbox.model": name, "benchbox.params": str(sum(tree.param_sizes.values()))}
+    )
+
+
+class _Place:
+    """Where a node comes from: ``owner`` is the module whose weights it uses, ``scope`` the one whose code made it."""
+
+    def __init__(self, owner: str, scope: str) -> None:
+        self.owner = owner
+        self.scope = scope
+
+
+class _ModuleTree:
+    """What the module tree says about names in the graph."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.param_sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
+        self.state_names = tuple(dict.fromkeys([*self.param_sizes, *dict(module.named_buffers())]))
+        self.leaves = {path for path, layer in module.named_modules() if not any(layer.children())}
+
+    def module_of(self, node: onnx.NodeProto) -> _Place:
+        """By weight first: a convolution with a folded batch norm carries the batch norm's scope."""
+        scope = ""
+        for entry in node.metadata_props:
+            if entry.key == _SCOPES:
+                scopes = ast.literal_eval(entry.value)
+                scope = str(scopes[-2]) if len(scopes) > 1 else ""
+        for value in node.input:
+            if value in self.param_sizes:
+                return _Place(value.rpartition(".")[0], scope)
+        return _Place(scope, scope)
+
+
+def _params_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _ModuleTree) -> list[int]:
+    """Parameters that each node stands for; each parameter is given to one node at most."""
+    left = dict(tree.param_sizes)
+    counts = [sum(left.pop(value, 0) for value in node.input) for node in graph.node]
+    first_in_scope: dict[str, int] = {}
+    for index, place in enumerate(places):
+        first_in_scope.setdefault(place.scope, index)
+    for name, size in left.items():
+        index = first_in_scope.get(name.rpartition(".")[0], -1)
+        if index >= 0:
+            counts[index] += size
+    return counts
+
+
+def _node_names(graph: onnx.GraphProto, places: list[_Place], tree: _ModuleTree) -> list[str]:
+    """The module's path where the node is the module; else the path with the operator's name behind it."""
+    seen: Counter[str] = Counter()
+    main_op: dict[str, str] = {}
+    names = []
+    for node, place in zip(graph.node, places, strict=True):
+        op = node.op_type.lower()
+        path = place.owner
+        is_module = path != "" and path in tree.leaves and main_op.setdefault(path, op) == op
+        base = path if is_module else ".".join(part for part in (path, op) if part)
+        seen[base] += 1
+        names.append(base if seen[base] == 1 else f"{base}_{seen[base] - 1}")
+    return names
+
+
+def _rename_values(graph: onnx.GraphProto, names: list[str], state_names: set[str]) -> None:
+    """Tensors get the name of the node that makes them, constants of the node that first reads them."""
+    new: dict[str, str] = {value.name: value.name for value in graph.input}
+    outputs = [value.name for value in graph.output]
+    for index, value in enumerate(outputs):
+        new[value] = "output" if len(outputs) == 1 else f"output_{index}"
+    constants = {initializer.name for initializer in graph.initializer}
+    taken = {*new.values(), *(constants & state_names)}
+    new.update({value: value for value in constants & state_names})
+    for node, name in zip(graph.node, names, strict=True):
+        roles = _ROLES.get(node.op_type, ())
+        for position, value in enumerate(node.input):
+            if value in constants and value not in new:
+                role = roles[position] if position < len(roles) else f"constant{position}"
+                new[value] = _free(f"{name}.{role}", taken)
+        for position, value in enumerate(node.output):
+            if value and value not in new:
+                new[value] = _free(name if position == 0 else f"{name}.{position}", taken)
+    for initializer in graph.initializer:
+        initializer.name = new.setdefault(initializer.name, initializer.name)
+        initializer.doc_string = ""
+        del initializer.metadata_props[:]
+    for value_info in (*graph.input, *graph.output):
+        value_info.name = new[value_info.name]
+        value_info.doc_string = ""
+        del value_info.metadata_props[:]
+    _rename_in_nodes(graph, new)
+
+
+def _rename_in_nodes(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
+    for node in graph.node:
+        node.input[:] = [new.get(value, value) for value in node.input]
+        node.output[:] = [new.get(value, value) for value in node.output]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename_in_nodes(attribute.g, new)  # a subgraph sees the values of the graph around it
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    name, number = wanted, 0
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return name
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    proto.producer_name = "benchbox"
+    proto.producer_version = ""
+    proto.doc_string = ""
+    proto.graph.doc_string = ""
+    del proto.graph.metadata_props[:]
+    del proto.graph.value_info[:]
+    for function in proto.functions:
+        del function.metadata_props[:]
+        del function.value_info[:]
+        for node in function.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+
+
+def _replace_metadata(
+    props: onnx.onnx_cpp2py_export.RepeatedCompositeContainer,  # type: ignore[name-defined]
+    entries: Mapping[str, str],
+) -> None:
+    del props[:]
+    for key, value in entries.items():
+        if value:
+            props.add(key=key, value=value)
