@@ -58,7 +58,10 @@ class OpenRequest:
 class Stopwatch(Protocol):
     """A clock that fits the session's device."""
 
-    clock: str
+    @property
+    def clock(self) -> str:
+        """Name of the clock, for the record."""
+        ...
 
     def now_ns(self) -> int:
         """Nanoseconds on this clock; only differences mean anything."""
@@ -68,7 +71,10 @@ class Stopwatch(Protocol):
 class Session(Protocol):
     """One network, loaded and ready, with resident inputs and outputs in numbered slots."""
 
-    stopwatch: Stopwatch
+    @property
+    def stopwatch(self) -> Stopwatch:
+        """The clock to time this session with."""
+        ...
 
     def upload(self, slot: int, arrays: Arrays) -> None:
         """Makes these inputs (by name) resident in a slot."""

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
-_ROLES = {"Conv": ("input", "weight", "bias"), "ConvTranspose": ("input", "weight", "bias"), "Gemm": ("a", "weight", "bias")}
+_ROLES = {
+    "Conv": ("input", "weight", "bias"),
+    "ConvTranspose": ("input", "weight", "bias"),
+    "Gemm": ("a", "weight", "bias"),
+}
 
 
 def canonicalise(proto: onnx.ModelProto, module: nn.Module, *, name: str) -> None:

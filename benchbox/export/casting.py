@@ -31,9 +31,7 @@ KEPT_OPS = frozenset(
 )  # fmt: skip
 
 
-def half_from_float(
-    proto: onnx.ModelProto, *, exclude: Sequence[str] = ()
-) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def half_from_float(proto: onnx.ModelProto, *, exclude: Sequence[str] = ()) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """An fp16 copy of an fp32 model, and warnings about weights that fp16 cannot hold.
 
     Args:
@@ -99,7 +97,7 @@ class _Loss:
         )
         return tuple(f"{count} of {self.weights} weights {what}" for count, what in kinds if count)
 
-    def half(self, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray:  # type: ignore[type-arg]
+    def half(self, array: np.ndarray) -> np.ndarray:
         """The array in fp16, saturated, with its losses counted."""
         size = np.abs(array)
         converted = np.clip(array, -FP16_MAX, FP16_MAX).astype(np.float16)
@@ -129,7 +127,7 @@ class _CastPass:
     def run(self, float_values: frozenset[str]) -> None:
         """Converts weights, attributes, kept nodes and the border, in this order."""
         self._convert_weights()
-        nodes = []
+        nodes: list[onnx.NodeProto] = []
         for index, node in enumerate(self.graph.node):
             if index in self.kept:
                 nodes += self._between_casts(node, float_values)
@@ -147,7 +145,8 @@ class _CastPass:
     def _convert_weights(self) -> None:
         from onnx import TensorProto, numpy_helper
 
-        readers_kept, readers_half = set(), set()
+        readers_kept: set[str] = set()
+        readers_half: set[str] = set()
         for index, node in enumerate(self.graph.node):
             (readers_kept if index in self.kept else readers_half).update(node.input)
         for tensor in list(self.graph.initializer):
@@ -173,9 +172,7 @@ class _CastPass:
             elif node.op_type == "Constant" and attribute.name in {"value_float", "value_floats"}:
                 numbers = [attribute.f] if attribute.name == "value_float" else list(attribute.floats)
                 array = np.array(numbers, dtype=np.float32)
-                tensor = numpy_helper.from_array(
-                    self.loss.half(array[0] if attribute.name == "value_float" else array)
-                )
+                tensor = numpy_helper.from_array(self.loss.half(array[0] if attribute.name == "value_float" else array))
                 attribute.Clear()
                 attribute.name, attribute.type = "value", attribute.TENSOR
                 attribute.t.CopyFrom(tensor)

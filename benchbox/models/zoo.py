@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,11 +45,6 @@ def build(name: str) -> nn.Module:
     family = importlib.import_module(f"benchbox.models.{spec(name).family}")
     module: nn.Module = getattr(family, name)()
     return module
-
-
-def family_source(name: str) -> str:
-    """The source text of the file that builds a network: what an exported file must be renewed for."""
-    return inspect.getsource(importlib.import_module(f"benchbox.models.{spec(name).family}"))
 
 
 def _spec(name: str, row: dict[str, object]) -> ModelSpec:

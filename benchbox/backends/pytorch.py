@@ -1,0 +1,150 @@
+"""How does PyTorch run a network itself, on the CPU, in eager mode?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.clock import HostStopwatch
+from benchbox.errors import EnvironmentLackError
+from benchbox.schema.model import Precision
+from benchbox.schema.reading import Evidence
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchbox.backends.base import Arrays
+
+_REFUSALS = {
+    Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
+    Precision.BF16: "bf16 modules are not prepared yet",
+    Precision.INT8: "eager mode runs no int8 network without a quantised module",
+    Precision.FP8: "eager mode has no fp8 on a CPU",
+}
+
+
+class PyTorchBackend:
+    """PyTorch, eager, CPU."""
+
+    name: ClassVar[str] = "pytorch"
+    device: ClassVar[str] = "cpu"
+    consumes: ClassVar[str] = "module"
+    virtual: ClassVar[bool] = False
+    rank: ClassVar[int] = -1
+
+    def probe(self) -> Availability:
+        """Whether PyTorch is installed; it is not imported for that."""
+        if importlib.util.find_spec("torch") is None:
+            return Availability(usable=False, reason="PyTorch is not installed", remedy="pip install 'benchbox[torch]'")
+        return Availability(usable=True, version=importlib.metadata.version("torch"), device=self.device)
+
+    def refusal(self, precision: Precision) -> str | None:
+        """fp32 and fp16 run."""
+        return _REFUSALS.get(precision)
+
+    def open(self, request: OpenRequest) -> PyTorchSession:
+        """A module in eval mode; sets this process's thread counts."""
+        try:
+            import torch
+        except ImportError as error:
+            raise EnvironmentLackError(
+                "PyTorch is not installed", values=str(error), remedy="pip install 'benchbox[torch]'"
+            ) from error
+        torch.set_num_threads(request.threads)
+        if torch.get_num_interop_threads() != 1:
+            torch.set_num_interop_threads(1)
+        torch.backends.cuda.matmul.allow_tf32 = request.precision is Precision.TF32
+        torch.backends.cudnn.allow_tf32 = request.precision is Precision.TF32
+        return PyTorchSession(torch, request)
+
+
+class PyTorchSession:
+    """One module with resident inputs; fp16 casts at the border, as the fp16 ONNX graph does."""
+
+    def __init__(self, torch_module: Any, request: OpenRequest) -> None:
+        assert request.module is not None, "a backend that consumes modules is given one"
+        self.stopwatch = HostStopwatch()
+        self._torch = torch_module
+        self._request = request
+        self._module = request.module().eval()
+        self._half = request.precision is Precision.FP16
+        if self._half:
+            self._module = self._module.half()
+        self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
+        self._outputs: dict[int, Any] = {}
+        self._executed: Counter[str] = Counter()
+        if request.inspect:
+            self._watch_matrix_layers()
+
+    def _watch_matrix_layers(self) -> None:
+        nn = self._torch.nn
+        names = {self._torch.float32: "fp32", self._torch.float16: "fp16", self._torch.bfloat16: "bf16"}
+        kinds = (nn.Linear, nn.modules.conv._ConvNd)
+
+        def note(layer: torch.nn.Module, _: Any, output: torch.Tensor) -> None:
+            if layer not in seen:
+                seen.add(layer)
+                self._executed[names.get(output.dtype, str(output.dtype))] += 1
+
+        seen: set[torch.nn.Module] = set()
+        for layer in self._module.modules():
+            if isinstance(layer, kinds):
+                layer.register_forward_hook(note)
+
+    def upload(self, slot: int, arrays: Arrays) -> None:
+        """Copies the arrays into tensors."""
+        self._inputs[slot] = tuple(
+            self._torch.from_numpy(np.array(arrays[spec.name], order="C", copy=True)) for spec in self._request.inputs
+        )
+
+    def enqueue(self, slot: int) -> None:
+        """Runs the module; in eager mode on the CPU it is done on return."""
+        with self._torch.inference_mode():
+            if self._half:
+                half = (tensor.half() if tensor.is_floating_point() else tensor for tensor in self._inputs[slot])
+                self._outputs[slot] = self._to_float(self._module(*half))
+            else:
+                self._outputs[slot] = self._module(*self._inputs[slot])
+
+    def _to_float(self, made: Any) -> Any:
+        return made.float() if isinstance(made, self._torch.Tensor) else tuple(tensor.float() for tensor in made)
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: a CPU run is done on return."""
+
+    def download(self, slot: int) -> dict[str, np.ndarray]:
+        """Copies of the slot's outputs, named as in the ONNX graph."""
+        made = self._outputs[slot]
+        tensors = (made,) if isinstance(made, self._torch.Tensor) else tuple(made)
+        return {
+            spec.name: np.array(tensor.numpy(), copy=True)
+            for spec, tensor in zip(self._request.outputs, tensors, strict=True)
+        }
+
+    def evidence(self) -> Evidence:
+        """Threads and switches as PyTorch reports them; executed types as the layers' outputs had them."""
+        return Evidence(
+            backend=PyTorchBackend.name,
+            device=PyTorchBackend.device,
+            providers=("eager",),
+            threads=self._torch.get_num_threads(),
+            executed=dict(self._executed) if self._request.inspect else None,
+            options={
+                "inter_op_num_threads": str(self._torch.get_num_interop_threads()),
+                "mkldnn": str(self._torch.backends.mkldnn.is_available()),
+            },
+            versions={"torch": str(self._torch.__version__)},
+        )
+
+    def close(self) -> None:
+        """Drops the module and its tensors."""
+        self._inputs.clear()
+        self._outputs.clear()
+
+
+BACKENDS.register(PyTorchBackend.name, PyTorchBackend())

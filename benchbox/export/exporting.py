@@ -1,0 +1,303 @@
+"""How does a model reference become a checked ONNX file with everything that is known about it?
+
+One canonical fp32 file per network; every other precision is derived from it. A file is kept only after its outputs
+were compared with the reference on seeded samples at several batch sizes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.canonical import canonicalise
+from benchbox.export.casting import half_from_float
+from benchbox.export.foreign import ForeignGraph, graph_from_file
+from benchbox.export.recipe import recipe_of
+from benchbox.export.tracing import OPSET, proto_from_module
+from benchbox.export.verification import (
+    CheckSet,
+    check_batches,
+    outputs_from_module,
+    outputs_from_onnx,
+    outputs_from_reference_evaluator,
+    require_passed,
+)
+from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
+from benchbox.schema.model import ModelSource, Precision, SourceKind
+from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+from benchbox.store.artifacts import FOLDER, artifact_stem, found_artifact, unwritable, write_artifact
+from benchbox.store.atomic import draft_of
+
+if TYPE_CHECKING:
+    import onnx
+
+Say = Callable[[str], None]
+PRECISIONS = (Precision.FP32, Precision.FP16)
+PROTOBUF_LIMIT = 2**31 - 1
+
+
+def cached_artifact(source: ModelSource, *, precision: Precision, root: Path, seed: int = 0) -> OnnxArtifact | None:
+    """The artifact of a source if nothing that decides its bytes has changed; never for a factory."""
+    _require_supported(precision)
+    if source.kind is SourceKind.FACTORY:
+        return None
+    recipe = recipe_of(source, precision=precision, seed=seed)
+    return found_artifact(root, model=source.name, precision=precision, recipe=recipe)
+
+
+def artifact_from_source(
+    source: ModelSource,
+    *,
+    precision: Precision,
+    root: Path,
+    batch: BatchRange | None = None,
+    seed: int = 0,
+    say: Say = lambda _: None,
+) -> OnnxArtifact:
+    """Makes and checks the ONNX file of a source and writes it under ``root/engines/onnx``.
+
+    Args:
+        source: what to export.
+        precision: fp32 or fp16.
+        root: project root.
+        batch: batch sizes that it must be right for; any by default.
+        seed: of weights and check inputs.
+        say: is told what is being done.
+
+    Raises:
+        ArtifactError: the network cannot be exported, the outputs are beyond tolerance, or engines/ is unwritable;
+            nothing is left then.
+        UsageError: a precision that is not supported, or one that the ONNX file is not in.
+    """
+    _require_supported(precision)
+    sizes = batch or BatchRange()
+    if source.kind is SourceKind.ONNX:
+        original = _original_from_file(source, sizes, root, seed, say)
+    else:
+        original = _original_from_module(source, sizes, root, seed, say)
+    if precision is original.precision:
+        return original
+    if original.precision is not Precision.FP32:
+        raise UsageError(
+            f"{source.reference} is in {original.precision}, not in {precision}",
+            values="the precision of a network is in its graph",
+            remedy=f"ask for --precision {original.precision}",
+        )
+    return _half_from_original(source, original, root, seed, say)
+
+
+def _require_supported(precision: Precision) -> None:
+    if precision not in PRECISIONS:
+        raise UsageError(f"ONNX files in {precision} are not made yet", values=f"supported: {', '.join(PRECISIONS)}")
+
+
+def _original_from_module(source: ModelSource, sizes: BatchRange, root: Path, seed: int, say: Say) -> OnnxArtifact:
+    cached = cached_artifact(source, precision=Precision.FP32, root=root, seed=seed)
+    if cached is not None:
+        return cached
+    from benchbox.models.sources import module_from_source
+
+    assert source.input_shape is not None, "zoo and factory sources know their input shape"
+    say("building the network")
+    module = module_from_source(source, seed=seed)
+    say("exporting to ONNX")
+    proto = proto_from_module(module, source.input_shape)
+    canonicalise(proto, module, name=source.name)
+    import torch
+
+    say("checking outputs against PyTorch")
+    check = CheckSet(
+        inputs=(TensorSpec(name=proto.graph.input[0].name, dtype="float32", shape=(None, *source.input_shape)),),
+        outputs=tuple(TensorSpec(name=value.name, dtype="float32", shape=(None,)) for value in proto.graph.output),
+        batches=check_batches(sizes, None),
+        seed=seed,
+    )
+    reference = outputs_from_module(module, check)
+    stem = artifact_stem(
+        root, model=source.name, precision=Precision.FP32, recipe=recipe_of(source, precision=Precision.FP32, seed=seed)
+    )
+    unchecked = OnnxArtifact(
+        model=source.name,
+        source=source.reference,
+        precision=Precision.FP32,
+        opset=OPSET,
+        path=str(FOLDER / f"{stem.name}.onnx"),
+        sha256="",
+        size_bytes=0,
+        params=sum(parameter.numel() for parameter in module.parameters()),
+        batch=sizes,
+        inputs=check.inputs,
+        outputs=_measured_specs(check, reference),
+        exporter=f"torch {torch.__version__}, onnxscript {importlib.metadata.version('onnxscript')}",
+        evaluator="",
+        reference=f"pytorch {torch.__version__}",
+        reference_path=str(FOLDER / f"{stem.name}.npz"),
+        reference_samples=check.samples,
+        seed=seed,
+        recipe=recipe_of(source, precision=Precision.FP32, seed=seed),
+        hops=(),
+        weights=source.weights,
+    )
+    return _checked(unchecked, _bytes(proto), "pytorch-fp32", check, reference, reference, root)
+
+
+def _half_from_original(source: ModelSource, original: OnnxArtifact, root: Path, seed: int, say: Say) -> OnnxArtifact:
+    import onnx
+
+    say("casting the graph to fp16")
+    proto, warnings = half_from_float(onnx.load(str(root / original.path)))
+    recipe = recipe_of(source, precision=Precision.FP16, seed=seed)
+    stem = artifact_stem(root, model=source.name, precision=Precision.FP16, recipe=recipe)
+    with np.load(root / original.reference_path) as stored:
+        reference = {name: stored[name] for name in stored.files}
+    check = CheckSet(
+        inputs=original.inputs,
+        outputs=original.outputs,
+        batches=check_batches(original.batch, original.inputs[0].shape[0]),
+        seed=original.seed,
+    )
+    say("checking outputs against the fp32 graph")
+    float_outputs, _ = outputs_from_onnx(root / original.path, check, precision=Precision.FP32)
+    unchecked = replace(
+        original,
+        precision=Precision.FP16,
+        path=str(FOLDER / f"{stem.name}.onnx"),
+        reference_path=str(FOLDER / f"{stem.name}.npz"),
+        recipe=recipe,
+        warnings=warnings,
+    )
+    return _checked(unchecked, _bytes(proto), "onnx-fp32", check, float_outputs, reference, root)
+
+
+def _original_from_file(source: ModelSource, sizes: BatchRange, root: Path, seed: int, say: Say) -> OnnxArtifact:
+    """The user's own file as it is: only its reference outputs and its artifact are written."""
+    path = Path(source.reference)
+    graph = graph_from_file(path, input_shape=source.input_shape)
+    cached = cached_artifact(source, precision=graph.precision, root=root, seed=seed)
+    if cached is not None:
+        return cached
+    import onnx
+
+    batches = check_batches(sizes, graph.fixed_batch)
+    outputs = tuple(TensorSpec(name=name, dtype="float32", shape=(None,)) for name in graph.outputs)
+    check = CheckSet(inputs=graph.inputs, outputs=outputs, batches=batches, seed=seed)
+    say("computing reference outputs with onnx's evaluator")
+    reference = outputs_from_reference_evaluator(path, check)
+    recipe = recipe_of(source, precision=graph.precision, seed=seed)
+    stem = artifact_stem(root, model=source.name, precision=graph.precision, recipe=recipe)
+    check = replace(check, outputs=_measured_specs(check, reference))
+    made, evaluator = outputs_from_onnx(path, check, precision=graph.precision)
+    tolerance = TOLERANCES.get(graph.precision)
+    if tolerance is None:
+        raise UsageError(f"{path} is in {graph.precision}, which cannot be checked yet", values="fp32 and fp16 can")
+    hop = hop_from_outputs("onnx-reference", f"onnx-{graph.precision}", reference, made, tolerance)
+    require_passed((hop,), model=source.name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    artifact = OnnxArtifact(
+        model=source.name,
+        source=source.reference,
+        precision=graph.precision,
+        opset=graph.opset,
+        path=str(path.resolve()),
+        sha256=digest,
+        size_bytes=path.stat().st_size,
+        params=_params(graph),
+        batch=_fixed_range(graph.fixed_batch) if graph.fixed_batch else sizes,
+        inputs=check.inputs,
+        outputs=check.outputs,
+        exporter=f"{graph.proto.producer_name} {graph.proto.producer_version}".strip(),
+        evaluator=evaluator,
+        reference=f"onnx.reference {onnx.__version__}",
+        reference_path=str(FOLDER / f"{stem.name}.npz"),
+        reference_samples=check.samples,
+        seed=seed,
+        recipe=recipe,
+        hops=(hop,),
+    )
+    write_artifact(artifact, root, reference=reference)
+    return artifact
+
+
+def _checked(
+    unchecked: OnnxArtifact,
+    data: bytes,
+    hop_source: str,
+    check: CheckSet,
+    compared: Mapping[str, np.ndarray],
+    reference: Mapping[str, np.ndarray],
+    root: Path,
+) -> OnnxArtifact:
+    """Writes the file, compares its outputs with ``compared``, and keeps it only if they agree."""
+    check = replace(check, outputs=unchecked.outputs)
+    try:
+        with draft_of(root / unchecked.path) as draft:
+            draft.write_bytes(data)
+            made, evaluator = outputs_from_onnx(draft, check, precision=unchecked.precision)
+            hop = hop_from_outputs(
+                hop_source, f"onnx-{unchecked.precision}", compared, made, TOLERANCES[unchecked.precision]
+            )
+            require_passed((hop,), model=unchecked.model)
+    except OSError as error:
+        raise unwritable(root / unchecked.path, error) from error
+    artifact = replace(
+        unchecked,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+        evaluator=evaluator,
+        hops=(*unchecked.hops, hop),
+    )
+    write_artifact(artifact, root, reference=reference)
+    return artifact
+
+
+def _measured_specs(check: CheckSet, reference: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:
+    """The outputs as they came out; raises ArtifactError for one without a batch dimension."""
+    for name, array in reference.items():
+        if array.ndim == 0 or array.shape[0] != check.samples:
+            raise ArtifactError(
+                f"output {name} has no batch dimension",
+                values=f"shape {array.shape} for {check.samples} samples",
+                remedy="benchbox measures networks whose inputs and outputs have the batch first",
+            )
+    fixed = check.inputs[0].shape[0]
+    return tuple(
+        TensorSpec(
+            name=spec.name, dtype=reference[spec.name].dtype.name, shape=(fixed, *reference[spec.name].shape[1:])
+        )
+        for spec in check.outputs
+    )
+
+
+def _fixed_range(size: int) -> BatchRange:
+    return BatchRange(minimum=size, optimum=size, maximum=size)
+
+
+def _bytes(proto: onnx.ModelProto) -> bytes:
+    size = proto.ByteSize()
+    if size > PROTOBUF_LIMIT:
+        raise ArtifactError(
+            "the network is too large for one ONNX file",
+            values=f"{size} bytes, the format holds {PROTOBUF_LIMIT}",
+            remedy="networks over 2 GB are not supported yet",
+        )
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
+
+
+def _params(graph: ForeignGraph) -> int:
+    """Trainable parameters of a foreign graph: its floating-point weights of at least one dimension."""
+    import onnx
+
+    floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+    return sum(
+        int(np.prod(tensor.dims))
+        for tensor in graph.proto.graph.initializer
+        if tensor.data_type in floats and tensor.dims
+    )

@@ -1,0 +1,137 @@
+"""Does an ONNX file compute what its network computes?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchbox.backends.base import BACKENDS, OpenRequest
+from benchbox.errors import ArtifactError
+from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
+from benchbox.schema.model import Precision
+from benchbox.stats.inputs import seeded_arrays
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Arrays = Mapping[str, np.ndarray]
+Evaluate = Callable[[Arrays], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckSet:
+    """The seeded samples on which a network's forms are compared, in batches of these sizes.
+
+    ``batches`` lists batch sizes; their sum is the number of distinct samples. Outputs are kept per sample, stacked
+    along axis 0 in this order.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    batches: tuple[int, ...]
+    seed: int
+
+    @property
+    def samples(self) -> int:
+        """How many distinct samples there are."""
+        return sum(self.batches)
+
+    def feeds(self) -> Iterator[dict[str, np.ndarray]]:
+        """The inputs of each batch, by name."""
+        first = 0
+        for size in self.batches:
+            yield seeded_arrays(self.inputs, seed=self.seed, samples=size, first=first)
+            first += size
+
+    def outputs_of(self, evaluate: Evaluate) -> dict[str, np.ndarray]:
+        """What a form of the network makes of all samples."""
+        made = [evaluate(feed) for feed in self.feeds()]
+        return {spec.name: np.concatenate([part[spec.name] for part in made]) for spec in self.outputs}
+
+
+def check_batches(batch: BatchRange, fixed: int | None) -> tuple[int, ...]:
+    """Batch sizes to check at: the smallest and one a little larger, or twice the only one there is."""
+    if fixed is not None:
+        return (fixed, fixed)
+    second = batch.minimum + 2 if batch.maximum is None else min(batch.minimum + 2, batch.maximum)
+    return (batch.minimum, second)
+
+
+def outputs_from_module(module: nn.Module, check: CheckSet) -> dict[str, np.ndarray]:
+    """The reference: the module itself, in fp32 on the CPU."""
+    import torch
+
+    def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
+        with torch.inference_mode():
+            made = module(*(torch.from_numpy(feed[spec.name]) for spec in check.inputs))
+        tensors = (made,) if isinstance(made, torch.Tensor) else tuple(made)
+        return {spec.name: tensor.numpy() for spec, tensor in zip(check.outputs, tensors, strict=True)}
+
+    return check.outputs_of(evaluate)
+
+
+def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
+    """The reference of a file without a PyTorch module: the evaluator that defines ONNX's semantics."""
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        evaluator = ReferenceEvaluator(str(path))
+        names = [spec.name for spec in check.outputs]
+        return check.outputs_of(lambda feed: dict(zip(names, evaluator.run(names, dict(feed)), strict=True)))
+    except Exception as error:  # operators of the evaluator raise whatever numpy raises
+        raise ArtifactError(
+            f"onnx's reference evaluator cannot run {path}",
+            values=f"{type(error).__name__}: {error}",
+            remedy="check the file with onnx.checker and the input shape (--input)",
+        ) from error
+
+
+def outputs_from_onnx(path: Path, check: CheckSet, *, precision: Precision) -> tuple[dict[str, np.ndarray], str]:
+    """What an ONNX file computes, and who ran it: ONNX Runtime where it is installed, else onnx's evaluator."""
+    backend = BACKENDS.get("onnxruntime")
+    availability = backend.probe()
+    if not availability.usable:
+        import onnx
+
+        return outputs_from_reference_evaluator(path, check), f"onnx.reference {onnx.__version__}"
+
+    def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
+        size = len(feed[check.inputs[0].name])
+        request = OpenRequest(
+            precision=precision,
+            threads=len(os.sched_getaffinity(0)),
+            inputs=tuple(_bound(spec, size) for spec in check.inputs),
+            outputs=tuple(_bound(spec, size) for spec in check.outputs),
+            onnx_path=path,
+        )
+        session = backend.open(request)
+        try:
+            session.upload(0, feed)
+            session.enqueue(0)
+            session.synchronize()
+            return session.download(0)
+        finally:
+            session.close()
+
+    return check.outputs_of(evaluate), f"onnxruntime {availability.version}"
+
+
+def require_passed(hops: Sequence[Hop], *, model: str) -> None:
+    """Raises ArtifactError if a hop is beyond its tolerance: such a file must not be kept."""
+    for hop in hops:
+        if not hop.passed:
+            raise ArtifactError(
+                f"the outputs of {model} are beyond tolerance after {hop.source} -> {hop.target}",
+                values=f"max abs error {hop.max_abs_error:.3g}, relative L2 error {hop.rel_l2_error:.3g}, "
+                f"cosine {hop.cosine:.6f}",
+                remedy="nothing was kept; tolerances and their reasons are in docs/metrics.md",
+            )
+
+
+def _bound(spec: TensorSpec, batch: int) -> TensorSpec:
+    return replace(spec, shape=(batch, *spec.shape[1:]))
