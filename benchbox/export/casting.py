@@ -100,7 +100,7 @@ class _Loss:
     def half(self, array: np.ndarray) -> np.ndarray:
         """The array in fp16, saturated, with its losses counted."""
         size = np.abs(array)
-        converted = np.clip(array, -FP16_MAX, FP16_MAX).astype(np.float16)
+        converted: np.ndarray = np.clip(array, -FP16_MAX, FP16_MAX).astype(np.float16)
         self.weights += array.size
         self.saturated += int(np.count_nonzero(size > FP16_MAX))
         zeroed = int(np.count_nonzero((converted == 0) & (size > 0)))

@@ -1,0 +1,82 @@
+"""What does an ONNX file cost on paper, layer by layer and in total?"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from benchbox.flops.graph import Graph, graph_from_file
+from benchbox.flops.liveness import peak_activation_bytes
+from benchbox.flops.rule import RULES, VIEWS, NodeView, OpCost, cost_of
+from benchbox.schema.cost import LayerCost, NetworkCost
+
+
+def cost_from_onnx(
+    path: Path,
+    *,
+    model: str,
+    batch: int = 1,
+    input_shape: tuple[int, ...] | None = None,
+    sha256: str | None = None,
+    allow_unknown: bool = False,
+) -> NetworkCost:
+    """Counts an ONNX file at a batch size, without running it.
+
+    Args:
+        path: of the file.
+        model: name in the result.
+        batch: samples at once.
+        input_shape: without the batch, where the file leaves it open.
+        sha256: of the file, if known; else it is computed.
+        allow_unknown: count operators without a rule as zero instead of refusing them.
+
+    Raises:
+        UsageError: no such file, or dimensions that contradict it.
+        ArtifactError: not a valid graph, or an operator without a rule.
+    """
+    graph = graph_from_file(path, batch=batch, input_shape=input_shape)
+    params = _params(graph)
+    layers = tuple(_layer(node, graph, params.get(node.name, 0), allow_unknown=allow_unknown) for node in graph.nodes)
+    if sha256 is None:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return NetworkCost(
+        model=model,
+        input_shape=graph.inputs[0].shape[1:],
+        batch=batch,
+        onnx_sha256=sha256,
+        params=graph.params if graph.params is not None else sum(params.values()),
+        weight_bytes=sum(tensor.size_bytes for tensor in graph.weights.values()),
+        activation_bytes=sum(layer.write_bytes for layer in layers),
+        peak_activation_bytes=peak_activation_bytes(graph),
+        layers=layers,
+    )
+
+
+def _params(graph: Graph) -> dict[str, int]:
+    """Trainable parameters by node: as our exporter noted them, else the trainable weights that it reads first."""
+    if graph.params is not None:
+        return dict(graph.params_of)
+    left = {name: graph.weights[name].elements for name in graph.trainable}
+    return {
+        node.name: sum(left.pop(tensor.name, 0) for tensor in node.inputs if tensor is not None) for node in graph.nodes
+    }
+
+
+def _layer(node: NodeView, graph: Graph, params: int, *, allow_unknown: bool) -> LayerCost:
+    unknown = allow_unknown and node.op not in RULES
+    cost = OpCost() if unknown else cost_of(node)
+    weights = {t.name: t for t in node.inputs if t is not None and t.name in graph.weights}
+    reads = {t.name: t for t in node.inputs if t is not None and t.name not in graph.weights}
+    moves = node.op not in VIEWS
+    return LayerCost(
+        name=node.name,
+        op=node.op,
+        output_shape=node.outputs[0].shape if node.outputs else (),
+        macs=cost.macs,
+        elementwise=cost.elementwise,
+        params=params,
+        weight_bytes=sum(tensor.size_bytes for tensor in weights.values()),
+        read_bytes=sum(tensor.size_bytes for tensor in reads.values()) if moves else 0,
+        write_bytes=sum(tensor.size_bytes for tensor in node.outputs) if moves else 0,
+    )

@@ -1,0 +1,50 @@
+"""How are the layers of a network summed up: each by itself, by module, by operator?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchbox.errors import UsageError
+from benchbox.registry import suggestion
+from benchbox.schema.cost import LayerCost, NetworkCost
+
+_KEYS: dict[str, Callable[[LayerCost], str]] = {
+    "layer": lambda layer: layer.name,
+    "module": lambda layer: layer.name.rpartition(".")[0] or layer.name,
+    "op": lambda layer: layer.op,
+}
+
+
+def grouped_layers(cost: NetworkCost, *, by: str) -> tuple[LayerCost, ...]:
+    """Rows that add up to the whole, in the order of first appearance.
+
+    Args:
+        cost: of a network.
+        by: "layer"; "module", the module that holds the layer (``layer3.0``); or "op".
+
+    Raises:
+        UsageError: another word.
+    """
+    if by not in _KEYS:
+        raise UsageError(f"cannot sum up by '{by}'", values=suggestion(by, _KEYS), remedy=f"known: {', '.join(_KEYS)}")
+    if by == "layer":
+        return cost.layers
+    groups: dict[str, list[LayerCost]] = {}
+    for layer in cost.layers:
+        groups.setdefault(_KEYS[by](layer), []).append(layer)
+    return tuple(_sum(name, layers) for name, layers in groups.items())
+
+
+def _sum(name: str, layers: list[LayerCost]) -> LayerCost:
+    ops = {layer.op for layer in layers}
+    return LayerCost(
+        name=name,
+        op=ops.pop() if len(ops) == 1 else f"{len(layers)} layers",
+        output_shape=layers[-1].output_shape,
+        macs=sum(layer.macs for layer in layers),
+        elementwise=sum(layer.elementwise for layer in layers),
+        params=sum(layer.params for layer in layers),
+        weight_bytes=sum(layer.weight_bytes for layer in layers),
+        read_bytes=sum(layer.read_bytes for layer in layers),
+        write_bytes=sum(layer.write_bytes for layer in layers),
+    )

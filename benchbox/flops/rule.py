@@ -1,0 +1,110 @@
+"""What does one operator cost? A rule is a function of shapes and attributes, registered under the operator's name.
+
+Every operator has a rule or is declared free; one that has neither is an error that names it, never a silent zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from benchbox.errors import ArtifactError
+from benchbox.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """Name, shape and bytes per element of a tensor; rules see no data."""
+
+    name: str
+    shape: tuple[int, ...]
+    item_bytes: float
+
+    @property
+    def elements(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return math.prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the dense tensor, rounded up."""
+        return math.ceil(self.elements * self.item_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeView:
+    """One node as a rule sees it: concrete shapes and attributes.
+
+    ``inputs`` has None for an optional input that is left out. ``constants`` holds the values of small integer
+    inputs that are known (axes, shapes), by input position. ``index`` is the node's place in the file.
+    """
+
+    index: int
+    name: str
+    op: str
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    constants: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def input(self, position: int) -> Tensor:
+        """An input that the operator must have; raises ArtifactError where the graph leaves it out."""
+        found = self.inputs[position] if position < len(self.inputs) else None
+        if found is None:
+            raise ArtifactError(
+                f"node {self.name} ({self.op}) lacks its input {position}", remedy="the graph is invalid"
+            )
+        return found
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        value = self.attributes.get(name, default)
+        assert isinstance(value, int)
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpCost:
+    """Multiply-adds of matrix work, and all other arithmetic operations."""
+
+    macs: int = 0
+    elementwise: int = 0
+
+
+Rule = Callable[[NodeView], OpCost]
+RULES: Registry[Rule] = Registry("operator", "benchbox.flops.rules")
+# Operators whose outputs are their input's bytes under another shape: no work, no new memory.
+VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
+
+
+def cost_rule(*operators: str) -> Callable[[Rule], Rule]:
+    """Registers a function as the rule of these operators."""
+
+    def register(rule: Rule) -> Rule:
+        for operator in operators:
+            RULES.register(operator, rule)
+        return rule
+
+    return register
+
+
+def declare_free(*operators: str) -> None:
+    """Says that these operators compute nothing: they move, reshape or describe."""
+    for operator in operators:
+        RULES.register(operator, _free)
+
+
+def cost_of(node: NodeView) -> OpCost:
+    """The cost of a node; an operator without a rule raises ArtifactError that names node and operator."""
+    if node.op not in RULES:
+        raise ArtifactError(
+            f"there is no cost rule for operator {node.op}",
+            values=f"node {node.name}",
+            remedy="add one in flops/rules/, or count it as zero with --allow-unknown",
+        )
+    return RULES.get(node.op)(node)
+
+
+def _free(_: NodeView) -> OpCost:
+    return OpCost()

@@ -1,0 +1,30 @@
+"""What do pooling and reductions cost? One operation per element that goes into a result."""
+
+from __future__ import annotations
+
+import math
+
+from benchbox.flops.rule import NodeView, OpCost, cost_rule
+
+
+@cost_rule("MaxPool", "AveragePool", "LpPool")
+def window(node: NodeView) -> OpCost:
+    """Every output element looks at a whole window (comparison or addition), padding included."""
+    kernel = node.attributes.get("kernel_shape", ())
+    assert isinstance(kernel, tuple)
+    return OpCost(elementwise=node.outputs[0].elements * math.prod(kernel))
+
+
+@cost_rule(
+    "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
+    "ReduceProd", "ArgMax", "ArgMin", "CumSum",
+)  # fmt: skip
+def reduction(node: NodeView) -> OpCost:
+    """Every input element is added or compared once."""
+    return OpCost(elementwise=node.input(0).elements)
+
+
+@cost_rule("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp")
+def reduction_of_a_function(node: NodeView) -> OpCost:
+    """Every input element is transformed once and added once."""
+    return OpCost(elementwise=2 * node.input(0).elements)
