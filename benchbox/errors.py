@@ -39,9 +39,17 @@ class BenchboxError(Exception):
         self.values = values
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel between processes; their keyword arguments would get lost otherwise."""
+        return _rebuilt, (type(self), self.what, self.values, self.remedy)
+
     def __str__(self) -> str:
         """The three parts, one a line, empty parts left out."""
         return "\n".join(part for part in (self.what, self.values, self.remedy) if part)
+
+
+def _rebuilt(kind: type[BenchboxError], what: str, values: str, remedy: str) -> BenchboxError:
+    return kind(what, values=values, remedy=remedy)
 
 
 class UsageError(BenchboxError):

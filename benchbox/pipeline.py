@@ -128,7 +128,7 @@ def onnx_from_source(
 
     wanted = Precision.FP32 if precision is Precision.TF32 else precision
     sizes = batch or BatchRange()
-    cached = cached_artifact(source, precision=wanted, batch=sizes, root=root)
+    cached = cached_artifact(source, precision=wanted, root=root)
     return cached or artifact_from_source(source, precision=wanted, batch=sizes, root=root, say=say)
 
 

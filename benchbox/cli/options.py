@@ -50,9 +50,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 
 
 def _complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    from benchbox.models.zoo import ZOO
+    from benchbox.models.zoo import specs
 
-    return [name for name in ZOO.names() if name.startswith(incomplete)]
+    return [name for name in specs() if name.startswith(incomplete)]
 
 
 def _complete_backends(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:

@@ -15,18 +15,20 @@ _KEYS: dict[str, Callable[[LayerCost], str]] = {
 }
 
 
+def require_grouping(by: str) -> str:
+    """The word if layers can be grouped by it, else a UsageError with the nearest."""
+    if by not in _KEYS:
+        raise UsageError(f"cannot sum up by '{by}'", values=suggestion(by, _KEYS), remedy=f"known: {', '.join(_KEYS)}")
+    return by
+
+
 def grouped_layers(cost: NetworkCost, *, by: str) -> tuple[LayerCost, ...]:
     """Rows that add up to the whole, in the order of first appearance.
 
     Args:
         cost: of a network.
         by: "layer"; "module", the module that holds the layer (``layer3.0``); or "op".
-
-    Raises:
-        UsageError: another word.
     """
-    if by not in _KEYS:
-        raise UsageError(f"cannot sum up by '{by}'", values=suggestion(by, _KEYS), remedy=f"known: {', '.join(_KEYS)}")
     if by == "layer":
         return cost.layers
     groups: dict[str, list[LayerCost]] = {}

@@ -76,7 +76,7 @@ def render_checkup(checkup: Checkup) -> str:
 
 
 def _backends(backends: Sequence[BackendState]) -> str:
-    columns = (Column("backend"), Column("device"), Column("state"), Column("precisions"))
+    columns = (Column(title="backend"), Column(title="device"), Column(title="state"), Column(title="precisions"))
     rows = [
         (
             backend.name,

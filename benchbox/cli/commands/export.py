@@ -100,6 +100,6 @@ def _text(artifact: OnnxArtifact, path: str) -> str:
 
 
 def _document(artifact: OnnxArtifact) -> dict[str, object]:
-    from benchbox.store.artifacts import document_from_artifact
+    from benchbox.store.documents import document_from_artifact
 
     return document_from_artifact(artifact)

@@ -45,17 +45,26 @@ def command(
       benchbox flops net.onnx --input 3x224x224 --batch 8 --json
     """
     from benchbox.cli.progress import shown_progress
-    from benchbox.flops.conventions import convention_from_name
-    from benchbox.flops.grouping import grouped_layers
+    from benchbox.flops.conventions import convention_from_name, cost_in
+    from benchbox.flops.grouping import grouped_layers, require_grouping
     from benchbox.models.sources import parse_shape, resolve
     from benchbox.pipeline import cost_from_source
-    from benchbox.report.cost import render_cost
+    from benchbox.report.cost import render_cost, require_form
 
     shape = parse_shape(input_shape) if input_shape else None
     size = parse_count(batch, flag="--batch")
     source = resolve(model, input_shape=shape, weights=weights)
     chosen = convention_from_name(convention)
+    grouping = require_grouping(by)
+    form = "json" if as_json else require_form(form)
     with shown_progress() as progress:
         cost = cost_from_source(source, batch=size, root=project_root(), say=progress.say)
-    rows = grouped_layers(cost, by=by)
-    click.echo(render_cost(cost, rows=rows, convention=chosen, form="json" if as_json else form))
+    rows = grouped_layers(cost, by=grouping)
+    text = render_cost(
+        cost,
+        rows=rows,
+        convention=chosen,
+        share=lambda row: cost_in(chosen, row),
+        form=form,
+    )
+    click.echo(text)

@@ -22,6 +22,6 @@ def command(as_json: bool) -> None:
     from benchbox.report.zoo import document_from_specs, render_specs
 
     if as_json:
-        write_json(document_from_specs(specs()))
+        write_json(document_from_specs(tuple(specs().values())))
         return
-    click.echo(render_specs(specs()))
+    click.echo(render_specs(tuple(specs().values())))

@@ -1,0 +1,207 @@
+"""Which conditions were seen that may move or void a number?
+
+One function a flag; thresholds and advice are in docs/metrics.md. A flag is data: gates and reports read it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchbox.backends.base import BACKENDS
+from benchbox.measure.environment import effective_cpus
+from benchbox.measure.reading import timing_trials
+from benchbox.schema.environment import Environment
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.reading import Evidence, Flag, Reading, Severity, Trial
+from benchbox.stats.quantile import samples_needed
+
+HALF_WIDTH_WANTED = 0.01
+NOISE_LIMIT = 0.10
+STEAL_WARNING, STEAL_ERROR = 0.005, 0.02
+SWITCHES_PER_S = 20.0
+LOAD_PER_CPU = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the flags look at: one measured case."""
+
+    backend: str
+    precision: Precision
+    plan: MeasurementPlan
+    trials: Sequence[Trial]
+    readings: Sequence[Reading]
+    evidence: Evidence
+    cpus: int
+
+
+def flags_of(seen: Seen) -> tuple[Flag, ...]:
+    """Every flag that the case raises."""
+    return tuple(flag for look in _LOOKS for flag in look(seen))
+
+
+def standing_flags(environment: Environment) -> tuple[Flag, ...]:
+    """What can be said before a run: conditions of the machine that will disturb any measurement on it."""
+    return tuple(_standing(environment))
+
+
+def _standing(environment: Environment) -> Iterator[Flag]:
+    hardware, observed = environment.hardware, environment.observed
+    if hardware.get("hypervisor") == "yes":
+        yield _flag("VIRTUALIZED", Severity.INFO, "a virtual machine: neighbours may take time; watch CPU_STEAL")
+    governor = hardware.get("governor", "unknown")
+    if governor != "performance":
+        yield _flag(
+            "GOVERNOR", Severity.INFO, f"the CPU frequency governor is {governor}: clocks may change during a run"
+        )
+    load = observed.get("load_1min", "")
+    if load.replace(".", "", 1).isdigit() and float(load) > LOAD_PER_CPU * effective_cpus():
+        yield _flag("LOADED", Severity.WARNING, f"the load average is {load}: stop other work before measuring")
+
+
+def _precision_not_executed(seen: Seen) -> Iterator[Flag]:
+    executed = seen.evidence.executed
+    wanted = Precision.FP32 if seen.precision is Precision.TF32 else seen.precision
+    if not executed or set(executed) == {wanted.value}:
+        return
+    total = sum(executed.values())
+    given = ", ".join(f"{count} in {precision}" for precision, count in sorted(executed.items()))
+    yield _flag(
+        "PRECISION_NOT_EXECUTED",
+        Severity.WARNING,
+        f"{seen.precision} was asked for, of {total} matrix operations {given} were executed: {seen.backend} casts "
+        f"around them, so this is not the speed of {seen.precision}",
+    )
+
+
+def _provider_fallback(seen: Seen) -> Iterator[Flag]:
+    for trial in timing_trials(seen.trials):
+        if trial.evidence.providers != seen.evidence.providers:
+            yield _flag(
+                "PROVIDER_FALLBACK",
+                Severity.ERROR,
+                f"a trial ran on {', '.join(trial.evidence.providers)}, the check on "
+                f"{', '.join(seen.evidence.providers)}: find out why the provider was not available",
+            )
+            return
+
+
+def _threads_not_given(seen: Seen) -> Iterator[Flag]:
+    if seen.evidence.threads != seen.plan.threads:
+        yield _flag(
+            "THREADS_NOT_GIVEN",
+            Severity.ERROR,
+            f"{seen.plan.threads} threads were asked for, {seen.evidence.threads} were given",
+        )
+
+
+def _oversubscribed(seen: Seen) -> Iterator[Flag]:
+    if seen.plan.threads > seen.cpus:
+        yield _flag(
+            "OVERSUBSCRIBED",
+            Severity.ERROR,
+            f"{seen.plan.threads} threads on {seen.cpus} CPUs: use --threads {seen.cpus} or fewer",
+        )
+
+
+def _precision_miss(seen: Seen) -> Iterator[Flag]:
+    for reading in seen.readings:
+        if reading.metric != "latency_p50":
+            continue
+        if reading.low is None or reading.high is None:
+            yield _flag(
+                "SINGLE_PROCESS", Severity.WARNING, "one process says nothing about spread: use --trials 5 or more"
+            )
+        elif (reading.high - reading.low) / 2 / reading.value > HALF_WIDTH_WANTED:
+            width = 100 * (reading.high - reading.low) / 2 / reading.value
+            yield _flag(
+                "PRECISION_MISS",
+                Severity.WARNING,
+                f"the interval of the median is ±{width:.1f} %, wider than ±{100 * HALF_WIDTH_WANTED:g} %: "
+                "use more --trials or a quieter machine",
+            )
+
+
+def _tail_undersampled(seen: Seen) -> Iterator[Flag]:
+    counts = [len(trial.samples_ns) for trial in timing_trials(seen.trials)]
+    needed = samples_needed(0.99)
+    if counts and min(counts) < needed:
+        yield _flag(
+            "TAIL_UNDERSAMPLED",
+            Severity.INFO,
+            f"p99 rests on {min(counts)} samples a process, {needed} are needed to bound it with 95 % confidence: "
+            "use a longer --max-time",
+        )
+
+
+def _noisy(seen: Seen) -> Iterator[Flag]:
+    spreads = [
+        statistics.pstdev(trial.samples_ns) / statistics.fmean(trial.samples_ns) for trial in timing_trials(seen.trials)
+    ]
+    if spreads and statistics.median(spreads) > NOISE_LIMIT:
+        yield _flag(
+            "NOISY",
+            Severity.WARNING,
+            f"inferences of a process vary by {100 * statistics.median(spreads):.0f} % (standard deviation over mean)",
+        )
+
+
+def _cpu_steal(seen: Seen) -> Iterator[Flag]:
+    grown = [trial.counters for trial in timing_trials(seen.trials) if trial.counters.get("all_ticks")]
+    everything = sum(counters["all_ticks"] for counters in grown)
+    stolen = sum(counters["steal_ticks"] for counters in grown) / everything if everything else 0.0
+    if stolen > STEAL_WARNING:
+        severity = Severity.ERROR if stolen > STEAL_ERROR else Severity.WARNING
+        yield _flag("CPU_STEAL", severity, f"the hypervisor gave {100 * stolen:.1f} % of the time to others")
+
+
+def _cpu_contended(seen: Seen) -> Iterator[Flag]:
+    rates = [
+        trial.counters["involuntary_switches"] / trial.counters["window_s"]
+        for trial in timing_trials(seen.trials)
+        if trial.counters.get("window_s") and "involuntary_switches" in trial.counters
+    ]
+    if rates and statistics.median(rates) > SWITCHES_PER_S:
+        yield _flag(
+            "CPU_CONTENDED",
+            Severity.WARNING,
+            f"the worker was put aside {statistics.median(rates):.0f} times a second: stop other work",
+        )
+
+
+def _cgroup_throttled(seen: Seen) -> Iterator[Flag]:
+    periods = sum(trial.counters.get("cgroup_throttled", 0.0) for trial in timing_trials(seen.trials))
+    if periods:
+        yield _flag(
+            "CGROUP_THROTTLED",
+            Severity.ERROR,
+            f"the container's CPU quota stopped the worker in {periods:.0f} periods: "
+            "use fewer --threads or a larger quota",
+        )
+
+
+def _virtual_clock(seen: Seen) -> Iterator[Flag]:
+    if BACKENDS.get(seen.backend).virtual:
+        yield _flag("VIRTUAL_CLOCK", Severity.ERROR, "nothing was computed: these numbers test the harness only")
+
+
+def _flag(code: str, severity: Severity, message: str) -> Flag:
+    return Flag(code=code, severity=severity, message=message)
+
+
+_LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
+    _virtual_clock,
+    _precision_not_executed,
+    _provider_fallback,
+    _threads_not_given,
+    _oversubscribed,
+    _cgroup_throttled,
+    _cpu_steal,
+    _cpu_contended,
+    _noisy,
+    _precision_miss,
+    _tail_undersampled,
+)

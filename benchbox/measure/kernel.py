@@ -1,0 +1,50 @@
+"""What does the operating system count while something is measured: steal, switches, throttling, memory?"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+_STAT = Path("/proc/stat")
+
+
+def counters() -> dict[str, float]:
+    """Counts that only grow, by name; those that this kernel does not offer are left out.
+
+    ``*_switches`` of this process, ``steal_ticks`` and ``all_ticks`` of the machine, ``cgroup_throttled`` periods.
+    """
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    found = {
+        "voluntary_switches": float(usage.ru_nvcsw),
+        "involuntary_switches": float(usage.ru_nivcsw),
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+    }
+    if _STAT.exists():
+        # user nice system idle iowait irq softirq steal; guest time is counted in user already
+        ticks = [float(number) for number in _STAT.read_text().splitlines()[0].split()[1:9]]
+        found["all_ticks"] = sum(ticks)
+        found["steal_ticks"] = ticks[7] if len(ticks) > 7 else 0.0
+    for file in (_CGROUP / "cpu.stat", _CGROUP / "cpu" / "cpu.stat"):
+        if file.exists():
+            words = dict(line.split()[:2] for line in file.read_text().splitlines() if len(line.split()) >= 2)
+            if "nr_throttled" in words:
+                found["cgroup_throttled"] = float(words["nr_throttled"])
+    return found
+
+
+def differences(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """How much each counter grew between two readings."""
+    return {name: after[name] - before[name] for name in before if name in after}
+
+
+def peak_resident_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """The largest resident set of this process so far: the kernel's own high-water mark, not a poll."""
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    scale = 1 if os.uname().sysname == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale

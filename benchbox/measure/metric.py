@@ -1,0 +1,34 @@
+"""What is a metric: which pass does it need, and what value does one process give?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchbox.registry import Registry
+from benchbox.schema.reading import Better, Pass, Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What an inference of the case is: samples in a batch, and operations of that batch on paper."""
+
+    batch: int
+    flops: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One column of the records, registered in ``METRICS`` by its file in ``measure/metrics/``.
+
+    ``value`` turns one trial of the pass ``purpose`` into one positive number in ``unit``.
+    """
+
+    name: str
+    unit: str
+    better: Better
+    purpose: Pass
+    value: Callable[[Trial, Workload], float]
+
+
+METRICS: Registry[Metric] = Registry("metric", "benchbox.measure.metrics")

@@ -1,0 +1,29 @@
+"""What do the processes of a case say together, metric by metric?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchbox.measure.metric import METRICS, Metric, Workload
+from benchbox.schema.reading import Pass, Reading, Trial
+from benchbox.stats.interval import log_t_interval
+
+
+def readings_from_trials(trials: Sequence[Trial], workload: Workload) -> tuple[Reading, ...]:
+    """A reading of every metric whose pass was run."""
+    done = {trial.purpose for trial in trials}
+    return tuple(reading_from_trials(metric, trials, workload) for metric in METRICS if metric.purpose in done)
+
+
+def reading_from_trials(metric: Metric, trials: Sequence[Trial], workload: Workload) -> Reading:
+    """One metric: the geometric mean over processes and its 95 % interval; one value a process goes in."""
+    values = [metric.value(trial, workload) for trial in trials if trial.purpose is metric.purpose]
+    centre, low, high = log_t_interval(values)
+    return Reading(
+        metric=metric.name, unit=metric.unit, value=centre, low=low, high=high, n=len(values), better=metric.better
+    )
+
+
+def timing_trials(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The trials that were timed."""
+    return tuple(trial for trial in trials if trial.purpose is Pass.TIMING)

@@ -1,0 +1,176 @@
+"""What happens in the process that measures one trial?
+
+``python -m benchbox.measure.worker FOLDER`` reads FOLDER/request, does one pass, writes FOLDER/answer, and ends. The
+answer goes through a file because native libraries print to standard output as they like. The parent is ``trials.py``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pickle
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchbox.backends.base import BACKENDS, OpenRequest
+from benchbox.errors import BenchboxError, MeasurementError
+from benchbox.measure.kernel import counters, differences, peak_resident_bytes
+from benchbox.measure.sampling import sampled
+from benchbox.measure.warmup import warmed_up
+from benchbox.schema.artifact import Hop, TensorSpec
+from benchbox.schema.reading import Pass, Trial
+from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+from benchbox.stats.inputs import seeded_arrays
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from benchbox.backends.base import Session
+    from benchbox.measure.trials import TrialRequest
+
+MEMORY_INFERENCES = 5
+
+
+def trial_from_request(request: TrialRequest) -> Trial:
+    """Does the pass that the request asks for, in this process."""
+    begin = time.perf_counter()
+    started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    session = BACKENDS.get(request.backend).open(_open_request(request))
+    try:
+        passes = {Pass.CHECK: _check, Pass.TIMING: _time, Pass.MEMORY: _memory}
+        trial = passes[request.purpose](request, session)
+        return replace(
+            trial,
+            started_at=started_at,
+            duration_s=time.perf_counter() - begin,
+            clock=session.stopwatch.clock,
+            evidence=session.evidence(),
+        )
+    finally:
+        session.close()
+
+
+def _open_request(request: TrialRequest) -> OpenRequest:
+    consumes = BACKENDS.get(request.backend).consumes
+    batch = request.plan.batch
+
+    def module() -> nn.Module:
+        from benchbox.models.sources import module_from_source
+
+        return module_from_source(request.source, seed=request.artifact.seed)
+
+    return OpenRequest(
+        precision=request.precision,
+        threads=request.plan.threads,
+        inputs=_bound(request.artifact.inputs, batch),
+        outputs=_bound(request.artifact.outputs, batch),
+        slots=1 if request.purpose is Pass.CHECK else request.plan.input_slots,
+        onnx_path=request.root / request.artifact.path if consumes == "onnx" else None,
+        module=module if consumes == "module" else None,
+        inspect=request.purpose is Pass.CHECK,
+    )
+
+
+def _bound(specs: Sequence[TensorSpec], batch: int) -> tuple[TensorSpec, ...]:
+    return tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in specs)
+
+
+def _blank(request: TrialRequest, session: Session) -> Trial:
+    return Trial(
+        number=request.number, purpose=request.purpose, started_at="", duration_s=0.0, evidence=session.evidence()
+    )
+
+
+def _check(request: TrialRequest, session: Session) -> Trial:
+    """Runs all reference samples, repeated to fill whole batches, and compares the outputs with the reference."""
+    artifact, batch = request.artifact, request.plan.batch
+    inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.reference_samples)
+    with np.load(request.root / artifact.reference_path) as stored:
+        reference = {name: stored[name] for name in stored.files}
+    rounds = -(-artifact.reference_samples // batch)
+    samples = np.arange(rounds * batch) % artifact.reference_samples
+    made = []
+    for part in np.split(samples, rounds):
+        session.upload(0, {name: array[part] for name, array in inputs.items()})
+        session.enqueue(0)
+        session.synchronize()
+        made.append(session.download(0))
+    outputs = {name: np.concatenate([part[name] for part in made]) for name in made[0]}
+    expected = {name: array[samples] for name, array in reference.items()}
+    evidence = session.evidence()
+    return replace(_blank(request, session), evidence=evidence, hop=_hop(request, expected, outputs))
+
+
+def _hop(request: TrialRequest, expected: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Hop:
+    return hop_from_outputs(
+        request.artifact.hops[0].source,
+        f"{request.backend}-{request.precision}",
+        expected,
+        outputs,
+        TOLERANCES[request.precision],
+    )
+
+
+def _fill_slots(request: TrialRequest, session: Session) -> None:
+    """Makes distinct random inputs resident in every slot."""
+    batch = request.plan.batch
+    for slot in range(request.plan.input_slots):
+        first = slot * batch
+        arrays = seeded_arrays(request.artifact.inputs, seed=request.plan.seed, samples=batch, first=first)
+        session.upload(slot, arrays)
+
+
+def _time(request: TrialRequest, session: Session) -> Trial:
+    """Warms up, then samples; the kernel's counters are read around the samples only."""
+    _fill_slots(request, session)
+    warm = warmed_up(session, request.plan)
+    before = counters()
+    begin = time.perf_counter()
+    result = sampled(session, request.plan, typical_ns=float(np.median(warm[len(warm) // 2 :])))
+    grown = differences(before, counters())
+    return replace(
+        _blank(request, session),
+        warmup_ns=tuple(warm.tolist()),
+        samples_ns=tuple(result.times_ns.tolist()),
+        window_ns=result.window_ns,
+        stopped_by=result.stopped_by,
+        counters={**grown, "window_s": time.perf_counter() - begin},
+    )
+
+
+def _memory(request: TrialRequest, session: Session) -> Trial:
+    """Loads, runs a few inferences, and reads the kernel's high-water mark."""
+    _fill_slots(request, session)
+    for index in range(MEMORY_INFERENCES):
+        session.enqueue(index % request.plan.input_slots)
+        session.synchronize()
+    return replace(_blank(request, session), peak_host_bytes=peak_resident_bytes())
+
+
+def main(folder: Path) -> None:
+    """Answers the request in the folder; whatever goes wrong is an answer too."""
+    answer: Trial | BenchboxError
+    try:
+        answer = trial_from_request(pickle.loads((folder / "request").read_bytes()))
+    except BenchboxError as error:
+        answer = error
+    except MemoryError:
+        answer = MeasurementError("the worker ran out of memory", values="MemoryError", remedy="try a smaller --batch")
+    except Exception as error:  # a runtime's errors have no common class; the parent tells them in one line
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        answer = MeasurementError(
+            "the network failed while it ran",
+            values=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}",
+        )
+    draft = folder / "answer.draft"
+    draft.write_bytes(pickle.dumps(answer))
+    draft.replace(folder / "answer")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,87 @@
+"""Which columns do people see of a record, and what stands below the table?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchbox.report.table import Column
+from benchbox.schema.reading import Reading
+from benchbox.schema.record import Record
+from benchbox.units import (
+    ABSENT,
+    format_bytes,
+    format_count,
+    format_flops_per_s,
+    format_half_width,
+    format_rate,
+    format_time,
+)
+
+COLUMNS = (
+    Column(title="model"),
+    Column(title="backend"),
+    Column(title="precision"),
+    Column(title="batch", number=True),
+    Column(title="threads", number=True),
+    Column(title="p50", number=True),
+    Column(title="95 %", number=True),
+    Column(title="p90", number=True),
+    Column(title="p99", number=True),
+    Column(title="samples/s", number=True),
+    Column(title="peak memory", number=True),
+    Column(title="MACs", number=True),
+    Column(title="params", number=True),
+    Column(title="achieved", number=True),
+    Column(title="n", number=True),
+    Column(title="environment"),
+    Column(title="status"),
+    Column(title="flags"),
+)
+
+
+def row_from_record(record: Record) -> tuple[str, ...]:
+    """One record as texts, in the order of ``COLUMNS``."""
+    readings = {reading.metric: reading for reading in record.readings}
+    p50 = readings.get("latency_p50")
+    key, analytic = record.key, record.analytic
+    return (
+        key.model,
+        key.backend,
+        key.precision.value,
+        str(key.batch),
+        str(record.plan.threads),
+        format_time(_value(p50)),
+        format_half_width(p50.value, p50.low, p50.high) if p50 else ABSENT,
+        format_time(_value(readings.get("latency_p90"))),
+        format_time(_value(readings.get("latency_p99"))),
+        format_rate(_value(readings.get("throughput"))).removesuffix("/s").strip(),
+        format_bytes(_value(readings.get("peak_host_memory"))),
+        format_count(analytic.macs if analytic else None),
+        format_count(analytic.params if analytic else None),
+        format_flops_per_s(_value(readings.get("achieved_flops"))),
+        str(p50.n) if p50 else ABSENT,
+        record.environment.hash,
+        record.status.value,
+        " ".join(flag.code for flag in record.flags) or ABSENT,
+    )
+
+
+def notes_from_records(records: Sequence[Record]) -> tuple[str, ...]:
+    """Reasons of failed and skipped records, then what the flags say, each once."""
+    reasons = [
+        f"{record.status.value}: {record.key.model} {record.key.backend} {record.key.precision} batch "
+        f"{record.key.batch}: {record.reason}"
+        for record in records
+        if record.reason
+    ]
+    flags = [
+        f"{flag.code} ({flag.severity}), {record.key.model} {record.key.backend} {record.key.precision} batch "
+        f"{record.key.batch}: {flag.message}"
+        for record in records
+        for flag in record.flags
+    ]
+    return tuple(dict.fromkeys([*reasons, *flags]))
+
+
+def _value(reading: Reading | None) -> float | None:
+    return reading.value if reading else None

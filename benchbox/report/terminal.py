@@ -1,0 +1,29 @@
+"""How are records shown to a person at a terminal?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchbox.report.base import FORMATS, Format
+from benchbox.report.rows import COLUMNS, notes_from_records, row_from_record
+from benchbox.report.table import text_table
+from benchbox.schema.record import Record
+
+LEGEND = (
+    "p50, p90, p99: isolated latency. 95 %: interval of p50 over n fresh processes. achieved: FLOPs on paper / p50. "
+    "Definitions: docs/metrics.md"
+)
+
+
+def render(records: Sequence[Record]) -> str:
+    """A table, then reasons and flags in words, then what the columns mean."""
+    if not records:
+        return "no records; 'benchbox run' makes some"
+    parts = [text_table(COLUMNS, [row_from_record(record) for record in records])]
+    notes = notes_from_records(records)
+    if notes:
+        parts.append("\n".join(notes))
+    return "\n\n".join([*parts, LEGEND])
+
+
+FORMATS.register("table", Format(name="table", render=render))

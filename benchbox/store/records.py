@@ -1,0 +1,184 @@
+"""Where are records kept, and how are they read again?
+
+One immutable Parquet file per measured case, under ``results/records/env=<hash>/date=<day>/<id>.parquet``: a row per
+trial with its raw samples, and the record itself as JSON in the file's metadata, so that reading records reads only the
+ends of files. Files are written beside their place and renamed: a reader never sees half of one, and an existing record
+is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchbox.errors import StoreError
+from benchbox.schema.reading import Trial
+from benchbox.schema.record import Record
+from benchbox.store.atomic import draft_of
+from benchbox.store.documents import document_from_record, record_from_document
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FOLDER = Path("results") / "records"
+METADATA_KEY = b"benchbox.record"
+
+
+def new_record_id(moment: datetime.datetime) -> str:
+    """A unique name that sorts by time: 20261123T165501Z-9f3a2c1b."""
+    return f"{moment.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def check_writable(root: Path) -> None:
+    """Raises StoreError unless records can be written under the root: found out before anything is measured."""
+    folder = root / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def append(root: Path, record: Record, trials: Sequence[Trial]) -> Path:
+    """Writes one record with its trials and returns the file.
+
+    Raises:
+        StoreError: the place cannot be written, or a record of this id exists.
+    """
+    import pyarrow.parquet as pq
+
+    day = record.started_at[:10]
+    target = root / FOLDER / f"env={record.environment.hash}" / f"date={day}" / f"{record.id}.parquet"
+    if target.exists():
+        raise StoreError(
+            f"the record {record.id} exists already", values=str(target), remedy="records are never changed"
+        )
+    table = _table(record, trials)
+    try:
+        with draft_of(target) as draft:
+            pq.write_table(table, draft, compression="zstd")
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    return target
+
+
+def record_files(root: Path) -> tuple[Path, ...]:
+    """The files of all records under a root, oldest first."""
+    return tuple(sorted((root / FOLDER).glob("env=*/date=*/*.parquet"), key=lambda path: path.name))
+
+
+def records_under(root: Path) -> Iterator[Record]:
+    """All records under a root, oldest first; a damaged file raises StoreError that names it."""
+    for path in record_files(root):
+        yield read_record(path)
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        StoreError: the file is missing, truncated, not a record, or of a newer version.
+    """
+    import pyarrow.parquet as pq
+
+    with _readable(path):
+        metadata = pq.read_schema(path).metadata or {}
+        if METADATA_KEY not in metadata:
+            raise StoreError(
+                f"{path} is no record of benchbox", values=f"it lacks the metadata {METADATA_KEY.decode()}"
+            )
+        document = json.loads(metadata[METADATA_KEY])
+    return record_from_document(document, origin=str(path))
+
+
+def read_trials(path: Path) -> list[dict[str, Any]]:
+    """The rows of a record's file: one dict per trial with its raw samples (``warmup_ns``, ``samples_ns``)."""
+    import pyarrow.parquet as pq
+
+    with _readable(path):
+        rows: list[dict[str, Any]] = pq.read_table(path, partitioning=None).to_pylist()
+    return rows
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what reading a damaged file raises into a StoreError that names it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # pyarrow's errors are one or the other
+        raise StoreError(
+            f"the record {path} cannot be read",
+            values=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            remedy="restore it from a copy, or delete it",
+        ) from error
+
+
+def _table(record: Record, trials: Sequence[Trial]) -> pyarrow.Table:
+    import pyarrow as pa
+
+    schema = pa.schema(
+        [
+            ("record_id", pa.string()),
+            ("model", pa.string()),
+            ("backend", pa.string()),
+            ("precision", pa.string()),
+            ("batch", pa.int64()),
+            ("mode", pa.string()),
+            ("device", pa.string()),
+            ("status", pa.string()),
+            ("number", pa.int64()),
+            ("purpose", pa.string()),
+            ("started_at", pa.string()),
+            ("duration_s", pa.float64()),
+            ("clock", pa.string()),
+            ("warmup_ns", pa.list_(pa.int64())),
+            ("samples_ns", pa.list_(pa.int64())),
+            ("window_ns", pa.int64()),
+            ("stopped_by", pa.string()),
+            ("peak_host_bytes", pa.int64()),
+            ("counters", pa.string()),
+        ],
+        metadata={METADATA_KEY: json.dumps(document_from_record(record), allow_nan=False).encode()},
+    )
+    return pa.Table.from_pylist([_row(record, trial) for trial in trials], schema=schema)
+
+
+def _row(record: Record, trial: Trial) -> dict[str, Any]:
+    key = record.key
+    return {
+        "record_id": record.id,
+        "model": key.model,
+        "backend": key.backend,
+        "precision": key.precision.value,
+        "batch": key.batch,
+        "mode": key.mode.value,
+        "device": key.device,
+        "status": record.status.value,
+        "number": trial.number,
+        "purpose": trial.purpose.value,
+        "started_at": trial.started_at,
+        "duration_s": trial.duration_s,
+        "clock": trial.clock,
+        "warmup_ns": list(trial.warmup_ns),
+        "samples_ns": list(trial.samples_ns),
+        "window_ns": trial.window_ns,
+        "stopped_by": trial.stopped_by,
+        "peak_host_bytes": trial.peak_host_bytes,
+        "counters": json.dumps(dict(trial.counters)),
+    }
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        "records cannot be written",
+        values=f"{path}: {error.strerror or error}",
+        remedy="choose another --root, or free the path",
+    )
