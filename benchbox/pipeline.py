@@ -147,7 +147,8 @@ def cost_from_source(
 def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progress: Progress) -> Iterator[Outcome]:
     """Measures the cases in order and yields each outcome when its record has been stored.
 
-    An error inside a case becomes a failed or skipped record and the next case goes on. Numbers from a
+    An error inside a case becomes a failed or skipped record and the next case goes on; a lone case that cannot run
+    at all raises its UsageError or EnvironmentLackError and leaves no record. Numbers from a
     virtual clock are yielded but never stored.
     """
     from benchbox.measure.environment import capture
@@ -157,6 +158,8 @@ def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progre
     environment = capture()
     for number, case in enumerate(cases):
         outcome = _outcome(case, plan, root, environment, _CaseProgress(progress, number, len(cases), case.title))
+        if len(cases) == 1 and outcome.error and outcome.record.status is Status.SKIPPED:
+            raise outcome.error  # in a matrix a skipped combination is an answer; asked for alone it is a mistake
         if not BACKENDS.get(case.backend).virtual:
             append(root, outcome.record, outcome.trials)
         yield outcome

@@ -103,7 +103,8 @@ def exit_status(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("interrupted; what was finished is kept", err=True)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # click answers a closed pipe by ending the process itself; no command of ours does.
         _forget_stdout()
         return EXIT_DONE
     except Exception as error:

@@ -108,7 +108,7 @@ def _original_from_module(source: ModelSource, sizes: BatchRange, root: Path, se
     say("building the network")
     module = module_from_source(source, seed=seed)
     say("exporting to ONNX")
-    proto = proto_from_module(module, source.input_shape)
+    proto = proto_from_module(module, source.input_shape, name=source.name)
     canonicalise(proto, module, name=source.name)
     import torch
 

@@ -21,7 +21,7 @@ BATCH = "batch"
 EXAMPLE_BATCH = 2
 
 
-def proto_from_module(module: nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelProto:
+def proto_from_module(module: nn.Module, input_shape: tuple[int, ...], *, name: str) -> onnx.ModelProto:
     """The graph that PyTorch's exporter makes of a module in eval mode, with a free batch dimension.
 
     Opset 20: newer schemas of some operators are not matched by the GPU kernels of runtimes in use.
@@ -29,6 +29,7 @@ def proto_from_module(module: nn.Module, input_shape: tuple[int, ...]) -> onnx.M
     Args:
         module: takes one float32 tensor (N, *input_shape).
         input_shape: without the batch.
+        name: of the network, for messages.
 
     Raises:
         ArtifactError: the exporter cannot trace the module; the root cause is in the message.
@@ -49,7 +50,7 @@ def proto_from_module(module: nn.Module, input_shape: tuple[int, ...]) -> onnx.M
             )
     except Exception as error:  # the exporter wraps whatever the network's own code raises
         raise ArtifactError(
-            f"{type(module).__name__} cannot be exported to ONNX with input {_shape_text(input_shape)}",
+            f"{name} cannot be exported to ONNX with input {_shape_text(input_shape)}",
             values=_root_cause(error),
             remedy="check the input shape (--input) and that the network's forward can be traced",
         ) from error

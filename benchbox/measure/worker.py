@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,8 +28,6 @@ from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import seeded_arrays
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from benchbox.backends.base import Session
     from benchbox.measure.trials import TrialRequest
 
@@ -59,7 +57,7 @@ def _open_request(request: TrialRequest) -> OpenRequest:
     consumes = BACKENDS.get(request.backend).consumes
     batch = request.plan.batch
 
-    def module() -> nn.Module:
+    def module() -> Any:
         from benchbox.models.sources import module_from_source
 
         return module_from_source(request.source, seed=request.artifact.seed)

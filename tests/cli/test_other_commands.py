@@ -80,7 +80,7 @@ def test_flops_formats(by: str, benchbox: Callable) -> None:
         (("export", "lenet5", "--precision", "int8"), 2, "int8"),
         (("export", "lenet5", "--input", "1x3x3"), 4, "lenet5"),
         (("report", "--format", "xml"), 2, "xml"),
-        (("report", "--where", "modle=x"), 2, "did you mean 'model'"),
+        (("report", "--where", "modle=x"), 2, "'model'"),
         (("report", "--where", "model"), 2, "KEY=VALUE"),
         (("report", "--output", "absent/folder/report.md"), 6, "absent"),
     ],

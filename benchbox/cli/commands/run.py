@@ -106,6 +106,7 @@ def command(
 def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: bool) -> None:
     from benchbox.cli.progress import shown_progress
     from benchbox.pipeline import measured
+    from benchbox.schema.record import Status
 
     outcomes: list[Outcome] = []
     try:
@@ -115,9 +116,9 @@ def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: 
         # Also after Ctrl-C: what was finished has been stored and is shown.
         if outcomes:
             _show([outcome.record for outcome in outcomes], as_json)
+    # In a matrix a skipped combination is an answer; a failed one is not, nor is a matrix of nothing but skipped ones.
     errors = [outcome.error for outcome in outcomes if outcome.error]
-    # In a matrix a skipped combination is an answer; a failed one is not, and alone neither is.
-    failed = [outcome.error for outcome in outcomes if outcome.error and outcome.record.status.value == "failed"]
+    failed = [outcome.error for outcome in outcomes if outcome.error and outcome.record.status is Status.FAILED]
     if failed or len(errors) == len(outcomes):
         raise (failed or errors)[0]
 
