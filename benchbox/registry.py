@@ -7,9 +7,7 @@ with the nearest known ones.
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import pkgutil
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -25,6 +23,8 @@ def suggestion(unknown: str, known: Iterable[str]) -> str:
         unknown: what was asked for.
         known: every name that exists.
     """
+    import difflib
+
     near = difflib.get_close_matches(unknown.lower(), list(known), n=3, cutoff=0.6)
     if not near:
         return ""
@@ -80,6 +80,8 @@ class Registry(Generic[T]):
         if self._scanned:
             return
         self._scanned = True
+        import pkgutil
+
         package = importlib.import_module(self._package)
         for found in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{self._package}.{found.name}")

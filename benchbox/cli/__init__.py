@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import pkgutil
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -27,8 +26,9 @@ class _CommandFolder(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the command files, in alphabetical order."""
-        folder = importlib.import_module(_COMMANDS)
-        return sorted(found.name for found in pkgutil.iter_modules(folder.__path__))
+        # The folder is listed by hand: pkgutil alone would take a fifth of the time of `benchbox --help`.
+        (folder,) = importlib.import_module(_COMMANDS).__path__
+        return sorted(name[:-3] for name in os.listdir(folder) if name.endswith(".py") and name[0] != "_")  # noqa: PTH208
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, its module imported now; None if there is no such file."""
@@ -90,7 +90,7 @@ def exit_status(arguments: Sequence[str]) -> int:
         outcome = cli.main(list(arguments), prog_name="benchbox", standalone_mode=False)
     except BenchboxError as error:
         if debug:
-            raise
+            _print_traceback()
         _print_error(error.what, error.values, error.remedy)
         return error.exit_status
     except click.exceptions.NoArgsIsHelpError as error:
@@ -109,7 +109,7 @@ def exit_status(arguments: Sequence[str]) -> int:
         return EXIT_DONE
     except Exception as error:
         if debug:
-            raise
+            _print_traceback()
         _print_error(
             "benchbox has a bug",
             f"{type(error).__name__}: {error}",
@@ -117,6 +117,12 @@ def exit_status(arguments: Sequence[str]) -> int:
         )
         return EXIT_BUG
     return outcome if isinstance(outcome, int) else EXIT_DONE
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
 
 
 def _print_error(what: str, values: str, remedy: str) -> None:

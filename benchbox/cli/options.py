@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchbox.schema.artifact import BatchRange
     from benchbox.schema.model import Precision
 
@@ -22,7 +23,7 @@ def common_options(function: F) -> F:
 
     def keep_root(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
         if value is not None:
-            ctx.find_root().meta["benchbox.root"] = Path(value)
+            ctx.find_root().meta["benchbox.root"] = value
 
     function = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(
         function
@@ -40,10 +41,10 @@ def common_options(function: F) -> F:
 
 def project_root() -> Path:
     """The folder that holds engines/ and results/: ``--root``, else BENCHBOX_ROOT, else the current directory."""
+    from pathlib import Path
+
     asked = click.get_current_context().find_root().meta.get("benchbox.root")
-    if isinstance(asked, Path):
-        return asked
-    return Path(os.environ.get("BENCHBOX_ROOT") or ".")
+    return Path(asked or os.environ.get("BENCHBOX_ROOT") or ".")
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
