@@ -41,17 +41,21 @@ def t_quantile(probability: float, degrees: float) -> float:
 
 def t_probability(value: float, degrees: float) -> float:
     """The probability that a t-distributed variable lies below ``value`` (Abramowitz & Stegun 26.7.1)."""
-    tail = _incomplete_beta(degrees / (degrees + value * value), degrees / 2, 0.5) / 2
+    square = value * value
+    tail = _incomplete_beta(degrees / (degrees + square), square / (degrees + square), degrees / 2, 0.5) / 2
     return 1 - tail if value > 0 else tail
 
 
-def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function by its continued fraction (Numerical Recipes 6.4)."""
+def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function by its continued fraction (Numerical Recipes 6.4).
+
+    ``rest`` is 1 - x, given apart because the difference would lose its digits where x is nearly 1.
+    """
     if x in (0.0, 1.0):
         return x
     if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(1 - x, b, a)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+        return 1 - _incomplete_beta(rest, x, b, a)
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest))
     return front * _continued_fraction(x, a, b) / a
 
 

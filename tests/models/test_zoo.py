@@ -1,0 +1,68 @@
+"""Every network of the zoo is what it says it is."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchbox.errors import UsageError
+from benchbox.models.zoo import build, spec, specs
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+PUBLISHED = list(csv.DictReader((GOLDEN / "published_models.csv").open()))
+KEY_FILES = sorted((GOLDEN / "statedict_keys").glob("*.txt"))
+
+
+@pytest.fixture(params=list(specs()))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_declared_parameters_are_the_modules(name: str) -> None:
+    with torch.device("meta"):
+        module = build(name)
+    assert sum(parameter.numel() for parameter in module.parameters()) == spec(name).params
+
+
+def test_forward_gives_the_declared_classes(name: str) -> None:
+    with torch.device("meta"):
+        module = build(name).eval()
+        output = module(torch.empty(2, *spec(name).input_shape))
+    assert output.shape == (2, spec(name).num_classes)
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["name"])
+def test_facts_are_the_published_ones(row: dict[str, str]) -> None:
+    """Parameters exactly, GMACs to the three decimals that torchvision's weights metadata gives (as "_ops")."""
+    facts = spec(row["name"])
+    assert facts.params == int(row["params"])
+    assert f"{facts.macs / 1e9:.3f}" == f"{float(row['gmacs']):.3f}"
+    assert facts.accuracy is not None
+    assert facts.accuracy.top1 == pytest.approx(float(row["top1"]) / 100)
+
+
+@pytest.mark.parametrize("path", KEY_FILES, ids=lambda path: path.stem)
+def test_state_dict_keys_and_shapes_are_torchvisions(path: Path) -> None:
+    with torch.device("meta"):
+        state = build(path.stem).state_dict()
+    ours = [f"{key} {'x'.join(map(str, tensor.shape))}".rstrip() for key, tensor in state.items()]
+    assert ours == path.read_text().splitlines()
+
+
+def test_key_lists_are_complete() -> None:
+    """Their lengths, counted independently: two entries a layer with bias, one without, five a batch norm."""
+    counts = {path.stem: len(path.read_text().splitlines()) for path in KEY_FILES}
+    assert counts == {
+        "alexnet": 2 * 8,
+        "vgg16": 2 * 16,
+        "resnet18": (1 + 5) * (17 + 3) + 2,
+        "resnet50": (1 + 5) * (49 + 4) + 2,
+    }
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(UsageError, match="resnet50"):
+        spec("resnet5O")

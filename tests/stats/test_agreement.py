@@ -1,0 +1,64 @@
+"""Distances between outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from benchbox.schema.model import Precision
+from benchbox.stats.agreement import TOLERANCES, hop_from_outputs, worse_hop
+
+FP32 = TOLERANCES[Precision.FP32]
+vectors = arrays(np.float32, st.integers(2, 40), elements=st.floats(-100, 100, width=32))
+
+
+@given(vectors)
+def test_equal_outputs_have_no_distance(values: np.ndarray) -> None:
+    hop = hop_from_outputs("a", "b", {"output": values}, {"output": values.copy()}, FP32)
+    assert (hop.max_abs_error, hop.rel_l2_error) == (0.0, 0.0)
+    assert hop.cosine == pytest.approx(1.0)
+    assert hop.passed
+
+
+@given(vectors, vectors)
+def test_errors_by_hand(one: np.ndarray, other: np.ndarray) -> None:
+    size = min(len(one), len(other))
+    a, b = one[:size].astype(np.float64), other[:size].astype(np.float64)
+    hop = hop_from_outputs("a", "b", {"output": one[:size]}, {"output": other[:size]}, FP32)
+    assert hop.max_abs_error == pytest.approx(np.abs(a - b).max())
+    if np.linalg.norm(a) > 0:
+        assert hop.rel_l2_error == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(a))
+    assert hop.passed == (hop.rel_l2_error <= FP32.rel_l2_error and hop.cosine >= FP32.cosine)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"output": np.array([1.0, np.nan], np.float32)},
+        {"output": np.array([1.0, np.inf], np.float32)},
+        {"output": np.array([1.0], np.float32)},
+        {"other": np.array([1.0, 2.0], np.float32)},
+        {},
+    ],
+    ids=["nan", "infinite", "shape", "name", "nothing"],
+)
+def test_what_cannot_be_compared_never_passes(outputs: dict[str, np.ndarray]) -> None:
+    hop = hop_from_outputs("a", "b", {"output": np.array([1.0, 2.0], np.float32)}, outputs, FP32)
+    assert not hop.passed
+    assert hop.rel_l2_error == float("inf")
+
+
+def test_a_swapped_sign_and_a_scale_are_caught() -> None:
+    values = {"output": np.linspace(-1, 1, 100, dtype=np.float32)}
+    for wrong in (-values["output"], values["output"] * 1.001, values["output"] + np.float32(0.001)):
+        assert not hop_from_outputs("a", "b", values, {"output": wrong}, FP32).passed
+
+
+def test_the_worse_of_two_hops() -> None:
+    right = {"output": np.ones(4, np.float32)}
+    near = hop_from_outputs("a", "b", right, {"output": np.full(4, 1.00001, np.float32)}, FP32)
+    far = hop_from_outputs("a", "b", right, {"output": np.full(4, 1.1, np.float32)}, FP32)
+    assert worse_hop(near, far) == far

@@ -1,0 +1,75 @@
+"""Numbers as text: four digits, the prefix chosen by what is printed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchbox.units import (
+    ABSENT,
+    format_bytes,
+    format_count,
+    format_flops_per_s,
+    format_half_width,
+    format_quantity,
+    format_rate,
+    format_ratio,
+    format_time,
+)
+
+FACTORS = {"n": 1e-9, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (format_time(999.96e-6), "1.000 ms"),
+        (format_time(999.94e-6), "999.9 µs"),
+        (format_time(0.0123456), "12.35 ms"),
+        (format_time(123.4), "123.4 s"),
+        (format_time(0), "0 s"),
+        (format_time(None), ABSENT),
+        (format_time(float("inf")), "inf s"),
+        (format_count(4_089_184_256), "4.089 G"),
+        (format_count(999), "999"),
+        (format_count(0), "0"),
+        (format_count(999_960), "1.000 M"),
+        (format_bytes(102_149_634), "97.42 MiB"),
+        (format_bytes(1023), "1023 B"),
+        (format_bytes(1024), "1.000 KiB"),
+        (format_rate(24.5), "24.50 /s"),
+        (format_flops_per_s(2.013e11), "201.3 GFLOP/s"),
+        (format_ratio(0.00432), "0.43 %"),
+        (format_ratio(0.5), "50 %"),
+        (format_ratio(0), "0 %"),
+        (format_half_width(1.0, 0.99, 1.02), "±2.0 %"),
+        (format_half_width(1.0, None, None), ABSENT),
+        (format_quantity(0.001, "s"), "1.000 ms"),
+        (format_quantity(2048, "bytes"), "2.000 KiB"),
+        (format_quantity(10, "1/s"), "10.00 /s"),
+        (format_quantity(3.5, "J"), "3.500 J"),
+    ],
+)
+def test_by_hand(text: str, wanted: str) -> None:
+    assert text == wanted
+
+
+@given(st.floats(1e-9, 1e5))
+def test_time_reads_back_and_has_at_most_four_digits(seconds: float) -> None:
+    number, _, unit = format_time(seconds).partition(" ")
+    value = float(number) * FACTORS[unit.removesuffix("s")]
+    assert value == pytest.approx(seconds, rel=6e-4)
+    if seconds < 999.95:
+        assert abs(float(number)) < 1000
+        assert len(re.sub(r"[^0-9]", "", number).lstrip("0")) <= 4
+
+
+@given(st.integers(0, 2**50))
+def test_bytes_read_back(size: int) -> None:
+    number, _, unit = format_bytes(size).partition(" ")
+    factor = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}[unit]
+    assert float(number) * factor == pytest.approx(size, rel=6e-4, abs=0.5)
+    assert float(number) < 1024 or unit == "TiB"
