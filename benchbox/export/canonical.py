@@ -68,7 +68,7 @@ class _ModuleTree:
     def __init__(self, module: nn.Module) -> None:
         self.param_sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
         self.state_names = tuple(dict.fromkeys([*self.param_sizes, *dict(module.named_buffers())]))
-        self.leaves = {path for path, layer in module.named_modules() if not any(layer.children())}
+        self.leaves = {path for path, layer in module.named_modules() if path and not any(layer.children())}
 
     def module_of(self, node: onnx.NodeProto) -> _Place:
         """By weight first: a convolution with a folded batch norm carries the batch norm's scope."""
@@ -91,9 +91,10 @@ def _params_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _Module
     for index, place in enumerate(places):
         first_in_scope.setdefault(place.scope, index)
     for name, size in left.items():
-        index = first_in_scope.get(name.rpartition(".")[0], -1)
-        if index >= 0:
-            counts[index] += size
+        # Only a layer's own parameters can have been folded into what its code made; others were never used.
+        owner = name.rpartition(".")[0]
+        if owner in tree.leaves and owner in first_in_scope:
+            counts[first_in_scope[owner]] += size
     return counts
 
 
