@@ -1,0 +1,62 @@
+"""Trials and cases made by hand, for tests of what is computed from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchbox.measure.flags import Seen
+from benchbox.measure.metric import Workload
+from benchbox.measure.reading import readings_from_trials
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.reading import Evidence, Pass, Trial
+
+QUIET = {
+    "involuntary_switches": 1.0,
+    "window_s": 1.0,
+    "all_ticks": 200.0,
+    "steal_ticks": 0.0,
+    "cgroup_throttled": 0.0,
+}
+
+
+def evidence(**fields: Any) -> Evidence:
+    values: dict[str, Any] = {
+        "backend": "onnxruntime",
+        "device": "cpu",
+        "providers": ("CPUExecutionProvider",),
+        "threads": 2,
+        "executed": {"fp32": 4},
+    }
+    return Evidence(**{**values, **fields})
+
+
+def trial(purpose: Pass = Pass.TIMING, **fields: Any) -> Trial:
+    values: dict[str, Any] = {
+        "number": 0,
+        "purpose": purpose,
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "duration_s": 1.0,
+        "evidence": evidence(executed=None),
+        "clock": "perf_counter_ns",
+        "samples_ns": (1_000_000,) * 400 if purpose is Pass.TIMING else (),
+        "window_ns": 400_000_000 if purpose is Pass.TIMING else 0,
+        "stopped_by": "precision",
+        "counters": QUIET,
+        "peak_host_bytes": 100_000_000 if purpose is Pass.MEMORY else None,
+    }
+    return Trial(**{**values, **fields})
+
+
+def seen(trials: list[Trial] | None = None, **fields: Any) -> Seen:
+    made = trials if trials is not None else [trial(number=number) for number in range(3)]
+    values: dict[str, Any] = {
+        "backend": "onnxruntime",
+        "precision": Precision.FP32,
+        "plan": MeasurementPlan(threads=2),
+        "trials": made,
+        "readings": readings_from_trials(made, Workload(batch=1, flops=1000)),
+        "evidence": evidence(),
+        "cpus": 2,
+    }
+    return Seen(**{**values, **fields})

@@ -1,0 +1,138 @@
+"""Timing, warm-up and sampling on a virtual clock, where everything that must come out is known."""
+
+from __future__ import annotations
+
+import gc
+import math
+
+import numpy as np
+import pytest
+
+from benchbox.backends.base import OpenRequest
+from benchbox.backends.null import NullBackend, NullSession
+from benchbox.measure.sampling import median_half_width, sampled
+from benchbox.measure.timing import timed_block
+from benchbox.measure.warmup import warmed_up
+from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan
+
+SPEC = TensorSpec(name="input", dtype="float32", shape=(1, 4))
+
+
+def session(**knobs: float) -> NullSession:
+    request = OpenRequest(precision=Precision.FP32, threads=1, inputs=(SPEC,), outputs=(SPEC,), slots=4)
+    return NullBackend(**knobs).open(request)  # type: ignore[arg-type]
+
+
+def plan(**fields: float) -> MeasurementPlan:
+    return MeasurementPlan(**fields)  # type: ignore[arg-type]
+
+
+def test_a_block_times_each_inference_by_itself() -> None:
+    times = timed_block(session(inference_ns=500, jitter=0.0, cold_factor=1.0), 7, slots=4)
+    assert times.tolist() == [500] * 7
+    assert times.dtype == np.int64
+
+
+def test_slots_are_taken_in_turn() -> None:
+    opened = session(inference_ns=10)
+    seen: list[int] = []
+    opened.enqueue = seen.append  # type: ignore[method-assign,assignment]
+    timed_block(opened, 6, slots=4)
+    assert seen == [0, 1, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_the_collector_is_off_inside_and_as_before_afterwards(collecting: bool) -> None:
+    opened = session()
+    states: list[bool] = []
+    opened.synchronize = lambda: states.append(gc.isenabled())  # type: ignore[method-assign]
+    (gc.enable if collecting else gc.disable)()
+    try:
+        timed_block(opened, 3, slots=1)
+        assert states == [False] * 3
+        assert gc.isenabled() is collecting
+    finally:
+        gc.enable()
+
+
+def test_the_collector_comes_back_after_an_error() -> None:
+    opened = session()
+
+    def fail(_: int) -> None:
+        raise RuntimeError("no")
+
+    opened.enqueue = fail  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        timed_block(opened, 3, slots=1)
+    assert gc.isenabled()
+
+
+def test_warm_up_lasts_for_the_longer_of_time_and_count() -> None:
+    slow = warmed_up(session(inference_ns=200_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
+    assert len(slow) == 10
+    fast = warmed_up(session(inference_ns=1_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
+    assert 0.5e9 <= fast.sum() < 1.0e9
+
+
+def test_warm_up_of_a_very_slow_network_ends() -> None:
+    times = warmed_up(session(inference_ns=60_000_000_000, jitter=0.0, cold_factor=1.0), plan(max_time_s=10.0))
+    assert len(times) == 2
+
+
+def test_sampling_stops_on_precision() -> None:
+    result = sampled(
+        session(inference_ns=1_000_000, jitter=0.001, cold_factor=1.0),
+        plan(min_time_s=0.5, max_time_s=20.0, target_half_width=0.01),
+        typical_ns=1e6,
+    )
+    assert result.stopped_by == "precision"
+    assert 0.5e9 <= result.times_ns.sum() < 1.0e9
+    assert result.window_ns == result.times_ns.sum(), "virtual time passes only inside inferences"
+
+
+def test_sampling_stops_at_the_maximum_time() -> None:
+    result = sampled(
+        session(inference_ns=1_000_000, jitter=0.5, cold_factor=1.0),
+        plan(min_time_s=0.1, max_time_s=1.0, target_half_width=1e-6),
+        typical_ns=1e6,
+    )
+    assert result.stopped_by == "max_time"
+    assert 1.0e9 <= result.times_ns.sum() < 1.2e9
+
+
+def test_a_very_slow_network_still_gives_a_few_samples() -> None:
+    result = sampled(
+        session(inference_ns=30_000_000_000, jitter=0.0, cold_factor=1.0),
+        plan(min_time_s=2.0, max_time_s=10.0),
+        typical_ns=3e10,
+    )
+    assert len(result.times_ns) == 3
+    assert result.stopped_by == "max_time"
+
+
+def test_a_typical_time_that_was_far_too_long_is_corrected() -> None:
+    result = sampled(
+        session(inference_ns=1000, jitter=0.01, cold_factor=1.0),
+        plan(min_time_s=0.001, max_time_s=0.01, min_samples=30),
+        typical_ns=1e9,
+    )
+    assert result.times_ns.sum() >= 0.001e9
+    assert len(result.times_ns) >= 30
+
+
+def test_half_width_of_the_median() -> None:
+    assert median_half_width(np.full(100, 50, dtype=np.int64)) == 0
+    assert median_half_width(np.arange(3, dtype=np.int64)) == math.inf
+    drifting = np.arange(1000, 2000, dtype=np.int64)
+    settled = np.random.default_rng(0).normal(1500, 10, 1000).astype(np.int64)
+    assert median_half_width(drifting) > 10 * median_half_width(settled)
+
+
+def test_correlated_samples_do_not_fake_precision() -> None:
+    """Slow waves make neighbours alike: the interval from blocks sees them, one from single samples would not."""
+    draw = np.random.default_rng(0)
+    wave = 1000 + 50 * np.sin(np.arange(2000) / 150) + draw.normal(0, 5, 2000)
+    shuffled = draw.permutation(wave)
+    assert median_half_width(wave.astype(np.int64)) > 3 * median_half_width(shuffled.astype(np.int64))

@@ -1,0 +1,129 @@
+"""What the processes say together; each flag with a case that raises it and one that does not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from builders import QUIET, evidence, seen, trial
+from scipy import stats
+
+from benchbox.measure.environment import capture
+from benchbox.measure.flags import Seen, flags_of, standing_flags
+from benchbox.measure.metric import METRICS, Workload
+from benchbox.measure.reading import readings_from_trials
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.reading import Better, Pass, Severity
+
+WORKLOAD = Workload(batch=8, flops=2_000_000)
+
+
+def test_metrics_by_hand() -> None:
+    samples = tuple(range(1_000_000, 2_000_000, 10_000))
+    timed = [trial(number=number, samples_ns=samples, window_ns=200_000_000) for number in range(3)]
+    heavy = [trial(Pass.MEMORY, number=number, peak_host_bytes=5_000_000) for number in range(2)]
+    readings = {reading.metric: reading for reading in readings_from_trials([*timed, *heavy], WORKLOAD)}
+    assert set(readings) == set(METRICS.names())
+    assert readings["latency_p50"].value == pytest.approx(1.5e-3)
+    assert readings["latency_p90"].value == pytest.approx(1.9e-3)
+    assert readings["latency_p99"].value == pytest.approx(1.99e-3)
+    assert readings["latency_mean"].value == pytest.approx(np.mean(samples) * 1e-9)
+    assert readings["throughput"].value == pytest.approx(8 * 100 / 0.2)
+    assert readings["achieved_flops"].value == pytest.approx(2_000_000 / 1.5e-3)
+    assert readings["peak_host_memory"].value == pytest.approx(5_000_000)
+    assert (readings["latency_p50"].n, readings["peak_host_memory"].n) == (3, 2)
+    assert readings["throughput"].better is Better.HIGHER
+    assert readings["latency_p50"].better is Better.LOWER
+
+
+def test_the_interval_is_over_processes_not_over_samples() -> None:
+    levels = [1.00e6, 1.02e6, 0.99e6, 1.05e6]
+    trials = [trial(number=i, samples_ns=(int(level),) * 10_000) for i, level in enumerate(levels)]
+    (p50,) = [reading for reading in readings_from_trials(trials, WORKLOAD) if reading.metric == "latency_p50"]
+    logs = np.log([level * 1e-9 for level in levels])
+    low, high = np.exp(stats.t.interval(0.95, 3, loc=logs.mean(), scale=stats.sem(logs)))
+    assert (p50.value, p50.low, p50.high) == pytest.approx((stats.gmean(levels) * 1e-9, low, high))
+
+
+def spread(*levels_ns: int) -> Seen:
+    return seen([trial(number=number, samples_ns=(level,) * 400) for number, level in enumerate(levels_ns)])
+
+
+def counted(**counters: float) -> Seen:
+    return seen([trial(number=number, counters={**QUIET, **counters}) for number in range(3)])
+
+
+NOISY = tuple(1_000_000 + 400_000 * (index % 2) for index in range(400))
+CASES = {
+    "VIRTUAL_CLOCK": (seen(backend="null"), seen(), Severity.ERROR),
+    "PRECISION_NOT_EXECUTED": (
+        seen(precision=Precision.FP16),
+        seen(precision=Precision.FP16, evidence=evidence(executed={"fp16": 4})),
+        Severity.WARNING,
+    ),
+    "PROVIDER_FALLBACK": (seen(evidence=evidence(providers=("Other",))), seen(), Severity.ERROR),
+    "THREADS_NOT_GIVEN": (seen(evidence=evidence(threads=1)), seen(), Severity.ERROR),
+    "OVERSUBSCRIBED": (
+        seen(plan=MeasurementPlan(threads=4), evidence=evidence(threads=4)),
+        seen(plan=MeasurementPlan(threads=2)),
+        Severity.ERROR,
+    ),
+    "CGROUP_THROTTLED": (counted(cgroup_throttled=2.0), counted(), Severity.ERROR),
+    "CPU_STEAL": (counted(steal_ticks=2.0), counted(steal_ticks=0.5), Severity.WARNING),
+    "CPU_CONTENDED": (counted(involuntary_switches=50.0), counted(involuntary_switches=5.0), Severity.WARNING),
+    "NOISY": (seen([trial(number=n, samples_ns=NOISY) for n in range(3)]), seen(), Severity.WARNING),
+    "SINGLE_PROCESS": (seen([trial()]), seen(), Severity.WARNING),
+    "PRECISION_MISS": (
+        spread(1_000_000, 1_100_000, 900_000),
+        spread(1_000_000, 1_001_000, 999_000),
+        Severity.WARNING,
+    ),
+    "TAIL_UNDERSAMPLED": (
+        seen([trial(number=n, samples_ns=(1_000_000,) * 298) for n in range(3)]),
+        seen([trial(number=n, samples_ns=(1_000_000,) * 299) for n in range(3)]),
+        Severity.INFO,
+    ),
+}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_each_flag_is_raised_when_it_must_and_only_then(code: str) -> None:
+    raising, quiet, severity = CASES[code]
+    raised = {flag.code: flag for flag in flags_of(raising)}
+    assert raised[code].severity is severity
+    assert len(raised[code].message) > 20
+    assert code not in {flag.code for flag in flags_of(quiet)}
+
+
+def test_a_quiet_case_has_no_flags() -> None:
+    assert flags_of(seen()) == ()
+
+
+def test_much_steal_voids_a_number() -> None:
+    (flag,) = [flag for flag in flags_of(counted(steal_ticks=10.0)) if flag.code == "CPU_STEAL"]
+    assert flag.severity is Severity.ERROR
+
+
+def test_tf32_means_fp32_where_there_is_none() -> None:
+    assert not [flag for flag in flags_of(seen(precision=Precision.TF32)) if flag.code == "PRECISION_NOT_EXECUTED"]
+
+
+@pytest.mark.parametrize(
+    ("hardware", "observed", "code"),
+    [
+        ({"hypervisor": "yes"}, {}, "VIRTUALIZED"),
+        ({"governor": "powersave"}, {}, "GOVERNOR"),
+        ({}, {"load_1min": "9999.0"}, "LOADED"),
+    ],
+)
+def test_standing_flags(hardware: dict[str, str], observed: dict[str, str], code: str) -> None:
+    calm = dataclasses.replace(
+        capture(), hardware={"hypervisor": "no", "governor": "performance"}, observed={"load_1min": "0.00"}
+    )
+    assert standing_flags(calm) == ()
+    disturbed = dataclasses.replace(
+        calm, hardware={**calm.hardware, **hardware}, observed={**calm.observed, **observed}
+    )
+    assert [flag.code for flag in standing_flags(disturbed)] == [code]
