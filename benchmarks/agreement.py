@@ -35,9 +35,9 @@ def one_process(onnx_path: str, count: int) -> dict[str, float]:
     """Medians (ns) of both loops in this process."""
     import numpy as np
     import onnxruntime as ort
-    from benchbox.measure.timing import timed_block
 
     from benchbox.backends.base import BACKENDS, OpenRequest
+    from benchbox.measure.timing import timed_block
     from benchbox.schema.artifact import TensorSpec
     from benchbox.schema.model import Precision
 

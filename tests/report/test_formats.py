@@ -1,0 +1,122 @@
+"""Every format shows every record, and numbers become text only for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchbox.report.base import FORMATS
+from benchbox.report.cost import document_from_cost, render_cost, require_form
+from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.schema.cost import LayerCost, NetworkCost
+from benchbox.store.documents import document_from_record
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
+from sample_records import record, skipped
+
+RECORDS = (record(0), skipped(1))
+
+
+def test_the_terminal_shows_numbers_reasons_and_flags() -> None:
+    text = FORMATS.get("table").render(RECORDS)
+    lines = text.splitlines()
+    assert lines[0].split()[:5] == ["model", "backend", "precision", "batch", "threads"]
+    assert "1.000 ms" in lines[2]
+    assert "±10 %" in lines[2]
+    assert "6.522 M" in lines[2]
+    assert "0123456789ab" in lines[2]
+    assert "skipped: lenet5 null bf16 batch 1: bf16 cannot run here" in text
+    assert "VIRTUAL_CLOCK (error), lenet5 null fp32 batch 1: nothing was computed" in text
+    assert "docs/metrics.md" in lines[-1]
+    assert "no records" in FORMATS.get("table").render(())
+
+
+def test_markdown_is_one_table_with_bars_escaped() -> None:
+    text = FORMATS.get("md").render(RECORDS)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 4
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+
+
+def test_csv_is_unrounded_with_empty_cells_for_the_unmeasured() -> None:
+    rows = list(csv.DictReader(io.StringIO(FORMATS.get("csv").render(RECORDS))))
+    assert [row["status"] for row in rows] == ["ok", "skipped"]
+    assert float(rows[0]["latency_p50"]) == 1e-3
+    assert rows[0]["throughput_low"] == ""
+    assert rows[1]["latency_p50"] == ""
+    assert rows[0]["env"] == "0123456789ab"
+    assert FORMATS.get("csv").render(()).startswith("id,")
+
+
+def test_json_holds_the_whole_records() -> None:
+    document = json.loads(FORMATS.get("json").render(RECORDS))
+    assert document == {
+        "schema": "benchbox.report/1",
+        "records": [json.loads(json.dumps(document_from_record(one))) for one in RECORDS],
+    }
+
+
+def test_tables_are_aligned_by_what_is_seen() -> None:
+    columns = (Column(title="name"), Column(title="n", number=True))
+    assert text_table(columns, [("é—µ", "10"), ("表", "2")]).splitlines() == [
+        "name   n",
+        "────  ──",
+        "é—µ   10",
+        "表     2",
+    ]
+    assert markdown_table(columns, [("a|b", "1")]).splitlines()[2] == "| a\\|b | 1 |"
+
+
+COST = NetworkCost(
+    model="net",
+    input_shape=(3, 8, 8),
+    batch=2,
+    onnx_sha256="cd" * 32,
+    params=30,
+    weight_bytes=120,
+    activation_bytes=64,
+    peak_activation_bytes=48,
+    layers=(
+        LayerCost(
+            name="conv",
+            op="Conv",
+            output_shape=(2, 4),
+            macs=100,
+            elementwise=0,
+            params=30,
+            weight_bytes=120,
+            read_bytes=16,
+            write_bytes=32,
+        ),
+        LayerCost(name="relu", op="Relu", output_shape=(2, 4), elementwise=8, read_bytes=32, write_bytes=32),
+    ),
+)
+
+
+@pytest.mark.parametrize("form", ["table", "md"])
+def test_the_cost_for_people(form: str) -> None:
+    text = render_cost(COST, rows=COST.layers, convention="mac", share=lambda layer: layer.macs, form=form)
+    assert "conv" in text
+    assert "100 %" in text
+    assert "100 MACs, 208 FLOPs" in text
+
+
+def test_the_cost_for_programs() -> None:
+    document = document_from_cost(COST, rows=COST.layers, convention="flop")
+    text = render_cost(COST, rows=COST.layers, convention="flop", share=lambda layer: layer.flops, form="json")
+    assert json.loads(text) == json.loads(json.dumps(document))
+    assert document["layers"][1]["flops"] == 8  # type: ignore[index]
+    rows = list(
+        csv.DictReader(
+            io.StringIO(render_cost(COST, rows=COST.layers, convention="mac", share=lambda _: 1, form="csv"))
+        )
+    )
+    assert [row["output_shape"] for row in rows] == ["2x4", "2x4"]
+    assert sum(int(row["flops"]) for row in rows) == 208
+    with pytest.raises(Exception, match="did you mean 'csv'"):
+        require_form("cvs")

@@ -1,0 +1,78 @@
+"""Records as JSON: the contract's keys, nothing lost on the way back, damage told in full."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from sample_records import any_record, record, skipped
+
+from benchbox.errors import StoreError
+from benchbox.schema.record import Record
+from benchbox.store.documents import document_from_record, record_from_document
+
+
+@given(any_record)
+def test_a_record_survives_the_way_through_json(original: Record) -> None:
+    text = json.dumps(document_from_record(original), allow_nan=False)
+    assert record_from_document(json.loads(text)) == original
+
+
+def test_the_document_has_the_contracts_keys() -> None:
+    document = document_from_record(record())
+    assert set(document) == {
+        "schema",
+        "id",
+        "status",
+        "reason",
+        "key",
+        "readings",
+        "flags",
+        "analytic",
+        "correctness",
+        "plan",
+        "environment",
+        "evidence",
+        "onnx_sha256",
+        "engine_sha256",
+        "started_at",
+    }
+    assert document["schema"] == "benchbox.record/1"
+    assert set(document["key"]) == {"model", "backend", "precision", "batch", "mode", "device"}
+    assert set(document["readings"][0]) == {"metric", "unit", "value", "low", "high", "n", "better"}
+    assert set(document["flags"][0]) == {"code", "severity", "message"}
+    assert set(document["analytic"]) == {"params", "macs", "flops", "weight_bytes", "peak_activation_bytes"}
+    hop = document["correctness"]["hops"][0]
+    assert {"from", "to", "max_abs_error", "rel_l2_error", "cosine"} <= set(hop)
+
+
+def test_infinite_errors_come_back_infinite() -> None:
+    hop = dataclasses.replace(record().correctness.hops[0], rel_l2_error=math.inf, passed=False)
+    broken = record(correctness=dataclasses.replace(record().correctness, hops=(hop,), passed=False))
+    document = document_from_record(broken)
+    assert document["correctness"]["hops"][0]["rel_l2_error"] is None
+    assert record_from_document(document) == broken
+
+
+def test_fields_of_later_versions_are_ignored() -> None:
+    document = {**document_from_record(skipped()), "invented_later": 1}
+    assert record_from_document(document) == skipped()
+
+
+def test_a_newer_version_is_named() -> None:
+    document = {**document_from_record(record()), "schema": "benchbox.record/99"}
+    with pytest.raises(StoreError, match="newer benchbox"):
+        record_from_document(document, origin="somewhere.parquet")
+
+
+def test_all_damage_is_told_at_once() -> None:
+    document = document_from_record(record())
+    document["status"] = "fine"
+    document["key"]["batch"] = "many"
+    del document["started_at"]
+    with pytest.raises(StoreError, match=r"somewhere\.parquet") as caught:
+        record_from_document(document, origin="somewhere.parquet")
+    assert all(word in str(caught.value) for word in ("status", "key.batch", "started_at"))

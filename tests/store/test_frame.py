@@ -1,0 +1,80 @@
+"""Records as pandas sees them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from sample_records import record, skipped
+
+from benchbox.errors import UsageError
+from benchbox.store.frame import COLUMNS, frame_from_records, table_from_frame
+from benchbox.store.selection import conditions_from_words, matching
+
+
+def test_one_row_per_record_and_metric() -> None:
+    frame = frame_from_records([record(0), record(2)])
+    assert list(frame.columns) == list(COLUMNS)
+    assert len(frame) == 4
+    row = frame.iloc[0]
+    assert (row["metric"], row["value"], row["low"], row["high"], row["n"]) == ("latency_p50", 1e-3, 0.9e-3, 1.1e-3, 5)
+    assert (row["macs"], row["env"], row["flags"]) == (6_522_000, "0123456789ab", "VIRTUAL_CLOCK")
+    assert bool(row["correct"]) is True
+    assert row["rel_l2_error"] == 2e-7
+    assert row["started_at"] == pd.Timestamp("2026-01-02T03:04:00Z")
+    assert pd.isna(frame.iloc[1]["low"]), "what was not measured is missing, not 0"
+
+
+def test_nothing_is_silently_missing() -> None:
+    frame = frame_from_records([record(0), skipped(1)])
+    row = frame[frame["status"] == "skipped"].iloc[0]
+    assert row["reason"] == "bf16 cannot run here"
+    assert pd.isna(row["metric"])
+    assert pd.isna(row["macs"])
+    table = table_from_frame(frame)
+    assert list(table["status"]) == ["ok", "skipped"]
+    assert pd.isna(table["latency_p50"].iloc[1])
+
+
+def test_types_do_not_depend_on_the_records() -> None:
+    types = frame_from_records([record()]).dtypes
+    for records in ([], [skipped()], [record(), skipped()]):
+        assert frame_from_records(records).dtypes.equals(types)
+
+
+def test_the_wide_table_has_one_row_per_record() -> None:
+    table = table_from_frame(frame_from_records([record(0), skipped(1), record(2)]))
+    assert len(table) == 3
+    assert {"latency_p50", "latency_p50_low", "latency_p50_high", "throughput"} <= set(table.columns)
+    assert list(table["id"]) == [record(0).id, skipped(1).id, record(2).id]
+    assert table["n"].iloc[0] == 5
+
+
+@pytest.mark.parametrize("records", [[], [skipped()]], ids=["none", "skipped"])
+def test_the_wide_table_without_numbers(records: list) -> None:
+    table = table_from_frame(frame_from_records(records))
+    assert len(table) == len(records)
+    assert "latency_p50" in table.columns
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ((), 2),
+        (("model=lenet5",), 2),
+        (("model=le*",), 2),
+        (("model=resnet*",), 0),
+        (("status=ok",), 1),
+        (("status=ok", "batch=1", "env=0123*"), 1),
+        (("precision=bf16",), 1),
+        (("id=20260102T030400Z*",), 1),
+    ],
+)
+def test_selection(words: tuple[str, ...], count: int) -> None:
+    conditions = conditions_from_words(words)
+    assert sum(matching(found, conditions) for found in (record(0), skipped(1))) == count
+
+
+@pytest.mark.parametrize("word", ["model", "model=", "=x", "colour=red"])
+def test_wrong_selections(word: str) -> None:
+    with pytest.raises(UsageError, match=r"KEY=VALUE|records have no"):
+        conditions_from_words((word,))

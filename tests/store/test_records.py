@@ -1,0 +1,147 @@
+"""Records on disk: whole or not at all, never changed, old ones readable."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from sample_records import record, skipped, trials
+
+from benchbox.errors import StoreError
+from benchbox.store.atomic import draft_of
+from benchbox.store.records import (
+    append,
+    check_writable,
+    new_record_id,
+    read_record,
+    read_trials,
+    record_files,
+    records_under,
+)
+
+GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "records").glob("*.parquet"))
+
+
+def everything(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = append(tmp_path, record(), trials())
+    assert path == tmp_path / "results/records/env=0123456789ab/date=2026-01-02" / f"{record().id}.parquet"
+    assert read_record(path) == record()
+    rows = read_trials(path)
+    assert [row["purpose"] for row in rows] == ["timing", "memory"]
+    assert rows[0]["samples_ns"] == [1000, 1001, 999]
+    assert rows[0]["warmup_ns"] == [5000, 1000]
+    assert rows[1]["peak_host_bytes"] == 12345
+    assert {row["model"] for row in rows} == {"lenet5"}
+
+
+def test_a_record_without_trials_is_kept_too(tmp_path: Path) -> None:
+    path = append(tmp_path, skipped(), ())
+    assert read_record(path) == skipped()
+    assert read_trials(path) == []
+
+
+def test_records_come_oldest_first(tmp_path: Path) -> None:
+    for number in (5, 1, 3):
+        append(tmp_path, record(number), ())
+    assert [found.id for found in records_under(tmp_path)] == [record(number).id for number in (1, 3, 5)]
+    assert list(records_under(tmp_path / "nowhere")) == []
+
+
+def test_a_record_is_never_changed(tmp_path: Path) -> None:
+    path = append(tmp_path, record(), trials())
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="exists already"):
+        append(tmp_path, record(), ())
+    assert path.read_bytes() == before
+
+
+def test_ids_are_unique_and_sort_by_time() -> None:
+    moment = datetime.datetime(2026, 11, 23, 16, 55, 1, tzinfo=datetime.UTC)
+    ids = {new_record_id(moment) for _ in range(100)}
+    assert len(ids) == 100
+    assert all(found.startswith("20261123T165501Z-") for found in ids)
+    assert new_record_id(moment + datetime.timedelta(seconds=1)) > max(ids)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "foreign"])
+def test_a_damaged_file_is_named(damage: str, tmp_path: Path) -> None:
+    path = append(tmp_path, record(), trials())
+    data = path.read_bytes()
+    if damage == "foreign":
+        pq.write_table(pq.read_table(path, partitioning=None).replace_schema_metadata({}), path)
+    else:
+        path.write_bytes({"truncated": data[:-20], "empty": b"", "text": b"not parquet"}[damage])
+    with pytest.raises(StoreError, match=path.name):
+        list(records_under(tmp_path))
+
+
+def test_an_unwritable_place_is_found_out_before(tmp_path: Path) -> None:
+    check_writable(tmp_path)
+    assert everything(tmp_path) == []
+    (tmp_path / "blocked").write_text("a file")
+    with pytest.raises(StoreError, match="blocked"):
+        check_writable(tmp_path / "blocked")
+    with pytest.raises(StoreError, match="blocked"):
+        append(tmp_path / "blocked", record(), ())
+
+
+def test_an_error_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(StoreError, match="No space left"):
+        append(tmp_path, record(), ())
+    assert everything(tmp_path) == []
+
+
+def test_a_process_killed_while_writing_leaves_no_record(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, pathlib\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from sample_records import record, trials\n"
+        "from benchbox.store.records import append\n"
+        "pathlib.Path.replace = lambda *_: os._exit(9)  # dies between writing and renaming\n"
+        f"append(pathlib.Path({str(tmp_path)!r}), record(), trials())\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    assert run.returncode == 9
+    assert record_files(tmp_path) == ()
+    assert append(tmp_path, record(), trials()).exists(), "the place is not blocked by what the dead process left"
+
+
+def test_a_draft_becomes_the_file_only_without_an_error(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file"
+    with draft_of(target) as draft:
+        draft.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    with pytest.raises(ZeroDivisionError), draft_of(target) as draft:  # noqa: PT012 - both lines are the point
+        draft.write_text("ha")
+        _ = 1 / 0
+    assert target.read_text() == "whole"
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_records_of_every_version_stay_readable(path: Path) -> None:
+    found = read_record(path)
+    assert found == record()
+    assert found.key.device == "virtual"
+    assert read_trials(path)[0]["samples_ns"] == [1000, 1001, 999]
+
+
+def test_there_is_a_golden_record_of_every_version() -> None:
+    from benchbox.schema.record import RECORD_SCHEMA
+    from benchbox.store.migrations import STEPS
+
+    versions = {name.rpartition("/")[2] for name in (*STEPS, RECORD_SCHEMA)}
+    assert {path.stem.rpartition("_v")[2] for path in GOLDEN} == versions
