@@ -5,19 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from sample_records import record, skipped
 
 from benchbox.report.base import FORMATS
 from benchbox.report.cost import document_from_cost, render_cost, require_form
 from benchbox.report.table import Column, markdown_table, text_table
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.store.documents import document_from_record
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
-from sample_records import record, skipped
 
 RECORDS = (record(0), skipped(1))
 
