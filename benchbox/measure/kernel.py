@@ -9,12 +9,14 @@ from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 _STAT = Path("/proc/stat")
+_TASKS = Path("/proc/self/task")
 
 
 def counters() -> dict[str, float]:
     """Counts that only grow, by name; those that this kernel does not offer are left out.
 
-    ``*_switches`` of this process, ``steal_ticks`` and ``all_ticks`` of the machine, ``cgroup_throttled`` periods.
+    ``*_switches`` of this process, ``run_delay_s`` that its threads were ready and waited for a CPU,
+    ``steal_ticks`` and ``all_ticks`` of the machine, ``cgroup_throttled`` periods.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     found = {
@@ -22,6 +24,9 @@ def counters() -> dict[str, float]:
         "involuntary_switches": float(usage.ru_nivcsw),
         "cpu_s": usage.ru_utime + usage.ru_stime,
     }
+    delays = [task.read_text().split()[1] for task in _TASKS.glob("*/schedstat")]
+    if delays:
+        found["run_delay_s"] = sum(map(int, delays)) * 1e-9
     if _STAT.exists():
         # user nice system idle iowait irq softirq steal; guest time is counted in user already
         ticks = [float(number) for number in _STAT.read_text().splitlines()[0].split()[1:9]]

@@ -12,7 +12,7 @@ from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Evidence, Pass, Trial
 
 QUIET = {
-    "involuntary_switches": 1.0,
+    "run_delay_s": 0.001,
     "window_s": 1.0,
     "all_ticks": 200.0,
     "steal_ticks": 0.0,

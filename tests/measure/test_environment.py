@@ -88,7 +88,23 @@ def test_counters_grow() -> None:
     grown = differences(before, counters())
     assert grown["cpu_s"] > 0
     assert all(value >= 0 for value in grown.values())
-    assert "involuntary_switches" in grown
+    assert {"involuntary_switches", "run_delay_s"} <= set(grown)
+
+
+def test_waiting_for_a_cpu_is_seen() -> None:
+    """Four busy processes on one CPU: each waits for most of the time."""
+    script = (
+        "import os, time\n"
+        "from benchbox.measure.kernel import counters, differences\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "others = [pid for pid in (os.fork() for _ in range(3)) if pid]\n"
+        "before, begin = counters(), time.monotonic()\n"
+        "while time.monotonic() - begin < 1.0: pass\n"
+        "print(differences(before, counters())['run_delay_s'], flush=True)\n"
+        "os._exit(0)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert max(map(float, run.stdout.split())) > 0.4
 
 
 def test_peak_memory_is_the_kernels_high_water_mark(tmp_path: Path) -> None:

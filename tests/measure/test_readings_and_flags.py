@@ -72,7 +72,7 @@ CASES = {
     ),
     "CGROUP_THROTTLED": (counted(cgroup_throttled=2.0), counted(), Severity.ERROR),
     "CPU_STEAL": (counted(steal_ticks=2.0), counted(steal_ticks=0.5), Severity.WARNING),
-    "CPU_CONTENDED": (counted(involuntary_switches=50.0), counted(involuntary_switches=5.0), Severity.WARNING),
+    "CPU_CONTENDED": (counted(run_delay_s=0.1), counted(run_delay_s=0.01), Severity.WARNING),
     "NOISY": (seen([trial(number=n, samples_ns=NOISY) for n in range(3)]), seen(), Severity.WARNING),
     "SINGLE_PROCESS": (seen([trial()]), seen(), Severity.WARNING),
     "PRECISION_MISS": (
