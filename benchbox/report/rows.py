@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from benchbox.report.table import Column
@@ -67,20 +68,24 @@ def row_from_record(record: Record) -> tuple[str, ...]:
 
 
 def notes_from_records(records: Sequence[Record]) -> tuple[str, ...]:
-    """Reasons of failed and skipped records, then what the flags say, each once."""
-    reasons = [
-        f"{record.status.value}: {record.key.model} {record.key.backend} {record.key.precision} batch "
-        f"{record.key.batch}: {record.reason}"
-        for record in records
-        if record.reason
-    ]
-    flags = [
-        f"{flag.code} ({flag.severity}), {record.key.model} {record.key.backend} {record.key.precision} batch "
-        f"{record.key.batch}: {flag.message}"
-        for record in records
-        for flag in record.flags
-    ]
+    """Why records failed or were skipped, each; then each flag once, as the first record has it, with how many more."""
+    reasons = [f"{record.status.value}: {_title(record)}: {record.reason}" for record in records if record.reason]
+    first: dict[str, str] = {}
+    more: Counter[str] = Counter()
+    for record in records:
+        for flag in record.flags:
+            head = f"{flag.code} ({flag.severity})"
+            if head in first:
+                more[head] += 1
+            else:
+                first[head] = f"{_title(record)}: {flag.message}"
+    flags = [f"{head}, {text}" + (f" (and {more[head]} more)" if more[head] else "") for head, text in first.items()]
     return tuple(dict.fromkeys([*reasons, *flags]))
+
+
+def _title(record: Record) -> str:
+    key = record.key
+    return f"{key.model} {key.backend} {key.precision} batch {key.batch}"
 
 
 def _value(reading: Reading | None) -> float | None:

@@ -30,8 +30,8 @@ class MeasurementPlan:
     memory_trials: int = 3
     warmup_s: float = 0.5
     warmup_iterations: int = 10
-    min_time_s: float = 2.0
-    max_time_s: float = 10.0
+    min_time_s: float = 1.0
+    max_time_s: float = 3.0
     min_samples: int = 30
     target_half_width: float = 0.0025
     input_slots: int = 4

@@ -50,7 +50,7 @@ DEFAULT_MODEL = "resnet50"
 )
 @click.option("--threads", metavar="N", help="CPU threads [default: the CPUs that this process may use].")
 @click.option("--trials", metavar="N", help="Fresh processes that are timed [default: 5; 3 with --quick].")
-@click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 10; 1 with --quick].")
+@click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 3; 1 with --quick].")
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
 @click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
