@@ -204,8 +204,13 @@ def _outcome(
     except BenchboxError as error:
         # What cannot run was not tried: skipped. What was tried and went wrong: failed.
         status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
-        reason = "; ".join(" ".join(part.split()) for part in (error.what, error.values) if part)
-        return Outcome(record=dataclasses.replace(blank, status=status, reason=reason), error=error)
+        return Outcome(record=dataclasses.replace(blank, status=status, reason=_reason(error)), error=error)
+
+
+def _reason(error: BenchboxError | None) -> str:
+    """An error as one line of a record."""
+    parts = (error.what, error.values) if error else ()
+    return "; ".join(" ".join(part.split()) for part in parts if part)
 
 
 def _measured_outcome(case: Case, blank: Record, root: Path, progress: _CaseProgress) -> Outcome:
@@ -228,7 +233,7 @@ def _measured_outcome(case: Case, blank: Record, root: Path, progress: _CaseProg
     record = dataclasses.replace(
         blank,
         status=Status.FAILED if result.error else Status.OK,
-        reason=" ".join(str(result.error).split()) if result.error else "",
+        reason=_reason(result.error),
         readings=result.readings,
         flags=result.flags,
         correctness=dataclasses.replace(result.correctness, hops=(*artifact.hops, *result.correctness.hops)),

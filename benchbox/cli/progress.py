@@ -47,6 +47,7 @@ class _Bar:
 
     def step(self, done: float, total: float, text: str) -> None:
         self._bar.update(self._task, completed=done, total=total, description=text, visible=True)
+        self._bar.refresh()
 
 
 @contextmanager
@@ -56,15 +57,15 @@ def shown_progress() -> Iterator[Progress]:
         yield _Lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
     columns = (
-        SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Drawn at steps only: a thread that redraws ten times a second would disturb what is being measured.
+    with RichProgress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
         yield _Bar(bar, bar.add_task("", total=None, visible=False))

@@ -117,8 +117,8 @@ def _precision_miss(seen: Seen) -> Iterator[Flag]:
             yield _flag(
                 "SINGLE_PROCESS", Severity.WARNING, "one process says nothing about spread: use --trials 5 or more"
             )
-        elif (reading.high - reading.low) / 2 / reading.value > HALF_WIDTH_WANTED:
-            width = 100 * (reading.high - reading.low) / 2 / reading.value
+        elif max(reading.value - reading.low, reading.high - reading.value) > HALF_WIDTH_WANTED * reading.value:
+            width = 100 * max(reading.value - reading.low, reading.high - reading.value) / reading.value
             yield _flag(
                 "PRECISION_MISS",
                 Severity.WARNING,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import pickle
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from benchbox.measure.trials import TrialRequest
 
 MEMORY_INFERENCES = 5
+_OUT_OF_MEMORY = re.compile(
+    r"failed to allocate|bad.alloc|out of memory|can.t allocate|not enough memory", re.IGNORECASE
+)
 
 
 def trial_from_request(request: TrialRequest) -> Trial:
@@ -150,6 +154,19 @@ def _memory(request: TrialRequest, session: Session) -> Trial:
     return replace(_blank(request, session), peak_host_bytes=peak_resident_bytes())
 
 
+def failure_from_error(error: Exception) -> MeasurementError:
+    """What a runtime or a network raised, in one line; running out of memory is recognised by its words."""
+    text = " ".join(str(error).split())
+    values = f"{type(error).__name__}: {text[:400] or 'no reason given'}"
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
+        return MeasurementError("the worker ran out of memory", values=values, remedy="try a smaller --batch")
+    return MeasurementError(
+        "the network failed while it ran",
+        values=values,
+        remedy="run it outside benchbox to see whether it fails there too",
+    )
+
+
 def main(folder: Path) -> None:
     """Answers the request in the folder; whatever goes wrong is an answer too."""
     answer: Trial | BenchboxError
@@ -157,14 +174,8 @@ def main(folder: Path) -> None:
         answer = trial_from_request(pickle.loads((folder / "request").read_bytes()))
     except BenchboxError as error:
         answer = error
-    except MemoryError:
-        answer = MeasurementError("the worker ran out of memory", values="MemoryError", remedy="try a smaller --batch")
     except Exception as error:  # a runtime's errors have no common class; the parent tells them in one line
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        answer = MeasurementError(
-            "the network failed while it ran",
-            values=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}",
-        )
+        answer = failure_from_error(error)
     draft = folder / "answer.draft"
     draft.write_bytes(pickle.dumps(answer))
     draft.replace(folder / "answer")

@@ -17,6 +17,7 @@ import pytest
 from benchbox.errors import ArtifactError, MeasurementError
 from benchbox.export.exporting import artifact_from_source
 from benchbox.measure.case import CaseRequest, result_from_case
+from benchbox.measure.worker import failure_from_error
 from benchbox.measure.trials import TrialRequest, run_trial
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
@@ -142,6 +143,20 @@ def test_every_death_is_told(way: str, words: str, ways: Path) -> None:
         run_trial(dying(way, ways))
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "ran out of memory"),
+        (RuntimeError("[ONNXRuntimeError] : Failed to allocate memory\nfor requested buffer"), "ran out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "ran out of memory"),
+        (RuntimeError("std::bad_alloc"), "ran out of memory"),
+        (ValueError("shapes do not fit"), "failed while it ran"),
+    ],
+)
+def test_running_out_of_memory_is_recognised(error: Exception, words: str) -> None:
+    assert words in failure_from_error(error).what
+
+
 def test_a_hanging_worker_is_killed_at_its_timeout(ways: Path) -> None:
     with pytest.raises(MeasurementError, match="longer than 5 s"):
         run_trial(dying("hang", ways, timeout_s=5.0))
@@ -176,7 +191,8 @@ def test_interrupting_the_parent_kills_the_worker(ways: Path) -> None:
     (ways / "request.pickle").write_bytes(__import__("pickle").dumps(request))
     script = (
         "import pickle, pathlib\n"
-        "from benchbox.measure.trials import run_trial\n"
+        "from benchbox.measure.worker import failure_from_error
+from benchbox.measure.trials import run_trial\n"
         "run_trial(pickle.loads(pathlib.Path('request.pickle').read_bytes()))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=ways, stderr=subprocess.PIPE)
