@@ -17,8 +17,8 @@ import pytest
 from benchbox.errors import ArtifactError, MeasurementError
 from benchbox.export.exporting import artifact_from_source
 from benchbox.measure.case import CaseRequest, result_from_case
-from benchbox.measure.worker import failure_from_error
 from benchbox.measure.trials import TrialRequest, run_trial
+from benchbox.measure.worker import failure_from_error
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
@@ -191,8 +191,7 @@ def test_interrupting_the_parent_kills_the_worker(ways: Path) -> None:
     (ways / "request.pickle").write_bytes(__import__("pickle").dumps(request))
     script = (
         "import pickle, pathlib\n"
-        "from benchbox.measure.worker import failure_from_error
-from benchbox.measure.trials import run_trial\n"
+        "from benchbox.measure.trials import run_trial\n"
         "run_trial(pickle.loads(pathlib.Path('request.pickle').read_bytes()))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=ways, stderr=subprocess.PIPE)
