@@ -127,9 +127,8 @@ def onnx_from_source(
     from benchbox.export.exporting import artifact_from_source, cached_artifact
 
     wanted = Precision.FP32 if precision is Precision.TF32 else precision
-    sizes = batch or BatchRange()
-    cached = cached_artifact(source, precision=wanted, root=root)
-    return cached or artifact_from_source(source, precision=wanted, batch=sizes, root=root, say=say)
+    cached = cached_artifact(source, precision=wanted, root=root, batch=batch)
+    return cached or artifact_from_source(source, precision=wanted, batch=batch, root=root, say=say)
 
 
 def cost_from_source(
@@ -156,8 +155,11 @@ def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progre
 
     check_writable(root)
     environment = capture()
+    # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
+    artifacts: dict[tuple[ModelSource, Precision], OnnxArtifact] = {}
     for number, case in enumerate(cases):
-        outcome = _outcome(case, plan, root, environment, _CaseProgress(progress, number, len(cases), case.title))
+        share = _CaseProgress(progress, number, len(cases), case.title)
+        outcome = _outcome(case, plan, root, environment, share, artifacts)
         if len(cases) == 1 and outcome.error and outcome.record.status is Status.SKIPPED:
             raise outcome.error  # in a matrix a skipped combination is an answer; asked for alone it is a mistake
         if not BACKENDS.get(case.backend).virtual:
@@ -196,11 +198,20 @@ class _CaseProgress:
 
 
 def _outcome(
-    case: Case, plan: MeasurementPlan, root: Path, environment: Environment, progress: _CaseProgress
+    case: Case,
+    plan: MeasurementPlan,
+    root: Path,
+    environment: Environment,
+    progress: _CaseProgress,
+    artifacts: dict[tuple[ModelSource, Precision], OnnxArtifact],
 ) -> Outcome:
     blank = _blank(case, plan, environment)
     try:
-        return _measured_outcome(case, blank, root, progress)
+        _require_runnable(BACKENDS.get(case.backend), case)
+        wanted = (case.source, case.precision)
+        if wanted not in artifacts:
+            artifacts[wanted] = onnx_from_source(case.source, precision=case.precision, root=root, say=progress.say)
+        return _measured_outcome(case, blank, artifacts[wanted], root, progress)
     except BenchboxError as error:
         # What cannot run was not tried: skipped. What was tried and went wrong: failed.
         status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
@@ -213,12 +224,11 @@ def _reason(error: BenchboxError | None) -> str:
     return "; ".join(" ".join(part.split()) for part in parts if part)
 
 
-def _measured_outcome(case: Case, blank: Record, root: Path, progress: _CaseProgress) -> Outcome:
+def _measured_outcome(
+    case: Case, blank: Record, artifact: OnnxArtifact, root: Path, progress: _CaseProgress
+) -> Outcome:
     from benchbox.measure.case import CaseRequest, result_from_case
 
-    backend = BACKENDS.get(case.backend)
-    _require_runnable(backend, case.precision)
-    artifact = onnx_from_source(case.source, precision=case.precision, root=root, say=progress.say)
     cost = _cost_from_artifact(artifact, root=root, batch=case.batch)
     request = CaseRequest(
         backend=case.backend,
@@ -250,10 +260,16 @@ def _measured_outcome(case: Case, blank: Record, root: Path, progress: _CaseProg
     return Outcome(record=record, trials=result.trials, error=result.error)
 
 
-def _require_runnable(backend: Backend, precision: Precision) -> None:
-    refusal = backend.refusal(precision)
+def _require_runnable(backend: Backend, case: Case) -> None:
+    refusal = backend.refusal(case.precision)
     if refusal:
-        raise UsageError(f"{backend.name} cannot run {precision}", values=refusal)
+        raise UsageError(f"{backend.name} cannot run {case.precision}", values=refusal)
+    if backend.consumes == "module" and case.source.kind is SourceKind.ONNX:
+        raise UsageError(
+            f"{backend.name} runs PyTorch modules, not ONNX files",
+            values=case.source.reference,
+            remedy="name the network as package.module:factory, or choose another --backend",
+        )
     availability = backend.probe()
     if not availability.usable:
         raise EnvironmentLackError(

@@ -31,6 +31,25 @@ def suggestion(unknown: str, known: Iterable[str]) -> str:
     return "did you mean " + " or ".join(f"'{name}'" for name in near) + "?"
 
 
+def require_known(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> str:
+    """The name if it is known; else a UsageError with the nearest known ones.
+
+    Args:
+        kind: the word for what is named ("model", "precision").
+        name: what was asked for.
+        known: every name that exists.
+        remedy: the last part of the message; by default the list of known names.
+    """
+    names = list(known)
+    if name not in names:
+        raise UsageError(
+            f"unknown {kind} '{name}'",
+            values=suggestion(name, names),
+            remedy=remedy or f"known: {', '.join(names)}",
+        )
+    return name
+
+
 class Registry(Generic[T]):
     """Objects of one kind by name, registered by the modules of one package.
 
@@ -55,12 +74,7 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """The entry of that name; an unknown name raises UsageError with the nearest known names."""
         self._scan()
-        if name not in self._entries:
-            raise UsageError(
-                f"unknown {self._kind} '{name}'",
-                values=suggestion(name, self._entries),
-                remedy=f"known: {', '.join(self.names())}",
-            )
+        require_known(self._kind, name, self._entries)
         return self._entries[name]
 
     def names(self) -> tuple[str, ...]:

@@ -20,13 +20,13 @@ def command_names() -> list[str]:
 
 def help_text(name: str) -> str:
     """The help of one command as printed on a terminal of ``WIDTH`` columns; "" is benchbox itself."""
-    top = click.Context(cli, info_name="benchbox", terminal_width=WIDTH)
+    top = cli.make_context("benchbox", [], resilient_parsing=True, terminal_width=WIDTH)
     if not name:
         return cli.get_help(top)
     assert isinstance(cli, click.Group)
     command = cli.get_command(top, name)
     assert command is not None
-    return command.get_help(click.Context(command, info_name=name, parent=top, terminal_width=WIDTH))
+    return command.get_help(command.make_context(name, [], parent=top, resilient_parsing=True, terminal_width=WIDTH))
 
 
 def page() -> str:

@@ -103,3 +103,29 @@ def test_what_was_exported_is_found_again(tmp_path: Path, monkeypatch: pytest.Mo
     said: list[str] = []
     onnx_from_source(LENET, precision=Precision.TF32, root=tmp_path, say=said.append)
     assert said == [], "tf32 runs the fp32 graph, which is there already"
+
+
+def test_pytorch_does_not_run_onnx_files(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"never read")
+    source = resolve(str(path), input_shape=None, weights=None)
+    case = cases_from_axes(sources=(source,), backends=("pytorch",), precisions=(Precision.FP32,), batches=(1,))
+    with pytest.raises(UsageError, match="not ONNX files"):
+        list(measured(case, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
+
+
+def test_a_factory_is_exported_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nets_made_once.py").write_text("import torch\ndef net(): return torch.nn.Linear(4, 2)\n")
+    source = resolve("nets_made_once:net", input_shape=(4,), weights=None)
+    cases = cases_from_axes(sources=(source,), backends=("onnxruntime",), precisions=(Precision.FP32,), batches=(1, 2))
+    plan = MeasurementPlan(trials=1, memory_trials=1, warmup_s=0.01, min_time_s=0.01, max_time_s=0.02)
+    said: list[str] = []
+
+    class Listening(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    outcomes = list(measured(cases, plan=plan, root=tmp_path, progress=Listening()))
+    assert [outcome.record.status for outcome in outcomes] == [Status.OK] * 2
+    assert len([text for text in said if "exporting" in text]) == 1

@@ -101,16 +101,10 @@ def comma_list(text: str, parse: Callable[[str], T]) -> tuple[T, ...]:
 
 def parse_precision(text: str) -> Precision:
     """The precision of that name; an unknown one raises UsageError with the nearest known."""
-    from benchbox.errors import UsageError
-    from benchbox.registry import suggestion
+    from benchbox.registry import require_known
     from benchbox.schema.model import Precision
 
-    known = [precision.value for precision in Precision]
-    if text not in known:
-        raise UsageError(
-            f"unknown precision '{text}'", values=suggestion(text, known), remedy=f"known: {', '.join(known)}"
-        )
-    return Precision(text)
+    return Precision(require_known("precision", text, [precision.value for precision in Precision]))
 
 
 def parse_count(text: str, *, flag: str) -> int:

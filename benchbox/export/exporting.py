@@ -43,13 +43,19 @@ PRECISIONS = (Precision.FP32, Precision.FP16)
 PROTOBUF_LIMIT = 2**31 - 1
 
 
-def cached_artifact(source: ModelSource, *, precision: Precision, root: Path, seed: int = 0) -> OnnxArtifact | None:
-    """The artifact of a source if nothing that decides its bytes has changed; never for a factory."""
+def cached_artifact(
+    source: ModelSource, *, precision: Precision, root: Path, batch: BatchRange | None = None, seed: int = 0
+) -> OnnxArtifact | None:
+    """The artifact of a source if nothing that decides its bytes has changed; never for a factory.
+
+    With ``batch`` only one that was checked for this range.
+    """
     _require_supported(precision)
     if source.kind is SourceKind.FACTORY:
         return None
     recipe = recipe_of(source, precision=precision, seed=seed)
-    return found_artifact(root, model=source.name, precision=precision, recipe=recipe)
+    found = found_artifact(root, model=source.name, precision=precision, recipe=recipe)
+    return found if found is None or batch in (None, found.batch) else None
 
 
 def artifact_from_source(
@@ -77,11 +83,10 @@ def artifact_from_source(
         UsageError: a precision that is not supported, or one that the ONNX file is not in.
     """
     _require_supported(precision)
-    sizes = batch or BatchRange()
     if source.kind is SourceKind.ONNX:
-        original = _original_from_file(source, sizes, root, seed, say)
+        original = _original_from_file(source, batch, root, seed, say)
     else:
-        original = _original_from_module(source, sizes, root, seed, say)
+        original = _original_from_module(source, batch, root, seed, say)
     if precision is original.precision:
         return original
     if original.precision is not Precision.FP32:
@@ -98,10 +103,13 @@ def _require_supported(precision: Precision) -> None:
         raise UsageError(f"ONNX files in {precision} are not made yet", values=f"supported: {', '.join(PRECISIONS)}")
 
 
-def _original_from_module(source: ModelSource, sizes: BatchRange, root: Path, seed: int, say: Say) -> OnnxArtifact:
-    cached = cached_artifact(source, precision=Precision.FP32, root=root, seed=seed)
+def _original_from_module(
+    source: ModelSource, batch: BatchRange | None, root: Path, seed: int, say: Say
+) -> OnnxArtifact:
+    cached = cached_artifact(source, precision=Precision.FP32, root=root, batch=batch, seed=seed)
     if cached is not None:
         return cached
+    sizes = batch or BatchRange()
     from benchbox.models.sources import module_from_source
 
     assert source.input_shape is not None, "zoo and factory sources know their input shape"
@@ -176,15 +184,20 @@ def _half_from_original(source: ModelSource, original: OnnxArtifact, root: Path,
     return _checked(unchecked, _bytes(proto), "onnx-fp32", check, float_outputs, reference, root)
 
 
-def _original_from_file(source: ModelSource, sizes: BatchRange, root: Path, seed: int, say: Say) -> OnnxArtifact:
+def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Path, seed: int, say: Say) -> OnnxArtifact:
     """The user's own file as it is: only its reference outputs and its artifact are written."""
     path = Path(source.reference)
     graph = graph_from_file(path, input_shape=source.input_shape)
-    cached = cached_artifact(source, precision=graph.precision, root=root, seed=seed)
+    if graph.precision not in PRECISIONS:
+        raise UsageError(
+            f"{path} is in {graph.precision}, which cannot be checked yet", values=f"supported: {', '.join(PRECISIONS)}"
+        )
+    cached = cached_artifact(source, precision=graph.precision, root=root, batch=batch, seed=seed)
     if cached is not None:
         return cached
     import onnx
 
+    sizes = batch or BatchRange()
     batches = check_batches(sizes, graph.fixed_batch)
     outputs = tuple(TensorSpec(name=name, dtype="float32", shape=(None,)) for name in graph.outputs)
     check = CheckSet(inputs=graph.inputs, outputs=outputs, batches=batches, seed=seed)
@@ -194,10 +207,7 @@ def _original_from_file(source: ModelSource, sizes: BatchRange, root: Path, seed
     stem = artifact_stem(root, model=source.name, precision=graph.precision, recipe=recipe)
     check = replace(check, outputs=_measured_specs(check, reference))
     made, evaluator = outputs_from_onnx(path, check, precision=graph.precision)
-    tolerance = TOLERANCES.get(graph.precision)
-    if tolerance is None:
-        raise UsageError(f"{path} is in {graph.precision}, which cannot be checked yet", values="fp32 and fp16 can")
-    hop = hop_from_outputs("onnx-reference", f"onnx-{graph.precision}", reference, made, tolerance)
+    hop = hop_from_outputs("onnx-reference", f"onnx-{graph.precision}", reference, made, TOLERANCES[graph.precision])
     require_passed((hop,), model=source.name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     artifact = OnnxArtifact(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from benchbox.errors import UsageError
-from benchbox.registry import suggestion
+from benchbox.registry import require_known
 from benchbox.schema.cost import LayerCost
 
 
@@ -18,12 +17,7 @@ class Convention(StrEnum):
 
 def convention_from_name(name: str) -> Convention:
     """The convention of that name; an unknown one raises UsageError with the nearest known."""
-    known = [convention.value for convention in Convention]
-    if name not in known:
-        raise UsageError(
-            f"unknown convention '{name}'", values=suggestion(name, known), remedy=f"known: {', '.join(known)}"
-        )
-    return Convention(name)
+    return Convention(require_known("convention", name, [convention.value for convention in Convention]))
 
 
 def cost_in(convention: Convention, layer: LayerCost) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchbox.errors import UsageError
-from benchbox.registry import suggestion
+from benchbox.registry import require_known
 from benchbox.schema.cost import LayerCost, NetworkCost
 
 _KEYS: dict[str, Callable[[LayerCost], str]] = {
@@ -17,9 +16,7 @@ _KEYS: dict[str, Callable[[LayerCost], str]] = {
 
 def require_grouping(by: str) -> str:
     """The word if layers can be grouped by it, else a UsageError with the nearest."""
-    if by not in _KEYS:
-        raise UsageError(f"cannot sum up by '{by}'", values=suggestion(by, _KEYS), remedy=f"known: {', '.join(_KEYS)}")
-    return by
+    return require_known("grouping", by, _KEYS)
 
 
 def grouped_layers(cost: NetworkCost, *, by: str) -> tuple[LayerCost, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchbox.errors import EnvironmentLackError, UsageError
 from benchbox.models.zoo import build, spec, specs
-from benchbox.registry import suggestion
+from benchbox.registry import require_known
 from benchbox.schema.model import ModelSource, SourceKind
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def resolve(reference: str, *, input_shape: tuple[int, ...] | None, weights: str
         return _onnx_source(reference, input_shape, weights)
     if ":" in reference:
         return _factory_source(reference, input_shape, weights)
-    if reference not in specs():
-        raise UsageError(f"unknown model '{reference}'", values=suggestion(reference, specs()), remedy=FORMS)
+    require_known("model", reference, specs(), remedy=FORMS)
     shape = input_shape or spec(reference).input_shape
     name = reference if shape == spec(reference).input_shape else f"{reference}-{'x'.join(map(str, shape))}"
     return ModelSource(reference=reference, kind=SourceKind.ZOO, name=name, input_shape=shape, weights=weights)

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import UsageError
-from benchbox.registry import suggestion
+from benchbox.registry import require_known
 from benchbox.schema.model import Accuracy, ModelSpec
 
 if TYPE_CHECKING:
@@ -32,12 +31,7 @@ def specs() -> Mapping[str, ModelSpec]:
 
 def spec(name: str) -> ModelSpec:
     """The facts of one network; an unknown name raises UsageError with the nearest known ones."""
-    known = specs()
-    if name not in known:
-        raise UsageError(
-            f"unknown model '{name}'", values=suggestion(name, known), remedy=f"the zoo: {', '.join(known)}"
-        )
-    return known[name]
+    return specs()[require_known("model", name, specs())]
 
 
 def build(name: str) -> nn.Module:

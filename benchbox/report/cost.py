@@ -7,8 +7,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 
-from benchbox.errors import UsageError
-from benchbox.registry import suggestion
+from benchbox.registry import require_known
 from benchbox.report.table import Column, markdown_table, text_table
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.units import format_bytes, format_count, format_ratio
@@ -38,12 +37,8 @@ def render_cost(
         rows: its layers, or groups of them, which add up to it.
         convention: name of the convention of ``share``.
         share: a row's cost as one number, whose part of the whole is shown.
-        form: table, md, csv or json; another raises UsageError.
+        form: one of ``FORMS``.
     """
-    if form not in FORMS:
-        raise UsageError(
-            f"unknown format '{form}'", values=suggestion(form, FORMS), remedy=f"known: {', '.join(FORMS)}"
-        )
     if form == "json":
         return json.dumps(document_from_cost(cost, rows=rows, convention=convention), indent=2)
     if form == "csv":
@@ -68,11 +63,7 @@ def render_cost(
 
 def require_form(form: str) -> str:
     """The format's name if there is such a one, else a UsageError with the nearest."""
-    if form not in FORMS:
-        raise UsageError(
-            f"unknown format '{form}'", values=suggestion(form, FORMS), remedy=f"known: {', '.join(FORMS)}"
-        )
-    return form
+    return require_known("format", form, FORMS)
 
 
 def document_from_cost(cost: NetworkCost, *, rows: Sequence[LayerCost], convention: str) -> dict[str, object]:

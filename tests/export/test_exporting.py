@@ -117,6 +117,11 @@ def test_batch_ranges_are_kept_and_checked(tmp_path: Path) -> None:
     artifact = artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path, batch=sizes)
     assert artifact.batch == sizes
     assert artifact.reference_samples == 2 + 4
+    other = BatchRange(minimum=1, optimum=1, maximum=8)
+    assert cached_artifact(LENET, precision=Precision.FP32, root=tmp_path, batch=other) is None
+    again = artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path, batch=other)
+    assert (again.batch, again.sha256) == (other, artifact.sha256)
+    assert cached_artifact(LENET, precision=Precision.FP32, root=tmp_path) == again
 
 
 def foreign(

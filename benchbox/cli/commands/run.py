@@ -172,14 +172,10 @@ def _known_backend(text: str) -> str:
 
 
 def _mode(text: str) -> Mode:
-    from benchbox.errors import UsageError
-    from benchbox.registry import suggestion
+    from benchbox.registry import require_known
     from benchbox.schema.plan import Mode
 
-    known = [mode.value for mode in Mode]
-    if text not in known:
-        raise UsageError(f"unknown mode '{text}'", values=suggestion(text, known), remedy=f"known: {', '.join(known)}")
-    return Mode(text)
+    return Mode(require_known("mode", text, [mode.value for mode in Mode]))
 
 
 def _plan(
