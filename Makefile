@@ -37,6 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt "$(TORCH)" \
 	  || $(BIN)/python -m pip install --quiet --constraint constraints.txt --extra-index-url $(TORCH_INDEX) "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[torch,$(RUNTIME),dev]"
+	$(BIN)/python -m compileall -q benchbox
 	@touch $(STAMP)
 
 lint: setup
