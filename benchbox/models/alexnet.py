@@ -1,7 +1,8 @@
 """What is AlexNet?
 
-Krizhevsky, Sutskever, Hinton 2012, in the single-tower form of Krizhevsky 2014 (arXiv 1404.5997), which is
-torchvision's: five convolutions of 64-192-384-256-256 filters and three fully connected layers.
+Krizhevsky, Sutskever, Hinton 2012: five convolutions and three fully connected layers. ``alexnet`` is the single-tower
+form of Krizhevsky 2014 (arXiv 1404.5997), which is torchvision's: 64-192-384-256-256 filters. ``alexnet_paper`` is the
+2012 network: 96-256-384-384-256 filters on two GPUs, so that convolutions 2, 4 and 5 see half of their input.
 """
 
 from __future__ import annotations
@@ -50,3 +51,66 @@ class AlexNet(nn.Module):
 def alexnet() -> AlexNet:
     """AlexNet, one tower, 224x224."""
     return AlexNet()
+
+
+def alexnet_lecture() -> AlexNet:
+    """The same layers on 227x227, which makes the first convolution's output 56x56."""
+    return AlexNet()
+
+
+def alexnet_bn() -> AlexNet:
+    """The single tower with a batch norm after each convolution, before its ReLU."""
+    network = AlexNet()
+    layers: list[nn.Module] = []
+    for layer in network.features:
+        layers.append(layer)
+        if isinstance(layer, nn.Conv2d):
+            layers.append(nn.BatchNorm2d(layer.out_channels))
+    network.features = nn.Sequential(*layers)
+    return network
+
+
+class TwoTowerAlexNet(nn.Module):
+    """The network of 2012 (figure 2): input (N, 3, 227, 227), output (N, 1000).
+
+    The paper says 224, but only 227 gives its 55x55. Two GPUs are two groups; local response normalisation follows the
+    first two convolutions (section 3.3).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 96, kernel_size=11, stride=4),
+            nn.ReLU(inplace=True),
+            nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2),
+            nn.ReLU(inplace=True),
+            nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(256, 384, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+        )
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(256 * 6 * 6, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+            nn.Linear(4096, 1000),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.features(x))
+
+
+def alexnet_paper() -> TwoTowerAlexNet:
+    """The network of 2012, two towers."""
+    return TwoTowerAlexNet()

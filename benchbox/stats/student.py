@@ -51,8 +51,8 @@ def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
 
     ``rest`` is 1 - x, given apart because the difference would lose its digits where x is nearly 1.
     """
-    if x in (0.0, 1.0):
-        return x
+    if x == 0 or rest == 0:
+        return float(rest == 0)
     if x > (a + 1) / (a + b + 2):
         return 1 - _incomplete_beta(rest, x, b, a)
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest))

@@ -16,7 +16,19 @@ from benchbox.schema.cost import NetworkCost
 from benchbox.schema.model import Precision
 
 # Exact totals; to three decimals in G they are torchvision's published ones (tests/golden/published_models.csv).
-NETWORKS = ("lenet5", "alexnet", "vgg16", "resnet18", "resnet50")
+NETWORKS = (
+    "lenet5",
+    "alexnet",
+    "alexnet_paper",
+    "vgg16",
+    "resnet18",
+    "resnet18_v1",
+    "resnet50",
+    "preact_resnet18",
+    "googlenet",
+    "squeezenet1_1",
+    "mobilenet_v2",
+)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
