@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 import pytest
+from sample_records import record, trials
 
 from benchbox import __version__
 from benchbox.cli import cli
+from benchbox.store.records import append
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
@@ -47,6 +49,18 @@ def test_commands_in_documents_exist(document: Path) -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+@every_document
+def test_python_in_documents_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block by itself, in a folder that holds one record."""
+    blocks = re.findall(r"```python\n(.*?)```", document.read_text(), flags=re.DOTALL)
+    if not blocks:
+        pytest.skip("no Python in it")
+    append(tmp_path, record(), trials())
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, str(document), "exec"), {"__name__": "document"})
 
 
 def test_readme_names_its_two_commands_and_they_exist() -> None:
