@@ -71,6 +71,11 @@ def test_key_lists_are_complete() -> None:
         "vgg16": 2 * 16,
         "resnet18": (1 + 5) * (17 + 3) + 2,
         "resnet50": (1 + 5) * (49 + 4) + 2,
+        "vgg16_bn": (2 + 5) * 13 + 2 * 3,
+        "squeezenet1_1": 2 * (1 + 3 * 8 + 1),
+        "mobilenet_v2": (1 + 5) * 52 + 2,
+        "googlenet": (1 + 5) * (3 + 6 * 9) + 2,
+        "shufflenet_v2_x1_0": (1 + 5) * (1 + 5 * 3 + 3 * 13 + 1) + 2,
     }
 
 

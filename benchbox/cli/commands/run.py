@@ -111,7 +111,8 @@ def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: 
     outcomes: list[Outcome] = []
     try:
         with shown_progress() as progress:
-            outcomes.extend(measured_one for measured_one in measured(cases, plan=plan, root=root, progress=progress))
+            for outcome in measured(cases, plan=plan, root=root, progress=progress):
+                outcomes.append(outcome)
     finally:
         # Also after Ctrl-C: what was finished has been stored and is shown.
         if outcomes:
