@@ -75,6 +75,9 @@ def test_key_lists_are_complete() -> None:
         "squeezenet1_1": 2 * (1 + 3 * 8 + 1),
         "mobilenet_v2": (1 + 5) * 52 + 2,
         "googlenet": (1 + 5) * (3 + 6 * 9) + 2,
+        "inception_v3": (1 + 5) * 94 + 2,
+        "mobilenet_v3_small": (1 + 5) * (1 + 3 * 11 - 1 + 1) + 4 * 9 + 4,
+        "mobilenet_v3_large": (1 + 5) * (1 + 3 * 15 - 1 + 1) + 4 * 8 + 4,
         "shufflenet_v2_x1_0": (1 + 5) * (1 + 5 * 3 + 3 * 13 + 1) + 2,
     }
 
