@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from benchbox.backends.base import BACKENDS, Backend
 from benchbox.errors import BenchboxError, EnvironmentLackError, UsageError
+from benchbox.flops.graph import Graph
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost
 from benchbox.schema.environment import Environment
@@ -131,16 +132,50 @@ def onnx_from_source(
     return cached or artifact_from_source(source, precision=wanted, batch=batch, root=root, say=say)
 
 
-def cost_from_source(
-    source: ModelSource, *, batch: int, root: Path, say: Callable[[str], None] = lambda _: None
-) -> NetworkCost:
-    """What a network costs on paper at one batch size: counted on its ONNX file, exported first if need be."""
-    from benchbox.flops.counting import cost_from_onnx
+def graph_from_source(
+    source: ModelSource,
+    *,
+    batch: int | None = None,
+    named: Mapping[str, tuple[int, ...]] | None = None,
+    root: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[Graph, str]:
+    """The graph that a network's cost is counted on, and the sha256 of the file that it was read from.
+
+    That is the user's own ONNX file, or the exported one if it is there already, else the structure without weights.
+    """
+    from benchbox.export.exporting import cached_artifact
+    from benchbox.export.outline import structure_from_source
+    from benchbox.flops.graph import graph_from_file
+    from benchbox.store.artifacts import sha256_of
 
     if source.kind is SourceKind.ONNX:
-        return cost_from_onnx(Path(source.reference), model=source.name, batch=batch, input_shape=source.input_shape)
-    artifact = onnx_from_source(source, precision=Precision.FP32, root=root, say=say)
-    return _cost_from_artifact(artifact, root=root, batch=batch)
+        path = Path(source.reference)
+        graph = graph_from_file(path, batch=batch, input_shape=source.input_shape, named=named)
+        return graph, sha256_of(path)
+    if source.weights is not None:
+        artifact: OnnxArtifact | None = onnx_from_source(source, precision=Precision.FP32, root=root, say=say)
+    else:
+        artifact = cached_artifact(source, precision=Precision.FP32, root=root)
+    path = root / artifact.path if artifact else structure_from_source(source, root=root, say=say)
+    graph = graph_from_file(path, batch=batch, input_shape=source.input_shape, named=named)
+    return graph, artifact.sha256 if artifact else sha256_of(path)
+
+
+def cost_from_source(
+    source: ModelSource,
+    *,
+    batch: int | None = None,
+    named: Mapping[str, tuple[int, ...]] | None = None,
+    allow_unknown: bool = False,
+    root: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> NetworkCost:
+    """What a network costs on paper at one batch size, counted on its ONNX structure."""
+    from benchbox.flops.counting import cost_from_graph
+
+    graph, sha256 = graph_from_source(source, batch=batch, named=named, root=root, say=say)
+    return cost_from_graph(graph, model=source.name, sha256=sha256, allow_unknown=allow_unknown)
 
 
 def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progress: Progress) -> Iterator[Outcome]:

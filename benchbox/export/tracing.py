@@ -13,15 +13,20 @@ from benchbox.errors import ArtifactError
 
 if TYPE_CHECKING:
     import onnx
+    import torch
     from torch import nn
 
 OPSET = 20
 BATCH = "batch"
 # Two samples, so that the exporter cannot take the batch for a constant 1 and drop the dimension.
 EXAMPLE_BATCH = 2
+# Smaller constants may be shapes and axes and belong to the structure.
+WEIGHT_BYTES = 1024
 
 
-def proto_from_module(module: nn.Module, input_shape: tuple[int, ...], *, name: str) -> onnx.ModelProto:
+def proto_from_module(
+    module: nn.Module, input_shape: tuple[int, ...], *, name: str, weights: bool = True
+) -> onnx.ModelProto:
     """The graph that PyTorch's exporter makes of a module in eval mode, with a free batch dimension.
 
     Opset 20: newer schemas of some operators are not matched by the GPU kernels of runtimes in use.
@@ -30,6 +35,7 @@ def proto_from_module(module: nn.Module, input_shape: tuple[int, ...], *, name: 
         module: takes one float32 tensor (N, *input_shape).
         input_shape: without the batch.
         name: of the network, for messages.
+        weights: whether the graph holds them; without, large ones are said to be in a file that nobody writes.
 
     Raises:
         ArtifactError: the exporter cannot trace the module; the root cause is in the message.
@@ -55,7 +61,25 @@ def proto_from_module(module: nn.Module, input_shape: tuple[int, ...], *, name: 
             remedy="check the input shape (--input) and that the network's forward can be traced",
         ) from error
     assert program is not None, "the dynamo exporter returns a program"
+    if not weights:
+        _leave_out_weights(program)
     return program.model_proto
+
+
+def _leave_out_weights(program: torch.onnx.ONNXProgram) -> None:
+    import onnx_ir
+
+    for value in program.model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes > WEIGHT_BYTES:
+            value.const_value = onnx_ir.ExternalTensor(
+                "weights",
+                offset=0,
+                length=tensor.nbytes,
+                dtype=tensor.dtype,
+                shape=onnx_ir.Shape(tensor.shape.numpy()),
+                name=value.name or "",
+            )
 
 
 @contextlib.contextmanager

@@ -1,120 +1,87 @@
 """What is the structure of an ONNX file: nodes in order, with every shape concrete?
 
-This is the only file of the cost model that knows ONNX. Weights are not needed: their data is dropped before shapes are
-inferred, and external data is not opened at all.
+Shapes come from ONNX's own inference with data propagation, once the sizes of the inputs are known. Weights are not
+needed: only integers that may be shapes or axes keep their data.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, BenchboxError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.flops.parameters import params_per_node
+from benchbox.flops.propagation import small_values
 from benchbox.flops.rule import NodeView, Tensor
+from benchbox.flops.structure import MAX_ELEMENTS, Sizes, bind_sizes, proto_from_file
 
 if TYPE_CHECKING:
     import onnx
 
-# Integer constants up to this size may be shapes or axes and take part in shape inference; larger ones are weights.
-SMALL = 1024
-MAX_ELEMENTS = 2**48
-_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+_STANDARD = ("", "ai.onnx")
+# Constants up to these numbers of elements may be shapes, axes or scales and take part in shape inference.
+SMALL_INTEGERS, SMALL_FLOATS = 1024, 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """A graph at one batch size.
+    """A graph with the sizes of its inputs bound.
 
-    ``weights`` are initialisers by name; ``params_of`` the trainable parameters that our exporter noted per node name;
-    ``params`` their total as noted in the file, None in a file from elsewhere.
+    ``weights`` are initialisers by name; ``params_of`` the trainable parameters that a node stands for, per node name;
+    ``params`` their total as our exporter noted it in the file, None in a file from elsewhere.
     """
 
     nodes: tuple[NodeView, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
     weights: Mapping[str, Tensor]
-    trainable: frozenset[str]
     params_of: Mapping[str, int]
     params: int | None
 
 
-def graph_from_file(path: Path, *, batch: int, input_shape: tuple[int, ...] | None = None) -> Graph:
+def graph_from_file(
+    path: Path,
+    *,
+    batch: int | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    named: Mapping[str, tuple[int, ...]] | None = None,
+) -> Graph:
     """Reads an ONNX file's structure and binds its dimensions.
 
     Args:
         path: of the ONNX file.
-        batch: size of the first dimension of every input.
-        input_shape: the other dimensions of the only input, where the file leaves them open.
+        batch: size of the first dimension of every input; None for 1 where the file leaves it open.
+        input_shape: the other dimensions of the first input, where the file leaves them open.
+        named: the other dimensions of inputs by name, and sizes of named dimensions.
 
     Raises:
         UsageError: no such file; a dimension that is not known or contradicts the file.
         ArtifactError: not an ONNX file, an invalid graph, control flow, a shape that cannot be inferred.
     """
-    proto = _loaded(path)
-    _require_plain(proto, path)
+    proto = proto_from_file(path)
     weights = _weights(proto.graph)
-    _bind(proto.graph, weights, batch, input_shape, path)
-    _drop_data(proto.graph)
-    shapes = _inferred(proto, path)
-    trainable = _trainable(proto.graph, weights)
+    bound = bind_sizes(proto.graph, Sizes(batch=batch, shape=input_shape, named=named or {}), path)
     names = _node_names(proto.graph)
-    constants = _small_constants(proto.graph)
-    nodes = []
-    for index, (node, name) in enumerate(zip(proto.graph.node, names, strict=True)):
-        nodes.append(_view(index, name, node, {**shapes, **weights}, constants))
+    params_of = params_per_node(proto.graph, names, producer=proto.producer_name)
+    constants = _small_constants(proto.graph, path)
+    _drop_data(proto.graph, constants)
+    _keep_foreign_shapes(proto.graph, bound)
+    shapes = _inferred(proto, path)
+    tensors = {**shapes, **weights}
     return Graph(
-        nodes=tuple(nodes),
+        nodes=tuple(
+            _view(index, name, node, tensors, constants)
+            for index, (node, name) in enumerate(zip(proto.graph.node, names, strict=True))
+        ),
         inputs=tuple(shapes[value.name] for value in proto.graph.input if value.name not in weights),
         outputs=tuple(value.name for value in proto.graph.output),
         weights=weights,
-        trainable=trainable,
-        params_of={
-            name: int(entry.value)
-            for node, name in zip(proto.graph.node, names, strict=True)
-            for entry in node.metadata_props
-            if entry.key == "benchbox.params"
-        },
+        params_of=params_of,
         params=next((int(entry.value) for entry in proto.metadata_props if entry.key == "benchbox.params"), None),
     )
-
-
-def _loaded(path: Path) -> onnx.ModelProto:
-    import onnx
-
-    if not path.is_file():
-        raise UsageError(f"there is no ONNX file {path}")
-    try:
-        proto = onnx.load(str(path), load_external_data=False)
-    except Exception as error:  # protobuf's decoder has errors of its own
-        raise ArtifactError(
-            f"{path} is no ONNX file", values=f"{type(error).__name__}: {error}", remedy="it may be truncated"
-        ) from error
-    if not proto.graph.node or not proto.opset_import:
-        raise ArtifactError(f"{path} holds no network", values=f"{path.stat().st_size} bytes without a node")
-    return proto
-
-
-def _require_plain(proto: onnx.ModelProto, path: Path) -> None:
-    if proto.functions:
-        raise ArtifactError(
-            f"{path} has local functions", values=f"function {proto.functions[0].name}", remedy="inline them first"
-        )
-    made = {value.name for value in proto.graph.input} | {tensor.name for tensor in proto.graph.initializer}
-    for node in proto.graph.node:
-        if node.op_type in _CONTROL_FLOW:
-            raise ArtifactError(
-                "the cost of control flow depends on data", values=f"node {node.name} ({node.op_type}) in {path}"
-            )
-        missing = [value for value in node.input if value and value not in made]
-        if missing:
-            raise ArtifactError(
-                f"{path} is no valid graph",
-                values=f"node {node.name} ({node.op_type}) reads {missing[0]} before any node makes it",
-            )
-        made.update(node.output)
 
 
 def _weights(graph: onnx.GraphProto) -> dict[str, Tensor]:
@@ -124,66 +91,67 @@ def _weights(graph: onnx.GraphProto) -> dict[str, Tensor]:
     }
 
 
-def _bind(
-    graph: onnx.GraphProto,
-    weights: Mapping[str, Tensor],
-    batch: int,
-    input_shape: tuple[int, ...] | None,
-    path: Path,
-) -> None:
-    values = [value for value in graph.input if value.name not in weights]
-    bound: dict[str, int] = {}
-    for value in values:
-        dims = value.type.tensor_type.shape.dim
-        asked: Sequence[int | None] = [None] * len(dims)
-        if dims:
-            asked = [batch, *(input_shape if input_shape and len(values) == 1 else [None] * (len(dims) - 1))]
-        if len(asked) != len(dims):
-            raise UsageError(
-                "--input has another number of dimensions than the file",
-                values=f"got {input_shape}, input {value.name} of {path} has {len(dims) - 1} without the batch",
-            )
-        for dim, size in zip(dims, asked, strict=True):
-            size = size if size is not None else bound.get(dim.dim_param)
-            if dim.dim_value > 0 and size not in (None, dim.dim_value):
-                raise UsageError(
-                    "the file has another size there",
-                    values=f"asked for {size}, input {value.name} of {path} is fixed at {dim.dim_value}",
-                )
-            if dim.dim_value <= 0 and size is None:
-                raise UsageError(
-                    f"the shape of input {value.name} of {path} is not known",
-                    values=f"dimension '{dim.dim_param or '?'}' is free",
-                    remedy="give it: --input 3x224x224",
-                )
-            if dim.dim_value <= 0 and size is not None:
-                if dim.dim_param:
-                    bound[dim.dim_param] = size
-                dim.dim_value = size  # clears the symbolic name
-    for output in graph.output:
-        output.type.tensor_type.ClearField("shape")  # inferred again from the bound inputs
-
-
-def _drop_data(graph: onnx.GraphProto) -> None:
+def _drop_data(graph: onnx.GraphProto, constants: Mapping[str, tuple[float, ...]]) -> None:
     """Turns weights into inputs without data; shape inference does not need it and copies what it gets."""
     import onnx
 
     declared = {value.name for value in graph.input}
-    kept = []
     for tensor in graph.initializer:
-        integers = tensor.data_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
-        if integers and math.prod(tensor.dims) <= SMALL:
-            kept.append(tensor)
-        elif tensor.name not in declared:
+        if tensor.name not in constants and tensor.name not in declared:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    saved = [tensor.SerializeToString() for tensor in kept]
+    saved = [tensor.SerializeToString() for tensor in graph.initializer if tensor.name in constants]
     del graph.initializer[:]
     for data in saved:
         graph.initializer.add().ParseFromString(data)
+
+
+def _keep_foreign_shapes(graph: onnx.GraphProto, bound: Mapping[str, int]) -> None:
+    """Forgets what the file says about shapes inside, which may be stale, but for operators that ONNX cannot infer."""
+    foreign = {value for node in graph.node if node.domain not in _STANDARD for value in node.output}
+    saved = [value.SerializeToString() for value in graph.value_info if value.name in foreign]
     del graph.value_info[:]
+    for data in saved:
+        value = graph.value_info.add()
+        value.ParseFromString(data)
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in bound:
+                dim.dim_value = bound[dim.dim_param]
 
 
 def _inferred(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
+    """Every tensor whose shape follows from the inputs; looks again where sizes are computed inside the graph."""
+    made = {value for node in proto.graph.node for value in node.output if value}
+    found = _inferred_once(proto, path)
+    scratch = proto
+    while not found.keys() >= made:
+        scratch, computed = _with_computed_constants(scratch, found)
+        if not computed:
+            break
+        found.update(computed)
+        found.update(_inferred_once(scratch, path))
+    return found
+
+
+def _with_computed_constants(
+    proto: onnx.ModelProto, found: Mapping[str, Tensor]
+) -> tuple[onnx.ModelProto, dict[str, Tensor]]:
+    """A copy whose small computed integers are initialisers, which inference sees; and those tensors."""
+    import onnx
+    from onnx import numpy_helper
+
+    opset = max(entry.version for entry in proto.opset_import if entry.domain in _STANDARD)
+    computed = small_values(proto.graph, {name: tensor.shape for name, tensor in found.items()}, opset)
+    scratch = onnx.ModelProto()
+    scratch.CopyFrom(proto)
+    del scratch.graph.node[:]
+    scratch.graph.node.extend(node for node in proto.graph.node if node.output[0] not in computed)
+    scratch.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in computed.items())
+    return scratch, {
+        name: Tensor(name=name, shape=value.shape, item_bytes=float(value.itemsize)) for name, value in computed.items()
+    }
+
+
+def _inferred_once(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
     import onnx
 
     try:
@@ -207,23 +175,6 @@ def _inferred(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _trainable(graph: onnx.GraphProto, weights: Mapping[str, Tensor]) -> frozenset[str]:
-    """Floating-point initialisers of at least one dimension, but for batch-norm statistics and quantisation scales."""
-    import onnx
-
-    fixed = set()
-    for node in graph.node:
-        if node.op_type == "BatchNormalization":
-            fixed.update(node.input[3:5])
-        elif node.op_type in {"QuantizeLinear", "DequantizeLinear", "Resize", "Clip"}:
-            fixed.update(node.input[1:])
-    floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE}
-    kinds = {value.name: value.type.tensor_type.elem_type for value in graph.input}
-    return frozenset(
-        name for name, tensor in weights.items() if kinds.get(name) in floats and tensor.shape and name not in fixed
-    )
-
-
 def _node_names(graph: onnx.GraphProto) -> list[str]:
     """Every node's own name; one without or with a repeated name gets its operator and place."""
     seen: set[str] = set()
@@ -235,13 +186,37 @@ def _node_names(graph: onnx.GraphProto) -> list[str]:
     return names
 
 
-def _small_constants(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
-    from onnx import numpy_helper
+def _small_constants(graph: onnx.GraphProto, path: Path) -> dict[str, tuple[float, ...]]:
+    """The values of small constants by name, of initialisers and of Constant nodes."""
+    import onnx
 
-    return {
-        tensor.name: tuple(int(number) for number in numpy_helper.to_array(tensor).ravel())
-        for tensor in graph.initializer
-    }
+    tensors = [(tensor.name, tensor) for tensor in graph.initializer]
+    for node in graph.node:
+        if node.op_type == "Constant" and node.domain in _STANDARD:
+            tensors += [(node.output[0], entry.t) for entry in node.attribute if entry.name == "value"]
+    integers = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+    found = {}
+    for name, tensor in tensors:
+        limit = SMALL_INTEGERS if tensor.data_type in integers else SMALL_FLOATS if tensor.data_type in floats else -1
+        if math.prod(tensor.dims) <= limit and not (tensor.data_type in floats and tensor.external_data):
+            found[name] = _values(name, tensor, path)
+    return found
+
+
+def _values(name: str, tensor: onnx.TensorProto, path: Path) -> tuple[float, ...]:
+    from onnx import external_data_helper, numpy_helper
+
+    try:
+        if tensor.data_location == tensor.EXTERNAL:
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.data_location = tensor.DEFAULT
+            del tensor.external_data[:]
+        return tuple(numpy_helper.to_array(tensor).ravel().tolist())
+    except Exception as error:  # numpy, the file system and onnx each have errors of their own
+        raise ArtifactError(
+            f"constant {name} of {path} cannot be read", values=f"shape {list(tensor.dims)}: {error}"
+        ) from error
 
 
 def _view(
@@ -249,7 +224,7 @@ def _view(
     name: str,
     node: onnx.NodeProto,
     tensors: Mapping[str, Tensor],
-    constants: Mapping[str, tuple[int, ...]],
+    constants: Mapping[str, tuple[float, ...]],
 ) -> NodeView:
     import onnx
 
@@ -258,7 +233,7 @@ def _view(
             raise _unknown_shape(name, node, value)
         return tensors[value]
 
-    operator = node.op_type if node.domain in {"", "ai.onnx"} else f"{node.domain}::{node.op_type}"
+    operator = node.op_type if node.domain in _STANDARD else f"{node.domain}::{node.op_type}"
     attributes = {}
     for attribute in node.attribute:
         value = onnx.helper.get_attribute_value(attribute)
@@ -275,7 +250,7 @@ def _view(
 
 
 def _unknown_shape(name: str, node: onnx.NodeProto, value: str) -> BenchboxError:
-    if node.domain not in {"", "ai.onnx"}:
+    if node.domain not in _STANDARD:
         return ArtifactError(
             f"operator {node.domain}::{node.op_type} is not part of the ONNX standard",
             values=f"node {name}; the shape of {value} is not known",

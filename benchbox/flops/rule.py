@@ -36,8 +36,8 @@ class Tensor:
 class NodeView:
     """One node as a rule sees it: concrete shapes and attributes.
 
-    ``inputs`` has None for an optional input that is left out. ``constants`` holds the values of small integer
-    inputs that are known (axes, shapes), by input position. ``index`` is the node's place in the file.
+    ``inputs`` has None for an optional input that is left out. ``constants`` holds the values of small
+    inputs that are known (axes, shapes, scales), by input position. ``index`` is the node's place in the file.
     """
 
     index: int
@@ -46,7 +46,7 @@ class NodeView:
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     attributes: Mapping[str, object] = field(default_factory=dict)
-    constants: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    constants: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
     def input(self, position: int) -> Tensor:
         """An input that the operator must have; raises ArtifactError where the graph leaves it out."""

@@ -56,6 +56,34 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def outline_from_source(source: ModelSource) -> nn.Module:
+    """The PyTorch module with weights that take no memory, where only its structure matters.
+
+    Every tensor of a zoo network is one number, another for each, repeated to its shape: exporters treat equal
+    tensors, zeros and ones in special ways. A factory's module is as the factory made it.
+
+    Raises:
+        EnvironmentLackError, UsageError: as ``module_from_source``.
+    """
+    if source.kind is not SourceKind.ZOO:
+        return module_from_source(source, seed=0)
+    _require_torch(source)
+    import torch
+    from torch import nn
+
+    with torch.device("meta"):
+        module = build(source.reference)
+    number = 0
+    for layer in module.modules():
+        for name, tensor in [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]:
+            number += 1
+            value = torch.tensor(0.5 + number / 65536 if tensor.is_floating_point() else 1, dtype=tensor.dtype)
+            thin = value.expand(tensor.shape)
+            is_parameter = isinstance(tensor, nn.Parameter)
+            setattr(layer, name, nn.Parameter(thin, requires_grad=False) if is_parameter else thin)
+    return module.eval()
+
+
 def module_from_source(source: ModelSource, *, seed: int) -> nn.Module:
     """The PyTorch module of a zoo or factory source, in eval mode, with seeded or given weights.
 
@@ -67,12 +95,9 @@ def module_from_source(source: ModelSource, *, seed: int) -> nn.Module:
         EnvironmentLackError: PyTorch is not installed.
         UsageError: the factory cannot be imported, raises or returns no module; weights that do not fit.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise EnvironmentLackError(
-            f"{source.reference} needs PyTorch", values=str(error), remedy="pip install 'benchbox[torch]'"
-        ) from error
+    _require_torch(source)
+    import torch
+
     from benchbox.models.seeding import load_weights, seed_trivial_statistics, seed_weights
 
     torch.manual_seed(seed)
@@ -89,6 +114,15 @@ def module_from_source(source: ModelSource, *, seed: int) -> nn.Module:
     if source.weights is not None:
         load_weights(module, Path(source.weights))
     return module.eval()
+
+
+def _require_torch(source: ModelSource) -> None:
+    try:
+        importlib.import_module("torch")
+    except ImportError as error:
+        raise EnvironmentLackError(
+            f"{source.reference} needs PyTorch", values=str(error), remedy="pip install 'benchbox[torch]'"
+        ) from error
 
 
 def _onnx_source(reference: str, input_shape: tuple[int, ...] | None, weights: str | None) -> ModelSource:

@@ -38,6 +38,7 @@ class NetworkCost:
 
     ``activation_bytes`` is the sum over all tensors that nodes write; ``peak_activation_bytes`` is the
     largest sum of tensors alive at once when nodes run in the file's order (docs/metrics.md).
+    ``uncounted`` names nodes without a cost rule, which count as zero.
     """
 
     model: str
@@ -49,6 +50,7 @@ class NetworkCost:
     activation_bytes: int
     peak_activation_bytes: int
     layers: tuple[LayerCost, ...]
+    uncounted: tuple[str, ...] = ()
 
     @property
     def macs(self) -> int:

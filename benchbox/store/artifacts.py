@@ -2,6 +2,8 @@
 
 ``engines/onnx/<model>-<precision>-<recipe>.onnx`` with its reference outputs ``.npz`` and its artifact ``.json``, which
 is written last: an artifact exists exactly when its JSON does.
+
+``engines/structure/<model>-<recipe>.onnx`` is a network without weights, enough to count what it costs.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FOLDER = Path("engines") / "onnx"
+STRUCTURES = Path("engines") / "structure"
 RECIPE_DIGITS = 12
 
 
@@ -85,6 +88,20 @@ def write_artifact(artifact: OnnxArtifact, root: Path, *, reference: Mapping[str
             draft.write_text(json.dumps(document_from_artifact(artifact), indent=2) + "\n")
     except OSError as error:
         raise unwritable(stem, error) from error
+
+
+def structure_path(root: Path, *, model: str, recipe: str) -> Path:
+    """Where a network's structure is kept; whether it is there is for the caller to see."""
+    return root / STRUCTURES / f"{model}-{recipe[:RECIPE_DIGITS]}.onnx"
+
+
+def write_structure(path: Path, data: bytes) -> None:
+    """Writes a structure whole or not at all; raises ArtifactError where the folder cannot be written."""
+    try:
+        with draft_of(path) as draft:
+            draft.write_bytes(data)
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> ArtifactError:

@@ -27,7 +27,10 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 VENDOR_HOMES: dict[str, tuple[str, ...]] = {
     "torch": ("models/", "export/", "backends/pytorch.py", "backends/base.py"),
     "safetensors": ("models/",),
-    "onnx": ("export/", "flops/graph.py"),
+    "onnx": (
+        "export/",
+        *(f"flops/{name}.py" for name in ("structure", "graph", "propagation", "parameters")),
+    ),
     "onnxscript": ("export/",),
     "onnxruntime": ("backends/onnxruntime.py",),
     "tensorrt": ("backends/tensorrt/vendor.py",),

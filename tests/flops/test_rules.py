@@ -127,13 +127,19 @@ def test_view_sizes() -> None:
 
 def test_an_unknown_operator_can_be_counted_as_zero(tmp_path: Path) -> None:
     graph = helper.make_graph(
-        [helper.make_node("Det", ["x"], ["y"], name="det"), helper.make_node("Relu", ["y"], ["z"], name="relu")],
+        [
+            helper.make_node("Magic", ["x"], ["y"], name="magic", domain="com.example"),
+            helper.make_node("Relu", ["y"], ["z"], name="relu"),
+        ],
         "net",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 3])],
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch"])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", 3])],
+        value_info=[helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
     )
-    path = tmp_path / "det.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), str(path))
-    with pytest.raises(ArtifactError, match="Det"):
+    path = tmp_path / "magic.onnx"
+    imports = [helper.make_opsetid("", 20), helper.make_opsetid("com.example", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=imports), str(path))
+    with pytest.raises(ArtifactError, match="Magic"):
         cost_from_onnx(path, model="net")
-    assert cost_from_onnx(path, model="net", allow_unknown=True).flops == 1
+    cost = cost_from_onnx(path, model="net", batch=2, allow_unknown=True)
+    assert (cost.flops, cost.uncounted) == (6, ("magic (com.example::Magic)",))

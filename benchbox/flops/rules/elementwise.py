@@ -62,6 +62,13 @@ PER_ELEMENT: dict[str, int] = {
             "Where",
             "IsNaN",
             "IsInf",
+            # one draw
+            "Bernoulli",
+            "Multinomial",
+            "RandomNormal",
+            "RandomNormalLike",
+            "RandomUniform",
+            "RandomUniformLike",
         ],
         1,
     ),

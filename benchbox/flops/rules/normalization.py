@@ -39,3 +39,16 @@ def local_response_normalization(node: NodeView) -> OpCost:
 def quantisation(node: NodeView) -> OpCost:
     """Division or product, shift by the zero point: 2 per element."""
     return OpCost(elementwise=2 * node.outputs[0].elements)
+
+
+@cost_rule("DynamicQuantizeLinear")
+def dynamic_quantisation(node: NodeView) -> OpCost:
+    """Minimum and maximum of all elements, then as QuantizeLinear: 4 per element."""
+    return OpCost(elementwise=4 * node.outputs[0].elements)
+
+
+@cost_rule("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
+def loss(node: NodeView) -> OpCost:
+    """Log-softmax, 5 per score, where it is part of the operator; a product and a sum per target."""
+    scores = node.input(0).elements if node.op == "SoftmaxCrossEntropyLoss" else 0
+    return OpCost(elementwise=5 * scores + 2 * node.input(1).elements)

@@ -17,10 +17,10 @@ def window(node: NodeView) -> OpCost:
 
 @cost_rule(
     "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
-    "ReduceProd", "ArgMax", "ArgMin", "CumSum",
+    "ReduceProd", "ArgMax", "ArgMin", "CumSum", "CumProd", "TopK", "Col2Im",
 )  # fmt: skip
 def reduction(node: NodeView) -> OpCost:
-    """Every input element is added or compared once."""
+    """Every input element is added or compared once (TopK: a first pass; sorting the rest depends on the data)."""
     return OpCost(elementwise=node.input(0).elements)
 
 

@@ -1,0 +1,43 @@
+"""How does a network become an ONNX structure without weights, which is all that counting needs?
+
+The way is the one of the real export (``tracing.py``, ``canonical.py``), so that the nodes are those of the deployed
+file; only the weights are single numbers repeated, which are neither drawn, nor checked, nor written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchbox.export.canonical import canonicalise
+from benchbox.export.recipe import recipe_of
+from benchbox.export.tracing import proto_from_module
+from benchbox.schema.model import ModelSource, Precision, SourceKind
+from benchbox.store.artifacts import structure_path, write_structure
+
+
+def structure_from_source(source: ModelSource, *, root: Path, say: Callable[[str], None] = lambda _: None) -> Path:
+    """Path of the ONNX file without weights, from the cache where nothing that decides it has changed.
+
+    Args:
+        source: of the zoo or a factory; a factory's structure is made anew each time, since its code is not known.
+        root: project root; the file lies under ``engines/structure``.
+        say: is told what is being done.
+
+    Raises:
+        ArtifactError: the network cannot be exported, or the folder cannot be written.
+        EnvironmentLackError, UsageError: the module cannot be built.
+    """
+    from benchbox.models.sources import outline_from_source
+
+    path = structure_path(root, model=source.name, recipe=recipe_of(source, precision=Precision.FP32, seed=0))
+    if source.kind is SourceKind.ZOO and path.is_file():
+        return path
+    assert source.input_shape is not None, "zoo and factory sources know their input shape"
+    say("building the network")
+    module = outline_from_source(source)
+    say("exporting its structure to ONNX")
+    proto = proto_from_module(module, source.input_shape, name=source.name, weights=False)
+    canonicalise(proto, module, name=source.name)
+    write_structure(path, proto.SerializeToString(deterministic=True))
+    return path
