@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,3 +47,18 @@ def benchbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
 def short(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """Flags that make a run as short as it can be and still be one."""
     return ("--quick", "--trials", "2", "--max-time", "0.05", "--threads", "1")
+
+
+@pytest.fixture(scope="session")
+def zoo_graph(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """The graph of a network of the zoo at batch 1, exported without weights once per session."""
+    from benchbox.models.sources import resolve
+    from benchbox.pipeline import graph_from_source
+
+    root = tmp_path_factory.mktemp("zoo")
+
+    @functools.cache
+    def graph(name: str) -> Any:
+        return graph_from_source(resolve(name, input_shape=None, weights=None), batch=1, root=root)[0]
+
+    return graph

@@ -74,11 +74,14 @@ def models_argument(*, many: bool, required: bool) -> Callable[[F], F]:
     )
 
 
+weights_option = click.option(
+    "--weights", metavar="FILE", type=click.Path(), help="State dict to load (.pt, .pth, .safetensors), safely."
+)
+
+
 def source_options(function: F) -> F:
     """``--input`` and ``--weights``: what a model reference does not say itself."""
-    function = click.option(
-        "--weights", metavar="FILE", type=click.Path(), help="State dict to load (.pt, .pth, .safetensors), safely."
-    )(function)
+    function = weights_option(function)
     return click.option(
         "--input", "input_shape", metavar="CxHxW", help="Input shape without the batch, for example 3x224x224."
     )(function)

@@ -4,10 +4,11 @@ The exporter's graph carries absolute paths, stack traces and names like ``node_
 the same computation with names from the PyTorch module tree and nothing of the machine that made it: the same
 network gives the same bytes, hence the same sha256, every time, and layer tables read ``layer3.0.conv2``.
 
-Kept as metadata: on each node ``benchbox.module`` (path of its module) and ``benchbox.params`` (trainable parameters
-that the node stands for, also those of a batch norm that was folded into it); on the model ``benchbox.model`` and
-``benchbox.params`` (all of them). Shapes of intermediate tensors are dropped: whoever needs them infers them for the
-batch size in question.
+Kept as metadata: on each node ``benchbox.module`` (path of its module), ``benchbox.layers`` (classes of the PyTorch
+layers that the node stands for, ``Conv2d+bias BatchNorm2d``; functions only where no operator has their name) and
+``benchbox.params`` (trainable parameters that the node stands for, also those of a folded batch norm); on the model
+``benchbox.model`` and ``benchbox.params`` (all of them). Shapes of intermediate tensors are dropped: whoever needs them
+infers them for the batch size in question.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
+_STACK = "pkg.torch.onnx.stack_trace"
+# Functions that the exporter takes apart, so that no node has their name.
+_DISSOLVED = ("adaptive_avg_pool2d",)
 _ROLES = {
     "Conv": ("input", "weight", "bias"),
     "ConvTranspose": ("input", "weight", "bias"),
@@ -42,11 +46,13 @@ def canonicalise(proto: onnx.ModelProto, module: nn.Module, *, name: str) -> Non
     modules = [tree.module_of(node) for node in graph.node]
     params = _params_per_node(graph, modules, tree)
     names = _node_names(graph, modules, tree)
+    layers = _layers_per_node(graph, modules, tree)
     _rename_values(graph, names, set(tree.state_names))
-    for node, node_name, path, count in zip(graph.node, names, modules, params, strict=True):
+    for node, node_name, path, count, stands_for in zip(graph.node, names, modules, params, layers, strict=True):
         node.name = node_name
         node.doc_string = ""
-        _replace_metadata(node.metadata_props, {"benchbox.module": path.owner, "benchbox.params": str(count)})
+        notes = {"benchbox.module": path.owner, "benchbox.layers": stands_for, "benchbox.params": str(count)}
+        _replace_metadata(node.metadata_props, notes)
     _strip(proto)
     graph.name = name
     _replace_metadata(
@@ -68,7 +74,7 @@ class _ModuleTree:
     def __init__(self, module: nn.Module) -> None:
         self.param_sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
         self.state_names = tuple(dict.fromkeys([*self.param_sizes, *dict(module.named_buffers())]))
-        self.leaves = {path for path, layer in module.named_modules() if path and not any(layer.children())}
+        self.leaves = {path: layer for path, layer in module.named_modules() if path and not any(layer.children())}
 
     def module_of(self, node: onnx.NodeProto) -> _Place:
         """By weight first: a convolution with a folded batch norm carries the batch norm's scope."""
@@ -81,6 +87,33 @@ class _ModuleTree:
             if value in self.param_sizes:
                 return _Place(value.rpartition(".")[0], scope)
         return _Place(scope, scope)
+
+    def layer_title(self, path: str) -> str:
+        """The class of a layer, with ``+bias`` where it adds one; empty for what is no layer."""
+        layer = self.leaves.get(path)
+        if layer is None:
+            return ""
+        biased = getattr(layer, "bias", None) is not None and not hasattr(layer, "running_mean")
+        return type(layer).__name__ + ("+bias" if biased else "")
+
+
+def _layers_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _ModuleTree) -> list[str]:
+    """Only the node of a layer's main operator stands for it; others are parts of the same call."""
+    main_op: dict[str, str] = {}
+    found = []
+    for node, place in zip(graph.node, places, strict=True):
+        paths = dict.fromkeys((place.owner, place.scope))
+        titles = [tree.layer_title(path) for path in paths if main_op.setdefault(path, node.op_type) == node.op_type]
+        if not any(path in tree.leaves for path in paths):
+            titles += _functions(node)
+        found.append(" ".join(title for title in titles if title))
+    return found
+
+
+def _functions(node: onnx.NodeProto) -> list[str]:
+    """Functions of PyTorch that a network's own code calls in the line that the node came from."""
+    traces = [entry.value for entry in node.metadata_props if entry.key == _STACK]
+    return [name for name in _DISSOLVED if node.op_type == "ReduceMean" and any(f"{name}(" in text for text in traces)]
 
 
 def _params_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _ModuleTree) -> list[int]:

@@ -1,25 +1,37 @@
-"""Which number is meant when a network's cost is given as one number?"""
+"""Which number is meant when a network's cost is given as one number?
+
+``mac``: a multiply-add of a convolution or matrix product is 1, all else 0. ``flop``: 2·MAC plus elementwise work.
+``lecture``: a multiply-add is 1, a pool C·H·W·K², all else 0 (``lecture.py``). Besides these, every counter in
+``counters.py`` is a convention of its own.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
-
+from benchbox.flops.counters import COUNTERS
+from benchbox.flops.lecture import pool_flops
+from benchbox.flops.rule import NodeView, OpCost
 from benchbox.registry import require_known
-from benchbox.schema.cost import LayerCost
+
+OWN = ("mac", "flop", "lecture")
 
 
-class Convention(StrEnum):
-    """MAC: a multiply-add of a convolution or matrix product is 1, all else 0. FLOP: 2·MAC plus elementwise work."""
-
-    MAC = "mac"
-    FLOP = "flop"
+def require_convention(name: str) -> str:
+    """The convention's name if there is such a one, else a UsageError with the nearest."""
+    return require_known("convention", name, (*OWN, *COUNTERS))
 
 
-def convention_from_name(name: str) -> Convention:
-    """The convention of that name; an unknown one raises UsageError with the nearest known."""
-    return Convention(require_known("convention", name, [convention.value for convention in Convention]))
+def count_in(convention: str, node: NodeView, cost: OpCost) -> int:
+    """A node's cost as one number.
 
-
-def cost_in(convention: Convention, layer: LayerCost) -> int:
-    """A layer's cost as one number."""
-    return layer.macs if convention is Convention.MAC else layer.flops
+    Args:
+        convention: one of ``OWN`` or the name of a counter.
+        node: as the rules see it.
+        cost: of the node.
+    """
+    if convention == "mac":
+        return cost.macs
+    if convention == "flop":
+        return 2 * cost.macs + cost.elementwise
+    if convention == "lecture":
+        return cost.macs if cost.macs else pool_flops(node)
+    return sum(term(node) for term in COUNTERS[convention].terms.values())

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchbox.flops.conventions import count_in
+from benchbox.flops.counters import COUNTERS, require_countable
 from benchbox.flops.graph import Graph, graph_from_file
 from benchbox.flops.liveness import peak_activation_bytes
 from benchbox.flops.rule import RULES, VIEWS, NodeView, OpCost, cost_of
@@ -20,6 +22,7 @@ def cost_from_onnx(
     input_shape: tuple[int, ...] | None = None,
     named: Mapping[str, tuple[int, ...]] | None = None,
     sha256: str | None = None,
+    convention: str = "mac",
     allow_unknown: bool = False,
 ) -> NetworkCost:
     """Counts an ONNX file at a batch size, without running it or reading its weights.
@@ -31,6 +34,7 @@ def cost_from_onnx(
         input_shape: of the first input without the batch, where the file leaves it open.
         named: shapes of further inputs without the batch, and sizes of named dimensions.
         sha256: of the file, if known; else it is computed.
+        convention: what the count of a layer is (``conventions.py``).
         allow_unknown: count operators without a rule as zero instead of refusing them.
 
     Raises:
@@ -41,12 +45,16 @@ def cost_from_onnx(
     if sha256 is None:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return cost_from_graph(graph, model=model, sha256=sha256, allow_unknown=allow_unknown)
+    return cost_from_graph(graph, model=model, sha256=sha256, convention=convention, allow_unknown=allow_unknown)
 
 
-def cost_from_graph(graph: Graph, *, model: str, sha256: str, allow_unknown: bool = False) -> NetworkCost:
+def cost_from_graph(
+    graph: Graph, *, model: str, sha256: str, convention: str = "mac", allow_unknown: bool = False
+) -> NetworkCost:
     """Counts a graph; see ``cost_from_onnx``."""
-    layers = tuple(_layer(node, graph, allow_unknown=allow_unknown) for node in graph.nodes)
+    if convention in COUNTERS:
+        require_countable(COUNTERS[convention], graph)
+    layers = tuple(_layer(node, graph, convention, allow_unknown=allow_unknown) for node in graph.nodes)
     first = graph.inputs[0].shape
     return NetworkCost(
         model=model,
@@ -57,12 +65,13 @@ def cost_from_graph(graph: Graph, *, model: str, sha256: str, allow_unknown: boo
         weight_bytes=sum(tensor.size_bytes for tensor in graph.weights.values()),
         activation_bytes=sum(layer.write_bytes for layer in layers),
         peak_activation_bytes=peak_activation_bytes(graph),
+        convention=convention,
         layers=layers,
         uncounted=tuple(f"{node.name} ({node.op})" for node in graph.nodes if node.op not in RULES),
     )
 
 
-def _layer(node: NodeView, graph: Graph, *, allow_unknown: bool) -> LayerCost:
+def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool) -> LayerCost:
     unknown = allow_unknown and node.op not in RULES
     cost = OpCost() if unknown else cost_of(node)
     weights = {t.name: t for t in node.inputs if t is not None and t.name in graph.weights}
@@ -78,4 +87,5 @@ def _layer(node: NodeView, graph: Graph, *, allow_unknown: bool) -> LayerCost:
         weight_bytes=sum(tensor.size_bytes for tensor in weights.values()),
         read_bytes=sum(tensor.size_bytes for tensor in reads.values()) if moves else 0,
         write_bytes=sum(tensor.size_bytes for tensor in node.outputs) if moves else 0,
+        count=0 if unknown else count_in(convention, node, cost),
     )

@@ -7,7 +7,7 @@ needed: only integers that may be shapes or axes keep their data.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -236,8 +236,15 @@ def _view(
     operator = node.op_type if node.domain in _STANDARD else f"{node.domain}::{node.op_type}"
     attributes = {}
     for attribute in node.attribute:
-        value = onnx.helper.get_attribute_value(attribute)
-        attributes[attribute.name] = tuple(value) if isinstance(value, list) else value
+        try:
+            value = onnx.helper.get_attribute_value(attribute)
+        except ValueError as error:
+            raise ArtifactError(
+                f"attribute {attribute.name} cannot be read", values=f"node {name} ({node.op_type}): {error}"
+            ) from error
+        attributes[attribute.name] = (
+            tuple(value) if isinstance(value, Sequence) and not isinstance(value, bytes) else value
+        )
     return NodeView(
         index=index,
         name=name,
@@ -246,6 +253,9 @@ def _view(
         outputs=tuple(tensor(value) for value in node.output if value),
         attributes=attributes,
         constants={place: constants[value] for place, value in enumerate(node.input) if value in constants},
+        layers=tuple(
+            layer for entry in node.metadata_props if entry.key == "benchbox.layers" for layer in entry.value.split()
+        ),
     )
 
 

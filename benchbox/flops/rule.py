@@ -38,6 +38,8 @@ class NodeView:
 
     ``inputs`` has None for an optional input that is left out. ``constants`` holds the values of small
     inputs that are known (axes, shapes, scales), by input position. ``index`` is the node's place in the file.
+    ``layers`` are the classes of the PyTorch layers that the node stands for (``Conv2d+bias``), where benchbox
+    exported the file.
     """
 
     index: int
@@ -47,6 +49,7 @@ class NodeView:
     outputs: tuple[Tensor, ...]
     attributes: Mapping[str, object] = field(default_factory=dict)
     constants: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
 
     def input(self, position: int) -> Tensor:
         """An input that the operator must have; raises ArtifactError where the graph leaves it out."""
@@ -58,9 +61,17 @@ class NodeView:
         return found
 
     def integer(self, name: str, default: int) -> int:
-        """An integer attribute."""
+        """An integer attribute; raises TypeError where the file has something else there."""
         value = self.attributes.get(name, default)
-        assert isinstance(value, int)
+        if not isinstance(value, int):
+            raise TypeError(f"attribute {name} is {value!r:.40}, not a whole number")
+        return value
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """A list of integers, empty where it is left out; raises TypeError where the file has something else there."""
+        value = self.attributes.get(name, ())
+        if not isinstance(value, tuple) or not all(isinstance(number, int) for number in value):
+            raise TypeError(f"attribute {name} is {value!r:.40}, not a list of whole numbers")
         return value
 
 
@@ -103,7 +114,14 @@ def cost_of(node: NodeView) -> OpCost:
             values=f"node {node.name}",
             remedy="add one in flops/rules/, or count it as zero with --allow-unknown",
         )
-    return RULES.get(node.op)(node)
+    try:
+        return RULES.get(node.op)(node)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # ranks and attributes no rule expects
+        raise ArtifactError(
+            f"node {node.name} ({node.op}) is not what its operator says",
+            values=f"inputs {[tensor and tensor.shape for tensor in node.inputs]}: {error}",
+            remedy="the file is damaged or was edited",
+        ) from error
 
 
 def _free(_: NodeView) -> OpCost:

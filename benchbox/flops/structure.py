@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import onnx
 
 MAX_ELEMENTS = 2**48
-_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ def _require_static_single_assignment(graph: onnx.GraphProto, path: Path) -> Non
     made.update(tensor.values.name for tensor in graph.sparse_initializer)
     for index, node in enumerate(graph.node):
         title = f"node {node.name or index} ({node.op_type})"
-        if node.op_type in _CONTROL_FLOW and node.domain in {"", "ai.onnx"}:
+        if node.op_type in CONTROL_FLOW and node.domain in {"", "ai.onnx"}:
             raise ArtifactError(
                 "the cost of control flow depends on data",
                 values=f"{title} of {path}",

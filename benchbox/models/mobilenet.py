@@ -9,14 +9,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from benchbox.models.seeding import damped
+
 # Expansion, output channels, blocks, stride of the first (table 2).
 ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-
-
-class NarrowNorm(nn.BatchNorm2d):
-    """The batch norm that ends a block; its seeded weights are small where blocks are added (models/seeding.py)."""
-
-    seed_gain = 0.5
 
 
 def conv_norm(channels: int, out_channels: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -39,7 +35,7 @@ class InvertedResidual(nn.Module):
             *widen,
             conv_norm(hidden, hidden, 3, stride=stride, groups=hidden),
             nn.Conv2d(hidden, out_channels, 1, bias=False),
-            NarrowNorm(out_channels),
+            damped(nn.BatchNorm2d(out_channels), 0.5),
         )
         self.adds = stride == 1 and channels == out_channels
 

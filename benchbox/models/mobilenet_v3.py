@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from benchbox.models.seeding import damped
+
 
 @dataclass(frozen=True)
 class Row:
@@ -55,12 +57,6 @@ SMALL = (
     Row(5, 576, 96, True, True, 1),
     Row(5, 576, 96, True, True, 1),
 )
-
-
-class NarrowNorm(nn.BatchNorm2d):
-    """The batch norm that ends a block; its seeded weights are small where blocks are added (models/seeding.py)."""
-
-    seed_gain = 0.5
 
 
 def conv_norm(
@@ -117,7 +113,8 @@ class InvertedResidual(nn.Module):
         if row.squeezes:
             layers.append(SqueezeExcitation(row.expanded, divisible(row.expanded / 4)))
         narrow = nn.Sequential(
-            nn.Conv2d(row.expanded, row.out, 1, bias=False), NarrowNorm(row.out, eps=0.001, momentum=0.01)
+            nn.Conv2d(row.expanded, row.out, 1, bias=False),
+            damped(nn.BatchNorm2d(row.out, eps=0.001, momentum=0.01), 0.5),
         )
         self.block = nn.Sequential(*layers, narrow)
         self.adds = row.stride == 1 and channels == row.out

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from benchbox.models.resnet import STAGE_WIDTHS
+from benchbox.models.seeding import damped
 
 
 class PreActBasicBlock(nn.Module):
@@ -26,7 +27,7 @@ class PreActBasicBlock(nn.Module):
         self.bn1 = nn.Identity() if pre_activated else nn.BatchNorm2d(channels)
         self.relu1 = nn.Identity() if pre_activated else nn.ReLU()
         self.conv1 = nn.Conv2d(channels, width, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.bn2 = EndNorm(width)
+        self.bn2 = damped(nn.BatchNorm2d(width), 0.25)
         self.relu2 = nn.ReLU()
         self.conv2 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)
         self.downsample = projection(channels, width, stride)
@@ -50,7 +51,7 @@ class PreActBottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.relu2 = nn.ReLU()
         self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.bn3 = EndNorm(width)
+        self.bn3 = damped(nn.BatchNorm2d(width), 0.25)
         self.relu3 = nn.ReLU()
         self.conv3 = nn.Conv2d(width, width * self.expansion, kernel_size=1, bias=False)
         self.downsample = projection(channels, width * self.expansion, stride)
@@ -60,12 +61,6 @@ class PreActBottleneck(nn.Module):
         branch = self.conv2(self.relu2(self.bn2(branch)))
         branch = self.conv3(self.relu3(self.bn3(branch)))
         return branch + (x if self.downsample is None else self.downsample(x))
-
-
-class EndNorm(nn.BatchNorm2d):
-    """The last batch norm of a branch: its seeded weights are small (models/seeding.py): deep sums stay small."""
-
-    seed_gain = 0.25
 
 
 def projection(channels: int, out_channels: int, stride: int) -> nn.Conv2d | None:

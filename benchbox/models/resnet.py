@@ -13,16 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from benchbox.models.seeding import damped
+
 STAGE_WIDTHS = (64, 128, 256, 512)
-
-
-class BranchNorm(nn.BatchNorm2d):
-    """The batch norm that ends a residual branch.
-
-    Its seeded weights are small (models/seeding.py), so that the sum of many random branches does not grow with depth.
-    """
-
-    seed_gain = 0.25
 
 
 class BasicBlock(nn.Module):
@@ -36,7 +29,7 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)
-        self.bn2 = BranchNorm(width)
+        self.bn2 = damped(nn.BatchNorm2d(width), 0.25)
         self.downsample = (padding if original else projection)(channels, width, stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -59,7 +52,7 @@ class Bottleneck(nn.Module):
         self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=second, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, width * self.expansion, kernel_size=1, bias=False)
-        self.bn3 = BranchNorm(width * self.expansion)
+        self.bn3 = damped(nn.BatchNorm2d(width * self.expansion), 0.25)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = projection(channels, width * self.expansion, stride)
 

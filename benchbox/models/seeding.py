@@ -24,14 +24,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHOWN_KEYS = 10
+_GAIN = "seed_gain"
+
+
+def damped(norm: nn.BatchNorm2d, gain: float) -> nn.BatchNorm2d:
+    """A batch norm whose seeded weights are scaled by ``gain``: the last of a branch, so that deep sums stay small.
+
+    The mark is an attribute, not a subclass: counters of operations look modules up by their exact type.
+    """
+    vars(norm)[_GAIN] = gain
+    return norm
 
 
 def seed_weights(module: nn.Module, *, seed: int) -> None:
     """Fills every parameter and batch-norm statistic of a module in place.
 
     Convolutions and linear layers: normal with variance 2 / fan-in (He et al. 2015, arXiv 1502.01852, eq. 10), which
-    keeps the size of activations through ReLUs. Biases: normal with deviation 0.05. A batch norm's attribute
-    ``seed_gain`` scales its weights; other parameters: normal with deviation 0.02.
+    keeps the size of activations through ReLUs. Biases: normal with deviation 0.05. The weights of a batch norm that is
+    ``damped`` are scaled; other parameters: normal with deviation 0.02.
     """
     with torch.no_grad():
         for path, layer in module.named_modules():
@@ -123,7 +133,7 @@ def _listed(title: str, names: list[str]) -> str:
 
 
 def _seed_batch_norm(layer: _BatchNorm, path: str, seed: int) -> None:
-    gain = float(getattr(layer, "seed_gain", 1.0))
+    gain = float(vars(layer).get(_GAIN, 1.0))
     draw = stream(seed, "batch_norm", path)
     count = layer.num_features
     values = {

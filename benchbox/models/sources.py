@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,27 @@ def resolve(reference: str, *, input_shape: tuple[int, ...] | None, weights: str
     shape = input_shape or spec(reference).input_shape
     name = reference if shape == spec(reference).input_shape else f"{reference}-{'x'.join(map(str, shape))}"
     return ModelSource(reference=reference, kind=SourceKind.ZOO, name=name, input_shape=shape, weights=weights)
+
+
+def parse_shapes(texts: Sequence[str]) -> tuple[tuple[int, ...] | None, dict[str, tuple[int, ...]]]:
+    """The shape of the first input, and shapes of further inputs or sizes of named dimensions by name.
+
+    "3x224x224" is the first input's, "mask=128" that of input mask or the size of dimension mask.
+
+    Raises:
+        UsageError: a text that is neither, or two shapes for the same.
+    """
+    shape: tuple[int, ...] | None = None
+    named: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, equals, sizes = text.rpartition("=")
+        if name in named or (not equals and shape is not None):
+            raise UsageError("--input is given twice for the same input", values=", ".join(texts))
+        if equals:
+            named[name] = parse_shape(sizes)
+        else:
+            shape = parse_shape(sizes)
+    return shape, named
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from benchbox.registry import require_known
 from benchbox.report.table import Column, markdown_table, text_table
@@ -23,42 +23,48 @@ _COLUMNS = (
     Column(title="weights", number=True),
     Column(title="reads", number=True),
     Column(title="writes", number=True),
+    Column(title="FLOP/B", number=True),
 )
+_COUNT = Column(title="count", number=True)
 FORMS = ("table", "md", "csv", "json")
+SHOWN = 5
+_OWN = ("mac", "flop")  # conventions whose numbers are in columns of their own already
 
 
-def render_cost(
-    cost: NetworkCost, *, rows: Sequence[LayerCost], convention: str, share: Callable[[LayerCost], int], form: str
-) -> str:
+def render_cost(cost: NetworkCost, *, rows: Sequence[LayerCost], form: str, tree: bool = False) -> str:
     """The cost as text.
 
     Args:
         cost: of the whole network.
-        rows: its layers, or groups of them, which add up to it.
-        convention: name of the convention of ``share``.
-        share: a row's cost as one number, whose part of the whole is shown.
+        rows: its layers, or groups of them.
         form: one of ``FORMS``.
+        tree: whether rows lie inside each other: they are indented, and do not add up.
     """
     if form == "json":
-        return json.dumps(document_from_cost(cost, rows=rows, convention=convention), indent=2)
+        return json.dumps(document_from_cost(cost, rows=rows), indent=2)
     if form == "csv":
         return _csv(rows)
-    whole = sum(share(row) for row in rows)
-    texts = [_texts(row, share(row) / whole if whole else 0.0) for row in rows]
-    total = (
-        "total",
-        f"batch {cost.batch}",
-        "",
-        format_count(cost.params),
-        format_count(cost.macs),
-        format_count(cost.flops),
-        "",
-        format_bytes(cost.weight_bytes),
-        "",
-        format_bytes(cost.activation_bytes),
+    extra = cost.convention not in _OWN
+    columns = (*_COLUMNS[:6], _COUNT, *_COLUMNS[6:]) if extra else _COLUMNS
+    texts = [_texts(row, cost.count, extra=extra, tree=tree) for row in rows]
+    total = _texts(_total(cost), cost.count, extra=extra, tree=False)
+    table = (markdown_table if form == "md" else text_table)(columns, [*texts, total])
+    return f"{table}\n\n{_summary(cost)}"
+
+
+def _total(cost: NetworkCost) -> LayerCost:
+    return LayerCost(
+        name="total",
+        op=f"batch {cost.batch}",
+        output_shape=(),
+        macs=cost.macs,
+        elementwise=cost.flops - 2 * cost.macs,
+        params=cost.params,
+        weight_bytes=cost.weight_bytes,
+        read_bytes=sum(layer.read_bytes for layer in cost.layers),
+        write_bytes=cost.activation_bytes,
+        count=cost.count,
     )
-    table = (markdown_table if form == "md" else text_table)(_COLUMNS, [*texts, total])
-    return f"{table}\n\n{_summary(cost, convention)}"
 
 
 def require_form(form: str) -> str:
@@ -66,20 +72,23 @@ def require_form(form: str) -> str:
     return require_known("format", form, FORMS)
 
 
-def document_from_cost(cost: NetworkCost, *, rows: Sequence[LayerCost], convention: str) -> dict[str, object]:
+def document_from_cost(cost: NetworkCost, *, rows: Sequence[LayerCost]) -> dict[str, object]:
     """The JSON document ``benchbox.flops/1``."""
     return {
         "schema": "benchbox.flops/1",
         "model": cost.model,
         "input_shape": list(cost.input_shape),
         "batch": cost.batch,
-        "convention": convention,
+        "convention": cost.convention,
+        "count": cost.count,
         "params": cost.params,
         "macs": cost.macs,
         "flops": cost.flops,
         "weight_bytes": cost.weight_bytes,
         "activation_bytes": cost.activation_bytes,
         "peak_activation_bytes": cost.peak_activation_bytes,
+        "arithmetic_intensity": _total(cost).intensity,
+        "uncounted": list(cost.uncounted),
         "layers": [_document(row) for row in rows],
         "onnx_sha256": cost.onnx_sha256,
     }
@@ -93,24 +102,30 @@ def _document(row: LayerCost) -> dict[str, object]:
         "params": row.params,
         "macs": row.macs,
         "flops": row.flops,
+        "count": row.count,
         "weight_bytes": row.weight_bytes,
         "read_bytes": row.read_bytes,
         "write_bytes": row.write_bytes,
+        "arithmetic_intensity": row.intensity,
     }
 
 
-def _texts(row: LayerCost, share: float) -> tuple[str, ...]:
+def _texts(row: LayerCost, whole: int, *, extra: bool, tree: bool) -> tuple[str, ...]:
+    parent, _, own = row.name.rpartition(".")
+    indent = "  " * (row.name.count("."))
     return (
-        row.name,
+        f"{indent}{own}" if tree and parent else row.name,
         row.op,
         "x".join(map(str, row.output_shape)),
         format_count(row.params),
         format_count(row.macs),
         format_count(row.flops),
-        format_ratio(share),
+        *((format_count(row.count),) if extra else ()),
+        format_ratio(row.count / whole if whole else 0.0),
         format_bytes(row.weight_bytes),
         format_bytes(row.read_bytes),
         format_bytes(row.write_bytes),
+        "" if row.intensity is None else f"{row.intensity:.2f}",
     )
 
 
@@ -123,12 +138,17 @@ def _csv(rows: Sequence[LayerCost]) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def _summary(cost: NetworkCost, convention: str) -> str:
+def _summary(cost: NetworkCost) -> str:
     shape = "x".join(map(str, cost.input_shape))
-    return (
+    lines = [
         f"{cost.model}, input {shape}, batch {cost.batch}: {cost.macs:,} MACs, {cost.flops:,} FLOPs (2·MACs plus "
-        f"elementwise), {cost.params:,} parameters\n"
+        f"elementwise), {cost.params:,} parameters",
         f"weights {format_bytes(cost.weight_bytes)}, activations written {format_bytes(cost.activation_bytes)}, "
-        f"at most {format_bytes(cost.peak_activation_bytes)} alive at once; share is of the {convention} count\n"
-        f"counted on ONNX sha256 {cost.onnx_sha256[:16]}…; definitions: docs/metrics.md"
-    )
+        f"at most {format_bytes(cost.peak_activation_bytes)} alive at once; share is of the {cost.convention} count"
+        + ("" if cost.convention in _OWN else f", {cost.count:,}"),
+        f"counted on ONNX sha256 {cost.onnx_sha256[:16]}…; definitions: docs/metrics.md",
+    ]
+    if cost.uncounted:
+        more = f" and {len(cost.uncounted) - SHOWN} more" if len(cost.uncounted) > SHOWN else ""
+        lines.append(f"UNCOUNTED, taken as zero: {', '.join(cost.uncounted[:SHOWN])}{more}")
+    return "\n".join(lines)

@@ -39,8 +39,8 @@ def test_flops_follows_the_contract(benchbox: Callable) -> None:
     assert (document["macs"], document["params"]) == (6_522_000, 1_256_080)
     assert document["flops"] >= 2 * document["macs"]
     assert set(document) == {
-        "schema", "model", "input_shape", "batch", "convention", "params", "macs", "flops", "weight_bytes",
-        "activation_bytes", "peak_activation_bytes", "layers", "onnx_sha256",
+        "schema", "model", "input_shape", "batch", "convention", "count", "params", "macs", "flops", "weight_bytes",
+        "activation_bytes", "peak_activation_bytes", "arithmetic_intensity", "uncounted", "layers", "onnx_sha256",
     }  # fmt: skip
     assert {
         "name",
@@ -49,14 +49,47 @@ def test_flops_follows_the_contract(benchbox: Callable) -> None:
         "params",
         "macs",
         "flops",
+        "count",
         "weight_bytes",
         "read_bytes",
         "write_bytes",
+        "arithmetic_intensity",
     } == set(document["layers"][0])
     assert sum(layer["macs"] for layer in document["layers"]) == document["macs"]
     twice = benchbox("flops", "lenet5", "--batch", "2", "--json").document
     assert twice["macs"] == 2 * document["macs"]
     assert twice["params"] == document["params"]
+
+
+def test_flops_reconciles(benchbox: Callable) -> None:
+    document = benchbox("flops", "lenet5", "--reconcile", "--json").document
+    assert document["schema"] == "benchbox.reconcile/1"
+    totals = {counter["name"]: counter["total"] for counter in document["counters"]}
+    assert totals["mac"] == totals["torchvision"] == 6_522_000
+    assert totals["ptflops"] == 6_650_910
+    assert all(sum(counter["parts"].values()) == counter["total"] for counter in document["counters"])
+    assert "6,650,910" in benchbox("flops", "lenet5", "--reconcile").out
+    assert benchbox("flops", "lenet5", "--convention", "ptflops", "--json").document["count"] == 6_650_910
+
+
+def test_flops_shows_a_tree(benchbox: Callable) -> None:
+    lines = benchbox("flops", "squeezenet1_1", "--by", "tree", "--depth", "2").out.splitlines()
+    assert any(line.startswith("features ") for line in lines)
+    assert any(line.startswith("  3 ") for line in lines)
+    assert not any(line.startswith("    ") and "squeeze" in line for line in lines)
+
+
+def test_flops_of_a_file_with_two_inputs(benchbox: Callable, tmp_path: Path) -> None:
+    from graphs import model_of, saved
+    from onnx import helper
+
+    nodes = [helper.make_node("MatMul", ["a", "b"], ["y"], name="product")]
+    saved(tmp_path / "two.onnx", model_of(nodes, inputs={"a": ["n", "k"], "b": ["k", "m"]}))
+    document = benchbox("flops", "two.onnx", "--batch", "4", "--input", "4", "--input", "m=5", "--json").document
+    assert document["macs"] == 80
+    assert benchbox("flops", "two.onnx").status == 2
+    assert benchbox("flops", "two.onnx", "--input", "4", "--input", "5").status == 2
+    assert "twice" in benchbox("flops", "two.onnx", "--input", "m=4", "--input", "m=5").err
 
 
 @pytest.mark.parametrize("by", ["layer", "module", "op"])
@@ -71,6 +104,9 @@ def test_flops_formats(by: str, benchbox: Callable) -> None:
     ("arguments", "status", "word"),
     [
         (("flops", "lenet5", "--by", "layers"), 2, "did you mean 'layer'"),
+        (("flops", "lenet5", "--convention", "fvcor"), 2, "did you mean 'fvcore'"),
+        (("flops", "lenet5", "--depth", "0"), 2, "--depth"),
+        (("flops", "lenet5", "--reconcile", "--format", "csv"), 2, "no csv"),
         (("flops", "lenet5", "--convention", "macs"), 2, "did you mean 'mac'"),
         (("flops", "lenet5", "--format", "cvs"), 2, "did you mean 'csv'"),
         (("flops", "absent.onnx"), 2, "absent.onnx"),

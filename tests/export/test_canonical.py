@@ -86,7 +86,7 @@ def test_nothing_of_the_machine_is_inside(resnet: OnnxArtifact, export_root: Pat
         assert trace.encode() not in data
     proto = onnx.load(str(export_root / resnet.path))
     keys = {item.key for node in proto.graph.node for item in node.metadata_props}
-    assert keys == {"benchbox.module", "benchbox.params"}
+    assert keys == {"benchbox.module", "benchbox.layers", "benchbox.params"}
     assert proto.producer_name == "benchbox"
     onnx.checker.check_model(proto, full_check=True)
 

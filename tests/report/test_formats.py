@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -11,6 +12,7 @@ from sample_records import record, skipped
 
 from benchbox.report.base import FORMATS
 from benchbox.report.cost import document_from_cost, render_cost, require_form
+from benchbox.report.reconciliation import render_reconciliation
 from benchbox.report.table import Column, markdown_table, text_table
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.store.documents import document_from_record
@@ -77,6 +79,7 @@ COST = NetworkCost(
     weight_bytes=120,
     activation_bytes=64,
     peak_activation_bytes=48,
+    convention="mac",
     layers=(
         LayerCost(
             name="conv",
@@ -88,6 +91,7 @@ COST = NetworkCost(
             weight_bytes=120,
             read_bytes=16,
             write_bytes=32,
+            count=100,
         ),
         LayerCost(name="relu", op="Relu", output_shape=(2, 4), elementwise=8, read_bytes=32, write_bytes=32),
     ),
@@ -96,23 +100,46 @@ COST = NetworkCost(
 
 @pytest.mark.parametrize("form", ["table", "md"])
 def test_the_cost_for_people(form: str) -> None:
-    text = render_cost(COST, rows=COST.layers, convention="mac", share=lambda layer: layer.macs, form=form)
+    text = render_cost(COST, rows=COST.layers, form=form)
     assert "conv" in text
     assert "100 %" in text
     assert "100 MACs, 208 FLOPs" in text
 
 
 def test_the_cost_for_programs() -> None:
-    document = document_from_cost(COST, rows=COST.layers, convention="flop")
-    text = render_cost(COST, rows=COST.layers, convention="flop", share=lambda layer: layer.flops, form="json")
+    document = document_from_cost(COST, rows=COST.layers)
+    text = render_cost(COST, rows=COST.layers, form="json")
     assert json.loads(text) == json.loads(json.dumps(document))
     assert document["layers"][1]["flops"] == 8  # type: ignore[index]
-    rows = list(
-        csv.DictReader(
-            io.StringIO(render_cost(COST, rows=COST.layers, convention="mac", share=lambda _: 1, form="csv"))
-        )
-    )
+    rows = list(csv.DictReader(io.StringIO(render_cost(COST, rows=COST.layers, form="csv"))))
     assert [row["output_shape"] for row in rows] == ["2x4", "2x4"]
     assert sum(int(row["flops"]) for row in rows) == 208
     with pytest.raises(Exception, match="did you mean 'csv'"):
         require_form("cvs")
+
+
+def test_another_convention_has_a_column_and_what_is_not_counted_is_said() -> None:
+    cost = dataclasses.replace(COST, convention="fvcore", uncounted=tuple(f"node{k} (Magic)" for k in range(7)))
+    text = render_cost(cost, rows=cost.layers, form="table")
+    assert "count" in text.splitlines()[0]
+    assert "share is of the fvcore count, 100" in text
+    assert "UNCOUNTED, taken as zero: node0 (Magic)" in text
+    assert "and 2 more" in text
+
+
+def test_intensity_is_operations_per_byte_moved() -> None:
+    assert COST.layers[0].intensity == pytest.approx(200 / 168)
+    assert LayerCost(name="view", op="Reshape", output_shape=(1,)).intensity is None
+    document = document_from_cost(COST, rows=COST.layers)
+    assert document["arithmetic_intensity"] == pytest.approx(208 / (120 + 48 + 64))
+
+
+def test_a_reconciliation_takes_numbers_apart() -> None:
+    counts = [{"name": "fvcore", "unit": "FLOPs", "total": 12, "parts": {"products": 10, "norms": 2}, "source": "1.0"}]
+    text = render_reconciliation("net", counts, {"ptflops": "no layers"}, form="table")
+    lines = text.splitlines()
+    assert lines[0] == "net"
+    assert any("fvcore" in line and "12" in line and "products" in line for line in lines)
+    assert any("norms" in line and "fvcore" not in line for line in lines)
+    assert "fvcore: 1.0" in text
+    assert "ptflops: not reproduced here: no layers" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from benchbox.cli.options import (
@@ -10,26 +12,51 @@ from benchbox.cli.options import (
     models_argument,
     parse_count,
     project_root,
-    source_options,
+    weights_option,
+    write_json,
 )
+
+if TYPE_CHECKING:
+    from benchbox.flops.graph import Graph
+    from benchbox.schema.cost import NetworkCost
+    from benchbox.schema.model import ModelSource
 
 
 @click.command("flops")
 @models_argument(many=False, required=True)
-@click.option("--batch", metavar="N", default="1", show_default=True, help="Batch size of the count.")
-@click.option("--by", default="layer", show_default=True, help="One row per layer, module or op.")
-@click.option("--convention", default="mac", show_default=True, help="mac: a multiply-add is 1; flop: it is 2.")
+@click.option("--batch", metavar="N", help="Batch size of the count [default: 1, or what the file is fixed at].")
+@click.option("--by", default="layer", show_default=True, help="One row per layer, module or op; or a tree of modules.")
+@click.option("--depth", metavar="N", help="Levels of the tree to show [default: all].")
+@click.option(
+    "--convention",
+    default="mac",
+    show_default=True,
+    help="mac: a multiply-add is 1; flop: it is 2, and elementwise operations count; lecture: the lecture's own table; "
+    "or what another counter prints: torchvision, flop-counter, fvcore, ptflops, torchinfo, onnx-tool.",
+)
+@click.option("--reconcile", is_flag=True, help="What each other counter prints, and why it differs.")
+@click.option("--allow-unknown", is_flag=True, help="Count operators without a rule as zero, and say so.")
 @click.option("--format", "form", default="table", show_default=True, help="table, md, csv or json.")
-@source_options
+@click.option(
+    "--input",
+    "shapes",
+    metavar="CxHxW",
+    multiple=True,
+    help="Input shape without the batch, for example 3x224x224; NAME=128 for a further input or a named dimension.",
+)
+@weights_option
 @json_option
 @common_options
 def command(
     model: str,
-    batch: str,
+    batch: str | None,
     by: str,
+    depth: str | None,
     convention: str,
+    reconcile: bool,
+    allow_unknown: bool,
     form: str,
-    input_shape: str | None,
+    shapes: tuple[str, ...],
     weights: str | None,
     as_json: bool,
 ) -> None:
@@ -37,34 +64,106 @@ def command(
 
     MACs are multiply-adds of convolutions and matrix products, FLOPs are 2·MACs plus elementwise
     operations; parameters are those of the network even where the exporter folded them away.
+    Nothing is run and no weights are read.
 
     \b
     Examples:
       benchbox flops resnet50
-      benchbox flops vgg16 --by module --format md
+      benchbox flops vgg16 --by tree --depth 1 --format md
+      benchbox flops resnet50 --reconcile
+      benchbox flops alexnet_lecture --convention lecture
       benchbox flops net.onnx --input 3x224x224 --batch 8 --json
+      benchbox flops bert.onnx --input 128 --input attention_mask=128
     """
     from benchbox.cli.progress import shown_progress
-    from benchbox.flops.conventions import convention_from_name, cost_in
-    from benchbox.flops.grouping import grouped_layers, require_grouping
-    from benchbox.models.sources import parse_shape, resolve
-    from benchbox.pipeline import cost_from_source
+    from benchbox.flops.conventions import require_convention
+    from benchbox.flops.counting import cost_from_graph
+    from benchbox.flops.grouping import TREE, grouped_layers, require_grouping
+    from benchbox.models.sources import parse_shapes, resolve
+    from benchbox.pipeline import graph_from_source
     from benchbox.report.cost import render_cost, require_form
 
-    shape = parse_shape(input_shape) if input_shape else None
-    size = parse_count(batch, flag="--batch")
+    shape, named = parse_shapes(shapes)
+    size = parse_count(batch, flag="--batch") if batch else None
+    levels = parse_count(depth, flag="--depth") if depth else None
     source = resolve(model, input_shape=shape, weights=weights)
-    chosen = convention_from_name(convention)
+    chosen = require_convention(convention)
     grouping = require_grouping(by)
     form = "json" if as_json else require_form(form)
     with shown_progress() as progress:
-        cost = cost_from_source(source, batch=size, root=project_root(), say=progress.say)
-    rows = grouped_layers(cost, by=grouping)
-    text = render_cost(
-        cost,
-        rows=rows,
-        convention=chosen,
-        share=lambda row: cost_in(chosen, row),
-        form=form,
-    )
-    click.echo(text)
+        graph, sha256 = graph_from_source(source, batch=size, named=named, root=project_root(), say=progress.say)
+    if reconcile:
+        _reconcile(source, graph, form=form)
+        return
+    cost = cost_from_graph(graph, model=source.name, sha256=sha256, convention=chosen, allow_unknown=allow_unknown)
+    if chosen == "lecture":
+        _lecture(cost, graph, form=form)
+        return
+    rows = grouped_layers(cost, by=grouping, depth=levels)
+    click.echo(render_cost(cost, rows=rows, form=form, tree=grouping == TREE))
+
+
+def _lecture(cost: NetworkCost, graph: Graph, *, form: str) -> None:
+    from benchbox.flops.lecture import lecture_rows
+    from benchbox.report.cost import document_from_cost
+    from benchbox.report.lecture import document_from_rows, render_lecture
+
+    rows = lecture_rows(graph)
+    if form == "json":
+        write_json({**document_from_cost(cost, rows=cost.layers), "lecture": document_from_rows(rows)})
+        return
+    shape = "x".join(map(str, cost.input_shape))
+    click.echo(render_lecture(rows, title=f"{cost.model}, input {shape}, one sample", form=form))
+
+
+def _reconcile(source: ModelSource, graph: Graph, *, form: str) -> None:
+    from benchbox.errors import UsageError
+    from benchbox.flops.counters import COUNTERS, count_of
+    from benchbox.flops.counting import cost_from_graph
+    from benchbox.report.reconciliation import render_reconciliation
+
+    cost = cost_from_graph(graph, model=source.name, sha256="")
+    elementwise = {"elementwise operations": cost.flops - 2 * cost.macs}
+    products = "multiply-adds of convolutions and matrix products"
+    counts: list[dict[str, object]] = [
+        {"name": "mac", "unit": "MACs", "total": cost.macs, "parts": {products: cost.macs}, "source": ""},
+        {
+            "name": "flop",
+            "unit": "FLOPs",
+            "total": cost.flops,
+            "parts": {f"{products}, each as 2": 2 * cost.macs, **elementwise},
+            "source": "",
+        },
+    ]
+    refused = {}
+    for counter in COUNTERS.values():
+        try:
+            count = count_of(counter, graph)
+        except UsageError as error:
+            refused[counter.name] = error.what
+            continue
+        counts.append(
+            {
+                "name": counter.name,
+                "unit": counter.unit,
+                "total": count.total,
+                "parts": dict(count.parts),
+                "source": counter.source,
+            }
+        )
+    shape = "x".join(map(str, cost.input_shape))
+    if form == "json":
+        write_json(
+            {
+                "schema": "benchbox.reconcile/1",
+                "model": cost.model,
+                "input_shape": list(cost.input_shape),
+                "batch": cost.batch,
+                "counters": counts,
+                "refused": refused,
+            }
+        )
+        return
+    if form == "csv":
+        raise UsageError("--reconcile has no csv", values="formats: table, md, json")
+    click.echo(render_reconciliation(f"{cost.model}, input {shape}, batch {cost.batch}", counts, refused, form=form))

@@ -10,9 +10,7 @@ from benchbox.flops.rule import NodeView, OpCost, cost_rule
 @cost_rule("MaxPool", "AveragePool", "LpPool")
 def window(node: NodeView) -> OpCost:
     """Every output element looks at a whole window (comparison or addition), padding included."""
-    kernel = node.attributes.get("kernel_shape", ())
-    assert isinstance(kernel, tuple)
-    return OpCost(elementwise=node.outputs[0].elements * math.prod(kernel))
+    return OpCost(elementwise=node.outputs[0].elements * math.prod(node.integers("kernel_shape")))
 
 
 @cost_rule(

@@ -1,0 +1,42 @@
+"""Why do other counters give other numbers for the same network?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.units import format_count
+
+_COLUMNS = (
+    Column(title="counter"),
+    Column(title="prints", number=True),
+    Column(title="called"),
+    Column(title="made of"),
+    Column(title="amount", number=True),
+)
+
+
+def render_reconciliation(
+    title: str, counts: Sequence[Mapping[str, object]], refused: Mapping[str, str], *, form: str
+) -> str:
+    """The counters side by side, each taken apart.
+
+    Args:
+        title: the network, in a few words.
+        counts: as in the JSON document: name, unit, total, parts, source.
+        refused: counters that cannot be reproduced here, with the reason.
+        form: "table" or "md".
+    """
+    lines: list[tuple[str, ...]] = []
+    for count in counts:
+        parts = count["parts"]
+        total = count["total"]
+        assert isinstance(parts, Mapping)
+        assert isinstance(total, int)
+        for place, (reason, amount) in enumerate(parts.items()):
+            first = (str(count["name"]), f"{total:,}", str(count["unit"])) if place == 0 else ("", "", "")
+            lines.append((*first, reason, format_count(amount)))
+    table = (markdown_table if form == "md" else text_table)(_COLUMNS, lines)
+    notes = [f"{name}: not reproduced here: {why}" for name, why in refused.items()]
+    sources = [f"{count['name']}: {count['source']}" for count in counts if count["source"]]
+    return "\n".join([title, "", table, "", *sources, *notes])
