@@ -1,6 +1,6 @@
 # make run    set up .venv, measure resnet50 on this machine, print the table
 # make test   set up .venv, check style and types, run the tests
-# make bench  the speed of benchbox itself, as ratios (docs/development.md)
+# make bench  the speed of benchbox itself, as ratios (CONTRIBUTING.md)
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -51,6 +51,7 @@ bench: setup
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/export_overhead.py
+	$(BIN)/python benchmarks/counting.py
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -63,9 +63,10 @@ def canonicalise(proto: onnx.ModelProto, module: nn.Module, *, name: str) -> Non
 class _Place:
     """Where a node comes from: ``owner`` is the module whose weights it uses, ``scope`` the one whose code made it."""
 
-    def __init__(self, owner: str, scope: str) -> None:
+    def __init__(self, owner: str, scope: str, *, weighted: bool) -> None:
         self.owner = owner
         self.scope = scope
+        self.weighted = weighted
 
 
 class _ModuleTree:
@@ -85,8 +86,8 @@ class _ModuleTree:
                 scope = str(scopes[-2]) if len(scopes) > 1 else ""
         for value in node.input:
             if value in self.param_sizes:
-                return _Place(value.rpartition(".")[0], scope)
-        return _Place(scope, scope)
+                return _Place(value.rpartition(".")[0], scope, weighted=True)
+        return _Place(scope, scope, weighted=False)
 
     def layer_title(self, path: str) -> str:
         """The class of a layer, with ``+bias`` where it adds one; empty for what is no layer."""
@@ -98,15 +99,20 @@ class _ModuleTree:
 
 
 def _layers_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _ModuleTree) -> list[str]:
-    """Only the node of a layer's main operator stands for it; others are parts of the same call."""
-    main_op: dict[str, str] = {}
+    """One node stands for each call of a layer: the one that reads its weights, else the first one."""
+    weighted = {place.owner for place in places if place.weighted}
+    made_in: dict[str, str] = {}
     found = []
     for node, place in zip(graph.node, places, strict=True):
-        paths = dict.fromkeys((place.owner, place.scope))
-        titles = [tree.layer_title(path) for path in paths if main_op.setdefault(path, node.op_type) == node.op_type]
-        if not any(path in tree.leaves for path in paths):
+        titles = []
+        for path in dict.fromkeys((place.owner, place.scope)):
+            first = all(made_in.get(value) != path for value in node.input)
+            if place.weighted if path in weighted and path == place.owner else first:
+                titles.append(tree.layer_title(path))
+        if not any(path in tree.leaves for path in (place.owner, place.scope)):
             titles += _functions(node)
         found.append(" ".join(title for title in titles if title))
+        made_in.update(dict.fromkeys(node.output, place.scope))
     return found
 
 

@@ -21,7 +21,7 @@ BATCH = "batch"
 # Two samples, so that the exporter cannot take the batch for a constant 1 and drop the dimension.
 EXAMPLE_BATCH = 2
 # Smaller constants may be shapes and axes and belong to the structure.
-WEIGHT_BYTES = 1024
+WEIGHT_BYTES = 8192
 
 
 def proto_from_module(

@@ -100,6 +100,11 @@ def _per_channel_batch_norm(node: NodeView) -> int:
     return 2 * node.outputs[0].shape[0] * node.outputs[0].shape[1] if _has(node, "BatchNorm2d") else 0
 
 
+def _slopes(node: NodeView) -> int:
+    """Torchinfo again: the parameters of a PReLU, once per sample."""
+    return node.input(1).elements * node.outputs[0].shape[0] if _has(node, "PReLU") else 0
+
+
 def _adaptive_pool(node: NodeView) -> int:
     return node.input(0).elements if _has(node, "AdaptiveAvgPool2d", "adaptive_avg_pool2d") else 0
 
@@ -231,6 +236,7 @@ COUNTERS: dict[str, OtherCounter] = {
                 _PRODUCTS: _macs,
                 "biases, 1 per output element": _bias,
                 "batch norms, 2 per channel": _per_channel_batch_norm,
+                "PReLU slopes, 1 each": _slopes,
             },
             needs_layers=True,
         ),

@@ -3,7 +3,8 @@
 Szegedy et al. 2014 (arXiv 1409.4842), table 1: inception modules look at their input through 1x1, 3x3 and 5x5
 convolutions and a pool side by side; 1x1 convolutions keep the width in check; global average pooling replaces fully
 connected layers. ``googlenet`` is torchvision's: batch norms, no biases, and 3x3 convolutions where the paper has 5x5.
-``googlenet_paper`` is table 1: biases, no batch norms. The two auxiliary heads help training only and are left out.
+``googlenet_paper`` is table 1: biases, no batch norms. The two auxiliary heads help training only and are left out;
+``googlenet_aux`` and ``googlenet_paper_aux`` give them as further outputs.
 """
 
 from __future__ import annotations
@@ -68,14 +69,36 @@ class Inception(nn.Module):
         return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], 1)
 
 
+class AuxiliaryHead(nn.Module):
+    """A classifier on a 14x14 map (section 5): pool to 4x4, 1x1 convolution, two linear layers.
+
+    The paper's pool is 5x5 with stride 3, torchvision's adapts to 4x4: windows of 4 that overlap unevenly.
+    """
+
+    def __init__(self, channels: int, *, batch_norm: bool) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d((4, 4)) if batch_norm else nn.AvgPool2d(5, stride=3)
+        self.conv = Conv(channels, 128, 1, batch_norm=batch_norm)
+        self.fc1 = nn.Linear(2048, 1024)
+        self.fc2 = nn.Linear(1024, 1000)
+        self.dropout = nn.Dropout(0.7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.flatten(self.conv(self.pool(x)), 1)
+        return self.fc2(self.dropout(nn.functional.relu(self.fc1(x))))
+
+
 class GoogLeNet(nn.Module):
-    """Input (N, 3, 224, 224), output (N, 1000); state-dict keys as torchvision's without its auxiliary heads.
+    """Input (N, 3, 224, 224), output (N, 1000); state-dict keys as torchvision's.
 
     Args:
         batch_norm: torchvision's form; else the paper's.
+        auxiliary: also give the outputs of the auxiliary heads, behind modules 4d and 4a, (N, 1000) each.
     """
 
-    def __init__(self, *, batch_norm: bool) -> None:
+    left_out = ("aux1.", "aux2.")
+
+    def __init__(self, *, batch_norm: bool, auxiliary: bool = False) -> None:
         super().__init__()
         self.conv1 = Conv(3, 64, 7, stride=2, padding=3, batch_norm=batch_norm)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
@@ -89,18 +112,24 @@ class GoogLeNet(nn.Module):
         self.inception4d, self.inception4e = modules["4d"], modules["4e"]
         self.maxpool4 = nn.MaxPool2d(2 if batch_norm else 3, stride=2, ceil_mode=True)
         self.inception5a, self.inception5b = modules["5a"], modules["5b"]
+        self.aux1 = AuxiliaryHead(512, batch_norm=batch_norm) if auxiliary else None
+        self.aux2 = AuxiliaryHead(528, batch_norm=batch_norm) if auxiliary else None
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.dropout = nn.Dropout(0.2 if batch_norm else 0.4)
         self.fc = nn.Linear(1024, 1000)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         x = self.maxpool1(self.conv1(x))
         x = self.maxpool2(self.conv3(self.conv2(x)))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))
-        x = self.inception4c(self.inception4b(self.inception4a(x)))
-        x = self.maxpool4(self.inception4e(self.inception4d(x)))
+        first = self.inception4a(x)
+        second = self.inception4d(self.inception4c(self.inception4b(first)))
+        x = self.maxpool4(self.inception4e(second))
         x = self.avgpool(self.inception5b(self.inception5a(x)))
-        return self.fc(self.dropout(torch.flatten(x, 1)))
+        logits = self.fc(self.dropout(torch.flatten(x, 1)))
+        if self.aux1 is None or self.aux2 is None:
+            return logits
+        return logits, self.aux2(second), self.aux1(first)
 
 
 def googlenet() -> GoogLeNet:
@@ -111,3 +140,13 @@ def googlenet() -> GoogLeNet:
 def googlenet_paper() -> GoogLeNet:
     """The paper's table 1."""
     return GoogLeNet(batch_norm=False)
+
+
+def googlenet_aux() -> GoogLeNet:
+    """Torchvision's form with its auxiliary heads as further outputs."""
+    return GoogLeNet(batch_norm=True, auxiliary=True)
+
+
+def googlenet_paper_aux() -> GoogLeNet:
+    """The paper's form with its auxiliary heads as further outputs."""
+    return GoogLeNet(batch_norm=False, auxiliary=True)

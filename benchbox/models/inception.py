@@ -1,8 +1,7 @@
-"""What are Inception-v3 and Inception-v4?
+"""What is Inception-v3?
 
-Szegedy et al. 2015 (arXiv 1512.00567) and 2016 (arXiv 1602.07261): inception modules whose large filters are factorised
-into 1xn and nx1. ``inception_v3`` is torchvision's, whose pools count the padding. ``inception_v4`` follows figures 3
-to 9 of the second paper, with state-dict keys of its own; it has no residual connections (Inception-ResNet has).
+Szegedy et al. 2015 (arXiv 1512.00567): inception modules whose large filters are factorised into 1xn and nx1. This is
+torchvision's form, whose pools count the padding. ``inception_v3_aux`` has the auxiliary head as a second output.
 """
 
 from __future__ import annotations
@@ -26,17 +25,6 @@ class Conv(nn.Module):
         return self.relu(self.bn(self.conv(x)))
 
 
-class Branches(nn.Module):
-    """Branches side by side whose outputs are concatenated; a nested ``Branches`` forks within a branch."""
-
-    def __init__(self, *branches: nn.Module) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(branches)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([branch(x) for branch in self.branches], 1)
-
-
 def chain(*layers: nn.Module) -> nn.Sequential:
     """Layers one after the other."""
     return nn.Sequential(*layers)
@@ -57,10 +45,30 @@ def column(channels: int, filters: int, length: int) -> Conv:
     return Conv(channels, filters, (length, 1), padding=(length // 2, 0))
 
 
-class InceptionV3(nn.Module):
-    """Input (N, 3, 299, 299), output (N, 1000); state-dict keys as torchvision's without its auxiliary head."""
+class AuxiliaryHead(nn.Module):
+    """A second classifier on the last 17x17 map (figure 8): pool, 1x1, a convolution over the whole map, linear."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(5, stride=3)
+        self.conv0 = Conv(768, 128, 1)
+        self.conv1 = Conv(128, 768, 5)
+        self.fc = nn.Linear(768, 1000)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.flatten(self.conv1(self.conv0(self.pool(x))), 1))
+
+
+class InceptionV3(nn.Module):
+    """Input (N, 3, 299, 299), output (N, 1000); state-dict keys as torchvision's.
+
+    Args:
+        auxiliary: also give the output of the auxiliary head, (N, 1000), as torchvision does in training.
+    """
+
+    left_out = ("AuxLogits.",)
+
+    def __init__(self, *, auxiliary: bool = False) -> None:
         super().__init__()
         self.Conv2d_1a_3x3 = Conv(3, 32, 3, stride=2)
         self.Conv2d_2a_3x3 = Conv(32, 32, 3)
@@ -76,19 +84,21 @@ class InceptionV3(nn.Module):
         )
         self.Mixed_6a = ReduceA(288)
         self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = (MixedB(w) for w in (128, 160, 160, 192))
+        self.AuxLogits = AuxiliaryHead() if auxiliary else None
         self.Mixed_7a = ReduceB(768)
         self.Mixed_7b, self.Mixed_7c = MixedC(1280), MixedC(2048)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.dropout = nn.Dropout()
         self.fc = nn.Linear(2048, 1000)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         x = self.maxpool1(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
         x = self.maxpool2(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))
         x = self.Mixed_6a(self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x))))
-        x = self.Mixed_7a(self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(x)))))
-        x = self.avgpool(self.Mixed_7c(self.Mixed_7b(x)))
-        return self.fc(torch.flatten(self.dropout(x), 1))
+        middle = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(x))))
+        x = self.avgpool(self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(middle))))
+        logits = self.fc(torch.flatten(self.dropout(x), 1))
+        return logits if self.AuxLogits is None else (logits, self.AuxLogits(middle))
 
 
 class MixedA(nn.Module):
@@ -195,82 +205,11 @@ class MixedC(nn.Module):
         return torch.cat([*parts, self.branch_pool(self.pool(x))], 1)
 
 
-class InceptionV4(nn.Module):
-    """Input (N, 3, 299, 299), output (N, 1000) (figure 9 of the second paper)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = chain(
-            Conv(3, 32, 3, stride=2),
-            Conv(32, 32, 3),
-            Conv(32, 64, 3, padding=1),
-            Branches(nn.MaxPool2d(3, stride=2), Conv(64, 96, 3, stride=2)),
-            Branches(
-                chain(Conv(160, 64, 1), Conv(64, 96, 3)),
-                chain(Conv(160, 64, 1), row(64, 64, 7), column(64, 64, 7), Conv(64, 96, 3)),
-            ),
-            Branches(Conv(192, 192, 3, stride=2), nn.MaxPool2d(3, stride=2)),
-        )
-        self.a = chain(*(_v4_a() for _ in range(4)))
-        self.reduce_a = Branches(
-            Conv(384, 384, 3, stride=2),
-            chain(Conv(384, 192, 1), Conv(192, 224, 3, padding=1), Conv(224, 256, 3, stride=2)),
-            nn.MaxPool2d(3, stride=2),
-        )
-        self.b = chain(*(_v4_b() for _ in range(7)))
-        self.reduce_b = Branches(
-            chain(Conv(1024, 192, 1), Conv(192, 192, 3, stride=2)),
-            chain(Conv(1024, 256, 1), row(256, 256, 7), column(256, 320, 7), Conv(320, 320, 3, stride=2)),
-            nn.MaxPool2d(3, stride=2),
-        )
-        self.c = chain(*(_v4_c() for _ in range(3)))
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.dropout = nn.Dropout(0.2)
-        self.fc = nn.Linear(1536, 1000)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.reduce_a(self.a(self.stem(x)))
-        x = self.c(self.reduce_b(self.b(x)))
-        return self.fc(torch.flatten(self.dropout(self.avgpool(x)), 1))
-
-
-def _v4_a() -> Branches:
-    """35x35 (figure 4)."""
-    return Branches(
-        Conv(384, 96, 1),
-        chain(Conv(384, 64, 1), Conv(64, 96, 3, padding=1)),
-        chain(Conv(384, 64, 1), Conv(64, 96, 3, padding=1), Conv(96, 96, 3, padding=1)),
-        average_then(384, 96),
-    )
-
-
-def _v4_b() -> Branches:
-    """17x17 (figure 5)."""
-    return Branches(
-        Conv(1024, 384, 1),
-        chain(Conv(1024, 192, 1), row(192, 224, 7), column(224, 256, 7)),
-        chain(Conv(1024, 192, 1), column(192, 192, 7), row(192, 224, 7), column(224, 224, 7), row(224, 256, 7)),
-        average_then(1024, 128),
-    )
-
-
-def _v4_c() -> Branches:
-    """8x8 (figure 6)."""
-    return Branches(
-        Conv(1536, 256, 1),
-        chain(Conv(1536, 384, 1), Branches(row(384, 256, 3), column(384, 256, 3))),
-        chain(
-            Conv(1536, 384, 1), column(384, 448, 3), row(448, 512, 3), Branches(row(512, 256, 3), column(512, 256, 3))
-        ),
-        average_then(1536, 256),
-    )
-
-
 def inception_v3() -> InceptionV3:
     """Inception-v3 without its auxiliary head."""
     return InceptionV3()
 
 
-def inception_v4() -> InceptionV4:
-    """Inception-v4."""
-    return InceptionV4()
+def inception_v3_aux() -> InceptionV3:
+    """Inception-v3 with its auxiliary head as a second output."""
+    return InceptionV3(auxiliary=True)

@@ -71,7 +71,8 @@ def seed_trivial_statistics(module: nn.Module, *, seed: int) -> bool:
 def load_weights(module: nn.Module, path: Path) -> None:
     """Loads a state dict from ``.safetensors`` or, with ``weights_only``, from what ``torch.save`` wrote.
 
-    A wrapper ``{"state_dict": …}`` and the prefix ``module.`` of parallel training are taken off.
+    A wrapper ``{"state_dict": …}`` and the prefix ``module.`` of parallel training are taken off. So are parts that the
+    network says it leaves out: auxiliary heads that only training needs.
 
     Raises:
         UsageError: the file is missing, unreadable, holds anything but tensors, or does not fit the network; the
@@ -79,6 +80,8 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """
     state = _state_from_file(path)
     wanted = module.state_dict()
+    left_out = getattr(module, "left_out", ())  # parts of published weights that serve training only
+    state = {name: value for name, value in state.items() if name in wanted or not name.startswith(left_out)}
     missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in state if name not in wanted]
     misshapen = [

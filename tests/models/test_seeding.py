@@ -14,6 +14,7 @@ from torch import nn
 from benchbox.errors import UsageError
 from benchbox.models.seeding import load_weights, seed_trivial_statistics, seed_weights
 from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.zoo import build
 
 
 def zoo(name: str, weights: str | None = None) -> nn.Module:
@@ -108,3 +109,19 @@ def test_bad_files_are_refused_in_words(content: str, tmp_path: Path, monkeypatc
     with pytest.raises(UsageError, match="bad"):
         load_weights(zoo("lenet5"), path)
     assert not (tmp_path / "executed").exists(), "a weights file must never execute code"
+
+
+def test_auxiliary_heads_of_published_weights_are_left_out(tmp_path: Path) -> None:
+    """A full checkpoint loads into the network without heads; any other surplus key is still refused."""
+    full = build("googlenet_aux").state_dict()
+    path = tmp_path / "full.pt"
+    torch.save(full, path)
+    plain = build("googlenet")
+    load_weights(plain, path)
+    assert torch.equal(plain.state_dict()["fc.weight"], full["fc.weight"])
+    torch.save({**full, "aux3.fc.weight": torch.zeros(1)}, path)
+    with pytest.raises(UsageError, match=r"aux3\.fc\.weight"):
+        load_weights(build("googlenet"), path)
+    torch.save(plain.state_dict(), path)
+    with pytest.raises(UsageError, match="missing"):
+        load_weights(build("googlenet_aux"), path)

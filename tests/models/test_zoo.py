@@ -41,7 +41,9 @@ def test_forward_gives_the_declared_classes(name: str) -> None:
     with torch.device("meta"):
         module = build(name).eval()
         output = module(torch.empty(2, *spec(name).input_shape))
-    assert output.shape == (2, spec(name).num_classes)
+    outputs = output if isinstance(output, tuple) else (output,)
+    assert {tuple(tensor.shape) for tensor in outputs} == {(2, spec(name).num_classes)}
+    assert (len(outputs) > 1) is name.endswith("_aux")
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["name"])
@@ -78,6 +80,18 @@ def test_key_lists_are_complete() -> None:
         "inception_v3": (1 + 5) * 94 + 2,
         "mobilenet_v3_small": (1 + 5) * (1 + 3 * 11 - 1 + 1) + 4 * 9 + 4,
         "mobilenet_v3_large": (1 + 5) * (1 + 3 * 15 - 1 + 1) + 4 * 8 + 4,
+        "vgg11": 2 * 11,
+        "vgg13": 2 * 13,
+        "vgg19": 2 * 19,
+        "vgg11_bn": (2 + 5) * 8 + 2 * 3,
+        "vgg13_bn": (2 + 5) * 10 + 2 * 3,
+        "vgg19_bn": (2 + 5) * 16 + 2 * 3,
+        "resnet34": (1 + 5) * (33 + 3) + 2,
+        "resnet101": (1 + 5) * (100 + 4) + 2,
+        "resnet152": (1 + 5) * (151 + 4) + 2,
+        "googlenet_aux": (1 + 5) * (3 + 6 * 9 + 2) + 2 + 2 * 4,
+        "inception_v3_aux": (1 + 5) * (94 + 2) + 2 + 2,
+        "inception_v4": (1 + 5) * (3 + 2 + 6 + 1 + 7 * 4 + 4 + 10 * 7 + 6 + 10 * 3 - 1) + 2,
         "shufflenet_v2_x1_0": (1 + 5) * (1 + 5 * 3 + 3 * 13 + 1) + 2,
     }
 
