@@ -18,7 +18,7 @@ import numpy as np
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.export.canonical import canonicalise
 from benchbox.export.casting import half_from_float
-from benchbox.export.foreign import ForeignGraph, graph_from_file
+from benchbox.export.foreign import graph_from_file
 from benchbox.export.recipe import recipe_of
 from benchbox.export.tracing import OPSET, proto_from_module
 from benchbox.export.verification import (
@@ -218,7 +218,7 @@ def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Pat
         path=str(path.resolve()),
         sha256=digest,
         size_bytes=path.stat().st_size,
-        params=_params(graph),
+        params=None,  # a count that the cost model reads off the graph
         batch=_fixed_range(graph.fixed_batch) if graph.fixed_batch else sizes,
         inputs=check.inputs,
         outputs=check.outputs,
@@ -299,15 +299,3 @@ def _bytes(proto: onnx.ModelProto) -> bytes:
         )
     data: bytes = proto.SerializeToString(deterministic=True)
     return data
-
-
-def _params(graph: ForeignGraph) -> int:
-    """Trainable parameters of a foreign graph: its floating-point weights of at least one dimension."""
-    import onnx
-
-    floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-    return sum(
-        int(np.prod(tensor.dims))
-        for tensor in graph.proto.graph.initializer
-        if tensor.data_type in floats and tensor.dims
-    )

@@ -50,6 +50,7 @@ class OnnxArtifact:
     ``reference_path`` names the .npz with the reference outputs of ``reference_samples`` seeded
     samples: what every backend's outputs are compared with. ``reference`` says who computed them
     ("pytorch 2.13.0", "onnx.reference 1.23.2"). ``recipe`` hashes everything the file was made from.
+    ``params`` is None for a user's own file: what it holds is read off by the cost model.
     ``source`` is the model reference as typed and ``weights`` the state dict that was loaded, so that the
     network can be found again.
     """
@@ -61,7 +62,7 @@ class OnnxArtifact:
     path: str
     sha256: str
     size_bytes: int
-    params: int
+    params: int | None
     batch: BatchRange
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]

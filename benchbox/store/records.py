@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import StoreError
-from benchbox.schema.reading import Trial
+from benchbox.schema.reading import Pass, Trial
 from benchbox.schema.record import Record
 from benchbox.store.atomic import draft_of
 from benchbox.store.documents import document_from_record, record_from_document
@@ -81,6 +81,32 @@ def records_under(root: Path) -> Iterator[Record]:
         yield read_record(path)
 
 
+def record_files_of(place: str, root: Path) -> tuple[Path, ...]:
+    """The records that a user means, oldest first.
+
+    Args:
+        place: a record's file, a folder with records somewhere below it, or the beginning of record ids under the root.
+        root: project root.
+
+    Raises:
+        StoreError: there is no such record.
+    """
+    path = Path(place)
+    if path.is_file():
+        return (path,)
+    if path.is_dir():
+        found = tuple(sorted(path.rglob("*.parquet"), key=lambda file: file.name))
+    else:
+        found = tuple(file for file in record_files(root) if file.stem.startswith(place))
+    if not found:
+        raise StoreError(
+            f"there is no record at {place}",
+            values=f"neither a file, nor a folder with records, nor the beginning of an id under {root / FOLDER}",
+            remedy="'benchbox report' lists what is stored",
+        )
+    return found
+
+
 def read_record(path: Path) -> Record:
     """The record in a file.
 
@@ -106,6 +132,29 @@ def read_trials(path: Path) -> list[dict[str, Any]]:
     with _readable(path):
         rows: list[dict[str, Any]] = pq.read_table(path, partitioning=None).to_pylist()
     return rows
+
+
+def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
+    """The trials of a measured record's file; what they say about their process is the record's evidence."""
+    if record.evidence is None:
+        return ()
+    return tuple(
+        Trial(
+            number=row["number"],
+            purpose=Pass(row["purpose"]),
+            started_at=row["started_at"],
+            duration_s=row["duration_s"],
+            evidence=record.evidence,
+            clock=row["clock"],
+            warmup_ns=tuple(row["warmup_ns"]),
+            samples_ns=tuple(row["samples_ns"]),
+            window_ns=row["window_ns"],
+            stopped_by=row["stopped_by"],
+            peak_host_bytes=row["peak_host_bytes"],
+            counters=json.loads(row["counters"]),
+        )
+        for row in read_trials(path)
+    )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,83 @@
+"""Is one set of records faster or slower than another?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchbox.cli.options import comma_list, common_options, json_option, project_root, write_json
+
+if TYPE_CHECKING:
+    from benchbox.gate.judging import Measured
+
+
+@click.command("compare")
+@click.argument("base", metavar="BASE")
+@click.argument("head", metavar="HEAD")
+@click.option(
+    "--metric", "metrics", metavar="M,...", default="latency_p50", show_default=True, help="Metrics to judge."
+)
+@click.option(
+    "--min-effect",
+    metavar="RATIO",
+    help="Least change that matters, for example 0.03 [default: 0.05 on a CPU, 0.02 on a GPU].",
+)
+@click.option("--across-environments", is_flag=True, help="Compare numbers from different environments all the same.")
+@click.option("--format", "form", default="table", show_default=True, help="table, md or json.")
+@json_option
+@common_options
+def command(
+    base: str, head: str, metrics: str, min_effect: str | None, across_environments: bool, form: str, as_json: bool
+) -> None:
+    """Judge HEAD against BASE: same, faster, slower, inconclusive or incomparable, case by case.
+
+    BASE and HEAD are a record's file, a folder with records, or the beginning of record ids ('benchbox report' shows
+    them). The exit status is 0 whatever the verdicts are.
+
+    \b
+    Examples:
+      benchbox compare ../main/results results
+      benchbox compare 20261120 20261123 --metric latency_p50,peak_host_memory
+      benchbox compare base/results head/results --min-effect 0.02 --json
+    """
+    from benchbox.gate.judging import Rules, overall, verdicts_from_measured
+    from benchbox.measure.metric import METRICS
+    from benchbox.registry import require_known
+    from benchbox.report.verdicts import document_from_verdicts, render_verdicts
+
+    form = "json" if as_json else require_known("format", form, ("table", "md", "json"))
+    rules = Rules(
+        metrics=comma_list(metrics, lambda name: require_known("metric", name, METRICS.names())),
+        effect=_effect(min_effect) if min_effect else None,
+        across_environments=across_environments,
+    )
+    verdicts = verdicts_from_measured(_measured(base), _measured(head), rules)
+    word = overall(verdicts)
+    if form == "json":
+        write_json(document_from_verdicts(verdicts, word))
+    else:
+        click.echo(render_verdicts(verdicts, word, form=form))
+
+
+def _measured(place: str) -> list[Measured]:
+    from benchbox.gate.judging import Measured
+    from benchbox.store.records import read_record, record_files_of, trials_from_file
+
+    found = []
+    for path in record_files_of(place, project_root()):
+        record = read_record(path)
+        found.append(Measured(record=record, trials=trials_from_file(path, record)))
+    return found
+
+
+def _effect(text: str) -> float:
+    from benchbox.errors import UsageError
+
+    try:
+        effect = float(text)
+    except ValueError:
+        effect = -1.0
+    if not 0 < effect < 1:
+        raise UsageError("--min-effect takes a ratio between 0 and 1", values=f"got '{text}'", remedy="for 3 %: 0.03")
+    return effect

@@ -1,0 +1,1 @@
+"""Judging measurements against each other."""

@@ -1,0 +1,172 @@
+"""Is the head faster or slower than the base, and may the question be asked at all?
+
+The process is the unit: one value per process goes in, never the iterations of one. A claim needs the whole interval
+of the ratio on one side of the least effect of interest; the same needs all of it inside (equivalence, Schuirmann
+1987); whatever lies across is inconclusive. Numbers from different environments are not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchbox.measure.metric import METRICS, Metric, Workload
+from benchbox.schema.reading import Better, Severity, Trial
+from benchbox.schema.record import Record, RecordKey, Status
+from benchbox.schema.verdict import Outcome, Verdict
+from benchbox.stats.rank import minimum_detectable_effect, rank_test, ratio_interval
+
+SIGNIFICANCE = 0.05
+# Least effects of interest: a machine shared with others moves by a few percent from day to day, a GPU by less.
+CPU_EFFECT, GPU_EFFECT = 0.05, 0.02
+_WORST_FIRST = (Outcome.SLOWER, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE, Outcome.FASTER, Outcome.SAME)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A stored record and its raw trials."""
+
+    record: Record
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How to judge.
+
+    ``effect`` is the least ratio minus 1 that matters, None for the device's default; ``across_environments``
+    compares what environments would forbid.
+    """
+
+    metrics: tuple[str, ...] = ("latency_p50",)
+    effect: float | None = None
+    across_environments: bool = False
+
+
+def verdicts_from_measured(base: Iterable[Measured], head: Iterable[Measured], rules: Rules) -> tuple[Verdict, ...]:
+    """A verdict for every case on either side and every metric, in the order of the base, then of the head.
+
+    Several records of a case on one side are replicates if their environments are equal; otherwise the newest counts.
+    """
+    sides = [_by_case(side) for side in (base, head)]
+    keys = dict.fromkeys([*sides[0], *sides[1]])
+    return tuple(
+        _verdict(key, METRICS.get(metric), sides[0].get(key, ()), sides[1].get(key, ()), rules)
+        for key in keys
+        for metric in rules.metrics
+    )
+
+
+def overall(verdicts: Sequence[Verdict]) -> Outcome:
+    """The one word for all of them: slower if any is, then what could not be judged, then faster, then same."""
+    found = {verdict.outcome for verdict in verdicts}
+    return next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.INCOMPARABLE)
+
+
+def _by_case(side: Iterable[Measured]) -> dict[RecordKey, tuple[Measured, ...]]:
+    cases: dict[RecordKey, list[Measured]] = {}
+    for measured in side:
+        cases.setdefault(measured.record.key, []).append(measured)
+    return {key: _replicates(records) for key, records in cases.items()}
+
+
+def _replicates(records: list[Measured]) -> tuple[Measured, ...]:
+    usable = [entry for entry in records if entry.record.status is Status.OK] or records
+    newest = max(usable, key=lambda entry: entry.record.started_at)
+    return tuple(entry for entry in usable if entry.record.environment.hash == newest.record.environment.hash)
+
+
+def _verdict(
+    key: RecordKey, metric: Metric, base: Sequence[Measured], head: Sequence[Measured], rules: Rules
+) -> Verdict:
+    obstacle = _obstacle(base, head, rules)
+    if obstacle:
+        return Verdict(key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=obstacle)
+    values = [_values(side, metric) for side in (base, head)]
+    if not all(values):
+        missing = "base" if not values[0] else "head"
+        return Verdict(
+            key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=f"the {missing} has no {metric.name}"
+        )
+    effect = rules.effect if rules.effect is not None else GPU_EFFECT if key.device.startswith("cuda") else CPU_EFFECT
+    ratio, low, high = ratio_interval(*values)
+    outcome, reason = _judged(metric, low, high, rank_test(*values), effect)
+    if flags := _voiding_flags([*base, *head]):
+        outcome, reason = Outcome.INCONCLUSIVE, f"flagged as invalid: {', '.join(flags)}"
+    return Verdict(
+        key=key,
+        metric=metric.name,
+        outcome=outcome,
+        ratio=ratio,
+        low=low,
+        high=high,
+        mde=minimum_detectable_effect(*values),
+        n_base=len(values[0]),
+        n_head=len(values[1]),
+        reason=reason,
+    )
+
+
+def _judged(
+    metric: Metric, low: float | None, high: float | None, p_value: float, effect: float
+) -> tuple[Outcome, str]:
+    if low is None or high is None:
+        return Outcome.INCONCLUSIVE, "too few processes for a 95 % interval: at least 4 a side (--trials)"
+    ceiling, floor = 1 + effect, 1 / (1 + effect)
+    if low > ceiling or high < floor:
+        if p_value >= SIGNIFICANCE:
+            return Outcome.INCONCLUSIVE, f"the rank test does not confirm it (p = {p_value:.2g})"
+        worse = (low > ceiling) is (metric.better is Better.LOWER)
+        return (Outcome.SLOWER if worse else Outcome.FASTER), f"beyond {effect:.0%}, rank test p = {p_value:.2g}"
+    if low >= floor and high <= ceiling:
+        return Outcome.SAME, f"the whole interval lies within {effect:.0%}"
+    return Outcome.INCONCLUSIVE, f"the interval lies across {effect:.0%}: more processes (--trials)"
+
+
+def _values(side: Sequence[Measured], metric: Metric) -> list[float]:
+    """One value per process."""
+    return [
+        metric.value(trial, _workload(entry.record))
+        for entry in side
+        for trial in entry.trials
+        if trial.purpose is metric.purpose
+    ]
+
+
+def _workload(record: Record) -> Workload:
+    return Workload(batch=record.key.batch, flops=record.analytic.flops if record.analytic else 0)
+
+
+def _voiding_flags(entries: Sequence[Measured]) -> list[str]:
+    return sorted({flag.code for entry in entries for flag in entry.record.flags if flag.severity is Severity.ERROR})
+
+
+def _obstacle(base: Sequence[Measured], head: Sequence[Measured], rules: Rules) -> str:
+    """Why two sides may not be compared, empty where they may."""
+    for name, side, other in (("base", base, "head"), ("head", head, "base")):
+        if not side:
+            return f"only the {other} has it"
+        if side[0].record.status is not Status.OK:
+            return f"the {name} is {side[0].record.status}: {side[0].record.reason}"
+    one, two = base[0].record, head[0].record
+    if one.plan.threads != two.plan.threads:
+        return f"threads differ: {one.plan.threads} and {two.plan.threads}"
+    if one.environment.hash == two.environment.hash or rules.across_environments:
+        return ""
+    differences = [
+        f"{name} {left!r} and {right!r}"
+        for parts in (
+            (one.environment.hardware, two.environment.hardware),
+            (one.environment.software, two.environment.software),
+        )
+        for name, left, right in _differing(*parts)
+    ]
+    return f"environments differ: {'; '.join(differences) or 'hash'}"
+
+
+def _differing(one: Mapping[str, str], two: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    return [
+        (name, one.get(name, ""), two.get(name, ""))
+        for name in sorted({*one, *two})
+        if one.get(name, "") != two.get(name, "")
+    ]

@@ -1,0 +1,67 @@
+"""``benchbox compare`` on stored records."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sample_records import record, trials
+
+from benchbox.store.records import append
+
+
+def stored(root: Path, medians_ns: list[int], number: int = 0) -> Path:
+    timed, _ = trials()
+    runs = [
+        dataclasses.replace(timed, number=place, samples_ns=(value,) * 3, window_ns=3 * value)
+        for place, value in enumerate(medians_ns)
+    ]
+    return append(root, record(number, flags=()), runs)
+
+
+BASE = [1000, 1001, 999, 1002, 998]
+
+
+def test_folders_files_and_ids(benchbox: Callable, tmp_path: Path) -> None:
+    stored(tmp_path / "a", BASE)
+    head = stored(tmp_path / "b", [2 * value for value in BASE])
+    document = benchbox("compare", "a/results", "b", "--json").document
+    assert document["schema"] == "benchbox.compare/1"
+    assert document["outcome"] == "slower"
+    (verdict,) = document["verdicts"]
+    assert verdict["ratio"] == pytest.approx(2)
+    assert verdict["key"]["model"] == "lenet5"
+    assert {"metric", "outcome", "ratio", "low", "high", "mde", "n_base", "n_head", "reason"} < set(verdict)
+    assert benchbox("compare", "a", str(head), "--json").document == document
+    stored(tmp_path, BASE, 7)
+    text = benchbox("compare", "20260102T030407Z", "b", "--metric", "latency_p50,throughput")
+    assert text.status == 0
+    assert text.out.count("slower") == 3
+    assert benchbox("compare", "a", "b", "--format", "md").out.startswith("| model")
+
+
+def test_a_damaged_record_is_named(benchbox: Callable, tmp_path: Path) -> None:
+    path = stored(tmp_path / "a", BASE)
+    path.write_bytes(path.read_bytes()[:100])
+    ran = benchbox("compare", "a", "a")
+    assert ran.status == 6
+    assert path.name in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (("nowhere", "a"), 6, "no record at nowhere"),
+        (("a", "a", "--metric", "latency_p5"), 2, "did you mean"),
+        (("a", "a", "--min-effect", "5"), 2, "0.03"),
+        (("a", "a", "--format", "csv"), 2, "csv"),
+        (("a",), 2, "HEAD"),
+    ],
+)
+def test_bad_input(arguments: tuple[str, ...], status: int, word: str, benchbox: Callable, tmp_path: Path) -> None:
+    stored(tmp_path / "a", BASE)
+    ran = benchbox("compare", *arguments)
+    assert ran.status == status
+    assert word in ran.err

@@ -1,0 +1,131 @@
+"""Verdicts: when one is given, when it is withheld, and how often it is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from sample_records import ENVIRONMENT, record, skipped, trials
+
+from benchbox.gate.judging import Measured, Rules, overall, verdicts_from_measured
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.reading import Flag, Pass, Severity
+from benchbox.schema.verdict import Outcome, Verdict
+
+
+def measured(medians_s: Sequence[float], number: int = 0, **fields: Any) -> Measured:
+    """A record whose processes had these medians; every process also reports its memory."""
+    timed, memory = trials()
+    made = []
+    for place, value in enumerate(medians_s):
+        nanoseconds = round(value * 1e9)
+        made.append(dataclasses.replace(timed, number=place, samples_ns=(nanoseconds,) * 3, window_ns=3 * nanoseconds))
+        made.append(dataclasses.replace(memory, number=place, peak_host_bytes=1000 + place))
+    return Measured(record=record(number, **{"flags": (), **fields}), trials=tuple(made))
+
+
+def verdict(base: Measured, head: Measured, **rules: Any) -> Verdict:
+    (found,) = verdicts_from_measured([base], [head], Rules(**rules))
+    return found
+
+
+STEADY = [1.0, 1.001, 0.999, 1.002, 0.998]
+
+
+@pytest.mark.parametrize(
+    ("factor", "outcome"),
+    [(1.0, Outcome.SAME), (1.1, Outcome.SLOWER), (0.9, Outcome.FASTER), (1.05, Outcome.INCONCLUSIVE)],
+)
+def test_outcomes(factor: float, outcome: Outcome) -> None:
+    found = verdict(measured(STEADY), measured([factor * value for value in STEADY]))
+    assert found.outcome is outcome
+    assert found.ratio == pytest.approx(factor)
+    assert (found.n_base, found.n_head) == (5, 5)
+    assert found.mde is not None
+    assert 0 < found.mde < 0.01
+
+
+def test_more_throughput_is_faster() -> None:
+    found = verdict(measured(STEADY), measured([0.8 * value for value in STEADY]), metrics=("throughput",))
+    assert found.outcome is Outcome.FASTER
+    assert found.ratio == pytest.approx(1.25)
+
+
+def test_the_least_effect_decides() -> None:
+    head = measured([1.03 * value for value in STEADY])
+    assert verdict(measured(STEADY), head).outcome is Outcome.SAME
+    assert verdict(measured(STEADY), head, effect=0.02).outcome is Outcome.SLOWER
+
+
+def test_three_processes_are_too_few() -> None:
+    found = verdict(measured(STEADY[:3]), measured([2.0, 2.1, 1.9]))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "too few" in found.reason
+
+
+def test_other_environments_are_not_compared() -> None:
+    other = dataclasses.replace(ENVIRONMENT, hash="ffff", hardware={"cpu": "another"}, software={"benchbox": "0.2.0"})
+    head = measured(STEADY, environment=other)
+    found = verdict(measured(STEADY), head)
+    assert found.outcome is Outcome.INCOMPARABLE
+    assert "cpu 'none' and 'another'" in found.reason
+    assert "benchbox '0.1.0' and '0.2.0'" in found.reason
+    assert verdict(measured(STEADY), head, across_environments=True).outcome is Outcome.SAME
+
+
+def test_other_threads_are_not_compared() -> None:
+    found = verdict(measured(STEADY), measured(STEADY, plan=MeasurementPlan(threads=2)))
+    assert found.outcome is Outcome.INCOMPARABLE
+    assert "threads differ: 1 and 2" in found.reason
+
+
+def test_flags_that_void_a_number_withhold_the_verdict() -> None:
+    flag = Flag(code="CPU_STEAL", severity=Severity.ERROR, message="stolen")
+    found = verdict(measured(STEADY), measured([2 * value for value in STEADY], flags=(flag,)))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "CPU_STEAL" in found.reason
+
+
+def test_cases_on_one_side_only_and_cases_without_numbers_are_reported() -> None:
+    missing = Measured(record=skipped(), trials=())
+    found = verdicts_from_measured([measured(STEADY)], [missing], Rules())
+    assert [one.reason for one in found] == ["only the base has it", "only the head has it"]
+    (both,) = verdicts_from_measured([missing], [missing], Rules())
+    assert "skipped: bf16 cannot run here" in both.reason
+    assert overall(found) is overall([both]) is overall([]) is Outcome.INCOMPARABLE
+
+
+def test_a_metric_that_a_side_lacks() -> None:
+    head = measured(STEADY)
+    head = dataclasses.replace(head, trials=tuple(t for t in head.trials if t.purpose is Pass.TIMING))
+    found = verdict(measured(STEADY), head, metrics=("peak_host_memory",))
+    assert (found.outcome, found.reason) == (Outcome.INCOMPARABLE, "the head has no peak_host_memory")
+
+
+def test_replicates_of_one_environment_are_joined_and_older_environments_left() -> None:
+    old = measured([9.0] * 5, 0, environment=dataclasses.replace(ENVIRONMENT, hash="old"))
+    base = [old, measured(STEADY, 1), measured(STEADY, 2)]
+    (found,) = verdicts_from_measured(base, [measured(STEADY, 3)], Rules())
+    assert (found.outcome, found.n_base) == (Outcome.SAME, 10)
+
+
+def noisy(draw: np.random.Generator, count: int, factor: float = 1.0) -> Measured:
+    """Processes of a shared machine: 1.5 % between them, and now and then one that is much slower."""
+    values = factor * np.exp(0.015 * draw.standard_t(3, count))
+    return measured(values.tolist())
+
+
+def test_equal_sides_get_no_false_verdict() -> None:
+    draw = np.random.default_rng(1)
+    found = [verdict(noisy(draw, 8), noisy(draw, 8)).outcome for _ in range(300)]
+    assert sum(outcome in (Outcome.FASTER, Outcome.SLOWER) for outcome in found) <= 1
+
+
+def test_a_slowdown_of_a_tenth_is_found() -> None:
+    draw = np.random.default_rng(2)
+    found = [verdict(noisy(draw, 8), noisy(draw, 8, 1.1)).outcome for _ in range(200)]
+    assert found.count(Outcome.SLOWER) >= 180
+    assert Outcome.FASTER not in found
