@@ -138,6 +138,6 @@ def test_attention_in_pytorch(tmp_path: Path) -> None:
     with FlopCounterMode(display=False) as counter:
         (query @ key.transpose(-2, -1)).softmax(-1) @ value
     path = tmp_path / "net.onnx"
-    torch.onnx.export(Attention(), tensors, str(path), dynamo=True, verbose=False)
+    torch.onnx.export(Attention().eval(), tensors, str(path), dynamo=True, verbose=False)
     cost = cost_from_onnx(path, model="net")
     assert 2 * cost.macs == counter.get_total_flops() == 2 * math.prod((2, 4, 10, 12, 16))
