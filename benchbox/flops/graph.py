@@ -16,6 +16,7 @@ from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.flops.parameters import params_per_node
 from benchbox.flops.propagation import small_values
 from benchbox.flops.rule import NodeView, Tensor
+from benchbox.flops.skimming import BITS, STRING
 from benchbox.flops.structure import MAX_ELEMENTS, Sizes, bind_sizes, proto_from_file
 
 if TYPE_CHECKING:
@@ -273,9 +274,10 @@ def _unknown_shape(name: str, node: onnx.NodeProto, value: str) -> BenchboxError
 
 
 def _item_bytes(kind: int) -> float:
-    import onnx
-
-    if kind == onnx.TensorProto.STRING:
+    if kind == STRING:
         return 0.0
-    four_bit = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4, getattr(onnx.TensorProto, "FLOAT4E2M1", -1)}
-    return 0.5 if kind in four_bit else float(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize)
+    if kind not in BITS:
+        raise ArtifactError(
+            f"there is no data type {kind} in ONNX", remedy="the file is damaged, or newer than benchbox knows"
+        )
+    return BITS[kind] / 8

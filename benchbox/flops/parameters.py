@@ -72,7 +72,7 @@ def _weights(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
         if tensor.data_type in _FLOATS and tensor.dims and tensor.name not in fixed
     }
     for node in graph.node:
-        if node.op_type == "Identity" and node.input[0] in found and node.output[0] not in fixed:
+        if node.op_type == "Identity" and node.input and node.input[0] in found and node.output[0] not in fixed:
             found[node.output[0]] = found[node.input[0]]  # one of several equal parameters that share an initialiser
     return found
 
@@ -81,7 +81,7 @@ def _from_names(graph: onnx.GraphProto, weights: Mapping[str, tuple[int, ...]], 
     left = dict(weights)
     counts = []
     for node in graph.node:
-        if node.op_type == "Identity" and node.input[0] in weights:
+        if node.op_type == "Identity" and node.input and node.input[0] in weights:
             counts.append(0)
             continue
         own = [_parameters_in(node, value, left.pop(value)) for value in dict.fromkeys(node.input) if value in left]

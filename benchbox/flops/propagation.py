@@ -69,7 +69,8 @@ def _evaluated(
     if len(inputs) < len({name for name in node.input if name}) or _output_elements(node, inputs) > LIMIT:
         return None
     try:
-        made = ReferenceEvaluator(node, opsets={"": opset}).run(None, inputs)[0]  # type: ignore[index]
+        with np.errstate(all="ignore"):
+            made = ReferenceEvaluator(node, opsets={"": opset}).run(None, inputs)[0]  # type: ignore[index]
     except Exception:  # what cannot be evaluated stays unknown, and is named where it is needed
         return None
     return np.asarray(made) if isinstance(made, np.ndarray | np.generic) and np.size(made) <= LIMIT else None

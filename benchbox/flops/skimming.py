@@ -31,7 +31,8 @@ _CHILDREN: dict[str, dict[int, str]] = {
 _DIMS, _DATA_TYPE, _RAW_DATA = 1, 2, 9
 _TYPED_DATA = frozenset({4, 5, 7, 10, 11})  # float, int32, int64, double, uint64
 # Bits per element by TensorProto.DataType; strings have no fixed size.
-_BITS = {
+STRING = 8
+BITS = {
     **dict.fromkeys((2, 3, 9, 17, 18, 19, 20, 24), 8),
     **dict.fromkeys((4, 5, 10, 16), 16),
     **dict.fromkeys((1, 6, 12), 32),
@@ -39,6 +40,7 @@ _BITS = {
     15: 128,
     **dict.fromkeys((21, 22, 23), 4),
     **dict.fromkeys((25, 26), 2),
+    **dict.fromkeys((27, 28), 6),
 }
 
 
@@ -132,7 +134,7 @@ class _Skimmer:
                 if field == _DIMS:
                     elements *= value
                 else:
-                    bits = _BITS.get(value, 0)
+                    bits = BITS.get(value, 0)
             else:
                 position = self.skip(position, end, wire)
                 if field in _TYPED_DATA:  # not packed: one field per element

@@ -146,6 +146,8 @@ def _require_static_single_assignment(graph: onnx.GraphProto, path: Path) -> Non
                 values=f"{title} of {path}",
                 remedy="simplify the network so that the branch or the number of turns is fixed",
             )
+        if not any(node.output):
+            raise ArtifactError(f"{path} is no valid graph", values=f"{title} makes nothing")
         if missing := [value for value in node.input if value and value not in made]:
             raise ArtifactError(
                 f"{path} is no valid graph", values=f"{title} reads {missing[0]} before any node makes it"
