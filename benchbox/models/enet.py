@@ -2,9 +2,11 @@
 
 Paszke, Chaurasia, Kim, Culurciello 2016 (arXiv 1606.02147), table 1: a network for segmentation in real time. Its
 encoder, pretrained on ImageNet, is the ENet of Canziani, Paszke, Culurciello 2016 (arXiv 1605.07678): an initial block
-that shrinks the image early, bottlenecks with plain, dilated and asymmetric convolutions, PReLUs. Neither paper prints
-the classifier. Here it is global average pooling and one linear layer, 0.45 M parameters; what can be read off the
-second paper's charts (68 % top-1 at 11.6 % per million parameters, so 5.8 M) means that theirs was much wider.
+that shrinks the image early, bottlenecks with plain, dilated and asymmetric convolutions, PReLUs. What the paper leaves
+open is as in the authors' ``train/models/encoder.lua`` (github.com/e-lab/ENet-training): a bottleneck's inner width is
+a quarter of its *output*, the row convolution comes before the column, the main convolutions have biases. Neither paper
+prints the classifier. Here it is global average pooling and one linear layer, 0.47 M parameters; what can be read off
+the second paper's charts (68 % top-1 at 11.6 % per million parameters, so 5.8 M) means that theirs was much wider.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from torch import nn
 
 from benchbox.models.seeding import damped
 
-PROJECTION = 4  # a bottleneck is this much narrower inside
+PROJECTION = 4  # a bottleneck is this much narrower inside than at its output
+EPS = 0.001
 
 
 class Initial(nn.Module):
@@ -22,9 +25,9 @@ class Initial(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, 13, 3, stride=2, padding=1, bias=False)
+        self.conv = nn.Conv2d(3, 13, 3, stride=2, padding=1)
         self.pool = nn.MaxPool2d(2, stride=2)
-        self.bn = nn.BatchNorm2d(16)
+        self.bn = nn.BatchNorm2d(16, eps=EPS)
         self.prelu = nn.PReLU(16)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -39,7 +42,7 @@ class Bottleneck(nn.Module):
         out_channels: of the output.
         downsample: halve the map: the projection is 2x2 with stride 2, the shortcut a pool padded with zero channels.
         dilation: of the main 3x3 convolution.
-        asymmetric: the main convolution is 5x1 then 1x5.
+        asymmetric: the main convolution is 1x5 then 5x1.
         dropout: of whole channels, at the end of the branch.
     """
 
@@ -54,24 +57,24 @@ class Bottleneck(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        width = channels // PROJECTION
+        width = out_channels // PROJECTION
         side = 2 if downsample else 1
         if asymmetric:
             main: list[nn.Module] = [
-                nn.Conv2d(width, width, (5, 1), padding=(2, 0), bias=False),
                 nn.Conv2d(width, width, (1, 5), padding=(0, 2), bias=False),
+                nn.Conv2d(width, width, (5, 1), padding=(2, 0)),
             ]
         else:
-            main = [nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)]
+            main = [nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)]
         self.branch = nn.Sequential(
             nn.Conv2d(channels, width, side, stride=side, bias=False),
-            nn.BatchNorm2d(width),
+            nn.BatchNorm2d(width, eps=EPS),
             nn.PReLU(width),
             *main,
-            nn.BatchNorm2d(width),
+            nn.BatchNorm2d(width, eps=EPS),
             nn.PReLU(width),
             nn.Conv2d(width, out_channels, 1, bias=False),
-            damped(nn.BatchNorm2d(out_channels), 0.25),
+            damped(nn.BatchNorm2d(out_channels, eps=EPS), 0.25),
             nn.Dropout2d(dropout),
         )
         self.pool = nn.MaxPool2d(2, stride=2) if downsample else None

@@ -26,7 +26,7 @@ class Accuracy:
     """A published single-crop ImageNet accuracy of a network, as ratios, and where it was read."""
 
     top1: float
-    top5: float | None
+    top5: float | None = None
     source: str
 
 

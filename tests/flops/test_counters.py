@@ -119,6 +119,12 @@ def test_parts_add_up_and_say_why(zoo_graph: Callable[[str], Graph]) -> None:
     assert count.parts["batch norms, 2 per element"] == count.total - spec("resnet18").macs - 512 * 49
 
 
+def test_inception_v4_is_what_timm_publishes(zoo_graph: Callable[[str], Graph]) -> None:
+    """infer_gmacs and param_count of timm's results/benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv: as fvcore counts."""
+    assert f"{count_of(counter_from_name('fvcore'), zoo_graph('inception_v4')).total / 1e9:.2f}" == "12.28"
+    assert f"{spec('inception_v4').params / 1e6:.2f}" == "42.68"
+
+
 def test_a_counter_is_a_convention_of_the_table(zoo_graph: Callable[[str], Graph]) -> None:
     for name in COUNTERS:
         cost = cost_from_graph(zoo_graph("lenet5"), model="lenet5", sha256="", convention=name)

@@ -48,10 +48,17 @@ def test_forward_gives_the_declared_classes(name: str) -> None:
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["name"])
 def test_facts_are_the_published_ones(row: dict[str, str]) -> None:
-    """Parameters exactly, GMACs to the three decimals that torchvision's weights metadata gives (as "_ops")."""
+    """Parameters exactly, GMACs to the three decimals that torchvision's weights metadata gives (as "_ops").
+
+    A blank is not published for that form: torchvision's parameters of Inception-v3 are with its auxiliary head, its
+    operations without.
+    """
     facts = spec(row["name"])
-    assert facts.params == int(row["params"])
-    assert f"{facts.macs / 1e9:.3f}" == f"{float(row['gmacs']):.3f}"
+    assert row["params"] or row["gmacs"] or row["top1"]
+    if row["params"]:
+        assert facts.params == int(row["params"])
+    if row["gmacs"]:
+        assert f"{facts.macs / 1e9:.3f}" == f"{float(row['gmacs']):.3f}"
     if row["top1"]:
         assert facts.accuracy is not None
         assert facts.accuracy.top1 == pytest.approx(float(row["top1"]) / 100)
@@ -59,6 +66,7 @@ def test_facts_are_the_published_ones(row: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("path", KEY_FILES, ids=lambda path: path.stem)
 def test_state_dict_keys_and_shapes_are_torchvisions(path: Path) -> None:
+    """The lists agree with torchvision 0.28.0, inception_v4 with timm 1.0.31 (keys, shapes and order)."""
     with torch.device("meta"):
         state = build(path.stem).state_dict()
     ours = [f"{key} {'x'.join(map(str, tensor.shape))}".rstrip() for key, tensor in state.items()]
