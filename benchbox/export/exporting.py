@@ -114,7 +114,10 @@ def _original_from_module(
 
     assert source.input_shape is not None, "zoo and factory sources know their input shape"
     say("building the network")
-    module = module_from_source(source, seed=seed)
+    warnings: list[str] = []
+    module = module_from_source(source, seed=seed, say=warnings.append)
+    for warning in warnings:
+        say(warning)
     say("exporting to ONNX")
     proto = proto_from_module(module, source.input_shape, name=source.name)
     canonicalise(proto, module, name=source.name)
@@ -152,6 +155,7 @@ def _original_from_module(
         recipe=recipe_of(source, precision=Precision.FP32, seed=seed),
         hops=(),
         weights=source.weights,
+        warnings=tuple(warnings),
     )
     return _checked(unchecked, _bytes(proto), "pytorch-fp32", check, reference, reference, root)
 
@@ -179,7 +183,7 @@ def _half_from_original(source: ModelSource, original: OnnxArtifact, root: Path,
         path=str(FOLDER / f"{stem.name}.onnx"),
         reference_path=str(FOLDER / f"{stem.name}.npz"),
         recipe=recipe,
-        warnings=warnings,
+        warnings=(*original.warnings, *warnings),
     )
     return _checked(unchecked, _bytes(proto), "onnx-fp32", check, float_outputs, reference, root)
 

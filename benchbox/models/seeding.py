@@ -68,11 +68,14 @@ def seed_trivial_statistics(module: nn.Module, *, seed: int) -> bool:
     return True
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path) -> tuple[str, ...]:
     """Loads a state dict from ``.safetensors`` or, with ``weights_only``, from what ``torch.save`` wrote.
 
     A wrapper ``{"state_dict": …}`` and the prefix ``module.`` of parallel training are taken off. So are parts that the
     network says it leaves out: auxiliary heads that only training needs.
+
+    Returns:
+        The names of the tensors that were left out.
 
     Raises:
         UsageError: the file is missing, unreadable, holds anything but tensors, or does not fit the network; the
@@ -81,7 +84,8 @@ def load_weights(module: nn.Module, path: Path) -> None:
     state = _state_from_file(path)
     wanted = module.state_dict()
     left_out = getattr(module, "left_out", ())  # parts of published weights that serve training only
-    state = {name: value for name, value in state.items() if name in wanted or not name.startswith(left_out)}
+    ignored = tuple(name for name in state if name not in wanted and name.startswith(left_out))
+    state = {name: value for name, value in state.items() if name not in ignored}
     missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in state if name not in wanted]
     misshapen = [
@@ -101,6 +105,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
             remedy="load the state dict of the same network",
         )
     module.load_state_dict(dict(state), strict=False)
+    return ignored
 
 
 def _state_from_file(path: Path) -> Mapping[str, torch.Tensor]:

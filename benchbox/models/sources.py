@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,12 +106,12 @@ def outline_from_source(source: ModelSource) -> nn.Module:
     return module.eval()
 
 
-def module_from_source(source: ModelSource, *, seed: int) -> nn.Module:
+def module_from_source(source: ModelSource, *, seed: int, say: Callable[[str], None] = lambda _: None) -> nn.Module:
     """The PyTorch module of a zoo or factory source, in eval mode, with seeded or given weights.
 
     A module of the zoo is built without memory first and then filled, so that default weights are never drawn.
     A factory keeps the weights it makes (after ``torch.manual_seed``); only the statistics of fresh batch norms are
-    replaced (models/seeding.py says why).
+    replaced (models/seeding.py says why). ``say`` is told which given weights the network has no use for.
 
     Raises:
         EnvironmentLackError: PyTorch is not installed.
@@ -134,7 +134,10 @@ def module_from_source(source: ModelSource, *, seed: int) -> nn.Module:
         if source.weights is None:
             seed_trivial_statistics(module, seed=seed)
     if source.weights is not None:
-        load_weights(module, Path(source.weights))
+        ignored = load_weights(module, Path(source.weights))
+        if ignored:
+            heads = ", ".join(dict.fromkeys(name.partition(".")[0] for name in ignored))
+            say(f"{len(ignored)} tensors of auxiliary heads in {source.weights} were left out: {heads}")
     return module.eval()
 
 

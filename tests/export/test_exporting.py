@@ -225,3 +225,22 @@ def test_a_network_that_cannot_be_traced_says_why(tmp_path: Path, monkeypatch: p
 def test_precisions_that_are_not_made_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="int8"):
         artifact_from_source(LENET, precision=Precision.INT8, root=tmp_path)
+
+
+def test_auxiliary_heads_are_further_outputs(tmp_path: Path) -> None:
+    """Main output first; the same checkpoint without them says what was left out, in fp16 too."""
+    source = resolve("googlenet_aux", input_shape=None, weights=None)
+    full = artifact_from_source(source, precision=Precision.FP16, root=tmp_path)
+    assert [(spec.name, spec.shape) for spec in full.outputs] == [(f"output_{i}", (None, 1000)) for i in range(3)]
+    assert [hop.passed for hop in full.hops] == [True, True]
+    weights = tmp_path / "full.pt"
+    module = module_from_source(source, seed=0)
+    torch.save(module.state_dict(), weights)
+    said: list[str] = []
+    plain = resolve("googlenet", input_shape=None, weights=str(weights))
+    half = artifact_from_source(plain, precision=Precision.FP16, root=tmp_path, say=said.append)
+    warning = f"20 tensors of auxiliary heads in {weights} were left out: aux1, aux2"
+    assert warning in said
+    assert warning in half.warnings
+    with np.load(tmp_path / full.reference_path) as ours, np.load(tmp_path / half.reference_path) as alone:
+        assert np.array_equal(ours["output_0"], alone["output"])

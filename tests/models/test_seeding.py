@@ -117,11 +117,25 @@ def test_auxiliary_heads_of_published_weights_are_left_out(tmp_path: Path) -> No
     path = tmp_path / "full.pt"
     torch.save(full, path)
     plain = build("googlenet")
-    load_weights(plain, path)
+    assert set(load_weights(plain, path)) == full.keys() - plain.state_dict().keys()
     assert torch.equal(plain.state_dict()["fc.weight"], full["fc.weight"])
+    assert load_weights(build("googlenet_aux"), path) == ()
     torch.save({**full, "aux3.fc.weight": torch.zeros(1)}, path)
     with pytest.raises(UsageError, match=r"aux3\.fc\.weight"):
         load_weights(build("googlenet"), path)
     torch.save(plain.state_dict(), path)
     with pytest.raises(UsageError, match="missing"):
         load_weights(build("googlenet_aux"), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "heads", "count"), [("googlenet", "aux1, aux2", 20), ("inception_v3", "AuxLogits", 14)]
+)
+def test_left_out_heads_are_said(name: str, heads: str, count: int, tmp_path: Path) -> None:
+    path = tmp_path / "full.pt"
+    torch.save(build(f"{name}_aux").state_dict(), path)
+    said: list[str] = []
+    module_from_source(resolve(name, input_shape=None, weights=str(path)), seed=0, say=said.append)
+    assert said == [f"{count} tensors of auxiliary heads in {path} were left out: {heads}"]
+    module_from_source(resolve(f"{name}_aux", input_shape=None, weights=str(path)), seed=0, say=said.append)
+    assert len(said) == 1, "the network with the heads uses every tensor"
