@@ -12,9 +12,9 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from benchbox.backends.base import BACKENDS, Backend
+from benchbox.backends.base import BACKENDS, Backend, Compiler
 from benchbox.errors import BenchboxError, EnvironmentLackError, UsageError
 from benchbox.flops.graph import Graph
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
@@ -24,6 +24,9 @@ from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Trial
 from benchbox.schema.record import Analytic, Record, RecordKey, Status
+
+if TYPE_CHECKING:
+    from benchbox.export.engines import Built
 
 
 class Progress(Protocol):
@@ -130,6 +133,36 @@ def onnx_from_source(
     wanted = Precision.FP32 if precision is Precision.TF32 else precision
     cached = cached_artifact(source, precision=wanted, root=root, batch=batch)
     return cached or artifact_from_source(source, precision=wanted, batch=batch, root=root, say=say)
+
+
+def engine_from_source(
+    source: ModelSource,
+    *,
+    compiler: Compiler,
+    precision: Precision,
+    root: Path,
+    batch: BatchRange | None = None,
+    targets: tuple[str, ...] = (),
+    timing_cache: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Built:
+    """The engine of a network, its ONNX file exported and checked first if need be; both come from caches if whole."""
+    from benchbox.export.engines import engine_from_artifact
+
+    refusal = compiler.refusal(precision)
+    if refusal:
+        raise UsageError(f"{compiler.name} cannot build {precision}", values=refusal)
+    artifact = onnx_from_source(source, precision=precision, root=root, say=say)
+    return engine_from_artifact(
+        artifact,
+        compiler=compiler,
+        precision=precision,
+        root=root,
+        batch=batch,
+        targets=targets,
+        timing_cache=timing_cache,
+        say=say,
+    )
 
 
 def graph_from_source(

@@ -1,8 +1,9 @@
 """What must a runtime be able to do so that benchbox can measure it?
 
 Two joints: a **Backend** says whether it can run here and opens sessions; a **Session** holds one
-network ready to run. A session never times itself: ``measure/timing.py`` holds the one definition of
-an inference, and asks the session's stopwatch for the time.
+network ready to run. A **Compiler** is a backend that first makes an engine of the ONNX file. A
+session never times itself: ``measure/timing.py`` holds the one definition of an inference, and asks
+the session's stopwatch for the time.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from benchbox.registry import Registry
 from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.engine import EngineMemory, EngineRecipe, ShapeProfile
 from benchbox.schema.model import Precision
 from benchbox.schema.reading import Evidence
 
@@ -26,9 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Availability:
-    """Whether a backend can run on this machine: its version, or why not and what to install."""
+    """Whether a backend can run on this machine: its version, or why not and what to install.
+
+    ``builds`` says that it can make engines here, even where it cannot run them.
+    """
 
     usable: bool
+    builds: bool = False
     version: str = ""
     device: str = ""
     reason: str = ""
@@ -126,6 +132,57 @@ class Backend(Protocol):
 
         Raises ArtifactError for a bad file and EnvironmentLackError where the runtime is missing.
         """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileRequest:
+    """What an engine is asked for.
+
+    ``weights_sha256`` is of the external data of ``onnx_path``. ``profiles`` has one entry per input. ``targets`` are
+    compute capabilities as typed ("sm86"). ``timing_cache`` holds the measured tactics of an earlier build.
+    """
+
+    onnx_path: Path
+    onnx_sha256: str
+    weights_sha256: str | None
+    precision: Precision
+    profiles: tuple[ShapeProfile, ...]
+    targets: tuple[str, ...] = ()
+    timing_cache: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledEngine:
+    """What a builder made: the engine's bytes, its log, and what it declares."""
+
+    engine: bytes
+    log: str
+    build_s: float
+    layers: int
+    memory: EngineMemory
+    warnings: tuple[str, ...]
+    timing_cache: bytes | None
+
+
+@runtime_checkable
+class Compiler(Backend, Protocol):
+    """A backend that makes engines ahead of time."""
+
+    def recipe(self, request: CompileRequest) -> EngineRecipe:
+        """Everything that decides the engine of a request, nothing compiled yet.
+
+        Raises UsageError for a target that cannot be, EnvironmentLackError where the builder or the GPU that it tunes
+        on is missing.
+        """
+        ...
+
+    def compile(self, request: CompileRequest, recipe: EngineRecipe) -> CompiledEngine:
+        """The engine; raises ArtifactError with the builder's reasons, node and operator where it names them."""
+        ...
+
+    def fault(self, engine: bytes) -> str | None:
+        """Why this runtime would refuse an engine's bytes on any machine, None if it would not; loads nothing."""
         ...
 
 

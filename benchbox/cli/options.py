@@ -65,9 +65,10 @@ def _complete_backends(_: click.Context, __: click.Parameter, incomplete: str) -
 
 def models_argument(*, many: bool, required: bool) -> Callable[[F], F]:
     """The MODEL argument: a zoo name, path/net.onnx or package.module:factory."""
+    name = "MODEL..." if many else "MODEL"
     return click.argument(
         "models" if many else "model",
-        metavar="MODEL..." if many else "MODEL",
+        metavar=name if required else f"[{name}]",
         nargs=-1 if many else 1,
         required=required,
         shell_complete=_complete_models,

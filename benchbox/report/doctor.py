@@ -12,11 +12,15 @@ from benchbox.schema.reading import Flag
 
 @dataclass(frozen=True, kw_only=True)
 class BackendState:
-    """One backend on this machine: its version and precisions, or why it cannot run and what to do."""
+    """One backend on this machine: its version and precisions, or why it cannot run and what to do.
+
+    ``builds`` says that it can make engines here, even where it cannot run them.
+    """
 
     name: str
     device: str
     usable: bool
+    builds: bool
     version: str
     precisions: tuple[str, ...]
     reason: str
@@ -42,6 +46,7 @@ def document_from_checkup(checkup: Checkup) -> dict[str, object]:
                 "name": backend.name,
                 "device": backend.device,
                 "usable": backend.usable,
+                "builds": backend.builds,
                 "version": backend.version,
                 "precisions": list(backend.precisions),
                 "reason": backend.reason,
@@ -81,12 +86,19 @@ def _backends(backends: Sequence[BackendState]) -> str:
         (
             backend.name,
             backend.device,
-            backend.version if backend.usable else "no: " + "; ".join(filter(None, (backend.reason, backend.remedy))),
+            _state(backend),
             " ".join(backend.precisions),
         )
         for backend in backends
     ]
     return text_table(columns, rows)
+
+
+def _state(backend: BackendState) -> str:
+    if backend.usable:
+        return backend.version
+    lack = "; ".join(filter(None, (backend.reason, backend.remedy)))
+    return f"{'builds only' if backend.builds else 'no'}: {lack}"
 
 
 def _facts(facts: Mapping[str, str]) -> str:

@@ -1,11 +1,12 @@
-"""How is a file written so that nobody ever sees half of it?"""
+"""How is a file written so that nobody ever sees half of it, and made by one process only?"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -24,3 +25,56 @@ def draft_of(target: Path) -> Iterator[Path]:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def drafts_of(target: Path) -> tuple[Path, ...]:
+    """What killed processes left of ``draft_of(target)``; only its maker may have one while it holds the lock."""
+    # Lock and draft of one target share the beginning of their names: a draft goes on with a process id.
+    start = f".{target.name}."
+    return tuple(path for path in target.parent.glob(f"{start}*") if path.name[len(start) :].split("-")[0].isdigit())
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, waiting: Callable[[], None] | None) -> Iterator[bool]:
+    """Holds a lock file, made if need be and removed afterwards; the system frees it if this process dies.
+
+    Args:
+        path: of the lock file.
+        waiting: is called once if another process holds it, before waiting for it; None: do not wait, yield False.
+
+    Raises OSError as the file system does.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if not _taken(handle, waiting):
+                yield False
+                return
+            if not _is_still(path, handle):
+                continue  # its holder removed the file while we waited: what we hold guards nothing
+            try:
+                yield True
+            finally:
+                path.unlink(missing_ok=True)
+            return
+        finally:
+            os.close(handle)
+
+
+def _taken(handle: int, waiting: Callable[[], None] | None) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if waiting is None:
+            return False
+        waiting()
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return True
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from benchbox.errors import StoreError
 from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.record import RECORD_SCHEMA, Record
 from benchbox.store.migrations import lifted
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ARTIFACT_SCHEMA = "benchbox.artifact/1"
+ENGINE_SCHEMA = "benchbox.engine/1"
 # A hop says from and to outside; inside, "from" is a keyword.
 _OUTSIDE = {"source": "from", "target": "to"}
 _INSIDE = {outside: inside for inside, outside in _OUTSIDE.items()}
@@ -63,6 +65,19 @@ def artifact_from_document(document: Mapping[str, Any], *, origin: str) -> OnnxA
         raise StoreError(f"{origin} is no artifact of this version", values=f"want schema {ARTIFACT_SCHEMA}")
     inside["hops"] = [_hop_inside(hop) for hop in inside.get("hops", ())]
     return _validated(OnnxArtifact, inside, origin)
+
+
+def document_from_engine(engine: EngineArtifact) -> dict[str, Any]:
+    """An engine's artifact as a JSON-ready dict (kind ``benchbox.engine/1``)."""
+    return {"schema": ENGINE_SCHEMA, **cast(dict[str, Any], _plain(engine))}
+
+
+def engine_from_document(document: Mapping[str, Any], *, origin: str) -> EngineArtifact:
+    """The engine's artifact in a document; a damaged one raises StoreError that names ``origin``."""
+    inside = dict(document)
+    if inside.pop("schema", None) != ENGINE_SCHEMA:
+        raise StoreError(f"{origin} is no engine of this version", values=f"want schema {ENGINE_SCHEMA}")
+    return _validated(EngineArtifact, inside, origin)
 
 
 def _plain(value: object) -> object:

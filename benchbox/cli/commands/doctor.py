@@ -48,6 +48,7 @@ def _checkup() -> Checkup:
                 name=backend.name,
                 device=availability.device or backend.device,
                 usable=availability.usable,
+                builds=availability.builds,
                 version=availability.version,
                 precisions=tuple(precision for precision in Precision if backend.refusal(precision) is None),
                 reason=availability.reason,

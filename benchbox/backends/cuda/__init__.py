@@ -1,0 +1,1 @@
+"""How does benchbox reach an NVIDIA GPU?"""

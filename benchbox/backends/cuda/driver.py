@@ -1,0 +1,72 @@
+"""Is there an NVIDIA GPU, and which one?
+
+The driver's own library is asked through ctypes: no package is needed to learn that there is no GPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchbox.errors import EnvironmentLackError
+
+LIBRARY = "libcuda.so.1"
+# CUdevice_attribute values of cuda.h.
+_COMPUTE_CAPABILITY_MAJOR = 75
+_COMPUTE_CAPABILITY_MINOR = 76
+_NAME_BYTES = 256
+_REMEDY = "install the NVIDIA driver, or pass the GPU into the container (docker run --gpus all)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A GPU as the driver names it; ``target`` is its compute capability ("sm89")."""
+
+    name: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.target})"
+
+
+def first_gpu(load: Callable[[str], Any] = ctypes.CDLL) -> Gpu:
+    """The first GPU that CUDA_VISIBLE_DEVICES leaves visible.
+
+    Args:
+        load: opens the driver's library by name; raises OSError where there is none.
+
+    Raises:
+        EnvironmentLackError: no driver, a driver that does not start, or no GPU.
+    """
+    try:
+        driver = load(LIBRARY)
+    except OSError as error:
+        raise EnvironmentLackError("there is no NVIDIA driver", values=str(error), remedy=_REMEDY) from error
+    _require_success(driver.cuInit(0), "cuInit")
+    count = ctypes.c_int()
+    _require_success(driver.cuDeviceGetCount(ctypes.byref(count)), "cuDeviceGetCount")
+    if count.value < 1:
+        raise EnvironmentLackError(
+            "the NVIDIA driver shows no GPU", values="cuDeviceGetCount: 0", remedy="check CUDA_VISIBLE_DEVICES"
+        )
+    device = ctypes.c_int()
+    _require_success(driver.cuDeviceGet(ctypes.byref(device), 0), "cuDeviceGet")
+    name = ctypes.create_string_buffer(_NAME_BYTES)
+    _require_success(driver.cuDeviceGetName(name, _NAME_BYTES, device), "cuDeviceGetName")
+    major, minor = (
+        _attribute(driver, which, device) for which in (_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR)
+    )
+    return Gpu(name=name.value.decode(errors="replace"), target=f"sm{major}{minor}")
+
+
+def _attribute(driver: Any, which: int, device: ctypes.c_int) -> int:
+    value = ctypes.c_int()
+    _require_success(driver.cuDeviceGetAttribute(ctypes.byref(value), which, device), "cuDeviceGetAttribute")
+    return value.value
+
+
+def _require_success(status: int, call: str) -> None:
+    if status != 0:
+        raise EnvironmentLackError("the NVIDIA driver does not work", values=f"{call}: error {status}", remedy=_REMEDY)

@@ -1,0 +1,161 @@
+"""How does an ONNX file become an engine?
+
+The network is always strongly typed: the types in the graph are the precision, no flag changes them. The one choice
+left is TF32, which is cleared unless tf32 was asked for (both vendors allow it by default).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchbox.backends.base import CompiledEngine, CompileRequest
+from benchbox.backends.cuda.driver import first_gpu
+from benchbox.backends.tensorrt.journal import Lines, errors_in, journal, memory_in, text_of, warnings_in
+from benchbox.backends.tensorrt.vendor import Bindings
+from benchbox.errors import ArtifactError, UsageError
+from benchbox.registry import require_known
+from benchbox.schema.engine import EngineRecipe
+from benchbox.schema.model import Precision
+
+TF32 = "tf32"
+_ALWAYS = ("strongly_typed", "detailed_profiling")
+# Assertion texts of the parser that explain nothing beyond its error code.
+_EMPTY_REASONS = frozenset({"", "false"})
+_FREE = -1
+
+
+def recipe_from_request(bindings: Bindings, request: CompileRequest) -> EngineRecipe:
+    """Everything that decides the engine; see ``Compiler.recipe``."""
+    targets = _known_targets(bindings, request.targets)
+    if request.timing_cache is not None and not bindings.tunes_on_gpu:
+        raise UsageError(
+            f"{bindings.vendor.title} has no timing cache",
+            values="it measures no kernels while it builds",
+            remedy="leave --timing-cache out",
+        )
+    return EngineRecipe(
+        onnx_sha256=request.onnx_sha256,
+        weights_sha256=request.weights_sha256,
+        backend=bindings.vendor.name,
+        backend_version=bindings.version,
+        targets=targets,
+        device=str(first_gpu()) if bindings.tunes_on_gpu else "",
+        profiles=request.profiles,
+        flags=(*_ALWAYS, TF32) if request.precision is Precision.TF32 else _ALWAYS,
+        timing_cache_sha256=None if request.timing_cache is None else hashlib.sha256(request.timing_cache).hexdigest(),
+    )
+
+
+def engine_from_onnx(
+    bindings: Bindings, path: Path, recipe: EngineRecipe, *, timing_cache: bytes | None = None
+) -> CompiledEngine:
+    """Compiles an ONNX file.
+
+    Raises:
+        ArtifactError: the parser or the builder refuses, with its reasons, node and operator.
+    """
+    api = bindings.api
+    log, lines = journal(api)
+    start = time.perf_counter()
+    builder = api.Builder(log)
+    network = builder.create_network(1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    _parse(bindings, network, log, lines, path)
+    config = builder.create_builder_config()
+    _configure(bindings, builder, network, config, recipe, lines)
+    with _quiet_about_timing_caches():
+        if bindings.tunes_on_gpu:
+            config.set_timing_cache(config.create_timing_cache(timing_cache or b""), False)
+        engine = builder.build_serialized_network(network, config)
+        if engine is None:
+            raise _refused(bindings, path, lines)
+        tuned = bytes(config.get_timing_cache().serialize()) if bindings.tunes_on_gpu else None
+    return CompiledEngine(
+        engine=bytes(engine),
+        log=text_of(lines),
+        build_s=time.perf_counter() - start,
+        layers=int(network.num_layers),
+        memory=memory_in(lines),
+        warnings=warnings_in(lines),
+        timing_cache=tuned,
+    )
+
+
+def _known_targets(bindings: Bindings, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The targets in the vendor's order, each once."""
+    if asked and not bindings.targets:
+        raise UsageError(
+            f"{bindings.vendor.title} builds for the GPU of this machine only",
+            values=f"got --target {','.join(asked)}",
+            remedy="leave --target out, or use --backend tensorrt-rtx",
+        )
+    for target in asked:
+        require_known("target", target, bindings.targets)
+    return tuple(target for target in bindings.targets if target in asked)
+
+
+def _parse(bindings: Bindings, network: Any, log: Any, lines: Lines, path: Path) -> None:
+    parser = bindings.api.OnnxParser(network, log)
+    # The path, not the bytes: external data lies beside the file.
+    if parser.parse_from_file(os.fspath(path)) and network.num_outputs > 0:
+        return
+    reasons = [_parser_reason(parser.get_error(index)) for index in range(parser.num_errors)]
+    raise ArtifactError(
+        f"{bindings.vendor.title} {bindings.version} cannot read {path.name}",
+        values="\n".join(dict.fromkeys(reasons)) or "\n".join(errors_in(lines)) or "it gives no reason",
+        remedy="replace the operator in the network, or run it with --backend onnxruntime",
+    )
+
+
+def _parser_reason(error: Any) -> str:
+    """One complaint of the parser: "node 'volume' (Det): UNSUPPORTED_NODE"."""
+    node, operator = error.node_name(), error.node_operator()
+    where = f"node '{node}' ({operator}): " if operator else ""
+    reason = " ".join(str(error.desc()).split())
+    return f"{where}{error.code().name}" + ("" if reason in _EMPTY_REASONS else f": {reason}")
+
+
+def _configure(bindings: Bindings, builder: Any, network: Any, config: Any, recipe: EngineRecipe, lines: Lines) -> None:
+    api = bindings.api
+    config.profiling_verbosity = api.ProfilingVerbosity.DETAILED
+    (config.set_flag if TF32 in recipe.flags else config.clear_flag)(api.BuilderFlag.TF32)
+    if recipe.targets:
+        config.num_compute_capabilities = len(recipe.targets)
+        for index, target in enumerate(recipe.targets):
+            config.set_compute_capability(getattr(api.ComputeCapability, target.upper()), index)
+    shapes = {profile.input: profile for profile in recipe.profiles}
+    free = [tensor for tensor in map(network.get_input, range(network.num_inputs)) if _FREE in tuple(tensor.shape)]
+    if not free:
+        return
+    profile = builder.create_optimization_profile()
+    for tensor in free:
+        shape = shapes[tensor.name]
+        profile.set_shape(tensor.name, shape.minimum, shape.optimum, shape.maximum)
+    if config.add_optimization_profile(profile) < 0:
+        raise ArtifactError(
+            f"{bindings.vendor.title} {bindings.version} refuses the input shapes",
+            values="\n".join(errors_in(lines)),
+            remedy="check --batch and --input against the network's inputs",
+        )
+
+
+def _refused(bindings: Bindings, path: Path, lines: Lines) -> ArtifactError:
+    return ArtifactError(
+        f"{bindings.vendor.title} {bindings.version} cannot build an engine from {path.name}",
+        values="\n".join(errors_in(lines)) or "it gives no reason",
+        remedy="try another --precision, --target or --batch, or run the network with --backend onnxruntime",
+    )
+
+
+@contextmanager
+def _quiet_about_timing_caches() -> Iterator[None]:
+    """A vendor that tunes nothing calls its timing-cache functions deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield

@@ -1,0 +1,91 @@
+"""What does the vendor say while it works, and what can be read from it?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from benchbox.schema.engine import EngineMemory
+
+Lines = list[tuple[str, str]]
+"""Severity ("INFO") and text of each message, in order."""
+
+_MEMORY = {
+    "activation_bytes": "Total Activation Memory",
+    "scratch_bytes": "Max Scratch Memory",
+    "weight_bytes": "Total Weights Memory",
+    "device_persistent_bytes": "Total Device Persistent Memory",
+    "host_persistent_bytes": "Total Host Persistent Memory",
+}
+_ERRORS = frozenset({"ERROR", "INTERNAL_ERROR"})
+# On a machine without a driver every refusal drags these along; they are no reason for it.
+_NO_DRIVER = re.compile(r"cudaError (35|100)\b|checkMacros\.cpp::catchCudaError")
+_WHERE = re.compile(r"\s*In \w+ at /_src/[\w./]+:\d+\)?$")
+_NODE = re.compile(r"^Parsing node: (?P<node>.+) \[(?P<operator>\w+)\]$")
+_MOST = 5
+
+
+def journal(api: Any) -> tuple[Any, Lines]:
+    """A logger for the vendor's objects, and the list that its messages are appended to.
+
+    The logger must live as long as the objects that were given it.
+    """
+
+    class Journal(api.ILogger):  # type: ignore[misc]
+        """Keeps every message."""
+
+        def __init__(self, lines: Lines) -> None:
+            api.ILogger.__init__(self)
+            self.lines = lines
+
+        def log(self, severity: Any, message: str) -> None:
+            """Called by the vendor."""
+            self.lines.append((severity.name, message))
+
+    lines: Lines = []
+    return Journal(lines), lines
+
+
+def text_of(lines: Sequence[tuple[str, str]]) -> str:
+    """The messages as a file, one a line with its severity before it."""
+    return "".join(f"{severity:8} {message.rstrip()}\n" for severity, message in lines)
+
+
+def errors_in(lines: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """What went wrong, each reason once, nodes followed by their operator: "'fc1' (Gemm)"."""
+    operators = _operators(lines)
+    told = [message for severity, message in lines if severity in _ERRORS]
+    reasons = [message for message in told if not _NO_DRIVER.search(message)] or told
+    plain = dict.fromkeys(_WHERE.sub("", " ".join(message.split())) for message in reasons)
+    return tuple(_with_operators(message, operators) for message in list(plain)[:_MOST])
+
+
+def warnings_in(lines: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The warnings, each once, in order."""
+    return tuple(dict.fromkeys(message.strip() for severity, message in lines if severity == "WARNING"))
+
+
+def memory_in(lines: Sequence[tuple[str, str]]) -> EngineMemory:
+    """The memory that the builder announced, each figure where it did; the last one of each counts."""
+    found: dict[str, int] = {}
+    for _, message in lines:
+        for field, title in _MEMORY.items():
+            match = re.match(rf"{title}: (\d+) bytes", message)
+            if match:
+                found[field] = int(match.group(1))
+    return EngineMemory(**found)
+
+
+def _operators(lines: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Operator of each ONNX node, from what the parser said while reading."""
+    matches = (_NODE.match(message) for _, message in lines)
+    return {match["node"]: match["operator"] for match in matches if match}
+
+
+def _with_operators(message: str, operators: dict[str, str]) -> str:
+    def known(match: re.Match[str]) -> str:
+        operator = operators.get(match[1])
+        return f"{match[0]} ({operator})" if operator else match[0]
+
+    return re.sub(r"'([^']+)'", known, message)

@@ -1,0 +1,179 @@
+"""Which engine does a network become?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchbox.cli.options import (
+    comma_list,
+    common_options,
+    json_option,
+    models_argument,
+    parse_batch_range,
+    parse_precision,
+    project_root,
+    source_options,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchbox.export.engines import Built
+    from benchbox.schema.model import Precision
+
+
+@click.command("build")
+@models_argument(many=False, required=False)
+@click.option("--backend", metavar="B", help="tensorrt or tensorrt-rtx [default: the first that builds here].")
+@click.option(
+    "--precision",
+    "precisions",
+    metavar="P,...",
+    default="fp32",
+    show_default=True,
+    help="fp32 (TF32 forbidden), tf32 (allowed) or fp16; comma-separated.",
+)
+@click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes the engine accepts [default: 1].")
+@click.option(
+    "--target",
+    "targets",
+    metavar="SM,...",
+    help="Compute capabilities, for example sm86,sm89; tensorrt-rtx only [default: every one that it supports].",
+)
+@click.option(
+    "--timing-cache", metavar="FILE", type=click.Path(), help="Tactics that an earlier build measured; tensorrt only."
+)
+@click.option("--list", "listing", is_flag=True, help="List the engines that are kept, and what is wrong with them.")
+@click.option("--prune", "pruning", is_flag=True, help="Delete engines that are of no use any more.")
+@source_options
+@json_option
+@common_options
+def command(
+    model: str | None,
+    backend: str | None,
+    precisions: str,
+    batch: str | None,
+    targets: str | None,
+    timing_cache: str | None,
+    listing: bool,
+    pruning: bool,
+    input_shape: str | None,
+    weights: str | None,
+    as_json: bool,
+) -> None:
+    """Build MODEL's engine in engines/tensorrt/ or engines/tensorrt-rtx/, once.
+
+    The engine is made of the checked ONNX file, which is exported first if need be. It is found again by
+    everything that decides it: the file, the vendor's version, batch sizes, targets or GPU, and flags. The
+    builder's log lies beside it. tensorrt-rtx builds without a GPU; tensorrt tunes on the GPU of this machine.
+
+    \b
+    Examples:
+      benchbox build resnet50 --backend tensorrt-rtx
+      benchbox build resnet50 --backend tensorrt-rtx --precision fp16 --target sm86,sm89
+      benchbox build resnet18 --precision fp32,tf32,fp16 --batch 1:8:32 --json
+      benchbox build --list
+      benchbox build --prune
+    """
+    from pathlib import Path
+
+    from benchbox.errors import UsageError
+
+    if listing or pruning:
+        if model is not None or (listing and pruning):
+            raise UsageError("--list and --prune stand alone", values="neither takes a MODEL or the other")
+        (_list if listing else _prune)(project_root(), backend, as_json)
+        return
+    if model is None:
+        raise UsageError("which MODEL is to be built?", remedy="for example: benchbox build resnet50")
+    built = _built(
+        model,
+        backend=backend,
+        precisions=comma_list(precisions, parse_precision),
+        batch=batch,
+        targets=comma_list(targets.lower(), str) if targets else (),
+        timing_cache=Path(timing_cache) if timing_cache else None,
+        input_shape=input_shape,
+        weights=weights,
+        as_json=as_json,
+    )
+    if as_json:
+        from benchbox.report.engines import document_from_built
+
+        write_json(document_from_built([(entry.engine, entry.cached) for entry in built]))
+
+
+def _built(
+    model: str,
+    *,
+    backend: str | None,
+    precisions: tuple[Precision, ...],
+    batch: str | None,
+    targets: tuple[str, ...],
+    timing_cache: Path | None,
+    input_shape: str | None,
+    weights: str | None,
+    as_json: bool,
+) -> list[Built]:
+    from benchbox.cli.progress import shown_progress
+    from benchbox.export.engines import builder_named
+    from benchbox.models.sources import parse_shape, resolve
+    from benchbox.pipeline import engine_from_source
+    from benchbox.report.engines import render_built
+
+    compiler = builder_named(backend)
+    sizes = parse_batch_range(batch) if batch else None
+    source = resolve(model, input_shape=parse_shape(input_shape) if input_shape else None, weights=weights)
+    root = project_root()
+    built = []
+    with shown_progress() as progress:
+        for precision in precisions:
+            entry = engine_from_source(
+                source,
+                compiler=compiler,
+                precision=precision,
+                root=root,
+                batch=sizes,
+                targets=targets,
+                timing_cache=timing_cache,
+                say=progress.say,
+            )
+            built.append(entry)
+            if not as_json:
+                click.echo(render_built(entry.engine, cached=entry.cached, root=root))
+    return built
+
+
+def _list(root: Path, backend: str | None, as_json: bool) -> None:
+    from benchbox.export.engines import compilers, installed_versions
+    from benchbox.report.engines import Listed, document_from_listed, render_listed
+    from benchbox.store.engines import faults_of, kept_engines
+
+    versions = installed_versions()
+    listed = [
+        Listed(
+            name=f"{kept.card.parent.name}/{kept.card.name.removesuffix('.json')}",
+            engine=kept.artifact,
+            fault=faults_of(kept, root, versions=versions),
+        )
+        for kept in kept_engines(root, backends=compilers(backend))
+    ]
+    if as_json:
+        write_json(document_from_listed(listed))
+        return
+    click.echo(render_listed(listed))
+
+
+def _prune(root: Path, backend: str | None, as_json: bool) -> None:
+    from benchbox.export.engines import compilers, installed_versions
+    from benchbox.report.engines import document_from_pruned, render_pruned
+    from benchbox.store.engines import pruned
+
+    removed = pruned(root, backends=compilers(backend), versions=installed_versions())
+    if as_json:
+        write_json(document_from_pruned(removed))
+        return
+    click.echo(render_pruned(removed))

@@ -1,0 +1,212 @@
+"""How does a checked ONNX file become an engine that is kept and found again?
+
+The key of an engine is everything that decides it. One process builds it, others that want it wait and then find it.
+What lies under the key is looked at byte by byte before it is used again; what is damaged is built again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchbox.backends.base import BACKENDS, Compiler, CompileRequest
+from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
+from benchbox.export.profiles import profiles_from_inputs, settled_batch
+from benchbox.schema.artifact import BatchRange, OnnxArtifact
+from benchbox.schema.engine import EngineArtifact, EngineRecipe
+from benchbox.schema.model import Precision
+from benchbox.store.artifacts import sha256_of
+from benchbox.store.engines import (
+    FOLDER,
+    beside,
+    engine_stem,
+    kept_engine,
+    key_of,
+    sole_builder,
+    write_engine,
+)
+
+if TYPE_CHECKING:
+    from benchbox.backends.base import CompiledEngine
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """An engine, and whether it was there already."""
+
+    engine: EngineArtifact
+    cached: bool
+
+
+def compilers(name: str | None = None) -> dict[str, Compiler]:
+    """The backends that make engines, all or the one of that name; raises UsageError for a name of none of them."""
+    found = {backend.name: backend for backend in BACKENDS if isinstance(backend, Compiler)}
+    if name is None:
+        return found
+    if BACKENDS.get(name).name not in found:
+        raise UsageError(f"{name} makes no engines", values=f"backends that do: {', '.join(found)}")
+    return {name: found[name]}
+
+
+def builder_named(name: str | None) -> Compiler:
+    """The compiler of that name, else the first that can build here; raises EnvironmentLackError if it cannot."""
+    reasons = []
+    for compiler in compilers(name).values():
+        state = compiler.probe()
+        if state.builds:
+            return compiler
+        reasons.append((compiler.name, state))
+    raise EnvironmentLackError(
+        f"{name} cannot build engines on this machine" if name else "no backend can build engines on this machine",
+        values="\n".join(f"{backend}: {state.reason}" for backend, state in reasons),
+        remedy=" or ".join(dict.fromkeys(state.remedy for _, state in reasons if state.remedy)),
+    )
+
+
+def installed_versions() -> dict[str, str]:
+    """Version of each compiler that is installed, by its name."""
+    states = {name: compiler.probe() for name, compiler in compilers().items()}
+    return {name: state.version for name, state in states.items() if state.version}
+
+
+def engine_from_artifact(
+    onnx: OnnxArtifact,
+    *,
+    compiler: Compiler,
+    precision: Precision,
+    root: Path,
+    batch: BatchRange | None = None,
+    targets: tuple[str, ...] = (),
+    timing_cache: Path | None = None,
+    say: Say = lambda _: None,
+) -> Built:
+    """The engine of an ONNX file, from the cache where it is there whole.
+
+    Args:
+        onnx: the file, in the precision that the engine computes in (tf32 takes the fp32 file).
+        compiler: the backend that builds it.
+        precision: of the engine.
+        root: project root.
+        batch: batch sizes that it must accept; the file's fixed size, else 1, by default.
+        targets: compute capabilities ("sm86"); the vendor's own choice by default.
+        timing_cache: file with the measured tactics of an earlier build.
+        say: is told what is being done.
+
+    Raises:
+        ArtifactError: the builder refuses, or engines/ is unwritable; nothing is left then.
+        UsageError: a target, a batch range or a timing cache that cannot be.
+        EnvironmentLackError: the builder, or the GPU that it tunes on, is missing.
+    """
+    path = root / onnx.path
+    sizes = settled_batch(onnx, batch)
+    request = CompileRequest(
+        onnx_path=path,
+        onnx_sha256=onnx.sha256,
+        weights_sha256=external_sha256(path) if Path(onnx.path).is_absolute() else None,
+        precision=precision,
+        profiles=profiles_from_inputs(onnx.inputs, sizes),
+        targets=targets,
+        timing_cache=_bytes_of(timing_cache) if timing_cache else None,
+    )
+    recipe = compiler.recipe(request)
+    stem = engine_stem(root, backend=compiler.name, model=onnx.model, precision=precision, key=key_of(recipe))
+    found = _usable(stem, root, compiler, say)
+    if found is not None:
+        return Built(engine=found, cached=True)
+    with sole_builder(stem, waiting=lambda: say("another process builds this engine; waiting for it")):
+        found = _usable(stem, root, compiler, lambda _: None)
+        if found is not None:
+            return Built(engine=found, cached=True)
+        say(f"building the engine with {compiler.name} {recipe.backend_version}")
+        compiled = compiler.compile(request, recipe)
+        artifact = _artifact(onnx, precision, sizes, recipe, stem, compiled)
+        write_engine(artifact, root, engine=compiled.engine, log=compiled.log, timing_cache=compiled.timing_cache)
+    return Built(engine=artifact, cached=False)
+
+
+def external_sha256(path: Path) -> str | None:
+    """The sha256 over the external data files that an ONNX file names, None where it has none.
+
+    A file of our own has none; that of a user may, and its own sha256 does not change with them.
+    """
+    import onnx
+
+    proto = onnx.load(str(path), load_external_data=False)
+    places = {
+        entry.value
+        for tensor in proto.graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    if not places:
+        return None
+    digest = hashlib.sha256()
+    for place in sorted(places):
+        digest.update(f"{place} {sha256_of(path.parent / place)}\n".encode())
+    return digest.hexdigest()
+
+
+def _usable(stem: Path, root: Path, compiler: Compiler, say: Say) -> EngineArtifact | None:
+    """The engine of a stem if it is whole and its runtime would take it; what is wrong with it is said."""
+    kept = kept_engine(stem, root)
+    if kept is None:
+        return None
+    artifact = kept.artifact
+    fault = kept.fault
+    if artifact is not None and not fault:
+        fault = compiler.fault((root / artifact.path).read_bytes()) or ""
+    if fault or artifact is None:
+        say(f"the engine {stem.name} is built again: {fault}")
+        return None
+    return artifact
+
+
+def _artifact(
+    onnx: OnnxArtifact,
+    precision: Precision,
+    batch: BatchRange,
+    recipe: EngineRecipe,
+    stem: Path,
+    compiled: CompiledEngine,
+) -> EngineArtifact:
+    if not compiled.engine:
+        raise ArtifactError(f"{recipe.backend} made an empty engine", values=f"{onnx.model} {precision}")
+    folder = FOLDER / recipe.backend
+    return EngineArtifact(
+        key=key_of(recipe),
+        model=onnx.model,
+        source=onnx.source,
+        weights=onnx.weights,
+        precision=precision,
+        batch=batch,
+        recipe=recipe,
+        onnx_path=onnx.path,
+        path=str(folder / beside(stem, ".engine").name),
+        sha256=hashlib.sha256(compiled.engine).hexdigest(),
+        size_bytes=len(compiled.engine),
+        log_path=str(folder / beside(stem, ".log").name),
+        timing_cache_path=None if compiled.timing_cache is None else str(folder / beside(stem, ".timing").name),
+        build_s=compiled.build_s,
+        layers=compiled.layers,
+        memory=compiled.memory,
+        warnings=compiled.warnings,
+        built_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _bytes_of(timing_cache: Path) -> bytes:
+    try:
+        return timing_cache.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "the timing cache cannot be read",
+            values=f"{timing_cache}: {error.strerror or error}",
+            remedy="name the .timing file that an earlier build left in engines/",
+        ) from error

@@ -1,0 +1,125 @@
+"""How are engines told: what was built, what is kept, what was deleted?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbox.report.table import Column, text_table
+from benchbox.schema.engine import EngineArtifact
+from benchbox.store.documents import document_from_engine
+from benchbox.store.engines import Pruned
+from benchbox.units import ABSENT, format_bytes, format_time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """An engine that is kept; ``fault`` is why it is of no use any more. No artifact where its card is damaged."""
+
+    name: str
+    engine: EngineArtifact | None
+    fault: str
+
+
+def render_built(engine: EngineArtifact, *, cached: bool, root: Path) -> str:
+    """One engine for people."""
+    recipe, memory = engine.recipe, engine.memory
+    state = f"taken from the cache, built {engine.built_at}" if cached else f"built in {format_time(engine.build_s)}"
+    lines = [
+        f"{engine.model} {engine.precision} {recipe.backend} {recipe.backend_version}: {state}",
+        f"  engine  {root / engine.path} ({format_bytes(engine.size_bytes)})",
+        f"  sha256  {engine.sha256}",
+        f"  for     batch {batch_text(engine)}, {_where(engine)}",
+        f"  memory  activations {format_bytes(memory.activation_bytes)}, weights {format_bytes(memory.weight_bytes)}"
+        " on the device, as the builder declares",
+        f"  log     {root / engine.log_path}",
+    ]
+    if engine.timing_cache_path is not None:
+        lines.append(f"  timing  {root / engine.timing_cache_path}")
+    return "\n".join([*lines, *(f"  warning: {warning}" for warning in engine.warnings)])
+
+
+def document_from_built(built: Sequence[tuple[EngineArtifact, bool]]) -> dict[str, object]:
+    """The JSON document ``benchbox.build/1``; each engine with whether it was there already."""
+    return {
+        "schema": "benchbox.build/1",
+        "engines": [{**document_from_engine(engine), "cached": cached} for engine, cached in built],
+    }
+
+
+def render_listed(listed: Sequence[Listed]) -> str:
+    """Every kept engine as a table."""
+    if not listed:
+        return "no engines are kept under this root"
+    columns = (
+        Column(title="engine"),
+        Column(title="version"),
+        Column(title="batch"),
+        Column(title="for"),
+        Column(title="size", number=True),
+        Column(title="build", number=True),
+        Column(title="state"),
+    )
+    return text_table(columns, [_row(entry) for entry in listed])
+
+
+def document_from_listed(listed: Sequence[Listed]) -> dict[str, object]:
+    """The JSON document ``benchbox.engines/1``; ``fault`` is null for an engine that can be used."""
+    return {
+        "schema": "benchbox.engines/1",
+        "engines": [
+            {
+                "name": entry.name,
+                "fault": entry.fault or None,
+                "engine": document_from_engine(entry.engine) if entry.engine else None,
+            }
+            for entry in listed
+        ],
+    }
+
+
+def render_pruned(pruned: Sequence[Pruned]) -> str:
+    """What was deleted, and how much room that made."""
+    lines = [f"{entry.path}: {entry.reason}" for entry in pruned]
+    total = format_bytes(sum(entry.size_bytes for entry in pruned))
+    return "\n".join([*lines, f"{len(pruned)} files deleted, {total} freed"])
+
+
+def document_from_pruned(pruned: Sequence[Pruned]) -> dict[str, object]:
+    """The JSON document ``benchbox.prune/1``."""
+    return {
+        "schema": "benchbox.prune/1",
+        "removed": [
+            {"path": str(entry.path), "size_bytes": entry.size_bytes, "reason": entry.reason} for entry in pruned
+        ],
+        "freed_bytes": sum(entry.size_bytes for entry in pruned),
+    }
+
+
+def batch_text(engine: EngineArtifact) -> str:
+    """The batch sizes of an engine: "1:8:32", or "4" where it accepts only one."""
+    batch = engine.batch
+    if batch.minimum == batch.maximum:
+        return str(batch.minimum)
+    return f"{batch.minimum}:{batch.optimum}:{batch.maximum}"
+
+
+def _row(entry: Listed) -> tuple[str, ...]:
+    if entry.engine is None:
+        return (entry.name, *[ABSENT] * 5, entry.fault)
+    engine = entry.engine
+    return (
+        entry.name,
+        engine.recipe.backend_version,
+        batch_text(engine),
+        _where(engine),
+        format_bytes(engine.size_bytes),
+        format_time(engine.build_s),
+        entry.fault or "ok",
+    )
+
+
+def _where(engine: EngineArtifact) -> str:
+    recipe = engine.recipe
+    return recipe.device or ",".join(recipe.targets) or "every GPU that this version supports"

@@ -1,0 +1,62 @@
+"""What the driver's answers mean, without a driver."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pytest
+
+from benchbox.backends.cuda.driver import LIBRARY, first_gpu
+from benchbox.errors import EnvironmentLackError
+
+
+class Driver:
+    """The entry points that are called, answering through pointers as the library does."""
+
+    def __init__(self, *, devices: int = 1, status: int = 0) -> None:
+        self.devices = devices
+        self.status = status
+
+    def cuInit(self, flags: int) -> int:
+        assert flags == 0
+        return self.status
+
+    def cuDeviceGetCount(self, count: Any) -> int:
+        count._obj.value = self.devices
+        return 0
+
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:
+        device._obj.value = ordinal
+        return 0
+
+    def cuDeviceGetName(self, name: Any, size: int, device: ctypes.c_int) -> int:
+        assert len(name) == size
+        name.value = b"NVIDIA L4"
+        return 0
+
+    def cuDeviceGetAttribute(self, value: Any, which: int, device: ctypes.c_int) -> int:
+        value._obj.value = {75: 8, 76: 9}[which]
+        return 0
+
+
+def test_the_gpu_is_named_with_its_compute_capability() -> None:
+    gpu = first_gpu(lambda name: {LIBRARY: Driver()}[name])
+    assert (gpu.name, gpu.target, str(gpu)) == ("NVIDIA L4", "sm89", "NVIDIA L4 (sm89)")
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [(Driver(status=999), "cuInit: error 999"), (Driver(devices=0), "CUDA_VISIBLE_DEVICES")],
+)
+def test_a_driver_without_a_gpu_says_so(driver: Driver, words: str) -> None:
+    with pytest.raises(EnvironmentLackError, match=words):
+        first_gpu(lambda _: driver)
+
+
+def test_no_driver_says_so() -> None:
+    def absent(name: str) -> Any:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    with pytest.raises(EnvironmentLackError, match=r"no NVIDIA driver\n.*libcuda"):
+        first_gpu(absent)
