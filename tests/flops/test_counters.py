@@ -120,7 +120,7 @@ def test_parts_add_up_and_say_why(zoo_graph: Callable[[str], Graph]) -> None:
 
 
 def test_inception_v4_is_what_timm_publishes(zoo_graph: Callable[[str], Graph]) -> None:
-    """infer_gmacs and param_count of timm's results/benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv: as fvcore counts."""
+    """infer_gmacs and param_count of timm's results/benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv, by fvcore."""
     assert f"{count_of(counter_from_name('fvcore'), zoo_graph('inception_v4')).total / 1e9:.2f}" == "12.28"
     assert f"{spec('inception_v4').params / 1e6:.2f}" == "42.68"
 
