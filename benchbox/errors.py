@@ -5,6 +5,7 @@
     ├── EnvironmentLackError    3   a dependency or a device is missing
     ├── ArtifactError           4   export, numerics beyond tolerance, engine build, damaged file
     ├── MeasurementError        5   numbers were not taken or cannot be trusted
+    │   └── DeviceMemoryError       the memory of a GPU does not suffice
     └── StoreError              6   a record cannot be written, read or compared
 
 Every message has three parts: what happened, the values, what to do about it.
@@ -74,6 +75,10 @@ class MeasurementError(BenchboxError):
     """Numbers could not be taken, or were taken and cannot be trusted."""
 
     exit_status = 5
+
+
+class DeviceMemoryError(MeasurementError):
+    """The memory of a GPU does not suffice; the values name how much was asked for."""
 
 
 class StoreError(BenchboxError):

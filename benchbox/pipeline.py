@@ -1,6 +1,7 @@
 """In which order does a network become a record?
 
-    source -> ONNX file (export, check) -> cost on paper -> outputs checked -> time -> memory -> record stored
+    source -> ONNX file (export, check) -> engine, where one is needed -> cost on paper
+           -> outputs checked -> time -> memory -> record stored
 
 The order of the stages is all that lives here; each stage lives in its own package.
 """
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from benchbox.backends.base import BACKENDS, Backend, Compiler
+from benchbox.backends.base import BACKENDS, Backend, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, UsageError
 from benchbox.flops.graph import Graph
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost
+from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import MeasurementPlan, Mode
@@ -298,11 +300,13 @@ def _measured_outcome(
     from benchbox.measure.case import CaseRequest, result_from_case
 
     cost = _cost_from_artifact(artifact, root=root, batch=case.batch)
+    engine = _engine_of_case(case, artifact, root, progress)
     request = CaseRequest(
         backend=case.backend,
         precision=case.precision,
         plan=blank.plan,
         artifact=artifact,
+        engine=engine,
         root=root,
         source=case.source,
         flops=cost.flops,
@@ -324,8 +328,25 @@ def _measured_outcome(
             peak_activation_bytes=cost.peak_activation_bytes,
         ),
         onnx_sha256=artifact.sha256,
+        engine_sha256=engine.sha256 if engine else None,
     )
     return Outcome(record=record, trials=result.trials, error=result.error)
+
+
+def _engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, progress: _CaseProgress) -> EngineArtifact | None:
+    """The engine for a backend that runs one, built for exactly the batch size of the case."""
+    from benchbox.export.engines import engine_from_artifact
+
+    backend = BACKENDS.get(case.backend)
+    if not isinstance(backend, EngineBackend):
+        return None
+    compiler = BACKENDS.get(backend.compiler)
+    assert isinstance(compiler, Compiler), f"{backend.compiler} makes engines"
+    size = BatchRange(minimum=case.batch, optimum=case.batch, maximum=case.batch)
+    built = engine_from_artifact(
+        artifact, compiler=compiler, precision=case.precision, root=root, batch=size, say=progress.say
+    )
+    return built.engine
 
 
 def _require_runnable(backend: Backend, case: Case) -> None:

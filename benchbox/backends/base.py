@@ -45,10 +45,10 @@ class Availability:
 class OpenRequest:
     """What a session is opened for.
 
-    ``onnx_path`` is set for backends that consume ONNX, ``module`` (a callable that makes the PyTorch
-    module) for those that consume modules. ``inputs`` carry the concrete batch size. ``slots`` is the
-    number of distinct inputs that must be resident at once. ``inspect`` asks for evidence of the executed
-    precision, which may slow the session down: never set in a timed pass.
+    ``onnx_path`` is set for backends that consume ONNX, ``engine_path`` for those that run an engine, ``module`` (a
+    callable that makes the PyTorch module) for those that consume modules. ``inputs`` carry the concrete batch size.
+    ``slots`` is the number of distinct inputs that must be resident at once. ``inspect`` asks for evidence of the
+    executed precision, ``track_memory`` for counted allocations; both may slow the session down: never set in a timed pass.
     """
 
     precision: Precision
@@ -57,8 +57,10 @@ class OpenRequest:
     outputs: tuple[TensorSpec, ...]
     slots: int = 1
     onnx_path: Path | None = None
+    engine_path: Path | None = None
     module: Callable[[], torch.nn.Module] | None = None
     inspect: bool = False
+    track_memory: bool = False
 
 
 class Stopwatch(Protocol):
@@ -107,13 +109,55 @@ class Session(Protocol):
         ...
 
 
+class Laps(Protocol):
+    """Device and enqueue times of a session's inferences: made ready before a block, collected after it."""
+
+    def reserve(self, count: int) -> None:
+        """Prepares for a block of at most ``count`` inferences."""
+        ...
+
+    def collect(self) -> None:
+        """Reads the times of the block that has run."""
+        ...
+
+    def forget(self) -> None:
+        """Drops everything collected so far."""
+        ...
+
+    @property
+    def block(self) -> int:
+        """The most inferences that a block may have."""
+        ...
+
+    @property
+    def gpu_ns(self) -> tuple[int, ...]:
+        """Device time of each collected inference, in order."""
+        ...
+
+    @property
+    def enqueue_ns(self) -> tuple[int, ...]:
+        """Host time of the call that started each collected inference, in order."""
+        ...
+
+
+@runtime_checkable
+class DeviceSession(Session, Protocol):
+    """A session on a device of its own: what it starts is not done on return."""
+
+    laps: Laps
+
+    def device_memory(self) -> dict[str, int]:
+        """Bytes of device memory by the method that gave them; what cannot be known is not in it."""
+        ...
+
+
 class Backend(Protocol):
     """A runtime, registered in ``BACKENDS`` under its name by its own module."""
 
     name: ClassVar[str]
     device: ClassVar[str]
     consumes: ClassVar[str]
-    """"onnx", "module" or "nothing"."""
+    """"onnx", "engine", "module" or "nothing"."""
     virtual: ClassVar[bool]
     """True where no real time passes: its numbers are never stored."""
     rank: ClassVar[int]
@@ -163,6 +207,14 @@ class CompiledEngine:
     memory: EngineMemory
     warnings: tuple[str, ...]
     timing_cache: bytes | None
+
+
+@runtime_checkable
+class EngineBackend(Backend, Protocol):
+    """A backend that runs engines."""
+
+    compiler: ClassVar[str]
+    """Name of the backend that builds them."""
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from benchbox.measure.metric import Workload
 from benchbox.measure.reading import readings_from_trials
 from benchbox.measure.trials import TrialRequest, run_trial
 from benchbox.schema.artifact import Hop, OnnxArtifact
+from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Evidence, Flag, Pass, Reading, Trial
@@ -28,7 +29,10 @@ Progress = Callable[[float, float, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRequest:
-    """One network on one backend: what to run and how. ``flops`` are those of one inference on paper."""
+    """One network on one backend: what to run and how. ``flops`` are those of one inference on paper.
+
+    ``engine`` is set for backends that run one.
+    """
 
     backend: str
     precision: Precision
@@ -37,6 +41,7 @@ class CaseRequest:
     source: ModelSource
     root: Path
     flops: int
+    engine: EngineArtifact | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +107,7 @@ def _trial_request(request: CaseRequest, purpose: Pass, number: int) -> TrialReq
         artifact=request.artifact,
         source=request.source,
         root=request.root,
+        engine=request.engine,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchbox.backends.base import BACKENDS
+from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.environment import effective_cpus
 from benchbox.measure.reading import timing_trials
 from benchbox.schema.environment import Environment
@@ -190,6 +191,10 @@ def _virtual_clock(seen: Seen) -> Iterator[Flag]:
         yield _flag("VIRTUAL_CLOCK", Severity.ERROR, "nothing was computed: these numbers test the harness only")
 
 
+def _device(seen: Seen) -> Iterator[Flag]:
+    return flags_of_device(timing_trials(seen.trials))
+
+
 def _flag(code: str, severity: Severity, message: str) -> Flag:
     return Flag(code=code, severity=severity, message=message)
 
@@ -206,4 +211,5 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _noisy,
     _precision_miss,
     _tail_undersampled,
+    _device,
 )

@@ -21,7 +21,8 @@ class Workload:
 class Metric:
     """One column of the records, registered in ``METRICS`` by its file in ``measure/metrics/``.
 
-    ``value`` turns one trial of the pass ``purpose`` into one positive number in ``unit``.
+    ``value`` turns one trial of the pass ``purpose`` into one positive number in ``unit``. ``applies`` says whether a
+    trial has it at all: a device's times are no metric of a CPU.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Metric:
     better: Better
     purpose: Pass
     value: Callable[[Trial, Workload], float]
+    applies: Callable[[Trial], bool] = lambda _: True
 
 
 METRICS: Registry[Metric] = Registry("metric", "benchbox.measure.metrics")

@@ -10,9 +10,13 @@ from benchbox.stats.interval import log_t_interval
 
 
 def readings_from_trials(trials: Sequence[Trial], workload: Workload) -> tuple[Reading, ...]:
-    """A reading of every metric whose pass was run."""
-    done = {trial.purpose for trial in trials}
-    return tuple(reading_from_trials(metric, trials, workload) for metric in METRICS if metric.purpose in done)
+    """A reading of every metric that all trials of its pass have; a metric whose pass was not run has none."""
+    readings = []
+    for metric in METRICS:
+        taken = [trial for trial in trials if trial.purpose is metric.purpose]
+        if taken and all(map(metric.applies, taken)):
+            readings.append(reading_from_trials(metric, taken, workload))
+    return tuple(readings)
 
 
 def reading_from_trials(metric: Metric, trials: Sequence[Trial], workload: Workload) -> Reading:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchbox.errors import BenchboxError, MeasurementError
 from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Pass, Trial
@@ -34,6 +35,7 @@ class TrialRequest:
     artifact: OnnxArtifact
     source: ModelSource
     root: Path
+    engine: EngineArtifact | None = None
 
 
 def run_trial(request: TrialRequest) -> Trial:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, OpenRequest
+from benchbox.backends.base import BACKENDS, DeviceSession, OpenRequest
 from benchbox.errors import BenchboxError, MeasurementError
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes
 from benchbox.measure.sampling import sampled
@@ -73,8 +73,10 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         outputs=_bound(request.artifact.outputs, batch),
         slots=1 if request.purpose is Pass.CHECK else request.plan.input_slots,
         onnx_path=request.root / request.artifact.path if consumes == "onnx" else None,
+        engine_path=request.root / request.engine.path if request.engine else None,
         module=module if consumes == "module" else None,
         inspect=request.purpose is Pass.CHECK,
+        track_memory=request.purpose is Pass.MEMORY,
     )
 
 
@@ -131,6 +133,8 @@ def _time(request: TrialRequest, session: Session) -> Trial:
     """Warms up, then samples; the kernel's counters are read around the samples only."""
     _fill_slots(request, session)
     warm = warmed_up(session, request.plan)
+    if isinstance(session, DeviceSession):
+        session.laps.forget()
     before = counters()
     begin = time.perf_counter()
     result = sampled(session, request.plan, typical_ns=float(np.median(warm[len(warm) // 2 :])))
@@ -141,6 +145,8 @@ def _time(request: TrialRequest, session: Session) -> Trial:
         samples_ns=tuple(result.times_ns.tolist()),
         window_ns=result.window_ns,
         stopped_by=result.stopped_by,
+        gpu_ns=session.laps.gpu_ns if isinstance(session, DeviceSession) else (),
+        enqueue_ns=session.laps.enqueue_ns if isinstance(session, DeviceSession) else (),
         counters={**grown, "window_s": time.perf_counter() - begin},
     )
 
@@ -151,7 +157,8 @@ def _memory(request: TrialRequest, session: Session) -> Trial:
     for index in range(MEMORY_INFERENCES):
         session.enqueue(index % request.plan.input_slots)
         session.synchronize()
-    return replace(_blank(request, session), peak_host_bytes=peak_resident_bytes())
+    device_bytes = session.device_memory() if isinstance(session, DeviceSession) else {}
+    return replace(_blank(request, session), peak_host_bytes=peak_resident_bytes(), device_bytes=device_bytes)
 
 
 def failure_from_error(error: Exception) -> MeasurementError:

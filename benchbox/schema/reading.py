@@ -64,7 +64,8 @@ class Evidence:
 
     ``executed`` counts the matrix operations (convolutions, matrix products) by the precision they
     computed in, None where the session was not opened for inspection. ``providers`` are the runtime's
-    own words. ``versions`` names the libraries that ran.
+    own words. ``versions`` names the libraries that ran. ``simulated`` is true of the device that tests pretend to
+    have.
     """
 
     backend: str
@@ -74,6 +75,7 @@ class Evidence:
     executed: Mapping[str, int] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    simulated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,9 @@ class Trial:
     ``samples_ns`` are the times of the measured inferences in order, ``warmup_ns`` those before; both
     by the clock named ``clock``. ``window_ns`` is the host time from the start of the first to the end of
     the last measured inference. ``counters`` are differences over the window of what the kernel
-    counts (steal, context switches, throttling). ``stopped_by`` says which rule ended the sampling.
+    counts (steal, context switches, throttling). ``stopped_by`` says which rule ended the sampling. On a device,
+    ``gpu_ns`` are the times between the two events of each measured inference and ``enqueue_ns`` those of the call
+    that started it, in the order of ``samples_ns``; ``device_bytes`` is device memory by the method that gave it.
     """
 
     number: int
@@ -96,6 +100,9 @@ class Trial:
     samples_ns: tuple[int, ...] = ()
     window_ns: int = 0
     stopped_by: str = ""
+    gpu_ns: tuple[int, ...] = ()
+    enqueue_ns: tuple[int, ...] = ()
     peak_host_bytes: int | None = None
+    device_bytes: Mapping[str, int] = field(default_factory=dict)
     counters: Mapping[str, float] = field(default_factory=dict)
     hop: Hop | None = None

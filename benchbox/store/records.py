@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path("results") / "records"
 METADATA_KEY = b"benchbox.record"
+# A store that holds this file is one of tests: it takes records of a simulated device and no others.
+SIMULATION_MARK = Path("results") / "SIMULATED"
 
 
 def new_record_id(moment: datetime.datetime) -> str:
@@ -51,9 +53,12 @@ def append(root: Path, record: Record, trials: Sequence[Trial]) -> Path:
     """Writes one record with its trials and returns the file.
 
     Raises:
-        StoreError: the place cannot be written, or a record of this id exists.
+        StoreError: the place cannot be written, a record of this id exists, or a record of a simulated device would
+            come among measurements.
     """
     import pyarrow.parquet as pq
+
+    _require_same_kind(root, record)
 
     day = record.started_at[:10]
     target = root / FOLDER / f"env={record.environment.hash}" / f"date={day}" / f"{record.id}.parquet"
@@ -68,6 +73,25 @@ def append(root: Path, record: Record, trials: Sequence[Trial]) -> Path:
     except OSError as error:
         raise _unwritable(target, error) from error
     return target
+
+
+def _require_same_kind(root: Path, record: Record) -> None:
+    """Keeps what tests simulate and what was measured apart."""
+    if record.evidence is None:
+        return  # nothing ran, so there is no number to mistake
+    marked = (root / SIMULATION_MARK).exists()
+    if record.evidence.simulated and not marked:
+        raise StoreError(
+            "a simulated device measures nothing: its record is not stored",
+            values=f"{record.evidence.device}",
+            remedy="remove the simulation from PYTHONPATH",
+        )
+    if marked and not record.evidence.simulated:
+        raise StoreError(
+            "this store is for simulated records only",
+            values=f"{root / SIMULATION_MARK} exists",
+            remedy="choose another --root",
+        )
 
 
 def record_files(root: Path) -> tuple[Path, ...]:
@@ -148,6 +172,10 @@ def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
             clock=row["clock"],
             warmup_ns=tuple(row["warmup_ns"]),
             samples_ns=tuple(row["samples_ns"]),
+            # records from before devices were measured have no such columns
+            gpu_ns=tuple(row.get("gpu_ns") or ()),
+            enqueue_ns=tuple(row.get("enqueue_ns") or ()),
+            device_bytes=json.loads(row.get("device_bytes") or "{}"),
             window_ns=row["window_ns"],
             stopped_by=row["stopped_by"],
             peak_host_bytes=row["peak_host_bytes"],
@@ -190,9 +218,12 @@ def _table(record: Record, trials: Sequence[Trial]) -> pyarrow.Table:
             ("clock", pa.string()),
             ("warmup_ns", pa.list_(pa.int64())),
             ("samples_ns", pa.list_(pa.int64())),
+            ("gpu_ns", pa.list_(pa.int64())),
+            ("enqueue_ns", pa.list_(pa.int64())),
             ("window_ns", pa.int64()),
             ("stopped_by", pa.string()),
             ("peak_host_bytes", pa.int64()),
+            ("device_bytes", pa.string()),
             ("counters", pa.string()),
         ],
         metadata={METADATA_KEY: json.dumps(document_from_record(record), allow_nan=False).encode()},
@@ -218,9 +249,12 @@ def _row(record: Record, trial: Trial) -> dict[str, Any]:
         "clock": trial.clock,
         "warmup_ns": list(trial.warmup_ns),
         "samples_ns": list(trial.samples_ns),
+        "gpu_ns": list(trial.gpu_ns),
+        "enqueue_ns": list(trial.enqueue_ns),
         "window_ns": trial.window_ns,
         "stopped_by": trial.stopped_by,
         "peak_host_bytes": trial.peak_host_bytes,
+        "device_bytes": json.dumps(dict(trial.device_bytes)),
         "counters": json.dumps(dict(trial.counters)),
     }
 

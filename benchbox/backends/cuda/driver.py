@@ -13,6 +13,7 @@ from typing import Any
 from benchbox.errors import EnvironmentLackError
 
 LIBRARY = "libcuda.so.1"
+SIMULATED = "simulated"  # how the name of the tests' device begins
 # CUdevice_attribute values of cuda.h.
 _COMPUTE_CAPABILITY_MAJOR = 75
 _COMPUTE_CAPABILITY_MINOR = 76
@@ -22,16 +23,24 @@ _REMEDY = "install the NVIDIA driver, or pass the GPU into the container (docker
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """A GPU as the driver names it; ``target`` is its compute capability ("sm89")."""
+    """A GPU as the driver names it; ``target`` is its compute capability ("sm89").
+
+    ``simulated`` is true of the device that the tests pretend to have: its numbers are no measurements.
+    """
 
     name: str
     target: str
+
+    @property
+    def simulated(self) -> bool:
+        """Whether this is the pretended device of the tests."""
+        return self.name.startswith(SIMULATED)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.target})"
 
 
-def first_gpu(load: Callable[[str], Any] = ctypes.CDLL) -> Gpu:
+def gpu_from_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Gpu:
     """The first GPU that CUDA_VISIBLE_DEVICES leaves visible.
 
     Args:

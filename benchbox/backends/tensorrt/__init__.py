@@ -1,7 +1,8 @@
 """How do TensorRT and TensorRT-RTX make engines of ONNX files?
 
 One code for both: ``vendor.py`` imports them and knows what they can do, ``builder.py`` compiles, ``validity.py`` asks
-whether an engine would be refused, ``journal.py`` reads what the vendor says. Engines are made but not run yet.
+whether an engine would be refused, ``session.py`` runs one, ``journal.py`` reads what the vendor says. With and without
+a CUDA graph are two backends, as they are two things to measure; they share their engines.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
 _BUILT = frozenset({Precision.FP32, Precision.TF32, Precision.FP16})
 
 
-class TensorRtBackend:
-    """One vendor's builder behind the common interface."""
+class TensorRtRunner:
+    """One vendor's runtime behind the common interface: opens sessions on engines that ``compiler`` builds."""
 
     name: ClassVar[str]
     device: ClassVar[str] = "cuda"
-    consumes: ClassVar[str] = "onnx"
+    consumes: ClassVar[str] = "engine"
     virtual: ClassVar[bool] = False
-    rank: ClassVar[int] = -1  # never chosen by itself while engines cannot be run
+    rank: ClassVar[int] = -1
     vendor: ClassVar[Vendor]
+    graph: ClassVar[bool] = False
+    compiler: ClassVar[str]
 
     def bindings(self) -> Bindings:
         """The vendor's module; raises EnvironmentLackError with what to install."""
@@ -36,31 +39,36 @@ class TensorRtBackend:
 
     def probe(self) -> Availability:
         """What is installed, whether it can build here, and what running its engines lacks."""
-        from benchbox.backends.cuda.driver import first_gpu
+        from benchbox.backends.cuda.runtime import first_gpu, open_layer
 
         try:
             bindings = self.bindings()
         except EnvironmentLackError as error:
-            reason = ": ".join(part for part in (error.what, error.values) if part)
-            return Availability(usable=False, reason=reason, remedy=error.remedy)
+            return Availability(usable=False, reason=_in_one(error), remedy=error.remedy)
         try:
             gpu = first_gpu()
         except EnvironmentLackError as error:
             builds = not bindings.tunes_on_gpu
             can = "builds engines here but cannot run them" if builds else "can neither build nor run engines here"
-            return Availability(
-                usable=False,
-                builds=builds,
-                version=bindings.version,
-                reason=f"{self.vendor.title} {bindings.version} {can}: {error.what}",
-                remedy=error.remedy,
-            )
+            return self._unusable(bindings, builds=builds, reason=f"{can}: {error.what}", remedy=error.remedy)
+        if not bindings.supports(gpu.target):
+            known = ", ".join(bindings.targets)
+            reason = f"builds engines here but cannot run them: {gpu} is none of {known}"
+            return self._unusable(bindings, builds=True, reason=reason, remedy="use another GPU or --backend tensorrt")
+        try:
+            open_layer().close()
+        except EnvironmentLackError as error:
+            reason = f"builds engines here but cannot run them: {_in_one(error)}"
+            return self._unusable(bindings, builds=True, reason=reason, remedy=error.remedy)
+        return Availability(usable=True, builds=True, version=bindings.version, device=str(gpu))
+
+    def _unusable(self, bindings: Bindings, *, builds: bool, reason: str, remedy: str) -> Availability:
         return Availability(
             usable=False,
-            builds=True,
+            builds=builds,
             version=bindings.version,
-            device=str(gpu),
-            reason=f"{self.vendor.title} {bindings.version} builds engines here; benchbox does not run them yet",
+            reason=f"{self.vendor.title} {bindings.version} {reason}",
+            remedy=remedy,
         )
 
     def refusal(self, precision: Precision) -> str | None:
@@ -68,11 +76,15 @@ class TensorRtBackend:
         return None if precision in _BUILT else f"benchbox does not make {precision} graphs yet"
 
     def open(self, request: OpenRequest) -> Session:
-        """Raises EnvironmentLackError with what ``probe`` found: engines cannot be run yet."""
-        state = self.probe()
-        raise EnvironmentLackError(
-            f"{self.vendor.title} engines cannot be run here", values=state.reason, remedy=state.remedy
-        )
+        """A session on an engine; raises EnvironmentLackError without a GPU, and what ``TensorRtSession`` raises."""
+        from benchbox.backends.cuda.runtime import open_layer
+        from benchbox.backends.tensorrt.session import TensorRtSession
+
+        return TensorRtSession(self.bindings(), open_layer(), request, graph=self.graph)
+
+
+class TensorRtBackend(TensorRtRunner):
+    """One vendor's builder and runtime."""
 
     def recipe(self, request: CompileRequest) -> EngineRecipe:
         """Everything that decides the engine of a request; see ``Compiler``."""
@@ -97,15 +109,41 @@ class TensorRt(TensorRtBackend):
     """TensorRT 10 and 11: tunes on the GPU of this machine."""
 
     name: ClassVar[str] = TENSORRT.name
+    rank: ClassVar[int] = 40
     vendor: ClassVar[Vendor] = TENSORRT
+    compiler: ClassVar[str] = TENSORRT.name
 
 
 class TensorRtRtx(TensorRtBackend):
     """TensorRT for RTX: builds on any machine for named compute capabilities, compiles kernels when loaded."""
 
     name: ClassVar[str] = TENSORRT_RTX.name
+    rank: ClassVar[int] = 30
     vendor: ClassVar[Vendor] = TENSORRT_RTX
+    compiler: ClassVar[str] = TENSORRT_RTX.name
 
 
-BACKENDS.register(TensorRt.name, TensorRt())
-BACKENDS.register(TensorRtRtx.name, TensorRtRtx())
+class TensorRtGraph(TensorRtRunner):
+    """TensorRT, each inference launched as a captured CUDA graph."""
+
+    name: ClassVar[str] = f"{TENSORRT.name}-graph"
+    vendor: ClassVar[Vendor] = TENSORRT
+    graph: ClassVar[bool] = True
+    compiler: ClassVar[str] = TENSORRT.name
+
+
+class TensorRtRtxGraph(TensorRtRunner):
+    """TensorRT for RTX, each inference launched as a CUDA graph that the runtime captures."""
+
+    name: ClassVar[str] = f"{TENSORRT_RTX.name}-graph"
+    vendor: ClassVar[Vendor] = TENSORRT_RTX
+    graph: ClassVar[bool] = True
+    compiler: ClassVar[str] = TENSORRT_RTX.name
+
+
+def _in_one(error: EnvironmentLackError) -> str:
+    return ": ".join(part for part in (error.what, error.values) if part)
+
+
+for _backend in (TensorRt(), TensorRtGraph(), TensorRtRtx(), TensorRtRtxGraph()):
+    BACKENDS.register(_backend.name, _backend)

@@ -75,6 +75,11 @@ class Bindings:
         """Whether building measures kernels on this machine's GPU: true exactly where no target can be named."""
         return not self.targets
 
+    def supports(self, target: str) -> bool:
+        """Whether engines can run on a GPU of that compute capability; newer than every named one counts as yes."""
+        numbers = [int(known.removeprefix("sm")) for known in self.targets]
+        return not numbers or target in self.targets or int(target.removeprefix("sm")) > max(numbers)
+
     @property
     def judges_engines(self) -> bool:
         """Whether an engine's header can be judged before it is loaded."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchbox.backends.cuda.driver import LIBRARY, first_gpu
+from benchbox.backends.cuda.driver import LIBRARY, gpu_from_driver
 from benchbox.errors import EnvironmentLackError
 
 
@@ -41,7 +41,7 @@ class Driver:
 
 
 def test_the_gpu_is_named_with_its_compute_capability() -> None:
-    gpu = first_gpu(lambda name: {LIBRARY: Driver()}[name])
+    gpu = gpu_from_driver(lambda name: {LIBRARY: Driver()}[name])
     assert (gpu.name, gpu.target, str(gpu)) == ("NVIDIA L4", "sm89", "NVIDIA L4 (sm89)")
 
 
@@ -51,7 +51,7 @@ def test_the_gpu_is_named_with_its_compute_capability() -> None:
 )
 def test_a_driver_without_a_gpu_says_so(driver: Driver, words: str) -> None:
     with pytest.raises(EnvironmentLackError, match=words):
-        first_gpu(lambda _: driver)
+        gpu_from_driver(lambda _: driver)
 
 
 def test_no_driver_says_so() -> None:
@@ -59,4 +59,4 @@ def test_no_driver_says_so() -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
     with pytest.raises(EnvironmentLackError, match=r"no NVIDIA driver\n.*libcuda"):
-        first_gpu(absent)
+        gpu_from_driver(absent)

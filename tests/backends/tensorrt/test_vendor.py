@@ -74,7 +74,7 @@ def no_gpu() -> Gpu:
 def test_without_a_driver_rtx_builds_and_tensorrt_does_not(
     rtx: Bindings, tuning: Bindings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchbox.backends.cuda.driver.first_gpu", no_gpu)
+    monkeypatch.setattr("benchbox.backends.cuda.runtime.first_gpu", no_gpu)
     monkeypatch.setattr(TensorRt, "bindings", lambda self: tuning)
     state = TensorRtRtx().probe()
     assert (state.usable, state.builds, state.version, state.remedy) == (False, True, rtx.version, "install it")
@@ -85,7 +85,7 @@ def test_without_a_driver_rtx_builds_and_tensorrt_does_not(
 
 
 def test_with_a_gpu_both_build(rtx: Bindings, tuning: Bindings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchbox.backends.cuda.driver.first_gpu", lambda: Gpu(name="NVIDIA L4", target="sm89"))
+    monkeypatch.setattr("benchbox.backends.cuda.runtime.first_gpu", lambda: Gpu(name="NVIDIA L4", target="sm89"))
     monkeypatch.setattr(TensorRt, "bindings", lambda self: tuning)
     for backend in (TensorRt(), TensorRtRtx()):
         state = backend.probe()
@@ -93,6 +93,6 @@ def test_with_a_gpu_both_build(rtx: Bindings, tuning: Bindings, monkeypatch: pyt
 
 
 def test_opening_a_session_is_refused_with_the_reason(rtx: Bindings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchbox.backends.cuda.driver.first_gpu", no_gpu)
+    monkeypatch.setattr("benchbox.backends.cuda.runtime.first_gpu", no_gpu)
     with pytest.raises(EnvironmentLackError, match="there is no NVIDIA driver"):
         TensorRtRtx().open(OpenRequest(precision=Precision.FP32, threads=1, inputs=(), outputs=()))

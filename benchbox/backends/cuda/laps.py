@@ -1,0 +1,81 @@
+"""How long did the device work on each inference, and how long did the host take to ask for it?
+
+A session puts one event before and one behind the work of each inference, on the stream of the work, and reads the host
+clock around its own call. Events are made before a block of inferences and read after it: while the clock runs, nothing
+is made and nothing is read. The time of an inference is the difference of its own two events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter_ns
+
+from benchbox.backends.cuda.runtime import CudaLayer, Event, Stream
+
+BLOCK = 4096
+
+
+class EventLaps:
+    """Pairs of events around the inferences of one session; see ``Laps`` in ``backends/base.py``."""
+
+    block = BLOCK
+
+    def __init__(self, layer: CudaLayer, stream: Stream) -> None:
+        self._layer = layer
+        self._stream = stream
+        self._pairs: list[tuple[Event, Event]] = []
+        self._enqueue = [0] * BLOCK
+        self._next = 0
+        self._gpu_ns: list[int] = []
+        self._enqueue_ns: list[int] = []
+
+    def reserve(self, count: int) -> None:
+        """Makes the events for a block of at most ``count`` (and ``BLOCK``) inferences."""
+        while len(self._pairs) < min(count, BLOCK):
+            self._pairs.append((self._layer.event(), self._layer.event()))
+
+    def around(self, work: Callable[[], object]) -> None:
+        """Starts one inference between its two events; without a reserved pair it is started and not timed."""
+        index = self._next
+        if index >= len(self._pairs):
+            work()
+            return
+        start, end = self._pairs[index]
+        record, stream = self._layer.record, self._stream
+        record(start, stream)
+        begin = perf_counter_ns()
+        work()
+        self._enqueue[index] = perf_counter_ns() - begin
+        record(end, stream)
+        self._next = index + 1
+
+    def collect(self) -> None:
+        """Reads the events of the block that has run; waits for the last one."""
+        used = self._pairs[: self._next]
+        if used:
+            self._layer.wait(used[-1][1])
+        self._gpu_ns += [self._layer.elapsed_ns(start, end) for start, end in used]
+        self._enqueue_ns += self._enqueue[: self._next]
+        self._next = 0
+
+    def forget(self) -> None:
+        """Drops what was collected so far: the warm-up is not measured."""
+        self._gpu_ns.clear()
+        self._enqueue_ns.clear()
+
+    @property
+    def gpu_ns(self) -> tuple[int, ...]:
+        """Time between the two events of each collected inference, in order."""
+        return tuple(self._gpu_ns)
+
+    @property
+    def enqueue_ns(self) -> tuple[int, ...]:
+        """Host time of the call that started each collected inference, in order."""
+        return tuple(self._enqueue_ns)
+
+    def close(self) -> None:
+        """Gives the events back."""
+        for pair in self._pairs:
+            for event in pair:
+                self._layer.destroy_event(event)
+        self._pairs.clear()

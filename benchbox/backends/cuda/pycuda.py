@@ -1,0 +1,208 @@
+"""How is CUDA driven through pycuda?
+
+pycuda speaks the driver API. Its ``autoinit`` would make a context of its own, whose addresses mean nothing to
+TensorRT; here the device's primary context is retained, made current, and popped again on ``close``. pycuda knows no
+CUDA graphs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from typing_extensions import override
+
+from benchbox.backends.cuda.driver import Gpu
+from benchbox.backends.cuda.runtime import (
+    NS_PER_MS,
+    CudaLayer,
+    DeviceMemory,
+    Event,
+    Graph,
+    Pinned,
+    Stream,
+    cuda_error,
+    lack_of_device,
+    out_of_memory,
+)
+from benchbox.errors import BenchboxError, EnvironmentLackError
+
+PACKAGE = "pycuda"
+REMEDY = "pip install 'benchbox[pycuda]' (it compiles against an installed CUDA toolkit)"
+
+
+def installed() -> bool:
+    """Whether the package is there."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
+def opened() -> PyCuda:
+    """The layer on the first visible device; raises EnvironmentLackError without package, driver or device."""
+    if not installed():
+        raise EnvironmentLackError(f"{PACKAGE} is not installed", remedy=REMEDY)
+    try:
+        driver = importlib.import_module("pycuda.driver")
+    except Exception as error:  # it links libcuda: without a driver the import itself fails
+        raise lack_of_device(f"pycuda does not import: {error}") from error
+    return PyCuda(driver)
+
+
+class PyCuda(CudaLayer):
+    """The layer over ``pycuda.driver``; see ``CudaLayer``."""
+
+    name: ClassVar[str] = "pycuda"
+    captures_graphs: ClassVar[bool] = False
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        try:
+            driver.init()
+            count = driver.Device.count()
+        except driver.Error as error:
+            raise lack_of_device(str(error)) from error
+        if not count:
+            raise lack_of_device("pycuda.driver.Device.count: 0")
+        self._device = driver.Device(0)
+        self._context = self._device.retain_primary_context()
+        self._context.push()
+        # pycuda frees with its objects: they live here until they are given back by address.
+        self._device_memory: dict[int, Any] = {}
+        self._host_memory: dict[int, Any] = {}
+
+    @override
+    def gpu(self) -> Gpu:
+        major, minor = self._device.compute_capability()
+        return Gpu(name=self._device.name(), target=f"sm{major}{minor}")
+
+    @override
+    def versions(self) -> Mapping[str, str]:
+        number = self._driver.get_driver_version()
+        return {
+            PACKAGE: importlib.metadata.version(PACKAGE),
+            "cuda_driver": f"{number // 1000}.{number % 1000 // 10}",
+        }
+
+    @override
+    def memory(self) -> DeviceMemory:
+        free, total = self._driver.mem_get_info()
+        return DeviceMemory(free_bytes=int(free), total_bytes=int(total))
+
+    @override
+    def pool_peak_bytes(self) -> int | None:
+        return None
+
+    @override
+    def reset_pool_peak(self) -> None:
+        """The pool is not in its API."""
+
+    @override
+    def allocate(self, size: int) -> int:
+        memory = self._allocated(size, lambda: self._driver.mem_alloc(size))
+        self._device_memory[int(memory)] = memory
+        return int(memory)
+
+    def _allocated(self, size: int, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except self._driver.MemoryError as error:
+            raise out_of_memory(size, self.memory()) from error
+        except self._driver.Error as error:
+            raise cuda_error("allocation", str(error)) from error
+
+    @override
+    def free(self, address: int) -> None:
+        memory = self._device_memory.pop(address, None)
+        if memory is None:
+            raise cuda_error("free", f"{address:#x} is no memory of this layer")
+        memory.free()
+
+    @override
+    def pinned(self, size: int) -> Pinned:
+        array = self._allocated(size, lambda: self._driver.pagelocked_empty(size, np.uint8))
+        self._host_memory[array.ctypes.data] = array
+        return Pinned(address=array.ctypes.data, bytes=array)
+
+    @override
+    def free_pinned(self, memory: Pinned) -> None:
+        if self._host_memory.pop(memory.address, None) is None:
+            raise cuda_error("free", f"{memory.address:#x} is no pinned memory of this layer")
+
+    @override
+    def upload(self, address: int, source: Pinned, size: int, stream: Stream) -> None:
+        self._try(lambda: self._driver.memcpy_htod_async(address, source.bytes[:size], stream))
+
+    @override
+    def download(self, target: Pinned, address: int, size: int, stream: Stream) -> None:
+        self._try(lambda: self._driver.memcpy_dtoh_async(target.bytes[:size], address, stream))
+
+    @override
+    def fill(self, address: int, value: int, size: int, stream: Stream) -> None:
+        self._try(lambda: self._driver.memset_d8_async(address, value, size, stream))
+
+    def _try(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except BenchboxError:
+            raise
+        except self._driver.Error as error:
+            raise cuda_error("pycuda", str(error)) from error
+
+    @override
+    def stream(self) -> Stream:
+        flags = getattr(self._driver, "stream_flags", None)
+        return Stream(self._try(lambda: self._driver.Stream(flags.NON_BLOCKING if flags else 1)))
+
+    @override
+    def handle(self, stream: Stream) -> int:
+        return int(stream.handle)  # type: ignore[attr-defined]
+
+    @override
+    def synchronize(self, stream: Stream) -> None:
+        self._try(stream.synchronize)  # type: ignore[attr-defined]
+
+    @override
+    def destroy_stream(self, stream: Stream) -> None:
+        """It goes with its last reference."""
+
+    @override
+    def event(self) -> Event:
+        return Event(self._try(self._driver.Event))
+
+    @override
+    def record(self, event: Event, stream: Stream) -> None:
+        self._try(lambda: event.record(stream))  # type: ignore[attr-defined]
+
+    @override
+    def wait(self, event: Event) -> None:
+        self._try(event.synchronize)  # type: ignore[attr-defined]
+
+    @override
+    def elapsed_ns(self, start: Event, end: Event) -> int:
+        milliseconds = self._try(lambda: start.time_till(end))  # type: ignore[attr-defined]
+        return round(float(milliseconds) * NS_PER_MS)
+
+    @override
+    def destroy_event(self, event: Event) -> None:
+        """It goes with its last reference."""
+
+    @override
+    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
+        raise EnvironmentLackError(
+            "pycuda cannot capture CUDA graphs", values="its API has none", remedy="use --cuda cuda-bindings"
+        )
+
+    @override
+    def launch(self, graph: Graph, stream: Stream) -> None:
+        raise AssertionError("no graph was made")
+
+    @override
+    def destroy_graph(self, graph: Graph) -> None:
+        raise AssertionError("no graph was made")
+
+    @override
+    def close(self) -> None:
+        self._context.pop()

@@ -1,0 +1,99 @@
+"""Where do the inputs and outputs of a session lie on the device?
+
+In slots: each has a device buffer for every input and output of the network, so that inputs can rotate without being
+copied while the clock runs. One pinned buffer serves the copies of all slots.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchbox.backends.cuda.runtime import CudaLayer, Stream
+from benchbox.schema.artifact import TensorSpec
+
+if TYPE_CHECKING:
+    from benchbox.backends.base import Arrays
+
+
+def size_bytes(spec: TensorSpec) -> int:
+    """Bytes of a tensor whose sizes are all known; raises AssertionError for a free size."""
+    assert None not in spec.shape, f"{spec.name} has a free size: {spec.shape}"
+    return math.prod(size or 0 for size in spec.shape) * np.dtype(spec.dtype).itemsize
+
+
+class DeviceSlots:
+    """Device buffers of a session's inputs and outputs, ``count`` times.
+
+    Raises:
+        DeviceMemoryError: they do not fit; what was made until then is given back.
+    """
+
+    def __init__(
+        self,
+        layer: CudaLayer,
+        stream: Stream,
+        *,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        count: int,
+    ) -> None:
+        self._layer = layer
+        self._stream = stream
+        self._inputs = tuple(inputs)
+        self._outputs = tuple(outputs)
+        specs = (*self._inputs, *self._outputs)
+        self._addresses: list[dict[str, int]] = []
+        try:
+            for _ in range(count):
+                slot: dict[str, int] = {}
+                self._addresses.append(slot)
+                for spec in specs:
+                    slot[spec.name] = layer.allocate(max(1, size_bytes(spec)))
+            self._staging = layer.pinned(max(1, *(size_bytes(spec) for spec in specs)))
+        except BaseException:
+            self._free()
+            raise
+
+    @property
+    def bytes_per_slot(self) -> int:
+        """Bytes of all inputs and outputs of one slot."""
+        return sum(size_bytes(spec) for spec in (*self._inputs, *self._outputs))
+
+    def addresses(self, slot: int) -> dict[str, int]:
+        """Device address of each input and output of a slot, by name."""
+        return self._addresses[slot]
+
+    def upload(self, slot: int, arrays: Arrays) -> None:
+        """Copies the inputs of a slot to the device and waits for it."""
+        for spec in self._inputs:
+            array = np.ascontiguousarray(arrays[spec.name], dtype=spec.dtype)
+            size = array.nbytes
+            self._staging.bytes[:size] = array.reshape(-1).view(np.uint8)
+            self._layer.upload(self._addresses[slot][spec.name], self._staging, size, self._stream)
+            self._layer.synchronize(self._stream)
+
+    def download(self, slot: int) -> dict[str, np.ndarray]:
+        """Copies the outputs of a slot to the host, waits, and returns arrays of their own."""
+        made = {}
+        for spec in self._outputs:
+            size = size_bytes(spec)
+            self._layer.download(self._staging, self._addresses[slot][spec.name], size, self._stream)
+            self._layer.synchronize(self._stream)
+            shape = tuple(size or 0 for size in spec.shape)
+            made[spec.name] = self._staging.bytes[:size].copy().view(spec.dtype).reshape(shape)
+        return made
+
+    def close(self) -> None:
+        """Gives all buffers back."""
+        self._free()
+        self._layer.free_pinned(self._staging)
+
+    def _free(self) -> None:
+        for slot in self._addresses:
+            for address in slot.values():
+                self._layer.free(address)
+        self._addresses.clear()

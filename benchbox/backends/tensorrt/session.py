@@ -1,0 +1,261 @@
+"""How does an engine run?
+
+One execution context on one stream. Its working memory is ours (user-managed), sized for the actual shapes, so that it
+is known to the byte. Inputs and outputs lie in slots on the device; before each inference the context is pointed at the
+slot's buffers, or a CUDA graph that was captured with them is launched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchbox.backends.base import OpenRequest
+from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.cuda.laps import EventLaps
+from benchbox.backends.cuda.runtime import CudaLayer, Graph
+from benchbox.backends.cuda.slots import DeviceSlots
+from benchbox.backends.tensorrt.allocator import tracking_allocator
+from benchbox.backends.tensorrt.journal import errors_in, journal
+from benchbox.backends.tensorrt.validity import require_loadable
+from benchbox.backends.tensorrt.vendor import Bindings
+from benchbox.errors import ArtifactError, BenchboxError, MeasurementError, UsageError
+from benchbox.schema.reading import Evidence
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchbox.backends.base import Arrays
+
+GRAPH_USED = "whole inference"
+
+
+class TensorRtSession:
+    """One engine, loaded and ready, with resident inputs and outputs.
+
+    Args:
+        bindings: of the vendor that built the engine.
+        layer: CUDA; the session closes it.
+        request: what to open; ``engine_path`` is the engine.
+        graph: launch a captured CUDA graph instead of the context. Where capturing fails the context is used and the
+            evidence says why.
+
+    Raises:
+        ArtifactError: the runtime refuses the engine, or it does not have the network's inputs and outputs.
+        UsageError: the shapes are outside the engine's profile.
+        DeviceMemoryError: weights, working memory or buffers do not fit.
+    """
+
+    def __init__(self, bindings: Bindings, layer: CudaLayer, request: OpenRequest, *, graph: bool) -> None:
+        assert request.engine_path is not None, "a backend that runs engines is given one"
+        self.stopwatch = HostStopwatch()
+        self._bindings = bindings
+        self._layer = layer
+        self._request = request
+        self._log, self._lines = journal(bindings.api)
+        self._closing = ExitStack()
+        self._graphs: list[Graph] = []
+        self._launch: list[Callable[[], None]] = []
+        self._wants_graph = graph
+        self._graph_state = "off"
+        self._bound_slot: int | None = None
+        self.memory: dict[str, int] = {}
+        with ExitStack() as failing:
+            failing.callback(self.close)
+            self._closing.callback(layer.close)
+            self._base = layer.memory()
+            self._lowest_free = self._base.free_bytes
+            self._load(request.engine_path)
+            self._shape()
+            self._slots = DeviceSlots(
+                layer, self._stream, inputs=request.inputs, outputs=request.outputs, count=request.slots
+            )
+            self._closing.callback(self._slots.close)
+            self.laps = EventLaps(layer, self._stream)
+            self._closing.callback(self.laps.close)
+            if graph and self._graph_state == "off":
+                self._capture_all()
+            self._note_memory()
+            failing.pop_all()
+
+    def _load(self, path: Path) -> None:
+        api, vendor = self._bindings.api, self._bindings.vendor.title
+        content = path.read_bytes()
+        require_loadable(self._bindings, content, name=path.name)
+        self._stream = self._layer.stream()
+        self._closing.callback(self._layer.destroy_stream, self._stream)
+        self._handle = self._layer.handle(self._stream)
+        self._runtime = api.Runtime(self._log)
+        self._tracker = tracking_allocator(self._bindings, self._layer) if self._request.track_memory else None
+        if self._tracker is not None:
+            self._runtime.gpu_allocator = self._tracker
+        self._engine = self._runtime.deserialize_cuda_engine(content)
+        if self._engine is None:
+            raise self._refusal(f"{vendor} {self._bindings.version} cannot load the engine {path.name}")
+        self._require_tensors()
+        config = self._engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(api.ExecutionContextAllocationStrategy.USER_MANAGED)
+        if self._wants_graph and hasattr(config, "cuda_graph_strategy"):
+            # TensorRT-RTX compiles kernels while it runs: only it can tell when an inference may be captured.
+            config.cuda_graph_strategy = api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            self._graph_state = f"{GRAPH_USED}, by the runtime"
+        self._context = self._engine.create_execution_context(config)
+        if self._context is None:
+            raise self._refusal(f"{vendor} {self._bindings.version} cannot make an execution context")
+
+    def _refusal(self, what: str) -> BenchboxError:
+        reasons = "\n".join(errors_in(self._lines)) or "it gives no reason"
+        kind = MeasurementError if "memory" in reasons.lower() else ArtifactError
+        return kind(what, values=reasons, remedy="build it again on this machine with 'benchbox build'")
+
+    def _require_tensors(self) -> None:
+        """The engine must have exactly the network's inputs and outputs."""
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        wanted = [spec.name for spec in (*self._request.inputs, *self._request.outputs)]
+        if sorted(names) != sorted(wanted):
+            raise ArtifactError(
+                "the engine is of another network",
+                values=f"it has {', '.join(sorted(names))}; the network has {', '.join(sorted(wanted))}",
+                remedy="build it again with 'benchbox build'",
+            )
+
+    def _shape(self) -> None:
+        """Shapes first, then working memory, which depends on them; addresses come with the slots."""
+        for spec in self._request.inputs:
+            shape = tuple(size or 0 for size in spec.shape)
+            if not self._context.set_input_shape(spec.name, shape):
+                low, _, high = self._engine.get_tensor_profile_shape(spec.name, 0)
+                raise UsageError(
+                    "the engine does not accept this input shape",
+                    values=f"{spec.name} {shape}; its profile is {tuple(low)} to {tuple(high)}",
+                    remedy="build it for this batch size: benchbox build --batch MIN:OPT:MAX",
+                )
+        for spec in self._request.outputs:
+            made = tuple(self._context.get_tensor_shape(spec.name))
+            if made != tuple(spec.shape):
+                raise ArtifactError(
+                    "the engine's output has another shape than the network's", values=f"{spec.name}: {made}, {spec}"
+                )
+        size = int(self._context.update_device_memory_size_for_shapes())
+        self.memory["context_bytes"] = size
+        if size > 0:
+            address = self._layer.allocate(size)
+            self._closing.callback(self._layer.free, address)
+            self._context.set_device_memory(address, size)
+
+    def _capture_all(self) -> None:
+        """One graph a slot, after one warm inference each, as the runtime asks for."""
+        if not self._layer.captures_graphs:
+            self._graph_state = f"failed: {self._layer.name} cannot capture graphs"
+            return
+        try:
+            for slot in range(self._request.slots):
+                self._bind(slot)
+                self._execute()
+                self._layer.synchronize(self._stream)
+                self._graphs.append(self._layer.capture(self._stream, self._execute))
+        except MeasurementError as error:
+            self._drop_graphs()
+            self._graph_state = f"failed: {error.values or error.what}"
+            return
+        self._launch = [partial(self._layer.launch, graph, self._stream) for graph in self._graphs]
+        self._graph_state = GRAPH_USED
+
+    def _bind(self, slot: int) -> None:
+        if self._bound_slot == slot:
+            return
+        for name, address in self._slots.addresses(slot).items():
+            if not self._context.set_tensor_address(name, address):
+                raise MeasurementError("TensorRT refuses an address", values=f"{name}: {address:#x}")
+        self._bound_slot = slot
+
+    def _execute(self) -> None:
+        if not self._context.execute_async_v3(self._handle):
+            raise MeasurementError(
+                "TensorRT could not start the inference",
+                values="\n".join(errors_in(self._lines)) or "it gives no reason",
+            )
+
+    def upload(self, slot: int, arrays: Arrays) -> None:
+        """Copies the inputs to the slot's device buffers."""
+        self._slots.upload(slot, arrays)
+
+    def enqueue(self, slot: int) -> None:
+        """Starts one inference between the two events of its lap."""
+        if self._launch:
+            self.laps.around(self._launch[slot])
+            return
+        self._bind(slot)
+        self.laps.around(self._execute)
+
+    def synchronize(self) -> None:
+        """Waits for the stream."""
+        self._layer.synchronize(self._stream)
+
+    def download(self, slot: int) -> dict[str, np.ndarray]:
+        """The slot's outputs, on the host."""
+        return self._slots.download(slot)
+
+    def inspection(self) -> str:
+        """The engine inspector's JSON: layers as they were built."""
+        inspector = self._engine.create_engine_inspector()
+        inspector.execution_context = self._context
+        return str(inspector.get_engine_information(self._bindings.api.LayerInformationFormat.JSON))
+
+    def device_memory(self) -> dict[str, int]:
+        """Bytes by method: what the engine declares, what was allocated, and how the device's free memory fell."""
+        self._note_memory()
+        found = dict(self.memory)
+        stat = self._bindings.api.EngineStat.TOTAL_WEIGHTS_SIZE
+        found["declared_weights"] = int(self._engine.get_engine_stat(stat))
+        found["declared_context"] = int(self._engine.device_memory_size_v2)
+        found["buffers"] = self._slots.bytes_per_slot * self._request.slots
+        if self._tracker is not None:
+            found["allocated_peak"] = self._tracker.peak_bytes + found.pop("context_bytes") + found["buffers"]
+        else:
+            found.pop("context_bytes")
+        pool = self._layer.pool_peak_bytes()
+        if pool is not None:
+            found["pool_peak"] = pool
+        found["device_delta"] = self._base.free_bytes - self._lowest_free
+        return found
+
+    def _note_memory(self) -> None:
+        self._lowest_free = min(self._lowest_free, self._layer.memory().free_bytes)
+
+    def evidence(self) -> Evidence:
+        """What ran where: versions, device, CUDA layer, graph, auxiliary streams."""
+        gpu = self._layer.gpu()
+        return Evidence(
+            backend=self._bindings.vendor.name,
+            device=str(gpu),
+            providers=(self._bindings.vendor.title,),
+            threads=self._request.threads,
+            options={
+                "cuda_layer": self._layer.name,
+                "cuda_graph": self._graph_state,
+                "auxiliary_streams": str(self._engine.num_aux_streams),
+                "allocation": "user-managed",
+                "api": "execute_async_v3",
+            },
+            versions={self._bindings.vendor.name: self._bindings.version, **self._layer.versions()},
+            simulated=gpu.simulated,
+        )
+
+    def _drop_graphs(self) -> None:
+        for graph in self._graphs:
+            self._layer.destroy_graph(graph)
+        self._graphs.clear()
+
+    def close(self) -> None:
+        """Gives everything back: graphs before the buffers they point at, the context before its memory."""
+        with self._closing:
+            if self._graphs:
+                self._layer.synchronize(self._stream)
+                self._drop_graphs()
+            for name in ("_context", "_engine", "_runtime"):
+                if hasattr(self, name):
+                    delattr(self, name)

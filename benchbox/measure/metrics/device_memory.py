@@ -1,0 +1,47 @@
+"""How much memory of the GPU does a network need? By each method that could say it, under a name of its own.
+
+``peak_device_memory``: how far the device's free memory fell, from before anything was loaded to its lowest after
+loading and running. It holds weights, working memory, buffers and what libraries keep, and is only right where nobody
+else uses the device. ``device_memory_allocated``: the most that was allocated at once, counted allocation by
+allocation. ``device_memory_declared``: weights and working memory as the engine declares them, a promise and no
+measurement. ``device_memory_pool``: the high-water mark of CUDA's default memory pool. ``device_memory_process``: what
+NVML attributes to the process after it ran. All in bytes, from a pass of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchbox.measure.metric import METRICS, Metric, Workload
+from benchbox.schema.reading import Better, Pass, Trial
+
+_PARTS = {
+    "peak_device_memory": ("device_delta",),
+    "device_memory_allocated": ("allocated_peak",),
+    "device_memory_declared": ("declared_weights", "declared_context"),
+    "device_memory_pool": ("pool_peak",),
+    "device_memory_process": ("process",),
+}
+
+
+def _sum_of(parts: tuple[str, ...]) -> Callable[[Trial, Workload], float]:
+    return lambda trial, _: float(sum(trial.device_bytes[part] for part in parts))
+
+
+def _has(parts: tuple[str, ...]) -> Callable[[Trial], bool]:
+    # A zero is a method that saw nothing (an empty pool, a process that NVML does not know): unknown, not free of cost.
+    return lambda trial: all(trial.device_bytes.get(part, 0) > 0 for part in parts)
+
+
+for _name, _parts in _PARTS.items():
+    METRICS.register(
+        _name,
+        Metric(
+            name=_name,
+            unit="bytes",
+            better=Better.LOWER,
+            purpose=Pass.MEMORY,
+            value=_sum_of(_parts),
+            applies=_has(_parts),
+        ),
+    )
