@@ -48,7 +48,8 @@ class OpenRequest:
     ``onnx_path`` is set for backends that consume ONNX, ``engine_path`` for those that run an engine, ``module`` (a
     callable that makes the PyTorch module) for those that consume modules. ``inputs`` carry the concrete batch size.
     ``slots`` is the number of distinct inputs that must be resident at once. ``inspect`` asks for evidence of the
-    executed precision, ``track_memory`` for counted allocations; both may slow the session down: never set in a timed pass.
+    executed precision, ``track_memory`` for counted allocations; both may slow the session down: never set in a timed
+    pass.
     """
 
     precision: Precision

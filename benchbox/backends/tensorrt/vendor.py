@@ -25,8 +25,19 @@ REQUIRED = (
     "ParserError.node_operator",
     "ILayer.metadata",
     "ProfilingVerbosity.DETAILED",
+    "Runtime.deserialize_cuda_engine",
+    "Runtime.gpu_allocator",
+    "IGpuAsyncAllocator",
+    "ICudaEngine.create_runtime_config",
     "ICudaEngine.device_memory_size_v2",
     "ICudaEngine.get_engine_stat",
+    "ICudaEngine.get_tensor_profile_shape",
+    "ICudaEngine.num_aux_streams",
+    "IRuntimeConfig.set_execution_context_allocation_strategy",
+    "ExecutionContextAllocationStrategy.USER_MANAGED",
+    "IExecutionContext.execute_async_v3",
+    "IExecutionContext.set_device_memory",
+    "IExecutionContext.update_device_memory_size_for_shapes",
 )
 # Members of ComputeCapability that are no GPU architecture.
 _NO_TARGET = frozenset({"NONE", "CURRENT"})

@@ -1,0 +1,207 @@
+"""What would ``cuda.bindings.runtime`` say if the simulated device were the GPU?
+
+Names, arguments and the tuples that calls return are those of cuda-bindings 13; only what benchbox calls is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from simulated_device import DEVICE, NAME, Fault, SimulatedEvent, SimulatedGraph
+
+cudaHostAllocDefault = 0
+cudaStreamNonBlocking = 1
+cudaEventDefault = 0
+cuuint64_t = int
+
+
+class cudaError_t(IntEnum):
+    """The statuses that the simulation can give, numbered as in CUDA."""
+
+    cudaSuccess = 0
+    cudaErrorInvalidValue = 1
+    cudaErrorMemoryAllocation = 2
+    cudaErrorNoDevice = 100
+    cudaErrorInvalidResourceHandle = 400
+    cudaErrorIllegalState = 401
+    cudaErrorNotReady = 600
+    cudaErrorIllegalAddress = 700
+    cudaErrorStreamCaptureUnsupported = 900
+    cudaErrorStreamCaptureInvalidated = 901
+
+
+class cudaMemcpyKind(IntEnum):
+    """Directions of a copy."""
+
+    cudaMemcpyHostToDevice = 1
+    cudaMemcpyDeviceToHost = 2
+
+
+class cudaStreamCaptureMode(IntEnum):
+    """Modes of a capture."""
+
+    cudaStreamCaptureModeThreadLocal = 1
+
+
+class cudaMemPoolAttr(IntEnum):
+    """Attributes of a pool."""
+
+    cudaMemPoolAttrUsedMemHigh = 8
+
+
+def _answer(count: int, call: Callable[[], Any]) -> tuple[Any, ...]:
+    """Status first, then as many values as the real call returns, None where it failed."""
+    try:
+        made = call()
+    except Fault as fault:
+        return (cudaError_t[fault.status], *([None] * count))
+    if count == 0:
+        return (cudaError_t.cudaSuccess,)
+    return (cudaError_t.cudaSuccess, *(made if count > 1 else (made,)))
+
+
+def cudaGetDeviceCount() -> tuple[Any, ...]:
+    return _answer(1, lambda: 0 if DEVICE.knobs["target"] == "none" else 1)
+
+
+def cudaSetDevice(device: int) -> tuple[Any, ...]:
+    return _answer(0, DEVICE.check)
+
+
+def cudaGetDeviceProperties(device: int) -> tuple[Any, ...]:
+    number = DEVICE.knobs["target"].removeprefix("sm")
+    properties = SimpleNamespace(name=NAME.encode(), major=int(number[:-1]), minor=int(number[-1]))
+    return _answer(1, lambda: properties)
+
+
+def cudaRuntimeGetVersion() -> tuple[Any, ...]:
+    return _answer(1, lambda: 13020)
+
+
+def cudaDriverGetVersion() -> tuple[Any, ...]:
+    return _answer(1, lambda: 13020)
+
+
+def cudaGetLastError() -> tuple[Any, ...]:
+    return (cudaError_t.cudaSuccess,)
+
+
+def cudaMemGetInfo() -> tuple[Any, ...]:
+    total = DEVICE.knobs["memory_bytes"]
+    return _answer(2, lambda: (total - DEVICE.used_bytes, total))
+
+
+def cudaDeviceGetDefaultMemPool(device: int) -> tuple[Any, ...]:
+    return _answer(1, lambda: "pool")
+
+
+def cudaMemPoolGetAttribute(memPool: Any, attr: cudaMemPoolAttr) -> tuple[Any, ...]:
+    return _answer(1, lambda: 0)
+
+
+def cudaMemPoolSetAttribute(memPool: Any, attr: cudaMemPoolAttr, value: Any) -> tuple[Any, ...]:
+    return _answer(0, DEVICE.check)
+
+
+def cudaMalloc(size: int) -> tuple[Any, ...]:
+    return _answer(1, lambda: DEVICE.allocate(size))
+
+
+def cudaFree(devPtr: int) -> tuple[Any, ...]:
+    return _answer(0, lambda: DEVICE.free(devPtr))
+
+
+def cudaHostAlloc(size: int, flags: int) -> tuple[Any, ...]:
+    return _answer(1, lambda: DEVICE.allocate_host(size))
+
+
+def cudaFreeHost(ptr: int) -> tuple[Any, ...]:
+    return _answer(0, lambda: DEVICE.free_host(ptr))
+
+
+def cudaMemcpyAsync(dst: int, src: int, count: int, kind: cudaMemcpyKind, stream: Any) -> tuple[Any, ...]:
+    def action() -> None:
+        if kind is cudaMemcpyKind.cudaMemcpyHostToDevice:
+            DEVICE.view(dst, count)[:] = DEVICE.host_view(src, count)
+        else:
+            DEVICE.host_view(dst, count)[:] = DEVICE.view(src, count)
+
+    return _answer(0, lambda: DEVICE.copy(stream, count, action))
+
+
+def cudaMemsetAsync(devPtr: int, value: int, count: int, stream: Any) -> tuple[Any, ...]:
+    def action() -> None:
+        DEVICE.view(devPtr, count)[:] = np.uint8(value)
+
+    return _answer(0, lambda: DEVICE.copy(stream, count, action))
+
+
+def cudaStreamCreateWithFlags(flags: int) -> tuple[Any, ...]:
+    return _answer(1, DEVICE.new_stream)
+
+
+def cudaStreamSynchronize(stream: Any) -> tuple[Any, ...]:
+    return _answer(0, lambda: DEVICE.run(DEVICE.stream_of(stream)))
+
+
+def cudaStreamDestroy(stream: Any) -> tuple[Any, ...]:
+    return _answer(0, lambda: DEVICE.destroy_stream(stream))
+
+
+def cudaEventCreateWithFlags(flags: int) -> tuple[Any, ...]:
+    return _answer(1, SimulatedEvent)
+
+
+def cudaEventRecord(event: SimulatedEvent, stream: Any) -> tuple[Any, ...]:
+    return _answer(0, lambda: DEVICE.record(event, stream))
+
+
+def cudaEventSynchronize(event: SimulatedEvent) -> tuple[Any, ...]:
+    return _answer(0, lambda: DEVICE.wait(event))
+
+
+def cudaEventElapsedTime(start: SimulatedEvent, end: SimulatedEvent) -> tuple[Any, ...]:
+    return _answer(1, lambda: DEVICE.elapsed_ns(start, end) / 1e6)
+
+
+def cudaEventDestroy(event: SimulatedEvent) -> tuple[Any, ...]:
+    def end() -> None:
+        if not event.alive:
+            raise Fault("cudaErrorInvalidResourceHandle", "event destroyed")
+        event.alive = False
+
+    return _answer(0, end)
+
+
+def cudaStreamBeginCapture(stream: Any, mode: cudaStreamCaptureMode) -> tuple[Any, ...]:
+    return _answer(0, lambda: DEVICE.begin_capture(stream))
+
+
+def cudaStreamEndCapture(stream: Any) -> tuple[Any, ...]:
+    return _answer(1, lambda: DEVICE.end_capture(stream))
+
+
+def cudaGraphInstantiate(graph: SimulatedGraph, flags: int) -> tuple[Any, ...]:
+    return _answer(1, lambda: SimulatedGraph(list(graph.work)))
+
+
+def cudaGraphLaunch(graphExec: SimulatedGraph, stream: Any) -> tuple[Any, ...]:
+    return _answer(0, lambda: DEVICE.launch(graphExec, stream))
+
+
+def _end(graph: SimulatedGraph) -> None:
+    if not graph.alive:
+        raise Fault("cudaErrorInvalidResourceHandle", "graph destroyed")
+    graph.alive = False
+
+
+def cudaGraphDestroy(graph: SimulatedGraph) -> tuple[Any, ...]:
+    return _answer(0, lambda: _end(graph))
+
+
+def cudaGraphExecDestroy(graphExec: SimulatedGraph) -> tuple[Any, ...]:
+    return _answer(0, lambda: _end(graphExec))

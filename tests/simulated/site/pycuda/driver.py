@@ -1,0 +1,162 @@
+"""What would ``pycuda.driver`` do if the simulated device were the GPU? Only what benchbox calls is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from simulated_device import DEVICE, NAME, Fault, SimulatedEvent
+
+
+class Error(Exception):
+    """As pycuda: the base of its errors."""
+
+
+class MemoryError(Error):  # noqa: A001 - pycuda's name
+    """As pycuda: memory ran out."""
+
+
+class LogicError(Error):
+    """As pycuda: a call that cannot be."""
+
+
+_CURRENT: list[Context] = []
+
+
+def _tried(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Fault as fault:
+        raise (MemoryError if fault.status == "cudaErrorMemoryAllocation" else LogicError)(str(fault)) from fault
+
+
+def _require_context() -> None:
+    if not _CURRENT:
+        raise LogicError("invalid device context - no currently active context?")
+
+
+def init() -> None:
+    _tried(DEVICE.check)
+
+
+def get_driver_version() -> int:
+    return 13020
+
+
+def mem_get_info() -> tuple[int, int]:
+    _require_context()
+    total = int(DEVICE.knobs["memory_bytes"])
+    return total - DEVICE.used_bytes, total
+
+
+class Context:
+    """The primary context."""
+
+    def push(self) -> None:
+        _CURRENT.append(self)
+
+    @staticmethod
+    def pop() -> None:
+        _require_context()
+        _CURRENT.pop()
+
+
+class Device:
+    """The one device."""
+
+    def __init__(self, number: int) -> None:
+        if number != 0:
+            raise LogicError("cuDeviceGet failed: invalid device ordinal")
+
+    @staticmethod
+    def count() -> int:
+        return 0 if DEVICE.knobs["target"] == "none" else 1
+
+    def name(self) -> str:
+        return NAME
+
+    def compute_capability(self) -> tuple[int, int]:
+        number = DEVICE.knobs["target"].removeprefix("sm")
+        return int(number[:-1]), int(number[-1])
+
+    def retain_primary_context(self) -> Context:
+        return Context()
+
+
+class DeviceAllocation:
+    """Device memory that is freed with its object."""
+
+    def __init__(self, address: int) -> None:
+        self._address = address
+
+    def __int__(self) -> int:
+        return self._address
+
+    def free(self) -> None:
+        _tried(lambda: DEVICE.free(self._address))
+
+
+def mem_alloc(size: int) -> DeviceAllocation:
+    _require_context()
+    return DeviceAllocation(_tried(lambda: DEVICE.allocate(size)))
+
+
+def pagelocked_empty(shape: int, dtype: Any) -> np.ndarray:
+    _require_context()
+    return DEVICE.host[_tried(lambda: DEVICE.allocate_host(shape))].view(dtype)
+
+
+def memcpy_htod_async(dest: int, src: np.ndarray, stream: Stream) -> None:
+    def action() -> None:
+        DEVICE.view(dest, src.nbytes)[:] = src
+
+    _tried(lambda: DEVICE.copy(stream.handle, src.nbytes, action))
+
+
+def memcpy_dtoh_async(dest: np.ndarray, src: int, stream: Stream) -> None:
+    def action() -> None:
+        dest[:] = DEVICE.view(src, dest.nbytes)
+
+    _tried(lambda: DEVICE.copy(stream.handle, dest.nbytes, action))
+
+
+def memset_d8_async(dest: int, data: int, size: int, stream: Stream) -> None:
+    def action() -> None:
+        DEVICE.view(dest, size)[:] = np.uint8(data)
+
+    _tried(lambda: DEVICE.copy(stream.handle, size, action))
+
+
+class Stream:
+    """A stream."""
+
+    def __init__(self, flags: int = 0) -> None:
+        _require_context()
+        self._stream = _tried(DEVICE.new_stream)
+
+    @property
+    def handle(self) -> int:
+        return int(self._stream)
+
+    def synchronize(self) -> None:
+        _tried(lambda: DEVICE.run(DEVICE.stream_of(self._stream)))
+
+
+class Event:
+    """An event."""
+
+    def __init__(self, flags: int = 0) -> None:
+        _require_context()
+        self._event = SimulatedEvent()
+
+    def record(self, stream: Stream) -> Event:
+        _tried(lambda: DEVICE.record(self._event, stream.handle))
+        return self
+
+    def synchronize(self) -> Event:
+        _tried(lambda: DEVICE.wait(self._event))
+        return self
+
+    def time_till(self, event: Event) -> float:
+        return float(_tried(lambda: DEVICE.elapsed_ns(self._event, event._event))) / 1e6

@@ -1,0 +1,251 @@
+"""What does a GPU do that exists only in tests?
+
+It keeps memory, streams, events and graphs, and a clock of its own that advances when work runs. It is strict where a
+real one is undefined: memory is looked up by address, so that use after free, reading beyond the end and freeing twice
+are faults; work runs when its stream is waited for, so that results read too early are not there; only one capture may
+be open. A fault sticks, as on a real device: every later call reports it.
+
+``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``target`` ("sm90"), ``fail_capture``,
+``context_bytes``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+ALIGNMENT = 256
+COPY_NS_PER_BYTE = 0.05
+LAUNCH_NS = 2_000
+DEFAULTS: dict[str, Any] = {
+    "memory_bytes": 8 << 30,
+    "inference_ns": 400_000,
+    "target": "sm90",
+    "fail_capture": False,
+    "context_bytes": 1 << 20,
+}
+
+
+class Fault(Exception):
+    """A CUDA status that is not success, by its name."""
+
+    def __init__(self, status: str, reason: str = "") -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+
+
+@dataclass(eq=False)
+class Work:
+    """Something that runs on a stream: how long it takes and what it does."""
+
+    duration_ns: float
+    action: Callable[[], None]
+
+
+@dataclass(eq=False)
+class SimulatedStream:
+    """Work in order, not yet run; while it is captured, work goes into the capture instead."""
+
+    number: int
+    pending: list[Work] = field(default_factory=list)
+    captured: list[Work] | None = None
+    alive: bool = True
+
+    def __int__(self) -> int:
+        return self.number
+
+
+@dataclass(eq=False)
+class SimulatedEvent:
+    """A moment on the virtual clock, None until the work before it has run."""
+
+    at_ns: int | None = None
+    recorded: bool = False
+    alive: bool = True
+
+
+@dataclass(eq=False)
+class SimulatedGraph:
+    """Work to be launched again and again."""
+
+    work: list[Work]
+    alive: bool = True
+
+
+class Device:
+    """The one device of a process."""
+
+    def __init__(self) -> None:
+        self.knobs = {**DEFAULTS, **json.loads(os.environ.get("BENCHBOX_SIMULATION", "{}"))}
+        self.clock_ns = 0
+        self.sticky: Fault | None = None
+        self.blocks: dict[int, np.ndarray] = {}
+        self.host: dict[int, np.ndarray] = {}
+        self.streams: dict[int, SimulatedStream] = {}
+        self._next_address = 0x7F00_0000_0000
+        self._next_stream = 1
+
+    @property
+    def used_bytes(self) -> int:
+        """Device memory in use."""
+        return sum(block.nbytes for block in self.blocks.values())
+
+    def check(self) -> None:
+        """Raises the fault that stuck."""
+        if self.sticky is not None:
+            raise self.sticky
+
+    def fail(self, status: str, reason: str) -> Fault:
+        """Makes a fault stick and returns it."""
+        self.sticky = Fault(status, reason)
+        return self.sticky
+
+    def allocate(self, size: int) -> int:
+        """New memory full of noise, never zeros."""
+        self.check()
+        if size <= 0:
+            raise Fault("cudaErrorInvalidValue", f"{size} bytes")
+        if self.used_bytes + size > self.knobs["memory_bytes"]:
+            raise Fault("cudaErrorMemoryAllocation", f"{size} bytes")
+        address = self._next_address
+        self._next_address += -(-size // ALIGNMENT) * ALIGNMENT + ALIGNMENT
+        self.blocks[address] = np.full(size, 0xA5, dtype=np.uint8)
+        return address
+
+    def free(self, address: int) -> None:
+        """Gives memory back; only what ``allocate`` returned can be."""
+        self.check()
+        if self.blocks.pop(address, None) is None:
+            raise self.fail("cudaErrorInvalidValue", f"{address:#x} is not allocated")
+
+    def view(self, address: int, size: int) -> np.ndarray:
+        """The bytes at an address; outside of what is allocated is an illegal access."""
+        for start, block in self.blocks.items():
+            if start <= address and address + size <= start + block.nbytes:
+                return block[address - start : address - start + size]
+        raise self.fail("cudaErrorIllegalAddress", f"{size} bytes at {address:#x}")
+
+    def allocate_host(self, size: int) -> int:
+        """New pinned memory: real memory, at its real address."""
+        self.check()
+        array = np.full(size, 0x5A, dtype=np.uint8)
+        self.host[array.ctypes.data] = array
+        return int(array.ctypes.data)
+
+    def free_host(self, address: int) -> None:
+        """Gives pinned memory back."""
+        if self.host.pop(address, None) is None:
+            raise Fault("cudaErrorInvalidValue", f"{address:#x} is not pinned")
+
+    def host_view(self, address: int, size: int) -> np.ndarray:
+        """The bytes of pinned memory at an address."""
+        array = self.host.get(address)
+        if array is None or size > array.nbytes:
+            raise Fault("cudaErrorInvalidValue", f"{size} bytes at {address:#x} are not pinned")
+        return array[:size]
+
+    def new_stream(self) -> SimulatedStream:
+        """A stream."""
+        self.check()
+        stream = SimulatedStream(self._next_stream)
+        self.streams[stream.number] = stream
+        self._next_stream += 1
+        return stream
+
+    def stream_of(self, handle: Any) -> SimulatedStream:
+        """The stream of an object or a number; a destroyed one is a fault."""
+        stream = self.streams.get(int(handle))
+        if stream is None or not stream.alive:
+            raise self.fail("cudaErrorInvalidResourceHandle", f"stream {int(handle)}")
+        return stream
+
+    def destroy_stream(self, handle: Any) -> None:
+        """Runs what is left and ends the stream."""
+        stream = self.stream_of(handle)
+        self.run(stream)
+        stream.alive = False
+
+    def put(self, handle: Any, work: Work) -> None:
+        """Puts work on a stream, or into its capture."""
+        self.check()
+        stream = self.stream_of(handle)
+        (stream.pending if stream.captured is None else stream.captured).append(work)
+
+    def run(self, stream: SimulatedStream) -> None:
+        """Runs everything that is pending, in order."""
+        self.check()
+        if stream.captured is not None:
+            raise Fault("cudaErrorStreamCaptureUnsupported", "waiting for a stream that is being captured")
+        while stream.pending:
+            work = stream.pending.pop(0)
+            self.clock_ns += round(work.duration_ns)
+            work.action()
+
+    def copy(self, handle: Any, size: int, action: Callable[[], None]) -> None:
+        """Puts a copy on a stream."""
+        self.put(handle, Work(size * COPY_NS_PER_BYTE, action))
+
+    def record(self, event: SimulatedEvent, handle: Any) -> None:
+        """Puts an event on a stream."""
+        if not event.alive:
+            raise Fault("cudaErrorInvalidResourceHandle", "event destroyed")
+        event.recorded, event.at_ns = True, None
+
+        def happen() -> None:
+            event.at_ns = self.clock_ns
+
+        self.put(handle, Work(0, happen))
+
+    def wait(self, event: SimulatedEvent) -> None:
+        """Runs all streams until the event has happened."""
+        self.check()
+        if not event.alive:
+            raise Fault("cudaErrorInvalidResourceHandle", "event destroyed")
+        for stream in self.streams.values():
+            if event.recorded and event.at_ns is None and stream.alive:
+                self.run(stream)
+
+    def elapsed_ns(self, start: SimulatedEvent, end: SimulatedEvent) -> int:
+        """Virtual time between two events that have happened."""
+        if start.at_ns is None or end.at_ns is None:
+            unknown = "cudaErrorNotReady" if start.recorded and end.recorded else "cudaErrorInvalidResourceHandle"
+            raise Fault(unknown, "an event has not happened")
+        return end.at_ns - start.at_ns
+
+    def begin_capture(self, handle: Any) -> None:
+        """Opens a capture; only one may be open."""
+        self.check()
+        if self.knobs["fail_capture"]:
+            raise Fault("cudaErrorStreamCaptureUnsupported", "the simulation was told to refuse")
+        if any(stream.captured is not None for stream in self.streams.values()):
+            raise Fault("cudaErrorIllegalState", "another capture is open")
+        stream = self.stream_of(handle)
+        if stream.pending:
+            self.run(stream)
+        stream.captured = []
+
+    def end_capture(self, handle: Any) -> SimulatedGraph:
+        """Closes the capture and returns what was captured."""
+        stream = self.stream_of(handle)
+        if stream.captured is None:
+            raise Fault("cudaErrorIllegalState", "no capture is open")
+        graph, stream.captured = SimulatedGraph(stream.captured), None
+        if not graph.work:
+            raise Fault("cudaErrorStreamCaptureInvalidated", "nothing was captured")
+        return graph
+
+    def launch(self, graph: SimulatedGraph, handle: Any) -> None:
+        """Puts a graph's work on a stream."""
+        if not graph.alive:
+            raise self.fail("cudaErrorInvalidResourceHandle", "graph destroyed")
+        for work in graph.work:
+            self.put(handle, work)
+
+
+DEVICE = Device()
+NAME = "simulated GPU, no time passes"
