@@ -343,10 +343,8 @@ def _engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, progress: _C
     compiler = BACKENDS.get(backend.compiler)
     assert isinstance(compiler, Compiler), f"{backend.compiler} makes engines"
     size = BatchRange(minimum=case.batch, optimum=case.batch, maximum=case.batch)
-    built = engine_from_artifact(
-        artifact, compiler=compiler, precision=case.precision, root=root, batch=size, say=progress.say
-    )
-    return built.engine
+    precision, say = case.precision, progress.say
+    return engine_from_artifact(artifact, compiler=compiler, precision=precision, root=root, batch=size, say=say).engine
 
 
 def _require_runnable(backend: Backend, case: Case) -> None:

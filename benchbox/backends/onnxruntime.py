@@ -52,17 +52,9 @@ class OnnxRuntimeBackend:
 
     def probe(self) -> Availability:
         """Whether exactly one ONNX Runtime is installed and imports."""
-        wheels = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
-        if len(wheels) == 2:
-            return Availability(
-                usable=False,
-                reason="onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files",
-                remedy="pip uninstall onnxruntime onnxruntime-gpu, then install the one you want",
-            )
-        if not wheels:
-            return Availability(
-                usable=False, reason="ONNX Runtime is not installed", remedy="pip install 'benchbox[cpu]'"
-            )
+        wheel = only_wheel()
+        if not wheel.usable:
+            return wheel
         try:
             import onnxruntime
         except Exception as error:  # a broken wheel may raise anything; a probe never does
@@ -155,7 +147,7 @@ class OnnxRuntimeSession:
     def evidence(self) -> Evidence:
         """Providers and options as the session reports them; executed precisions from its profile."""
         if self._profile is not None and self._executed is None:
-            self._executed = _executed_precisions(Path(self._session.end_profiling()))
+            self._executed = executed_precisions(Path(self._session.end_profiling()))
         options = self._session.get_session_options()
         return Evidence(
             backend=OnnxRuntimeBackend.name,
@@ -180,7 +172,21 @@ class OnnxRuntimeSession:
             self._profile.cleanup()
 
 
-def _executed_precisions(profile: Path) -> dict[str, int]:
+def only_wheel() -> Availability:
+    """Whether exactly one ONNX Runtime is installed; nothing is imported for it."""
+    wheels = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
+    if len(wheels) == 2:
+        return Availability(
+            usable=False,
+            reason="onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files",
+            remedy="pip uninstall onnxruntime onnxruntime-gpu, then install the one you want",
+        )
+    if not wheels:
+        return Availability(usable=False, reason="ONNX Runtime is not installed", remedy="pip install 'benchbox[cpu]'")
+    return Availability(usable=True, version=_version(wheels[0]))
+
+
+def executed_precisions(profile: Path) -> dict[str, int]:
     """Matrix operations of one inference by the type of their first input, from ONNX Runtime's profile.
 
     Every run of a node is an event; runs are counted once per node, so that the number of inferences does not matter.

@@ -63,6 +63,25 @@ def _complete_backends(_: click.Context, __: click.Parameter, incomplete: str) -
     return [",".join([*done, name]) for name in BACKENDS.names() if name.startswith(last)]
 
 
+def cuda_option(function: F) -> F:
+    """``--cuda``: the package that CUDA is driven through; handed on in the environment, as workers read it there."""
+
+    def choose(_: click.Context, __: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            from benchbox.backends.cuda.runtime import CHOICE_VARIABLE, chosen_layer
+
+            os.environ[CHOICE_VARIABLE] = value
+            chosen_layer()
+
+    return click.option(
+        "--cuda",
+        metavar="LAYER",
+        expose_value=False,
+        callback=choose,
+        help="CUDA through cuda-bindings or pycuda [default: BENCHBOX_CUDA, else cuda-bindings].",
+    )(function)
+
+
 def models_argument(*, many: bool, required: bool) -> Callable[[F], F]:
     """The MODEL argument: a zoo name, path/net.onnx or package.module:factory."""
     name = "MODEL..." if many else "MODEL"

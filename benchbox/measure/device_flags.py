@@ -5,23 +5,31 @@ Thresholds and advice are in docs/metrics.md; ``flags.py`` has the conditions of
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterator, Sequence
 
-from benchbox.schema.reading import Flag, Severity, Trial
+from benchbox.schema.reading import Evidence, Flag, Severity, Trial
 
 # trtexec's constant (TensorRT, samples/common/sampleReporting.cpp): above it the host cannot keep the device busy.
 ENQUEUE_SHARE = 0.8
 GRAPH_FAILED = "failed"
 
 
-def flags_of_device(trials: Sequence[Trial]) -> Iterator[Flag]:
-    """Every flag that the timed trials of a case raise; none where they ran on no device of their own."""
+def flags_of_device(trials: Sequence[Trial], checked: Evidence) -> Iterator[Flag]:
+    """Every flag that a case raises on a device; none where it ran on no device of its own.
+
+    Args:
+        trials: the timed ones.
+        checked: evidence of the inspected session that checked the outputs.
+    """
     on_device = [trial for trial in trials if trial.gpu_ns]
     if on_device:
         yield from _simulated(on_device[0])
+        yield from _provider_shared(checked)
         yield from _graph_fallback(on_device)
         yield from _enqueue_bound(on_device)
+        yield from _gpu_shared(on_device)
 
 
 def _simulated(trial: Trial) -> Iterator[Flag]:
@@ -30,6 +38,18 @@ def _simulated(trial: Trial) -> Iterator[Flag]:
             code="SIMULATED",
             severity=Severity.ERROR,
             message="the device is simulated: these numbers test the harness only",
+        )
+
+
+def _provider_shared(checked: Evidence) -> Iterator[Flag]:
+    nodes: dict[str, int] = json.loads(checked.options.get("nodes", "{}"))
+    on_cpu = sum(count for provider, count in nodes.items() if provider.startswith("CPU"))
+    if on_cpu:
+        yield Flag(
+            code="EP_FALLBACK",
+            severity=Severity.WARNING,
+            message=f"{on_cpu} of {sum(nodes.values())} nodes run on the CPU, with copies between: "
+            "another opset or --precision may have kernels for them",
         )
 
 
@@ -54,4 +74,14 @@ def _enqueue_bound(trials: Sequence[Trial]) -> Iterator[Flag]:
             severity=Severity.WARNING,
             message=f"starting an inference takes {share:.0%} of its time on the device: the host is the limit; "
             "try a CUDA graph or a larger --batch",
+        )
+
+
+def _gpu_shared(trials: Sequence[Trial]) -> Iterator[Flag]:
+    others = max(trial.counters.get("gpu_other_processes", 0.0) for trial in trials)
+    if others:
+        yield Flag(
+            code="GPU_SHARED",
+            severity=Severity.ERROR,
+            message=f"{others:.0f} other processes computed on the GPU: end them, they take time and memory",
         )

@@ -13,9 +13,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchbox import __version__
+from benchbox.measure.nvml import gpu_facts, gpu_now
 from benchbox.schema.environment import Environment
 
-_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "torch", "onnx", "onnxscript", "numpy", "tensorrt", "tensorrt-rtx")
+_PACKAGES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "torch",
+    "onnx",
+    "onnxscript",
+    "numpy",
+    "tensorrt",
+    "tensorrt-rtx",
+    "cuda-bindings",
+    "pycuda",
+)
 _VARIABLE_PREFIXES = ("OMP_", "MKL_", "ORT_", "KMP_", "OPENBLAS_", "CUDA_", "NVIDIA_", "PYTORCH_", "TORCH_")
 _HASH_DIGITS = 12
 
@@ -74,7 +86,7 @@ def _hardware(root: Path) -> dict[str, str]:
         "transparent_hugepages": _text(root / "sys/kernel/mm/transparent_hugepage/enabled") or "unknown",
         "isa": " ".join(flag for flag in info.get("flags", "").split() if flag.startswith(("avx", "amx", "fma"))),
     }
-    return {name: value for name, value in found.items() if value}
+    return {**{name: value for name, value in found.items() if value}, **gpu_facts()}
 
 
 def _software() -> dict[str, str]:
@@ -104,6 +116,7 @@ def _observed(root: Path) -> dict[str, str]:
         "swap_total": _memory_line(root, "SwapTotal"),
         "container": _container(root),
         "commit": _commit(),
+        **gpu_now(),
     }
     return {name: value for name, value in found.items() if value}
 

@@ -7,6 +7,7 @@ answer goes through a file because native libraries print to standard output as 
 from __future__ import annotations
 
 import datetime
+import os
 import pickle
 import re
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, DeviceSession, OpenRequest
 from benchbox.errors import BenchboxError, MeasurementError
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes
+from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sampling import sampled
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
@@ -139,6 +141,8 @@ def _time(request: TrialRequest, session: Session) -> Trial:
     begin = time.perf_counter()
     result = sampled(session, request.plan, typical_ns=float(np.median(warm[len(warm) // 2 :])))
     grown = differences(before, counters())
+    if isinstance(session, DeviceSession) and (users := gpu_users()):
+        grown["gpu_other_processes"] = float(users.others)
     return replace(
         _blank(request, session),
         warmup_ns=tuple(warm.tolist()),
@@ -157,7 +161,11 @@ def _memory(request: TrialRequest, session: Session) -> Trial:
     for index in range(MEMORY_INFERENCES):
         session.enqueue(index % request.plan.input_slots)
         session.synchronize()
-    device_bytes = session.device_memory() if isinstance(session, DeviceSession) else {}
+    device_bytes = {}
+    if isinstance(session, DeviceSession):
+        users = gpu_users()
+        known = users.memory_of(os.getpid()) if users else None
+        device_bytes = {**session.device_memory(), **({} if known is None else {"process": known})}
     return replace(_blank(request, session), peak_host_bytes=peak_resident_bytes(), device_bytes=device_bytes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from benchbox.report.table import Column, text_table
 from benchbox.schema.environment import Environment
@@ -28,10 +28,21 @@ class BackendState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerState:
+    """One package that CUDA can be driven through: its versions and the GPU, or why it cannot and what to do."""
+
+    name: str
+    version: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkup:
     """Everything that ``benchbox doctor`` found; ``threads`` is the default number of CPU threads."""
 
     backends: tuple[BackendState, ...]
+    layers: tuple[LayerState, ...]
     environment: Environment
     flags: tuple[Flag, ...]
     threads: int
@@ -54,6 +65,7 @@ def document_from_checkup(checkup: Checkup) -> dict[str, object]:
             }
             for backend in checkup.backends
         ],
+        "cuda_layers": [asdict(layer) for layer in checkup.layers],
         "environment": {
             "hash": checkup.environment.hash,
             "hardware": dict(checkup.environment.hardware),
@@ -71,6 +83,7 @@ def render_checkup(checkup: Checkup) -> str:
     """The same for people."""
     parts = [
         "Backends\n" + _backends(checkup.backends),
+        "CUDA\n" + _facts({layer.name: layer.version or _lack(layer) for layer in checkup.layers}),
         "Hardware\n" + _facts(checkup.environment.hardware),
         "Software\n" + _facts(checkup.environment.software),
         "Now\n" + _facts(checkup.environment.observed),
@@ -81,24 +94,23 @@ def render_checkup(checkup: Checkup) -> str:
 
 
 def _backends(backends: Sequence[BackendState]) -> str:
-    columns = (Column(title="backend"), Column(title="device"), Column(title="state"), Column(title="precisions"))
+    """What can run as a table, then why the rest cannot: each reason once, with the backends that it stops."""
+    columns = (Column(title="backend"), Column(title="device"), Column(title="version"), Column(title="precisions"))
     rows = [
-        (
-            backend.name,
-            backend.device,
-            _state(backend),
-            " ".join(backend.precisions),
-        )
+        (backend.name, backend.device, backend.version, " ".join(backend.precisions))
         for backend in backends
+        if backend.usable
     ]
-    return text_table(columns, rows)
+    lacking: dict[str, list[str]] = {}
+    for backend in backends:
+        if not backend.usable:
+            lacking.setdefault(_lack(backend), []).append(f"{backend.name}{' (builds)' if backend.builds else ''}")
+    reasons = "".join(f"\n  {', '.join(names)}\n    {reason}" for reason, names in lacking.items())
+    return text_table(columns, rows) + (f"\n\nBackends that cannot run here{reasons}" if reasons else "")
 
 
-def _state(backend: BackendState) -> str:
-    if backend.usable:
-        return backend.version
-    lack = "; ".join(filter(None, (backend.reason, backend.remedy)))
-    return f"{'builds only' if backend.builds else 'no'}: {lack}"
+def _lack(state: BackendState | LayerState) -> str:
+    return "; ".join(filter(None, (state.reason, state.remedy)))
 
 
 def _facts(facts: Mapping[str, str]) -> str:

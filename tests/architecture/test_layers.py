@@ -25,14 +25,14 @@ LAYERS: tuple[frozenset[str], ...] = (
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
 VENDOR_HOMES: dict[str, tuple[str, ...]] = {
-    "torch": ("models/", "export/", "backends/pytorch.py", "backends/base.py"),
+    "torch": ("models/", "export/", "backends/pytorch.py", "backends/pytorch_cuda.py", "backends/base.py"),
     "safetensors": ("models/",),
     "onnx": (
         "export/",
         *(f"flops/{name}.py" for name in ("structure", "graph", "propagation", "parameters")),
     ),
     "onnxscript": ("export/",),
-    "onnxruntime": ("backends/onnxruntime.py",),
+    "onnxruntime": ("backends/onnxruntime.py", "backends/onnxruntime_cuda.py"),
     "tensorrt": ("backends/tensorrt/vendor.py",),
     "tensorrt_rtx": ("backends/tensorrt/vendor.py",),
     "cuda": ("backends/cuda/",),

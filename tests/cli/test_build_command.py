@@ -178,7 +178,7 @@ def test_doctor_says_that_rtx_builds_but_cannot_run(benchbox: Callable) -> None:
     assert rtx["version"].startswith("1.")
     assert "builds engines here but cannot run them: there is no NVIDIA driver" in rtx["reason"]
     assert backends["tensorrt"]["builds"] is False
-    assert "builds only: TensorRT-RTX" in benchbox("doctor").out
+    assert "tensorrt-rtx (builds), tensorrt-rtx-graph (builds)" in benchbox("doctor").out
 
 
 def test_running_an_engine_is_refused_with_the_reason(benchbox: Callable) -> None:

@@ -25,7 +25,8 @@ def test_metrics_by_hand() -> None:
     timed = [trial(number=number, samples_ns=samples, window_ns=200_000_000) for number in range(3)]
     heavy = [trial(Pass.MEMORY, number=number, peak_host_bytes=5_000_000) for number in range(2)]
     readings = {reading.metric: reading for reading in readings_from_trials([*timed, *heavy], WORKLOAD)}
-    assert set(readings) == set(METRICS.names())
+    on_a_device = {name for name in METRICS.names() if "device" in name} | {"gpu_time_p50", "enqueue_time_p50"}
+    assert set(readings) == set(METRICS.names()) - on_a_device, "what a CPU does not have is absent, not zero"
     assert readings["latency_p50"].value == pytest.approx(1.5e-3)
     assert readings["latency_p90"].value == pytest.approx(1.9e-3)
     assert readings["latency_p99"].value == pytest.approx(1.99e-3)
@@ -127,3 +128,19 @@ def test_standing_flags(hardware: dict[str, str], observed: dict[str, str], code
         calm, hardware={**calm.hardware, **hardware}, observed={**calm.observed, **observed}
     )
     assert [flag.code for flag in standing_flags(disturbed)] == [code]
+
+
+def test_device_metrics_by_hand() -> None:
+    timed = [
+        trial(number=number, samples_ns=(5000,) * 3, window_ns=20_000, gpu_ns=(2000, 3000, 9000), enqueue_ns=(7, 8, 9))
+        for number in range(3)
+    ]
+    device_bytes = {"device_delta": 900, "declared_weights": 500, "declared_context": 40, "pool_peak": 0}
+    heavy = [trial(Pass.MEMORY, number=number, peak_host_bytes=5, device_bytes=device_bytes) for number in range(2)]
+    readings = {reading.metric: reading for reading in readings_from_trials([*timed, *heavy], WORKLOAD)}
+    assert readings["gpu_time_p50"].value == pytest.approx(3e-6)
+    assert readings["enqueue_time_p50"].value == pytest.approx(8e-9)
+    assert readings["peak_device_memory"].value == pytest.approx(900)
+    assert readings["device_memory_declared"].value == pytest.approx(540)
+    assert "device_memory_pool" not in readings, "a pool that nobody used says nothing"
+    assert "device_memory_process" not in readings

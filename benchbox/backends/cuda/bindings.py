@@ -33,6 +33,7 @@ from benchbox.errors import EnvironmentLackError
 PACKAGE = "cuda-bindings"
 REMEDY = "pip install 'benchbox[cuda]'"
 _MODULE = "cuda.bindings.runtime"
+_NUMBERS = "cuda.bindings.driver"
 
 
 def installed() -> bool:
@@ -108,7 +109,8 @@ class CudaBindings(CudaLayer):
 
     @override
     def reset_pool_peak(self) -> None:
-        self._call("cudaMemPoolSetAttribute", self._pool(), self._peak_attribute(), self._api.cuuint64_t(0))
+        zero = importlib.import_module(_NUMBERS).cuuint64_t(0)  # the type that the attribute must be given as
+        self._call("cudaMemPoolSetAttribute", self._pool(), self._peak_attribute(), zero)
 
     def _pool(self) -> Any:
         return self._call("cudaDeviceGetDefaultMemPool", 0)

@@ -9,10 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter_ns
-
-from benchbox.backends.cuda.runtime import CudaLayer, Event, Stream
+from typing import Any, Protocol
 
 BLOCK = 4096
+
+
+class Events(Protocol):
+    """What is needed of a CUDA layer, or of PyTorch, which has events of its own."""
+
+    def event(self) -> Any:
+        """A new event that takes the time."""
+        ...
+
+    def record(self, event: Any, stream: Any) -> None:
+        """Puts an event behind everything started on a stream."""
+        ...
+
+    def wait(self, event: Any) -> None:
+        """Returns when an event has happened."""
+        ...
+
+    def elapsed_ns(self, start: Any, end: Any) -> int:
+        """Time on the device between two events that have happened."""
+        ...
+
+    def destroy_event(self, event: Any) -> None:
+        """Gives an event back."""
+        ...
 
 
 class EventLaps:
@@ -20,10 +43,10 @@ class EventLaps:
 
     block = BLOCK
 
-    def __init__(self, layer: CudaLayer, stream: Stream) -> None:
+    def __init__(self, layer: Events, stream: Any) -> None:
         self._layer = layer
         self._stream = stream
-        self._pairs: list[tuple[Event, Event]] = []
+        self._pairs: list[tuple[Any, Any]] = []
         self._enqueue = [0] * BLOCK
         self._next = 0
         self._gpu_ns: list[int] = []

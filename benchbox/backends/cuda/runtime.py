@@ -208,6 +208,20 @@ def open_layer(name: str | None = None) -> CudaLayer:
     return layer
 
 
+def probed_layer(name: str) -> dict[str, str]:
+    """``version`` of a layer that can be used here, else ``reason`` and ``remedy``; the others are ""."""
+    try:
+        layer = open_layer(name)
+    except EnvironmentLackError as error:
+        reason = ": ".join(part for part in (error.what, error.values) if part)
+        return {"version": "", "reason": reason, "remedy": error.remedy}
+    try:
+        versions = ", ".join(f"{package} {version}" for package, version in layer.versions().items())
+        return {"version": f"{versions}, {layer.gpu()}", "reason": "", "remedy": ""}
+    finally:
+        layer.close()
+
+
 def first_gpu() -> Gpu:
     """The first visible GPU: as the chosen layer sees it, or as the driver does where no layer is installed.
 

@@ -249,6 +249,7 @@ class TensorRtSession:
         for graph in self._graphs:
             self._layer.destroy_graph(graph)
         self._graphs.clear()
+        self._launch.clear()
 
     def close(self) -> None:
         """Gives everything back: graphs before the buffers they point at, the context before its memory."""

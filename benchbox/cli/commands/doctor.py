@@ -34,9 +34,10 @@ def command(as_json: bool) -> None:
 
 def _checkup() -> Checkup:
     from benchbox.backends.base import BACKENDS
+    from benchbox.backends.cuda.runtime import LAYERS, probed_layer
     from benchbox.measure.environment import capture, effective_cpus
     from benchbox.measure.flags import standing_flags
-    from benchbox.report.doctor import BackendState, Checkup
+    from benchbox.report.doctor import BackendState, Checkup, LayerState
     from benchbox.schema.model import Precision
 
     environment = capture()
@@ -57,6 +58,7 @@ def _checkup() -> Checkup:
         )
     return Checkup(
         backends=tuple(states),
+        layers=tuple(LayerState(name=name, **probed_layer(name)) for name in LAYERS),
         environment=environment,
         flags=standing_flags(environment),
         threads=effective_cpus(),

@@ -10,6 +10,7 @@ from benchbox.cli.options import (
     backend_option,
     comma_list,
     common_options,
+    cuda_option,
     json_option,
     models_argument,
     parse_count,
@@ -53,6 +54,7 @@ DEFAULT_MODEL = "resnet50"
 @click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 3; 1 with --quick].")
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
 @click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
+@cuda_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
 @source_options
 @json_option

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hiding import module_hiding
+from simulation import simulated
 
 from benchbox.backends.base import BACKENDS, Compiler, OpenRequest
 from benchbox.backends.cuda.driver import Gpu
@@ -84,15 +85,21 @@ def test_without_a_driver_rtx_builds_and_tensorrt_does_not(
     assert "neither build nor run" in state.reason
 
 
-def test_with_a_gpu_both_build(rtx: Bindings, tuning: Bindings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchbox.backends.cuda.runtime.first_gpu", lambda: Gpu(name="NVIDIA L4", target="sm89"))
-    monkeypatch.setattr(TensorRt, "bindings", lambda self: tuning)
-    for backend in (TensorRt(), TensorRtRtx()):
-        state = backend.probe()
-        assert (state.builds, state.device) == (True, "NVIDIA L4 (sm89)")
+@pytest.mark.parametrize(
+    ("target", "rtx_runs"), [("sm89", True), ("sm86", True), ("sm90", False), ("sm100", False), ("sm130", True)]
+)
+def test_with_a_gpu_both_build_and_run_what_it_supports(target: str, rtx_runs: bool, rtx: Bindings) -> None:
+    """TensorRT-RTX names no GPU between sm89 and sm120; newer than all that it names counts as supported."""
+    with simulated(target=target):
+        state = TensorRt().probe()
+        assert (state.usable, state.builds) == (True, True)
+        assert state.device == f"simulated GPU, no time passes ({target})"
+        state = TensorRtRtx().probe()
+        assert (state.usable, state.builds) == (rtx_runs, True)
+        assert rtx_runs or f"({target}) is none of sm75" in state.reason
 
 
-def test_opening_a_session_is_refused_with_the_reason(rtx: Bindings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchbox.backends.cuda.runtime.first_gpu", no_gpu)
-    with pytest.raises(EnvironmentLackError, match="there is no NVIDIA driver"):
-        TensorRtRtx().open(OpenRequest(precision=Precision.FP32, threads=1, inputs=(), outputs=()))
+def test_opening_a_session_is_refused_with_the_reason(rtx: Bindings) -> None:
+    request = OpenRequest(precision=Precision.FP32, threads=1, inputs=(), outputs=())
+    with simulated(target="none"), pytest.raises(EnvironmentLackError, match="no usable NVIDIA GPU"):
+        TensorRtRtx().open(request)

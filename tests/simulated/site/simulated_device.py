@@ -5,8 +5,8 @@ real one is undefined: memory is looked up by address, so that use after free, r
 are faults; work runs when its stream is waited for, so that results read too early are not there; only one capture may
 be open. A fault sticks, as on a real device: every later call reports it.
 
-``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``target`` ("sm90"), ``fail_capture``,
-``context_bytes``.
+``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``target`` ("sm90"),
+``fail_capture``, ``context_bytes``.
 """
 
 from __future__ import annotations

@@ -104,7 +104,8 @@ def mem_alloc(size: int) -> DeviceAllocation:
 
 def pagelocked_empty(shape: int, dtype: Any) -> np.ndarray:
     _require_context()
-    return DEVICE.host[_tried(lambda: DEVICE.allocate_host(shape))].view(dtype)
+    _tried(DEVICE.check)
+    return np.full(shape, 0x5A, dtype=dtype)  # goes with its last reference, as pycuda's does
 
 
 def memcpy_htod_async(dest: int, src: np.ndarray, stream: Stream) -> None:

@@ -1,9 +1,9 @@
 """What would TensorRT 10 do if the simulated device were the GPU?
 
-An "engine" is the ONNX file with a header; its outputs are computed by ONNX Runtime on the CPU when the stream runs. The
-rules of the real runtime are kept: shapes within the profile and set before addresses, every address set and aligned,
-working memory given where it is user-managed, everything alive while work runs. A broken rule is an ERROR in the log
-and a False or None, as TensorRT does it.
+An "engine" is the ONNX file with a header; its outputs are computed by ONNX Runtime on the CPU when the stream runs.
+The rules of the real runtime are kept: shapes within the profile and set before addresses, every address set and
+aligned, working memory given where it is user-managed, everything alive while work runs. A broken rule is an ERROR in
+the log and a False or None, as TensorRT does it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from simulated_device import ALIGNMENT, DEVICE, Fault, Work
 
 __version__ = "10.16.0+simulated"
 _MAGIC = b"SIMULATED-ENGINE"
-_TYPES = {1: ("FP32", "float32"), 10: ("FP16", "float16"), 7: ("Int64", "int64"), 6: ("Int32", "int32"), 9: ("Bool", "bool")}
+_TYPES = {
+    1: ("FP32", "float32"),
+    6: ("Int32", "int32"),
+    7: ("Int64", "int64"),
+    9: ("Bool", "bool"),
+    10: ("FP16", "float16"),
+}
 
 
 class ILogger:
@@ -170,8 +176,8 @@ class IOptimizationProfile:
     def __init__(self) -> None:
         self.shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
 
-    def set_shape(self, input: str, min: Sequence[int], opt: Sequence[int], max: Sequence[int]) -> None:
-        self.shapes[input] = (tuple(min), tuple(opt), tuple(max))
+    def set_shape(self, tensor: str, least: Sequence[int], best: Sequence[int], most: Sequence[int]) -> None:
+        self.shapes[tensor] = (tuple(least), tuple(best), tuple(most))
 
 
 class ITimingCache:
@@ -268,8 +274,7 @@ class Runtime:
         end = start + int.from_bytes(content[len(_MAGIC) : start], "little")
         header = json.loads(content[start:end])
         if header["target"] != DEVICE.knobs["target"]:
-            target = header["target"]
-            _error(self.logger, f"Error Code 6: the engine plan file was generated on an incompatible device ({target})")
+            _error(self.logger, f"Error Code 6: the engine was built for another device ({header['target']})")
             return None
         engine = ICudaEngine(self, header["profile"], onnx.load_from_string(content[end:]), content[end:])
         if engine.weights_address == 0:
@@ -429,16 +434,14 @@ class EngineInspector:
         self._engine = engine
         self.execution_context: IExecutionContext | None = None
 
-    def get_engine_information(self, format: LayerInformationFormat) -> str:
+    def get_engine_information(self, layout: LayerInformationFormat) -> str:
         graph = self._engine.model.graph
         values = (*graph.value_info, *graph.input, *graph.output)
         types = {info.name: info.type.tensor_type.elem_type for info in values}
 
         def tensors(names: Sequence[str]) -> list[dict[str, Any]]:
             known = (name for name in names if name in types)
-            return [
-                {"Name": name, "Format/Datatype": f"Row-Major Linear {_TYPES[types[name]][0]}"} for name in known
-            ]
+            return [{"Name": name, "Format/Datatype": f"Row-Major Linear {_TYPES[types[name]][0]}"} for name in known]
 
         layers = [
             {

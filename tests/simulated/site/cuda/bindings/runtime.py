@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from simulated_device import DEVICE, NAME, Fault, SimulatedEvent, SimulatedGraph
 
+from cuda.bindings.driver import cuuint64_t
+
 cudaHostAllocDefault = 0
 cudaStreamNonBlocking = 1
 cudaEventDefault = 0
-cuuint64_t = int
 
 
 class cudaError_t(IntEnum):
@@ -103,7 +104,9 @@ def cudaMemPoolGetAttribute(memPool: Any, attr: cudaMemPoolAttr) -> tuple[Any, .
     return _answer(1, lambda: 0)
 
 
-def cudaMemPoolSetAttribute(memPool: Any, attr: cudaMemPoolAttr, value: Any) -> tuple[Any, ...]:
+def cudaMemPoolSetAttribute(memPool: Any, attr: cudaMemPoolAttr, value: cuuint64_t) -> tuple[Any, ...]:
+    if not isinstance(value, cuuint64_t):
+        raise TypeError(f"{attr} is set with a cuuint64_t")  # the real one reads its address
     return _answer(0, DEVICE.check)
 
 
@@ -197,6 +200,7 @@ def _end(graph: SimulatedGraph) -> None:
     if not graph.alive:
         raise Fault("cudaErrorInvalidResourceHandle", "graph destroyed")
     graph.alive = False
+    graph.work.clear()
 
 
 def cudaGraphDestroy(graph: SimulatedGraph) -> tuple[Any, ...]:

@@ -1,0 +1,296 @@
+"""How does PyTorch run a network on an NVIDIA GPU: eagerly, as a CUDA graph, or compiled?
+
+Four backends, for they are four things to measure: ``pytorch-cuda`` (eager), ``pytorch-cuda-graph`` (one captured graph
+a slot), ``pytorch-compile`` (``torch.compile``) and ``pytorch-compile-graph`` (its mode "reduce-overhead", which uses
+graphs of its own). Times come from ``torch.cuda.Event`` on the stream of the work.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.cuda.laps import EventLaps
+from benchbox.errors import DeviceMemoryError, EnvironmentLackError
+from benchbox.schema.model import Precision
+from benchbox.schema.reading import Evidence
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchbox.backends.base import Arrays
+
+_REFUSALS = {
+    Precision.BF16: "bf16 modules are not prepared yet",
+    Precision.INT8: "eager mode runs no int8 network without a quantised module",
+    Precision.FP8: "eager mode runs no fp8 network without a quantised module",
+}
+_WARM = 3  # inferences before a capture, as PyTorch's documentation asks for
+GRAPH_USED = "whole inference"
+
+
+class PyTorchCudaBackend:
+    """PyTorch on the first visible GPU, eager."""
+
+    name: ClassVar[str] = "pytorch-cuda"
+    compiled: ClassVar[str] = ""
+    """The mode for ``torch.compile``, "" for eager."""
+    graph: ClassVar[bool] = False
+    """Whether each slot's inference is captured in a CUDA graph."""
+    device: ClassVar[str] = "cuda"
+    consumes: ClassVar[str] = "module"
+    virtual: ClassVar[bool] = False
+    rank: ClassVar[int] = -1
+
+    def probe(self) -> Availability:
+        """Whether PyTorch is installed with CUDA and finds a GPU."""
+        if importlib.util.find_spec("torch") is None:
+            return Availability(usable=False, reason="PyTorch is not installed", remedy="pip install 'benchbox[torch]'")
+        version = importlib.metadata.version("torch")
+        if version.endswith("+cpu"):
+            return Availability(
+                usable=False,
+                version=version,
+                reason=f"PyTorch {version} is built without CUDA",
+                remedy="install the CUDA build of PyTorch",
+            )
+        try:
+            import torch
+
+            found = torch.cuda.is_available()
+        except Exception as error:  # a broken installation may raise anything; a probe never does
+            return Availability(usable=False, reason=f"PyTorch does not import: {error}", remedy="reinstall it")
+        if not found:
+            return Availability(
+                usable=False,
+                version=version,
+                reason=f"PyTorch {version} finds no CUDA device",
+                remedy="install the NVIDIA driver, or the CUDA build of PyTorch",
+            )
+        return Availability(usable=True, version=version, device=torch.cuda.get_device_name(0))
+
+    def refusal(self, precision: Precision) -> str | None:
+        """fp32, tf32 and fp16 run."""
+        return _REFUSALS.get(precision)
+
+    def open(self, request: OpenRequest) -> PyTorchCudaSession:
+        """A module on the GPU; raises EnvironmentLackError without one, DeviceMemoryError where it does not fit."""
+        state = self.probe()
+        if not state.usable:
+            raise EnvironmentLackError(f"{self.name} cannot run here", values=state.reason, remedy=state.remedy)
+        import torch
+
+        allow_tf32(torch, request.precision is Precision.TF32)
+        try:
+            return PyTorchCudaSession(torch, request, backend=self)
+        except torch.cuda.OutOfMemoryError as error:
+            raise DeviceMemoryError(
+                "the GPU ran out of memory",
+                values=f"batch {request.inputs[0].shape[0]}: {str(error).splitlines()[0]}",
+                remedy="try a smaller --batch, or end other processes on the GPU",
+            ) from error
+
+
+class PyTorchCudaGraph(PyTorchCudaBackend):
+    """PyTorch, each inference the replay of a captured CUDA graph."""
+
+    name: ClassVar[str] = "pytorch-cuda-graph"
+    graph: ClassVar[bool] = True
+
+
+class PyTorchCompile(PyTorchCudaBackend):
+    """The module compiled by ``torch.compile``."""
+
+    name: ClassVar[str] = "pytorch-compile"
+    compiled: ClassVar[str] = "default"
+
+
+class PyTorchCompileGraph(PyTorchCudaBackend):
+    """The module compiled by ``torch.compile`` with CUDA graphs of its own."""
+
+    name: ClassVar[str] = "pytorch-compile-graph"
+    compiled: ClassVar[str] = "reduce-overhead"
+
+
+def allow_tf32(torch_module: Any, allowed: bool) -> None:
+    """Sets TF32 for matrix products and convolutions alike; PyTorch's own defaults differ between the two."""
+    torch_module.backends.cuda.matmul.allow_tf32 = allowed
+    torch_module.backends.cudnn.allow_tf32 = allowed
+
+
+class TorchEvents:
+    """PyTorch's events behind the names that ``EventLaps`` uses; the stream is PyTorch's."""
+
+    def __init__(self, torch_module: Any) -> None:
+        self._torch = torch_module
+
+    def event(self) -> Any:
+        """A new event that takes the time."""
+        return self._torch.cuda.Event(enable_timing=True)
+
+    def record(self, event: Any, stream: Any) -> None:
+        """Puts an event behind everything started on a stream."""
+        event.record(stream)
+
+    def wait(self, event: Any) -> None:
+        """Returns when an event has happened."""
+        event.synchronize()
+
+    def elapsed_ns(self, start: Any, end: Any) -> int:
+        """Time on the device between two events that have happened."""
+        return round(float(start.elapsed_time(end)) * 1e6)
+
+    def destroy_event(self, event: Any) -> None:
+        """It goes with its last reference."""
+
+
+class PyTorchCudaSession:
+    """One module with resident inputs; fp16 casts at the border, as the fp16 ONNX graph does."""
+
+    def __init__(self, torch_module: Any, request: OpenRequest, *, backend: PyTorchCudaBackend) -> None:
+        assert request.module is not None, "a backend that consumes modules is given one"
+        self.stopwatch = HostStopwatch()
+        self._torch = torch_module
+        self._request = request
+        self._backend = backend
+        self._free = self._lowest = torch_module.cuda.mem_get_info()[0]
+        torch_module.cuda.reset_peak_memory_stats()
+        self._stream = torch_module.cuda.Stream()
+        module = request.module().eval().cuda()
+        self._half = request.precision is Precision.FP16
+        if self._half:
+            module = module.half()
+        self._executed: dict[str, int] = {}
+        if request.inspect:
+            self._watch_matrix_layers(module)
+        # Hooks would be compiled into the network or break its graph: inspection looks at the eager module.
+        run = module if not backend.compiled or request.inspect else torch_module.compile(module, mode=backend.compiled)
+        self._forward = self._with_casts(run) if self._half else run
+        self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
+        self._outputs: dict[int, Any] = {}
+        self._graphs: dict[int, Any] = {}
+        self._graph_state = "by torch.compile" if backend.compiled == "reduce-overhead" else "off"
+        self.laps = EventLaps(TorchEvents(torch_module), self._stream)
+
+    def _with_casts(self, module: Any) -> Any:
+        def forward(*inputs: torch.Tensor) -> Any:
+            made = module(*(tensor.half() if tensor.is_floating_point() else tensor for tensor in inputs))
+            return made.float() if isinstance(made, self._torch.Tensor) else tuple(tensor.float() for tensor in made)
+
+        return forward
+
+    def _watch_matrix_layers(self, module: torch.nn.Module) -> None:
+        names = {self._torch.float32: "fp32", self._torch.float16: "fp16", self._torch.bfloat16: "bf16"}
+        kinds = (self._torch.nn.Linear, self._torch.nn.modules.conv._ConvNd)
+        seen: set[Any] = set()
+
+        def note(layer: torch.nn.Module, _: Any, output: torch.Tensor) -> None:
+            if layer not in seen:
+                seen.add(layer)
+                executed = names.get(output.dtype, str(output.dtype))
+                self._executed[executed] = self._executed.get(executed, 0) + 1
+
+        for layer in module.modules():
+            if isinstance(layer, kinds):
+                layer.register_forward_hook(note)
+
+    def upload(self, slot: int, arrays: Arrays) -> None:
+        """Copies the arrays to the GPU, into the slot's own tensors; captures the slot's graph the first time."""
+        fresh = tuple(
+            self._torch.from_numpy(np.array(arrays[spec.name], order="C", copy=True)) for spec in self._request.inputs
+        )
+        if slot in self._inputs:
+            for tensor, values in zip(self._inputs[slot], fresh, strict=True):
+                tensor.copy_(values)
+        else:
+            self._inputs[slot] = tuple(tensor.cuda() for tensor in fresh)
+        self._torch.cuda.synchronize()
+        if self._backend.graph and slot not in self._graphs and not self._graph_state.startswith("failed"):
+            self._capture(slot)
+
+    def _capture(self, slot: int) -> None:
+        torch_module = self._torch
+        graph = torch_module.cuda.CUDAGraph()
+        try:
+            with torch_module.inference_mode(), torch_module.cuda.stream(self._stream):
+                for _ in range(_WARM):
+                    self._forward(*self._inputs[slot])
+            self._stream.synchronize()
+            with torch_module.inference_mode(), torch_module.cuda.graph(graph, stream=self._stream):
+                self._outputs[slot] = self._forward(*self._inputs[slot])
+        except RuntimeError as error:
+            self._graphs.clear()
+            self._graph_state = f"failed: {' '.join(str(error).split())[:200]}"
+            return
+        self._graphs[slot] = graph
+        self._graph_state = GRAPH_USED
+
+    def enqueue(self, slot: int) -> None:
+        """Starts one inference on the session's stream, between the two events of its lap."""
+        with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
+            if slot in self._graphs:
+                self.laps.around(self._graphs[slot].replay)
+            else:
+                self.laps.around(lambda: self._run(slot))
+
+    def _run(self, slot: int) -> None:
+        self._outputs[slot] = self._forward(*self._inputs[slot])
+
+    def synchronize(self) -> None:
+        """Waits for the stream."""
+        self._stream.synchronize()
+
+    def download(self, slot: int) -> dict[str, np.ndarray]:
+        """Copies of the slot's outputs, named as in the ONNX graph."""
+        made = self._outputs[slot]
+        tensors = (made,) if isinstance(made, self._torch.Tensor) else tuple(made)
+        return {
+            spec.name: np.array(tensor.cpu().numpy(), copy=True)
+            for spec, tensor in zip(self._request.outputs, tensors, strict=True)
+        }
+
+    def device_memory(self) -> dict[str, int]:
+        """What PyTorch's allocator gave out and took at most, and how the device's free memory fell."""
+        self._lowest = min(self._lowest, self._torch.cuda.mem_get_info()[0])
+        return {
+            "allocated_peak": int(self._torch.cuda.max_memory_allocated()),
+            "reserved_peak": int(self._torch.cuda.max_memory_reserved()),
+            "device_delta": int(self._free - self._lowest),
+        }
+
+    def evidence(self) -> Evidence:
+        """The device and the switches as PyTorch reports them; executed types as the layers' outputs had them."""
+        backends = self._torch.backends
+        return Evidence(
+            backend=self._backend.name,
+            device=self._torch.cuda.get_device_name(0),
+            providers=(f"torch.compile {self._backend.compiled}" if self._backend.compiled else "eager",),
+            threads=self._request.threads,
+            executed=dict(self._executed) if self._request.inspect else None,
+            options={
+                "cuda_graph": self._graph_state,
+                "matmul_allow_tf32": str(backends.cuda.matmul.allow_tf32),
+                "cudnn_allow_tf32": str(backends.cudnn.allow_tf32),
+                "cudnn_benchmark": str(backends.cudnn.benchmark),
+            },
+            versions={"torch": str(self._torch.__version__), "cuda_runtime": str(self._torch.version.cuda)},
+        )
+
+    def close(self) -> None:
+        """Drops graphs, tensors and module."""
+        self._torch.cuda.synchronize()
+        self.laps.close()
+        self._graphs.clear()
+        self._inputs.clear()
+        self._outputs.clear()
+        del self._forward
+        self._torch.cuda.empty_cache()
+
+
+for _backend in (PyTorchCudaBackend(), PyTorchCudaGraph(), PyTorchCompile(), PyTorchCompileGraph()):
+    BACKENDS.register(_backend.name, _backend)

@@ -1,0 +1,253 @@
+"""TensorRT sessions on the simulated device, which keeps the runtime's rules and computes by ONNX Runtime."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from simulation import simulated
+
+from benchbox.backends.base import BACKENDS, Compiler, DeviceSession, EngineBackend, OpenRequest
+from benchbox.backends.cuda.runtime import open_layer
+from benchbox.backends.tensorrt import TensorRt
+from benchbox.backends.tensorrt.session import GRAPH_USED, TensorRtSession
+from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError, MeasurementError, UsageError
+from benchbox.export.engines import engine_from_artifact
+from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
+from benchbox.schema.model import Precision
+from benchbox.stats.inputs import seeded_arrays
+
+
+@pytest.fixture
+def simulation() -> Iterator[ModuleType]:
+    with simulated() as module:
+        yield module
+
+
+def _engine(artifact: OnnxArtifact, root: Path, *, batch: int = 2, precision: Precision = Precision.FP32) -> Path:
+    compiler = BACKENDS.get("tensorrt")
+    assert isinstance(compiler, Compiler)
+    size = BatchRange(minimum=1, optimum=batch, maximum=batch)
+    built = engine_from_artifact(artifact, compiler=compiler, precision=precision, root=root, batch=size)
+    return root / built.engine.path
+
+
+def _bound(specs: tuple[TensorSpec, ...], batch: int) -> tuple[TensorSpec, ...]:
+    return tuple(dataclasses.replace(spec, shape=(batch, *spec.shape[1:])) for spec in specs)
+
+
+def _request(artifact: OnnxArtifact, engine: Path, *, batch: int = 2, **options: Any) -> OpenRequest:
+    return OpenRequest(
+        precision=Precision.FP32,
+        threads=1,
+        inputs=_bound(artifact.inputs, batch),
+        outputs=_bound(artifact.outputs, batch),
+        engine_path=engine,
+        **options,
+    )
+
+
+def _outputs(session: Any, slot: int, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    session.upload(slot, arrays)
+    session.enqueue(slot)
+    session.synchronize()
+    return next(iter(session.download(slot).values()))
+
+
+def _reference(artifact: OnnxArtifact, root: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    request = OpenRequest(
+        precision=Precision.FP32,
+        threads=1,
+        inputs=_bound(artifact.inputs, len(next(iter(arrays.values())))),
+        outputs=_bound(artifact.outputs, len(next(iter(arrays.values())))),
+        onnx_path=root / artifact.path,
+    )
+    return _outputs(BACKENDS.get("onnxruntime").open(request), 0, arrays)
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-graph"])
+@pytest.mark.parametrize("layer", ["cuda-bindings", "pycuda"])
+def test_outputs_are_those_of_onnx_runtime(
+    name: str,
+    layer: str,
+    simulation: ModuleType,
+    lenet_fp32: OnnxArtifact,
+    backend_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BENCHBOX_CUDA", layer)
+    engine = _engine(lenet_fp32, backend_root)
+    session = BACKENDS.get(name).open(_request(lenet_fp32, engine, slots=3))
+    assert isinstance(session, DeviceSession)
+    for slot in (0, 2, 1, 0):
+        arrays = seeded_arrays(lenet_fp32.inputs, seed=slot, samples=2)
+        assert np.allclose(_outputs(session, slot, arrays), _reference(lenet_fp32, backend_root, arrays), atol=1e-6)
+    evidence = session.evidence()
+    assert evidence.simulated
+    assert evidence.options["cuda_layer"] == layer
+    graph = evidence.options["cuda_graph"]
+    if name == "tensorrt":
+        assert graph == "off"
+    elif layer == "pycuda":
+        assert graph == "failed: pycuda cannot capture graphs"
+    else:
+        assert graph == GRAPH_USED
+    session.close()
+    assert simulation.DEVICE.used_bytes == 0, "everything was given back"
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-graph"])
+def test_laps_are_the_virtual_time_of_an_inference(name: str, lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+    with simulated(inference_ns=123_000):
+        session = BACKENDS.get(name).open(_request(lenet_fp32, _engine(lenet_fp32, backend_root)))
+        assert isinstance(session, DeviceSession)
+        session.upload(0, seeded_arrays(lenet_fp32.inputs, seed=0, samples=2))
+        session.laps.reserve(4)
+        for _ in range(4):
+            session.enqueue(0)
+            session.synchronize()
+        session.laps.collect()
+        assert session.laps.gpu_ns == (123_000,) * 4
+        assert all(time > 0 for time in session.laps.enqueue_ns)
+        session.laps.forget()
+        assert session.laps.gpu_ns == ()
+        session.close()
+
+
+def test_results_are_not_there_before_the_stream_was_waited_for(
+    simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    session = BACKENDS.get("tensorrt").open(_request(lenet_fp32, _engine(lenet_fp32, backend_root)))
+    arrays = seeded_arrays(lenet_fp32.inputs, seed=0, samples=2)
+    session.upload(0, arrays)
+    before = simulation.DEVICE.clock_ns
+    session.enqueue(0)
+    assert simulation.DEVICE.clock_ns == before, "nothing has run yet"
+    session.synchronize()
+    assert simulation.DEVICE.clock_ns == before + 400_000
+    session.close()
+
+
+def test_a_capture_that_fails_is_said_and_the_context_runs(lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+    with simulated(fail_capture=True):
+        session = BACKENDS.get("tensorrt-graph").open(_request(lenet_fp32, _engine(lenet_fp32, backend_root)))
+        arrays = seeded_arrays(lenet_fp32.inputs, seed=0, samples=2)
+        assert np.allclose(_outputs(session, 0, arrays), _reference(lenet_fp32, backend_root, arrays), atol=1e-6)
+        assert session.evidence().options["cuda_graph"].startswith("failed: cudaStreamBeginCapture")
+        session.close()
+
+
+def test_a_batch_outside_the_profile_is_a_usage_error(
+    simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    engine = _engine(lenet_fp32, backend_root, batch=2)
+    with pytest.raises(UsageError, match="does not accept this input shape") as error:
+        BACKENDS.get("tensorrt").open(_request(lenet_fp32, engine, batch=3))
+    assert "(3, 3, 32, 32)" in error.value.values or "(3, " in error.value.values
+    assert simulation.DEVICE.used_bytes == 0
+
+
+@pytest.mark.parametrize("free", [100, 2_000_000, 5_100_000])
+def test_too_little_memory_leaves_nothing_behind(free: int, lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+    """At the weights, at the working memory, at the buffers: each time an error of memory, and all of it given back."""
+    with simulated():
+        engine = _engine(lenet_fp32, backend_root)
+    with simulated(memory_bytes=free) as simulation:
+        with pytest.raises(MeasurementError) as error:
+            BACKENDS.get("tensorrt").open(_request(lenet_fp32, engine, slots=200))
+        assert "memory" in str(error.value).lower()
+        assert simulation.DEVICE.used_bytes == 0
+
+
+def test_device_memory_has_a_name_for_every_method(
+    simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    request = _request(lenet_fp32, _engine(lenet_fp32, backend_root), slots=4, track_memory=True)
+    session = BACKENDS.get("tensorrt").open(request)
+    assert isinstance(session, DeviceSession)
+    found = session.device_memory()
+    used = simulation.DEVICE.used_bytes
+    assert found["device_delta"] == used
+    assert found["allocated_peak"] == used, "the allocator, the working memory and the buffers are all there is"
+    assert found["declared_context"] == 1 << 20
+    assert found["declared_weights"] + found["declared_context"] + found["buffers"] == used
+    session.close()
+    assert simulation.DEVICE.used_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda engine: b"", "cannot load the engine"),
+        (lambda engine: engine[:10], "cannot load the engine"),
+        (lambda engine: b"not an engine" + engine, "cannot load the engine"),
+    ],
+)
+def test_a_file_that_is_no_engine_is_refused(
+    damage: Any, message: str, simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged.engine"
+    path.write_bytes(damage(_engine(lenet_fp32, backend_root).read_bytes()))
+    with pytest.raises(ArtifactError, match=message):
+        BACKENDS.get("tensorrt").open(_request(lenet_fp32, path))
+    assert simulation.DEVICE.used_bytes == 0
+
+
+def test_an_engine_of_another_gpu_is_refused(lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+    with simulated(target="sm89"):
+        engine = _engine(lenet_fp32, backend_root)
+    with simulated(target="sm90"), pytest.raises(ArtifactError, match="built for another device"):
+        BACKENDS.get("tensorrt").open(_request(lenet_fp32, engine))
+
+
+def test_an_engine_of_another_network_is_refused(
+    simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    request = _request(lenet_fp32, _engine(lenet_fp32, backend_root))
+    other = tuple(dataclasses.replace(spec, name="logits") for spec in request.outputs)
+    with pytest.raises(ArtifactError, match="of another network"):
+        BACKENDS.get("tensorrt").open(dataclasses.replace(request, outputs=other))
+    assert simulation.DEVICE.used_bytes == 0
+
+
+def test_the_inspector_names_every_node(simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+    session = BACKENDS.get("tensorrt").open(_request(lenet_fp32, _engine(lenet_fp32, backend_root)))
+    assert isinstance(session, TensorRtSession)
+    layers = json.loads(session.inspection())["Layers"]
+    assert "[ONNX Layer: conv1]" in {layer["Metadata"] for layer in layers}
+    session.close()
+
+
+def test_without_a_layer_a_session_is_refused(monkeypatch: pytest.MonkeyPatch, lenet_fp32: OnnxArtifact) -> None:
+    with simulated(target="none"), pytest.raises(EnvironmentLackError, match="no usable NVIDIA GPU"):
+        TensorRt().open(_request(lenet_fp32, Path("any.engine")))
+
+
+def test_graph_backends_share_the_engines_and_build_none() -> None:
+    for name in ("tensorrt-graph", "tensorrt-rtx-graph"):
+        backend = BACKENDS.get(name)
+        assert isinstance(backend, EngineBackend)
+        assert backend.compiler == name.removesuffix("-graph")
+        assert not isinstance(backend, Compiler)
+
+
+def test_the_layer_is_closed_with_the_session(
+    simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[bool] = []
+    request = _request(lenet_fp32, _engine(lenet_fp32, backend_root))
+    layer = open_layer("cuda-bindings")
+    monkeypatch.setattr(type(layer), "close", lambda self: closed.append(True))
+    TensorRtSession(TensorRt().bindings(), layer, request, graph=False).close()
+    assert closed == [True]
+
+
+def test_device_memory_errors_are_measurement_errors() -> None:
+    assert issubclass(DeviceMemoryError, MeasurementError)
+    assert DeviceMemoryError.exit_status == 5
