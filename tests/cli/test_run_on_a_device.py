@@ -1,0 +1,138 @@
+"""From ``benchbox run --backend tensorrt`` to the report, in processes of their own, on the simulated device."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulation import environment
+
+from benchbox.store.records import SIMULATION_MARK, record_files, records_under, trials_from_file
+
+QUICK = ("--trials", "2", "--max-time", "0.1", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def simulated_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("simulated")
+    (root / SIMULATION_MARK).parent.mkdir()
+    (root / SIMULATION_MARK).touch()
+    return root
+
+
+def _benchbox(root: Path, *arguments: str, **knobs: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchbox", *arguments, "--root", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        env=environment(**knobs),
+    )
+
+
+def _readings(record: dict[str, Any]) -> dict[str, float]:
+    return {reading["metric"]: reading["value"] for reading in record["readings"]}
+
+
+def test_from_the_network_to_the_report(simulated_root: Path) -> None:
+    backends = "tensorrt,tensorrt-graph"
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", backends, *QUICK, "--json", inference_ns=250_000)
+    assert ran.returncode == 0, ran.stderr
+    records = json.loads(ran.stdout)["records"]
+    assert [record["key"]["backend"] for record in records] == ["tensorrt", "tensorrt-graph"]
+    for record in records:
+        assert record["status"] == "ok"
+        assert record["correctness"]["passed"] is True
+        assert [hop["to"] for hop in record["correctness"]["hops"]][-1] == f"{record['key']['backend']}-fp32"
+        assert record["engine_sha256"]
+        readings = _readings(record)
+        assert readings["gpu_time_p50"] == pytest.approx(250e-6), "the virtual clock of the device"
+        assert 0 < readings["enqueue_time_p50"] < readings["latency_p50"]
+        assert readings["peak_device_memory"] == pytest.approx(readings["device_memory_allocated"])
+        assert "device_memory_pool" not in readings
+        assert "SIMULATED" in [flag["code"] for flag in record["flags"] if flag["severity"] == "error"]
+    assert records[0]["engine_sha256"] == records[1]["engine_sha256"], "one engine serves both"
+    stored = list(records_under(simulated_root))
+    assert [record.id for record in stored] == [record["id"] for record in records]
+    trials = trials_from_file(record_files(simulated_root)[0], stored[0])
+    assert {len(trial.gpu_ns) == len(trial.samples_ns) for trial in trials} == {True}
+    assert any(trial.device_bytes for trial in trials)
+    report = _benchbox(simulated_root, "report", "--format", "csv")
+    assert report.returncode == 0
+    assert "SIMULATED" in report.stdout
+
+
+def test_the_batch_gets_an_engine_of_its_own(simulated_root: Path) -> None:
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--batch", "3", *QUICK, "--json")
+    assert ran.returncode == 0, ran.stderr
+    (record,) = json.loads(ran.stdout)["records"]
+    assert record["status"] == "ok"
+    assert record["key"]["batch"] == 3
+
+
+def test_fp16_and_tf32_run(simulated_root: Path) -> None:
+    ran = _benchbox(
+        simulated_root, "run", "lenet5", "--backend", "tensorrt", "--precision", "tf32,fp16", *QUICK, "--json"
+    )
+    assert ran.returncode == 0, ran.stderr
+    records = json.loads(ran.stdout)["records"]
+    assert [(record["key"]["precision"], record["status"]) for record in records] == [("tf32", "ok"), ("fp16", "ok")]
+    cards = [json.loads(card.read_text()) for card in (simulated_root / "engines" / "tensorrt").glob("*.json")]
+    flags = {card["precision"]: "tf32" in card["recipe"]["flags"] for card in cards}
+    assert flags["tf32"] is True
+    assert flags["fp16"] is False
+
+
+def test_pycuda_by_option_is_recorded(simulated_root: Path) -> None:
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--cuda", "pycuda", *QUICK, "--json")
+    assert ran.returncode == 0, ran.stderr
+    newest = list(records_under(simulated_root))[-1]
+    assert newest.evidence is not None
+    assert newest.evidence.options["cuda_layer"] == "pycuda"
+
+
+def test_an_unknown_layer_is_a_usage_error(simulated_root: Path) -> None:
+    ran = _benchbox(simulated_root, "run", "lenet5", "--cuda", "cudapy")
+    assert ran.returncode == 2
+    assert "unknown CUDA layer 'cudapy'" in ran.stderr
+
+
+def test_a_simulated_record_enters_no_real_store(tmp_path: Path) -> None:
+    ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", *QUICK)
+    assert ran.returncode == 6
+    assert "a simulated device measures nothing" in ran.stderr
+    assert list(record_files(tmp_path)) == []
+
+
+def test_a_measurement_enters_no_simulated_store(simulated_root: Path) -> None:
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "onnxruntime", *QUICK)
+    assert ran.returncode == 6
+    assert "for simulated records only" in ran.stderr
+
+
+def test_out_of_device_memory_names_what_was_asked_for(simulated_root: Path) -> None:
+    ran = _benchbox(
+        simulated_root, "run", "lenet5", "--backend", "tensorrt", "--batch", "512", *QUICK, memory_bytes=12_000_000
+    )
+    assert ran.returncode == 5, ran.stderr
+    assert "the GPU ran out of memory" in ran.stderr
+    assert "bytes were asked for" in ran.stderr
+
+
+def test_an_engine_of_another_gpu_is_built_again(simulated_root: Path) -> None:
+    """The GPU is part of the key: the other GPU's engine is not even looked at."""
+    before = set((simulated_root / "engines" / "tensorrt").glob("*.engine"))
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, target="sm89")
+    assert ran.returncode == 0, ran.stderr
+    assert len(set((simulated_root / "engines" / "tensorrt").glob("*.engine")) - before) == 1
+
+
+def test_without_a_gpu_the_reason_is_given(tmp_path: Path) -> None:
+    ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", target="none")
+    assert ran.returncode == 3
+    assert "can neither build nor run engines here: there is no usable NVIDIA GPU" in ran.stderr
