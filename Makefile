@@ -1,5 +1,6 @@
 # make run    set up .venv, measure resnet50 on this machine, print the table
 # make test   set up .venv, check style and types, run the tests
+# make test-gpu  the checks that need an NVIDIA GPU, ending in one table; without one it says what was not possible
 # make bench  the speed of benchbox itself, as ratios (CONTRIBUTING.md)
 
 PYTHON ?= python3
@@ -18,16 +19,19 @@ endif
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 RUNTIME ?= cpu
 
-.PHONY: run test setup lint types bench format clean help
+.PHONY: run test test-gpu setup lint types bench format clean help
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 run: setup
 	$(BIN)/benchbox run resnet50
 
 test: setup lint types
 	$(BIN)/python -m pytest
+
+test-gpu: setup
+	$(BIN)/python -m pytest tests/gpu
 
 setup: $(STAMP)
 

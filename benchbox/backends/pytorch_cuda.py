@@ -150,18 +150,28 @@ class TorchEvents:
 
 
 class PyTorchCudaSession:
-    """One module with resident inputs; fp16 casts at the border, as the fp16 ONNX graph does."""
+    """One module with resident inputs; fp16 casts at the border, as the fp16 ONNX graph does.
 
-    def __init__(self, torch_module: Any, request: OpenRequest, *, backend: PyTorchCudaBackend) -> None:
+    Args:
+        torch_module: ``torch``.
+        request: what to open.
+        backend: eager, graph or compiled.
+        device: where tensors go; another name only in tests.
+    """
+
+    def __init__(
+        self, torch_module: Any, request: OpenRequest, *, backend: PyTorchCudaBackend, device: str = "cuda"
+    ) -> None:
         assert request.module is not None, "a backend that consumes modules is given one"
         self.stopwatch = HostStopwatch()
         self._torch = torch_module
         self._request = request
         self._backend = backend
+        self._device = device
         self._free = self._lowest = torch_module.cuda.mem_get_info()[0]
         torch_module.cuda.reset_peak_memory_stats()
         self._stream = torch_module.cuda.Stream()
-        module = request.module().eval().cuda()
+        module = request.module().eval().to(device)
         self._half = request.precision is Precision.FP16
         if self._half:
             module = module.half()
@@ -208,7 +218,7 @@ class PyTorchCudaSession:
             for tensor, values in zip(self._inputs[slot], fresh, strict=True):
                 tensor.copy_(values)
         else:
-            self._inputs[slot] = tuple(tensor.cuda() for tensor in fresh)
+            self._inputs[slot] = tuple(tensor.to(self._device) for tensor in fresh)
         self._torch.cuda.synchronize()
         if self._backend.graph and slot not in self._graphs and not self._graph_state.startswith("failed"):
             self._capture(slot)
