@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbox.report.base import FORMATS, Format
-from benchbox.report.rows import COLUMNS, notes_from_records, row_from_record
+from benchbox.report.rows import columns_and_rows, notes_from_records
 from benchbox.report.table import markdown_table
 from benchbox.schema.record import Record
 
 
 def render(records: Sequence[Record]) -> str:
     """A table and, below it, a list of reasons and flags."""
-    table = markdown_table(COLUMNS, [row_from_record(record) for record in records])
+    table = markdown_table(*columns_and_rows(records))
     notes = notes_from_records(records)
     return table + ("\n\n" + "\n".join(f"- {note}" for note in notes) if notes else "") + "\n"
 

@@ -28,8 +28,11 @@ COLUMNS = (
     Column(title="95 %", number=True),
     Column(title="p90", number=True),
     Column(title="p99", number=True),
+    Column(title="GPU p50", number=True),
+    Column(title="enqueue p50", number=True),
     Column(title="samples/s", number=True),
     Column(title="peak memory", number=True),
+    Column(title="GPU memory", number=True),
     Column(title="MACs", number=True),
     Column(title="params", number=True),
     Column(title="achieved", number=True),
@@ -38,6 +41,19 @@ COLUMNS = (
     Column(title="status"),
     Column(title="flags"),
 )
+# Only shown where some record has them: a CPU has no such numbers.
+_OF_A_DEVICE = frozenset({"GPU p50", "enqueue p50", "GPU memory"})
+
+
+def columns_and_rows(records: Sequence[Record]) -> tuple[tuple[Column, ...], list[tuple[str, ...]]]:
+    """The table of these records: the columns that they need, and a row each."""
+    rows = [row_from_record(record) for record in records]
+    shown = [
+        index
+        for index, column in enumerate(COLUMNS)
+        if column.title not in _OF_A_DEVICE or any(row[index] != ABSENT for row in rows)
+    ]
+    return tuple(COLUMNS[index] for index in shown), [tuple(row[index] for index in shown) for row in rows]
 
 
 def row_from_record(record: Record) -> tuple[str, ...]:
@@ -55,8 +71,11 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         format_half_width(p50.value, p50.low, p50.high) if p50 else ABSENT,
         format_time(_value(readings.get("latency_p90"))),
         format_time(_value(readings.get("latency_p99"))),
+        format_time(_value(readings.get("gpu_time_p50"))),
+        format_time(_value(readings.get("enqueue_time_p50"))),
         format_rate(_value(readings.get("throughput"))).removesuffix("/s").strip(),
         format_bytes(_value(readings.get("peak_host_memory"))),
+        format_bytes(_value(readings.get("peak_device_memory"))),
         format_count(analytic.macs if analytic else None),
         format_count(analytic.params if analytic else None),
         format_flops_per_s(_value(readings.get("achieved_flops"))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbox.report.base import FORMATS, Format
-from benchbox.report.rows import COLUMNS, notes_from_records, row_from_record
+from benchbox.report.rows import columns_and_rows, notes_from_records
 from benchbox.report.table import text_table
 from benchbox.schema.record import Record
 
@@ -19,7 +19,7 @@ def render(records: Sequence[Record]) -> str:
     """A table, then reasons and flags in words, then what the columns mean."""
     if not records:
         return "no records; 'benchbox run' makes some"
-    parts = [text_table(COLUMNS, [row_from_record(record) for record in records])]
+    parts = [text_table(*columns_and_rows(records))]
     notes = notes_from_records(records)
     if notes:
         parts.append("\n".join(notes))
