@@ -147,6 +147,10 @@ class DeviceSession(Session, Protocol):
 
     laps: Laps
 
+    def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Device times of copying one slot's inputs in and its outputs out, ``count`` of each; after an inference."""
+        ...
+
     def device_memory(self) -> dict[str, int]:
         """Bytes of device memory by the method that gave them; what cannot be known is not in it."""
         ...

@@ -282,6 +282,10 @@ class OnnxRuntimeCudaSession:
             "buffers": self._slots.bytes_per_slot * self._request.slots,
         }
 
+    def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
+        return self._slots.transfer_ns(count)
+
     def evidence(self) -> Evidence:
         """Providers and their options as the session tells them; if inspected, nodes by provider and executed types."""
         gpu = self._layer.gpu()

@@ -273,6 +273,32 @@ class PyTorchCudaSession:
             "device_delta": int(self._free - self._lowest),
         }
 
+    def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
+        made = self._outputs[0]
+        outputs = (made,) if isinstance(made, self._torch.Tensor) else tuple(made)
+        pairs = (
+            [(tensor, self._pinned(tensor)) for tensor in self._inputs[0]],
+            [(self._pinned(tensor), tensor) for tensor in outputs],
+        )
+        taken: tuple[list[int], list[int]] = ([], [])
+        events = TorchEvents(self._torch)
+        with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
+            for _ in range(count):
+                for copies, times in zip(pairs, taken, strict=True):
+                    start, end = events.event(), events.event()
+                    events.record(start, self._stream)
+                    for target, source in copies:
+                        target.copy_(source, non_blocking=True)
+                    events.record(end, self._stream)
+                    events.wait(end)
+                    times.append(events.elapsed_ns(start, end))
+        return tuple(taken[0]), tuple(taken[1])
+
+    def _pinned(self, tensor: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self._torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=self._device == "cuda")
+        return made
+
     def evidence(self) -> Evidence:
         """The device and the switches as PyTorch reports them; executed types as the layers' outputs had them."""
         backends = self._torch.backends

@@ -26,6 +26,7 @@ from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sampling import sampled
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
+from benchbox.schema.plan import TRANSFER_TIMED, MeasurementPlan
 from benchbox.schema.reading import Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import seeded_arrays
@@ -140,19 +141,27 @@ def _time(request: TrialRequest, session: Session) -> Trial:
     before = counters()
     begin = time.perf_counter()
     result = sampled(session, request.plan, typical_ns=float(np.median(warm[len(warm) // 2 :])))
-    grown = differences(before, counters())
+    grown = {**differences(before, counters()), "window_s": time.perf_counter() - begin}
     if isinstance(session, DeviceSession) and (users := gpu_users()):
         grown["gpu_other_processes"] = float(users.others)
-    return replace(
+    trial = replace(
         _blank(request, session),
         warmup_ns=tuple(warm.tolist()),
         samples_ns=tuple(result.times_ns.tolist()),
         window_ns=result.window_ns,
         stopped_by=result.stopped_by,
-        gpu_ns=session.laps.gpu_ns if isinstance(session, DeviceSession) else (),
-        enqueue_ns=session.laps.enqueue_ns if isinstance(session, DeviceSession) else (),
-        counters={**grown, "window_s": time.perf_counter() - begin},
+        counters=grown,
     )
+    return _with_device_times(trial, session, request.plan) if isinstance(session, DeviceSession) else trial
+
+
+def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPlan) -> Trial:
+    """Adds what the device's clock says of the measured inferences, and of copies where they were asked for."""
+    timed = replace(trial, gpu_ns=session.laps.gpu_ns, enqueue_ns=session.laps.enqueue_ns)
+    if plan.transfer != TRANSFER_TIMED:
+        return timed
+    h2d_ns, d2h_ns = session.transfer_ns(plan.min_samples)
+    return replace(timed, h2d_ns=h2d_ns, d2h_ns=d2h_ns)
 
 
 def _memory(request: TrialRequest, session: Session) -> Trial:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+TRANSFER_RESIDENT, TRANSFER_TIMED = "resident", "timed"
+
 
 class Mode(StrEnum):
     """Which experiment a measurement is; a record has exactly one. ISOLATED: one request in flight."""
@@ -20,7 +22,8 @@ class MeasurementPlan:
     ``warmup_iterations``, then times inferences until ``min_time_s`` has passed and the 95 % interval
     of its median has a half-width of at most ``target_half_width`` (a ratio), or ``max_time_s`` has
     passed. ``input_slots`` distinct seeded random inputs are used in turn, never zeros; they are
-    resident before the clock starts (``transfer`` "resident"). ``timeout_s`` bounds one whole process.
+    resident before the clock starts (``transfer`` "resident"); with "timed" copies in and out are timed too, by
+    themselves. ``timeout_s`` bounds one whole process.
     """
 
     batch: int = 1
@@ -35,6 +38,6 @@ class MeasurementPlan:
     min_samples: int = 30
     target_half_width: float = 0.0025
     input_slots: int = 4
-    transfer: str = "resident"
+    transfer: str = TRANSFER_RESIDENT
     timeout_s: float = 600.0
     seed: int = 0

@@ -87,7 +87,8 @@ class Trial:
     the last measured inference. ``counters`` are differences over the window of what the kernel
     counts (steal, context switches, throttling). ``stopped_by`` says which rule ended the sampling. On a device,
     ``gpu_ns`` are the times between the two events of each measured inference and ``enqueue_ns`` those of the call
-    that started it, in the order of ``samples_ns``; ``device_bytes`` is device memory by the method that gave it.
+    that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole batch in and out,
+    where they were asked for; ``device_bytes`` is device memory by the method that gave it.
     """
 
     number: int
@@ -102,6 +103,8 @@ class Trial:
     stopped_by: str = ""
     gpu_ns: tuple[int, ...] = ()
     enqueue_ns: tuple[int, ...] = ()
+    h2d_ns: tuple[int, ...] = ()
+    d2h_ns: tuple[int, ...] = ()
     peak_host_bytes: int | None = None
     device_bytes: Mapping[str, int] = field(default_factory=dict)
     counters: Mapping[str, float] = field(default_factory=dict)

@@ -149,6 +149,8 @@ def test_outputs_and_laps(precision: Precision, tolerance: float) -> None:
     assert len(times) == len(session.laps.gpu_ns) == len(session.laps.enqueue_ns) == 6
     assert all(gpu >= enqueue for gpu, enqueue in zip(session.laps.gpu_ns, session.laps.enqueue_ns, strict=True))
     assert np.allclose(session.download(1)["output"], _expected(), atol=tolerance)
+    copied = session.transfer_ns(3)
+    assert [len(times) for times in copied] == [3, 3]
     assert session.device_memory() == {"allocated_peak": 7, "reserved_peak": 9, "device_delta": 0}
     session.close()
 

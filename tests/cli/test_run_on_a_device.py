@@ -67,6 +67,19 @@ def test_from_the_network_to_the_report(simulated_root: Path) -> None:
     assert "SIMULATED" in report.stdout
 
 
+def test_transfers_are_timed_on_request(simulated_root: Path) -> None:
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--transfers", *QUICK, "--json")
+    assert ran.returncode == 0, ran.stderr
+    (record,) = json.loads(ran.stdout)["records"]
+    readings = _readings(record)
+    assert record["plan"]["transfer"] == "timed"
+    assert readings["h2d_time_p50"] == pytest.approx(4 * 28 * 28 * 0.05e-9, rel=0.01), "the simulated bandwidth"
+    assert readings["d2h_time_p50"] == pytest.approx(4 * 10 * 0.05e-9, rel=0.5)
+    refused = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt,onnxruntime", "--transfers")
+    assert refused.returncode == 2
+    assert "onnxruntime: inputs and outputs are in the host's memory already" in refused.stderr
+
+
 def test_the_batch_gets_an_engine_of_its_own(simulated_root: Path) -> None:
     ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--batch", "3", *QUICK, "--json")
     assert ran.returncode == 0, ran.stderr

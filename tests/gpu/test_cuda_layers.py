@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,3 +85,36 @@ def test_event_times_agree_with_torch(name: str, torch_cuda: Any, figures: dict[
     layer.destroy_stream(stream)
     layer.close()
     assert ratio == pytest.approx(1, abs=0.03)
+
+
+def test_event_times_agree_with_cuda_bench(torch_cuda: Any, figures: dict[str, Any], tmp_path: Path) -> None:
+    """NVIDIA's own harness on the same matrix products, in a process of its own: within 10 %, as it fills the queue."""
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bench") is None:
+        pytest.skip("cuda-bench is not installed")
+    script = Path(__file__).with_name("nvbench_products.py")
+    ran = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "out.json")], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    theirs = float(ran.stdout.strip().splitlines()[-1])
+    layer = _layer("cuda-bindings")
+    stream = layer.stream()
+    factor = torch_cuda.randn(2048, 2048, device="cuda")
+    made = torch_cuda.empty_like(factor)
+
+    def work() -> None:
+        for _ in range(8):
+            torch_cuda.mm(factor, factor, out=made)
+
+    laps = EventLaps(layer, stream)
+    laps.reserve(400)
+    with torch_cuda.cuda.stream(torch_cuda.cuda.ExternalStream(layer.handle(stream))), torch_cuda.inference_mode():
+        for _ in range(400):
+            laps.around(work)
+            layer.synchronize(stream)
+    laps.collect()
+    ours = statistics.median(laps.gpu_ns[100:]) * 1e-9
+    figures.update(gpu_time_s=ours, cuda_bench_s=theirs, ratio=ours / theirs)
+    laps.close()
+    layer.close()
+    assert ours / theirs == pytest.approx(1, abs=0.10)

@@ -7,7 +7,7 @@ slot's buffers, or a CUDA graph that was captured with them is launched.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from benchbox.backends.cuda.runtime import CudaLayer, Graph
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.tensorrt.allocator import tracking_allocator
 from benchbox.backends.tensorrt.journal import errors_in, journal
+from benchbox.backends.tensorrt.profiling import layer_times
 from benchbox.backends.tensorrt.validity import require_loadable
 from benchbox.backends.tensorrt.vendor import Bindings
 from benchbox.errors import ArtifactError, BenchboxError, MeasurementError, UsageError
@@ -205,6 +206,16 @@ class TensorRtSession:
         inspector.execution_context = self._context
         return str(inspector.get_engine_information(self._bindings.api.LayerInformationFormat.JSON))
 
+    def layer_times(self, *, warmup: int, iterations: int) -> Mapping[str, tuple[float, ...]]:
+        """Seconds of each layer in each of some profiled inferences on slot 0; the session is slower afterwards."""
+        self._bind(0)
+
+        def infer() -> None:
+            self._execute()
+            self._layer.synchronize(self._stream)
+
+        return layer_times(self._bindings.api, self._context, infer, warmup=warmup, iterations=iterations)
+
     def device_memory(self) -> dict[str, int]:
         """Bytes by method: what the engine declares, what was allocated, and how the device's free memory fell."""
         self._note_memory()
@@ -225,6 +236,10 @@ class TensorRtSession:
 
     def _note_memory(self) -> None:
         self._lowest_free = min(self._lowest_free, self._layer.memory().free_bytes)
+
+    def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
+        return self._slots.transfer_ns(count)
 
     def evidence(self) -> Evidence:
         """What ran where: versions, device, CUDA layer, graph, auxiliary streams."""

@@ -54,6 +54,7 @@ DEFAULT_MODEL = "resnet50"
 @click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 3; 1 with --quick].")
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
 @click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
+@click.option("--transfers", is_flag=True, help="On a GPU, also time the copies of inputs and outputs.")
 @cuda_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
 @source_options
@@ -70,6 +71,7 @@ def command(
     max_time: str | None,
     timeout: str | None,
     quick: bool,
+    transfers: bool,
     dry_run: bool,
     input_shape: str | None,
     weights: str | None,
@@ -99,10 +101,29 @@ def command(
         mode=_mode(mode),
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick)
+    if transfers:
+        plan = _with_transfers(plan, cases)
     if dry_run:
         _show_plan(cases, plan, as_json)
         return
     _measure(cases, plan, root, as_json)
+
+
+def _with_transfers(plan: MeasurementPlan, cases: Sequence[Case]) -> MeasurementPlan:
+    from dataclasses import replace
+
+    from benchbox.backends.base import BACKENDS
+    from benchbox.errors import UsageError
+    from benchbox.schema.plan import TRANSFER_TIMED
+
+    hosts = sorted({case.backend for case in cases if BACKENDS.get(case.backend).device != "cuda"})
+    if hosts:
+        raise UsageError(
+            "--transfers times copies to and from a GPU",
+            values=f"{', '.join(hosts)}: inputs and outputs are in the host's memory already",
+            remedy="leave it out, or name GPU backends only",
+        )
+    return replace(plan, transfer=TRANSFER_TIMED)
 
 
 def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: bool) -> None:

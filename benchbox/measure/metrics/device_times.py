@@ -2,25 +2,36 @@
 
 ``gpu_time_p50``: median over inferences of the time between the two events right before and right behind the work of
 one inference, on the stream of the work. Gaps that the host leaves between kernels are inside. ``enqueue_time_p50``:
-median of the host time of the one call that starts the work. Both per process, in seconds.
+median of the host time of the one call that starts the work. ``h2d_time_p50`` and ``d2h_time_p50``: medians of the
+device times of copying the inputs of a batch from pinned memory and its outputs back, by themselves, where asked for
+(``--transfers``). All per process, in seconds.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 from benchbox.measure.metric import METRICS, Metric, Workload
 from benchbox.schema.reading import Better, Pass, Trial
 from benchbox.stats.quantile import percentile
 
+_SAMPLES: dict[str, Callable[[Trial], Sequence[int]]] = {
+    "gpu_time_p50": lambda trial: trial.gpu_ns,
+    "enqueue_time_p50": lambda trial: trial.enqueue_ns,
+    "h2d_time_p50": lambda trial: trial.h2d_ns,
+    "d2h_time_p50": lambda trial: trial.d2h_ns,
+}
 
-def _gpu_time(trial: Trial, _: Workload) -> float:
-    return percentile(sorted(trial.gpu_ns), 0.5) * 1e-9
+
+def _median_of(samples: Callable[[Trial], Sequence[int]]) -> Callable[[Trial, Workload], float]:
+    return lambda trial, _: percentile(sorted(samples(trial)), 0.5) * 1e-9
 
 
-def _enqueue_time(trial: Trial, _: Workload) -> float:
-    return percentile(sorted(trial.enqueue_ns), 0.5) * 1e-9
+def _has(samples: Callable[[Trial], Sequence[int]]) -> Callable[[Trial], bool]:
+    return lambda trial: bool(samples(trial))
 
 
-for _name, _value in (("gpu_time_p50", _gpu_time), ("enqueue_time_p50", _enqueue_time)):
+for _name, _samples in _SAMPLES.items():
     METRICS.register(
         _name,
         Metric(
@@ -28,7 +39,7 @@ for _name, _value in (("gpu_time_p50", _gpu_time), ("enqueue_time_p50", _enqueue
             unit="s",
             better=Better.LOWER,
             purpose=Pass.TIMING,
-            value=_value,
-            applies=lambda trial: bool(trial.gpu_ns),
+            value=_median_of(_samples),
+            applies=_has(_samples),
         ),
     )

@@ -62,6 +62,13 @@ def test_no_device_is_said(name: str) -> None:
         assert "driver" in probed["remedy"]
 
 
+def test_a_driver_that_is_too_old_is_said() -> None:
+    with simulated(old_driver=True), pytest.raises(EnvironmentLackError) as error:
+        open_layer("cuda-bindings")
+    assert "cudaErrorInsufficientDriver" in error.value.values
+    assert "install a newer NVIDIA driver" in error.value.remedy
+
+
 def test_pycuda_pushes_and_pops_the_primary_context() -> None:
     with simulated():
         layer = open_layer("pycuda")

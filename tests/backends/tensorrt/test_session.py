@@ -224,6 +224,18 @@ def test_the_inspector_names_every_node(simulation: ModuleType, lenet_fp32: Onnx
     session.close()
 
 
+def test_the_profiler_times_every_layer_of_every_inference(lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+    with simulated(inference_ns=120_000):
+        session = BACKENDS.get("tensorrt").open(_request(lenet_fp32, _engine(lenet_fp32, backend_root)))
+        assert isinstance(session, TensorRtSession)
+        session.upload(0, seeded_arrays(lenet_fp32.inputs, seed=0, samples=2))
+        times = session.layer_times(warmup=2, iterations=5)
+        assert {len(values) for values in times.values()} == {5}
+        assert sum(values[3] for values in times.values()) == pytest.approx(120e-6)
+        assert "conv1" in times
+        session.close()
+
+
 def test_without_a_layer_a_session_is_refused(monkeypatch: pytest.MonkeyPatch, lenet_fp32: OnnxArtifact) -> None:
     with simulated(target="none"), pytest.raises(EnvironmentLackError, match="no usable NVIDIA GPU"):
         TensorRt().open(_request(lenet_fp32, Path("any.engine")))

@@ -6,7 +6,7 @@ are faults; work runs when its stream is waited for, so that results read too ea
 be open. A fault sticks, as on a real device: every later call reports it.
 
 ``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``target`` ("sm90"),
-``fail_capture``, ``context_bytes``.
+``fail_capture``, ``old_driver``, ``context_bytes``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "inference_ns": 400_000,
     "target": "sm90",
     "fail_capture": False,
+    "old_driver": False,
     "context_bytes": 1 << 20,
 }
 

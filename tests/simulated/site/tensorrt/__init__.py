@@ -94,6 +94,13 @@ class IGpuAsyncAllocator:
         self.initialised = True
 
 
+class IProfiler:
+    """Base of the caller's profiler."""
+
+    def __init__(self) -> None:
+        self.initialised = True
+
+
 class ILayer:
     metadata = ""
 
@@ -345,6 +352,16 @@ class ICudaEngine:
 
 class IExecutionContext:
     """Runs an engine."""
+
+    profiler: Any = None
+    enqueue_emits_profile = True
+
+    def report_to_profiler(self) -> bool:
+        """Every layer gets an equal part of the inference."""
+        nodes = self._engine.model.graph.node
+        for node in nodes:
+            self.profiler.report_layer_time(node.name, DEVICE.knobs["inference_ns"] / len(nodes) / 1e6)
+        return True
 
     def __init__(self, engine: ICudaEngine, strategy: ExecutionContextAllocationStrategy) -> None:
         self._engine = engine

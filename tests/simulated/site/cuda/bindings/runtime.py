@@ -26,6 +26,7 @@ class cudaError_t(IntEnum):
     cudaSuccess = 0
     cudaErrorInvalidValue = 1
     cudaErrorMemoryAllocation = 2
+    cudaErrorInsufficientDriver = 35
     cudaErrorNoDevice = 100
     cudaErrorInvalidResourceHandle = 400
     cudaErrorIllegalState = 401
@@ -66,6 +67,8 @@ def _answer(count: int, call: Callable[[], Any]) -> tuple[Any, ...]:
 
 
 def cudaGetDeviceCount() -> tuple[Any, ...]:
+    if DEVICE.knobs["old_driver"]:
+        return (cudaError_t.cudaErrorInsufficientDriver, None)
     return _answer(1, lambda: 0 if DEVICE.knobs["target"] == "none" else 1)
 
 
