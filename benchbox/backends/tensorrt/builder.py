@@ -129,7 +129,7 @@ def _configure(bindings: Bindings, builder: Any, network: Any, config: Any, reci
         config.num_compute_capabilities = len(recipe.targets)
         for index, target in enumerate(recipe.targets):
             config.set_compute_capability(getattr(api.ComputeCapability, target.upper()), index)
-    shapes = {profile.input: profile for profile in recipe.profiles}
+    shapes = {wanted.input: wanted for wanted in recipe.profiles}
     free = [tensor for tensor in map(network.get_input, range(network.num_inputs)) if _FREE in tuple(tensor.shape)]
     if not free:
         return

@@ -1,0 +1,218 @@
+"""Does every TensorRT version have every name, enum member and argument that the backend uses?
+
+What is used is read from the backend's own source: a name that is newly used there and missing in a version fails here,
+and so does an object whose class this test does not know.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vendor_bindings import VERSIONS, NotObtainable, offered
+
+from benchbox.backends.tensorrt import vendor
+
+SOURCES = sorted(Path(vendor.__file__).parent.glob("*.py"))
+# Variables and attributes of self that hold the vendor's objects, and their classes.
+CLASS_OF = {
+    "builder": "Builder",
+    "network": "INetworkDefinition",
+    "parser": "OnnxParser",
+    "tensor": "ITensor",
+    "profile": "IOptimizationProfile",
+    "inspector": "EngineInspector",
+    "context": "IExecutionContext",
+    "_runtime": "Runtime",
+    "_engine": "ICudaEngine",
+    "_context": "IExecutionContext",
+}
+# What the same name means in one file only.
+CLASS_IN = {
+    ("builder.py", "config"): "IBuilderConfig",
+    ("builder.py", "error"): "ParserError",
+    ("session.py", "config"): "IRuntimeConfig",
+}
+# Asked for with hasattr before they are used: not every version has them.
+OPTIONAL = {
+    "ComputeCapability",
+    "CudaGraphStrategy",
+    "EngineInvalidityDiagnostics",
+    "EngineValidity",
+    "IBuilderConfig.num_compute_capabilities",
+    "IBuilderConfig.set_compute_capability",
+    "IRuntimeConfig.cuda_graph_strategy",
+    "Runtime.get_engine_validity",
+}
+# Classes of the vendor that ours derive from; it calls our methods.
+BASES = ("ILogger", "IProfiler", "IGpuAsyncAllocator")
+
+
+@dataclass(frozen=True)
+class Use:
+    """One name of the vendor in the source; ``given`` counts the arguments of a call, None where nothing is called."""
+
+    dotted: str
+    given: int | None
+    where: str
+
+
+def _is_api(node: ast.expr) -> bool:
+    """``api``, ``bindings.api`` or ``self.api``."""
+    return (isinstance(node, ast.Name) and node.id == "api") or (isinstance(node, ast.Attribute) and node.attr == "api")
+
+
+def _owner(node: ast.expr, source: Path) -> str | None:
+    """The vendor's class of an object in the source, None where it is none of the vendor's."""
+    name = node.id if isinstance(node, ast.Name) else None
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+        name = node.attr
+    return CLASS_IN.get((source.name, name)) or CLASS_OF.get(name) if name else None
+
+
+def _uses(source: Path) -> Iterator[Use]:
+    tree = ast.parse(source.read_text())
+    calls = {
+        id(node.func): len(node.args) + len(node.keywords) for node in ast.walk(tree) if isinstance(node, ast.Call)
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        where = f"{source.name}:{node.lineno}"
+        inner = node.value
+        if _is_api(inner):
+            yield Use(node.attr, calls.get(id(node)), where)
+        elif isinstance(inner, ast.Attribute) and _is_api(inner.value):
+            yield Use(f"{inner.attr}.{node.attr}", calls.get(id(node)), where)
+        elif owner := _owner(inner, source):
+            yield Use(f"{owner}.{node.attr}", calls.get(id(node)), where)
+
+
+USES = [use for source in SOURCES for use in _uses(source)]
+
+
+def _offered(version: str) -> dict[str, Any]:
+    try:
+        return offered(version)
+    except NotObtainable as error:
+        pytest.skip(f"the bindings of {version} cannot be had for this Python: {error}")
+
+
+def _lacks(classes: dict[str, Any], use: Use) -> str:
+    """What a version lacks of a use, "" if nothing."""
+    name, _, inner = use.dotted.partition(".")
+    if name.startswith("__"):
+        return ""
+    if name not in classes:
+        return f"{use.where}: {name}"
+    if not inner or inner in {"__members__", "__init__"}:
+        return ""
+    found = classes[name]
+    if inner not in found["attributes"] and inner not in (found["members"] or ()):
+        return f"{use.where}: {use.dotted}"
+    if use.given is not None and not _takes(found["attributes"].get(inner, ""), inner, use.given):
+        return f"{use.where}: {use.dotted} does not take {use.given} arguments: {found['attributes'][inner][:200]}"
+    return ""
+
+
+def _takes(documentation: str, name: str, given: int) -> bool:
+    """Whether some signature in a pybind docstring takes that many arguments; True where there is no signature."""
+    lines = [line for line in documentation.splitlines() if f"{name}(self" in line]
+    if not lines:
+        return True
+    for line in lines:
+        inside = line[line.index("(") + 1 : line.rindex(") ->")]
+        parameters = _split(inside)[1:]
+        needed = sum("=" not in parameter for parameter in parameters)
+        if needed <= given <= len(parameters):
+            return True
+    return False
+
+
+def _split(text: str) -> list[str]:
+    """Parameters of a signature: commas inside brackets separate nothing."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[(<") - (character in "])>")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
+
+
+def test_the_source_uses_what_this_test_thinks() -> None:
+    """The reader of the source sees the calls that matter: an empty list would pass everything."""
+    found = {use.dotted for use in USES}
+    assert len(found) > 60
+    for expected in (
+        "Builder.build_serialized_network",
+        "IExecutionContext.execute_async_v3",
+        "IRuntimeConfig.set_execution_context_allocation_strategy",
+        "ExecutionContextAllocationStrategy.USER_MANAGED",
+        "Runtime.deserialize_cuda_engine",
+        "EngineInspector.get_engine_information",
+        "IExecutionContext.profiler",
+        "OnnxParser.parse_from_file",
+    ):
+        assert expected in found
+    for held in {*CLASS_OF.values(), *CLASS_IN.values()}:
+        assert any(dotted.startswith(f"{held}.") for dotted in found), f"nothing of {held} is used any more"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_name_exists(version: str) -> None:
+    classes = _offered(version)["classes"]
+    wanted = [use for use in USES if not any(use.dotted.startswith(optional) for optional in OPTIONAL)]
+    missing = [lack for lack in (_lacks(classes, use) for use in wanted) if lack]
+    assert missing == []
+
+
+def test_what_is_optional_exists_where_it_is_used() -> None:
+    """TensorRT-RTX 1.7 has all of it."""
+    classes = _offered("tensorrt-rtx 1.7")["classes"]
+    optional = [use for use in USES if any(use.dotted.startswith(name) for name in OPTIONAL)]
+    assert len(optional) >= 5
+    assert [lack for lack in (_lacks(classes, use) for use in optional) if lack] == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_declared_requirements_are_met(version: str) -> None:
+    classes = _offered(version)["classes"]
+    missing = [name for name in vendor.REQUIRED if _lacks(classes, Use(name, None, "REQUIRED"))]
+    assert missing == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_bases_can_be_derived_from(version: str) -> None:
+    classes = _offered(version)["classes"]
+    for base in BASES:
+        assert "__init__" in classes[base]["attributes"], "a subclass calls it"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_versions_differ_by_feature(version: str) -> None:
+    """What decides the two ways of building and of capturing, in each version."""
+    classes = _offered(version)["classes"]
+    rtx = version.startswith("tensorrt-rtx 1.7")
+    if version.startswith("tensorrt 1"):
+        assert "ComputeCapability" not in classes
+        assert "CudaGraphStrategy" not in classes
+    if rtx:
+        assert "SM89" in classes["ComputeCapability"]["members"]
+        assert "get_engine_validity" in classes["Runtime"]["attributes"]
+        assert "WHOLE_GRAPH_CAPTURE" in classes["CudaGraphStrategy"]["members"]
+
+
+def test_a_name_that_no_version_has_is_found() -> None:
+    """The check can fail: a misspelt method, a missing enum member, a surplus argument."""
+    classes = _offered("tensorrt 11.4")["classes"]
+    assert _lacks(classes, Use("Builder.create_netwrok", None, "x:1"))
+    assert _lacks(classes, Use("BuilderFlag.FP16", None, "x:1")), "weak typing is gone in TensorRT 11"
+    assert _lacks(classes, Use("IExecutionContext.execute_async_v3", 2, "x:1"))
+    assert _lacks(classes, Use("NoSuchClass", None, "x:1"))
+    assert not _lacks(classes, Use("IExecutionContext.execute_async_v3", 1, "x:1"))
