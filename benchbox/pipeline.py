@@ -277,7 +277,7 @@ def _outcome(
 ) -> Outcome:
     blank = _blank(case, plan, environment)
     try:
-        _require_runnable(BACKENDS.get(case.backend), case)
+        require_runnable(BACKENDS.get(case.backend), case)
         wanted = (case.source, case.precision)
         if wanted not in artifacts:
             artifacts[wanted] = onnx_from_source(case.source, precision=case.precision, root=root, say=progress.say)
@@ -300,7 +300,7 @@ def _measured_outcome(
     from benchbox.measure.case import CaseRequest, result_from_case
 
     cost = _cost_from_artifact(artifact, root=root, batch=case.batch)
-    engine = _engine_of_case(case, artifact, root, progress)
+    engine = engine_of_case(case, artifact, root, progress.say)
     request = CaseRequest(
         backend=case.backend,
         precision=case.precision,
@@ -333,21 +333,21 @@ def _measured_outcome(
     return Outcome(record=record, trials=result.trials, error=result.error)
 
 
-def _engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, progress: _CaseProgress) -> EngineArtifact | None:
-    """The engine for a backend that runs one, built for exactly the batch size of the case."""
+def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable[[str], None]) -> EngineArtifact | None:
+    """The engine for a backend that runs one, built for exactly the batch size of the case; None for the others."""
     from benchbox.export.engines import engine_from_artifact
 
     backend = BACKENDS.get(case.backend)
-    if not isinstance(backend, EngineBackend):
+    compiler = BACKENDS.get(backend.compiler) if isinstance(backend, EngineBackend) else None
+    if not isinstance(compiler, Compiler):
         return None
-    compiler = BACKENDS.get(backend.compiler)
-    assert isinstance(compiler, Compiler), f"{backend.compiler} makes engines"
     size = BatchRange(minimum=case.batch, optimum=case.batch, maximum=case.batch)
-    precision, say = case.precision, progress.say
-    return engine_from_artifact(artifact, compiler=compiler, precision=precision, root=root, batch=size, say=say).engine
+    built = engine_from_artifact(artifact, compiler=compiler, precision=case.precision, root=root, batch=size, say=say)
+    return built.engine
 
 
-def _require_runnable(backend: Backend, case: Case) -> None:
+def require_runnable(backend: Backend, case: Case) -> None:
+    """Raises UsageError or EnvironmentLackError with the reason why a backend cannot run a case here."""
     refusal = backend.refusal(case.precision)
     if refusal:
         raise UsageError(f"{backend.name} cannot run {case.precision}", values=refusal)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 from benchbox.registry import Registry
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.engine import EngineMemory, EngineRecipe, ShapeProfile
+from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.reading import Evidence
 
@@ -153,6 +154,18 @@ class DeviceSession(Session, Protocol):
 
     def device_memory(self) -> dict[str, int]:
         """Bytes of device memory by the method that gave them; what cannot be known is not in it."""
+        ...
+
+
+@runtime_checkable
+class LayeredSession(Session, Protocol):
+    """A session that can tell what it executes, layer by layer."""
+
+    def executed_layers(self, *, warmup: int, iterations: int) -> tuple[ExecutedLayer, ...]:
+        """The layers in the order of execution with their times in ``iterations`` inferences on slot 0.
+
+        In a pass of its own: the session was opened for inspection, and is not timed afterwards.
+        """
         ...
 
 

@@ -17,8 +17,10 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.onnxruntime_profile import layers_from_profile
 from benchbox.errors import ArtifactError, EnvironmentLackError
 from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.reading import Evidence
 
@@ -164,6 +166,15 @@ class OnnxRuntimeSession:
             },
             versions={"onnxruntime": str(self._runtime.__version__)},
         )
+
+    def executed_layers(self, *, warmup: int, iterations: int) -> tuple[ExecutedLayer, ...]:
+        """The layers of inferences on slot 0 and their times; only in a session opened for inspection, and once."""
+        assert self._profile is not None, "a session that is not inspected keeps no profile"
+        for _ in range(warmup + iterations):
+            self.enqueue(0)
+        profile = Path(self._session.end_profiling())
+        self._executed = executed_precisions(profile)
+        return layers_from_profile(json.loads(profile.read_text()), skip=warmup)
 
     def close(self) -> None:
         """Drops the session and its profile."""

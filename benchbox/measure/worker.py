@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, DeviceSession, OpenRequest
-from benchbox.errors import BenchboxError, MeasurementError
+from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest
+from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes
 from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sampling import sampled
@@ -47,7 +47,7 @@ def trial_from_request(request: TrialRequest) -> Trial:
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     session = BACKENDS.get(request.backend).open(_open_request(request))
     try:
-        passes = {Pass.CHECK: _check, Pass.TIMING: _time, Pass.MEMORY: _memory}
+        passes = {Pass.CHECK: _check, Pass.TIMING: _time, Pass.MEMORY: _memory, Pass.LAYERS: _layers}
         trial = passes[request.purpose](request, session)
         return replace(
             trial,
@@ -78,7 +78,7 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         onnx_path=request.root / request.artifact.path if consumes == "onnx" else None,
         engine_path=request.root / request.engine.path if request.engine else None,
         module=module if consumes == "module" else None,
-        inspect=request.purpose is Pass.CHECK,
+        inspect=request.purpose in {Pass.CHECK, Pass.LAYERS},
         track_memory=request.purpose is Pass.MEMORY,
     )
 
@@ -176,6 +176,19 @@ def _memory(request: TrialRequest, session: Session) -> Trial:
         known = users.memory_of(os.getpid()) if users else None
         device_bytes = {**session.device_memory(), **({} if known is None else {"process": known})}
     return replace(_blank(request, session), peak_host_bytes=peak_resident_bytes(), device_bytes=device_bytes)
+
+
+def _layers(request: TrialRequest, session: Session) -> Trial:
+    """What was executed, layer by layer, with the runtime's own profiler watching."""
+    if not isinstance(session, LayeredSession):
+        raise UsageError(
+            f"{request.backend} does not tell its layers",
+            remedy="use --backend onnxruntime, or tensorrt on a machine with a GPU",
+        )
+    _fill_slots(request, session)
+    plan = request.plan
+    layers = session.executed_layers(warmup=plan.warmup_iterations, iterations=plan.min_samples)
+    return replace(_blank(request, session), layers=layers)
 
 
 def failure_from_error(error: Exception) -> MeasurementError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from benchbox.schema.artifact import Hop
+from benchbox.schema.layers import ExecutedLayer
 
 
 class Better(StrEnum):
@@ -51,11 +52,12 @@ class Reading:
 
 
 class Pass(StrEnum):
-    """What one worker process is for: outputs, time and memory are taken in separate processes."""
+    """What one worker process is for: outputs, time, memory and layers are taken in separate processes."""
 
     CHECK = "check"
     TIMING = "timing"
     MEMORY = "memory"
+    LAYERS = "layers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,3 +111,4 @@ class Trial:
     device_bytes: Mapping[str, int] = field(default_factory=dict)
     counters: Mapping[str, float] = field(default_factory=dict)
     hop: Hop | None = None
+    layers: tuple[ExecutedLayer, ...] = ()

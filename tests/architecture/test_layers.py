@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"measure", "export", "flops"}),
     frozenset({"report", "gate"}),
     frozenset({"pipeline"}),
-    frozenset({"fleet"}),
+    frozenset({"fleet", "layering"}),
     frozenset({"cli"}),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

@@ -19,11 +19,13 @@ from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.runtime import CudaLayer, Graph
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.tensorrt.allocator import tracking_allocator
+from benchbox.backends.tensorrt.inspector import executed_precisions, layers_from_inspection, with_times
 from benchbox.backends.tensorrt.journal import errors_in, journal
 from benchbox.backends.tensorrt.profiling import layer_times
 from benchbox.backends.tensorrt.validity import require_loadable
 from benchbox.backends.tensorrt.vendor import Bindings
 from benchbox.errors import ArtifactError, BenchboxError, MeasurementError, UsageError
+from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.reading import Evidence
 
 if TYPE_CHECKING:
@@ -216,6 +218,11 @@ class TensorRtSession:
 
         return layer_times(self._bindings.api, self._context, infer, warmup=warmup, iterations=iterations)
 
+    def executed_layers(self, *, warmup: int, iterations: int) -> tuple[ExecutedLayer, ...]:
+        """The engine's layers and their times in inferences on slot 0; the session is slower afterwards."""
+        layers = layers_from_inspection(self.inspection())
+        return with_times(layers, self.layer_times(warmup=warmup, iterations=iterations))
+
     def device_memory(self) -> dict[str, int]:
         """Bytes by method: what the engine declares, what was allocated, and how the device's free memory fell."""
         self._note_memory()
@@ -249,6 +256,7 @@ class TensorRtSession:
             device=str(gpu),
             providers=(self._bindings.vendor.title,),
             threads=self._request.threads,
+            executed=executed_precisions(layers_from_inspection(self.inspection())) if self._request.inspect else None,
             options={
                 "cuda_layer": self._layer.name,
                 "cuda_graph": self._graph_state,

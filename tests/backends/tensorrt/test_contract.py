@@ -23,7 +23,6 @@ CLASS_OF = {
     "builder": "Builder",
     "network": "INetworkDefinition",
     "parser": "OnnxParser",
-    "tensor": "ITensor",
     "profile": "IOptimizationProfile",
     "inspector": "EngineInspector",
     "context": "IExecutionContext",
@@ -35,6 +34,7 @@ CLASS_OF = {
 CLASS_IN = {
     ("builder.py", "config"): "IBuilderConfig",
     ("builder.py", "error"): "ParserError",
+    ("builder.py", "tensor"): "ITensor",
     ("session.py", "config"): "IRuntimeConfig",
 }
 # Asked for with hasattr before they are used: not every version has them.

@@ -1,0 +1,90 @@
+"""Where does the time of a network go, layer by layer?"""
+
+from __future__ import annotations
+
+import click
+
+from benchbox.cli.options import (
+    common_options,
+    cuda_option,
+    json_option,
+    models_argument,
+    parse_count,
+    parse_precision,
+    project_root,
+    source_options,
+)
+
+
+@click.command("layers")
+@models_argument(many=False, required=True)
+@click.option("--backend", metavar="B", help="Backend to look into [default: the best one available].")
+@click.option("--precision", metavar="P", default="fp32", show_default=True, help="fp32, tf32, fp16, bf16, int8, fp8.")
+@click.option("--batch", metavar="N", default="1", show_default=True, help="Batch size.")
+@click.option("--threads", metavar="N", help="CPU threads [default: the CPUs that this process may use].")
+@click.option("--iterations", metavar="N", default="50", show_default=True, help="Profiled inferences.")
+@click.option("--by", default="layer", show_default=True, help="One row per layer, module or op.")
+@click.option("--sort", "order", default="executed", show_default=True, help="executed, or time: longest first.")
+@click.option("--top", metavar="N", help="Show the first rows only.")
+@click.option("--format", "form", default="table", show_default=True, help="table, md, csv or json.")
+@cuda_option
+@source_options
+@json_option
+@common_options
+def command(
+    model: str,
+    backend: str | None,
+    precision: str,
+    batch: str,
+    threads: str | None,
+    iterations: str,
+    by: str,
+    order: str,
+    top: str | None,
+    form: str,
+    input_shape: str | None,
+    weights: str | None,
+    as_json: bool,
+) -> None:
+    """Time each layer that the runtime executes, beside what it costs on paper.
+
+    Runtimes fuse and rename: every executed layer is mapped back to the ONNX nodes that it stands for, so that
+    MACs and bytes stand beside its time; what cannot be mapped is said. The profiler runs in a process of its
+    own. Layers that only move data for the runtime's sake, and layers that run in another type than was asked
+    for, show as what they are.
+
+    \b
+    Examples:
+      benchbox layers resnet50
+      benchbox layers resnet50 --sort time --top 10
+      benchbox layers mobilenet_v2 --by op --threads 1
+      benchbox layers net.onnx --precision fp16 --json
+    """
+    from benchbox.cli.progress import shown_progress
+    from benchbox.layering import table_from_case
+    from benchbox.measure.environment import effective_cpus
+    from benchbox.models.sources import parse_shape, resolve
+    from benchbox.pipeline import Case, best_backend
+    from benchbox.report.layers import FORMS, GROUPINGS, ORDERS, arranged, render_layers, require_choice
+    from benchbox.schema.plan import MeasurementPlan
+
+    form = "json" if as_json else require_choice("format", form, FORMS)
+    grouping = require_choice("grouping", by, GROUPINGS)
+    sorting = require_choice("order", order, ORDERS)
+    shown = parse_count(top, flag="--top") if top else None
+    plan = MeasurementPlan(
+        threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
+        min_samples=parse_count(iterations, flag="--iterations"),
+        warmup_s=0.1,
+        min_time_s=0.3,
+        max_time_s=1.0,
+    )
+    case = Case(
+        source=resolve(model, input_shape=parse_shape(input_shape) if input_shape else None, weights=weights),
+        backend=backend or best_backend(),
+        precision=parse_precision(precision),
+        batch=parse_count(batch, flag="--batch"),
+    )
+    with shown_progress() as progress:
+        table = table_from_case(case, plan=plan, root=project_root(), say=progress.say)
+    click.echo(render_layers(table, arranged(table, by=grouping, order=sorting, top=shown), form=form))

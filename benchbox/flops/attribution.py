@@ -1,0 +1,130 @@
+"""Which ONNX nodes does an executed layer stand for, and what do they cost?
+
+Runtimes fuse and rename. Where one says which nodes a layer covers (TensorRT's metadata), that is taken. Where it only
+leaves traces in names (ONNX Runtime names a fused kernel by a node or by the tensor that it writes), the layer covers
+that node and, unless it is executed as just the operator that it is, everything backwards from it up to the nodes of
+other layers, but no more than one matrix operation: a kernel fuses what surrounds a convolution, not two. What is left
+and costs no multiply-adds (an addition and an activation behind a convolution) belongs to the layer that makes its last
+input: that is the kernel it was fused into. A node's cost is counted once, in the first layer that covers it; the rest
+is said to be uncovered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchbox.flops.graph import Graph
+from benchbox.flops.rule import NodeView
+from benchbox.schema.cost import LayerCost, NetworkCost
+from benchbox.schema.layers import ExecutedLayer, LayerRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution:
+    """Rows in the order of execution, and the nodes that are in none of them."""
+
+    rows: tuple[LayerRow, ...]
+    uncovered: tuple[str, ...]
+    uncovered_macs: int
+
+
+def attribution(graph: Graph, cost: NetworkCost, layers: Sequence[ExecutedLayer]) -> Attribution:
+    """Joins executed layers with the cost of a graph's nodes.
+
+    Args:
+        graph: that the layers were made from.
+        cost: of the graph.
+        layers: in the order of execution.
+
+    Returns:
+        A row for each layer; MACs of rows and of uncovered nodes add up to the cost's exactly.
+    """
+    costs = {layer.name: layer for layer in cost.layers}
+    operators = {node.name: node.op for node in graph.nodes}
+    owners = _Owners(graph, costs)
+    for index, layer in enumerate(layers):
+        owners.claim(index, [name for name in layer.nodes if name in costs])
+    seeds = {index: owners.seeds(layer) for index, layer in enumerate(layers) if not layer.nodes and not layer.moves}
+    taken = {name for names in seeds.values() for name in names}
+    for index, names in seeds.items():
+        as_it_is = {operators[name] for name in names} == {layers[index].kind}
+        owners.claim(index, names if as_it_is else owners.behind(names, stops=taken - set(names)))
+    owners.give_the_rest()
+    covered = owners.by_layer()
+    rows = tuple(_row(layer, covered.get(index, ()), costs) for index, layer in enumerate(layers))
+    uncovered = tuple(node.name for node in graph.nodes if node.name not in owners.of)
+    return Attribution(rows=rows, uncovered=uncovered, uncovered_macs=sum(costs[name].macs for name in uncovered))
+
+
+class _Owners:
+    """Which layer each node belongs to, as it is found out."""
+
+    def __init__(self, graph: Graph, costs: Mapping[str, LayerCost]) -> None:
+        self.of: dict[str, int] = {}
+        self._nodes = {node.name: node for node in graph.nodes}
+        self._maker = {tensor.name: node.name for node in graph.nodes for tensor in node.outputs}
+        self._costs = costs
+
+    def claim(self, layer: int, names: Iterable[str]) -> None:
+        """Gives nodes to a layer, except those that have one."""
+        for name in names:
+            self.of.setdefault(name, layer)
+
+    def seeds(self, layer: ExecutedLayer) -> list[str]:
+        """The nodes that a layer's name or tensors hint at."""
+        found = []
+        for hint in (layer.name, *layer.tensors):
+            name = hint if hint in self._nodes else self._maker.get(hint)
+            if name is not None and name not in found:
+                found.append(name)
+        return found
+
+    def behind(self, names: Sequence[str], *, stops: set[str]) -> list[str]:
+        """The nodes and those before them, up to stops, nodes that are owned, and one matrix operation."""
+        found: list[str] = []
+        waiting = sorted(names, key=lambda name: self._nodes[name].index, reverse=True)
+        while waiting:
+            name = waiting.pop(0)
+            if name in found or name in self.of or (name in stops and name not in names):
+                continue
+            matrix = self._costs[name].macs > 0
+            if matrix and name not in names and any(self._costs[other].macs for other in found):
+                continue
+            found.append(name)
+            if not matrix:
+                waiting += self._before(self._nodes[name])
+        return found
+
+    def _before(self, node: NodeView) -> list[str]:
+        makers = (self._maker.get(tensor.name) for tensor in node.inputs if tensor is not None)
+        return [name for name in makers if name is not None]
+
+    def give_the_rest(self) -> None:
+        """Gives nodes without multiply-adds to the layer that makes the last of their inputs."""
+        for node in self._nodes.values():
+            if node.name in self.of or self._costs[node.name].macs:
+                continue
+            owners = [self.of[name] for name in self._before(node) if name in self.of]
+            if owners:
+                self.of[node.name] = max(owners)
+
+    def by_layer(self) -> dict[int, list[str]]:
+        """Names of the nodes of each layer, in the order of the graph."""
+        layers: dict[int, list[str]] = {}
+        for name in self._nodes:
+            if name in self.of:
+                layers.setdefault(self.of[name], []).append(name)
+        return layers
+
+
+def _row(layer: ExecutedLayer, names: Sequence[str], costs: Mapping[str, LayerCost]) -> LayerRow:
+    parts = [costs[name] for name in names]
+    return LayerRow(
+        name=max(parts, key=lambda part: (part.macs, part.elementwise)).name if parts else layer.name,
+        layer=layer,
+        nodes=tuple(names),
+        macs=sum(part.macs for part in parts),
+        flops=sum(part.flops for part in parts),
+        moved_bytes=sum(part.weight_bytes + part.read_bytes + part.write_bytes for part in parts),
+    )

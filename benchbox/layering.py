@@ -1,0 +1,82 @@
+"""In which order does a network become a table of its executed layers?
+
+    source -> ONNX file -> engine, where one is needed -> short timing without a profiler -> profiled pass -> join
+
+Like ``pipeline.py`` this holds the order of the stages and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from benchbox.backends.base import BACKENDS
+from benchbox.errors import MeasurementError
+from benchbox.flops.attribution import attribution
+from benchbox.flops.counting import cost_from_graph
+from benchbox.flops.graph import graph_from_file
+from benchbox.measure.trials import TrialRequest, run_trial
+from benchbox.pipeline import Case, engine_of_case, onnx_from_source, require_runnable
+from benchbox.schema.layers import LayerTable
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.reading import Pass
+from benchbox.stats.quantile import percentile
+
+
+def table_from_case(
+    case: Case, *, plan: MeasurementPlan, root: Path, say: Callable[[str], None] = lambda _: None
+) -> LayerTable:
+    """Profiles a case in processes of its own and joins its layers with their cost on paper.
+
+    Args:
+        case: what to look into.
+        plan: threads, warm-up, and how many inferences are profiled (``min_samples``).
+        root: project root.
+        say: is told what is being done.
+
+    Raises:
+        UsageError, EnvironmentLackError: the backend cannot run this, or does not tell its layers.
+        ArtifactError, MeasurementError: as for ``benchbox run``.
+    """
+    require_runnable(BACKENDS.get(case.backend), case)
+    artifact = onnx_from_source(case.source, precision=case.precision, root=root, say=say)
+    engine = engine_of_case(case, artifact, root, say)
+    path = root / artifact.path
+    bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
+    graph = graph_from_file(path, batch=case.batch, input_shape=bound)
+    cost = cost_from_graph(graph, model=case.source.name, sha256=artifact.sha256)
+    request = TrialRequest(
+        purpose=Pass.TIMING,
+        number=0,
+        backend=case.backend,
+        precision=case.precision,
+        plan=replace(plan, batch=case.batch),
+        artifact=artifact,
+        source=case.source,
+        root=root,
+        engine=engine,
+    )
+    say(f"profiling {plan.min_samples} inferences")
+    layers = run_trial(replace(request, purpose=Pass.LAYERS)).layers
+    say("timing without a profiler")
+    timed = run_trial(request)
+    if not layers:
+        raise MeasurementError(f"{case.backend} told no layers", values=case.title)
+    joined = attribution(graph, cost, layers)
+    return LayerTable(
+        model=case.source.name,
+        backend=case.backend,
+        precision=case.precision.value,
+        batch=case.batch,
+        threads=plan.threads,
+        iterations=plan.min_samples,
+        rows=joined.rows,
+        macs=cost.macs,
+        flops=cost.flops,
+        uncovered=joined.uncovered,
+        uncovered_macs=joined.uncovered_macs,
+        latency_s=percentile(sorted(timed.gpu_ns or timed.samples_ns), 0.5) * 1e-9,
+        onnx_sha256=artifact.sha256,
+        simulated=timed.evidence.simulated,
+    )

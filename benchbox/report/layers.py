@@ -1,0 +1,208 @@
+"""How are the executed layers of a network shown?"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchbox.registry import require_known
+from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
+from benchbox.units import ABSENT, format_bytes, format_count, format_flops_per_s, format_ratio, format_time
+
+_COLUMNS = (
+    Column(title="layer"),
+    Column(title="executed as"),
+    Column(title="type"),
+    Column(title="time", number=True),
+    Column(title="share", number=True),
+    Column(title="MACs", number=True),
+    Column(title="achieved", number=True),
+    Column(title="bytes", number=True),
+    Column(title="FLOP/B", number=True),
+    Column(title="bound"),
+    Column(title="nodes", number=True),
+)
+FORMS = ("table", "md", "csv", "json")
+GROUPINGS = ("layer", "module", "op")
+ORDERS = ("executed", "time")
+_SHOWN = 5
+_KIND_WIDTH = 28
+
+
+def require_choice(kind: str, word: str, known: Sequence[str]) -> str:
+    """The word if it is known, else a UsageError with the nearest."""
+    return require_known(kind, word, known)
+
+
+def ridge_of(rows: Sequence[LayerRow]) -> float | None:
+    """FLOPs per byte where the best rates of these rows meet; None without both.
+
+    The highest FLOP/s and the highest byte/s that any row reached stand in for the machine's (Williams, Waterman,
+    Patterson 2009, Roofline): a row below the ridge would run out of bytes first.
+    """
+    compute = max((row.flops_per_s for row in rows if row.flops_per_s and row.macs), default=None)
+    memory = max((row.bytes_per_s for row in rows if row.bytes_per_s), default=None)
+    return compute / memory if compute and memory else None
+
+
+def arranged(table: LayerTable, *, by: str, order: str, top: int | None) -> tuple[LayerRow, ...]:
+    """The rows to show.
+
+    Args:
+        table: all rows.
+        by: "layer"; "module", the module that holds the layer; or "op", the runtime's kind.
+        order: "executed" or "time", longest first.
+        top: how many; None for all.
+    """
+    rows = list(table.rows)
+    if by != "layer":
+        groups: dict[str, list[LayerRow]] = {}
+        for row in rows:
+            key = row.layer.kind if by == "op" else row.name.rpartition(".")[0] or row.name
+            groups.setdefault(key, []).append(row)
+        rows = [_sum(name, parts) for name, parts in groups.items()]
+    if order == "time":
+        rows.sort(key=lambda row: -(row.layer.time_s or 0.0))
+    return tuple(rows[:top])
+
+
+def render_layers(table: LayerTable, rows: Sequence[LayerRow], *, form: str) -> str:
+    """The table as text in one of ``FORMS``."""
+    if form == "json":
+        return json.dumps(document_from_layers(table, rows), indent=2)
+    if form == "csv":
+        return _csv(table, rows)
+    ridge = ridge_of(table.rows)
+    texts = [_texts(row, table, ridge) for row in rows]
+    drawn = (markdown_table if form == "md" else text_table)(_COLUMNS, texts)
+    return f"{drawn}\n\n{_summary(table, shown=len(rows))}"
+
+
+def document_from_layers(table: LayerTable, rows: Sequence[LayerRow]) -> dict[str, object]:
+    """The JSON document ``benchbox.layers/1``."""
+    ridge = ridge_of(table.rows)
+    return {
+        "schema": "benchbox.layers/1",
+        "model": table.model,
+        "backend": table.backend,
+        "precision": table.precision,
+        "batch": table.batch,
+        "threads": table.threads,
+        "iterations": table.iterations,
+        "macs": table.macs,
+        "flops": table.flops,
+        "simulated": table.simulated,
+        "latency_s": table.latency_s,
+        "profiled_s": table.time_s,
+        "unmapped_s": table.unmapped_time_s,
+        "uncovered_macs": table.uncovered_macs,
+        "uncovered_nodes": list(table.uncovered),
+        "ridge_flop_per_byte": ridge,
+        "layers": [_document(row, ridge) for row in rows],
+        "onnx_sha256": table.onnx_sha256,
+    }
+
+
+def _document(row: LayerRow, ridge: float | None) -> dict[str, object]:
+    layer = row.layer
+    return {
+        "name": row.name,
+        "executed_as": layer.name,
+        "kind": layer.kind,
+        "type": layer.executed,
+        "tactic": layer.tactic,
+        "stream": layer.stream,
+        "moves_data": layer.moves,
+        "nodes": list(row.nodes),
+        "time_s": layer.time_s,
+        "macs": row.macs,
+        "flops": row.flops,
+        "bytes": row.moved_bytes,
+        "flops_per_s": row.flops_per_s,
+        "arithmetic_intensity": row.intensity,
+        "bound": _bound(row, ridge),
+    }
+
+
+def _csv(table: LayerTable, rows: Sequence[LayerRow]) -> str:
+    ridge = ridge_of(table.rows)
+    text = io.StringIO()
+    lines = [{**_document(row, ridge), "nodes": " ".join(row.nodes)} for row in rows]
+    writer = csv.DictWriter(text, fieldnames=list(lines[0]) if lines else ["name"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue().rstrip("\n")
+
+
+def _texts(row: LayerRow, table: LayerTable, ridge: float | None) -> tuple[str, ...]:
+    layer = row.layer
+    kind = layer.kind if len(layer.kind) <= _KIND_WIDTH else f"{layer.kind[: _KIND_WIDTH - 1]}…"
+    return (
+        row.name,
+        kind,
+        layer.executed or ABSENT,
+        format_time(layer.time_s),
+        format_ratio((layer.time_s or 0.0) / table.time_s) if table.time_s else ABSENT,
+        format_count(row.macs),
+        format_flops_per_s(row.flops_per_s),
+        format_bytes(row.moved_bytes),
+        ABSENT if row.intensity is None else f"{row.intensity:.2f}",
+        _bound(row, ridge) or ABSENT,
+        str(len(row.nodes)),
+    )
+
+
+def _bound(row: LayerRow, ridge: float | None) -> str:
+    if row.layer.moves:
+        return "movement"
+    if row.intensity is None or ridge is None:
+        return ""
+    return "compute" if row.intensity >= ridge else "memory"
+
+
+def _sum(name: str, rows: Sequence[LayerRow]) -> LayerRow:
+    """Rows as one: their times add up inference by inference."""
+    if len(rows) == 1:
+        return replace(rows[0], name=name)
+    layers = [row.layer for row in rows]
+    kinds = {layer.kind for layer in layers}
+    types = {layer.executed for layer in layers if layer.executed}
+    return LayerRow(
+        name=name,
+        layer=ExecutedLayer(
+            name=name,
+            kind=kinds.pop() if len(kinds) == 1 else f"{len(rows)} layers",
+            inputs=(types.pop(),) if len(types) == 1 else ("mixed",) if types else (),
+            moves=all(layer.moves for layer in layers),
+            times_s=(sum(layer.time_s or 0.0 for layer in layers),),
+        ),
+        nodes=tuple(node for row in rows for node in row.nodes),
+        macs=sum(row.macs for row in rows),
+        flops=sum(row.flops for row in rows),
+        moved_bytes=sum(row.moved_bytes for row in rows),
+    )
+
+
+def _summary(table: LayerTable, *, shown: int) -> str:
+    moving = sum(row.layer.time_s or 0.0 for row in table.rows if row.layer.moves)
+    whole = table.time_s or 1.0
+    covered = table.macs - table.uncovered_macs
+    lines = [
+        f"{table.model} on {table.backend}, {table.precision}, batch {table.batch}, {table.threads} threads: "
+        f"{len(table.rows)} executed layers, {shown} rows shown; medians of {table.iterations} profiled inferences",
+        f"layers together {format_time(table.time_s)}, one inference without a profiler "
+        f"{format_time(table.latency_s)}: the difference is the profiler and what runs between layers",
+        f"{covered:,} of {table.macs:,} MACs are in these layers; {format_ratio(moving / whole)} of the time moves "
+        f"data for the runtime's sake, {format_ratio(table.unmapped_time_s / whole)} belongs to no node",
+        "achieved and bytes are on paper; bound: against the best rates in this table; definitions: docs/metrics.md",
+    ]
+    if table.simulated:
+        lines.append("SIMULATED: the device of the tests, no measurement")
+    if table.uncovered:
+        more = f" and {len(table.uncovered) - _SHOWN} more" if len(table.uncovered) > _SHOWN else ""
+        lines.append(f"in no layer: {', '.join(table.uncovered[:_SHOWN])}{more}")
+    return "\n".join(lines)

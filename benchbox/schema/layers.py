@@ -1,0 +1,107 @@
+"""What did a runtime make of a network's layers, and what does each cost?"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutedLayer:
+    """One layer or kernel as the runtime executes it.
+
+    ``name`` and ``kind`` are the runtime's own words. ``nodes`` are the ONNX nodes that it says it stands for;
+    ``tensors`` the names of ONNX tensors or nodes that it hints at, where it says nothing. ``inputs`` and ``outputs``
+    are the types of what it reads and writes ("fp32", "fp16", "int8"). ``moves`` is true of work that no node asked
+    for: reordering, casting and copying for the runtime's own sake. ``times_s`` are seconds of each profiled
+    inference, in order.
+    """
+
+    name: str
+    kind: str
+    nodes: tuple[str, ...] = ()
+    tensors: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    tactic: str = ""
+    stream: int | None = None
+    moves: bool = False
+    times_s: tuple[float, ...] = ()
+
+    @property
+    def time_s(self) -> float | None:
+        """Median over the profiled inferences, None where the layer was not timed."""
+        return statistics.median(self.times_s) if self.times_s else None
+
+    @property
+    def executed(self) -> str:
+        """The type that it computes in: that of its first input."""
+        return self.inputs[0] if self.inputs else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """An executed layer with the cost on paper of the ONNX nodes that it covers; every node is in one row at most.
+
+    ``name`` is the path of the module, or node, that the row stands for. Bytes are on paper, of the nodes' tensors.
+    """
+
+    name: str
+    layer: ExecutedLayer
+    nodes: tuple[str, ...]
+    macs: int = 0
+    flops: int = 0
+    moved_bytes: int = 0
+
+    @property
+    def flops_per_s(self) -> float | None:
+        """Operations on paper over the layer's time, None where either is not there."""
+        time_s = self.layer.time_s
+        return self.flops / time_s if time_s and self.flops else None
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """Bytes on paper over the layer's time, None where either is not there."""
+        time_s = self.layer.time_s
+        return self.moved_bytes / time_s if time_s and self.moved_bytes else None
+
+    @property
+    def intensity(self) -> float | None:
+        """Operations per byte on paper, None where nothing moves."""
+        return self.flops / self.moved_bytes if self.moved_bytes else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTable:
+    """A network's executed layers joined with its cost on paper.
+
+    ``macs`` and ``flops`` are the whole network's; what no row covers is in ``uncovered`` (node names) and
+    ``uncovered_macs``, so that rows and uncovered together are the whole. ``latency_s`` is the median of unprofiled
+    inferences taken beside it, on a device by its own clock: profiling takes time of its own. ``simulated`` is true of
+    the device that tests pretend to have.
+    """
+
+    model: str
+    backend: str
+    precision: str
+    batch: int
+    threads: int
+    iterations: int
+    rows: tuple[LayerRow, ...]
+    macs: int
+    flops: int
+    uncovered: tuple[str, ...]
+    uncovered_macs: int
+    latency_s: float
+    onnx_sha256: str
+    simulated: bool = False
+
+    @property
+    def time_s(self) -> float:
+        """Sum of the rows' median times."""
+        return sum(row.layer.time_s or 0.0 for row in self.rows)
+
+    @property
+    def unmapped_time_s(self) -> float:
+        """Time of rows that stand for no ONNX node and do not move data for the runtime either."""
+        return sum(row.layer.time_s or 0.0 for row in self.rows if not row.nodes and not row.layer.moves)

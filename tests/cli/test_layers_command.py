@@ -1,0 +1,88 @@
+"""``benchbox layers``: what really ran, beside what it costs on paper."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from simulation import environment
+
+from benchbox.store.records import SIMULATION_MARK
+
+QUICK = ("--iterations", "5", "--threads", "1")
+
+
+@pytest.mark.parametrize("name", ["lenet5", "squeezenet1_1", "resnet18"])
+def test_every_multiply_add_is_in_a_layer(name: str, benchbox: Callable) -> None:
+    document = benchbox("layers", name, *QUICK, "--json").document
+    assert document["uncovered_macs"] == 0
+    assert sum(layer["macs"] for layer in document["layers"]) == document["macs"]
+    assert document["profiled_s"] > 0
+    assert document["latency_s"] > 0
+    assert document["unmapped_s"] <= 0.05 * document["profiled_s"]
+    matrix = [layer for layer in document["layers"] if layer["macs"]]
+    assert all(layer["time_s"] > 0 and layer["flops_per_s"] > 0 for layer in matrix)
+    assert {layer["type"] for layer in matrix} == {"fp32"}
+
+
+def test_fp16_on_a_cpu_is_shown_as_fp32_behind_casts(benchbox: Callable) -> None:
+    document = benchbox("layers", "lenet5", "--precision", "fp16", *QUICK, "--json").document
+    assert document["precision"] == "fp16"
+    assert {layer["type"] for layer in document["layers"] if layer["macs"]} == {"fp32"}
+    assert "Cast" in {layer["kind"] for layer in document["layers"]}
+
+
+def test_the_table_and_its_groups(benchbox: Callable) -> None:
+    ran = benchbox("layers", "lenet5", *QUICK, "--by", "op", "--sort", "time", "--top", "2")
+    assert ran.status == 0
+    assert "6,522,000 of 6,522,000 MACs are in these layers" in ran.out
+    assert "2 rows shown" in ran.out
+    assert benchbox("layers", "lenet5", *QUICK, "--format", "md").out.startswith("| layer |")
+
+
+def test_a_backend_that_tells_no_layers_is_refused(benchbox: Callable) -> None:
+    ran = benchbox("layers", "lenet5", "--backend", "pytorch", *QUICK)
+    assert ran.status == 2
+    assert "pytorch does not tell its layers" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lenet5", "--by", "modul"), "did you mean 'module'"),
+        (("lenet5", "--sort", "tiem"), "did you mean 'time'"),
+        (("lenet5", "--precision", "bf16"), "cannot run bf16"),
+        (("lenet5", "--top", "0"), "--top"),
+        (("lennet5",), "did you mean 'lenet5'"),
+    ],
+)
+def test_bad_input(arguments: tuple[str, ...], message: str, benchbox: Callable) -> None:
+    ran = benchbox("layers", *arguments)
+    assert ran.status == 2
+    assert message in ran.err
+
+
+def test_an_engine_on_the_simulated_device(tmp_path: Path) -> None:
+    (tmp_path / SIMULATION_MARK).parent.mkdir()
+    (tmp_path / SIMULATION_MARK).touch()
+    command = ["layers", "lenet5", "--backend", "tensorrt", *QUICK, "--json", "--root", str(tmp_path)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchbox", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        env=environment(inference_ns=200_000),
+    )
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert document["simulated"] is True
+    assert document["uncovered_macs"] == 0
+    assert document["profiled_s"] == pytest.approx(200e-6), "the device's own clock"
+    assert document["latency_s"] == pytest.approx(200e-6)
+    assert document["layers"][0]["nodes"] == ["conv1"]
+    assert document["layers"][0]["tactic"] == "simulated_conv"
