@@ -25,8 +25,8 @@ FP16_SMALLEST_NORMAL = 2.0**-14
 
 # Operators that stay in fp32: their schema wants float for some input or has no fp16 form, or sums grow beyond range.
 KEPT_OPS = frozenset(
-    {"Resize", "Upsample", "RoiAlign", "NonMaxSuppression", "Range", "CumSum", "QuantizeLinear", "DequantizeLinear",
-     "DynamicQuantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "LSTM", "GRU",
+    {"Resize", "Upsample", "RoiAlign", "NonMaxSuppression", "Range", "CumSum", "DynamicQuantizeLinear",
+     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "LSTM", "GRU",
      "RNN"}
 )  # fmt: skip
 

@@ -62,17 +62,24 @@ def check_batches(batch: BatchRange, fixed: int | None) -> tuple[int, ...]:
     return (batch.minimum, second)
 
 
-def outputs_from_module(module: nn.Module, check: CheckSet) -> dict[str, np.ndarray]:
-    """The reference: the module itself, in fp32 on the CPU."""
+def outputs_from_module(module: nn.Module, check: CheckSet, *, double: bool = False) -> dict[str, np.ndarray]:
+    """The reference: the module itself on the CPU, in fp32 or, with ``double``, in fp64 on the same inputs."""
     import torch
 
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
+        inputs = [torch.from_numpy(feed[spec.name]) for spec in check.inputs]
         with torch.inference_mode():
-            made = module(*(torch.from_numpy(feed[spec.name]) for spec in check.inputs))
+            made = module(*(tensor.double() if double else tensor for tensor in inputs))
         tensors = (made,) if isinstance(made, torch.Tensor) else tuple(made)
         return {spec.name: tensor.numpy() for spec, tensor in zip(check.outputs, tensors, strict=True)}
 
-    return check.outputs_of(evaluate)
+    if not double:
+        return check.outputs_of(evaluate)
+    try:
+        module.double()
+        return check.outputs_of(evaluate)
+    finally:
+        module.float()  # exact: every value came from fp32
 
 
 def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, np.ndarray]:

@@ -110,7 +110,7 @@ def _check(request: TrialRequest, session: Session) -> Trial:
 
 def _hop(request: TrialRequest, expected: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Hop:
     return hop_from_outputs(
-        request.artifact.hops[0].source,
+        request.artifact.reference_form,
         f"{request.backend}-{request.precision}",
         expected,
         outputs,
