@@ -19,14 +19,18 @@ from benchbox.errors import BenchboxError, EnvironmentLackError, UsageError
 from benchbox.flops.graph import Graph
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost
+from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import MeasurementPlan, Mode
-from benchbox.schema.reading import Trial
+from benchbox.schema.reading import Flag, Severity, Trial
 from benchbox.schema.record import Analytic, Record, RecordKey, Status
 
 if TYPE_CHECKING:
     from benchbox.export.engines import Built
+
+
+_Wanted = tuple[ModelSource, Precision, Derivation]
 
 
 class Progress(Protocol):
@@ -50,11 +54,13 @@ class Case:
     precision: Precision
     batch: int
     mode: Mode = Mode.ISOLATED
+    derivation: Derivation = USUAL
 
     @property
     def title(self) -> str:
         """The case in a few words."""
-        return f"{self.source.name} {self.backend} {self.precision} b{self.batch}"
+        name = f"{self.source.name} {self.backend} {self.precision} b{self.batch}"
+        return f"{name} {self.derivation.variant}".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +79,22 @@ def cases_from_axes(
     precisions: Sequence[Precision],
     batches: Sequence[int],
     mode: Mode = Mode.ISOLATED,
+    derivation: Derivation = USUAL,
 ) -> tuple[Case, ...]:
-    """Every combination, models outermost; raises UsageError if no backend can run any of the precisions."""
+    """Every combination, models outermost; raises UsageError if no backend can run any of the precisions.
+
+    ``derivation`` is for the precisions that have a use for it.
+    """
     axes = itertools.product(sources, backends, precisions, batches)
     cases = tuple(
-        Case(source=source, backend=backend, precision=precision, batch=batch, mode=mode)
+        Case(
+            source=source,
+            backend=backend,
+            precision=precision,
+            batch=batch,
+            mode=mode,
+            derivation=derivation.for_precision(precision),
+        )
         for source, backend, precision, batch in axes
     )
     refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
@@ -122,6 +139,7 @@ def onnx_from_source(
     precision: Precision,
     root: Path,
     batch: BatchRange | None = None,
+    derivation: Derivation = USUAL,
     say: Callable[[str], None] = lambda _: None,
 ) -> OnnxArtifact:
     """The checked ONNX file of a network, from the cache where nothing that matters has changed.
@@ -131,8 +149,10 @@ def onnx_from_source(
     from benchbox.export.exporting import artifact_from_source, cached_artifact
 
     wanted = Precision.FP32 if precision is Precision.TF32 else precision
-    cached = cached_artifact(source, precision=wanted, root=root, batch=batch)
-    return cached or artifact_from_source(source, precision=wanted, batch=batch, root=root, say=say)
+    cached = cached_artifact(source, precision=wanted, root=root, batch=batch, derivation=derivation)
+    return cached or artifact_from_source(
+        source, precision=wanted, batch=batch, root=root, derivation=derivation, say=say
+    )
 
 
 def engine_from_source(
@@ -144,6 +164,7 @@ def engine_from_source(
     batch: BatchRange | None = None,
     targets: tuple[str, ...] = (),
     timing_cache: Path | None = None,
+    derivation: Derivation = USUAL,
     say: Callable[[str], None] = lambda _: None,
 ) -> Built:
     """The engine of a network, its ONNX file exported and checked first if need be; both come from caches if whole."""
@@ -152,7 +173,7 @@ def engine_from_source(
     refusal = compiler.refusal(precision)
     if refusal:
         raise UsageError(f"{compiler.name} cannot build {precision}", values=refusal)
-    artifact = onnx_from_source(source, precision=precision, root=root, say=say)
+    artifact = onnx_from_source(source, precision=precision, root=root, derivation=derivation, say=say)
     return engine_from_artifact(
         artifact,
         compiler=compiler,
@@ -224,7 +245,7 @@ def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progre
     check_writable(root)
     environment = capture()
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
-    artifacts: dict[tuple[ModelSource, Precision], OnnxArtifact] = {}
+    artifacts: dict[_Wanted, OnnxArtifact] = {}
     for number, case in enumerate(cases):
         share = _CaseProgress(progress, number, len(cases), case.title)
         outcome = _outcome(case, plan, root, environment, share, artifacts)
@@ -271,19 +292,29 @@ def _outcome(
     root: Path,
     environment: Environment,
     progress: _CaseProgress,
-    artifacts: dict[tuple[ModelSource, Precision], OnnxArtifact],
+    artifacts: dict[_Wanted, OnnxArtifact],
 ) -> Outcome:
     blank = _blank(case, plan, environment)
     try:
         _require_runnable(BACKENDS.get(case.backend), case)
-        wanted = (case.source, case.precision)
+        wanted = (case.source, case.precision, case.derivation)
         if wanted not in artifacts:
-            artifacts[wanted] = onnx_from_source(case.source, precision=case.precision, root=root, say=progress.say)
+            artifacts[wanted] = onnx_from_source(
+                case.source, precision=case.precision, root=root, derivation=case.derivation, say=progress.say
+            )
         return _measured_outcome(case, blank, artifacts[wanted], root, progress)
     except BenchboxError as error:
         # What cannot run was not tried: skipped. What was tried and went wrong: failed.
         status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
         return Outcome(record=dataclasses.replace(blank, status=status, reason=_reason(error)), error=error)
+
+
+def _calibration_flags(artifact: OnnxArtifact) -> tuple[Flag, ...]:
+    made = artifact.quantization
+    if made is None or not made.synthetic:
+        return ()
+    message = f"{artifact.precision} was calibrated on {made.data}: speed is right, accuracy is not; use --calibration"
+    return (Flag(code="CALIBRATION_SYNTHETIC", severity=Severity.WARNING, message=message),)
 
 
 def _reason(error: BenchboxError | None) -> str:
@@ -313,7 +344,7 @@ def _measured_outcome(
         status=Status.FAILED if result.error else Status.OK,
         reason=_reason(result.error),
         readings=result.readings,
-        flags=result.flags,
+        flags=(*result.flags, *_calibration_flags(artifact)) if result.readings else result.flags,
         correctness=dataclasses.replace(result.correctness, hops=(*artifact.hops, *result.correctness.hops)),
         evidence=result.evidence,
         analytic=Analytic(
@@ -365,6 +396,7 @@ def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Recor
             batch=case.batch,
             mode=case.mode,
             device=BACKENDS.get(case.backend).device,
+            variant=case.derivation.variant,
         ),
         plan=dataclasses.replace(plan, batch=case.batch, mode=case.mode),
         environment=environment,

@@ -115,7 +115,7 @@ class OnnxRuntimeSession:
         options.inter_op_num_threads = 1
         options.execution_mode = self._runtime.ExecutionMode.ORT_SEQUENTIAL
         levels = self._runtime.GraphOptimizationLevel
-        # Above BASIC, fp8 Q/DQ pairs around a convolution are taken for int8 ones: wrong outputs, or none (1.24 to 1.32).
+        # Above BASIC, 1.24 to 1.32 take fp8 Q/DQ pairs around a convolution for int8 ones: wrong outputs, or none.
         fp8 = self._request.precision is Precision.FP8
         options.graph_optimization_level = levels.ORT_ENABLE_BASIC if fp8 else levels.ORT_ENABLE_ALL
         options.log_severity_level = 4

@@ -14,7 +14,7 @@ from benchbox.export.casting import half_from_float
 from benchbox.export.quantization import observed_tensors, quantized_from_float
 from benchbox.export.samples import CalibrationData, data_from_choice
 from benchbox.schema.artifact import TensorSpec
-from benchbox.schema.derivation import Derivation, Quantization
+from benchbox.schema.derivation import USUAL, Derivation, Quantization
 from benchbox.schema.model import ModelSource, Precision
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def derived_from_float(request: DerivingRequest, *, say: Say = lambda _: None) -
 
 def require_consistent(precision: Precision, derivation: Derivation) -> None:
     """Raises UsageError for choices that this precision has no use for."""
-    usual = Derivation()
+    usual = USUAL
     if precision not in CALIBRATED:
         given = [
             flag

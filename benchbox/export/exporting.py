@@ -39,7 +39,7 @@ from benchbox.export.verification import (
     require_passed,
 )
 from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact, TensorSpec
-from benchbox.schema.derivation import Derivation
+from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.store.artifacts import FOLDER, artifact_stem, found_artifact, unwritable, write_artifact
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 PRECISIONS = (Precision.FP32, *DERIVING)
 PROTOBUF_LIMIT = 2**31 - 1
-_USUAL = Derivation()
 
 
 def cached_artifact(
@@ -62,11 +61,11 @@ def cached_artifact(
     root: Path,
     batch: BatchRange | None = None,
     seed: int = 0,
-    derivation: Derivation = _USUAL,
+    derivation: Derivation = USUAL,
 ) -> OnnxArtifact | None:
     """The artifact of a source if nothing that decides its bytes has changed; never for a factory.
 
-    With ``batch`` only one that was checked for this range. A derived one is known by its fp32 file, which must be there.
+    With ``batch`` only one that was checked for this range. A calibrated one is found only beside its fp32 file.
     """
     _require_supported(precision, derivation)
     if source.kind is SourceKind.FACTORY:
@@ -77,7 +76,7 @@ def cached_artifact(
         return found if found is None or batch in (None, found.batch) else None
 
     plain = kept(recipe_of(source, precision=precision, seed=seed))
-    if derivation == _USUAL and (plain is not None or precision not in CALIBRATED):
+    if derivation == USUAL and (plain is not None or precision not in CALIBRATED):
         return plain
     original = cached_artifact(source, precision=Precision.FP32, root=root, batch=batch, seed=seed)
     if original is None:
@@ -93,7 +92,7 @@ def artifact_from_source(
     root: Path,
     batch: BatchRange | None = None,
     seed: int = 0,
-    derivation: Derivation = _USUAL,
+    derivation: Derivation = USUAL,
     say: Say = lambda _: None,
 ) -> OnnxArtifact:
     """Makes and checks the ONNX file of a source and writes it under ``root/engines/onnx``.

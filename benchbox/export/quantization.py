@@ -133,7 +133,7 @@ class _Plan:
 
     def activations(self) -> frozenset[str]:
         """Tensors that get a Q/DQ pair."""
-        found = set()
+        found: set[str] = set()
         for index in self.chosen:
             node = self.nodes[index]
             found.update(value for value in node.input[:2] if value not in self.weights)

@@ -1,7 +1,7 @@
 """Which samples is a network calibrated on?
 
-Images through the evaluation recipe of the network, arrays as they are, or seeded synthetic inputs. The samples are known by
-a digest of everything that decides them before any of them is loaded.
+Images through the evaluation recipe of the network, arrays as they are, or seeded synthetic inputs. The samples are
+known by a digest of everything that decides them before any of them is loaded.
 """
 
 from __future__ import annotations

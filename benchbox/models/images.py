@@ -1,7 +1,7 @@
 """What does a network see of an image file?
 
-The evaluation recipe of its family: decode, resize the shorter side, crop the centre, scale to [0, 1], normalise. Pillow
-decodes and resizes (bilinear, with antialiasing), as torchvision's reference recipes do.
+The evaluation recipe of its family: decode, resize the shorter side, crop the centre, scale to [0, 1], normalise.
+Pillow decodes and resizes (bilinear, with antialiasing), as torchvision's reference recipes do.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ImageRecipe:
         picture = picture.resize(size, Image.Resampling.BILINEAR)
         picture = picture.crop((left, top, left + self.width, top + self.height))
         array = np.asarray(picture, dtype=np.float32).reshape(self.height, self.width, self.channels) / 255
-        normalised = (array - np.float32(self.mean)) / np.float32(self.deviation)
+        normalised = (array - np.array(self.mean, np.float32)) / np.array(self.deviation, np.float32)
         return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 
 from benchbox.schema.model import Precision
 
@@ -30,14 +31,25 @@ class Derivation:
     calibration: str | None = None
     method: CalibrationMethod = CalibrationMethod.MINMAX
 
+    def for_precision(self, precision: Precision) -> Derivation:
+        """What of these choices a precision has a use for: one command may ask for several precisions."""
+        if precision in (Precision.INT8, Precision.FP8):
+            return self
+        derived = precision in (Precision.FP16, Precision.BF16)
+        return Derivation(exclude=self.exclude if derived else ())
+
     @property
     def variant(self) -> str:
         """The choices that set one derived graph apart from another of the same precision, "" for the usual ones."""
-        usual = Derivation()
+        usual = USUAL
         parts = [f"exclude={','.join(self.exclude)}" if self.exclude else ""]
         parts += [f"fallback={self.fallback}" if self.fallback is not usual.fallback else ""]
+        parts += [f"calibration={PurePath(self.calibration).name}" if self.calibration else ""]
         parts += [f"method={self.method}" if self.method is not usual.method else ""]
         return " ".join(part for part in parts if part)
+
+
+USUAL = Derivation()
 
 
 @dataclass(frozen=True, kw_only=True)

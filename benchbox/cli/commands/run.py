@@ -10,11 +10,14 @@ from benchbox.cli.options import (
     backend_option,
     comma_list,
     common_options,
+    derivation_options,
     json_option,
     models_argument,
     parse_count,
+    parse_derivation,
     parse_precision,
     project_root,
+    require_use,
     source_options,
     write_json,
 )
@@ -54,6 +57,7 @@ DEFAULT_MODEL = "resnet50"
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
 @click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
+@derivation_options
 @source_options
 @json_option
 @common_options
@@ -69,6 +73,10 @@ def command(
     timeout: str | None,
     quick: bool,
     dry_run: bool,
+    excludes: tuple[str, ...],
+    fallback: str,
+    calibration: str | None,
+    method: str,
     input_shape: str | None,
     weights: str | None,
     as_json: bool,
@@ -84,17 +92,22 @@ def command(
       benchbox run resnet50
       benchbox run lenet5 resnet18 --backend onnxruntime,pytorch --batch 1,8
       benchbox run --precision fp16 --json
+      benchbox run resnet50 --precision int8 --calibration photos/
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
     """
     from benchbox.pipeline import best_backend, cases_from_axes
 
     root = project_root()
+    wanted = comma_list(precisions, parse_precision)
+    choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
+    require_use(wanted, choice)
     cases = cases_from_axes(
         sources=_sources(models, input_shape, weights, root),
         backends=comma_list(backends, _known_backend) if backends else (best_backend(),),
-        precisions=comma_list(precisions, parse_precision),
+        precisions=wanted,
         batches=comma_list(batches, lambda text: parse_count(text, flag="--batch")),
         mode=_mode(mode),
+        derivation=choice,
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick)
     if dry_run:
