@@ -48,7 +48,8 @@ class OpenRequest:
     ``onnx_path`` is set for backends that consume ONNX, ``module`` (a callable that makes the PyTorch
     module) for those that consume modules. ``inputs`` carry the concrete batch size. ``slots`` is the
     number of distinct inputs that must be resident at once. ``inspect`` asks for evidence of the executed
-    precision, which may slow the session down: never set in a timed pass.
+    precision, which may slow the session down: never set in a timed pass. ``fallback`` is what an int8 or fp8 graph
+    computes in where it is not quantised.
     """
 
     precision: Precision
@@ -59,6 +60,7 @@ class OpenRequest:
     onnx_path: Path | None = None
     module: Callable[[], torch.nn.Module] | None = None
     inspect: bool = False
+    fallback: Precision = Precision.FP32
 
 
 class Stopwatch(Protocol):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import onnx
 
 FP8_MAX = 448.0
-# Below it a scale would be an fp16 subnormal and lose digits itself.
-_SMALLEST_SCALE = 2.0**-14
+# Sixteen of the smallest steps between fp16 numbers: a scale is rounded up by less than a sixteenth.
+_SMALLEST_HALF_SCALE = 2.0**-20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,11 @@ def scales_of(tops: np.ndarray, form: Format, kind: type[np.floating]) -> np.nda
         kind: numpy type that the scales are stored in.
     """
     scales = np.where(tops > 0, tops.astype(np.float64) / form.largest, 1.0)
-    smallest = _SMALLEST_SCALE if kind is np.float16 else float(np.finfo(np.float32).tiny)
-    return np.clip(scales, smallest, float(np.finfo(kind).max)).astype(kind).astype(np.float32)
+    smallest = _SMALLEST_HALF_SCALE if kind is np.float16 else float(np.finfo(np.float32).tiny)
+    stored = np.asarray(np.clip(scales, smallest, float(np.finfo(kind).max)).astype(kind))
+    if kind is np.float16:  # rounded up, so that the range is covered; what is rounded by it uses the stored value
+        stored = np.where(stored < scales, np.nextafter(stored, np.float16(np.inf)), stored)
+    return np.asarray(stored, dtype=np.float32)
 
 
 def fp8_values() -> np.ndarray:

@@ -330,7 +330,9 @@ def _checked(
     try:
         with draft_of(root / unchecked.path) as draft:
             draft.write_bytes(data)
-            made, evaluator = outputs_from_onnx(draft, check, precision=unchecked.precision)
+            made, evaluator = outputs_from_onnx(
+                draft, check, precision=unchecked.precision, fallback=unchecked.fallback
+            )
             hop = hop_from_outputs(
                 hop_source, f"onnx-{unchecked.precision}", compared, made, TOLERANCES[unchecked.precision]
             )

@@ -98,7 +98,9 @@ def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, n
         ) from error
 
 
-def outputs_from_onnx(path: Path, check: CheckSet, *, precision: Precision) -> tuple[dict[str, np.ndarray], str]:
+def outputs_from_onnx(
+    path: Path, check: CheckSet, *, precision: Precision, fallback: Precision = Precision.FP32
+) -> tuple[dict[str, np.ndarray], str]:
     """What an ONNX file computes, and who ran it: ONNX Runtime where it is installed, else onnx's evaluator."""
     backend = BACKENDS.get("onnxruntime")
     availability = backend.probe()
@@ -115,6 +117,7 @@ def outputs_from_onnx(path: Path, check: CheckSet, *, precision: Precision) -> t
             inputs=tuple(_bound(spec, size) for spec in check.inputs),
             outputs=tuple(_bound(spec, size) for spec in check.outputs),
             onnx_path=path,
+            fallback=fallback,
         )
         session = backend.open(request)
         try:

@@ -75,6 +75,7 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         onnx_path=request.root / request.artifact.path if consumes == "onnx" else None,
         module=module if consumes == "module" else None,
         inspect=request.purpose is Pass.CHECK,
+        fallback=request.artifact.fallback,
     )
 
 

@@ -85,6 +85,11 @@ class OnnxArtifact:
     quantization: Quantization | None = None
 
     @property
+    def fallback(self) -> Precision:
+        """What computes where the graph is not quantised."""
+        return self.quantization.fallback if self.quantization else Precision.FP32
+
+    @property
     def reference_form(self) -> str:
         """The form of the network whose outputs the reference holds: where the first hop into an ONNX file starts."""
         return next(hop.source for hop in self.hops if hop.target.startswith("onnx"))

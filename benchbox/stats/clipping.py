@@ -51,7 +51,8 @@ def entropy_threshold(counts: NDArray[np.int64], top: float) -> float:
 
     For every candidate range, P is the histogram cut there with the rest added to its last bin, Q the same histogram
     without the rest, merged to 128 levels and spread again over the bins that had values. The candidate with the
-    smallest divergence KL(P||Q) wins; of equal ones the widest.
+    smallest divergence KL(P||Q) wins; of equal ones the widest. The first bin counts as its neighbour: zeros, half of
+    what a ReLU gives, are exact at every range and would else pull the range down.
 
     Args:
         counts: of ``histogram_of``.
@@ -60,6 +61,9 @@ def entropy_threshold(counts: NDArray[np.int64], top: float) -> float:
     if not top > 0:
         return 0.0
     weights = counts.astype(np.float64)
+    weights[0] = weights[1]
+    if not weights.any():
+        return top
     best, lowest = len(counts), np.inf
     for end in range(len(counts), LEVELS - 1, -STRIDE):
         divergence = _divergence(weights, end)
