@@ -23,7 +23,7 @@ from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import MeasurementPlan, Mode
-from benchbox.schema.reading import Flag, Severity, Trial
+from benchbox.schema.reading import Trial
 from benchbox.schema.record import Analytic, Record, RecordKey, Status
 
 if TYPE_CHECKING:
@@ -85,17 +85,11 @@ def cases_from_axes(
 
     ``derivation`` is for the precisions that have a use for it.
     """
-    axes = itertools.product(sources, backends, precisions, batches)
+    wanted = [(precision, derivation.for_precision(precision)) for precision in precisions]
+    axes = itertools.product(sources, backends, wanted, batches)
     cases = tuple(
-        Case(
-            source=source,
-            backend=backend,
-            precision=precision,
-            batch=batch,
-            mode=mode,
-            derivation=derivation.for_precision(precision),
-        )
-        for source, backend, precision, batch in axes
+        Case(source=source, backend=name, precision=precision, batch=size, mode=mode, derivation=choice)
+        for source, name, (precision, choice), size in axes
     )
     refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
     if refusals and all(refusals.values()):
@@ -309,14 +303,6 @@ def _outcome(
         return Outcome(record=dataclasses.replace(blank, status=status, reason=_reason(error)), error=error)
 
 
-def _calibration_flags(artifact: OnnxArtifact) -> tuple[Flag, ...]:
-    made = artifact.quantization
-    if made is None or not made.synthetic:
-        return ()
-    message = f"{artifact.precision} was calibrated on {made.data}: speed is right, accuracy is not; use --calibration"
-    return (Flag(code="CALIBRATION_SYNTHETIC", severity=Severity.WARNING, message=message),)
-
-
 def _reason(error: BenchboxError | None) -> str:
     """An error as one line of a record."""
     parts = (error.what, error.values) if error else ()
@@ -344,7 +330,7 @@ def _measured_outcome(
         status=Status.FAILED if result.error else Status.OK,
         reason=_reason(result.error),
         readings=result.readings,
-        flags=(*result.flags, *_calibration_flags(artifact)) if result.readings else result.flags,
+        flags=result.flags,
         correctness=dataclasses.replace(result.correctness, hops=(*artifact.hops, *result.correctness.hops)),
         evidence=result.evidence,
         analytic=Analytic(

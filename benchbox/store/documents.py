@@ -34,6 +34,8 @@ def document_from_record(record: Record) -> dict[str, Any]:
     """A record as a JSON-ready dict (kind ``benchbox.record/1``)."""
     document = cast(dict[str, Any], _plain(record))
     document["correctness"]["hops"] = [_renamed(hop, _OUTSIDE) for hop in document["correctness"]["hops"]]
+    if not document["key"]["variant"]:
+        del document["key"]["variant"]  # most records have none, and older ones never
     return {"schema": RECORD_SCHEMA, **document}
 
 
