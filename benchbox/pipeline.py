@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from benchbox.backends.base import BACKENDS, Backend, Compiler
+from benchbox.backends.base import BACKENDS, Compiler
 from benchbox.errors import BenchboxError, EnvironmentLackError, UsageError
 from benchbox.flops.graph import Graph
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
@@ -290,7 +290,7 @@ def _outcome(
 ) -> Outcome:
     blank = _blank(case, plan, environment)
     try:
-        _require_runnable(BACKENDS.get(case.backend), case)
+        require_runnable(case.backend, case.precision, case.source)
         wanted = (case.source, case.precision, case.derivation)
         if wanted not in artifacts:
             artifacts[wanted] = onnx_from_source(
@@ -345,23 +345,22 @@ def _measured_outcome(
     return Outcome(record=record, trials=result.trials, error=result.error)
 
 
-def _require_runnable(backend: Backend, case: Case) -> None:
-    refusal = backend.refusal(case.precision)
+def require_runnable(name: str, precision: Precision, source: ModelSource) -> None:
+    """Raises UsageError or EnvironmentLackError with the reason if a backend cannot run a network in a precision."""
+    backend = BACKENDS.get(name)
+    refusal = backend.refusal(precision)
     if refusal:
-        raise UsageError(f"{backend.name} cannot run {case.precision}", values=refusal)
-    if backend.consumes == "module" and case.source.kind is SourceKind.ONNX:
+        raise UsageError(f"{name} cannot run {precision}", values=refusal)
+    if backend.consumes == "module" and source.kind is SourceKind.ONNX:
         raise UsageError(
-            f"{backend.name} runs PyTorch modules, not ONNX files",
-            values=case.source.reference,
+            f"{name} runs PyTorch modules, not ONNX files",
+            values=source.reference,
             remedy="name the network as package.module:factory, or choose another --backend",
         )
-    availability = backend.probe()
-    if not availability.usable:
-        raise EnvironmentLackError(
-            f"backend {backend.name} cannot run on this machine",
-            values=availability.reason,
-            remedy=availability.remedy,
-        )
+    state = backend.probe()
+    if not state.usable:
+        what = f"backend {name} cannot run on this machine"
+        raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
 
 
 def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Record:

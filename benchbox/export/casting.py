@@ -191,6 +191,7 @@ class _CastPass:
             if value in float_values:
                 node.output[position] = f"{node.name}.out{position}"
                 after.append(_cast(node.output[position], value, to_half=True))
+                after[-1].name = f"{node.output[position]}.cast"  # the border's cast has the output's name
         return [*before, node, *after]
 
     def _cast_inputs(self) -> tuple[list[onnx.NodeProto], dict[str, str]]:

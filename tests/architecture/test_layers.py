@@ -27,6 +27,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 VENDOR_HOMES: dict[str, tuple[str, ...]] = {
     "torch": ("models/", "export/", "backends/pytorch.py", "backends/base.py"),
     "safetensors": ("models/",),
+    "PIL": ("models/images.py",),
     "onnx": (
         "export/",
         *(f"flops/{name}.py" for name in ("structure", "graph", "propagation", "parameters")),
