@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from benchbox.errors import ArtifactError
-from benchbox.export.quantization import observed_tensors, quantized_from_float
+from benchbox.export.quantization import QUANTIZABLE, observed_tensors, quantized_from_float
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
 
@@ -96,11 +96,8 @@ def test_onnx_evaluator_agrees_with_fp32(name: str, precision: Precision) -> Non
     exact, rounded = evaluated(proto, feed)[0], evaluated(made.proto, feed)[0]
     error = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
     assert 1e-4 < error < (0.03 if precision is Precision.INT8 else 0.1)
-    assert (
-        made.quantized
-        == made.quantizable
-        == len([n for n in proto.graph.node if n.op_type in "ConvTransposeGemmMatMul"])
-    )
+    ops = [node.op_type for node in proto.graph.node]
+    assert made.quantized == made.quantizable == sum(ops.count(op) for op in QUANTIZABLE)
 
 
 def test_weights_are_rounded_per_channel_to_the_nearest_step() -> None:
