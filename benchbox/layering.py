@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchbox.backends.base import BACKENDS
 from benchbox.errors import MeasurementError
 from benchbox.flops.attribution import attribution
 from benchbox.flops.counting import cost_from_graph
 from benchbox.flops.graph import graph_from_file
 from benchbox.measure.trials import TrialRequest, run_trial
-from benchbox.pipeline import Case, engine_of_case, onnx_from_source, require_runnable
+from benchbox.pipeline import Case, engine_of_case, require_runnable
+from benchbox.preparation import onnx_from_source
 from benchbox.schema.layers import LayerTable
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Pass
@@ -39,8 +39,8 @@ def table_from_case(
         UsageError, EnvironmentLackError: the backend cannot run this, or does not tell its layers.
         ArtifactError, MeasurementError: as for ``benchbox run``.
     """
-    require_runnable(BACKENDS.get(case.backend), case)
-    artifact = onnx_from_source(case.source, precision=case.precision, root=root, say=say)
+    require_runnable(case.backend, case.precision, case.source)
+    artifact = onnx_from_source(case.source, precision=case.precision, root=root, derivation=case.derivation, say=say)
     engine = engine_of_case(case, artifact, root, say)
     path = root / artifact.path
     bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from benchbox.backends.base import BACKENDS, Backend, Compiler, EngineBackend
+from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, UsageError
-from benchbox.flops.graph import Graph
+from benchbox.preparation import onnx_from_source
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost
+from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
@@ -28,7 +29,10 @@ from benchbox.schema.reading import Trial
 from benchbox.schema.record import Analytic, Record, RecordKey, Status
 
 if TYPE_CHECKING:
-    from benchbox.export.engines import Built
+    pass
+
+
+_Wanted = tuple[ModelSource, Precision, Derivation]
 
 
 class Progress(Protocol):
@@ -52,11 +56,13 @@ class Case:
     precision: Precision
     batch: int
     mode: Mode = Mode.ISOLATED
+    derivation: Derivation = USUAL
 
     @property
     def title(self) -> str:
         """The case in a few words."""
-        return f"{self.source.name} {self.backend} {self.precision} b{self.batch}"
+        name = f"{self.source.name} {self.backend} {self.precision} b{self.batch}"
+        return f"{name} {self.derivation.variant}".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +81,17 @@ def cases_from_axes(
     precisions: Sequence[Precision],
     batches: Sequence[int],
     mode: Mode = Mode.ISOLATED,
+    derivation: Derivation = USUAL,
 ) -> tuple[Case, ...]:
-    """Every combination, models outermost; raises UsageError if no backend can run any of the precisions."""
-    axes = itertools.product(sources, backends, precisions, batches)
+    """Every combination, models outermost; raises UsageError if no backend can run any of the precisions.
+
+    ``derivation`` is for the precisions that have a use for it.
+    """
+    wanted = [(precision, derivation.for_precision(precision)) for precision in precisions]
+    axes = itertools.product(sources, backends, wanted, batches)
     cases = tuple(
-        Case(source=source, backend=backend, precision=precision, batch=batch, mode=mode)
-        for source, backend, precision, batch in axes
+        Case(source=source, backend=name, precision=precision, batch=size, mode=mode, derivation=choice)
+        for source, name, (precision, choice), size in axes
     )
     refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
     if refusals and all(refusals.values()):
@@ -106,113 +117,6 @@ def best_backend() -> str:
     )
 
 
-def exported_sources(root: Path) -> tuple[ModelSource, ...]:
-    """The networks that have an artifact under the root, each once, in alphabetical order."""
-    from benchbox.models.sources import resolve
-    from benchbox.store.artifacts import artifacts_under
-
-    found: dict[ModelSource, None] = {}
-    for artifact in sorted(artifacts_under(root), key=lambda artifact: artifact.model):
-        bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
-        found[resolve(artifact.source, input_shape=bound, weights=artifact.weights)] = None
-    return tuple(found)
-
-
-def onnx_from_source(
-    source: ModelSource,
-    *,
-    precision: Precision,
-    root: Path,
-    batch: BatchRange | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> OnnxArtifact:
-    """The checked ONNX file of a network, from the cache where nothing that matters has changed.
-
-    tf32 runs the fp32 graph: the difference is what the backend may do with it.
-    """
-    from benchbox.export.exporting import artifact_from_source, cached_artifact
-
-    wanted = Precision.FP32 if precision is Precision.TF32 else precision
-    cached = cached_artifact(source, precision=wanted, root=root, batch=batch)
-    return cached or artifact_from_source(source, precision=wanted, batch=batch, root=root, say=say)
-
-
-def engine_from_source(
-    source: ModelSource,
-    *,
-    compiler: Compiler,
-    precision: Precision,
-    root: Path,
-    batch: BatchRange | None = None,
-    targets: tuple[str, ...] = (),
-    timing_cache: Path | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> Built:
-    """The engine of a network, its ONNX file exported and checked first if need be; both come from caches if whole."""
-    from benchbox.export.engines import engine_from_artifact
-
-    refusal = compiler.refusal(precision)
-    if refusal:
-        raise UsageError(f"{compiler.name} cannot build {precision}", values=refusal)
-    artifact = onnx_from_source(source, precision=precision, root=root, say=say)
-    return engine_from_artifact(
-        artifact,
-        compiler=compiler,
-        precision=precision,
-        root=root,
-        batch=batch,
-        targets=targets,
-        timing_cache=timing_cache,
-        say=say,
-    )
-
-
-def graph_from_source(
-    source: ModelSource,
-    *,
-    batch: int | None = None,
-    named: Mapping[str, tuple[int, ...]] | None = None,
-    root: Path,
-    say: Callable[[str], None] = lambda _: None,
-) -> tuple[Graph, str]:
-    """The graph that a network's cost is counted on, and the sha256 of the file that it was read from.
-
-    That is the user's own ONNX file, or the exported one if it is there already, else the structure without weights.
-    """
-    from benchbox.export.exporting import cached_artifact
-    from benchbox.export.outline import structure_from_source
-    from benchbox.flops.graph import graph_from_file
-    from benchbox.store.artifacts import sha256_of
-
-    if source.kind is SourceKind.ONNX:
-        path = Path(source.reference)
-        graph = graph_from_file(path, batch=batch, input_shape=source.input_shape, named=named)
-        return graph, sha256_of(path)
-    if source.weights is not None:
-        artifact: OnnxArtifact | None = onnx_from_source(source, precision=Precision.FP32, root=root, say=say)
-    else:
-        artifact = cached_artifact(source, precision=Precision.FP32, root=root)
-    path = root / artifact.path if artifact else structure_from_source(source, root=root, say=say)
-    graph = graph_from_file(path, batch=batch, input_shape=source.input_shape, named=named)
-    return graph, artifact.sha256 if artifact else sha256_of(path)
-
-
-def cost_from_source(
-    source: ModelSource,
-    *,
-    batch: int | None = None,
-    named: Mapping[str, tuple[int, ...]] | None = None,
-    allow_unknown: bool = False,
-    root: Path,
-    say: Callable[[str], None] = lambda _: None,
-) -> NetworkCost:
-    """What a network costs on paper at one batch size, counted on its ONNX structure."""
-    from benchbox.flops.counting import cost_from_graph
-
-    graph, sha256 = graph_from_source(source, batch=batch, named=named, root=root, say=say)
-    return cost_from_graph(graph, model=source.name, sha256=sha256, allow_unknown=allow_unknown)
-
-
 def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progress: Progress) -> Iterator[Outcome]:
     """Measures the cases in order and yields each outcome when its record has been stored.
 
@@ -226,7 +130,7 @@ def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progre
     check_writable(root)
     environment = capture()
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
-    artifacts: dict[tuple[ModelSource, Precision], OnnxArtifact] = {}
+    artifacts: dict[_Wanted, OnnxArtifact] = {}
     for number, case in enumerate(cases):
         share = _CaseProgress(progress, number, len(cases), case.title)
         outcome = _outcome(case, plan, root, environment, share, artifacts)
@@ -273,14 +177,16 @@ def _outcome(
     root: Path,
     environment: Environment,
     progress: _CaseProgress,
-    artifacts: dict[tuple[ModelSource, Precision], OnnxArtifact],
+    artifacts: dict[_Wanted, OnnxArtifact],
 ) -> Outcome:
     blank = _blank(case, plan, environment)
     try:
-        require_runnable(BACKENDS.get(case.backend), case)
-        wanted = (case.source, case.precision)
+        require_runnable(case.backend, case.precision, case.source)
+        wanted = (case.source, case.precision, case.derivation)
         if wanted not in artifacts:
-            artifacts[wanted] = onnx_from_source(case.source, precision=case.precision, root=root, say=progress.say)
+            artifacts[wanted] = onnx_from_source(
+                case.source, precision=case.precision, root=root, derivation=case.derivation, say=progress.say
+            )
         return _measured_outcome(case, blank, artifacts[wanted], root, progress)
     except BenchboxError as error:
         # What cannot run was not tried: skipped. What was tried and went wrong: failed.
@@ -346,24 +252,22 @@ def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable
     return built.engine
 
 
-def require_runnable(backend: Backend, case: Case) -> None:
-    """Raises UsageError or EnvironmentLackError with the reason why a backend cannot run a case here."""
-    refusal = backend.refusal(case.precision)
+def require_runnable(name: str, precision: Precision, source: ModelSource) -> None:
+    """Raises UsageError or EnvironmentLackError with the reason if a backend cannot run a network in a precision."""
+    backend = BACKENDS.get(name)
+    refusal = backend.refusal(precision)
     if refusal:
-        raise UsageError(f"{backend.name} cannot run {case.precision}", values=refusal)
-    if backend.consumes == "module" and case.source.kind is SourceKind.ONNX:
+        raise UsageError(f"{name} cannot run {precision}", values=refusal)
+    if backend.consumes == "module" and source.kind is SourceKind.ONNX:
         raise UsageError(
-            f"{backend.name} runs PyTorch modules, not ONNX files",
-            values=case.source.reference,
+            f"{name} runs PyTorch modules, not ONNX files",
+            values=source.reference,
             remedy="name the network as package.module:factory, or choose another --backend",
         )
-    availability = backend.probe()
-    if not availability.usable:
-        raise EnvironmentLackError(
-            f"backend {backend.name} cannot run on this machine",
-            values=availability.reason,
-            remedy=availability.remedy,
-        )
+    state = backend.probe()
+    if not state.usable:
+        what = f"backend {name} cannot run on this machine"
+        raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
 
 
 def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Record:
@@ -384,6 +288,7 @@ def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Recor
             batch=case.batch,
             mode=case.mode,
             device=BACKENDS.get(case.backend).device,
+            variant=case.derivation.variant,
         ),
         plan=dataclasses.replace(plan, batch=case.batch, mode=case.mode),
         environment=environment,

@@ -138,7 +138,7 @@ def _blocks_section() -> str:
 def main() -> None:
     """Exports the networks that the lecture is about (structure only) and writes the page."""
     from benchbox.models.sources import resolve
-    from benchbox.pipeline import graph_from_source
+    from benchbox.preparation import graph_from_source
 
     with tempfile.TemporaryDirectory() as folder:
 

@@ -10,7 +10,8 @@ from benchbox import pipeline
 from benchbox.backends.base import BACKENDS, Availability
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
 from benchbox.models.sources import resolve
-from benchbox.pipeline import best_backend, cases_from_axes, exported_sources, measured, onnx_from_source, planned
+from benchbox.pipeline import best_backend, cases_from_axes, measured, planned
+from benchbox.preparation import exported_sources, onnx_from_source
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.record import Status
@@ -40,10 +41,10 @@ def test_every_combination_once_and_in_order() -> None:
 def test_a_matrix_that_nothing_can_run_is_refused_with_all_reasons() -> None:
     with pytest.raises(UsageError) as caught:
         cases_from_axes(
-            sources=(LENET,), backends=("onnxruntime", "pytorch"), precisions=(Precision.INT8,), batches=(1,)
+            sources=(LENET,), backends=("onnxruntime", "pytorch"), precisions=(Precision.FP8,), batches=(1,)
         )
-    assert "onnxruntime int8" in str(caught.value)
-    assert "pytorch int8" in str(caught.value)
+    assert "onnxruntime fp8" in str(caught.value)
+    assert "pytorch fp8" in str(caught.value)
 
 
 def test_the_best_backend_is_a_usable_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ class OpenRequest:
     callable that makes the PyTorch module) for those that consume modules. ``inputs`` carry the concrete batch size.
     ``slots`` is the number of distinct inputs that must be resident at once. ``inspect`` asks for evidence of the
     executed precision, ``track_memory`` for counted allocations; both may slow the session down: never set in a timed
-    pass.
+    pass. ``fallback`` is what an int8 or fp8 graph computes in where it is not quantised.
     """
 
     precision: Precision
@@ -63,6 +63,7 @@ class OpenRequest:
     module: Callable[[], torch.nn.Module] | None = None
     inspect: bool = False
     track_memory: bool = False
+    fallback: Precision = Precision.FP32
 
 
 class Stopwatch(Protocol):

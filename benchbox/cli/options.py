@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchbox.schema.artifact import BatchRange
+    from benchbox.schema.derivation import Derivation
     from benchbox.schema.model import Precision
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,6 +106,73 @@ def source_options(function: F) -> F:
     return click.option(
         "--input", "input_shape", metavar="CxHxW", help="Input shape without the batch, for example 3x224x224."
     )(function)
+
+
+def derivation_options(function: F) -> F:
+    """``--exclude``, ``--fallback``, ``--calibration`` and ``--calibration-method``: how low precisions are derived."""
+    for option in (
+        click.option(
+            "--calibration-method",
+            "method",
+            metavar="M",
+            default="minmax",
+            show_default=True,
+            help="How ranges follow from the values seen: minmax, entropy or percentile.",
+        ),
+        click.option(
+            "--calibration",
+            metavar="DIR",
+            type=click.Path(),
+            help="Images, or .npy or .npz files, to calibrate int8 and fp8 on [default: synthetic inputs, flagged].",
+        ),
+        click.option(
+            "--fallback",
+            metavar="P",
+            default="fp32",
+            show_default=True,
+            help="Precision of what is not quantised: fp32 or fp16.",
+        ),
+        click.option(
+            "--exclude",
+            "excludes",
+            metavar="PATTERN",
+            multiple=True,
+            help="Nodes that stay out of a low precision, for example 'layer4.*'; can be repeated.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def parse_derivation(*, calibration: str | None, method: str, fallback: str, excludes: tuple[str, ...]) -> Derivation:
+    """The choices of ``derivation_options``; raises UsageError for an unknown precision or method."""
+    from benchbox.registry import require_known
+    from benchbox.schema.derivation import CalibrationMethod, Derivation
+
+    known = [choice.value for choice in CalibrationMethod]
+    if calibration is not None:
+        from benchbox.export.samples import require_there
+
+        require_there(calibration)
+    return Derivation(
+        exclude=tuple(dict.fromkeys(excludes)),
+        fallback=parse_precision(fallback),
+        calibration=calibration,
+        method=CalibrationMethod(require_known("calibration method", method, known)),
+    )
+
+
+def require_use(precisions: tuple[Precision, ...], choice: Derivation) -> None:
+    """Raises UsageError if none of the precisions has a use for what was chosen."""
+    from benchbox.errors import UsageError
+    from benchbox.schema.derivation import USUAL
+
+    if choice != USUAL and all(choice.for_precision(precision) == USUAL for precision in precisions):
+        raise UsageError(
+            "--exclude, --fallback and --calibration are for derived precisions",
+            values=f"got --precision {','.join(precisions)}",
+            remedy="--exclude is for fp16, bf16, int8 and fp8, the others for int8 and fp8",
+        )
 
 
 backend_option = click.option(

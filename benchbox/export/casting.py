@@ -25,8 +25,8 @@ FP16_SMALLEST_NORMAL = 2.0**-14
 
 # Operators that stay in fp32: their schema wants float for some input or has no fp16 form, or sums grow beyond range.
 KEPT_OPS = frozenset(
-    {"Resize", "Upsample", "RoiAlign", "NonMaxSuppression", "Range", "CumSum", "QuantizeLinear", "DequantizeLinear",
-     "DynamicQuantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "LSTM", "GRU",
+    {"Resize", "Upsample", "RoiAlign", "NonMaxSuppression", "Range", "CumSum", "DynamicQuantizeLinear",
+     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "LSTM", "GRU",
      "RNN"}
 )  # fmt: skip
 
@@ -191,6 +191,7 @@ class _CastPass:
             if value in float_values:
                 node.output[position] = f"{node.name}.out{position}"
                 after.append(_cast(node.output[position], value, to_half=True))
+                after[-1].name = f"{node.output[position]}.cast"  # the border's cast has the output's name
         return [*before, node, *after]
 
     def _cast_inputs(self) -> tuple[list[onnx.NodeProto], dict[str, str]]:

@@ -17,9 +17,18 @@ import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.export.canonical import canonicalise
-from benchbox.export.casting import half_from_float
+from benchbox.export.deriving import (
+    CALIBRATED,
+    DERIVING,
+    Derived,
+    DerivingRequest,
+    calibration_of,
+    derived_from_float,
+    require_consistent,
+)
 from benchbox.export.foreign import graph_from_file
 from benchbox.export.recipe import recipe_of
+from benchbox.export.samples import CalibrationData
 from benchbox.export.tracing import OPSET, proto_from_module
 from benchbox.export.verification import (
     CheckSet,
@@ -29,7 +38,8 @@ from benchbox.export.verification import (
     outputs_from_reference_evaluator,
     require_passed,
 )
-from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
+from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact, TensorSpec
+from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.store.artifacts import FOLDER, artifact_stem, found_artifact, unwritable, write_artifact
@@ -37,25 +47,42 @@ from benchbox.store.atomic import draft_of
 
 if TYPE_CHECKING:
     import onnx
+    from torch import nn
 
 Say = Callable[[str], None]
-PRECISIONS = (Precision.FP32, Precision.FP16)
+PRECISIONS = (Precision.FP32, *DERIVING)
 PROTOBUF_LIMIT = 2**31 - 1
 
 
 def cached_artifact(
-    source: ModelSource, *, precision: Precision, root: Path, batch: BatchRange | None = None, seed: int = 0
+    source: ModelSource,
+    *,
+    precision: Precision,
+    root: Path,
+    batch: BatchRange | None = None,
+    seed: int = 0,
+    derivation: Derivation = USUAL,
 ) -> OnnxArtifact | None:
     """The artifact of a source if nothing that decides its bytes has changed; never for a factory.
 
-    With ``batch`` only one that was checked for this range.
+    With ``batch`` only one that was checked for this range. A calibrated one is found only beside its fp32 file.
     """
-    _require_supported(precision)
+    _require_supported(precision, derivation)
     if source.kind is SourceKind.FACTORY:
         return None
-    recipe = recipe_of(source, precision=precision, seed=seed)
-    found = found_artifact(root, model=source.name, precision=precision, recipe=recipe)
-    return found if found is None or batch in (None, found.batch) else None
+
+    def kept(recipe: str) -> OnnxArtifact | None:
+        found = found_artifact(root, model=source.name, precision=precision, recipe=recipe)
+        return found if found is None or batch in (None, found.batch) else None
+
+    plain = kept(recipe_of(source, precision=precision, seed=seed))
+    if derivation == USUAL and (plain is not None or precision not in CALIBRATED):
+        return plain
+    original = cached_artifact(source, precision=Precision.FP32, root=root, batch=batch, seed=seed)
+    if original is None:
+        return None
+    data = calibration_of(source, precision=precision, derivation=derivation, inputs=original.inputs, seed=seed)
+    return kept(recipe_of(source, precision=precision, seed=seed, derivation=_ingredients(derivation, data)))
 
 
 def artifact_from_source(
@@ -65,16 +92,18 @@ def artifact_from_source(
     root: Path,
     batch: BatchRange | None = None,
     seed: int = 0,
+    derivation: Derivation = USUAL,
     say: Say = lambda _: None,
 ) -> OnnxArtifact:
     """Makes and checks the ONNX file of a source and writes it under ``root/engines/onnx``.
 
     Args:
         source: what to export.
-        precision: fp32 or fp16.
+        precision: fp32, or one that is derived from it.
         root: project root.
         batch: batch sizes that it must be right for; any by default.
-        seed: of weights and check inputs.
+        seed: of weights, check inputs and synthetic calibration inputs.
+        derivation: what a derived precision leaves out and is calibrated on.
         say: is told what is being done.
 
     Raises:
@@ -82,7 +111,7 @@ def artifact_from_source(
             nothing is left then.
         UsageError: a precision that is not supported, or one that the ONNX file is not in.
     """
-    _require_supported(precision)
+    _require_supported(precision, derivation)
     if source.kind is SourceKind.ONNX:
         original = _original_from_file(source, batch, root, seed, say)
     else:
@@ -95,12 +124,21 @@ def artifact_from_source(
             values="the precision of a network is in its graph",
             remedy=f"ask for --precision {original.precision}",
         )
-    return _half_from_original(source, original, root, seed, say)
+    return _derived_from_original(source, original, precision, derivation, root, say)
 
 
-def _require_supported(precision: Precision) -> None:
+def _require_supported(precision: Precision, derivation: Derivation) -> None:
     if precision not in PRECISIONS:
         raise UsageError(f"ONNX files in {precision} are not made yet", values=f"supported: {', '.join(PRECISIONS)}")
+    require_consistent(precision, derivation)
+
+
+def _ingredients(derivation: Derivation, data: CalibrationData | None) -> dict[str, object]:
+    """What decides a derived graph beside its fp32 graph; nothing where all is as usual and nothing calibrated."""
+    found: dict[str, object] = {"exclude": derivation.exclude} if derivation.exclude else {}
+    if data is not None:
+        found |= {"method": derivation.method, "fallback": derivation.fallback, "data": data.digest}
+    return found
 
 
 def _original_from_module(
@@ -131,6 +169,8 @@ def _original_from_module(
         seed=seed,
     )
     reference = outputs_from_module(module, check)
+    hops = _double_hops(module, check, reference, warnings)
+    require_passed(hops, model=source.name)
     stem = artifact_stem(
         root, model=source.name, precision=Precision.FP32, recipe=recipe_of(source, precision=Precision.FP32, seed=seed)
     )
@@ -153,39 +193,76 @@ def _original_from_module(
         reference_samples=check.samples,
         seed=seed,
         recipe=recipe_of(source, precision=Precision.FP32, seed=seed),
-        hops=(),
+        hops=hops,
         weights=source.weights,
         warnings=tuple(warnings),
     )
     return _checked(unchecked, _bytes(proto), "pytorch-fp32", check, reference, reference, root)
 
 
-def _half_from_original(source: ModelSource, original: OnnxArtifact, root: Path, seed: int, say: Say) -> OnnxArtifact:
+def _double_hops(
+    module: nn.Module, check: CheckSet, reference: Mapping[str, np.ndarray], warnings: list[str]
+) -> tuple[Hop, ...]:
+    """The hop from float64 to float32, both in PyTorch; none, and a warning, for a module that knows float32 only."""
+    try:
+        exact = outputs_from_module(module, check, double=True)
+    except (RuntimeError, TypeError) as error:  # what a network's own code raises at float64 tensors
+        reason = " ".join(str(error).split())[:200]
+        warnings.append(f"the network does not run in float64, so fp32 was not compared with it: {reason}")
+        return ()
+    return (hop_from_outputs("pytorch-fp64", "pytorch-fp32", exact, reference, TOLERANCES[Precision.FP32]),)
+
+
+def _derived_from_original(
+    source: ModelSource, original: OnnxArtifact, precision: Precision, derivation: Derivation, root: Path, say: Say
+) -> OnnxArtifact:
     import onnx
 
-    say("casting the graph to fp16")
-    proto, warnings = half_from_float(onnx.load(str(root / original.path)))
-    recipe = recipe_of(source, precision=Precision.FP16, seed=seed)
-    stem = artifact_stem(root, model=source.name, precision=Precision.FP16, recipe=recipe)
+    seed = original.seed
+    data = calibration_of(source, precision=precision, derivation=derivation, inputs=original.inputs, seed=seed)
+    request = DerivingRequest(
+        proto=onnx.load(str(root / original.path)),
+        precision=precision,
+        derivation=derivation,
+        inputs=original.inputs,
+        data=data,
+    )
+    derived = derived_from_float(request, say=say)
+    recipe = recipe_of(source, precision=precision, seed=seed, derivation=_ingredients(derivation, data))
+    unchecked = _unchecked_derived(source, original, derived, precision, derivation, recipe, root)
     with np.load(root / original.reference_path) as stored:
         reference = {name: stored[name] for name in stored.files}
     check = CheckSet(
         inputs=original.inputs,
         outputs=original.outputs,
         batches=check_batches(original.batch, original.inputs[0].shape[0]),
-        seed=original.seed,
+        seed=seed,
     )
     say("checking outputs against the fp32 graph")
     float_outputs, _ = outputs_from_onnx(root / original.path, check, precision=Precision.FP32)
-    unchecked = replace(
+    return _checked(unchecked, _bytes(derived.proto), "onnx-fp32", check, float_outputs, reference, root)
+
+
+def _unchecked_derived(
+    source: ModelSource,
+    original: OnnxArtifact,
+    derived: Derived,
+    precision: Precision,
+    derivation: Derivation,
+    recipe: str,
+    root: Path,
+) -> OnnxArtifact:
+    stem = artifact_stem(root, model=source.name, precision=precision, recipe=recipe)
+    return replace(
         original,
-        precision=Precision.FP16,
+        precision=precision,
         path=str(FOLDER / f"{stem.name}.onnx"),
         reference_path=str(FOLDER / f"{stem.name}.npz"),
         recipe=recipe,
-        warnings=(*original.warnings, *warnings),
+        warnings=(*original.warnings, *derived.warnings),
+        variant=derivation.variant,
+        quantization=derived.quantization,
     )
-    return _checked(unchecked, _bytes(proto), "onnx-fp32", check, float_outputs, reference, root)
 
 
 def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Path, seed: int, say: Say) -> OnnxArtifact:
@@ -253,7 +330,9 @@ def _checked(
     try:
         with draft_of(root / unchecked.path) as draft:
             draft.write_bytes(data)
-            made, evaluator = outputs_from_onnx(draft, check, precision=unchecked.precision)
+            made, evaluator = outputs_from_onnx(
+                draft, check, precision=unchecked.precision, fallback=unchecked.fallback
+            )
             hop = hop_from_outputs(
                 hop_source, f"onnx-{unchecked.precision}", compared, made, TOLERANCES[unchecked.precision]
             )

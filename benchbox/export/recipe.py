@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchbox.export.tracing import OPSET
@@ -15,8 +16,12 @@ from benchbox.store.artifacts import sha256_of
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
 
 
-def recipe_of(source: ModelSource, *, precision: Precision, seed: int) -> str:
+def recipe_of(
+    source: ModelSource, *, precision: Precision, seed: int, derivation: Mapping[str, object] | None = None
+) -> str:
     """A hash over everything that decides the bytes of an export: network, weights, precision, code and versions.
+
+    ``derivation`` holds what else decides a derived precision: excluded nodes, the digest of the calibration data.
 
     A factory's code is not known, only its name: its artifacts are written under their recipe but never taken from it.
     """
@@ -31,6 +36,8 @@ def recipe_of(source: ModelSource, *, precision: Precision, seed: int) -> str:
         "versions": {name: _version(name) for name in _PACKAGES},
         "code": _code(source),
     }
+    if derivation:
+        ingredients["derivation"] = derivation
     if source.kind is SourceKind.ONNX:
         ingredients["reference"] = sha256_of(Path(source.reference))
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
@@ -43,6 +50,8 @@ def _code(source: ModelSource) -> str:
         *sorted((package / "export").glob("*.py")),
         package / "models" / "seeding.py",
         package / "stats" / "inputs.py",
+        package / "stats" / "clipping.py",
+        package / "models" / "images.py",
     ]
     if source.kind is SourceKind.ZOO:
         files.append(package / "models" / f"{spec(source.reference).family}.py")

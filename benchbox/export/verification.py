@@ -62,17 +62,24 @@ def check_batches(batch: BatchRange, fixed: int | None) -> tuple[int, ...]:
     return (batch.minimum, second)
 
 
-def outputs_from_module(module: nn.Module, check: CheckSet) -> dict[str, np.ndarray]:
-    """The reference: the module itself, in fp32 on the CPU."""
+def outputs_from_module(module: nn.Module, check: CheckSet, *, double: bool = False) -> dict[str, np.ndarray]:
+    """The reference: the module itself on the CPU, in fp32 or, with ``double``, in fp64 on the same inputs."""
     import torch
 
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
+        inputs = [torch.from_numpy(feed[spec.name]) for spec in check.inputs]
         with torch.inference_mode():
-            made = module(*(torch.from_numpy(feed[spec.name]) for spec in check.inputs))
+            made = module(*(tensor.double() if double else tensor for tensor in inputs))
         tensors = (made,) if isinstance(made, torch.Tensor) else tuple(made)
         return {spec.name: tensor.numpy() for spec, tensor in zip(check.outputs, tensors, strict=True)}
 
-    return check.outputs_of(evaluate)
+    if not double:
+        return check.outputs_of(evaluate)
+    try:
+        module.double()
+        return check.outputs_of(evaluate)
+    finally:
+        module.float()  # exact: every value came from fp32
 
 
 def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
@@ -91,7 +98,9 @@ def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, n
         ) from error
 
 
-def outputs_from_onnx(path: Path, check: CheckSet, *, precision: Precision) -> tuple[dict[str, np.ndarray], str]:
+def outputs_from_onnx(
+    path: Path, check: CheckSet, *, precision: Precision, fallback: Precision = Precision.FP32
+) -> tuple[dict[str, np.ndarray], str]:
     """What an ONNX file computes, and who ran it: ONNX Runtime where it is installed, else onnx's evaluator."""
     backend = BACKENDS.get("onnxruntime")
     availability = backend.probe()
@@ -108,6 +117,7 @@ def outputs_from_onnx(path: Path, check: CheckSet, *, precision: Precision) -> t
             inputs=tuple(_bound(spec, size) for spec in check.inputs),
             outputs=tuple(_bound(spec, size) for spec in check.outputs),
             onnx_path=path,
+            fallback=fallback,
         )
         session = backend.open(request)
         try:

@@ -87,6 +87,7 @@ def result_from_case(request: CaseRequest, *, progress: Progress) -> CaseResult:
         readings=readings,
         evidence=trials[0].evidence,
         cpus=effective_cpus(),
+        quantization=request.artifact.quantization,
     )
     return CaseResult(
         trials=tuple(trials),

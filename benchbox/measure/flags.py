@@ -13,6 +13,7 @@ from benchbox.backends.base import BACKENDS
 from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.environment import effective_cpus
 from benchbox.measure.reading import timing_trials
+from benchbox.schema.derivation import Quantization
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
@@ -39,6 +40,7 @@ class Seen:
     readings: Sequence[Reading]
     evidence: Evidence
     cpus: int
+    quantization: Quantization | None = None
 
 
 def flags_of(seen: Seen) -> tuple[Flag, ...]:
@@ -78,6 +80,16 @@ def _precision_not_executed(seen: Seen) -> Iterator[Flag]:
         f"{seen.precision} was asked for, but of {total} matrix operations {given} ran: {seen.backend} casts around "
         f"them, so this is not the speed of {seen.precision}",
     )
+
+
+def _calibration_synthetic(seen: Seen) -> Iterator[Flag]:
+    made = seen.quantization
+    if made is not None and made.synthetic:
+        yield _flag(
+            "CALIBRATION_SYNTHETIC",
+            Severity.WARNING,
+            f"{seen.precision} was calibrated on {made.data}: speed is right, accuracy is not; use --calibration",
+        )
 
 
 def _provider_fallback(seen: Seen) -> Iterator[Flag]:
@@ -202,6 +214,7 @@ def _flag(code: str, severity: Severity, message: str) -> Flag:
 _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _virtual_clock,
     _precision_not_executed,
+    _calibration_synthetic,
     _provider_fallback,
     _threads_not_given,
     _oversubscribed,

@@ -80,6 +80,7 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         module=module if consumes == "module" else None,
         inspect=request.purpose in {Pass.CHECK, Pass.LAYERS},
         track_memory=request.purpose is Pass.MEMORY,
+        fallback=request.artifact.fallback,
     )
 
 
@@ -115,7 +116,7 @@ def _check(request: TrialRequest, session: Session) -> Trial:
 
 def _hop(request: TrialRequest, expected: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Hop:
     return hop_from_outputs(
-        request.artifact.hops[0].source,
+        request.artifact.reference_form,
         f"{request.backend}-{request.precision}",
         expected,
         outputs,

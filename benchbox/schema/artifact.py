@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchbox.schema.derivation import Quantization
 from benchbox.schema.model import Precision
 
 
@@ -21,8 +22,10 @@ class Hop:
     """How far one form of a network is from another on the same inputs.
 
     ``max_abs_error`` is max|a-b|; ``rel_l2_error`` is ||a-b||/||a||; ``cosine`` is a·b/(||a|| ||b||);
-    each over all outputs of all samples, the worst batch size reported. ``passed`` says whether they
-    are within the tolerance of the precision.
+    each over all outputs of all samples, the worst batch size reported. ``top1_agreement`` is the share of
+    samples whose largest score is in the same place, None where no output is a row of scores. ``passed`` says
+    whether the errors are within the tolerance of the precision; agreement is shown, not judged: seeded weights
+    give scores that lie close together.
     """
 
     source: str
@@ -31,6 +34,7 @@ class Hop:
     rel_l2_error: float
     cosine: float
     passed: bool
+    top1_agreement: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,8 @@ class OnnxArtifact:
     ("pytorch 2.13.0", "onnx.reference 1.23.2"). ``recipe`` hashes everything the file was made from.
     ``params`` is None for a user's own file: what it holds is read off by the cost model.
     ``source`` is the model reference as typed and ``weights`` the state dict that was loaded, so that the
-    network can be found again.
+    network can be found again. ``variant`` tells artifacts of one precision apart that were derived with other
+    choices; ``quantization`` says how a calibrated one came about.
     """
 
     model: str
@@ -76,3 +81,15 @@ class OnnxArtifact:
     hops: tuple[Hop, ...]
     weights: str | None = None
     warnings: tuple[str, ...] = ()
+    variant: str = ""
+    quantization: Quantization | None = None
+
+    @property
+    def fallback(self) -> Precision:
+        """What computes where the graph is not quantised."""
+        return self.quantization.fallback if self.quantization else Precision.FP32
+
+    @property
+    def reference_form(self) -> str:
+        """The form of the network whose outputs the reference holds: where the first hop into an ONNX file starts."""
+        return next(hop.source for hop in self.hops if hop.target.startswith("onnx"))

@@ -28,7 +28,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordKey:
-    """What was measured: two records with equal keys and environments are replicates."""
+    """What was measured: two records with equal keys and environments are replicates.
+
+    ``variant`` tells graphs of one precision apart that were derived with other choices than the usual ones.
+    """
 
     model: str
     backend: str
@@ -36,6 +39,7 @@ class RecordKey:
     batch: int
     mode: Mode
     device: str
+    variant: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,22 @@ from collections.abc import Sequence
 from benchbox.stats.student import t_quantile
 
 
+def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
+    """The score interval of a share (Wilson 1927, JASA 22:209), right near 0 and 1 where the usual one is not.
+
+    Raises:
+        ValueError: if there is no trial or more successes than trials.
+    """
+    if not 0 <= successes <= trials or trials < 1:
+        raise ValueError(f"{successes} of {trials} is no share")
+    z = statistics.NormalDist().inv_cdf((1 + level) / 2)
+    share = successes / trials
+    centre = share + z * z / (2 * trials)
+    reach = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    whole = 1 + z * z / trials
+    return max(0.0, (centre - reach) / whole), min(1.0, (centre + reach) / whole)
+
+
 def log_t_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, float | None, float | None]:
     """The geometric mean of positive values and its Student t interval, taken on logarithms.
 

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from benchbox.errors import StoreError
+from benchbox.schema.accuracy import AccuracyResult
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.record import RECORD_SCHEMA, Record
@@ -34,6 +35,8 @@ def document_from_record(record: Record) -> dict[str, Any]:
     """A record as a JSON-ready dict (kind ``benchbox.record/1``)."""
     document = cast(dict[str, Any], _plain(record))
     document["correctness"]["hops"] = [_renamed(hop, _OUTSIDE) for hop in document["correctness"]["hops"]]
+    if not document["key"]["variant"]:
+        del document["key"]["variant"]  # most records have none, and older ones never
     return {"schema": RECORD_SCHEMA, **document}
 
 
@@ -65,6 +68,11 @@ def artifact_from_document(document: Mapping[str, Any], *, origin: str) -> OnnxA
         raise StoreError(f"{origin} is no artifact of this version", values=f"want schema {ARTIFACT_SCHEMA}")
     inside["hops"] = [_hop_inside(hop) for hop in inside.get("hops", ())]
     return _validated(OnnxArtifact, inside, origin)
+
+
+def document_from_accuracy(result: AccuracyResult) -> dict[str, Any]:
+    """Top-1 and top-5 of one network as a JSON-ready dict."""
+    return cast(dict[str, Any], _plain(result))
 
 
 def document_from_engine(engine: EngineArtifact) -> dict[str, Any]:

@@ -18,6 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backends", "models", "store"}),
     frozenset({"measure", "export", "flops"}),
     frozenset({"report", "gate"}),
+    frozenset({"preparation"}),
     frozenset({"pipeline"}),
     frozenset({"fleet", "layering"}),
     frozenset({"cli"}),
@@ -27,6 +28,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 VENDOR_HOMES: dict[str, tuple[str, ...]] = {
     "torch": ("models/", "export/", "backends/pytorch.py", "backends/pytorch_cuda.py", "backends/base.py"),
     "safetensors": ("models/",),
+    "PIL": ("models/images.py",),
     "onnx": (
         "export/",
         *(f"flops/{name}.py" for name in ("structure", "graph", "propagation", "parameters")),

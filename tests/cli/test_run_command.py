@@ -108,7 +108,7 @@ def test_a_matrix_skips_with_the_reason(benchbox: Callable, short: tuple[str, ..
     assert len(stored_files(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("precision", ["tf32", "bf16", "int8", "fp8"])
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "fp8"])
 def test_what_cannot_run_alone_is_a_usage_error(precision: str, benchbox: Callable, tmp_path: Path) -> None:
     ran = benchbox("run", "lenet5", "--precision", precision)
     assert ran.status == 2

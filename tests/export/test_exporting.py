@@ -45,17 +45,22 @@ def test_the_artifact_tells_what_it_is(lenet: OnnxArtifact, export_root: Path) -
     assert lenet.opset == 20
     assert lenet.reference == f"pytorch {torch.__version__}"
     assert lenet.evaluator.startswith("onnxruntime ")
-    assert [(hop.source, hop.target, hop.passed) for hop in lenet.hops] == [("pytorch-fp32", "onnx-fp32", True)]
-    assert lenet.hops[0].rel_l2_error < 1e-5
+    assert [(hop.source, hop.target, hop.passed) for hop in lenet.hops] == [
+        ("pytorch-fp64", "pytorch-fp32", True),
+        ("pytorch-fp32", "onnx-fp32", True),
+    ]
+    assert all(0 < hop.rel_l2_error < 1e-5 and hop.top1_agreement == 1.0 for hop in lenet.hops)
+    assert lenet.reference_form == "pytorch-fp32"
 
 
 def test_fp16_is_derived_from_the_fp32_file(lenet: OnnxArtifact, export_root: Path) -> None:
     half = artifact_from_source(LENET, precision=Precision.FP16, root=export_root)
     assert [(hop.source, hop.target) for hop in half.hops] == [
+        ("pytorch-fp64", "pytorch-fp32"),
         ("pytorch-fp32", "onnx-fp32"),
         ("onnx-fp32", "onnx-fp16"),
     ]
-    assert 1e-5 < half.hops[1].rel_l2_error < 1e-2
+    assert 1e-5 < half.hops[2].rel_l2_error < 1e-2
     full, cast = (onnx.load(str(export_root / artifact.path)).graph for artifact in (lenet, half))
     assert {node.name for node in full.node} <= {node.name for node in cast.node}
     assert half.size_bytes < 0.6 * lenet.size_bytes
@@ -223,8 +228,8 @@ def test_a_network_that_cannot_be_traced_says_why(tmp_path: Path, monkeypatch: p
 
 
 def test_precisions_that_are_not_made_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="int8"):
-        artifact_from_source(LENET, precision=Precision.INT8, root=tmp_path)
+    with pytest.raises(UsageError, match="tf32"):
+        artifact_from_source(LENET, precision=Precision.TF32, root=tmp_path)
 
 
 def test_auxiliary_heads_are_further_outputs(tmp_path: Path) -> None:
@@ -232,7 +237,7 @@ def test_auxiliary_heads_are_further_outputs(tmp_path: Path) -> None:
     source = resolve("googlenet_aux", input_shape=None, weights=None)
     full = artifact_from_source(source, precision=Precision.FP16, root=tmp_path)
     assert [(spec.name, spec.shape) for spec in full.outputs] == [(f"output_{i}", (None, 1000)) for i in range(3)]
-    assert [hop.passed for hop in full.hops] == [True, True]
+    assert [hop.passed for hop in full.hops] == [True, True, True]
     weights = tmp_path / "full.pt"
     module = module_from_source(source, seed=0)
     torch.save(module.state_dict(), weights)

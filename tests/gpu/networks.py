@@ -125,6 +125,6 @@ def independent_median_s(torch: Any, work: Callable[[], Any], stream: Any, count
 
 def onnx_of(name: str, precision: Precision, root: Path) -> Any:
     """The checked ONNX artifact of a network."""
-    from benchbox.pipeline import onnx_from_source
+    from benchbox.preparation import onnx_from_source
 
     return onnx_from_source(resolve(name, input_shape=None, weights=None), precision=precision, root=root)

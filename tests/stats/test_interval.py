@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchbox.stats.interval import log_t_interval
+from benchbox.stats.interval import log_t_interval, wilson_interval
 
 positive = st.floats(1e-9, 1e9)
 
@@ -66,3 +66,17 @@ def test_pooling_iterations_would_not_cover() -> None:
         half = 1.96 * pooled.std() / math.sqrt(len(pooled))
         covered += abs(pooled.mean() - 1) <= half
     assert covered / 300 < 0.5
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (0, 20), (7, 20), (20, 20), (761, 1000)])
+def test_wilson_is_scipys(successes: int, trials: int) -> None:
+    from scipy.stats import binomtest
+
+    expected = binomtest(successes, trials).proportion_ci(confidence_level=0.95, method="wilson")
+    assert wilson_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(1, 0), (-1, 5), (6, 5)])
+def test_wilson_refuses_what_is_no_share(successes: int, trials: int) -> None:
+    with pytest.raises(ValueError, match="no share"):
+        wilson_interval(successes, trials)

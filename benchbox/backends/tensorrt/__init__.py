@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchbox.backends.base import CompiledEngine, CompileRequest, OpenRequest, Session
     from benchbox.schema.engine import EngineRecipe
 
-_BUILT = frozenset({Precision.FP32, Precision.TF32, Precision.FP16})
+_BUILT = frozenset({Precision.FP32, Precision.TF32, Precision.FP16, Precision.INT8, Precision.FP8})
 
 
 class TensorRtRunner:
@@ -72,7 +72,7 @@ class TensorRtRunner:
         )
 
     def refusal(self, precision: Precision) -> str | None:
-        """fp32, tf32 and fp16 graphs are made; the others are not yet."""
+        """fp32, tf32, fp16, int8 and fp8 graphs are made; the others are not yet."""
         return None if precision in _BUILT else f"benchbox does not make {precision} graphs yet"
 
     def open(self, request: OpenRequest) -> Session:

@@ -9,11 +9,14 @@ import click
 from benchbox.cli.options import (
     comma_list,
     common_options,
+    derivation_options,
     json_option,
     models_argument,
     parse_batch_range,
+    parse_derivation,
     parse_precision,
     project_root,
+    require_use,
     source_options,
     write_json,
 )
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchbox.export.engines import Built
+    from benchbox.schema.derivation import Derivation
     from benchbox.schema.model import Precision
 
 
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     metavar="P,...",
     default="fp32",
     show_default=True,
-    help="fp32 (TF32 forbidden), tf32 (allowed) or fp16; comma-separated.",
+    help="fp32 (TF32 forbidden), tf32 (allowed), fp16, int8 or fp8; comma-separated.",
 )
 @click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes the engine accepts [default: 1].")
 @click.option(
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 )
 @click.option("--list", "listing", is_flag=True, help="List the engines that are kept, and what is wrong with them.")
 @click.option("--prune", "pruning", is_flag=True, help="Delete engines that are of no use any more.")
+@derivation_options
 @source_options
 @json_option
 @common_options
@@ -60,6 +65,10 @@ def command(
     timing_cache: str | None,
     listing: bool,
     pruning: bool,
+    excludes: tuple[str, ...],
+    fallback: str,
+    calibration: str | None,
+    method: str,
     input_shape: str | None,
     weights: str | None,
     as_json: bool,
@@ -74,6 +83,7 @@ def command(
     Examples:
       benchbox build resnet50 --backend tensorrt-rtx
       benchbox build resnet50 --backend tensorrt-rtx --precision fp16 --target sm86,sm89
+      benchbox build resnet50 --backend tensorrt-rtx --precision int8,fp8 --calibration photos/
       benchbox build resnet18 --precision fp32,tf32,fp16 --batch 1:8:32 --json
       benchbox build --list
       benchbox build --prune
@@ -89,10 +99,14 @@ def command(
         return
     if model is None:
         raise UsageError("which MODEL is to be built?", remedy="for example: benchbox build resnet50")
+    wanted = comma_list(precisions, parse_precision)
+    choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
+    require_use(wanted, choice)
     built = _built(
         model,
         backend=backend,
-        precisions=comma_list(precisions, parse_precision),
+        precisions=wanted,
+        derivation=choice,
         batch=batch,
         targets=comma_list(targets.lower(), str) if targets else (),
         timing_cache=Path(timing_cache) if timing_cache else None,
@@ -111,6 +125,7 @@ def _built(
     *,
     backend: str | None,
     precisions: tuple[Precision, ...],
+    derivation: Derivation,
     batch: str | None,
     targets: tuple[str, ...],
     timing_cache: Path | None,
@@ -121,7 +136,7 @@ def _built(
     from benchbox.cli.progress import shown_progress
     from benchbox.export.engines import builder_named
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.pipeline import engine_from_source
+    from benchbox.preparation import engine_from_source
     from benchbox.report.engines import render_built
 
     compiler = builder_named(backend)
@@ -139,6 +154,7 @@ def _built(
                 batch=sizes,
                 targets=targets,
                 timing_cache=timing_cache,
+                derivation=derivation.for_precision(precision),
                 say=progress.say,
             )
             built.append(entry)

@@ -9,17 +9,20 @@ import click
 from benchbox.cli.options import (
     comma_list,
     common_options,
+    derivation_options,
     json_option,
     models_argument,
     parse_batch_range,
+    parse_derivation,
     parse_precision,
     project_root,
+    require_use,
     source_options,
     write_json,
 )
 
 if TYPE_CHECKING:
-    from benchbox.schema.artifact import OnnxArtifact
+    from benchbox.schema.artifact import Hop, OnnxArtifact
 
 
 @click.command("export")
@@ -30,9 +33,10 @@ if TYPE_CHECKING:
     metavar="P,...",
     default="fp32",
     show_default=True,
-    help="fp32 or fp16; comma-separated.",
+    help="fp32, fp16, int8 or fp8; comma-separated.",
 )
 @click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes the file is checked for [default: any].")
+@derivation_options
 @source_options
 @json_option
 @common_options
@@ -40,6 +44,10 @@ def command(
     models: tuple[str, ...],
     precisions: str,
     batch: str | None,
+    excludes: tuple[str, ...],
+    fallback: str,
+    calibration: str | None,
+    method: str,
     input_shape: str | None,
     weights: str | None,
     as_json: bool,
@@ -54,12 +62,13 @@ def command(
       benchbox export resnet50
       benchbox export vgg16 --precision fp32,fp16 --batch 1:8:32
       benchbox export torchvision.models:mobilenet_v3_small --input 3x224x224
+      benchbox export resnet50 --precision int8 --calibration photos/ --fallback fp16 --exclude 'layer4.*'
       benchbox export resnet50 --weights resnet50.safetensors
     """
     from benchbox.cli.progress import shown_progress
     from benchbox.errors import UsageError
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.pipeline import onnx_from_source
+    from benchbox.preparation import onnx_from_source
 
     if weights and len(models) != 1:
         raise UsageError("--weights belongs to one MODEL", values=f"got {len(models)} models")
@@ -67,13 +76,22 @@ def command(
     sources = [resolve(model, input_shape=shape, weights=weights) for model in models]
     wanted = comma_list(precisions, parse_precision)
     sizes = parse_batch_range(batch) if batch else None
+    choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
+    require_use(wanted, choice)
     root = project_root()
     artifacts = []
     with shown_progress() as progress:
         for source in sources:
             for precision in wanted:
                 artifacts.append(
-                    onnx_from_source(source, precision=precision, root=root, batch=sizes, say=progress.say)
+                    onnx_from_source(
+                        source,
+                        precision=precision,
+                        root=root,
+                        batch=sizes,
+                        derivation=choice.for_precision(precision),
+                        say=progress.say,
+                    )
                 )
                 if not as_json:
                     click.echo(_text(artifacts[-1], str(root / artifacts[-1].path)))
@@ -92,11 +110,21 @@ def _text(artifact: OnnxArtifact, path: str) -> str:
     ]
     lines += [
         f"  {hop.source} -> {hop.target}: max abs error {hop.max_abs_error:.2e}, "
-        f"relative L2 {hop.rel_l2_error:.2e}, cosine {hop.cosine:.8f}"
+        f"relative L2 {hop.rel_l2_error:.2e}, cosine {hop.cosine:.8f}{_agreement(hop)}"
         for hop in artifact.hops
     ]
+    made = artifact.quantization
+    if made is not None:
+        lines += [
+            f"  {made.quantized} of {made.quantizable} convolutions and matrix products in {artifact.precision}, "
+            f"the rest in {made.fallback}; {made.method} over {made.samples} samples: {made.data}"
+        ]
     lines += [f"  warning: {warning}" for warning in artifact.warnings]
     return "\n".join(lines)
+
+
+def _agreement(hop: Hop) -> str:
+    return "" if hop.top1_agreement is None else f", top-1 agreement {hop.top1_agreement:.0%}"
 
 
 def _document(artifact: OnnxArtifact) -> dict[str, object]:

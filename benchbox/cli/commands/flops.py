@@ -80,7 +80,7 @@ def command(
     from benchbox.flops.counting import cost_from_graph
     from benchbox.flops.grouping import TREE, grouped_layers, require_grouping
     from benchbox.models.sources import parse_shapes, resolve
-    from benchbox.pipeline import graph_from_source
+    from benchbox.preparation import graph_from_source
     from benchbox.report.cost import render_cost, require_form
 
     shape, named = parse_shapes(shapes)

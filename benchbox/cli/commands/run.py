@@ -11,11 +11,14 @@ from benchbox.cli.options import (
     comma_list,
     common_options,
     cuda_option,
+    derivation_options,
     json_option,
     models_argument,
     parse_count,
+    parse_derivation,
     parse_precision,
     project_root,
+    require_use,
     source_options,
     write_json,
 )
@@ -57,6 +60,7 @@ DEFAULT_MODEL = "resnet50"
 @click.option("--transfers", is_flag=True, help="On a GPU, also time the copies of inputs and outputs.")
 @cuda_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
+@derivation_options
 @source_options
 @json_option
 @common_options
@@ -73,6 +77,10 @@ def command(
     quick: bool,
     transfers: bool,
     dry_run: bool,
+    excludes: tuple[str, ...],
+    fallback: str,
+    calibration: str | None,
+    method: str,
     input_shape: str | None,
     weights: str | None,
     as_json: bool,
@@ -88,17 +96,22 @@ def command(
       benchbox run resnet50
       benchbox run lenet5 resnet18 --backend onnxruntime,pytorch --batch 1,8
       benchbox run --precision fp16 --json
+      benchbox run resnet50 --precision int8 --calibration photos/
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
     """
     from benchbox.pipeline import best_backend, cases_from_axes
 
     root = project_root()
+    wanted = comma_list(precisions, parse_precision)
+    choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
+    require_use(wanted, choice)
     cases = cases_from_axes(
         sources=_sources(models, input_shape, weights, root),
         backends=comma_list(backends, _known_backend) if backends else (best_backend(),),
-        precisions=comma_list(precisions, parse_precision),
+        precisions=wanted,
         batches=comma_list(batches, lambda text: parse_count(text, flag="--batch")),
         mode=_mode(mode),
+        derivation=choice,
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick)
     if transfers:
@@ -179,7 +192,7 @@ def _sources(
 ) -> tuple[ModelSource, ...]:
     from benchbox.errors import UsageError
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.pipeline import exported_sources
+    from benchbox.preparation import exported_sources
 
     shape = parse_shape(input_shape) if input_shape else None
     if weights and len(models) != 1:

@@ -1,0 +1,143 @@
+"""How is each precision derived from the canonical fp32 graph?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchbox.errors import UsageError
+from benchbox.export.calibration import ranges_from_data
+from benchbox.export.casting import half_from_float
+from benchbox.export.quantization import observed_tensors, quantized_from_float
+from benchbox.export.samples import CalibrationData, data_from_choice
+from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.derivation import USUAL, Derivation, Quantization
+from benchbox.schema.model import ModelSource, Precision
+
+if TYPE_CHECKING:
+    import onnx
+
+Say = Callable[[str], None]
+CALIBRATED = frozenset({Precision.INT8, Precision.FP8})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """A graph of another precision, what it was quantised with if it was, and what must be said about it."""
+
+    proto: onnx.ModelProto
+    warnings: tuple[str, ...] = ()
+    quantization: Quantization | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivingRequest:
+    """An fp32 graph and what is to become of it; ``data`` only where the precision is calibrated."""
+
+    proto: onnx.ModelProto
+    precision: Precision
+    derivation: Derivation
+    inputs: tuple[TensorSpec, ...]
+    data: CalibrationData | None = None
+
+
+def derived_from_float(request: DerivingRequest, *, say: Say = lambda _: None) -> Derived:
+    """The graph in the precision asked for.
+
+    Raises:
+        ArtifactError: the graph cannot be derived, or bad calibration data.
+        UsageError: nothing can be derived in this precision.
+    """
+    return DERIVING[request.precision](request, say)
+
+
+def require_consistent(precision: Precision, derivation: Derivation) -> None:
+    """Raises UsageError for choices that this precision has no use for."""
+    usual = USUAL
+    if precision not in CALIBRATED:
+        given = [
+            flag
+            for flag, value, other in (
+                ("--calibration", derivation.calibration, usual.calibration),
+                ("--calibration-method", derivation.method, usual.method),
+                ("--fallback", derivation.fallback, usual.fallback),
+            )
+            if value != other
+        ]
+        if given:
+            raise UsageError(
+                f"{', '.join(given)} is for int8 and fp8", values=f"{precision} needs no calibration and no fallback"
+            )
+    if precision not in DERIVING and derivation.exclude:
+        raise UsageError(f"--exclude leaves nothing out of {precision}", values="it is for derived precisions")
+    if derivation.fallback not in (Precision.FP32, Precision.FP16):
+        raise UsageError(f"--fallback is fp32 or fp16, not {derivation.fallback}")
+
+
+def calibration_of(
+    source: ModelSource, *, precision: Precision, derivation: Derivation, inputs: Sequence[TensorSpec], seed: int
+) -> CalibrationData | None:
+    """The data that a precision is calibrated on, not loaded yet; None where it needs none."""
+    if precision not in CALIBRATED:
+        return None
+    return data_from_choice(derivation.calibration, source=source, inputs=inputs, seed=seed)
+
+
+def _half(request: DerivingRequest, say: Say) -> Derived:
+    say("casting the graph to fp16")
+    proto, warnings = half_from_float(request.proto, exclude=request.derivation.exclude)
+    return Derived(proto=proto, warnings=warnings)
+
+
+def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
+    """Calibrated, quantised, and where the fallback is fp16 cast around the Q/DQ pairs."""
+    data, choice = request.data, request.derivation
+    assert data is not None, "calibration_of gives data for every precision that is calibrated"
+    tensors = observed_tensors(request.proto, precision=request.precision, exclude=choice.exclude)
+    say(f"calibrating on {data.text}")
+    ranges = ranges_from_data(request.proto, tensors, data, inputs=request.inputs, method=choice.method)
+    say(f"quantising the graph to {request.precision}")
+    half = choice.fallback is Precision.FP16
+    made = quantized_from_float(
+        request.proto,
+        ranges,
+        precision=request.precision,
+        exclude=choice.exclude,
+        scale_type=np.float16 if half else np.float32,
+    )
+    proto, warnings = made.proto, made.warnings
+    if half:
+        proto, losses = half_from_float(proto)
+        warnings += losses
+    if data.synthetic:
+        warnings = (SYNTHETIC_WARNING, *warnings)
+    return Derived(
+        proto=proto,
+        warnings=warnings,
+        quantization=Quantization(
+            method=choice.method,
+            data=data.text,
+            synthetic=data.synthetic,
+            digest=data.digest,
+            samples=data.samples,
+            exclude=choice.exclude,
+            fallback=choice.fallback,
+            quantized=made.quantized,
+            quantizable=made.quantizable,
+        ),
+    )
+
+
+SYNTHETIC_WARNING = (
+    "CALIBRATED ON SYNTHETIC INPUTS: ranges fit random numbers, not pictures; speed is as it would be, accuracy is "
+    "not. Give real data with --calibration"
+)
+
+DERIVING: Mapping[Precision, Callable[[DerivingRequest, Say], Derived]] = {
+    Precision.FP16: _half,
+    Precision.INT8: _eight_bit,
+    Precision.FP8: _eight_bit,
+}
