@@ -56,6 +56,7 @@ bench: setup
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/export_overhead.py
 	$(BIN)/python benchmarks/counting.py
+	$(BIN)/python benchmarks/build.py
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -39,8 +39,8 @@ TENSORRT_LIBRARY = "libnvinfer.so.10"
 GRAPH_USED = "whole inference"
 _REFUSALS = {
     Precision.BF16: "ONNX Runtime's CUDA provider has no bf16 convolutions",
-    Precision.INT8: "benchbox does not quantise graphs to int8 yet",
-    Precision.FP8: "benchbox does not quantise graphs to fp8 yet",
+    Precision.INT8: "ONNX Runtime's CUDA provider computes Q/DQ graphs in floating point",
+    Precision.FP8: "ONNX Runtime's CUDA provider computes Q/DQ graphs in floating point",
 }
 
 
