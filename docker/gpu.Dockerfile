@@ -8,9 +8,8 @@
 ARG TENSORRT_IMAGE=nvcr.io/nvidia/tensorrt:26.08-py3
 # hadolint ignore=DL3006
 FROM ${TENSORRT_IMAGE}
-# The image's own Python holds TensorRT; ours sees it and adds to it.
-RUN python3 -m venv --system-site-packages /opt/venv
-ENV PATH=/opt/venv/bin:$PATH
+# The image's own Python holds TensorRT: benchbox goes into the same one.
+ENV PIP_BREAK_SYSTEM_PACKAGES=1
 WORKDIR /opt/benchbox
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY benchbox benchbox

@@ -77,8 +77,9 @@ def offered(version: str) -> dict[str, Any]:
             check=False,
         )
         wheels = list(folder.glob("*.whl"))
-        if not wheels:
-            raise NotObtainable(fetched.stderr.strip().splitlines()[-1] if fetched.stderr.strip() else requirement)
+        if "No matching distribution" in fetched.stderr:
+            raise NotObtainable(requirement)
+        assert wheels, fetched.stderr
         with zipfile.ZipFile(wheels[0]) as archive:
             archive.extractall(folder / "wheel")
         out = folder / "found.json"

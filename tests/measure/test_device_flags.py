@@ -1,0 +1,67 @@
+"""Each flag of a device, raised and not raised."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from benchbox.measure.device_flags import flags_of_device
+from benchbox.schema.reading import Evidence, Pass, Severity, Trial
+
+
+def _evidence(*, simulated: bool = False, **options: str) -> Evidence:
+    return Evidence(
+        backend="tensorrt",
+        device="NVIDIA L4 (sm89)",
+        providers=("TensorRT",),
+        threads=1,
+        options=options,
+        simulated=simulated,
+    )
+
+
+def _trial(evidence: Evidence, **fields: Any) -> Trial:
+    defaults = {"gpu_ns": (100_000,) * 5, "enqueue_ns": (10_000,) * 5}
+    return Trial(
+        number=0, purpose=Pass.TIMING, started_at="", duration_s=1.0, evidence=evidence, **{**defaults, **fields}
+    )
+
+
+def _codes(*trials: Trial, checked: Evidence | None = None) -> dict[str, Severity]:
+    return {flag.code: flag.severity for flag in flags_of_device(trials, checked or _evidence())}
+
+
+def test_a_quiet_device_raises_nothing() -> None:
+    assert _codes(_trial(_evidence(cuda_graph="off"), counters={"gpu_other_processes": 0.0})) == {}
+
+
+def test_a_cpu_raises_nothing() -> None:
+    assert _codes(_trial(_evidence(cuda_graph="failed: x"), gpu_ns=(), enqueue_ns=())) == {}
+
+
+@pytest.mark.parametrize(
+    ("trial", "code", "severity"),
+    [
+        (_trial(_evidence(simulated=True)), "SIMULATED", Severity.ERROR),
+        (_trial(_evidence(cuda_graph="failed: refused")), "GRAPH_FALLBACK", Severity.ERROR),
+        (_trial(_evidence(), enqueue_ns=(81_000,) * 5), "ENQUEUE_BOUND", Severity.WARNING),
+        (_trial(_evidence(), counters={"gpu_other_processes": 2.0}), "GPU_SHARED", Severity.ERROR),
+    ],
+)
+def test_each_is_raised(trial: Trial, code: str, severity: Severity) -> None:
+    assert _codes(trial) == {code: severity}
+
+
+def test_just_below_the_limit_the_host_keeps_up() -> None:
+    assert _codes(_trial(_evidence(), enqueue_ns=(80_000,) * 5)) == {}
+
+
+def test_nodes_on_the_cpu() -> None:
+    mixed = _evidence(nodes=json.dumps({"CUDAExecutionProvider": 30, "CPUExecutionProvider": 2}))
+    assert _codes(_trial(_evidence()), checked=mixed) == {"EP_FALLBACK": Severity.WARNING}
+    (flag,) = flags_of_device([_trial(_evidence())], mixed)
+    assert "2 of 32 nodes run on the CPU" in flag.message
+    whole = _evidence(nodes=json.dumps({"CUDAExecutionProvider": 32}))
+    assert _codes(_trial(_evidence()), checked=whole) == {}
