@@ -200,7 +200,7 @@ class OpenVinoSession:
         executed = None
         if self._request.inspect:
             nodes = nodes_from_runtime_model(self._compiled.get_runtime_model())
-            executed = executed_precisions(nodes, self._matrices)
+            executed = executed_precisions(nodes, self._matrices, hint=self._hint)
         return Evidence(
             backend=OpenVinoBackend.name,
             device=OpenVinoBackend.device,

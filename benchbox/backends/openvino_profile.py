@@ -24,8 +24,10 @@ MATRIX_LAYERS = frozenset(
 MATRIX_OPERATIONS = frozenset(
     {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul", "Einsum"}
 )
-# A layer generated for a part of the network. Attention becomes one, its matrix products inside.
+# A layer generated for a part of the network. Attention becomes one, its matrix products inside. It tells the type of
+# its inputs: at bf16 it was seen to say f32 and to compute in bf16.
 GENERATED = "Subgraph"
+UNTOLD = "untold"
 _NOT_WORK = frozenset({"Const", "Input", "Output"})
 _MOVING = "Reorder"
 
@@ -61,18 +63,21 @@ def matrix_operations(model: Any) -> frozenset[str]:
     )
 
 
-def executed_precisions(nodes: Iterable[RuntimeNode], matrices: frozenset[str]) -> dict[str, int]:
+def executed_precisions(nodes: Iterable[RuntimeNode], matrices: frozenset[str], *, hint: str) -> dict[str, int]:
     """Layers that are matrix operations, by the type that they compute in.
 
     Args:
         nodes: of the runtime model.
         matrices: names of the network's matrix operations: a generated layer that contains some counts as one.
+        hint: the precision that the network was compiled with ("bf16"). What a generated layer computes in is known
+            only where its inputs are of that type too.
     """
-    counts = Counter(
-        _precision(node.precision)
-        for node in nodes
-        if node.kind in MATRIX_LAYERS or (node.kind == GENERATED and not matrices.isdisjoint(node.operations))
-    )
+    counts: Counter[str] = Counter()
+    for node in nodes:
+        if node.kind in MATRIX_LAYERS:
+            counts[_precision(node.precision)] += 1
+        elif node.kind == GENERATED and not matrices.isdisjoint(node.operations):
+            counts[_precision(hint) if node.precision == hint else UNTOLD] += 1
     return dict(counts)
 
 
