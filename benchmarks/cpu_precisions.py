@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,9 +64,14 @@ def explanation(executed: dict[str, int], layers: Sequence[ExecutedLayer]) -> st
     matrix = sum(layer.time_s or 0.0 for layer in layers if any(word in layer.kind.lower() for word in MATRIX))
     moved = sum(layer.time_s or 0.0 for layer in layers if layer.moves or "quantize" in layer.kind.lower())
     types = ", ".join(f"{count} in {kind}" for kind, count in sorted(executed.items()))
+    kernels: Counter[str] = Counter()
+    for layer in layers:
+        # ONNX Runtime gives the provider here, which is the same for all.
+        kernels[layer.kind if layer.tactic.endswith("Provider") else layer.tactic] += layer.time_s or 0.0
+    most = ", ".join(f"{name} {taken / total:.0%}" for name, taken in kernels.most_common(3))
     return (
         f"matrix operations: {types}, {matrix / total:.0%} of the layers' time; "
-        f"reordering and quantising {moved / total:.0%}; {len(layers)} layers"
+        f"reordering and quantising {moved / total:.0%}; {len(layers)} layers, most time in {most}"
     )
 
 
@@ -132,7 +138,7 @@ def main() -> None:
             for row in rows:
                 print(
                     f"  {row.backend:11s} {row.precision}  {1e3 * row.median_s:8.2f} ms   {row.median_s / base:5.2f}x "
-                    f"of ONNX Runtime fp32   error {row.rel_l2_error:.1e}   {row.why}",
+                    f"of ONNX Runtime fp32   error {row.rel_l2_error:.1e}\n      {row.why}",
                     flush=True,
                 )
 
