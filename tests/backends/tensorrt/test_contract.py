@@ -51,10 +51,11 @@ OPTIONAL = {
     "Runtime.get_engine_validity": "get_engine_validity",
 }
 # Objects of ours, and enum members, that share attribute names with the vendor's classes.
-OURS = frozenset(
-    "Precision TENSORRT TENSORRT_RTX _backend bindings.vendor error.code() found layer path recipe request self "
-    "self._bindings.vendor self._graphs self._launch self._layer self._live self.lines severity spec".split()
-)
+OURS = {
+    *("Precision", "TENSORRT", "TENSORRT_RTX", "_backend", "layer", "path", "recipe", "request", "self", "spec"),
+    *("bindings.vendor", "error.code()", "found", "self._bindings.vendor", "self._graphs", "self._launch"),
+    *("self._layer", "self._live", "self.lines", "severity"),
+}
 # Classes of the vendor that ours derive from; it calls our methods.
 BASES = ("ILogger", "IProfiler", "IGpuAsyncAllocator")
 
