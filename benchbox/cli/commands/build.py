@@ -47,7 +47,7 @@ def _refuse_weak_typing(_: click.Context, parameter: click.Parameter, asked: boo
     if asked:
         raise UsageError(
             f"{flag} would let the builder choose types by itself",
-            values="TensorRT 11 removed weak typing, and it is used on no version: the types in the graph are the precision",
+            values="TensorRT 11 removed weak typing, and it is used on no version: the types in the graph decide",
             remedy=f"ask for a graph of that precision: --precision {_WEAK[flag]}",
         )
 
