@@ -226,7 +226,7 @@ class CompileRequest:
 class CompiledEngine:
     """What a builder made: the engine's bytes, its log, and what it declares."""
 
-    engine: bytes
+    engine: bytes | memoryview
     log: str
     build_s: float
     layers: int
