@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from benchbox.backends.base import BACKENDS
 from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.environment import effective_cpus
+from benchbox.measure.power_flags import flags_of_power
 from benchbox.measure.reading import timing_trials
 from benchbox.schema.derivation import Quantization
 from benchbox.schema.environment import Environment
@@ -207,6 +208,10 @@ def _device(seen: Seen) -> Iterator[Flag]:
     return flags_of_device(timing_trials(seen.trials), seen.evidence)
 
 
+def _power(seen: Seen) -> Iterator[Flag]:
+    return flags_of_power(seen.trials, seen.plan)
+
+
 def _flag(code: str, severity: Severity, message: str) -> Flag:
     return Flag(code=code, severity=severity, message=message)
 
@@ -225,4 +230,5 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _precision_miss,
     _tail_undersampled,
     _device,
+    _power,
 )
