@@ -129,7 +129,7 @@ def _values(side: Sequence[Measured], metric: Metric) -> list[float]:
         metric.value(trial, _workload(entry.record))
         for entry in side
         for trial in entry.trials
-        if trial.purpose is metric.purpose
+        if trial.purpose is metric.purpose and metric.applies(trial)
     ]
 
 

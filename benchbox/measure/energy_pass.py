@@ -16,6 +16,7 @@ import numpy as np
 
 from benchbox.backends.base import DeviceSession
 from benchbox.measure.energy import COOL_AT_MOST_S, PATIENCE_S, EnergyPlan, Gauge, energy_run
+from benchbox.measure.kernel import counters, differences, others_share
 from benchbox.measure.nvml import gpu_gauge
 from benchbox.measure.rapl import powercap_root, rapl_gauge
 from benchbox.measure.warmup import warmed_up
@@ -24,6 +25,9 @@ from benchbox.schema.plan import MeasurementPlan
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Session
+
+# Clocks rise and power sensors average for about a second.
+LEAD_IN_S = 1.0
 
 
 class HostTime:
@@ -44,11 +48,11 @@ class SessionLoad:
     def __init__(self, session: Session, plan: MeasurementPlan) -> None:
         self.overlaps = isinstance(session, DeviceSession)
         self._session = session
-        self._plan = plan
+        self._plan = replace(plan, warmup_s=max(plan.warmup_s, LEAD_IN_S))
         self._next = 0
 
     def warm(self) -> float:
-        """The plan's warm-up; the median time of its second half in s."""
+        """The plan's warm-up, of at least a second; the median time of its second half in s."""
         times = warmed_up(self._session, self._plan)
         if isinstance(self._session, DeviceSession):
             self._session.laps.forget()
@@ -84,7 +88,12 @@ def energy_of_session(session: Session, plan: MeasurementPlan, *, virtual: bool)
             idle_s=plan.energy_window_s,
             seed=plan.seed,
         )
-        return energy_run(found, SessionLoad(session, plan), windows, HostTime())
+        before = counters()
+        run = energy_run(found, SessionLoad(session, plan), windows, HostTime())
+        if isinstance(session, DeviceSession):
+            return run
+        # A processor's counter counts whatever runs on it.
+        return replace(run, others_cpu_share=others_share(differences(before, counters())))
 
 
 def _gauge(session: Session) -> AbstractContextManager[Gauge | str]:
@@ -93,5 +102,5 @@ def _gauge(session: Session) -> AbstractContextManager[Gauge | str]:
 
 def with_time_for_energy(plan: MeasurementPlan) -> MeasurementPlan:
     """The plan with a time limit that leaves room for all windows, each taken twice, and their cool-downs."""
-    each_s = plan.energy_window_s + plan.warmup_s + COOL_AT_MOST_S + PATIENCE_S
+    each_s = plan.energy_window_s + max(plan.warmup_s, LEAD_IN_S) + COOL_AT_MOST_S + PATIENCE_S
     return replace(plan, timeout_s=plan.timeout_s + (2 * plan.energy_windows + 1) * each_s)

@@ -35,7 +35,12 @@ class GpuUsers:
 
     @property
     def others(self) -> int:
-        """How many processes besides the one that asks, which is among them, if under another id in a container."""
+        """How many processes besides the one that asks and its parent, which may have built an engine.
+
+        In a container the one that asks is among them under another id, and its parent cannot be told from others.
+        """
+        if os.getpid() in self.bytes_by_process:
+            return len(self.bytes_by_process.keys() - {os.getpid(), os.getppid()})
         return max(0, len(self.bytes_by_process) - 1)
 
 
@@ -144,11 +149,22 @@ def _foreign(api: Any, device: Any) -> str:
         return "the GPU is divided (MIG) and its counter counts all parts: switch MIG off"
     if _read(api, lambda: api.nvmlDeviceGetMPSComputeRunningProcesses(device)):
         return "the GPU is shared through MPS: stop the MPS daemon"
-    users: set[int] = set()
-    for asked in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
-        users |= {process.pid for process in _read(api, lambda: getattr(api, asked)(device)) or ()}  # noqa: B023
-    others = len(users) - 1  # this process is among them, if under another id in a container
-    return f"{others} other processes use the GPU: end them" if others > 0 else ""
+    listed: dict[int, int | None] = {}
+    for query in (api.nvmlDeviceGetComputeRunningProcesses, api.nvmlDeviceGetGraphicsRunningProcesses):
+        listed.update({process.pid: process.usedGpuMemory for process in _processes(api, query, device)})
+    others = GpuUsers(bytes_by_process=listed).others
+    if not others:
+        return ""
+    if os.getpid() in listed:
+        return f"{others} other processes use the GPU: end them"
+    return (
+        f"{others} other processes use the GPU, where process ids are hidden: end them; it may be this run itself, "
+        "which built an engine: run it again"
+    )
+
+
+def _processes(api: Any, query: Callable[[Any], Any], device: Any) -> Any:
+    return _read(api, lambda: query(device)) or ()
 
 
 @contextlib.contextmanager

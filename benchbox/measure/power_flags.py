@@ -22,6 +22,7 @@ ENERGY_METRICS = (
 WINDOW_WANTED_S = 10.0
 INCONSISTENT_SHARE = 0.05
 EDGE_SHARE = 0.005
+OTHERS_SHARE = 0.05
 
 
 def flags_of_power(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
@@ -32,14 +33,19 @@ def flags_of_power(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
         plan: what they were asked for.
     """
     if any(trial.gpu_ns for trial in trials if trial.purpose is Pass.TIMING) and not plan.locked_clocks:
-        yield Flag(
-            code="CLOCKS_NOT_LOCKED",
-            severity=Severity.INFO,
-            message="the GPU chose its clocks by load, power and heat: --lock-clocks holds them where permitted",
-        )
+        yield clocks_not_locked()
     for trial in trials:
         if trial.energy is not None:
             yield from _of_energy(trial.energy)
+
+
+def clocks_not_locked() -> Flag:
+    """What is said of a GPU whose clocks nobody held."""
+    return Flag(
+        code="CLOCKS_NOT_LOCKED",
+        severity=Severity.INFO,
+        message="the GPU chooses its clocks by load, power and heat: --lock-clocks holds them where permitted",
+    )
 
 
 def _of_energy(run: EnergyRun) -> Iterator[Flag]:
@@ -61,6 +67,12 @@ def _of_energy(run: EnergyRun) -> Iterator[Flag]:
             "COUNTER_RESET",
             Severity.WARNING,
             f"the energy counter went backwards {run.resets} times; those windows were not used and taken again",
+        )
+    if (run.others_cpu_share or 0.0) > OTHERS_SHARE:
+        yield _flag(
+            "ENERGY_CPU_BUSY",
+            Severity.WARNING,
+            f"other processes used {run.others_cpu_share:.0%} of the CPUs, and their energy is counted: stop them",
         )
     yield from _inconsistent(run)
     yield from _edges(run)

@@ -34,6 +34,8 @@ class EnergyRun:
     the time between two of its steps as seen, ``idle_power_w`` the power by scope while the network was loaded and did
     nothing for ``idle_s``. ``resets`` counts the windows that were lost because the counter went backwards. ``absent``
     says why there is no number, "" where there is one; ``shared`` is set where that is because others use the device.
+    ``others_cpu_share`` is the share of all CPUs that other processes used meanwhile, None where that is no matter or
+    not known.
     """
 
     counter: str = ""
@@ -46,3 +48,4 @@ class EnergyRun:
     resets: int = 0
     absent: str = ""
     shared: bool = False
+    others_cpu_share: float | None = None

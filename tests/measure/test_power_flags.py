@@ -109,6 +109,7 @@ def codes(*trials: Trial, plan: MeasurementPlan = PLAN) -> dict[str, Severity]:
         (energy_trial(window(), resets=1), "COUNTER_RESET", Severity.WARNING),
         (energy_trial(window(power_j=3000 * 1.06)), "ENERGY_INCONSISTENT", Severity.ERROR),
         (energy_trial(window(power_j=3000 * 0.94)), "ENERGY_INCONSISTENT", Severity.ERROR),
+        (energy_trial(window(), others_cpu_share=0.06), "ENERGY_CPU_BUSY", Severity.WARNING),
         (energy_trial(window(edge_s=0.06)), "ENERGY_EDGES_WIDE", Severity.WARNING),
         (energy_trial(window(599.0)), "ENERGY_NOT_ABOVE_IDLE", Severity.WARNING),
     ],
@@ -123,7 +124,7 @@ def test_each_is_raised(made: Trial, code: str, severity: Severity) -> None:
     "made",
     [
         energy_trial(window(edge_s=0.04), window()),
-        energy_trial(window(power_j=None)),
+        energy_trial(window(power_j=None), others_cpu_share=0.04),
         energy_trial(window(power_j=3000 * 1.08), window(power_j=3000 * 0.96)),
         energy_trial(window(601.0)),
     ],

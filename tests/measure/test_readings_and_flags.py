@@ -124,6 +124,7 @@ def test_tf32_means_fp32_where_there_is_none() -> None:
         ({"hypervisor": "yes"}, {}, "VIRTUALIZED"),
         ({"governor": "powersave"}, {}, "GOVERNOR"),
         ({}, {"load_1min": "9999.0"}, "LOADED"),
+        ({"gpu": "NVIDIA L4"}, {}, "CLOCKS_NOT_LOCKED"),
     ],
 )
 def test_standing_flags(hardware: dict[str, str], observed: dict[str, str], code: str) -> None:
