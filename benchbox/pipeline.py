@@ -128,7 +128,7 @@ def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progre
     from benchbox.store.records import append, check_writable
 
     check_writable(root)
-    environment = capture()
+    environment = capture(locked_clocks=plan.locked_clocks)
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
     artifacts: dict[_Wanted, OnnxArtifact] = {}
     for number, case in enumerate(cases):

@@ -45,13 +45,14 @@ _VARIABLE_PREFIXES = (
 _HASH_DIGITS = 12
 
 
-def capture(*, root: Path = Path("/")) -> Environment:
+def capture(*, root: Path = Path("/"), locked_clocks: str = "") -> Environment:
     """The environment of this process now. Equal hashes mean comparable numbers.
 
     Args:
         root: where /proc and /sys are looked for; another folder in tests.
+        locked_clocks: at what the GPU's clocks are held, "" where they are free.
     """
-    hardware = _hardware(root)
+    hardware = {**_hardware(root), **({"gpu_clocks": f"locked, {locked_clocks}"} if locked_clocks else {})}
     software = _software()
     return Environment(
         hash=environment_hash(hardware, software), hardware=hardware, software=software, observed=_observed(root)
