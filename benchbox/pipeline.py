@@ -9,6 +9,7 @@ The order of the stages is all that lives here; each stage lives in its own pack
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,11 +27,10 @@ from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Trial
-from benchbox.schema.record import Analytic, Record, RecordKey, Status
+from benchbox.schema.record import Analytic, Correctness, Record, RecordKey, Status
 
 if TYPE_CHECKING:
-    pass
-
+    from benchbox.measure.case import CaseRequest, CaseResult
 
 _Wanted = tuple[ModelSource, Precision, Derivation]
 
@@ -49,7 +49,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One combination to measure."""
+    """One combination to measure.
+
+    ``plan`` stands in for that of the run; ``interpreter`` is the command of the Python that its processes run in.
+    """
 
     source: ModelSource
     backend: str
@@ -57,6 +60,8 @@ class Case:
     batch: int
     mode: Mode = Mode.ISOLATED
     derivation: Derivation = USUAL
+    plan: MeasurementPlan | None = None
+    interpreter: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -117,28 +122,55 @@ def best_backend() -> str:
     )
 
 
-def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progress: Progress) -> Iterator[Outcome]:
-    """Measures the cases in order and yields each outcome when its record has been stored.
+def measured(
+    cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progress: Progress, interleaved: bool = False
+) -> Iterator[Outcome]:
+    """Measures the cases and yields each outcome when its record has been stored.
 
-    An error inside a case becomes a failed or skipped record and the next case goes on; a lone case that cannot run
-    at all raises its UsageError or EnvironmentLackError and leaves no record. Numbers from a
-    virtual clock are yielded but never stored.
+    All cases are prepared first, then their processes run in turn (``measure/schedule.py``). An error inside a case
+    becomes a failed or skipped record and the others go on; a lone case that cannot run at all raises its UsageError or
+    EnvironmentLackError and leaves no record. Numbers from a virtual clock are yielded but never stored.
+
+    Args:
+        cases: what to measure.
+        plan: how.
+        root: project root.
+        progress: is told what runs.
+        interleaved: two cases are to be compared: A B, B A, ... instead of an order drawn anew in each round.
     """
     from benchbox.measure.environment import capture
+    from benchbox.measure.interpreters import environment_of
+    from benchbox.measure.schedule import abba, drawn_anew, results_from_cases
     from benchbox.store.records import append, check_writable
 
     check_writable(root)
     environment = capture(locked_clocks=plan.locked_clocks)
+    elsewhere: dict[tuple[str, ...], Environment] = {}
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
     artifacts: dict[_Wanted, OnnxArtifact] = {}
-    for number, case in enumerate(cases):
-        share = _CaseProgress(progress, number, len(cases), case.title)
-        outcome = _outcome(case, plan, root, environment, share, artifacts)
-        if len(cases) == 1 and outcome.error and outcome.record.status is Status.SKIPPED:
-            raise outcome.error  # in a matrix a skipped combination is an answer; asked for alone it is a mistake
-        if not BACKENDS.get(case.backend).virtual:
+    ready: list[tuple[Record, CaseRequest]] = []
+    for case in cases:
+        blank = _blank(case, case.plan or plan, environment)
+        try:
+            if case.interpreter:
+                elsewhere.setdefault(case.interpreter, environment_of(case.interpreter))
+                blank = dataclasses.replace(blank, environment=elsewhere[case.interpreter])
+            ready.append(_prepared(case, blank, root, artifacts, functools.partial(_say, progress, case)))
+        except BenchboxError as error:
+            # What cannot run was not tried: skipped. What was tried and went wrong: failed.
+            status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
+            if len(cases) == 1 and status is Status.SKIPPED:
+                raise  # in a matrix a skipped combination is an answer; asked for alone it is a mistake
+            outcome = Outcome(record=dataclasses.replace(blank, status=status, reason=_reason(error)), error=error)
             append(root, outcome.record, outcome.trials)
-        yield outcome
+            yield outcome
+    order = abba() if interleaved else drawn_anew(plan.seed)
+    requests = [request for _, request in ready]
+    for place, result in results_from_cases(requests, order=order, progress=progress.step):
+        record = _record_from_result(ready[place][0], result)
+        if not BACKENDS.get(record.key.backend).virtual:
+            append(root, record, result.trials)
+        yield Outcome(record=record, trials=result.trials, error=result.error)
 
 
 def planned(cases: Sequence[Case], *, plan: MeasurementPlan) -> tuple[Record, ...]:
@@ -155,43 +187,8 @@ def planned(cases: Sequence[Case], *, plan: MeasurementPlan) -> tuple[Record, ..
     )
 
 
-@dataclass(frozen=True)
-class _CaseProgress:
-    """One case's share of the whole progress."""
-
-    outer: Progress
-    number: int
-    cases: int
-    title: str
-
-    def say(self, text: str) -> None:
-        self.outer.say(f"{self.title}: {text}")
-
-    def step(self, done: float, total: float, text: str) -> None:
-        self.outer.step(self.number * total + done, self.cases * total, f"{self.title}: {text}")
-
-
-def _outcome(
-    case: Case,
-    plan: MeasurementPlan,
-    root: Path,
-    environment: Environment,
-    progress: _CaseProgress,
-    artifacts: dict[_Wanted, OnnxArtifact],
-) -> Outcome:
-    blank = _blank(case, plan, environment)
-    try:
-        require_runnable(case.backend, case.precision, case.source)
-        wanted = (case.source, graph_precision(case.backend, case.precision, case.derivation), case.derivation)
-        if wanted not in artifacts:
-            artifacts[wanted] = onnx_from_source(
-                case.source, precision=wanted[1], root=root, derivation=case.derivation, say=progress.say
-            )
-        return _measured_outcome(case, blank, artifacts[wanted], root, progress)
-    except BenchboxError as error:
-        # What cannot run was not tried: skipped. What was tried and went wrong: failed.
-        status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
-        return Outcome(record=dataclasses.replace(blank, status=status, reason=_reason(error)), error=error)
+def _say(progress: Progress, case: Case, text: str) -> None:
+    progress.say(f"{case.title}: {text}")
 
 
 def _reason(error: BenchboxError | None) -> str:
@@ -200,13 +197,22 @@ def _reason(error: BenchboxError | None) -> str:
     return "; ".join(" ".join(part.split()) for part in parts if part)
 
 
-def _measured_outcome(
-    case: Case, blank: Record, artifact: OnnxArtifact, root: Path, progress: _CaseProgress
-) -> Outcome:
-    from benchbox.measure.case import CaseRequest, result_from_case
+def _prepared(
+    case: Case, blank: Record, root: Path, artifacts: dict[_Wanted, OnnxArtifact], say: Callable[[str], None]
+) -> tuple[Record, CaseRequest]:
+    """The record of a case with all that is known before it runs, and what its processes are asked for."""
+    from benchbox.measure.case import CaseRequest
 
+    require_runnable(case.backend, case.precision, case.source, case.mode)
+    graph = graph_precision(case.backend, case.precision, case.derivation)
+    wanted = (case.source, graph, case.derivation)
+    if wanted not in artifacts:
+        artifacts[wanted] = onnx_from_source(
+            case.source, precision=graph, root=root, derivation=case.derivation, say=say
+        )
+    artifact = artifacts[wanted]
     cost = _cost_from_artifact(artifact, root=root, batch=case.batch)
-    engine = engine_of_case(case, artifact, root, progress.say)
+    engine = engine_of_case(case, artifact, root, say)
     request = CaseRequest(
         backend=case.backend,
         precision=case.precision,
@@ -216,16 +222,12 @@ def _measured_outcome(
         root=root,
         source=case.source,
         flops=cost.flops,
+        title=case.title,
+        interpreter=case.interpreter,
     )
-    result = result_from_case(request, progress=progress.step)
-    record = dataclasses.replace(
+    known = dataclasses.replace(
         blank,
-        status=Status.FAILED if result.error else Status.OK,
-        reason=_reason(result.error),
-        readings=result.readings,
-        flags=result.flags,
-        correctness=dataclasses.replace(result.correctness, hops=(*artifact.hops, *result.correctness.hops)),
-        evidence=result.evidence,
+        correctness=Correctness(hops=artifact.hops),
         analytic=Analytic(
             params=cost.params,
             macs=cost.macs,
@@ -236,7 +238,21 @@ def _measured_outcome(
         onnx_sha256=artifact.sha256,
         engine_sha256=engine.sha256 if engine else None,
     )
-    return Outcome(record=record, trials=result.trials, error=result.error)
+    return known, request
+
+
+def _record_from_result(known: Record, result: CaseResult) -> Record:
+    hops = (*known.correctness.hops, *result.correctness.hops)
+    return dataclasses.replace(
+        known,
+        status=Status.FAILED if result.error else Status.OK,
+        reason=_reason(result.error),
+        readings=result.readings,
+        flags=result.flags,
+        correctness=dataclasses.replace(result.correctness, hops=hops),
+        evidence=result.evidence,
+        sampling=result.sampling,
+    )
 
 
 def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable[[str], None]) -> EngineArtifact | None:
@@ -252,9 +268,14 @@ def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable
     return built.engine
 
 
-def require_runnable(name: str, precision: Precision, source: ModelSource) -> None:
-    """Raises UsageError or EnvironmentLackError with the reason if a backend cannot run a network in a precision."""
+def require_runnable(name: str, precision: Precision, source: ModelSource, mode: Mode = Mode.ISOLATED) -> None:
+    """Raises UsageError or EnvironmentLackError with the reason if a backend cannot run a network so."""
+    from benchbox.measure.modes import mode_refusal
+
     backend = BACKENDS.get(name)
+    reason = mode_refusal(mode, device=backend.device)
+    if reason:
+        raise UsageError(f"--mode {mode} has no meaning on {name}", values=reason, remedy="use --mode isolated")
     refusal = backend.refusal(precision)
     if refusal:
         raise UsageError(f"{name} cannot run {precision}", values=refusal)

@@ -127,6 +127,14 @@ class Laps(Protocol):
         """Drops everything collected so far."""
         ...
 
+    def wait(self, index: int) -> None:
+        """Returns when inference ``index`` of the block that runs is done on the device."""
+        ...
+
+    def around(self, work: Callable[[], object]) -> None:
+        """Calls ``work`` between two events of the block that runs, as every inference is."""
+        ...
+
     @property
     def block(self) -> int:
         """The most inferences that a block may have."""
@@ -151,6 +159,10 @@ class DeviceSession(Session, Protocol):
 
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Device times of copying one slot's inputs in and its outputs out, ``count`` of each; after an inference."""
+        ...
+
+    def flush_cache(self) -> None:
+        """Fills the device's caches with something else and waits for it."""
         ...
 
     def device_memory(self) -> dict[str, int]:

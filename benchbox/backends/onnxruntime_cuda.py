@@ -286,6 +286,10 @@ class OnnxRuntimeCudaSession:
         """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
         return self._slots.transfer_ns(count)
 
+    def flush_cache(self) -> None:
+        """Fills the device's caches with something else."""
+        self._slots.flush_cache()
+
     def evidence(self) -> Evidence:
         """Providers and their options as the session tells them; if inspected, nodes by provider and executed types."""
         gpu = self._layer.gpu()

@@ -16,6 +16,7 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.laps import EventLaps
+from benchbox.backends.cuda.slots import FLUSH_BYTES
 from benchbox.errors import DeviceMemoryError, EnvironmentLackError
 from benchbox.schema.model import Precision
 from benchbox.schema.reading import Evidence
@@ -186,6 +187,7 @@ class PyTorchCudaSession:
         self._graphs: dict[int, Any] = {}
         self._graph_state = "by torch.compile" if backend.compiled == "reduce-overhead" else "off"
         self.laps = EventLaps(TorchEvents(torch_module), self._stream)
+        self._sweep: torch.Tensor | None = None
 
     def _with_casts(self, module: Any) -> Any:
         def forward(*inputs: torch.Tensor) -> Any:
@@ -295,6 +297,14 @@ class PyTorchCudaSession:
                     times.append(events.elapsed_ns(start, end))
         return tuple(taken[0]), tuple(taken[1])
 
+    def flush_cache(self) -> None:
+        """Fills the device's caches with something else."""
+        if self._sweep is None:
+            self._sweep = self._torch.empty(FLUSH_BYTES, dtype=self._torch.uint8, device=self._device)
+        with self._torch.cuda.stream(self._stream):
+            self._sweep.fill_(0)
+        self._stream.synchronize()
+
     def _pinned(self, tensor: torch.Tensor) -> torch.Tensor:
         made: torch.Tensor = self._torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=self._device == "cuda")
         return made
@@ -324,6 +334,7 @@ class PyTorchCudaSession:
         self._graphs.clear()
         self._inputs.clear()
         self._outputs.clear()
+        self._sweep = None
         del self._forward
         self._torch.cuda.empty_cache()
 

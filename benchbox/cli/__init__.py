@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def exit_status(arguments: Sequence[str]) -> int:
     """Runs one command and turns whatever happens into an exit status, printing errors to standard error."""
     debug = "--debug" in arguments
+    _end_in_order_on_sigterm()
     try:
         outcome = cli.main(list(arguments), prog_name="benchbox", standalone_mode=False)
     except BenchboxError as error:
@@ -117,6 +118,18 @@ def exit_status(arguments: Sequence[str]) -> int:
         )
         return EXIT_BUG
     return outcome if isinstance(outcome, int) else EXIT_DONE
+
+
+def _end_in_order_on_sigterm() -> None:
+    """SIGTERM ends a command as Ctrl-C does: workers are killed, clocks given back, what was measured is kept."""
+    import signal
+    import threading
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def _print_traceback() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbox.measure.metric import METRICS, Metric, Workload
+from benchbox.measure.modes import workload_of
 from benchbox.schema.reading import Better, Severity, Trial
 from benchbox.schema.record import Record, RecordKey, Status
 from benchbox.schema.verdict import Outcome, Verdict
@@ -57,6 +58,14 @@ def verdicts_from_measured(base: Iterable[Measured], head: Iterable[Measured], r
     )
 
 
+def verdict_between(base: Measured, head: Measured, metric: str, rules: Rules) -> Verdict:
+    """One record against another, whatever differs between them: it is what the question is about.
+
+    The verdict's key is the head's.
+    """
+    return _verdict(head.record.key, METRICS.get(metric), (base,), (head,), rules, alike=False)
+
+
 def overall(verdicts: Sequence[Verdict]) -> Outcome:
     """The one word for all of them: slower if any is, then what could not be judged, then faster, then same."""
     found = {verdict.outcome for verdict in verdicts}
@@ -77,9 +86,15 @@ def _replicates(records: list[Measured]) -> tuple[Measured, ...]:
 
 
 def _verdict(
-    key: RecordKey, metric: Metric, base: Sequence[Measured], head: Sequence[Measured], rules: Rules
+    key: RecordKey,
+    metric: Metric,
+    base: Sequence[Measured],
+    head: Sequence[Measured],
+    rules: Rules,
+    *,
+    alike: bool = True,
 ) -> Verdict:
-    obstacle = _obstacle(base, head, rules)
+    obstacle = _obstacle(base, head, rules, alike=alike)
     if obstacle:
         return Verdict(key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=obstacle)
     values = [_values(side, metric) for side in (base, head)]
@@ -134,7 +149,7 @@ def _values(side: Sequence[Measured], metric: Metric) -> list[float]:
 
 
 def _workload(record: Record) -> Workload:
-    return Workload(batch=record.key.batch, flops=record.analytic.flops if record.analytic else 0)
+    return workload_of(record.plan, flops=record.analytic.flops if record.analytic else 0)
 
 
 def _voiding_flags(entries: Sequence[Measured], metric: Metric) -> list[str]:
@@ -142,16 +157,17 @@ def _voiding_flags(entries: Sequence[Measured], metric: Metric) -> list[str]:
     return sorted({flag.code for flag in flags if not flag.metrics or metric.name in flag.metrics})
 
 
-def _obstacle(base: Sequence[Measured], head: Sequence[Measured], rules: Rules) -> str:
-    """Why two sides may not be compared, empty where they may."""
+def _obstacle(base: Sequence[Measured], head: Sequence[Measured], rules: Rules, *, alike: bool) -> str:
+    """Why two sides may not be compared, empty where they may; ``alike`` asks for one way of measuring."""
     for name, side, other in (("base", base, "head"), ("head", head, "base")):
         if not side:
             return f"only the {other} has it"
         if side[0].record.status is not Status.OK:
             return f"the {name} is {side[0].record.status}: {side[0].record.reason}"
     one, two = base[0].record, head[0].record
-    if one.plan.threads != two.plan.threads:
-        return f"threads differ: {one.plan.threads} and {two.plan.threads}"
+    for name in ("threads", "group", "streams", "transfer") if alike else ():
+        if getattr(one.plan, name) != getattr(two.plan, name):
+            return f"{name} differ: {getattr(one.plan, name)} and {getattr(two.plan, name)}"
     if one.environment.hash == two.environment.hash or rules.across_environments:
         return ""
     differences = [

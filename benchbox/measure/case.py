@@ -1,12 +1,12 @@
-"""In which order is one case measured? Outputs first, then time, then memory, each in fresh processes.
+"""What is one case, and what do its processes say together?
 
-No number is taken from a network whose outputs are wrong. Time and memory are never taken in the same process: what
-watches memory disturbs time.
+Outputs are checked first; no number is taken from a network whose outputs are wrong. Time and memory are never taken in
+the same process: what watches memory disturbs time. ``schedule.py`` says in which order the processes of several cases
+run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,25 +14,32 @@ from benchbox.backends.base import BACKENDS
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.measure.energy_pass import with_time_for_energy
 from benchbox.measure.environment import effective_cpus
-from benchbox.measure.flags import Seen, flags_of
-from benchbox.measure.metric import Workload
-from benchbox.measure.reading import readings_from_trials
+from benchbox.measure.flags import HALF_WIDTH_WANTED, Seen, flags_of, half_width
+from benchbox.measure.metric import METRICS, Workload
+from benchbox.measure.modes import workload_of
+from benchbox.measure.reading import (
+    reading_from_trials,
+    readings_from_trials,
+    sampling_from_trials,
+    timing_trials,
+)
 from benchbox.measure.trials import TrialRequest, run_trial
 from benchbox.schema.artifact import Hop, OnnxArtifact
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Evidence, Flag, Pass, Reading, Trial
-from benchbox.schema.record import Correctness
+from benchbox.schema.record import Correctness, Sampling
 
-Progress = Callable[[float, float, str], None]
+HEADLINE = "latency_p50"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRequest:
     """One network on one backend: what to run and how. ``flops`` are those of one inference on paper.
 
-    ``engine`` is set for backends that run one.
+    ``engine`` is set for backends that run one; ``title`` names the case to people; ``interpreter`` is the
+    command of the Python that its processes run in, this one by default.
     """
 
     backend: str
@@ -43,6 +50,8 @@ class CaseRequest:
     root: Path
     flops: int
     engine: EngineArtifact | None = None
+    title: str = ""
+    interpreter: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,50 +64,106 @@ class CaseResult:
     correctness: Correctness = field(default_factory=Correctness)
     evidence: Evidence | None = None
     error: BenchboxError | None = None
+    sampling: Sampling | None = None
 
 
-def result_from_case(request: CaseRequest, *, progress: Progress) -> CaseResult:
-    """Checks, times and weighs one case; an error of a trial ends it and is part of the result.
+class CaseRun:
+    """A case while it is measured: what its processes brought back so far.
 
-    Args:
-        request: the case.
-        progress: is told (steps done, steps in all, what runs now).
+    An error of a process ends the case and is part of its result.
     """
-    plan = request.plan
-    passes = [Pass.CHECK, *[Pass.TIMING] * plan.trials, *[Pass.MEMORY] * plan.memory_trials]
-    if plan.energy_windows:
-        passes.append(Pass.ENERGY)  # last: it heats
-    trials: list[Trial] = []
-    correctness = Correctness()
-    try:
-        for done, purpose in enumerate(passes):
-            number = sum(1 for trial in trials if trial.purpose is purpose)
-            progress(done, len(passes), _title(purpose, number, plan))
-            trials.append(run_trial(_trial_request(request, purpose, number)))
-            if purpose is Pass.CHECK and not BACKENDS.get(request.backend).virtual:
-                correctness = _correctness(trials[-1])
-                _require_right(trials[-1].hop, request)
-    except BenchboxError as error:
-        return CaseResult(trials=tuple(trials), correctness=correctness, error=error)
-    progress(len(passes), len(passes), "done")
-    readings = readings_from_trials(trials, Workload(batch=plan.batch, flops=request.flops))
-    seen = Seen(
-        backend=request.backend,
-        precision=request.precision,
-        plan=plan,
-        trials=trials,
-        readings=readings,
-        evidence=trials[0].evidence,
-        cpus=effective_cpus(),
-        quantization=request.artifact.quantization,
-    )
-    return CaseResult(
-        trials=tuple(trials),
-        readings=readings,
-        flags=flags_of(seen),
-        correctness=correctness,
-        evidence=trials[0].evidence,
-    )
+
+    def __init__(self, request: CaseRequest) -> None:
+        self.request = request
+        self.trials: list[Trial] = []
+        self.error: BenchboxError | None = None
+        self._correctness = Correctness()
+
+    def check(self) -> None:
+        """Compares the outputs with the reference; a case with wrong ones is over."""
+        trial = self._ran(Pass.CHECK)
+        if trial is None or BACKENDS.get(self.request.backend).virtual:
+            return
+        self._correctness = _correctness(trial)
+        try:
+            _require_right(trial.hop, self.request)
+        except BenchboxError as error:
+            self.error = error
+
+    def time(self) -> None:
+        """Times one more process."""
+        self._ran(Pass.TIMING)
+
+    def weigh(self) -> None:
+        """Measures memory, and energy where it was asked for: last, because it heats."""
+        plan = self.request.plan
+        for purpose in [*[Pass.MEMORY] * plan.memory_trials, *([Pass.ENERGY] if plan.energy_windows else [])]:
+            if not self.over:
+                self._ran(purpose)
+
+    @property
+    def over(self) -> bool:
+        """Whether an error has ended the case."""
+        return self.error is not None
+
+    @property
+    def timed(self) -> int:
+        """How many processes were timed."""
+        return len(timing_trials(self.trials))
+
+    @property
+    def timed_enough(self) -> bool:
+        """Whether the planned processes ran, and as many more as it took for a narrow interval or were to be had."""
+        plan, timed = self.request.plan, timing_trials(self.trials)
+        if len(timed) < plan.trials:
+            return False
+        if len(timed) >= plan.max_trials or sum(trial.duration_s for trial in timed[plan.trials :]) > plan.extra_time_s:
+            return True
+        reading = reading_from_trials(METRICS.get(HEADLINE), self.trials, self._workload)
+        return half_width(reading) <= HALF_WIDTH_WANTED
+
+    def result(self, *, interrupted: bool = False) -> CaseResult:
+        """Readings and flags of what ran.
+
+        Args:
+            interrupted: not all of it ran, because the user ended the run.
+        """
+        if self.error is not None:
+            return CaseResult(trials=tuple(self.trials), correctness=self._correctness, error=self.error)
+        request, trials = self.request, self.trials
+        readings = readings_from_trials(trials, self._workload)
+        seen = Seen(
+            backend=request.backend,
+            precision=request.precision,
+            plan=request.plan,
+            trials=trials,
+            readings=readings,
+            evidence=trials[0].evidence,
+            cpus=effective_cpus(),
+            quantization=request.artifact.quantization,
+            interrupted=interrupted,
+        )
+        return CaseResult(
+            trials=tuple(trials),
+            readings=readings,
+            flags=flags_of(seen),
+            correctness=self._correctness,
+            evidence=trials[0].evidence,
+            sampling=sampling_from_trials(trials),
+        )
+
+    @property
+    def _workload(self) -> Workload:
+        return workload_of(self.request.plan, flops=self.request.flops)
+
+    def _ran(self, purpose: Pass) -> Trial | None:
+        number = sum(1 for trial in self.trials if trial.purpose is purpose)
+        try:
+            self.trials.append(run_trial(_trial_request(self.request, purpose, number)))
+        except BenchboxError as error:
+            self.error = error
+            return None
+        return self.trials[-1]
 
 
 def _trial_request(request: CaseRequest, purpose: Pass, number: int) -> TrialRequest:
@@ -112,16 +177,8 @@ def _trial_request(request: CaseRequest, purpose: Pass, number: int) -> TrialReq
         source=request.source,
         root=request.root,
         engine=request.engine,
+        interpreter=request.interpreter,
     )
-
-
-def _title(purpose: Pass, number: int, plan: MeasurementPlan) -> str:
-    if purpose is Pass.CHECK:
-        return "checking outputs"
-    if purpose is Pass.ENERGY:
-        return f"energy, {plan.energy_windows} windows of {plan.energy_window_s:g} s"
-    total = plan.trials if purpose is Pass.TIMING else plan.memory_trials
-    return f"{'timing' if purpose is Pass.TIMING else 'memory'}, process {number + 1} of {total}"
 
 
 def _correctness(trial: Trial) -> Correctness:

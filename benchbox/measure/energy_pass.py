@@ -12,16 +12,15 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from benchbox.backends.base import DeviceSession
 from benchbox.measure.energy import COOL_AT_MOST_S, PATIENCE_S, EnergyPlan, Gauge, energy_run
 from benchbox.measure.kernel import counters, differences, others_share
+from benchbox.measure.modes import issuer_for
 from benchbox.measure.nvml import gpu_gauge
 from benchbox.measure.rapl import powercap_root, rapl_gauge
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.energy import EnergyRun
-from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.plan import MeasurementPlan, Mode
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Session
@@ -52,11 +51,11 @@ class SessionLoad:
         self._next = 0
 
     def warm(self) -> float:
-        """The plan's warm-up, of at least a second; the median time of its second half in s."""
-        times = warmed_up(self._session, self._plan)
+        """The plan's warm-up, of at least a second; the time of an inference at its end in s."""
+        warm = warmed_up(issuer_for([self._session], replace(self._plan, mode=Mode.ISOLATED)), self._plan)
         if isinstance(self._session, DeviceSession):
             self._session.laps.forget()
-        return float(np.median(times[len(times) // 2 :])) * 1e-9
+        return warm.typical_ns * 1e-9
 
     def start(self) -> None:
         """Enqueues an inference."""

@@ -5,6 +5,7 @@ One function a flag; thresholds and advice are in docs/metrics.md. A flag is dat
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.environment import effective_cpus
 from benchbox.measure.power_flags import clocks_not_locked, flags_of_power
 from benchbox.measure.reading import timing_trials
+from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.derivation import Quantization
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import Precision
@@ -42,6 +44,7 @@ class Seen:
     evidence: Evidence
     cpus: int
     quantization: Quantization | None = None
+    interrupted: bool = False
 
 
 def flags_of(seen: Seen) -> tuple[Flag, ...]:
@@ -125,22 +128,43 @@ def _oversubscribed(seen: Seen) -> Iterator[Flag]:
         )
 
 
+def half_width(reading: Reading) -> float:
+    """The longer arm of a reading's interval as a ratio of its value; infinite for a single process."""
+    if reading.low is None or reading.high is None:
+        return math.inf
+    return max(reading.value - reading.low, reading.high - reading.value) / reading.value
+
+
 def _precision_miss(seen: Seen) -> Iterator[Flag]:
     for reading in seen.readings:
         if reading.metric != "latency_p50":
             continue
-        if reading.low is None or reading.high is None:
+        width = half_width(reading)
+        if width == math.inf:
             yield _flag(
                 "SINGLE_PROCESS", Severity.WARNING, "one process says nothing about spread: use --trials 5 or more"
             )
-        elif max(reading.value - reading.low, reading.high - reading.value) > HALF_WIDTH_WANTED * reading.value:
-            width = 100 * max(reading.value - reading.low, reading.high - reading.value) / reading.value
+        elif width > HALF_WIDTH_WANTED:
             yield _flag(
                 "PRECISION_MISS",
                 Severity.WARNING,
-                f"the interval of the median is ±{width:.1f} %, wider than ±{100 * HALF_WIDTH_WANTED:g} %: "
+                f"the interval of the median is ±{100 * width:.1f} %, wider than ±{100 * HALF_WIDTH_WANTED:g} %: "
                 "use more --trials or a quieter machine",
             )
+
+
+def _interrupted(seen: Seen) -> Iterator[Flag]:
+    if seen.interrupted:
+        yield _flag(
+            "INTERRUPTED",
+            Severity.WARNING,
+            f"the run was ended after {len(timing_trials(seen.trials))} of at least {seen.plan.trials} timed "
+            "processes: run it again for the rest",
+        )
+
+
+def _samples(seen: Seen) -> Iterator[Flag]:
+    return flags_of_samples(timing_trials(seen.trials), seen.plan)
 
 
 def _tail_undersampled(seen: Seen) -> Iterator[Flag]:
@@ -231,6 +255,8 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _noisy,
     _precision_miss,
     _tail_undersampled,
+    _interrupted,
+    _samples,
     _device,
     _power,
 )

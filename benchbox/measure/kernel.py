@@ -62,3 +62,12 @@ def peak_resident_bytes(status: Path = Path("/proc/self/status")) -> int:
                 return int(line.split()[1]) * 1024
     scale = 1 if os.uname().sysname == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def resident_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """The resident set of this process now; where the kernel does not tell, its largest so far."""
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return peak_resident_bytes(status)

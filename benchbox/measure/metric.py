@@ -11,10 +11,14 @@ from benchbox.schema.reading import Better, Pass, Trial
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What an inference of the case is: samples in a batch, and operations of that batch on paper."""
+    """What an inference of the case is: samples in a batch, and operations of that batch on paper.
+
+    ``inferences_per_sample`` is how many inferences one timed sample stands for.
+    """
 
     batch: int
     flops: int
+    inferences_per_sample: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +41,14 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric", "benchbox.measure.metrics")
+
+
+def steady(trial: Trial, values: Sequence[int]) -> Sequence[int]:
+    """The part of a trial's per-inference values that no longer belongs to the warm-up.
+
+    Args:
+        trial: says from which sample on.
+        values: ``samples_ns``, or what the device told of the same inferences (a whole number of values a sample).
+    """
+    each = len(values) // max(1, len(trial.samples_ns))
+    return values[trial.steady_from * max(1, each) :]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter
 from collections.abc import Sequence
 
 from benchbox.measure.metric import METRICS, Metric, Workload
 from benchbox.schema.reading import Pass, Reading, Trial
+from benchbox.schema.record import Sampling
 from benchbox.stats.interval import log_t_interval, t_interval
+from benchbox.stats.outliers import outliers_in
+from benchbox.stats.rank import minimum_detectable_effect
 
 
 def readings_from_trials(trials: Sequence[Trial], workload: Workload) -> tuple[Reading, ...]:
@@ -40,6 +45,25 @@ def reading_from_trials(metric: Metric, trials: Sequence[Trial], workload: Workl
         n=len(values),
         better=metric.better,
         method=metric.method(taken[0]),
+        mde=minimum_detectable_effect(values, values) if min(values) > 0 else None,
+    )
+
+
+def sampling_from_trials(trials: Sequence[Trial]) -> Sampling | None:
+    """How the samples of the timed trials were taken; None if none was timed."""
+    timed = timing_trials(trials)
+    if not timed:
+        return None
+    found = [outliers_in(trial.samples_ns) for trial in timed]
+    return Sampling(
+        processes=len(timed),
+        samples=sum(len(trial.samples_ns) for trial in timed),
+        warmup=sum(len(trial.warmup_ns) for trial in timed),
+        not_steady=sum(trial.steady_from for trial in timed),
+        stopped_by=dict(Counter(trial.stopped_by for trial in timed)),
+        mild_outliers=sum(outliers.mild_low + outliers.mild_high for outliers in found),
+        severe_outliers=sum(outliers.severe_low + outliers.severe_high for outliers in found),
+        floor_s=statistics.median(trial.floor_ns for trial in timed) * 1e-9,
     )
 
 

@@ -1,14 +1,16 @@
-"""What is inside the time of one inference? This is the only definition, for every backend and every mode here.
+"""What is inside the time of one inference? This is the only definition, for every backend and every mode.
 
-Isolated: inputs are resident, one request is in flight. The clock is read, the inference is started, its end is waited
-for, the clock is read. The next one starts afterwards, on the next input slot. Inside are the runtime's call, its
-kernels and its synchronisation, and on a device the two events around it; outside are uploads, downloads, and
-everything that Python does between inferences.
+The clock is read, the inference is started, its end is waited for, the clock is read. Inputs are resident. Inside are
+the runtime's call, its kernels and its synchronisation, and on a device the two events around it; outside are uploads,
+downloads, and everything that Python does between inferences. ``modes.py`` says how many of them are in flight.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,46 +23,78 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Session
 
 
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Times of consecutive samples (ns), and the span from the first start to the last end without pauses (ns)."""
+
+    times_ns: NDArray[np.int64]
+    window_ns: int
+
+
 def timed_block(session: Session, count: int, *, slots: int) -> NDArray[np.int64]:
     """Times of ``count`` isolated inferences in nanoseconds of the session's stopwatch, on the slots in turn.
-
-    Nothing is allocated while the clock runs but small integers, and the garbage collector is off.
 
     Args:
         session: with inputs resident in ``slots`` slots.
         count: how many inferences.
         slots: how many distinct inputs to rotate through.
     """
-    if isinstance(session, DeviceSession):
-        return _device_block(session, count, slots)
-    return _host_block(session, count, slots)
+    return isolated_block(session, count, slots=slots).times_ns
 
 
-def _device_block(session: DeviceSession, count: int, slots: int) -> NDArray[np.int64]:
-    """In parts for which the session can keep events; making and reading those lies between the parts."""
+def isolated_block(session: Session, count: int, *, slots: int) -> Block:
+    """One request in flight: the next one starts when the last one's end was seen, on the next slot."""
+    return blocks_of_laps(session, count, lambda size: _one_by_one(session, size, slots))
+
+
+def blocks_of_laps(session: Session, count: int, run: Callable[[int], Block], *, each: int = 1) -> Block:
+    """Runs ``count`` samples of ``each`` inferences, on a device in parts for which the session can keep events.
+
+    Making and reading events lies between the parts; nothing is allocated inside them but small integers, and the
+    garbage collector is off.
+    """
+    if not isinstance(session, DeviceSession):
+        with collector_off():
+            return run(count)
+    most = max(1, session.laps.block // each)
     parts = []
-    for first in range(0, count, session.laps.block):
-        size = min(session.laps.block, count - first)
-        session.laps.reserve(size)
-        parts.append(_host_block(session, size, slots))
+    for first in range(0, count, most):
+        size = min(most, count - first)
+        session.laps.reserve(size * each)
+        with collector_off():
+            parts.append(run(size))
         session.laps.collect()
-    return np.concatenate(parts)
+    return joined(parts)
 
 
-def _host_block(session: Session, count: int, slots: int) -> NDArray[np.int64]:
-    now, enqueue, synchronize = session.stopwatch.now_ns, session.enqueue, session.synchronize
-    order = [index % slots for index in range(count)]
-    times = [0] * count
+def joined(parts: list[Block]) -> Block:
+    """Blocks one after another as one; the pauses between them are in no window."""
+    return Block(
+        times_ns=np.concatenate([part.times_ns for part in parts]), window_ns=sum(part.window_ns for part in parts)
+    )
+
+
+@contextlib.contextmanager
+def collector_off() -> Iterator[None]:
+    """Collects garbage now and not again until the block ends."""
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
-        for index, slot in enumerate(order):
-            begin = now()
-            enqueue(slot)
-            synchronize()
-            times[index] = now() - begin
+        yield
     finally:
         if collecting:
             gc.enable()
-    return np.array(times, dtype=np.int64)
+
+
+def _one_by_one(session: Session, count: int, slots: int) -> Block:
+    now, enqueue, synchronize = session.stopwatch.now_ns, session.enqueue, session.synchronize
+    order = [index % slots for index in range(count)]
+    times = [0] * count
+    start = now()
+    for index, slot in enumerate(order):
+        begin = now()
+        enqueue(slot)
+        synchronize()
+        times[index] = now() - begin
+    return Block(window_ns=now() - start, times_ns=np.array(times, dtype=np.int64))

@@ -36,6 +36,7 @@ class TrialRequest:
     source: ModelSource
     root: Path
     engine: EngineArtifact | None = None
+    interpreter: tuple[str, ...] = ()
 
 
 def run_trial(request: TrialRequest) -> Trial:
@@ -54,7 +55,7 @@ def run_trial(request: TrialRequest) -> Trial:
         with (folder / "log").open("wb") as log:
             worker = subprocess.Popen(
                 # -P: modules of the current directory must not stand in for the libraries that are measured.
-                [sys.executable, "-P", "-m", "benchbox.measure.worker", name],
+                [*(request.interpreter or (sys.executable,)), "-P", "-m", "benchbox.measure.worker", name],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

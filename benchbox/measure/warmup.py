@@ -1,34 +1,75 @@
 """When is a session warm enough to be measured?
 
-After a fixed part: a number of inferences and a time, whichever takes longer. The first calls pay for lazy loading,
-memory arenas and caches; they are kept in the record but are no samples.
+After a fixed part, a number of inferences and a time, whichever takes longer: the first calls pay for lazy loading,
+memory arenas and caches. Then until it has settled: of the last three blocks' medians the newest is neither the fastest
+nor the slowest by more than a hundredth. Whatever still trends is always the extreme; noise seldom is three times
+running. Warm-up inferences are kept in the record but are no samples.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.measure.timing import timed_block
-
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from benchbox.backends.base import Session
+    from benchbox.measure.modes import Issuer
     from benchbox.schema.plan import MeasurementPlan
 
+SETTLED_WITHIN = 0.01
+SETTLING_BLOCKS = 3
+BLOCK_S, BLOCK_SAMPLES = 0.03, 5
 
-def warmed_up(session: Session, plan: MeasurementPlan) -> NDArray[np.int64]:
-    """Runs the warm-up and returns its times (ns): at least ``warmup_iterations`` and ``warmup_s`` of inference.
 
-    A single inference that takes longer than the longest measurement ends it early: such a network is warm enough when
-    it has run twice.
+@dataclass(frozen=True, kw_only=True)
+class WarmUp:
+    """The times of the warm-up (ns), the time between samples at its end (ns), and whether it settled."""
+
+    times_ns: NDArray[np.int64]
+    typical_ns: float
+    settled: bool
+
+
+def warmed_up(issuer: Issuer, plan: MeasurementPlan) -> WarmUp:
+    """Runs the warm-up: at least ``warmup_iterations`` and ``warmup_s``, at most ``warmup_max_s`` if it can help it.
+
+    An inference that takes longer than the longest measurement ends it early: such a network is warm enough when it has
+    run twice, and is not asked whether it has settled.
     """
-    times = timed_block(session, 1, slots=plan.input_slots)
-    while len(times) < plan.warmup_iterations or times.sum() < plan.warmup_s * 1e9:
-        if times.sum() > plan.max_time_s * 1e9 and len(times) >= 2:
-            break
+    now, start = issuer.now_ns, issuer.now_ns()
+    times = issuer.block(1).times_ns
+    while len(times) < plan.warmup_iterations or now() - start < plan.warmup_s * 1e9:
+        if now() - start > plan.max_time_s * 1e9 and len(times) >= 2:
+            return WarmUp(times_ns=times, typical_ns=_pace(now() - start, times), settled=True)
         count = max(1, min(len(times), int(plan.warmup_s * 1e9 / max(1.0, float(np.median(times)))) + 1))
-        times = np.concatenate([times, timed_block(session, count, slots=plan.input_slots)])
-    return times
+        times = np.concatenate([times, issuer.block(count).times_ns])
+    size = max(BLOCK_SAMPLES, int(BLOCK_S * 1e9 / max(1.0, float(np.median(times)))))
+    medians: list[float] = []
+    while True:
+        begin = now()
+        block = issuer.block(size).times_ns
+        took = now() - begin
+        times = np.concatenate([times, block])
+        medians.append(float(np.median(block)))
+        if has_settled(medians):
+            return WarmUp(times_ns=times, typical_ns=_pace(took, block), settled=True)
+        if now() - start > plan.warmup_max_s * 1e9:
+            return WarmUp(times_ns=times, typical_ns=_pace(took, block), settled=False)
+
+
+def has_settled(medians: Sequence[float]) -> bool:
+    """Whether the newest of the last three is not the extreme by more than ``SETTLED_WITHIN``."""
+    if len(medians) < SETTLING_BLOCKS:
+        return False
+    *before, newest = medians[-SETTLING_BLOCKS:]
+    return min(before) * (1 - SETTLED_WITHIN) <= newest <= max(before) * (1 + SETTLED_WITHIN)
+
+
+def _pace(took_ns: float, times: NDArray[np.int64]) -> float:
+    """Time from one sample to the next, pauses and flushing included."""
+    return max(float(took_ns), float(times.sum()) / max(1, len(times))) / max(1, len(times))

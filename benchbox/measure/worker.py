@@ -6,13 +6,16 @@ answer goes through a file because native libraries print to standard output as 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import datetime
 import os
 import pickle
 import re
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +25,15 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.measure.energy_pass import energy_of_session
-from benchbox.measure.kernel import counters, differences, peak_resident_bytes
+from benchbox.measure.floor import floor_ns, gpu_floor_ns
+from benchbox.measure.kernel import counters, differences, peak_resident_bytes, resident_bytes
+from benchbox.measure.metrics.host_phases import LOAD, RUN, RUNTIME
+from benchbox.measure.modes import issuer_for, sessions_of
 from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sampling import sampled
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
-from benchbox.schema.plan import TRANSFER_TIMED, MeasurementPlan
+from benchbox.schema.plan import TRANSFER_TIMED, MeasurementPlan, Mode
 from benchbox.schema.reading import Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import seeded_arrays
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from benchbox.measure.trials import TrialRequest
 
 MEMORY_INFERENCES = 5
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _OUT_OF_MEMORY = re.compile(
     r"failed to allocate|bad.alloc|out of memory|can.t allocate|not enough memory", re.IGNORECASE
 )
@@ -46,25 +53,31 @@ def trial_from_request(request: TrialRequest) -> Trial:
     """Does the pass that the request asks for, in this process."""
     begin = time.perf_counter()
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    session = BACKENDS.get(request.backend).open(_open_request(request))
-    try:
-        passes = {
-            Pass.CHECK: _check,
-            Pass.TIMING: _time,
-            Pass.MEMORY: _memory,
-            Pass.ENERGY: _energy,
-            Pass.LAYERS: _layers,
+    backend = BACKENDS.get(request.backend)
+    backend.probe()  # loads the runtime
+    before_bytes = resident_bytes()
+    with contextlib.ExitStack() as closing:
+        sessions = []
+        for _ in range(sessions_of(request.plan) if request.purpose is Pass.TIMING else 1):
+            sessions.append(backend.open(_open_request(request)))
+            closing.callback(sessions[-1].close)
+        session, load_s = sessions[0], time.perf_counter() - begin
+        passes: dict[Pass, Callable[[], Trial]] = {
+            Pass.CHECK: lambda: _check(request, session),
+            Pass.TIMING: lambda: _time(request, sessions),
+            Pass.MEMORY: lambda: _memory(request, session, before_bytes),
+            Pass.ENERGY: lambda: _energy(request, session),
+            Pass.LAYERS: lambda: _layers(request, session),
         }
-        trial = passes[request.purpose](request, session)
+        trial = passes[request.purpose]()
         return replace(
             trial,
             started_at=started_at,
             duration_s=time.perf_counter() - begin,
             clock=session.stopwatch.clock,
             evidence=session.evidence(),
+            load_s=0.0 if backend.virtual else load_s,
         )
-    finally:
-        session.close()
 
 
 def _open_request(request: TrialRequest) -> OpenRequest:
@@ -140,22 +153,28 @@ def _fill_slots(request: TrialRequest, session: Session) -> None:
         session.upload(slot, arrays)
 
 
-def _time(request: TrialRequest, session: Session) -> Trial:
+def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
     """Warms up, then samples; the kernel's counters are read around the samples only."""
-    _fill_slots(request, session)
-    warm = warmed_up(session, request.plan)
+    session = sessions[0]
+    for each in sessions:
+        _fill_slots(request, each)
+    issuer = issuer_for(sessions, request.plan)
+    warm = warmed_up(issuer, request.plan)
     if isinstance(session, DeviceSession):
         session.laps.forget()
     before = counters()
     begin = time.perf_counter()
-    result = sampled(session, request.plan, typical_ns=float(np.median(warm[len(warm) // 2 :])))
+    result = sampled(issuer, request.plan, typical_ns=warm.typical_ns)
     grown = {**differences(before, counters()), "window_s": time.perf_counter() - begin}
     if isinstance(session, DeviceSession) and (users := gpu_users()):
         grown["gpu_other_processes"] = float(users.others)
     trial = replace(
         _blank(request, session),
-        warmup_ns=tuple(warm.tolist()),
+        warmup_ns=tuple(warm.times_ns.tolist()),
+        settled=warm.settled,
         samples_ns=tuple(result.times_ns.tolist()),
+        steady_from=result.steady_from,
+        floor_ns=floor_ns(session),
         window_ns=result.window_ns,
         stopped_by=result.stopped_by,
         counters=grown,
@@ -165,15 +184,23 @@ def _time(request: TrialRequest, session: Session) -> Trial:
 
 def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPlan) -> Trial:
     """Adds what the device's clock says of the measured inferences, and of copies where they were asked for."""
-    timed = replace(trial, gpu_ns=session.laps.gpu_ns, enqueue_ns=session.laps.enqueue_ns)
+    # Streams that run at once hide in each other's events.
+    alone = plan.mode is not Mode.CONCURRENT
+    timed = replace(
+        trial,
+        gpu_ns=session.laps.gpu_ns if alone else (),
+        enqueue_ns=session.laps.enqueue_ns if alone else (),
+        gpu_floor_ns=gpu_floor_ns(session),
+    )
     if plan.transfer != TRANSFER_TIMED:
         return timed
     h2d_ns, d2h_ns = session.transfer_ns(plan.min_samples)
     return replace(timed, h2d_ns=h2d_ns, d2h_ns=d2h_ns)
 
 
-def _memory(request: TrialRequest, session: Session) -> Trial:
-    """Loads, runs a few inferences, and reads the kernel's high-water mark."""
+def _memory(request: TrialRequest, session: Session, runtime_bytes: int) -> Trial:
+    """Loads, runs a few inferences, and reads the kernel's high-water mark after each phase."""
+    host_bytes = {RUNTIME: runtime_bytes, LOAD: peak_resident_bytes()}
     _fill_slots(request, session)
     for index in range(MEMORY_INFERENCES):
         session.enqueue(index % request.plan.input_slots)
@@ -183,7 +210,13 @@ def _memory(request: TrialRequest, session: Session) -> Trial:
         users = gpu_users()
         known = users.memory_of(os.getpid()) if users else None
         device_bytes = {**session.device_memory(), **({} if known is None else {"process": known})}
-    return replace(_blank(request, session), peak_host_bytes=peak_resident_bytes(), device_bytes=device_bytes)
+    peak = peak_resident_bytes()
+    return replace(
+        _blank(request, session),
+        peak_host_bytes=peak,
+        host_bytes={**host_bytes, RUN: peak},
+        device_bytes=device_bytes,
+    )
 
 
 def _energy(request: TrialRequest, session: Session) -> Trial:
@@ -219,8 +252,15 @@ def failure_from_error(error: Exception) -> MeasurementError:
     )
 
 
+def die_with_parent() -> None:
+    """Asks the kernel to kill this process when its parent dies, however that happens: nobody waits for its answer."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def main(folder: Path) -> None:
     """Answers the request in the folder; whatever goes wrong is an answer too."""
+    die_with_parent()
     answer: Trial | BenchboxError
     try:
         answer = trial_from_request(pickle.loads((folder / "request").read_bytes()))

@@ -16,6 +16,7 @@ from benchbox.units import (
     format_half_width,
     format_quantity,
     format_rate,
+    format_ratio,
     format_time,
 )
 
@@ -27,6 +28,7 @@ COLUMNS = (
     Column(title="threads", number=True),
     Column(title="p50", number=True),
     Column(title="95 %", number=True),
+    Column(title="MDE", number=True),
     Column(title="p90", number=True),
     Column(title="p99", number=True),
     Column(title="GPU p50", number=True),
@@ -71,6 +73,7 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         str(record.plan.threads),
         format_time(_value(p50)),
         format_half_width(p50.value, p50.low, p50.high) if p50 else ABSENT,
+        format_ratio(p50.mde) if p50 and p50.mde is not None else ABSENT,
         format_time(_value(readings.get("latency_p90"))),
         format_time(_value(readings.get("latency_p99"))),
         format_time(_value(readings.get("gpu_time_p50"))),

@@ -10,8 +10,8 @@ from benchbox.report.table import text_table
 from benchbox.schema.record import Record
 
 LEGEND = (
-    "p50, p90, p99: isolated latency. 95 %: interval of p50 over n fresh processes. achieved: FLOPs on paper / p50. "
-    "Definitions: docs/metrics.md"
+    "p50, p90, p99: latency in the row's mode. 95 %: interval of p50 over n fresh processes. MDE: least change of p50 "
+    "that two such rows would show. achieved: FLOPs on paper / p50. Definitions: docs/metrics.md"
 )
 
 

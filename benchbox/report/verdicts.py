@@ -36,12 +36,13 @@ def document_from_verdicts(verdicts: Sequence[Verdict], overall: Outcome) -> dic
     """The JSON document ``benchbox.compare/1``."""
     return {
         "schema": "benchbox.compare/1",
-        "verdicts": [_document(verdict) for verdict in verdicts],
+        "verdicts": [document_from_verdict(verdict) for verdict in verdicts],
         "outcome": overall.value,
     }
 
 
-def _document(verdict: Verdict) -> dict[str, object]:
+def document_from_verdict(verdict: Verdict) -> dict[str, object]:
+    """One verdict of that document."""
     key = verdict.key
     return {
         "key": {

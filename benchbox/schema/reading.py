@@ -45,7 +45,8 @@ class Reading:
 
     ``low`` and ``high`` are None where fewer than two processes ran. ``unit`` is base SI
     ("s", "1/s", "bytes", "J", "W"). Energy is replicated in windows of one process: there ``n`` counts those.
-    ``method`` says by what and of what the number was taken where the metric's name does not.
+    ``method`` says by what and of what the number was taken where the metric's name does not. ``mde`` is the least
+    change, as a ratio minus 1, that two such readings would show with 80 % probability; None where ``low`` is.
     """
 
     metric: str
@@ -56,6 +57,7 @@ class Reading:
     n: int
     better: Better
     method: str = ""
+    mde: float | None = None
 
 
 class Pass(StrEnum):
@@ -92,14 +94,17 @@ class Evidence:
 class Trial:
     """What one worker process brought back, raw.
 
-    ``samples_ns`` are the times of the measured inferences in order, ``warmup_ns`` those before; both
-    by the clock named ``clock``. ``window_ns`` is the host time from the start of the first to the end of
-    the last measured inference. ``counters`` are differences over the window of what the kernel
-    counts (steal, context switches, throttling). ``stopped_by`` says which rule ended the sampling. On a device,
-    ``gpu_ns`` are the times between the two events of each measured inference and ``enqueue_ns`` those of the call
-    that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole batch in and out,
-    where they were asked for; ``device_bytes`` is device memory by the method that gave it; ``energy``
-    is what an energy pass counted.
+    ``samples_ns`` are the times of the measured inferences in order, ``warmup_ns`` those before; both by the clock
+    named ``clock``. ``settled`` says whether the warm-up ended because it had settled; samples before ``steady_from``
+    still belong to it, and the statistics leave them out. ``floor_ns`` is the median of the same loop around nothing,
+    ``gpu_floor_ns`` that of two events with nothing between them, 0 where it was not taken. ``window_ns`` is the host
+    time from the start of the first to the end of the last measured inference. ``counters`` are differences over the
+    window of what the kernel counts (steal, context switches, throttling). ``stopped_by`` says which rule ended the
+    sampling. On a device, ``gpu_ns`` are the times between the two events of each measured inference and ``enqueue_ns``
+    those of the call that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole
+    batch in and out, where they were asked for; ``device_bytes`` is device memory by the method that gave it;
+    ``host_bytes`` the most that was resident at the end of each phase of a memory pass; ``load_s`` the time to load the
+    runtime and the network; ``energy`` is what an energy pass counted.
     """
 
     number: int
@@ -109,7 +114,11 @@ class Trial:
     evidence: Evidence
     clock: str = ""
     warmup_ns: tuple[int, ...] = ()
+    settled: bool = True
     samples_ns: tuple[int, ...] = ()
+    steady_from: int = 0
+    floor_ns: int = 0
+    gpu_floor_ns: int = 0
     window_ns: int = 0
     stopped_by: str = ""
     gpu_ns: tuple[int, ...] = ()
@@ -118,6 +127,8 @@ class Trial:
     d2h_ns: tuple[int, ...] = ()
     peak_host_bytes: int | None = None
     device_bytes: Mapping[str, int] = field(default_factory=dict)
+    host_bytes: Mapping[str, int] = field(default_factory=dict)
+    load_s: float = 0.0
     counters: Mapping[str, float] = field(default_factory=dict)
     hop: Hop | None = None
     layers: tuple[ExecutedLayer, ...] = ()

@@ -6,6 +6,7 @@ Version history of the record:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -62,6 +63,24 @@ class Correctness:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the samples behind the readings were taken: counts over all timed processes.
+
+    ``stopped_by`` counts processes by the rule that ended them. Nothing is deleted: ``not_steady`` samples at the
+    beginning are kept and left out of the statistics, outliers (Tukey's fences, per process) are kept and counted in.
+    """
+
+    processes: int
+    samples: int
+    warmup: int
+    not_steady: int
+    stopped_by: Mapping[str, int]
+    mild_outliers: int
+    severe_outliers: int
+    floor_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One case, measured once on one machine: immutable, self-contained, the unit of the store.
 
@@ -82,5 +101,6 @@ class Record:
     analytic: Analytic | None = None
     correctness: Correctness = field(default_factory=Correctness)
     evidence: Evidence | None = None
+    sampling: Sampling | None = None
     onnx_sha256: str | None = None
     engine_sha256: str | None = None

@@ -86,6 +86,10 @@ class EventLaps:
         self._gpu_ns.clear()
         self._enqueue_ns.clear()
 
+    def wait(self, index: int) -> None:
+        """Returns when inference ``index`` of the block that runs is done."""
+        self._layer.wait(self._pairs[index][1])
+
     @property
     def gpu_ns(self) -> tuple[int, ...]:
         """Time between the two events of each collected inference, in order."""

@@ -18,6 +18,9 @@ from benchbox.schema.artifact import TensorSpec
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
 
+# Twice the largest second-level cache of a GPU so far (126 MiB, Blackwell).
+FLUSH_BYTES = 256 << 20
+
 
 def size_bytes(spec: TensorSpec) -> int:
     """Bytes of a tensor whose sizes are all known; raises AssertionError for a free size."""
@@ -47,6 +50,7 @@ class DeviceSlots:
         self._outputs = tuple(outputs)
         specs = (*self._inputs, *self._outputs)
         self._addresses: list[dict[str, int]] = []
+        self._sweep: int | None = None
         try:
             for _ in range(count):
                 slot: dict[str, int] = {}
@@ -116,8 +120,17 @@ class DeviceSlots:
     def _copy_out(self, spec: TensorSpec) -> None:
         self._layer.download(self._staging, self._addresses[0][spec.name], size_bytes(spec), self._stream)
 
+    def flush_cache(self) -> None:
+        """Writes over a buffer that is larger than the device's caches, and waits for it."""
+        if self._sweep is None:
+            self._sweep = self._layer.allocate(FLUSH_BYTES)
+        self._layer.fill(self._sweep, 0, FLUSH_BYTES, self._stream)
+        self._layer.synchronize(self._stream)
+
     def close(self) -> None:
         """Gives all buffers back."""
+        if self._sweep is not None:
+            self._layer.free(self._sweep)
         self._free()
         self._layer.free_pinned(self._staging)
 

@@ -248,6 +248,10 @@ class TensorRtSession:
         """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
         return self._slots.transfer_ns(count)
 
+    def flush_cache(self) -> None:
+        """Fills the device's caches with something else."""
+        self._slots.flush_cache()
+
     def evidence(self) -> Evidence:
         """What ran where: versions, device, CUDA layer, graph, auxiliary streams."""
         gpu = self._layer.gpu()

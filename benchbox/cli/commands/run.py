@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.hardware import clocks_from_text, energy_options, held, lock_clocks_option, with_energy
+from benchbox.cli.issuing import ab_option, between, mode_options, two_sides, with_mode
 from benchbox.cli.options import (
     backend_option,
     comma_list,
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from benchbox.schema.model import ModelSource
     from benchbox.schema.plan import MeasurementPlan, Mode
     from benchbox.schema.record import Record
+    from benchbox.schema.verdict import Verdict
 
 DEFAULT_MODEL = "resnet50"
+MOST_TRIALS = 10
 
 
 @click.command("run")
@@ -50,14 +53,13 @@ DEFAULT_MODEL = "resnet50"
 @click.option(
     "--batch", "batches", metavar="N,...", default="1", show_default=True, help="Batch sizes, comma-separated."
 )
-@click.option(
-    "--mode", default="isolated", show_default=True, help="How requests are issued: isolated is one at a time."
-)
+@mode_options
 @click.option("--threads", metavar="N", help="CPU threads [default: the CPUs that this process may use].")
-@click.option("--trials", metavar="N", help="Fresh processes that are timed [default: 5; 3 with --quick].")
+@click.option("--trials", metavar="N", help="Fresh processes that are timed [default: 5 to 10; 3 with --quick].")
 @click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 3; 1 with --quick].")
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
 @click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
+@ab_option
 @click.option("--transfers", is_flag=True, help="On a GPU, also time the copies of inputs and outputs.")
 @energy_options
 @lock_clocks_option
@@ -78,6 +80,9 @@ def command(
     max_time: str | None,
     timeout: str | None,
     quick: bool,
+    group: str | None,
+    streams: str | None,
+    ab: tuple[str, str] | None,
     transfers: bool,
     energy: bool,
     energy_window: str | None,
@@ -105,6 +110,8 @@ def command(
       benchbox run --precision fp16 --json
       benchbox run resnet50 --precision int8 --calibration photos/
       benchbox run resnet50 --backend tensorrt --energy --lock-clocks=1410
+      benchbox run resnet18 --mode concurrent --streams 2 --threads 1
+      benchbox run resnet18 --ab backend=onnxruntime backend=openvino
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
     """
     from dataclasses import replace
@@ -124,6 +131,9 @@ def command(
         derivation=choice,
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick)
+    plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams)
+    if ab:
+        cases = two_sides(cases, plan, ab)
     if transfers:
         plan = _with_transfers(plan, cases)
     if energy or energy_window or energy_windows:
@@ -133,7 +143,7 @@ def command(
         _show_plan(cases, plan, as_json)
         return
     with held(clocks) as at:
-        _measure(cases, replace(plan, locked_clocks=at), root, as_json)
+        _measure(cases, replace(plan, locked_clocks=at), root, as_json, interleaved=bool(ab))
 
 
 def _with_transfers(plan: MeasurementPlan, cases: Sequence[Case]) -> MeasurementPlan:
@@ -153,7 +163,7 @@ def _with_transfers(plan: MeasurementPlan, cases: Sequence[Case]) -> Measurement
     return replace(plan, transfer=TRANSFER_TIMED)
 
 
-def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: bool) -> None:
+def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: bool, *, interleaved: bool) -> None:
     from benchbox.cli.progress import shown_progress
     from benchbox.pipeline import measured
     from benchbox.schema.record import Status
@@ -161,12 +171,12 @@ def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: 
     outcomes: list[Outcome] = []
     try:
         with shown_progress() as progress:
-            for outcome in measured(cases, plan=plan, root=root, progress=progress):
+            for outcome in measured(cases, plan=plan, root=root, progress=progress, interleaved=interleaved):
                 outcomes.append(outcome)
     finally:
         # Also after Ctrl-C: what was finished has been stored and is shown.
         if outcomes:
-            _show([outcome.record for outcome in outcomes], as_json)
+            _show([outcome.record for outcome in outcomes], as_json, between(outcomes) if interleaved else ())
     # In a matrix a skipped combination is an answer; a failed one is not, nor is a matrix of nothing but skipped ones.
     errors = [outcome.error for outcome in outcomes if outcome.error]
     failed = [outcome.error for outcome in outcomes if outcome.error and outcome.record.status is Status.FAILED]
@@ -174,15 +184,21 @@ def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: 
         raise (failed or errors)[0]
 
 
-def _show(records: Sequence[Record], as_json: bool) -> None:
+def _show(records: Sequence[Record], as_json: bool, verdicts: Sequence[Verdict] = ()) -> None:
+    from benchbox.report.verdicts import document_from_verdict, render_verdicts
     from benchbox.store.documents import document_from_record
 
     if as_json:
-        write_json({"schema": "benchbox.run/1", "records": [document_from_record(record) for record in records]})
+        document = {"schema": "benchbox.run/1", "records": [document_from_record(record) for record in records]}
+        if verdicts:
+            document["verdicts"] = [document_from_verdict(verdict) for verdict in verdicts]
+        write_json(document)
         return
     from benchbox.report.terminal import render
 
     click.echo(render(records))
+    if verdicts:
+        click.echo("\n" + render_verdicts(verdicts, verdicts[0].outcome, form="table"))
 
 
 def _show_plan(cases: Sequence[Case], plan: MeasurementPlan, as_json: bool) -> None:
@@ -240,6 +256,7 @@ def _plan(
     return MeasurementPlan(
         threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
         trials=count,
+        max_trials=count if trials or quick else MOST_TRIALS,
         memory_trials=min(count, MeasurementPlan.memory_trials),
         warmup_s=0.1 if quick else MeasurementPlan.warmup_s,
         min_time_s=min(longest, 0.3 if quick else MeasurementPlan.min_time_s),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from benchbox.measure.metric import METRICS, Metric, Workload
+from benchbox.measure.metric import METRICS, Metric, Workload, steady
 from benchbox.schema.reading import Better, Pass, Trial
 from benchbox.stats.quantile import percentile
 
 
 def flops_per_s(trial: Trial, workload: Workload) -> float:
     """FLOPs (2·MAC plus elementwise) of one inference over its median time, in 1/s."""
-    return workload.flops / (percentile(sorted(trial.samples_ns), 0.5) * 1e-9)
+    return workload.flops / (percentile(sorted(steady(trial, trial.samples_ns)), 0.5) * 1e-9)
 
 
 METRICS.register(

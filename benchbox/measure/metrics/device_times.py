@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchbox.measure.metric import METRICS, Metric, Workload
+from benchbox.measure.metric import METRICS, Metric, Workload, steady
 from benchbox.schema.reading import Better, Pass, Trial
 from benchbox.stats.quantile import percentile
 
 _SAMPLES: dict[str, Callable[[Trial], Sequence[int]]] = {
-    "gpu_time_p50": lambda trial: trial.gpu_ns,
-    "enqueue_time_p50": lambda trial: trial.enqueue_ns,
+    "gpu_time_p50": lambda trial: steady(trial, trial.gpu_ns),
+    "enqueue_time_p50": lambda trial: steady(trial, trial.enqueue_ns),
     "h2d_time_p50": lambda trial: trial.h2d_ns,
     "d2h_time_p50": lambda trial: trial.d2h_ns,
 }

@@ -1,27 +1,52 @@
-"""How long does a lone request take? Percentiles and mean of isolated inferences, in seconds, per process."""
+"""How long does a request take? Percentiles and mean of the steady samples, in seconds, per process.
+
+``latency_p99_bound``: the least order statistic that lies above the 99th percentile with 95 % confidence, whatever the
+distribution (MLPerf LoadGen's early stopping rests on the same); absent where too few samples were taken for one.
+"""
 
 from __future__ import annotations
 
-from benchbox.measure.metric import METRICS, Metric, Workload
+from benchbox.measure.metric import METRICS, Metric, Workload, steady
 from benchbox.schema.reading import Better, Pass, Trial
-from benchbox.stats.quantile import percentile
+from benchbox.stats.quantile import percentile, samples_needed
+from benchbox.stats.tail import percentile_upper_bound
 
 PERCENTILES = {"latency_p50": 0.50, "latency_p90": 0.90, "latency_p99": 0.99}
 
 
 def _percentile_metric(name: str, probability: float) -> Metric:
     def value(trial: Trial, _: Workload) -> float:
-        return percentile(sorted(trial.samples_ns), probability) * 1e-9
+        return percentile(sorted(steady(trial, trial.samples_ns)), probability) * 1e-9
 
     return Metric(name=name, unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=value)
 
 
 def _mean(trial: Trial, _: Workload) -> float:
-    return sum(trial.samples_ns) / len(trial.samples_ns) * 1e-9
+    samples = steady(trial, trial.samples_ns)
+    return sum(samples) / len(samples) * 1e-9
 
 
 for _name, _probability in PERCENTILES.items():
     METRICS.register(_name, _percentile_metric(_name, _probability))
 METRICS.register(
     "latency_mean", Metric(name="latency_mean", unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=_mean)
+)
+
+
+def _p99_bound(trial: Trial, _: Workload) -> float:
+    bound = percentile_upper_bound(sorted(steady(trial, trial.samples_ns)), 0.99, confidence=0.95)
+    assert bound is not None, "applies() has counted the samples"
+    return bound * 1e-9
+
+
+METRICS.register(
+    "latency_p99_bound",
+    Metric(
+        name="latency_p99_bound",
+        unit="s",
+        better=Better.LOWER,
+        purpose=Pass.TIMING,
+        value=_p99_bound,
+        applies=lambda trial: len(steady(trial, trial.samples_ns)) >= samples_needed(0.99),
+    ),
 )

@@ -1,17 +1,23 @@
 """How many samples per second come out? Batch times inferences over the time of the measured window, per process.
 
-With one request in flight this is what a lone caller gets, not what the machine could give to many.
+With one request in flight this is what a lone caller gets, not what the machine could give to many. Pauses to collect
+garbage, to read events or to flush caches are in no window.
 """
 
 from __future__ import annotations
 
-from benchbox.measure.metric import METRICS, Metric, Workload
+from benchbox.measure.metric import METRICS, Metric, Workload, steady
 from benchbox.schema.reading import Better, Pass, Trial
 
 
 def samples_per_s(trial: Trial, workload: Workload) -> float:
-    """Samples of all measured inferences over the window from first start to last end, in 1/s."""
-    return workload.batch * len(trial.samples_ns) / (trial.window_ns * 1e-9)
+    """Samples of the measured inferences over the window from first start to last end, in 1/s.
+
+    Of the window, the share that the steady samples took of all of them.
+    """
+    samples = steady(trial, trial.samples_ns)
+    window_s = trial.window_ns * 1e-9 * sum(samples) / sum(trial.samples_ns)
+    return workload.batch * workload.inferences_per_sample * len(samples) / window_s
 
 
 METRICS.register(

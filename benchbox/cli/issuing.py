@@ -1,0 +1,116 @@
+"""Which flags of a run say how requests are issued, and which two sides are measured in turn?"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from benchbox.cli.options import parse_count, parse_precision
+
+if TYPE_CHECKING:
+    from benchbox.pipeline import Case, Outcome
+    from benchbox.schema.plan import MeasurementPlan, Mode
+    from benchbox.schema.verdict import Verdict
+
+F = TypeVar("F", bound=Callable[..., Any])
+METRICS = ("latency_p50", "throughput")
+
+
+def mode_options(function: F) -> F:
+    """``--mode`` and what the modes need to know."""
+    for option in (
+        click.option("--streams", metavar="N", help="Sessions at once in mode concurrent [default: 2]."),
+        click.option("--group", metavar="K", help="Inferences started together in mode batched [default: 10]."),
+        click.option(
+            "--mode",
+            metavar="M",
+            default="isolated",
+            show_default=True,
+            help="How requests are issued: isolated (one at a time), batched (groups between two clock reads), cold "
+            "(caches flushed before each), concurrent (several sessions), pipelined (two in flight; GPU).",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+ab_option = click.option(
+    "--ab",
+    nargs=2,
+    metavar="A B",
+    help="Measure two sides in turn, A B B A, and judge B against A. A side is KEY=VALUE,... of backend, precision, "
+    "batch, threads and python (an interpreter with benchbox in it, or a command that starts one).",
+)
+
+
+def with_mode(plan: MeasurementPlan, *, mode: Mode, group: str | None, streams: str | None) -> MeasurementPlan:
+    """The plan with what was asked of a mode; raises UsageError for what the mode has no use for."""
+    from benchbox.errors import UsageError
+    from benchbox.schema.plan import Mode
+
+    for flag, text, owner in (("--group", group, Mode.BATCHED), ("--streams", streams, Mode.CONCURRENT)):
+        if text and mode is not owner:
+            raise UsageError(f"{flag} belongs to --mode {owner}", values=f"the mode is {mode}")
+    return replace(
+        plan,
+        mode=mode,
+        group=parse_count(group, flag="--group") if group else plan.group,
+        streams=parse_count(streams, flag="--streams") if streams else plan.streams,
+    )
+
+
+def two_sides(cases: Sequence[Case], plan: MeasurementPlan, sides: tuple[str, str]) -> tuple[Case, Case]:
+    """Side A and side B of the one case that was asked for.
+
+    Raises:
+        UsageError: there is more than one case, or a side cannot be read.
+    """
+    from benchbox.errors import UsageError
+
+    if len(cases) != 1:
+        raise UsageError(
+            "--ab takes one case apart",
+            values=f"{len(cases)} combinations were asked for",
+            remedy="name one MODEL, backend, precision and batch; the sides say what differs",
+        )
+    first, second = (_side(cases[0], plan, text) for text in sides)
+    return first, second
+
+
+def _side(case: Case, plan: MeasurementPlan, text: str) -> Case:
+    from benchbox.backends.base import BACKENDS
+    from benchbox.errors import UsageError
+    from benchbox.registry import require_known
+
+    setters: dict[str, Callable[[Case, str], Case]] = {
+        "backend": lambda side, value: replace(side, backend=BACKENDS.get(value).name),
+        "precision": lambda side, value: replace(
+            side, precision=parse_precision(value), derivation=side.derivation.for_precision(parse_precision(value))
+        ),
+        "batch": lambda side, value: replace(side, batch=parse_count(value, flag="batch")),
+        "threads": lambda side, value: replace(side, plan=replace(plan, threads=parse_count(value, flag="threads"))),
+        "python": lambda side, value: replace(side, interpreter=tuple(shlex.split(value))),
+    }
+    side = case
+    for pair in text.split(","):
+        key, equals, value = pair.partition("=")
+        if not equals or not value:
+            raise UsageError(
+                "a side of --ab is KEY=VALUE,...", values=f"got '{text}'", remedy=f"keys: {', '.join(setters)}"
+            )
+        side = setters[require_known("key of --ab", key.strip(), list(setters))](side, value.strip())
+    return side
+
+
+def between(outcomes: Sequence[Outcome]) -> tuple[Verdict, ...]:
+    """Side B judged against side A; none if one of them has no numbers."""
+    from benchbox.gate.judging import Measured, Rules, verdict_between
+
+    if len(outcomes) != 2:
+        return ()
+    base, head = (Measured(record=outcome.record, trials=outcome.trials) for outcome in outcomes)
+    return tuple(verdict_between(base, head, metric, Rules(across_environments=True)) for metric in METRICS)
