@@ -57,6 +57,8 @@ bench: setup
 	$(BIN)/python benchmarks/export_overhead.py
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/build.py
+	$(BIN)/python benchmarks/openvino_agreement.py
+	$(BIN)/python benchmarks/cpu_precisions.py
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -27,8 +27,21 @@ _PACKAGES = (
     "tensorrt-rtx",
     "cuda-bindings",
     "pycuda",
+    "openvino",
 )
-_VARIABLE_PREFIXES = ("OMP_", "MKL_", "ORT_", "KMP_", "OPENBLAS_", "CUDA_", "NVIDIA_", "PYTORCH_", "TORCH_")
+_VARIABLE_PREFIXES = (
+    "OMP_",
+    "MKL_",
+    "ORT_",
+    "KMP_",
+    "OPENBLAS_",
+    "CUDA_",
+    "NVIDIA_",
+    "PYTORCH_",
+    "TORCH_",
+    "OV_",
+    "TBB_",
+)
 _HASH_DIGITS = 12
 
 

@@ -207,7 +207,7 @@ def _virtual_clock(seen: Seen) -> Iterator[Flag]:
 
 
 def _device(seen: Seen) -> Iterator[Flag]:
-    return flags_of_device(timing_trials(seen.trials), seen.evidence)
+    return flags_of_device(seen.trials, seen.evidence)
 
 
 def _power(seen: Seen) -> Iterator[Flag]:
