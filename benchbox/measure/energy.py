@@ -2,8 +2,7 @@
 
 A counter of energy shows its last step, so a window that begins and ends anywhere is wrong by up to a step at each end:
 2 % of 10 s for steps of 100 ms. Here a window begins and ends at a step that was watched for, while inferences run.
-Energy over the time between two steps is the mean power; whole inferences over their own time are the rate; one by the
-other is the energy of an inference, exact also where a step falls into the middle of one.
+Where a step falls into the middle of an inference, the share of its time on this side is counted.
 
 Between windows the device cools down, and each starts at a random (seeded) phase: power sensors may look only a part
 of the time (25 % on A100 and H100: Yang et al. 2024, arXiv 2312.02741), and must not look at the same part of every
@@ -131,13 +130,17 @@ class _StuckError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class _Edge:
-    """A tick: what the counters showed right after, when it was, how sure that is, and when its inference ended."""
+    """A tick: what the counters showed right after, when it was, and how sure that is.
+
+    Under load, ``before`` is how many inferences ran from the start of the search to the tick, the last of them in
+    part; ``after`` is the rest of that one.
+    """
 
     energy_j: dict[str, float]
     at_s: float
     width_s: float
-    ended_s: float = 0.0
-    inferences: int = 0
+    before: float = 0.0
+    after: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,8 +244,7 @@ class _Procedure:
         return EnergyWindow(
             energy_j={scope: last.energy_j[scope] - first.energy_j[scope] for scope in first.energy_j},
             duration_s=last.at_s - first.at_s,
-            inferences=done + last.inferences,
-            span_s=last.ended_s - first.ended_s,
+            inferences=first.after + done + last.before,
             edge_s=max(first.width_s, last.width_s),
             power_j=_integral(self._powers, first.at_s, last.at_s),
             temperature_before_c=before_c,
@@ -252,7 +254,7 @@ class _Procedure:
     def _edge(self, usual_s: float) -> _Edge:
         """Runs inferences until the counter ticks, and the last of them to its end."""
         seen_j, done = self._read(), 0
-        begin_s = self._read_at_s
+        begin_s = ended_s = self._read_at_s
         while True:
             self.load.start()
             try:
@@ -261,9 +263,11 @@ class _Procedure:
                 edge = self._watched(seen_j, until_s=now + watched_s)
             finally:
                 self.load.finish()
-            done += 1
+            before_s, ended_s = ended_s, self.time.now_s()
             if edge is not None:
-                return replace(edge, ended_s=self.time.now_s(), inferences=done)
+                after = (ended_s - edge.at_s) / (ended_s - before_s)
+                return replace(edge, before=done + 1 - after, after=after)
+            done += 1
             if self._read_at_s - begin_s > PATIENCE_S and done >= PATIENCE_INFERENCES:
                 raise _StuckError(f"{self.gauge.name} showed the same energy for {PATIENCE_S:g} s under load")
 

@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 class EnergyWindow:
     """One window: from one tick of the counter to another, inferences running all the while.
 
-    ``energy_j`` is what each counter (by scope) grew in ``duration_s``, both read at the ticks. ``inferences`` whole
-    inferences took ``span_s``: from the end of the one in which the first tick fell to the end of the one in which the
-    second did. ``edge_s`` is how far apart the readings lay between which a tick was seen, the wider of both edges.
-    ``power_j`` is the power that the sensor showed meanwhile, integrated over ``duration_s``; None without a sensor.
+    ``energy_j`` is what each counter (by scope) grew in ``duration_s``, both read at the ticks. ``inferences`` ran
+    between them; of the two in which the ticks fell, the share of their time that lies between. ``edge_s`` is how far
+    apart the readings lay between which a tick was seen, the wider of both edges. ``power_j`` is the power that the
+    sensor showed meanwhile, integrated over ``duration_s``; None without a sensor.
     """
 
     energy_j: Mapping[str, float]
     duration_s: float
-    inferences: int
-    span_s: float
+    inferences: float
     edge_s: float = 0.0
     power_j: float | None = None
     temperature_before_c: float | None = None

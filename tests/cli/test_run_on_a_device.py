@@ -149,3 +149,20 @@ def test_without_a_gpu_the_reason_is_given(tmp_path: Path) -> None:
     ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", target="none")
     assert ran.returncode == 3
     assert "can neither build nor run engines here: there is no usable NVIDIA GPU" in ran.stderr
+
+
+@pytest.mark.parametrize(("knobs", "seen"), [({}, True), ({"hide_pids": True}, False)])
+def test_a_process_that_nvml_does_not_show_has_no_memory(
+    knobs: dict[str, Any], seen: bool, simulated_root: Path
+) -> None:
+    """As in a container: unknown, not zero; and nobody else is made up."""
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
+    (record,) = json.loads(ran.stdout)["records"]
+    assert ("device_memory_process" in _readings(record)) is seen
+    assert "GPU_SHARED" not in {flag["code"] for flag in record["flags"]}
+
+
+def test_a_foreign_process_on_the_device_is_flagged(simulated_root: Path) -> None:
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", foreign=1)
+    (record,) = json.loads(ran.stdout)["records"]
+    assert "GPU_SHARED" in {flag["code"] for flag in record["flags"]}

@@ -103,7 +103,7 @@ def _with_energy(run: EnergyRun, *flags: Flag) -> Measured:
 
 
 def test_energy_is_judged_where_it_was_measured() -> None:
-    window = EnergyWindow(energy_j={"gpu_board": 3000.0}, duration_s=10.0, inferences=2000, span_s=10.0)
+    window = EnergyWindow(energy_j={"gpu_board": 3000.0}, duration_s=10.0, inferences=2000.5)
     run = EnergyRun(scope="gpu_board", idle_power_w={"gpu_board": 60.0}, windows=(window,))
     flag = Flag(code="ENERGY_INCONSISTENT", severity=Severity.ERROR, message="apart", metrics=("energy_per_sample",))
     rules = {"metrics": ("energy_per_sample",)}

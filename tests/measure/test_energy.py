@@ -32,7 +32,7 @@ def gauge(counter: FakeCounter, **fields: Any) -> Gauge:
 
 
 def per_inference_j(run: EnergyRun, window: EnergyWindow) -> float:
-    return window.energy_j[run.scope] / window.duration_s * window.span_s / window.inferences
+    return window.energy_j[run.scope] / window.inferences
 
 
 def true_j(load: FakeLoad) -> float:
@@ -103,7 +103,7 @@ def test_energy_is_right_whatever_the_inference(
     for window in run.windows:
         # Where the load cannot be watched while it runs, a tick is known to one inference (or one tick) at each end.
         tolerance = 2e-3 + 2 * min(busy_s + gap_s, 0.1) / 4.0 if not overlaps or busy_s > 0.05 else 4e-3
-        period_s = window.span_s / window.inferences
+        period_s = window.duration_s / window.inferences
         expected = load.device.idle_w * period_s + busy_w * busy_s
         assert per_inference_j(run, window) == pytest.approx(expected, rel=tolerance)
 
@@ -250,6 +250,26 @@ def test_an_inference_in_flight_is_finished_when_the_counter_fails() -> None:
     load.finish = counting  # type: ignore[method-assign]
     energy_run(gauge(counter), load, EnergyPlan(windows=2, window_s=1.0, idle_s=1.0, seed=0), time)
     assert finished == load.started
+
+
+def test_a_pause_of_the_machine_at_an_edge_costs_less_than_an_inference() -> None:
+    """Half a second passes between the last tick and the end of its inference: the joules were counted before."""
+    time, device, counter, load = bench(busy_s=0.01)
+    plain = load.finish
+
+    def pausing() -> None:
+        plain()
+        if math.floor((time.now - counter.phase_s) / counter.tick_s) != math.floor(
+            (time.now - load.busy_s - counter.phase_s) / counter.tick_s
+        ):
+            time.sleep(0.5)
+
+    load.finish = pausing  # type: ignore[method-assign]
+    run = energy_run(gauge(counter), load, EnergyPlan(windows=2, window_s=10.0, idle_s=2.0, seed=0), time)
+    for window in run.windows:
+        counted_w = window.energy_j["gpu_board"] / window.duration_s
+        busy_j = (counted_w - device.idle_w) * window.duration_s
+        assert window.inferences * load.busy_s * device.busy_w == pytest.approx(busy_j, abs=2 * load.busy_s * 240.0)
 
 
 def test_power_is_integrated_over_the_same_time() -> None:

@@ -24,7 +24,6 @@ def window(counted_j: float = 3000.0, **fields: Any) -> EnergyWindow:
         "energy_j": {"gpu_board": counted_j},
         "duration_s": 10.0,
         "inferences": 2000,
-        "span_s": 10.0,
         "power_j": counted_j * 1.01,
     }
     return EnergyWindow(**{**values, **fields})
@@ -58,16 +57,6 @@ def test_readings_by_hand() -> None:
     idle = readings["idle_power"]
     assert (idle.value, idle.low, idle.n) == (60.0, None, 1)
     assert METRICS.get("energy_per_sample").value(made, WORKLOAD) == pytest.approx(0.1875)
-
-
-def test_whole_inferences_have_a_time_of_their_own() -> None:
-    """The ticks lie 10 s apart, the ends of whole inferences 9.9 s: power from the ones, rate from the others."""
-    (gross,) = [
-        reading
-        for reading in readings_from_trials([energy_trial(window(span_s=9.9, inferences=1980))], WORKLOAD)
-        if reading.metric == "energy_per_sample"
-    ]
-    assert gross.value == pytest.approx(0.1875)
 
 
 def test_memory_beside_the_processor() -> None:

@@ -50,8 +50,7 @@ def test_energy_comes_back_window_by_window(tmp_path: Path) -> None:
     window = EnergyWindow(
         energy_j={"cpu_package": 300.25, "dram": 12.5},
         duration_s=10.001,
-        inferences=2000,
-        span_s=10.0005,
+        inferences=2000.25,
         edge_s=0.0007,
         power_j=None,
         temperature_before_c=40.0,

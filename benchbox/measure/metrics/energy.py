@@ -1,8 +1,8 @@
 """How much energy does a sample take, and how much power the device?
 
-``energy_per_sample``: mean power of a window times the time of a whole inference, over the batch: gross, idle power
-included. ``energy_per_sample_net``: the same with the idle power taken off. ``power_mean``: joules of a window over its
-duration. ``idle_power``: power with the network loaded and nothing running. What the counter counts stands in the
+``energy_per_sample``: joules of a window over its inferences and the batch: gross, idle power included.
+``energy_per_sample_net``: the same with the idle power, for as long, taken off. ``power_mean``: joules of a window over
+its duration. ``idle_power``: power with the network loaded and nothing running. What the counter counts stands in the
 reading's method: the GPU's board, or the processor's packages; ``dram_*`` is the memory beside these, where it is
 counted. One value a window; the mean and Student's t interval are over windows.
 """
@@ -22,12 +22,12 @@ _Share = Callable[[EnergyRun, EnergyWindow, str], float]
 
 def gross_j(run: EnergyRun, window: EnergyWindow, scope: str) -> float:
     """Joules of one inference."""
-    return power_w(run, window, scope) * window.span_s / window.inferences
+    return window.energy_j[scope] / window.inferences
 
 
 def net_j(run: EnergyRun, window: EnergyWindow, scope: str) -> float:
     """Joules of one inference above what idling takes in its time."""
-    return (power_w(run, window, scope) - run.idle_power_w[scope]) * window.span_s / window.inferences
+    return (window.energy_j[scope] - run.idle_power_w[scope] * window.duration_s) / window.inferences
 
 
 def power_w(run: EnergyRun, window: EnergyWindow, scope: str) -> float:
