@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SETTLED_WITHIN = 0.01
 SETTLING_BLOCKS = 3
-BLOCK_S, BLOCK_SAMPLES = 0.03, 5
+BLOCK_S = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class WarmUp:
 
 
 def warmed_up(issuer: Issuer, plan: MeasurementPlan) -> WarmUp:
-    """Runs the warm-up: at least ``warmup_iterations`` and ``warmup_s``, at most ``warmup_max_s`` if it can help it.
+    """Runs the warm-up: at least ``warmup_iterations`` and ``warmup_s``, then ``warmup_max_s`` more at most.
 
     An inference that takes longer than the longest measurement ends it early: such a network is warm enough when it has
     run twice, and is not asked whether it has settled.
@@ -44,11 +44,12 @@ def warmed_up(issuer: Issuer, plan: MeasurementPlan) -> WarmUp:
     now, start = issuer.now_ns, issuer.now_ns()
     times = issuer.block(1).times_ns
     while len(times) < plan.warmup_iterations or now() - start < plan.warmup_s * 1e9:
-        if now() - start > plan.max_time_s * 1e9 and len(times) >= 2:
+        if times.sum() > plan.max_time_s * 1e9 and len(times) >= 2:
             return WarmUp(times_ns=times, typical_ns=_pace(now() - start, times), settled=True)
         count = max(1, min(len(times), int(plan.warmup_s * 1e9 / max(1.0, float(np.median(times)))) + 1))
         times = np.concatenate([times, issuer.block(count).times_ns])
-    size = max(BLOCK_SAMPLES, int(BLOCK_S * 1e9 / max(1.0, float(np.median(times)))))
+    size = max(1, int(BLOCK_S * 1e9 / max(1.0, float(np.median(times)))))
+    fixed = now()
     medians: list[float] = []
     while True:
         begin = now()
@@ -58,7 +59,7 @@ def warmed_up(issuer: Issuer, plan: MeasurementPlan) -> WarmUp:
         medians.append(float(np.median(block)))
         if has_settled(medians):
             return WarmUp(times_ns=times, typical_ns=_pace(took, block), settled=True)
-        if now() - start > plan.warmup_max_s * 1e9:
+        if len(medians) >= SETTLING_BLOCKS and now() - fixed > plan.warmup_max_s * 1e9:
             return WarmUp(times_ns=times, typical_ns=_pace(took, block), settled=False)
 
 

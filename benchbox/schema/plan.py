@@ -39,9 +39,9 @@ class MeasurementPlan:
     threads: int = 1
     trials: int = 5
     memory_trials: int = 3
-    max_trials: int = 5
+    max_trials: int = 0
     extra_time_s: float = 15.0
-    warmup_s: float = 0.3
+    warmup_s: float = 0.5
     warmup_max_s: float = 2.0
     warmup_iterations: int = 10
     min_time_s: float = 1.0

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gc
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from benchbox.backends.base import OpenRequest
 from benchbox.backends.null import NullBackend, NullSession
+from benchbox.measure.modes import Issuer, issuer_for
 from benchbox.measure.sampling import median_half_width, sampled
 from benchbox.measure.timing import timed_block
-from benchbox.measure.warmup import warmed_up
+from benchbox.measure.warmup import SETTLING_BLOCKS, has_settled, warmed_up
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
@@ -23,6 +25,18 @@ SPEC = TensorSpec(name="input", dtype="float32", shape=(1, 4))
 def session(**knobs: float) -> NullSession:
     request = OpenRequest(precision=Precision.FP32, threads=1, inputs=(SPEC,), outputs=(SPEC,), slots=4)
     return NullBackend(**knobs).open(request)  # type: ignore[arg-type]
+
+
+def issuer(**knobs: float) -> Issuer:
+    return issuer_for([session(**knobs)], plan())
+
+
+def scripted(time_ns: Callable[[int], float]) -> Issuer:
+    """Isolated inferences of which number n takes so many virtual nanoseconds."""
+    opened = session()
+    calls = iter(range(10**9))
+    opened.enqueue = lambda _: opened.stopwatch.advance(round(time_ns(next(calls))))  # type: ignore[method-assign]
+    return issuer_for([opened], plan())
 
 
 def plan(**fields: float) -> MeasurementPlan:
@@ -70,20 +84,56 @@ def test_the_collector_comes_back_after_an_error() -> None:
 
 
 def test_warm_up_lasts_for_the_longer_of_time_and_count() -> None:
-    slow = warmed_up(session(inference_ns=200_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
-    assert len(slow) == 10
-    fast = warmed_up(session(inference_ns=1_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
-    assert 0.5e9 <= fast.sum() < 1.0e9
+    slow = warmed_up(issuer(inference_ns=200_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
+    assert len(slow.times_ns) == 10 + SETTLING_BLOCKS
+    fast = warmed_up(issuer(inference_ns=1_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
+    assert 0.5e9 <= fast.times_ns.sum() < 1.1e9
+    assert slow.settled
+    assert fast.settled
+    assert fast.typical_ns == 1_000_000
 
 
 def test_warm_up_of_a_very_slow_network_ends() -> None:
-    times = warmed_up(session(inference_ns=60_000_000_000, jitter=0.0, cold_factor=1.0), plan(max_time_s=10.0))
-    assert len(times) == 2
+    warm = warmed_up(issuer(inference_ns=60_000_000_000, jitter=0.0, cold_factor=1.0), plan(max_time_s=10.0))
+    assert len(warm.times_ns) == 2
+    assert warm.typical_ns == 60_000_000_000
+
+
+def test_warm_up_waits_until_times_no_longer_fall() -> None:
+    """Getting faster by 3 % a block of 30 ms until 0.6 s: the fixed part would have ended at 0.1 s."""
+    warm = warmed_up(scripted(lambda n: 1e6 * max(1.0, 1.6 - n / 1000)), plan(warmup_s=0.1))
+    assert warm.settled
+    assert warm.times_ns[-1] == 1_000_000
+    assert 0.6e9 < warm.times_ns.sum() < 1.5e9
+
+
+def test_warm_up_of_what_never_settles_is_cut_and_told() -> None:
+    warm = warmed_up(scripted(lambda n: 1e6 * 1.01 ** (n / 10)), plan(warmup_s=0.1, warmup_max_s=0.5))
+    assert not warm.settled
+    assert warm.times_ns.sum() < 0.9e9
+
+
+def test_noise_settles_soon() -> None:
+    draw = np.random.default_rng(1)
+    blocks = [next(n for n in range(3, 99) if has_settled(list(draw.normal(1, 0.03, 99)[:n]))) for _ in range(300)]
+    assert np.mean(blocks) < 5
+    assert np.quantile(blocks, 0.99) <= 12
+
+
+def test_what_is_left_of_the_warm_up_is_cut_afterwards() -> None:
+    draw = np.random.default_rng(2)
+    result = sampled(
+        scripted(lambda n: (1.3e6 if n < 60 else 1e6) * draw.normal(1, 0.001)),
+        plan(min_time_s=0.5, max_time_s=0.6),
+        typical_ns=1e6,
+    )
+    assert result.steady_from == 60
+    assert len(result.times_ns) > 300, "nothing is deleted"
 
 
 def test_sampling_stops_on_precision() -> None:
     result = sampled(
-        session(inference_ns=1_000_000, jitter=0.001, cold_factor=1.0),
+        issuer(inference_ns=1_000_000, jitter=0.001, cold_factor=1.0),
         plan(min_time_s=0.5, max_time_s=20.0, target_half_width=0.01),
         typical_ns=1e6,
     )
@@ -94,7 +144,7 @@ def test_sampling_stops_on_precision() -> None:
 
 def test_sampling_stops_at_the_maximum_time() -> None:
     result = sampled(
-        session(inference_ns=1_000_000, jitter=0.5, cold_factor=1.0),
+        issuer(inference_ns=1_000_000, jitter=0.5, cold_factor=1.0),
         plan(min_time_s=0.1, max_time_s=1.0, target_half_width=1e-6),
         typical_ns=1e6,
     )
@@ -104,7 +154,7 @@ def test_sampling_stops_at_the_maximum_time() -> None:
 
 def test_a_very_slow_network_still_gives_a_few_samples() -> None:
     result = sampled(
-        session(inference_ns=30_000_000_000, jitter=0.0, cold_factor=1.0),
+        issuer(inference_ns=30_000_000_000, jitter=0.0, cold_factor=1.0),
         plan(min_time_s=2.0, max_time_s=10.0),
         typical_ns=3e10,
     )
@@ -114,7 +164,7 @@ def test_a_very_slow_network_still_gives_a_few_samples() -> None:
 
 def test_a_typical_time_that_was_far_too_long_is_corrected() -> None:
     result = sampled(
-        session(inference_ns=1000, jitter=0.01, cold_factor=1.0),
+        issuer(inference_ns=1000, jitter=0.01, cold_factor=1.0),
         plan(min_time_s=0.001, max_time_s=0.01, min_samples=30),
         typical_ns=1e9,
     )

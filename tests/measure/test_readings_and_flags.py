@@ -13,7 +13,7 @@ from benchbox.measure.environment import capture
 from benchbox.measure.flags import Seen, flags_of, standing_flags
 from benchbox.measure.metric import METRICS, Workload
 from benchbox.measure.power_flags import ENERGY_METRICS
-from benchbox.measure.reading import readings_from_trials
+from benchbox.measure.reading import readings_from_trials, sampling_from_trials
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Better, Pass, Severity
@@ -23,8 +23,12 @@ WORKLOAD = Workload(batch=8, flops=2_000_000)
 
 def test_metrics_by_hand() -> None:
     samples = tuple(range(1_000_000, 2_000_000, 10_000))
-    timed = [trial(number=number, samples_ns=samples, window_ns=200_000_000) for number in range(3)]
-    heavy = [trial(Pass.MEMORY, number=number, peak_host_bytes=5_000_000) for number in range(2)]
+    timed = [
+        trial(number=number, samples_ns=samples, window_ns=200_000_000, warmup_ns=(7_000_000, 1), load_s=0.25)
+        for number in range(3)
+    ]
+    phases = {"runtime": 3_000_000, "load": 4_500_000, "run": 5_000_000}
+    heavy = [trial(Pass.MEMORY, number=number, peak_host_bytes=5_000_000, host_bytes=phases) for number in range(2)]
     readings = {reading.metric: reading for reading in readings_from_trials([*timed, *heavy], WORKLOAD)}
     elsewhere = {name for name in METRICS.names() if "device" in name} | {
         *ENERGY_METRICS,
@@ -32,8 +36,12 @@ def test_metrics_by_hand() -> None:
         "enqueue_time_p50",
         "h2d_time_p50",
         "d2h_time_p50",
+        "latency_p99_bound",
     }
     assert set(readings) == set(METRICS.names()) - elsewhere, "what a CPU does not have is absent, not zero"
+    assert [readings[f"host_memory_{phase}"].value for phase in phases] == pytest.approx([3e6, 1.5e6, 0.5e6])
+    assert readings["load_time"].value == pytest.approx(0.25)
+    assert readings["first_inference"].value == pytest.approx(7e-3)
     assert readings["latency_p50"].value == pytest.approx(1.5e-3)
     assert readings["latency_p90"].value == pytest.approx(1.9e-3)
     assert readings["latency_p99"].value == pytest.approx(1.99e-3)
@@ -44,6 +52,28 @@ def test_metrics_by_hand() -> None:
     assert (readings["latency_p50"].n, readings["peak_host_memory"].n) == (3, 2)
     assert readings["throughput"].better is Better.HIGHER
     assert readings["latency_p50"].better is Better.LOWER
+
+
+def test_samples_of_the_warm_up_are_in_no_number() -> None:
+    cold = trial(samples_ns=(9_000_000,) * 50 + (1_000_000,) * 350, window_ns=1_600_000_000, steady_from=50)
+    readings = {reading.metric: reading.value for reading in readings_from_trials([cold], WORKLOAD)}
+    assert readings["latency_p99"] == readings["latency_mean"] == readings["latency_p99_bound"] == pytest.approx(1e-3)
+    assert readings["throughput"] == pytest.approx(8 * 350 / (1.6 * 350 / 800)), "the window's share of those samples"
+
+
+def test_how_samples_were_taken_is_told() -> None:
+    spiky = (1_000_000,) * 200 + (1_000_001,) * 196 + (1_000_003, 9_000_000, 9_000_000, 9_000_000)
+    trials = [
+        trial(number=n, samples_ns=spiky, steady_from=5, stopped_by=rule, floor_ns=150, warmup_ns=(1, 2))
+        for n, rule in enumerate(["precision", "max_time", "precision"])
+    ]
+    told = sampling_from_trials([*trials, trial(Pass.MEMORY)])
+    assert told is not None
+    assert told.stopped_by == {"precision": 2, "max_time": 1}
+    assert (told.processes, told.samples, told.warmup, told.not_steady) == (3, 1200, 6, 15)
+    assert (told.mild_outliers, told.severe_outliers) == (3, 9)
+    assert told.floor_s == pytest.approx(150e-9)
+    assert sampling_from_trials([trial(Pass.MEMORY)]) is None
 
 
 def test_the_interval_is_over_processes_not_over_samples() -> None:

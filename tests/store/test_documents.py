@@ -36,13 +36,14 @@ def test_the_document_has_the_contracts_keys() -> None:
         "plan",
         "environment",
         "evidence",
+        "sampling",
         "onnx_sha256",
         "engine_sha256",
         "started_at",
     }
     assert document["schema"] == "benchbox.record/1"
     assert set(document["key"]) == {"model", "backend", "precision", "batch", "mode", "device"}
-    assert set(document["readings"][0]) == {"metric", "unit", "value", "low", "high", "n", "better"}
+    assert set(document["readings"][0]) == {"metric", "unit", "value", "low", "high", "n", "better", "mde"}
     assert set(document["flags"][0]) == {"code", "severity", "message"}
     assert set(document["analytic"]) == {"params", "macs", "flops", "weight_bytes", "peak_activation_bytes"}
     hop = document["correctness"]["hops"][0]
