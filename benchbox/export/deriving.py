@@ -10,7 +10,7 @@ import numpy as np
 
 from benchbox.errors import UsageError
 from benchbox.export.calibration import ranges_from_data
-from benchbox.export.casting import half_from_float
+from benchbox.export.casting import cast_from_float
 from benchbox.export.quantization import observed_tensors, quantized_from_float
 from benchbox.export.samples import CalibrationData, data_from_choice
 from benchbox.schema.artifact import TensorSpec
@@ -86,9 +86,9 @@ def calibration_of(
     return data_from_choice(derivation.calibration, source=source, inputs=inputs, seed=seed)
 
 
-def _half(request: DerivingRequest, say: Say) -> Derived:
-    say("casting the graph to fp16")
-    proto, warnings = half_from_float(request.proto, exclude=request.derivation.exclude)
+def _sixteen_bit(request: DerivingRequest, say: Say) -> Derived:
+    say(f"casting the graph to {request.precision}")
+    proto, warnings = cast_from_float(request.proto, request.precision, exclude=request.derivation.exclude)
     return Derived(proto=proto, warnings=warnings)
 
 
@@ -110,7 +110,7 @@ def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
     )
     proto, warnings = made.proto, made.warnings
     if half:
-        proto, losses = half_from_float(proto)
+        proto, losses = cast_from_float(proto, Precision.FP16)
         warnings += losses
     if data.synthetic:
         warnings = (SYNTHETIC_WARNING, *warnings)
@@ -137,7 +137,8 @@ SYNTHETIC_WARNING = (
 )
 
 DERIVING: Mapping[Precision, Callable[[DerivingRequest, Say], Derived]] = {
-    Precision.FP16: _half,
+    Precision.FP16: _sixteen_bit,
+    Precision.BF16: _sixteen_bit,
     Precision.INT8: _eight_bit,
     Precision.FP8: _eight_bit,
 }

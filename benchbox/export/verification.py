@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, OpenRequest
+from benchbox.backends.base import BACKENDS, Backend, OpenRequest
 from benchbox.errors import ArtifactError
+from benchbox.export.emulation import emulated_from_bf16, require_rounded
 from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import seeded_arrays
@@ -98,17 +100,56 @@ def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, n
         ) from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What an ONNX file made of a check set, who ran it, and what that run is called in a hop."""
+
+    outputs: dict[str, np.ndarray]
+    evaluator: str
+    form: str
+
+
 def outputs_from_onnx(
     path: Path, check: CheckSet, *, precision: Precision, fallback: Precision = Precision.FP32
-) -> tuple[dict[str, np.ndarray], str]:
-    """What an ONNX file computes, and who ran it: ONNX Runtime where it is installed, else onnx's evaluator."""
+) -> Evaluated:
+    """What an ONNX file computes: through ONNX Runtime where it is installed, else onnx's evaluator.
+
+    ONNX Runtime's CPU provider has no bf16 kernels: a bf16 graph is emulated in fp32, and that is said.
+    """
     backend = BACKENDS.get("onnxruntime")
     availability = backend.probe()
+    form = f"onnx-{precision}"
     if not availability.usable:
         import onnx
 
-        return outputs_from_reference_evaluator(path, check), f"onnx.reference {onnx.__version__}"
+        made = outputs_from_reference_evaluator(path, check)
+        return Evaluated(outputs=made, evaluator=f"onnx.reference {onnx.__version__}", form=form)
+    evaluator = f"onnxruntime {availability.version}"
+    if precision is Precision.BF16:
+        return Evaluated(
+            outputs=_emulated(path, check, backend),
+            evaluator=f"{evaluator} (bf16 emulated: every tensor rounded, computed in fp32)",
+            form=f"{form}-emulated",
+        )
+    made = _run(path, check, backend, precision, fallback)
+    return Evaluated(outputs=made, evaluator=evaluator, form=form)
 
+
+def _emulated(path: Path, check: CheckSet, backend: Backend) -> dict[str, np.ndarray]:
+    import onnx
+
+    proto = onnx.load(str(path))
+    with tempfile.TemporaryDirectory(prefix="benchbox-emulation-") as folder:
+        wide = Path(folder) / "emulated.onnx"
+        wide.write_bytes(emulated_from_bf16(proto).SerializeToString())
+        made = _run(wide, check, backend, Precision.FP32, Precision.FP32)
+    require_rounded(proto, made)
+    return made
+
+
+def _run(
+    path: Path, check: CheckSet, backend: Backend, precision: Precision, fallback: Precision
+) -> dict[str, np.ndarray]:
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
         size = len(feed[check.inputs[0].name])
         request = OpenRequest(
@@ -128,7 +169,20 @@ def outputs_from_onnx(
         finally:
             session.close()
 
-    return check.outputs_of(evaluate), f"onnxruntime {availability.version}"
+    return check.outputs_of(evaluate)
+
+
+def require_finite(outputs: Arrays, *, model: str, precision: Precision) -> None:
+    """Raises ArtifactError if a derived graph makes infinity or NaN where the fp32 graph was right."""
+    for name, array in outputs.items():
+        infinite, undefined = int(np.isinf(array).sum()), int(np.isnan(array).sum())
+        if infinite or undefined:
+            raise ArtifactError(
+                f"{model} overflows in {precision}",
+                values=f"output {name}: {infinite} infinite and {undefined} undefined of {array.size} values",
+                remedy=f"benchbox bisect {model} --precision {precision} names the layers to --exclude; nothing was "
+                "kept",
+            )
 
 
 def require_passed(hops: Sequence[Hop], *, model: str) -> None:

@@ -1,0 +1,126 @@
+"""Emulated bf16 against onnx's evaluator, which computes it, and against ONNX Runtime, which refuses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from operators import OPERATORS, model_of_operator, sample
+
+from benchbox.backends.base import BACKENDS
+from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.casting import cast_from_float
+from benchbox.export.emulation import emulated_from_bf16, require_rounded
+from benchbox.export.exporting import artifact_from_source
+from benchbox.models.sources import resolve
+from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.model import Precision
+
+
+def run(proto: onnx.ModelProto) -> np.ndarray:
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    made: np.ndarray = session.run(["output"], sample())[0]
+    return made
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_against_the_reference(name: str) -> None:
+    """The evaluator rounds inside some operators too, so that a last digit may differ."""
+    proto, _ = cast_from_float(model_of_operator(name), Precision.BF16)
+    expected = ReferenceEvaluator(proto).run(["output"], sample())[0]
+    wide = emulated_from_bf16(proto)
+    onnx.checker.check_model(wide, full_check=True)
+    made = run(wide)
+    require_rounded(proto, {"output": made})
+    assert np.abs(made - expected).max() <= 4 * 2**-8 * max(1.0, float(np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("name", ["Conv", "MatMul", "Relu", "MaxPool", "Add"])
+def test_onnx_runtime_has_no_kernels_as_the_refusal_says(name: str) -> None:
+    proto, _ = cast_from_float(model_of_operator(name), Precision.BF16)
+    with pytest.raises(Exception, match="Could not find an implementation for"):
+        run(proto)
+    assert BACKENDS.get("onnxruntime").refusal(Precision.BF16)
+
+
+def test_every_tensor_is_rounded_in_between() -> None:
+    nodes = [
+        helper.make_node("Mul", ["input", "third"], ["a"], name="mul"),
+        helper.make_node("Mul", ["a", "three"], ["output"], name="back"),
+    ]
+    shape = (1, 4, 6, 6)
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
+        [
+            numpy_helper.from_array(np.array(1 / 3, np.float32), "third"),
+            numpy_helper.from_array(np.array(3, np.float32), "three"),
+        ],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    made, _ = cast_from_float(proto, Precision.BF16)
+
+    def rounded(array: np.ndarray) -> np.ndarray:
+        return array.astype(ml_dtypes.bfloat16).astype(np.float32)
+
+    third = rounded(np.array(1 / 3, np.float32))
+    expected = rounded(rounded(rounded(sample()["input"]) * third) * np.float32(3))
+    assert np.array_equal(run(emulated_from_bf16(made)), expected)
+
+
+def test_an_emulation_that_does_not_round_is_found() -> None:
+    proto, _ = cast_from_float(model_of_operator("Sigmoid"), Precision.BF16)
+    exact = run(model_of_operator("Sigmoid"))
+    with pytest.raises(ArtifactError, match="left out the roundings"):
+        require_rounded(proto, {"output": exact})
+    require_rounded(proto, {"output": run(emulated_from_bf16(proto))})
+
+
+def test_an_exported_network_says_that_it_was_emulated(lenet: OnnxArtifact, export_root: Path) -> None:
+    source = resolve("lenet5", input_shape=None, weights=None)
+    made = artifact_from_source(source, precision=Precision.BF16, root=export_root)
+    assert "emulated" in made.evaluator
+    hop = made.hops[-1]
+    assert (hop.source, hop.target) == ("onnx-fp32", "onnx-bf16-emulated")
+    assert hop.passed
+    assert 2.0**-11 < hop.rel_l2_error < 2.0**-5
+    assert made.opset == 22
+    assert made.size_bytes < 0.51 * lenet.size_bytes
+    proto = onnx.load(str(export_root / made.path))
+    onnx.checker.check_model(proto, full_check=True)
+
+
+def test_a_users_own_bf16_file_is_checked_the_same_way(tmp_path: Path) -> None:
+    proto, _ = cast_from_float(model_of_operator("Conv"), Precision.BF16)
+    path = tmp_path / "net.onnx"
+    onnx.save(proto, str(path))
+    source = resolve(str(path), input_shape=None, weights=None)
+    made = artifact_from_source(source, precision=Precision.BF16, root=tmp_path)
+    assert [hop.target for hop in made.hops] == ["onnx-bf16-emulated"]
+    with pytest.raises(UsageError, match="is in bf16, not in fp16"):
+        artifact_from_source(source, precision=Precision.FP16, root=tmp_path)
+
+
+def test_bf16_at_the_border_is_refused_with_a_reason(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["input", "w"], ["output"], name="product")],
+        "net",
+        [helper.make_tensor_value_info("input", TensorProto.BFLOAT16, [1, 4])],
+        [helper.make_tensor_value_info("output", TensorProto.BFLOAT16, [1, 4])],
+        [numpy_helper.from_array(np.ones((4, 4), ml_dtypes.bfloat16), "w")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+    path = tmp_path / "net.onnx"
+    onnx.save(proto, str(path))
+    source = resolve(str(path), input_shape=None, weights=None)
+    with pytest.raises(ArtifactError, match="bf16 inputs or outputs"):
+        artifact_from_source(source, precision=Precision.BF16, root=tmp_path)
+    assert list(tmp_path.rglob("*.npz")) == []
