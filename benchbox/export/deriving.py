@@ -35,13 +35,17 @@ class Derived:
 
 @dataclass(frozen=True, kw_only=True)
 class DerivingRequest:
-    """An fp32 graph and what is to become of it; ``data`` only where the precision is calibrated."""
+    """An fp32 graph and what is to become of it; ``data`` only where the precision is calibrated.
+
+    ``ranges`` are those of the tensors if they are known already.
+    """
 
     proto: onnx.ModelProto
     precision: Precision
     derivation: Derivation
     inputs: tuple[TensorSpec, ...]
     data: CalibrationData | None = None
+    ranges: Mapping[str, float] | None = None
 
 
 def derived_from_float(request: DerivingRequest, *, say: Say = lambda _: None) -> Derived:
@@ -96,9 +100,11 @@ def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
     """Calibrated, quantised, and where the fallback is fp16 cast around the Q/DQ pairs."""
     data, choice = request.data, request.derivation
     assert data is not None, "calibration_of gives data for every precision that is calibrated"
-    tensors = observed_tensors(request.proto, precision=request.precision, exclude=choice.exclude)
-    say(f"calibrating on {data.text}")
-    ranges = ranges_from_data(request.proto, tensors, data, inputs=request.inputs, method=choice.method)
+    ranges = request.ranges
+    if ranges is None:
+        tensors = observed_tensors(request.proto, precision=request.precision, exclude=choice.exclude)
+        say(f"calibrating on {data.text}")
+        ranges = ranges_from_data(request.proto, tensors, data, inputs=request.inputs, method=choice.method)
     say(f"quantising the graph to {request.precision}")
     half = choice.fallback is Precision.FP16
     made = quantized_from_float(

@@ -1,0 +1,41 @@
+"""Which layers lose a network's accuracy in a precision?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchbox.schema.artifact import Hop
+from benchbox.schema.model import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerError:
+    """Relative L2 errors of one node against fp32: of the worst tensor it reads, of what it writes, and what it added.
+
+    ``added`` is sqrt(max(0, after² - before²)): errors of different origin are independent, so their squares add.
+    """
+
+    node: str
+    op: str
+    before: float
+    after: float
+    added: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bisection:
+    """Layers by the error they add, largest first, and the exclude list that restores the tolerance.
+
+    ``exclude`` is minimal: with any one of its nodes left out of it the tolerance is missed. ``before`` and ``restored``
+    are the hops without and with it; ``conversions`` counts the graphs that were really made and run.
+    """
+
+    model: str
+    precision: Precision
+    rel_l2_tolerance: float
+    cosine_tolerance: float
+    before: Hop
+    layers: tuple[LayerError, ...]
+    exclude: tuple[str, ...]
+    restored: Hop
+    conversions: int
