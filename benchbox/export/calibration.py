@@ -127,6 +127,19 @@ def shapes_at_batch(
     proto: onnx.ModelProto, tensors: Sequence[str], inputs: Sequence[TensorSpec], batch: int
 ) -> list[TensorSpec]:
     """Type and shape of float32 tensors of a graph at one batch size; raises ArtifactError for one not known."""
+    shapes = float_shapes(proto, inputs, batch)
+    unknown = [name for name in tensors if name not in shapes]
+    if unknown:
+        raise ArtifactError(
+            "the shape of a tensor is not known before the network runs",
+            values=", ".join(unknown[:5]),
+            remedy="use --calibration-method minmax, or exclude the layers",
+        )
+    return [TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in tensors]
+
+
+def float_shapes(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], batch: int) -> dict[str, tuple[int, ...]]:
+    """Shapes at one batch size of all float32 tensors between nodes whose shapes are known before the network runs."""
     import onnx
 
     bound = onnx.ModelProto()
@@ -143,15 +156,9 @@ def shapes_at_batch(
     shapes = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*inferred.input, *inferred.value_info, *inferred.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    unknown = [name for name in tensors if not shapes.get(name) or 0 in shapes[name]]
-    if unknown:
-        raise ArtifactError(
-            "the shape of a tensor is not known before the network runs",
-            values=", ".join(unknown[:5]),
-            remedy="use --calibration-method minmax, or exclude the layers",
-        )
-    return [TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in tensors]
+    return {name: shape for name, shape in shapes.items() if shape and 0 not in shape}
 
 
 def _copied(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -170,7 +177,6 @@ def evaluated(
     batch: int,
     *,
     precision: Precision = Precision.FP32,
-    fallback: Precision = Precision.FP32,
 ) -> Iterator[dict[str, np.ndarray]]:
     """What a graph gives for each batch of the data, through ONNX Runtime.
 
@@ -181,7 +187,6 @@ def evaluated(
         inputs: of the graph, the batch first.
         batch: samples at once.
         precision: what the graph is in, which decides how far it may be optimised.
-        fallback: what it computes in where it is not quantised.
 
     Raises:
         EnvironmentLackError: ONNX Runtime is not installed.
@@ -197,7 +202,6 @@ def evaluated(
         path.write_bytes(observed.SerializeToString())
         request = OpenRequest(
             precision=precision,
-            fallback=fallback,
             threads=len(os.sched_getaffinity(0)),
             inputs=tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in inputs),
             outputs=tuple(outputs),

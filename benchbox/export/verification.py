@@ -13,7 +13,8 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Backend, OpenRequest
 from benchbox.errors import ArtifactError
-from benchbox.export.emulation import emulated_from_bf16, require_rounded
+from benchbox.export.emulation import emulated_from_graph, require_rounded
+from benchbox.export.sixteenbit import FORMATS, SixteenBit
 from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import seeded_arrays
@@ -114,42 +115,48 @@ def outputs_from_onnx(
 ) -> Evaluated:
     """What an ONNX file computes: through ONNX Runtime where it is installed, else onnx's evaluator.
 
-    ONNX Runtime's CPU provider has no bf16 kernels: a bf16 graph is emulated in fp32, and that is said.
+    What has 16 bits in the graph is emulated in fp32 on ONNX Runtime, and that is said: its CPU provider has no bf16
+    kernels and does not round to fp16 between nodes.
     """
     backend = BACKENDS.get("onnxruntime")
     availability = backend.probe()
-    form = f"onnx-{precision}"
+    name = f"onnx-{precision}"
     if not availability.usable:
         import onnx
 
         made = outputs_from_reference_evaluator(path, check)
-        return Evaluated(outputs=made, evaluator=f"onnx.reference {onnx.__version__}", form=form)
+        return Evaluated(outputs=made, evaluator=f"onnx.reference {onnx.__version__}", form=name)
     evaluator = f"onnxruntime {availability.version}"
-    if precision is Precision.BF16:
-        return Evaluated(
-            outputs=_emulated(path, check, backend),
-            evaluator=f"{evaluator} (bf16 emulated: every tensor rounded, computed in fp32)",
-            form=f"{form}-emulated",
-        )
-    made = _run(path, check, backend, precision, fallback)
-    return Evaluated(outputs=made, evaluator=evaluator, form=form)
+    form = emulated_format(precision, fallback)
+    if form is None:
+        return Evaluated(outputs=_run(path, check, backend, precision), evaluator=evaluator, form=name)
+    return Evaluated(
+        outputs=_emulated(path, check, backend, precision, form),
+        evaluator=f"{evaluator} ({form.precision} emulated: every tensor rounded, computed in fp32)",
+        form=f"{name}-emulated",
+    )
 
 
-def _emulated(path: Path, check: CheckSet, backend: Backend) -> dict[str, np.ndarray]:
+def emulated_format(precision: Precision, fallback: Precision) -> SixteenBit | None:
+    """The 16-bit format that a graph of this precision has tensors in, None for one without."""
+    return FORMATS.get(precision) or FORMATS.get(fallback)
+
+
+def _emulated(
+    path: Path, check: CheckSet, backend: Backend, precision: Precision, form: SixteenBit
+) -> dict[str, np.ndarray]:
     import onnx
 
     proto = onnx.load(str(path))
     with tempfile.TemporaryDirectory(prefix="benchbox-emulation-") as folder:
         wide = Path(folder) / "emulated.onnx"
-        wide.write_bytes(emulated_from_bf16(proto).SerializeToString())
-        made = _run(wide, check, backend, Precision.FP32, Precision.FP32)
-    require_rounded(proto, made)
+        wide.write_bytes(emulated_from_graph(proto, form).SerializeToString())
+        made = _run(wide, check, backend, Precision.FP32 if precision is form.precision else precision)
+    require_rounded(proto, form, made)
     return made
 
 
-def _run(
-    path: Path, check: CheckSet, backend: Backend, precision: Precision, fallback: Precision
-) -> dict[str, np.ndarray]:
+def _run(path: Path, check: CheckSet, backend: Backend, precision: Precision) -> dict[str, np.ndarray]:
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
         size = len(feed[check.inputs[0].name])
         request = OpenRequest(
@@ -158,7 +165,6 @@ def _run(
             inputs=tuple(_bound(spec, size) for spec in check.inputs),
             outputs=tuple(_bound(spec, size) for spec in check.outputs),
             onnx_path=path,
-            fallback=fallback,
         )
         session = backend.open(request)
         try:

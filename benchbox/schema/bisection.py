@@ -13,6 +13,7 @@ class LayerError:
     """Relative L2 errors of one node against fp32: of the worst tensor it reads, of what it writes, and what it added.
 
     ``added`` is sqrt(max(0, after² - before²)): errors of different origin are independent, so their squares add.
+    It is infinite where a node makes infinity or NaN of finite numbers, and 0 where it reads them.
     """
 
     node: str
@@ -26,8 +27,8 @@ class LayerError:
 class Bisection:
     """Layers by the error they add, largest first, and the exclude list that restores the tolerance.
 
-    ``exclude`` is minimal: with any one of its nodes left out of it the tolerance is missed. ``before`` and ``restored``
-    are the hops without and with it; ``conversions`` counts the graphs that were really made and run.
+    ``exclude`` names nodes; none of them could be given back when it was tried. ``before`` and ``restored`` are the
+    hops without and with it; ``conversions`` counts the graphs that were really made and run.
     """
 
     model: str

@@ -16,11 +16,15 @@ from operators import OPERATORS, model_of_operator, sample
 from benchbox.backends.base import BACKENDS
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.export.casting import cast_from_float
-from benchbox.export.emulation import emulated_from_bf16, require_rounded
+from benchbox.export.emulation import emulated_from_graph, require_rounded
 from benchbox.export.exporting import artifact_from_source
+from benchbox.export.sixteenbit import FORMATS
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
+
+BF16 = FORMATS[Precision.BF16]
+ROUNDOFF = {Precision.FP16: 2.0**-11, Precision.BF16: 2.0**-8}
 
 
 def run(proto: onnx.ModelProto) -> np.ndarray:
@@ -29,16 +33,17 @@ def run(proto: onnx.ModelProto) -> np.ndarray:
     return made
 
 
+@pytest.mark.parametrize("precision", FORMATS)
 @pytest.mark.parametrize("name", OPERATORS)
-def test_every_operator_against_the_reference(name: str) -> None:
+def test_every_operator_against_the_reference(name: str, precision: Precision) -> None:
     """The evaluator rounds inside some operators too, so that a last digit may differ."""
-    proto, _ = cast_from_float(model_of_operator(name), Precision.BF16)
+    proto, _ = cast_from_float(model_of_operator(name), precision)
     expected = ReferenceEvaluator(proto).run(["output"], sample())[0]
-    wide = emulated_from_bf16(proto)
+    wide = emulated_from_graph(proto, FORMATS[precision])
     onnx.checker.check_model(wide, full_check=True)
     made = run(wide)
-    require_rounded(proto, {"output": made})
-    assert np.abs(made - expected).max() <= 4 * 2**-8 * max(1.0, float(np.abs(expected).max()))
+    require_rounded(proto, FORMATS[precision], {"output": made})
+    assert np.abs(made - expected).max() <= 6 * ROUNDOFF[precision] * max(1.0, float(np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("name", ["Conv", "MatMul", "Relu", "MaxPool", "Add"])
@@ -49,7 +54,8 @@ def test_onnx_runtime_has_no_kernels_as_the_refusal_says(name: str) -> None:
     assert BACKENDS.get("onnxruntime").refusal(Precision.BF16)
 
 
-def test_every_tensor_is_rounded_in_between() -> None:
+@pytest.mark.parametrize("precision", FORMATS)
+def test_every_tensor_is_rounded_in_between(precision: Precision) -> None:
     nodes = [
         helper.make_node("Mul", ["input", "third"], ["a"], name="mul"),
         helper.make_node("Mul", ["a", "three"], ["output"], name="back"),
@@ -66,22 +72,43 @@ def test_every_tensor_is_rounded_in_between() -> None:
         ],
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    made, _ = cast_from_float(proto, Precision.BF16)
+    made, _ = cast_from_float(proto, precision)
 
     def rounded(array: np.ndarray) -> np.ndarray:
-        return array.astype(ml_dtypes.bfloat16).astype(np.float32)
+        return array.astype(FORMATS[precision].dtype).astype(np.float32)
 
     third = rounded(np.array(1 / 3, np.float32))
     expected = rounded(rounded(rounded(sample()["input"]) * third) * np.float32(3))
-    assert np.array_equal(run(emulated_from_bf16(made)), expected)
+    assert np.array_equal(run(emulated_from_graph(made, FORMATS[precision])), expected)
+
+
+def test_an_overflow_that_onnx_runtime_does_not_see_is_seen() -> None:
+    """It drops the casts between nodes that it computes in fp32: the reason for emulating fp16 too."""
+    shape = (1, 4, 6, 6)
+    border = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("input", "output")]
+    nodes = [
+        helper.make_node("MatMul", ["input", "up"], ["a"], name="rise"),
+        helper.make_node("MatMul", ["a", "down"], ["output"], name="fall"),
+    ]
+    weights = [
+        numpy_helper.from_array(np.full((6, 6), size, np.float32), name) for name, size in (("up", 6e4), ("down", 1e-3))
+    ]
+    proto = helper.make_model(
+        helper.make_graph(nodes, "net", border[:1], border[1:], weights),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+    made, _ = cast_from_float(proto, Precision.FP16)
+    assert not np.isfinite(ReferenceEvaluator(made).run(None, sample())[0]).all()
+    assert not np.isfinite(run(emulated_from_graph(made, FORMATS[Precision.FP16]))).all()
 
 
 def test_an_emulation_that_does_not_round_is_found() -> None:
     proto, _ = cast_from_float(model_of_operator("Sigmoid"), Precision.BF16)
     exact = run(model_of_operator("Sigmoid"))
     with pytest.raises(ArtifactError, match="left out the roundings"):
-        require_rounded(proto, {"output": exact})
-    require_rounded(proto, {"output": run(emulated_from_bf16(proto))})
+        require_rounded(proto, BF16, {"output": exact})
+    require_rounded(proto, BF16, {"output": run(emulated_from_graph(proto, BF16))})
 
 
 def test_an_exported_network_says_that_it_was_emulated(lenet: OnnxArtifact, export_root: Path) -> None:
