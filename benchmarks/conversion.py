@@ -1,8 +1,8 @@
 """What do casting to fp16 and calibrating int8 cost beside the tools that people use for it?
 
-Casting: resnet50 from memory to memory, ours and onnxconverter-common in turn in this process. Target: at most 1.5 times
-its time. Peak memory of reading, casting and writing the file, each in a fresh process: the high-water mark of resident
-memory less what the imports took. Target: at most 3 times the file.
+Casting: resnet50 from memory to memory, ours and onnxconverter-common in turn in this process. Target: at most 1.5
+times its time. Peak memory of reading, casting and writing the file, each in a fresh process: the high-water mark of
+resident memory less what the imports took. Target: at most 3 times the file.
 
 Calibration: ours and ONNX Runtime's quantize_static on the same samples, min-max, symmetric, per channel, from file to
 file, in turn. Target: at most 1.1 times its time.

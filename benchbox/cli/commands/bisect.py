@@ -152,7 +152,8 @@ def _text(found: Bisection, shown: int, excludes: tuple[str, ...]) -> str:
         [
             *lines,
             f"relative L2 {after.rel_l2_error:.3g}, cosine {after.cosine:.6f} with "
-            f"{len(found.exclude)} layer{'s' * (len(found.exclude) > 1)} excluded ({found.conversions} graphs converted and run):",
+            f"{len(found.exclude)} layer{'s' * (len(found.exclude) > 1)} excluded "
+            f"({found.conversions} graphs converted and run):",
             f"  {' '.join(_arguments(excludes, found.exclude))}",
         ]
     )
