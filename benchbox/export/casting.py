@@ -54,7 +54,8 @@ def cast_from_float(
     form = FORMATS[precision]
     _require_plain(proto, precision)
     made = structure_at_opset(proto, form.opset)
-    made.ir_version = max(made.ir_version, onnx.helper.find_min_ir_version_for(list(made.opset_import)))
+    needed = onnx.helper.find_min_ir_version_for(list(made.opset_import), ignore_unknown=True)
+    made.ir_version = max(made.ir_version, needed)
     small = {tensor.name for tensor in made.graph.initializer}
     # Large weights stay where they are until they are converted: one copy of a network in memory is enough.
     weights = [

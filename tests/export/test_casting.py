@@ -276,6 +276,19 @@ def test_nodes_without_names_and_inputs_that_are_weights(precision: Precision) -
 
 
 @both
+def test_an_operator_of_another_domain_is_believed_to_take_the_format(precision: Precision) -> None:
+    nodes = [
+        helper.make_node("Gelu", ["input"], ["a"], name="gelu", domain="com.microsoft"),
+        helper.make_node("Relu", ["a"], ["out"], name="relu"),
+    ]
+    proto = model_of(nodes, {}, "out")
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    made, _ = cast_from_float(proto, precision)
+    assert [node.op_type for node in made.graph.node] == ["Cast", "Gelu", "Relu", "Cast"]
+    assert made.graph.node[0].attribute[0].i == TYPES[precision]
+
+
+@both
 def test_control_flow_is_refused_by_name(precision: Precision) -> None:
     body = helper.make_graph([], "body", [], [])
     proto = model_of(

@@ -57,13 +57,16 @@ def derived(original: OnnxArtifact, precision: Precision, root: Path) -> onnx.Mo
     return derived_from_float(request).proto
 
 
-def build(rtx: Bindings, path: Path, precision: Precision, original: OnnxArtifact) -> CompiledEngine:
+def build(
+    rtx: Bindings, path: Path, precision: Precision, original: OnnxArtifact, *, targets: tuple[str, ...] = ()
+) -> CompiledEngine:
     request = CompileRequest(
         onnx_path=path,
         onnx_sha256=sha256_of(path),
         weights_sha256=None,
         precision=precision,
         profiles=profiles_from_inputs(original.inputs, BatchRange(minimum=1, optimum=1, maximum=2)),
+        targets=targets,
     )
     return engine_from_onnx(rtx, path, recipe_from_request(rtx, request))
 
@@ -108,3 +111,34 @@ def test_what_the_builder_cannot_do_in_bf16_is_told_by_node(
         build(rtx, path, Precision.BF16, originals["lenet5"])
     onnx.save(cast_from_float(proto, Precision.BF16, exclude=["grow"])[0], str(path))
     assert build(rtx, path, Precision.BF16, originals["lenet5"]).engine
+
+
+@pytest.mark.parametrize(
+    ("precision", "target", "taken"),
+    [
+        (Precision.FP16, "sm75", True),
+        (Precision.BF16, "sm75", False),
+        (Precision.BF16, "sm80", True),
+        (Precision.INT8, "sm80", True),
+        (Precision.FP8, "sm86", False),
+        (Precision.FP8, "sm89", True),
+    ],
+)
+def test_a_target_without_the_type_is_refused_with_the_reason(
+    precision: Precision,
+    target: str,
+    taken: bool,
+    rtx: Bindings,
+    originals: dict[str, OnnxArtifact],
+    root: Path,
+    tmp_path: Path,
+) -> None:
+    """Turing has no bf16, Ampere no fp8."""
+    original = originals["lenet5"]
+    path = tmp_path / "lenet5.onnx"
+    path.write_bytes(derived(original, precision, root).SerializeToString())
+    if taken:
+        assert build(rtx, path, precision, original, targets=(target,)).engine
+        return
+    with pytest.raises(ArtifactError, match=rf"(?is)cannot build an engine from lenet5\.onnx.*{target}"):
+        build(rtx, path, precision, original, targets=(target,))
