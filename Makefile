@@ -58,6 +58,8 @@ bench: setup
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/build.py
 	$(BIN)/python benchmarks/conversion.py
+	$(BIN)/python benchmarks/openvino_agreement.py
+	$(BIN)/python benchmarks/cpu_precisions.py
 
 format: setup
 	$(BIN)/ruff check --fix .

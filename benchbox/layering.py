@@ -17,7 +17,7 @@ from benchbox.flops.counting import cost_from_graph
 from benchbox.flops.graph import graph_from_file
 from benchbox.measure.trials import TrialRequest, run_trial
 from benchbox.pipeline import Case, engine_of_case, require_runnable
-from benchbox.preparation import onnx_from_source
+from benchbox.preparation import graph_precision, onnx_from_source
 from benchbox.schema.layers import LayerTable
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Pass
@@ -40,7 +40,8 @@ def table_from_case(
         ArtifactError, MeasurementError: as for ``benchbox run``.
     """
     require_runnable(case.backend, case.precision, case.source)
-    artifact = onnx_from_source(case.source, precision=case.precision, root=root, derivation=case.derivation, say=say)
+    given = graph_precision(case.backend, case.precision, case.derivation)
+    artifact = onnx_from_source(case.source, precision=given, root=root, derivation=case.derivation, say=say)
     engine = engine_of_case(case, artifact, root, say)
     path = root / artifact.path
     bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)

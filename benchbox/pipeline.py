@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, UsageError
-from benchbox.preparation import onnx_from_source
+from benchbox.preparation import graph_precision, onnx_from_source
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost
 from benchbox.schema.derivation import USUAL, Derivation
@@ -128,7 +128,7 @@ def measured(cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progre
     from benchbox.store.records import append, check_writable
 
     check_writable(root)
-    environment = capture()
+    environment = capture(locked_clocks=plan.locked_clocks)
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
     artifacts: dict[_Wanted, OnnxArtifact] = {}
     for number, case in enumerate(cases):
@@ -182,10 +182,10 @@ def _outcome(
     blank = _blank(case, plan, environment)
     try:
         require_runnable(case.backend, case.precision, case.source)
-        wanted = (case.source, case.precision, case.derivation)
+        wanted = (case.source, graph_precision(case.backend, case.precision, case.derivation), case.derivation)
         if wanted not in artifacts:
             artifacts[wanted] = onnx_from_source(
-                case.source, precision=case.precision, root=root, derivation=case.derivation, say=progress.say
+                case.source, precision=wanted[1], root=root, derivation=case.derivation, say=progress.say
             )
         return _measured_outcome(case, blank, artifacts[wanted], root, progress)
     except BenchboxError as error:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.backends.base import Compiler
+from benchbox.backends.base import BACKENDS, Compiler, ConvertingBackend
 from benchbox.errors import UsageError
 from benchbox.flops.graph import Graph
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
@@ -31,6 +31,23 @@ def exported_sources(root: Path) -> tuple[ModelSource, ...]:
         bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
         found[resolve(artifact.source, input_shape=bound, weights=artifact.weights)] = None
     return tuple(found)
+
+
+def graph_precision(backend: str, precision: Precision, derivation: Derivation = USUAL) -> Precision:
+    """The precision of the ONNX file that a backend is given: fp32 where it converts to the precision itself.
+
+    Raises UsageError for nodes to be left out of a conversion that is not ours.
+    """
+    found = BACKENDS.get(backend)
+    if not isinstance(found, ConvertingBackend) or precision not in found.converts:
+        return precision
+    if derivation.exclude:
+        raise UsageError(
+            f"{backend} converts to {precision} itself and leaves no node out",
+            values=f"--exclude {','.join(derivation.exclude)}",
+            remedy="leave --exclude away, or choose another --backend",
+        )
+    return Precision.FP32
 
 
 def onnx_from_source(

@@ -20,7 +20,7 @@ from benchbox.models.sources import resolve
 from benchbox.preparation import onnx_from_source
 from benchbox.schema.model import Precision
 
-ROUNDS = 7
+ROUNDS = 15
 MODELS = ("resnet18", "resnet50")
 
 

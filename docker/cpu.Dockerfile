@@ -1,7 +1,7 @@
 # benchbox with PyTorch and ONNX Runtime on the CPU.
 #   docker build -f docker/cpu.Dockerfile -t benchbox:cpu .
 #   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/project" benchbox:cpu run resnet50
-FROM python:3.12-slim
+FROM python:3.12.12-slim-bookworm
 WORKDIR /opt/benchbox
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY benchbox benchbox

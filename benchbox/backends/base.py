@@ -198,6 +198,13 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class ConvertingBackend(Backend, Protocol):
+    """A backend that is given the fp32 graph for some precisions and converts it itself."""
+
+    converts: ClassVar[frozenset[Precision]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompileRequest:
     """What an engine is asked for.
@@ -219,7 +226,7 @@ class CompileRequest:
 class CompiledEngine:
     """What a builder made: the engine's bytes, its log, and what it declares."""
 
-    engine: bytes
+    engine: bytes | memoryview
     log: str
     build_s: float
     layers: int

@@ -27,6 +27,7 @@ from benchbox.store.engines import (
     kept_engine,
     key_of,
     sole_builder,
+    write_card,
     write_engine,
 )
 
@@ -125,8 +126,11 @@ def engine_from_artifact(
             return Built(engine=found, cached=True)
         say(f"building the engine with {compiler.name} {recipe.backend_version}")
         compiled = compiler.compile(request, recipe)
-        artifact = _artifact(onnx, precision, sizes, recipe, stem, compiled)
-        write_engine(artifact, root, engine=compiled.engine, log=compiled.log, timing_cache=compiled.timing_cache)
+        if not compiled.engine:
+            raise ArtifactError(f"{recipe.backend} made an empty engine", values=f"{onnx.model} {precision}")
+        sha256 = write_engine(stem, engine=compiled.engine, log=compiled.log, timing_cache=compiled.timing_cache)
+        artifact = _artifact(onnx, precision, sizes, recipe, stem, compiled, sha256)
+        write_card(artifact, root)
     return Built(engine=artifact, cached=False)
 
 
@@ -175,9 +179,8 @@ def _artifact(
     recipe: EngineRecipe,
     stem: Path,
     compiled: CompiledEngine,
+    sha256: str,
 ) -> EngineArtifact:
-    if not compiled.engine:
-        raise ArtifactError(f"{recipe.backend} made an empty engine", values=f"{onnx.model} {precision}")
     folder = FOLDER / recipe.backend
     return EngineArtifact(
         key=key_of(recipe),
@@ -189,7 +192,7 @@ def _artifact(
         recipe=recipe,
         onnx_path=onnx.path,
         path=str(folder / beside(stem, ".engine").name),
-        sha256=hashlib.sha256(compiled.engine).hexdigest(),
+        sha256=sha256,
         size_bytes=len(compiled.engine),
         log_path=str(folder / beside(stem, ".log").name),
         timing_cache_path=None if compiled.timing_cache is None else str(folder / beside(stem, ".timing").name),

@@ -1,12 +1,12 @@
 """Which ONNX nodes does an executed layer stand for, and what do they cost?
 
-Runtimes fuse and rename. Where one says which nodes a layer covers (TensorRT's metadata), that is taken. Where it only
-leaves traces in names (ONNX Runtime names a fused kernel by a node or by the tensor that it writes), the layer covers
-that node and, unless it is executed as just the operator that it is, everything backwards from it up to the nodes of
-other layers, but no more than one matrix operation: a kernel fuses what surrounds a convolution, not two. What is left
-and costs no multiply-adds (an addition and an activation behind a convolution) belongs to the layer that makes its last
-input: that is the kernel it was fused into. A node's cost is counted once, in the first layer that covers it; the rest
-is said to be uncovered.
+Runtimes fuse and rename. Where one says which nodes a layer covers (TensorRT's metadata), that is taken. A region that
+is named by its first and last node covers the nodes between them. Where a runtime only leaves traces in names (ONNX
+Runtime names a fused kernel by a node or by the tensor that it writes), the layer covers that node and, unless it is
+executed as just the operator that it is, everything backwards from it up to the nodes of other layers, but no more than
+one matrix operation: a kernel fuses what surrounds a convolution, not two. What is left and costs no multiply-adds (an
+addition and an activation behind a convolution) belongs to the layer that makes its last input: that is the kernel it
+was fused into. A node's cost is counted once, in the first layer that covers it; the rest is said to be uncovered.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def attribution(graph: Graph, cost: NetworkCost, layers: Sequence[ExecutedLayer]
     seeds = {index: owners.seeds(layer) for index, layer in enumerate(layers) if not layer.nodes and not layer.moves}
     taken = {name for names in seeds.values() for name in names}
     for index, names in seeds.items():
-        as_it_is = {operators[name] for name in names} == {layers[index].kind}
+        told_whole = any("..." in hint for hint in (layers[index].name, *layers[index].tensors))
+        as_it_is = told_whole or {operators[name] for name in names} == {layers[index].kind}
         owners.claim(index, names if as_it_is else owners.behind(names, stops=taken - set(names)))
     owners.give_the_rest()
     covered = owners.by_layer()
@@ -73,12 +74,31 @@ class _Owners:
 
     def seeds(self, layer: ExecutedLayer) -> list[str]:
         """The nodes that a layer's name or tensors hint at."""
-        found = []
-        for hint in (layer.name, *layer.tensors):
-            name = hint if hint in self._nodes else self._maker.get(hint)
-            if name is not None and name not in found:
-                found.append(name)
-        return found
+        hinted = (name for hint in (layer.name, *layer.tensors) for name in self._hinted(hint))
+        return list(dict.fromkeys(hinted))
+
+    def _hinted(self, hint: str) -> list[str]:
+        """A node's own name, the node that makes a tensor of that name, or the span "first...last"."""
+        name = hint if hint in self._nodes else self._maker.get(hint)
+        if name is not None:
+            return [name]
+        first, dots, last = hint.partition("...")
+        if not dots or first not in self._nodes or last not in self._nodes:
+            return []
+        return self._between(first, last)
+
+    def _between(self, first: str, last: str) -> list[str]:
+        """The nodes on the ways from one node to another, both included, in the order of the graph."""
+        after = {first}
+        for name in self._nodes:  # a graph lists makers before users
+            if any(maker in after for maker in self._before(self._nodes[name])):
+                after.add(name)
+        before = {last}
+        for name in reversed(self._nodes):
+            if name in before:
+                before.update(self._before(self._nodes[name]))
+        ways = after & before
+        return [name for name in self._nodes if name in ways or name in {first, last}]
 
     def behind(self, names: Sequence[str], *, stops: set[str]) -> list[str]:
         """The nodes and those before them, up to stops, nodes that are owned, and one matrix operation."""

@@ -91,7 +91,7 @@ def _verdict(
     effect = rules.effect if rules.effect is not None else GPU_EFFECT if key.device.startswith("cuda") else CPU_EFFECT
     ratio, low, high = ratio_interval(*values)
     outcome, reason = _judged(metric, low, high, rank_test(*values), effect)
-    if flags := _voiding_flags([*base, *head]):
+    if flags := _voiding_flags([*base, *head], metric):
         outcome, reason = Outcome.INCONCLUSIVE, f"flagged as invalid: {', '.join(flags)}"
     return Verdict(
         key=key,
@@ -129,7 +129,7 @@ def _values(side: Sequence[Measured], metric: Metric) -> list[float]:
         metric.value(trial, _workload(entry.record))
         for entry in side
         for trial in entry.trials
-        if trial.purpose is metric.purpose
+        if trial.purpose is metric.purpose and metric.applies(trial)
     ]
 
 
@@ -137,8 +137,9 @@ def _workload(record: Record) -> Workload:
     return Workload(batch=record.key.batch, flops=record.analytic.flops if record.analytic else 0)
 
 
-def _voiding_flags(entries: Sequence[Measured]) -> list[str]:
-    return sorted({flag.code for entry in entries for flag in entry.record.flags if flag.severity is Severity.ERROR})
+def _voiding_flags(entries: Sequence[Measured], metric: Metric) -> list[str]:
+    flags = [flag for entry in entries for flag in entry.record.flags if flag.severity is Severity.ERROR]
+    return sorted({flag.code for flag in flags if not flag.metrics or metric.name in flag.metrics})
 
 
 def _obstacle(base: Sequence[Measured], head: Sequence[Measured], rules: Rules) -> str:

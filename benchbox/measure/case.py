@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchbox.backends.base import BACKENDS
 from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.measure.energy_pass import with_time_for_energy
 from benchbox.measure.environment import effective_cpus
 from benchbox.measure.flags import Seen, flags_of
 from benchbox.measure.metric import Workload
@@ -65,6 +66,8 @@ def result_from_case(request: CaseRequest, *, progress: Progress) -> CaseResult:
     """
     plan = request.plan
     passes = [Pass.CHECK, *[Pass.TIMING] * plan.trials, *[Pass.MEMORY] * plan.memory_trials]
+    if plan.energy_windows:
+        passes.append(Pass.ENERGY)  # last: it heats
     trials: list[Trial] = []
     correctness = Correctness()
     try:
@@ -104,7 +107,7 @@ def _trial_request(request: CaseRequest, purpose: Pass, number: int) -> TrialReq
         number=number,
         backend=request.backend,
         precision=request.precision,
-        plan=request.plan,
+        plan=with_time_for_energy(request.plan) if purpose is Pass.ENERGY else request.plan,
         artifact=request.artifact,
         source=request.source,
         root=request.root,
@@ -115,6 +118,8 @@ def _trial_request(request: CaseRequest, purpose: Pass, number: int) -> TrialReq
 def _title(purpose: Pass, number: int, plan: MeasurementPlan) -> str:
     if purpose is Pass.CHECK:
         return "checking outputs"
+    if purpose is Pass.ENERGY:
+        return f"energy, {plan.energy_windows} windows of {plan.energy_window_s:g} s"
     total = plan.trials if purpose is Pass.TIMING else plan.memory_trials
     return f"{'timing' if purpose is Pass.TIMING else 'memory'}, process {number + 1} of {total}"
 

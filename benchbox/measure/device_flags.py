@@ -9,7 +9,7 @@ import json
 import statistics
 from collections.abc import Iterator, Sequence
 
-from benchbox.schema.reading import Evidence, Flag, Severity, Trial
+from benchbox.schema.reading import Evidence, Flag, Pass, Severity, Trial
 
 # trtexec's constant (TensorRT, samples/common/sampleReporting.cpp): above it the host cannot keep the device busy.
 ENQUEUE_SHARE = 0.8
@@ -20,16 +20,17 @@ def flags_of_device(trials: Sequence[Trial], checked: Evidence) -> Iterator[Flag
     """Every flag that a case raises on a device; none where it ran on no device of its own.
 
     Args:
-        trials: the timed ones.
+        trials: every one of the case.
         checked: evidence of the inspected session that checked the outputs.
     """
-    on_device = [trial for trial in trials if trial.gpu_ns]
+    on_device = [trial for trial in trials if trial.purpose is Pass.TIMING and trial.gpu_ns]
     if on_device:
         yield from _simulated(on_device[0])
         yield from _provider_shared(checked)
         yield from _graph_fallback(on_device)
         yield from _enqueue_bound(on_device)
         yield from _gpu_shared(on_device)
+        yield from _memory_unattributed([trial for trial in trials if trial.purpose is Pass.MEMORY])
 
 
 def _simulated(trial: Trial) -> Iterator[Flag]:
@@ -84,4 +85,14 @@ def _gpu_shared(trials: Sequence[Trial]) -> Iterator[Flag]:
             code="GPU_SHARED",
             severity=Severity.ERROR,
             message=f"{others:.0f} other processes computed on the GPU: end them, they take time and memory",
+        )
+
+
+def _memory_unattributed(trials: Sequence[Trial]) -> Iterator[Flag]:
+    if trials and not any(trial.device_bytes.get("process") for trial in trials):
+        yield Flag(
+            code="PROC_MEM_UNATTRIBUTED",
+            severity=Severity.INFO,
+            message="NVML tells no memory of this process (no nvidia-ml-py, or a container hides its id): "
+            "device_memory_process is absent, the other methods stand",
         )

@@ -27,18 +27,32 @@ _PACKAGES = (
     "tensorrt-rtx",
     "cuda-bindings",
     "pycuda",
+    "openvino",
 )
-_VARIABLE_PREFIXES = ("OMP_", "MKL_", "ORT_", "KMP_", "OPENBLAS_", "CUDA_", "NVIDIA_", "PYTORCH_", "TORCH_")
+_VARIABLE_PREFIXES = (
+    "OMP_",
+    "MKL_",
+    "ORT_",
+    "KMP_",
+    "OPENBLAS_",
+    "CUDA_",
+    "NVIDIA_",
+    "PYTORCH_",
+    "TORCH_",
+    "OV_",
+    "TBB_",
+)
 _HASH_DIGITS = 12
 
 
-def capture(*, root: Path = Path("/")) -> Environment:
+def capture(*, root: Path = Path("/"), locked_clocks: str = "") -> Environment:
     """The environment of this process now. Equal hashes mean comparable numbers.
 
     Args:
         root: where /proc and /sys are looked for; another folder in tests.
+        locked_clocks: at what the GPU's clocks are held, "" where they are free.
     """
-    hardware = _hardware(root)
+    hardware = {**_hardware(root), **({"gpu_clocks": f"locked, {locked_clocks}"} if locked_clocks else {})}
     software = _software()
     return Environment(
         hash=environment_hash(hardware, software), hardware=hardware, software=software, observed=_observed(root)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from benchbox.backends.base import BACKENDS
 from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.environment import effective_cpus
+from benchbox.measure.power_flags import clocks_not_locked, flags_of_power
 from benchbox.measure.reading import timing_trials
 from benchbox.schema.derivation import Quantization
 from benchbox.schema.environment import Environment
@@ -62,6 +63,8 @@ def _standing(environment: Environment) -> Iterator[Flag]:
         yield _flag(
             "GOVERNOR", Severity.INFO, f"the CPU frequency governor is {governor}: clocks may change during a run"
         )
+    if "gpu" in hardware and "gpu_clocks" not in hardware:
+        yield clocks_not_locked()
     load = observed.get("load_1min", "")
     if load.replace(".", "", 1).isdigit() and float(load) > LOAD_PER_CPU * effective_cpus():
         yield _flag("LOADED", Severity.WARNING, f"the load average is {load}: stop other work before measuring")
@@ -204,7 +207,11 @@ def _virtual_clock(seen: Seen) -> Iterator[Flag]:
 
 
 def _device(seen: Seen) -> Iterator[Flag]:
-    return flags_of_device(timing_trials(seen.trials), seen.evidence)
+    return flags_of_device(seen.trials, seen.evidence)
+
+
+def _power(seen: Seen) -> Iterator[Flag]:
+    return flags_of_power(seen.trials, seen.plan)
 
 
 def _flag(code: str, severity: Severity, message: str) -> Flag:
@@ -225,4 +232,5 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _precision_miss,
     _tail_undersampled,
     _device,
+    _power,
 )

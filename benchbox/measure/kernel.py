@@ -16,7 +16,7 @@ def counters() -> dict[str, float]:
     """Counts that only grow, by name; those that this kernel does not offer are left out.
 
     ``*_switches`` of this process, ``run_delay_s`` that its threads were ready and waited for a CPU,
-    ``steal_ticks`` and ``all_ticks`` of the machine, ``cgroup_throttled`` periods.
+    ``steal_ticks``, ``busy_ticks`` and ``all_ticks`` of the machine, ``cgroup_throttled`` periods.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     found = {
@@ -31,6 +31,7 @@ def counters() -> dict[str, float]:
         # user nice system idle iowait irq softirq steal; guest time is counted in user already
         ticks = [float(number) for number in _STAT.read_text().splitlines()[0].split()[1:9]]
         found["all_ticks"] = sum(ticks)
+        found["busy_ticks"] = sum(ticks) - sum(ticks[3:5])
         found["steal_ticks"] = ticks[7] if len(ticks) > 7 else 0.0
     for file in (_CGROUP / "cpu.stat", _CGROUP / "cpu" / "cpu.stat"):
         if file.exists():
@@ -43,6 +44,14 @@ def counters() -> dict[str, float]:
 def differences(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """How much each counter grew between two readings."""
     return {name: after[name] - before[name] for name in before if name in after}
+
+
+def others_share(grown: Mapping[str, float]) -> float | None:
+    """The share of all CPUs that others used, by what the counters grew; None where the kernel does not say."""
+    if not grown.get("all_ticks"):
+        return None
+    own_ticks = grown["cpu_s"] * os.sysconf("SC_CLK_TCK")
+    return max(0.0, grown["busy_ticks"] - own_ticks) / grown["all_ticks"]
 
 
 def peak_resident_bytes(status: Path = Path("/proc/self/status")) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchbox.registry import Registry
@@ -22,7 +22,8 @@ class Metric:
     """One column of the records, registered in ``METRICS`` by its file in ``measure/metrics/``.
 
     ``value`` turns one trial of the pass ``purpose`` into one positive number in ``unit``. ``applies`` says whether a
-    trial has it at all: a device's times are no metric of a CPU.
+    trial has it at all: a device's times are no metric of a CPU. Where one process replicates within itself, as windows
+    of energy do, ``replicates`` gives those values and ``value`` their mean. ``method`` is for the reading.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Metric:
     purpose: Pass
     value: Callable[[Trial, Workload], float]
     applies: Callable[[Trial], bool] = lambda _: True
+    replicates: Callable[[Trial, Workload], Sequence[float]] | None = None
+    method: Callable[[Trial], str] = lambda _: ""
 
 
 METRICS: Registry[Metric] = Registry("metric", "benchbox.measure.metrics")

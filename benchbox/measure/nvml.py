@@ -1,7 +1,8 @@
 """What does NVIDIA's management library say of the GPU: what it is, how it is set, and who uses it?
 
-Only read, never set. Where the library or its package is missing nothing is known, and nothing is made up. Process ids
-are the host's: inside a container a process may not find itself, and its memory is then unknown, not zero.
+Only read, but for the clocks that ``held_gpu_clocks`` is asked to hold. Where the library or its package is missing
+nothing is known, and nothing is made up. Process ids are the host's: inside a container a process may not find itself,
+and its memory is then unknown, not zero.
 """
 
 from __future__ import annotations
@@ -9,11 +10,17 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchbox.errors import EnvironmentLackError, MeasurementError, UsageError
+from benchbox.measure.energy import CounterLostError, Gauge
+
 PACKAGE = "pynvml"
+BOARD = "gpu_board"
+BASE_CLOCKS = "base"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +35,12 @@ class GpuUsers:
 
     @property
     def others(self) -> int:
-        """How many processes besides the one that asks, which is among them, if under another id in a container."""
+        """How many processes besides the one that asks and its parent, which may have built an engine.
+
+        In a container the one that asks is among them under another id, and its parent cannot be told from others.
+        """
+        if os.getpid() in self.bytes_by_process:
+            return len(self.bytes_by_process.keys() - {os.getpid(), os.getppid()})
         return max(0, len(self.bytes_by_process) - 1)
 
 
@@ -82,6 +94,134 @@ def gpu_users() -> GpuUsers | None:
     return GpuUsers(bytes_by_process={process.pid: process.usedGpuMemory for process in processes})
 
 
+@dataclass(frozen=True, kw_only=True)
+class GpuEnergyCounter:
+    """Energy of the whole board since the driver was loaded, in steps of about 100 ms."""
+
+    api: Any
+    device: Any
+    scope: str = BOARD
+
+    def read_j(self) -> float:
+        """Joules; raises CounterLostError where the GPU does not say."""
+        try:
+            return float(self.api.nvmlDeviceGetTotalEnergyConsumption(self.device)) * 1e-3
+        except self.api.NVMLError as error:
+            raise CounterLostError("the GPU's energy counter cannot be read", values=str(error)) from error
+
+
+@contextlib.contextmanager
+def gpu_gauge() -> Iterator[Gauge | str]:
+    """The first GPU's energy, power and temperature, or why they cannot be read."""
+    with _handle() as found:
+        if found is None:
+            yield "NVML, which has the GPU's energy counter, is not there: no pynvml, no driver or no GPU"
+            return
+        api, device = found
+        counter = GpuEnergyCounter(api=api, device=device)
+        try:
+            counter.read_j()
+        except CounterLostError as error:
+            yield f"this GPU has no energy counter ({error.values}); those since Volta have one"
+            return
+        yield Gauge(
+            name="NVML total energy",
+            counter=counter,
+            power_w=lambda: _power_w(api, device),
+            temperature_c=lambda: _read(api, lambda: api.nvmlDeviceGetTemperature(device, api.NVML_TEMPERATURE_GPU)),
+            foreign=lambda: _foreign(api, device),
+        )
+
+
+def _power_w(api: Any, device: Any) -> float | None:
+    """Power at this moment; where the GPU has no such field what it has instead, a mean over 1 s since Ampere."""
+    fields = _read(api, lambda: api.nvmlDeviceGetFieldValues(device, [api.NVML_FI_DEV_POWER_INSTANT]))
+    if fields is not None and fields[0].nvmlReturn == api.NVML_SUCCESS:
+        return float(fields[0].value.uiVal) * 1e-3
+    power_mw = _read(api, lambda: api.nvmlDeviceGetPowerUsage(device))
+    return None if power_mw is None else float(power_mw) * 1e-3
+
+
+def _foreign(api: Any, device: Any) -> str:
+    """Why the board's energy is not that of this process alone, "" if nothing speaks against it."""
+    mig = _read(api, lambda: api.nvmlDeviceGetMigMode(device)[0])
+    if mig:
+        return "the GPU is divided (MIG) and its counter counts all parts: switch MIG off"
+    if _read(api, lambda: api.nvmlDeviceGetMPSComputeRunningProcesses(device)):
+        return "the GPU is shared through MPS: stop the MPS daemon"
+    listed: dict[int, int | None] = {}
+    for query in (api.nvmlDeviceGetComputeRunningProcesses, api.nvmlDeviceGetGraphicsRunningProcesses):
+        listed.update({process.pid: process.usedGpuMemory for process in _processes(api, query, device)})
+    others = GpuUsers(bytes_by_process=listed).others
+    if not others:
+        return ""
+    if os.getpid() in listed:
+        return f"{others} other processes use the GPU: end them"
+    return (
+        f"{others} other processes use the GPU, where process ids are hidden: end them; it may be this run itself, "
+        "which built an engine: run it again"
+    )
+
+
+def _processes(api: Any, query: Callable[[Any], Any], device: Any) -> Any:
+    return _read(api, lambda: query(device)) or ()
+
+
+@contextlib.contextmanager
+def held_gpu_clocks(mhz: int | None) -> Iterator[str]:
+    """Holds the first GPU's clocks, says at what, and sets them free at the end.
+
+    Args:
+        mhz: the SM clock; None holds the base clock, which the GPU can keep up at its power limit.
+
+    Raises:
+        EnvironmentLackError: there is no GPU, or this process may not set its clocks.
+        UsageError: the GPU has no such clock.
+        MeasurementError: the clocks could not be set free again.
+    """
+    with _handle() as found:
+        if found is None:
+            raise _unlockable("NVML is not there: no pynvml, no driver or no GPU")
+        api, device = found
+        highest = _read(api, lambda: api.nvmlDeviceGetMaxClockInfo(device, api.NVML_CLOCK_SM))
+        if mhz is not None and highest is not None and mhz > highest:
+            raise UsageError(f"the GPU has no clock of {mhz} MHz", values=f"its highest is {highest} MHz")
+        wanted = api.NVML_CLOCK_LIMIT_ID_TDP if mhz is None else mhz
+        try:
+            api.nvmlDeviceSetGpuLockedClocks(device, wanted, wanted)
+        except api.NVMLError as error:
+            raise _unlockable(str(error)) from error
+        try:
+            yield BASE_CLOCKS if mhz is None else f"{mhz} MHz"
+        finally:
+            _free_clocks(api, device)
+
+
+def free_gpu_clocks() -> None:
+    """Sets the first GPU's clocks free; raises MeasurementError where that does not succeed."""
+    with _handle() as found:
+        if found is None:
+            raise MeasurementError("the GPU's clocks cannot be set free", values="NVML is not there any more")
+        _free_clocks(*found)
+
+
+def _free_clocks(api: Any, device: Any) -> None:
+    try:
+        api.nvmlDeviceResetGpuLockedClocks(device)
+    except api.NVMLError as error:
+        raise MeasurementError(
+            "the GPU's clocks are still locked", values=str(error), remedy="set them free: nvidia-smi -rgc"
+        ) from error
+
+
+def _unlockable(reason: str) -> EnvironmentLackError:
+    return EnvironmentLackError(
+        "the GPU's clocks cannot be locked here",
+        values=reason,
+        remedy="leave out --lock-clocks, or run as root on a machine whose GPU allows it",
+    )
+
+
 @contextlib.contextmanager
 def _handle() -> Iterator[tuple[Any, Any] | None]:
     """The package and the first GPU, None where either is missing."""
@@ -96,13 +236,21 @@ def _handle() -> Iterator[tuple[Any, Any] | None]:
         return
     try:
         try:
-            device = api.nvmlDeviceGetHandleByIndex(0)
+            device = _first_device(api)
         except api.NVMLError:
             yield None
             return
         yield api, device
     finally:
         api.nvmlShutdown()
+
+
+def _first_device(api: Any) -> Any:
+    """The GPU that CUDA calls the first one."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    if first.startswith("GPU-"):
+        return api.nvmlDeviceGetHandleByUUID(first)
+    return api.nvmlDeviceGetHandleByIndex(int(first) if first.isdigit() else 0)
 
 
 def _read(api: Any, read: Callable[[], Any]) -> Any:

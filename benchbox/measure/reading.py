@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchbox.measure.metric import METRICS, Metric, Workload
 from benchbox.schema.reading import Pass, Reading, Trial
-from benchbox.stats.interval import log_t_interval
+from benchbox.stats.interval import log_t_interval, t_interval
 
 
 def readings_from_trials(trials: Sequence[Trial], workload: Workload) -> tuple[Reading, ...]:
@@ -20,11 +20,26 @@ def readings_from_trials(trials: Sequence[Trial], workload: Workload) -> tuple[R
 
 
 def reading_from_trials(metric: Metric, trials: Sequence[Trial], workload: Workload) -> Reading:
-    """One metric: the geometric mean over processes and its 95 % interval; one value a process goes in."""
-    values = [metric.value(trial, workload) for trial in trials if trial.purpose is metric.purpose]
-    centre, low, high = log_t_interval(values)
+    """One metric: the geometric mean over processes and its 95 % interval; one value a process goes in.
+
+    Of a metric that is replicated within a process: the mean of the replicates and its interval.
+    """
+    taken = [trial for trial in trials if trial.purpose is metric.purpose]
+    if metric.replicates is None:
+        values = [metric.value(trial, workload) for trial in taken]
+        centre, low, high = log_t_interval(values)
+    else:
+        values = [value for trial in taken for value in metric.replicates(trial, workload)]
+        centre, low, high = t_interval(values)
     return Reading(
-        metric=metric.name, unit=metric.unit, value=centre, low=low, high=high, n=len(values), better=metric.better
+        metric=metric.name,
+        unit=metric.unit,
+        value=centre,
+        low=low,
+        high=high,
+        n=len(values),
+        better=metric.better,
+        method=metric.method(taken[0]),
     )
 
 

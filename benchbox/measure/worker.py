@@ -21,6 +21,7 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
+from benchbox.measure.energy_pass import energy_of_session
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes
 from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sampling import sampled
@@ -47,7 +48,13 @@ def trial_from_request(request: TrialRequest) -> Trial:
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     session = BACKENDS.get(request.backend).open(_open_request(request))
     try:
-        passes = {Pass.CHECK: _check, Pass.TIMING: _time, Pass.MEMORY: _memory, Pass.LAYERS: _layers}
+        passes = {
+            Pass.CHECK: _check,
+            Pass.TIMING: _time,
+            Pass.MEMORY: _memory,
+            Pass.ENERGY: _energy,
+            Pass.LAYERS: _layers,
+        }
         trial = passes[request.purpose](request, session)
         return replace(
             trial,
@@ -177,6 +184,13 @@ def _memory(request: TrialRequest, session: Session) -> Trial:
         known = users.memory_of(os.getpid()) if users else None
         device_bytes = {**session.device_memory(), **({} if known is None else {"process": known})}
     return replace(_blank(request, session), peak_host_bytes=peak_resident_bytes(), device_bytes=device_bytes)
+
+
+def _energy(request: TrialRequest, session: Session) -> Trial:
+    """Runs inferences over windows of an energy counter, if there is one."""
+    _fill_slots(request, session)
+    virtual = BACKENDS.get(request.backend).virtual
+    return replace(_blank(request, session), energy=energy_of_session(session, request.plan, virtual=virtual))
 
 
 def _layers(request: TrialRequest, session: Session) -> Trial:

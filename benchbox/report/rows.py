@@ -14,6 +14,7 @@ from benchbox.units import (
     format_count,
     format_flops_per_s,
     format_half_width,
+    format_quantity,
     format_rate,
     format_time,
 )
@@ -33,6 +34,7 @@ COLUMNS = (
     Column(title="samples/s", number=True),
     Column(title="peak memory", number=True),
     Column(title="GPU memory", number=True),
+    Column(title="J/sample", number=True),
     Column(title="MACs", number=True),
     Column(title="params", number=True),
     Column(title="achieved", number=True),
@@ -41,8 +43,8 @@ COLUMNS = (
     Column(title="status"),
     Column(title="flags"),
 )
-# Only shown where some record has them: a CPU has no such numbers.
-_OF_A_DEVICE = frozenset({"GPU p50", "enqueue p50", "GPU memory"})
+# Only shown where some record has them: a CPU has no such numbers, and energy is measured when asked for.
+_WHERE_MEASURED = frozenset({"GPU p50", "enqueue p50", "GPU memory", "J/sample"})
 
 
 def columns_and_rows(records: Sequence[Record]) -> tuple[tuple[Column, ...], list[tuple[str, ...]]]:
@@ -51,7 +53,7 @@ def columns_and_rows(records: Sequence[Record]) -> tuple[tuple[Column, ...], lis
     shown = [
         index
         for index, column in enumerate(COLUMNS)
-        if column.title not in _OF_A_DEVICE or any(row[index] != ABSENT for row in rows)
+        if column.title not in _WHERE_MEASURED or any(row[index] != ABSENT for row in rows)
     ]
     return tuple(COLUMNS[index] for index in shown), [tuple(row[index] for index in shown) for row in rows]
 
@@ -76,6 +78,7 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         format_rate(_value(readings.get("throughput"))).removesuffix("/s").strip(),
         format_bytes(_value(readings.get("peak_host_memory"))),
         format_bytes(_value(readings.get("peak_device_memory"))),
+        format_quantity(_value(readings.get("energy_per_sample")), "J"),
         format_count(analytic.macs if analytic else None),
         format_count(analytic.params if analytic else None),
         format_flops_per_s(_value(readings.get("achieved_flops"))),

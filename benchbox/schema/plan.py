@@ -23,7 +23,8 @@ class MeasurementPlan:
     of its median has a half-width of at most ``target_half_width`` (a ratio), or ``max_time_s`` has
     passed. ``input_slots`` distinct seeded random inputs are used in turn, never zeros; they are
     resident before the clock starts (``transfer`` "resident"); with "timed" copies in and out are timed too, by
-    themselves. ``timeout_s`` bounds one whole process.
+    themselves. ``timeout_s`` bounds one whole process. ``energy_windows`` of ``energy_window_s`` each measure energy,
+    none by default. ``locked_clocks`` says at what the GPU's clocks were held, "" where they were free.
     """
 
     batch: int = 1
@@ -41,3 +42,6 @@ class MeasurementPlan:
     transfer: str = TRANSFER_RESIDENT
     timeout_s: float = 600.0
     seed: int = 0
+    energy_windows: int = 0
+    energy_window_s: float = 10.0
+    locked_clocks: str = ""

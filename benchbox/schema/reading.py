@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from benchbox.schema.artifact import Hop
+from benchbox.schema.energy import EnergyRun
 from benchbox.schema.layers import ExecutedLayer
 
 
@@ -27,11 +28,15 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """A condition of the measurement that may move or void a number, with one line of advice."""
+    """A condition of the measurement that may move or void a number, with one line of advice.
+
+    ``metrics`` names those that it is about; all of them where it is empty.
+    """
 
     code: str
     severity: Severity
     message: str
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,8 @@ class Reading:
     """One metric of one case: point value and 95 % interval over ``n`` processes.
 
     ``low`` and ``high`` are None where fewer than two processes ran. ``unit`` is base SI
-    ("s", "1/s", "bytes").
+    ("s", "1/s", "bytes", "J", "W"). Energy is replicated in windows of one process: there ``n`` counts those.
+    ``method`` says by what and of what the number was taken where the metric's name does not.
     """
 
     metric: str
@@ -49,14 +55,16 @@ class Reading:
     high: float | None
     n: int
     better: Better
+    method: str = ""
 
 
 class Pass(StrEnum):
-    """What one worker process is for: outputs, time, memory and layers are taken in separate processes."""
+    """What one worker process is for: outputs, time, memory, energy and layers are taken in separate processes."""
 
     CHECK = "check"
     TIMING = "timing"
     MEMORY = "memory"
+    ENERGY = "energy"
     LAYERS = "layers"
 
 
@@ -90,7 +98,8 @@ class Trial:
     counts (steal, context switches, throttling). ``stopped_by`` says which rule ended the sampling. On a device,
     ``gpu_ns`` are the times between the two events of each measured inference and ``enqueue_ns`` those of the call
     that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole batch in and out,
-    where they were asked for; ``device_bytes`` is device memory by the method that gave it.
+    where they were asked for; ``device_bytes`` is device memory by the method that gave it; ``energy``
+    is what an energy pass counted.
     """
 
     number: int
@@ -112,3 +121,4 @@ class Trial:
     counters: Mapping[str, float] = field(default_factory=dict)
     hop: Hop | None = None
     layers: tuple[ExecutedLayer, ...] = ()
+    energy: EnergyRun | None = None

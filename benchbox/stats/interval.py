@@ -29,6 +29,28 @@ def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> tupl
     return max(0.0, (centre - reach) / whole), min(1.0, (centre + reach) / whole)
 
 
+def t_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, float | None, float | None]:
+    """The mean of some values and its Student t interval, for what adds up, as energies do.
+
+    Args:
+        values: of any sign.
+        level: probability that the interval covers the truth.
+
+    Returns:
+        Centre, low and high; low and high are None for a single value, which says nothing about spread.
+
+    Raises:
+        ValueError: if there is no value.
+    """
+    if not values:
+        raise ValueError("an interval needs values")
+    centre = statistics.fmean(values)
+    if len(values) < 2:
+        return centre, None, None
+    reach = t_quantile((1 + level) / 2, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return centre, centre - reach, centre + reach
+
+
 def log_t_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, float | None, float | None]:
     """The geometric mean of positive values and its Student t interval, taken on logarithms.
 

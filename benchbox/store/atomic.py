@@ -11,17 +11,23 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def draft_of(target: Path) -> Iterator[Path]:
+def draft_of(target: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside the target to write to; it becomes the target when the block ends without an error.
 
     The folder is made if need be; after an error nothing remains of the draft. Raises OSError as the file system does.
+
+    Args:
+        target: the file to be.
+        durable: waits until the bytes have reached the disk. Without it a power cut may leave a damaged file: only for
+            what can be made again and is checked byte by byte before it is used.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         yield draft
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
+        if durable:
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)

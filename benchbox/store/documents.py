@@ -16,6 +16,7 @@ from benchbox.errors import StoreError
 from benchbox.schema.accuracy import AccuracyResult
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.bisection import Bisection
+from benchbox.schema.energy import EnergyRun
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.record import RECORD_SCHEMA, Record
 from benchbox.store.migrations import lifted
@@ -38,6 +39,10 @@ def document_from_record(record: Record) -> dict[str, Any]:
     document["correctness"]["hops"] = [_renamed(hop, _OUTSIDE) for hop in document["correctness"]["hops"]]
     if not document["key"]["variant"]:
         del document["key"]["variant"]  # most records have none, and older ones never
+    for part, name in (("readings", "method"), ("flags", "metrics")):
+        document[part] = [
+            {key: value for key, value in entry.items() if key != name or value} for entry in document[part]
+        ]
     return {"schema": RECORD_SCHEMA, **document}
 
 
@@ -80,6 +85,16 @@ def document_from_bisection(found: Bisection) -> dict[str, Any]:
     """The layers that lose most and the exclude list as a JSON-ready dict."""
     document = cast(dict[str, Any], _plain(found))
     return document | {name: _renamed(document[name], _OUTSIDE) for name in ("before", "restored")}
+
+
+def document_from_energy(run: EnergyRun) -> dict[str, Any]:
+    """What an energy pass counted, as a JSON-ready dict."""
+    return cast(dict[str, Any], _plain(run))
+
+
+def energy_from_document(document: Mapping[str, Any], *, origin: str) -> EnergyRun:
+    """The counts in a document; damaged ones raise StoreError that names ``origin``."""
+    return _validated(EnergyRun, document, origin)
 
 
 def document_from_engine(engine: EngineArtifact) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -113,23 +114,44 @@ def faults_of(kept: Kept, root: Path, *, versions: Mapping[str, str]) -> str:
     return ""
 
 
-def write_engine(artifact: EngineArtifact, root: Path, *, engine: bytes, log: str, timing_cache: bytes | None) -> None:
-    """Writes log, timing cache, engine and at last the JSON, each under a temporary name first.
+def write_engine(stem: Path, *, engine: bytes | memoryview, log: str, timing_cache: bytes | None) -> str:
+    """Writes the timing cache, the log and the engine of a stem, each under a temporary name first.
+
+    It is no engine yet: ``write_card`` makes it one.
+
+    Returns:
+        The sha256 of the engine, in hex.
 
     Raises:
         ArtifactError: the folder cannot be written.
     """
-    files = [(root / artifact.log_path, log.encode()), (root / artifact.path, engine)]
-    if artifact.timing_cache_path is not None and timing_cache is not None:
-        files.insert(0, (root / artifact.timing_cache_path, timing_cache))
+    files = [(beside(stem, ".log"), log.encode()), (beside(stem, ".engine"), engine)]
+    if timing_cache is not None:
+        files.insert(0, (beside(stem, ".timing"), timing_cache))
+    # Hashing and writing take as long as each other, and neither holds the interpreter.
+    with ThreadPoolExecutor(1) as beside_writing:
+        digest = beside_writing.submit(hashlib.sha256, engine)
+        try:
+            # A damaged engine that is replaced stops to exist before the first of its files changes.
+            beside(stem, ".json").unlink(missing_ok=True)
+            for path, data in files:
+                with draft_of(path, durable=False) as draft:
+                    draft.write_bytes(data)
+        except OSError as error:
+            raise unwritable_engine(stem, error) from error
+    return digest.result().hexdigest()
+
+
+def write_card(artifact: EngineArtifact, root: Path) -> None:
+    """Writes the JSON, after which the engine exists.
+
+    Raises:
+        ArtifactError: the folder cannot be written.
+    """
     card = (root / artifact.path).with_suffix(".json")
-    files.append((card, (json.dumps(document_from_engine(artifact), indent=2) + "\n").encode()))
     try:
-        # A damaged engine that is replaced stops to exist before the first of its files changes.
-        card.unlink(missing_ok=True)
-        for path, data in files:
-            with draft_of(path) as draft:
-                draft.write_bytes(data)
+        with draft_of(card) as draft:
+            draft.write_text(json.dumps(document_from_engine(artifact), indent=2) + "\n")
     except OSError as error:
         raise unwritable_engine(card, error) from error
 

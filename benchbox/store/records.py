@@ -21,7 +21,12 @@ from benchbox.errors import StoreError
 from benchbox.schema.reading import Pass, Trial
 from benchbox.schema.record import Record
 from benchbox.store.atomic import draft_of
-from benchbox.store.documents import document_from_record, record_from_document
+from benchbox.store.documents import (
+    document_from_energy,
+    document_from_record,
+    energy_from_document,
+    record_from_document,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -182,6 +187,7 @@ def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
             stopped_by=row["stopped_by"],
             peak_host_bytes=row["peak_host_bytes"],
             counters=json.loads(row["counters"]),
+            energy=energy_from_document(json.loads(row["energy"]), origin=str(path)) if row.get("energy") else None,
         )
         for row in read_trials(path)
     )
@@ -229,6 +235,7 @@ def _table(record: Record, trials: Sequence[Trial]) -> pyarrow.Table:
             ("peak_host_bytes", pa.int64()),
             ("device_bytes", pa.string()),
             ("counters", pa.string()),
+            ("energy", pa.string()),
         ],
         metadata={METADATA_KEY: json.dumps(document_from_record(record), allow_nan=False).encode()},
     )
@@ -262,6 +269,7 @@ def _row(record: Record, trial: Trial) -> dict[str, Any]:
         "peak_host_bytes": trial.peak_host_bytes,
         "device_bytes": json.dumps(dict(trial.device_bytes)),
         "counters": json.dumps(dict(trial.counters)),
+        "energy": json.dumps(document_from_energy(trial.energy)) if trial.energy else None,
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "onnx", "onnxruntime", "onnxscript", "tensorrt", "pycuda", "scipy")
+HEAVY = ("torch", "onnx", "onnxruntime", "onnxscript", "tensorrt", "openvino", "pycuda", "scipy")
 FAT = ("pandas", "pyarrow", "pydantic", "rich", "numpy")
 
 

@@ -20,7 +20,8 @@ from benchbox.schema.model import Precision
 from benchbox.stats.inputs import seeded_arrays
 
 SOURCE = resolve("lenet5", input_shape=None, weights=None)
-REAL = ("onnxruntime", "pytorch")
+REAL = ("onnxruntime", "openvino", "pytorch")
+RUN_FP16 = ("onnxruntime", "pytorch")  # OpenVINO only where the CPU has it
 
 
 def request_for(
@@ -52,8 +53,7 @@ def exact(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return made
 
 
-@pytest.mark.parametrize("name", REAL)
-@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+@pytest.mark.parametrize(("name", "half"), [*((name, False) for name in REAL), *((name, True) for name in RUN_FP16)])
 def test_outputs_are_pytorchs(
     name: str, half: bool, lenet_fp32: OnnxArtifact, lenet_fp16: OnnxArtifact, backend_root: Path
 ) -> None:
@@ -130,7 +130,11 @@ def test_a_bad_file_is_an_artifact_error(tmp_path: Path, lenet_fp32: OnnxArtifac
 def test_a_missing_runtime_names_its_extra(
     monkeypatch: pytest.MonkeyPatch, lenet_fp32: OnnxArtifact, backend_root: Path
 ) -> None:
-    for name, module, extra in (("onnxruntime", "onnxruntime", "cpu"), ("pytorch", "torch", "torch")):
+    for name, module, extra in (
+        ("onnxruntime", "onnxruntime", "cpu"),
+        ("openvino", "openvino", "openvino"),
+        ("pytorch", "torch", "torch"),
+    ):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(EnvironmentLackError, match=rf"benchbox\[{extra}\]"):
             BACKENDS.get(name).open(request_for(lenet_fp32, backend_root))
@@ -149,9 +153,11 @@ def test_every_refusal_has_a_reason() -> None:
     for name in REAL:
         backend = BACKENDS.get(name)
         assert backend.refusal(Precision.FP32) is None
-        assert backend.refusal(Precision.FP16) is None
-        for precision in (Precision.TF32, Precision.BF16, Precision.FP8):
+        for precision in (Precision.TF32, Precision.FP8):
             assert backend.refusal(precision)
+    for name in RUN_FP16:
+        assert BACKENDS.get(name).refusal(Precision.FP16) is None
+        assert BACKENDS.get(name).refusal(Precision.BF16)
 
 
 def test_null_lets_virtual_time_pass(lenet_fp32: OnnxArtifact, backend_root: Path) -> None:

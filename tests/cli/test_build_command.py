@@ -215,3 +215,15 @@ def test_a_killed_build_leaves_nothing_that_counts(benchbox: Callable, tmp_path:
     assert ran.document["engines"][0]["cached"] is False
     assert "waiting" not in ran.err
     assert not [name for name in files(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("flag", "instead"), [("--fp16", "--precision fp16"), ("--int8", "--precision int8"), ("--best", "--precision")]
+)
+def test_weak_typing_is_refused_by_name(flag: str, instead: str, benchbox: Callable, tmp_path: Path) -> None:
+    """Who comes from trtexec asks with these; TensorRT 11 would build fp32 engines for them or fail."""
+    ran = benchbox("build", "lenet5", *RTX, flag)
+    assert ran.status == 2
+    assert "TensorRT 11 removed weak typing" in ran.err
+    assert instead in ran.err
+    assert files(tmp_path) == []

@@ -57,6 +57,19 @@ def test_what_follows_a_convolution_belongs_to_it(zoo_graph: Callable[[str], Gra
     assert rows["avgpool"] == ("avgpool",)
 
 
+def test_a_span_covers_every_node_on_its_ways(zoo_graph: Callable[[str], Graph]) -> None:
+    """TensorRT names a region "{ForeignNode[first...last]}": the shortcut beside the convolutions is part of it."""
+    graph = zoo_graph("resnet18")
+    rows = _rows(graph, _fused("region", kind="Myelin", hints=("layer1.1.relu_1...layer2.0.relu_1",)))
+    assert {"layer2.0.conv1", "layer2.0.conv2", "layer2.0.downsample.0", "layer2.0.add"} < set(rows["region"])
+    assert not any(name.startswith(("layer1.0.conv", "layer1.1.conv", "layer2.1.conv")) for name in rows["region"])
+
+
+def test_a_span_of_unknown_ends_covers_nothing(zoo_graph: Callable[[str], Graph]) -> None:
+    graph = zoo_graph("lenet5")
+    assert _rows(graph, _fused("region", hints=("conv1...nowhere",)))["region"] == ()
+
+
 def test_movement_covers_nothing(zoo_graph: Callable[[str], Graph]) -> None:
     graph = zoo_graph("lenet5")
     moved = ExecutedLayer(name="ReorderOutput", kind="ReorderOutput", tensors=("relu1",), moves=True)

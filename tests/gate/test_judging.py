@@ -11,6 +11,7 @@ import pytest
 from sample_records import ENVIRONMENT, record, skipped, trials
 
 from benchbox.gate.judging import Measured, Rules, overall, verdicts_from_measured
+from benchbox.schema.energy import EnergyRun, EnergyWindow
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Flag, Pass, Severity
 from benchbox.schema.verdict import Outcome, Verdict
@@ -87,6 +88,31 @@ def test_flags_that_void_a_number_withhold_the_verdict() -> None:
     found = verdict(measured(STEADY), measured([2 * value for value in STEADY], flags=(flag,)))
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "CPU_STEAL" in found.reason
+
+
+def test_a_flag_about_energy_says_nothing_of_latency() -> None:
+    flag = Flag(code="ENERGY_SHARED", severity=Severity.ERROR, message="shared", metrics=("energy_per_sample",))
+    found = verdict(measured(STEADY), measured([2 * value for value in STEADY], flags=(flag,)))
+    assert found.outcome is Outcome.SLOWER
+
+
+def _with_energy(run: EnergyRun, *flags: Flag) -> Measured:
+    timed, _ = trials()
+    made = dataclasses.replace(timed, purpose=Pass.ENERGY, samples_ns=(), energy=run)
+    return Measured(record=record(flags=flags), trials=(made,))
+
+
+def test_energy_is_judged_where_it_was_measured() -> None:
+    window = EnergyWindow(energy_j={"gpu_board": 3000.0}, duration_s=10.0, inferences=2000, span_s=10.0)
+    run = EnergyRun(scope="gpu_board", idle_power_w={"gpu_board": 60.0}, windows=(window,))
+    flag = Flag(code="ENERGY_INCONSISTENT", severity=Severity.ERROR, message="apart", metrics=("energy_per_sample",))
+    rules = {"metrics": ("energy_per_sample",)}
+    found = verdict(_with_energy(run), _with_energy(run), **rules)
+    assert (found.outcome, found.n_base) == (Outcome.INCONCLUSIVE, 1)
+    assert "too few processes" in found.reason
+    assert "ENERGY_INCONSISTENT" in verdict(_with_energy(run), _with_energy(run, flag), **rules).reason
+    absent = verdict(_with_energy(run), _with_energy(EnergyRun(absent="no counter")), **rules)
+    assert (absent.outcome, absent.reason) == (Outcome.INCOMPARABLE, "the head has no energy_per_sample")
 
 
 def test_cases_on_one_side_only_and_cases_without_numbers_are_reported() -> None:

@@ -25,7 +25,7 @@ def _evidence(*, simulated: bool = False, **options: str) -> Evidence:
 def _trial(evidence: Evidence, **fields: Any) -> Trial:
     defaults = {"gpu_ns": (100_000,) * 5, "enqueue_ns": (10_000,) * 5}
     return Trial(
-        number=0, purpose=Pass.TIMING, started_at="", duration_s=1.0, evidence=evidence, **{**defaults, **fields}
+        number=0, started_at="", duration_s=1.0, evidence=evidence, **{"purpose": Pass.TIMING, **defaults, **fields}
     )
 
 
@@ -52,6 +52,19 @@ def test_a_cpu_raises_nothing() -> None:
 )
 def test_each_is_raised(trial: Trial, code: str, severity: Severity) -> None:
     assert _codes(trial) == {code: severity}
+
+
+@pytest.mark.parametrize(
+    ("device_bytes", "codes"),
+    [
+        ({"device_delta": 1000, "process": 900}, {}),
+        ({"device_delta": 1000, "process": 0}, {"PROC_MEM_UNATTRIBUTED": Severity.INFO}),
+        ({"device_delta": 1000}, {"PROC_MEM_UNATTRIBUTED": Severity.INFO}),
+    ],
+)
+def test_memory_of_an_unknown_process(device_bytes: dict[str, int], codes: dict[str, Severity]) -> None:
+    weighed = _trial(_evidence(), purpose=Pass.MEMORY, device_bytes=device_bytes, gpu_ns=(), enqueue_ns=())
+    assert _codes(_trial(_evidence()), weighed) == codes
 
 
 def test_just_below_the_limit_the_host_keeps_up() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchbox.measure.environment import capture, cpu_quota, effective_cpus, environment_hash
-from benchbox.measure.kernel import counters, differences, peak_resident_bytes
+from benchbox.measure.kernel import counters, differences, others_share, peak_resident_bytes
 
 
 def write(root: Path, name: str, text: str) -> None:
@@ -122,3 +122,11 @@ def test_peak_memory_is_the_kernels_high_water_mark(tmp_path: Path) -> None:
     write(tmp_path, "status", "Name:\tx\nVmHWM:\t  2048 kB\n")
     assert peak_resident_bytes(tmp_path / "status") == 2048 * 1024
     assert peak_resident_bytes(tmp_path / "absent") > 1_000_000
+
+
+def test_the_share_of_others() -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    grown = {"all_ticks": 20.0 * ticks, "busy_ticks": 8.0 * ticks, "cpu_s": 5.0}
+    assert others_share(grown) == pytest.approx(0.15)
+    assert others_share({**grown, "cpu_s": 9.0}) == 0.0
+    assert others_share({"cpu_s": 5.0}) is None, "a kernel that does not say"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 from benchbox.measure import nvml
-from benchbox.measure.nvml import GpuUsers, gpu_facts, gpu_now, gpu_users
+from benchbox.measure.energy import CounterLostError, Gauge
+from benchbox.measure.nvml import GpuUsers, gpu_facts, gpu_gauge, gpu_now, gpu_users
 
 
 class NVMLError(Exception):
@@ -110,3 +112,96 @@ def test_a_query_that_is_refused_is_no_answer(library: ModuleType, monkeypatch: 
 def test_nobody_seen_means_no_others() -> None:
     """Inside a container the list may be empty although this process computes."""
     assert GpuUsers(bytes_by_process={}).others == 0
+
+
+def test_the_parent_is_no_other(library: ModuleType) -> None:
+    """It may have built an engine on the GPU, and holds it until it ends."""
+    assert GpuUsers(bytes_by_process={os.getpid(): 1, os.getppid(): 1}).others == 0
+    assert GpuUsers(bytes_by_process={os.getpid(): 1, os.getppid(): 1, 7: 1}).others == 1
+
+
+@pytest.fixture
+def meter(library: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The same GPU, which counts energy, used by this process alone."""
+
+    def fields(gpu: str, numbers: list[int]) -> list[Any]:
+        assert numbers == [186]
+        return [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=41_500))]
+
+    entries = {
+        "NVML_SUCCESS": 0,
+        "NVML_FI_DEV_POWER_INSTANT": 186,
+        "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: 123_456,
+        "nvmlDeviceGetFieldValues": fields,
+        "nvmlDeviceGetMPSComputeRunningProcesses": lambda gpu: [],
+        "nvmlDeviceGetGraphicsRunningProcesses": lambda gpu: [],
+        "nvmlDeviceGetComputeRunningProcesses": lambda gpu: [SimpleNamespace(pid=os.getpid(), usedGpuMemory=1)],
+    }
+    for name, value in entries.items():
+        monkeypatch.setattr(library, name, value, raising=False)
+    return library
+
+
+def test_the_gauge_of_a_gpu(meter: ModuleType) -> None:
+    with gpu_gauge() as gauge:
+        assert isinstance(gauge, Gauge)
+        assert (gauge.counter.scope, gauge.counter.read_j()) == ("gpu_board", 123.456)
+        assert (gauge.power_w(), gauge.temperature_c(), gauge.foreign()) == (41.5, 41, "")
+    assert meter.shut_down == 1
+
+
+def test_the_power_of_an_older_gpu(meter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = [SimpleNamespace(nvmlReturn=3, value=SimpleNamespace(uiVal=0))]
+    monkeypatch.setattr(meter, "nvmlDeviceGetFieldValues", lambda gpu, numbers: lacking)
+    with gpu_gauge() as gauge:
+        assert isinstance(gauge, Gauge)
+        assert gauge.power_w() == pytest.approx(30.4)
+        monkeypatch.setattr(meter, "nvmlDeviceGetPowerUsage", _refused)
+        assert gauge.power_w() is None
+        monkeypatch.setattr(meter, "nvmlDeviceGetTemperature", _refused)
+        assert gauge.temperature_c() is None
+
+
+@pytest.mark.parametrize(
+    ("query", "answer", "words"),
+    [
+        ("nvmlDeviceGetMigMode", (1, 1), "MIG"),
+        ("nvmlDeviceGetMPSComputeRunningProcesses", [SimpleNamespace(pid=9, usedGpuMemory=1)], "MPS"),
+        ("nvmlDeviceGetGraphicsRunningProcesses", [SimpleNamespace(pid=9, usedGpuMemory=1)], "1 other processes"),
+        (
+            "nvmlDeviceGetComputeRunningProcesses",
+            [SimpleNamespace(pid=8, usedGpuMemory=1), SimpleNamespace(pid=9, usedGpuMemory=1)],
+            "process ids are hidden",
+        ),
+    ],
+)
+def test_who_else_draws_power(
+    query: str, answer: Any, words: str, meter: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter, query, lambda gpu: answer)
+    with gpu_gauge() as gauge:
+        assert isinstance(gauge, Gauge)
+        assert words in gauge.foreign()
+
+
+def test_a_counter_that_is_lost(meter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gpu_gauge() as gauge:
+        assert isinstance(gauge, Gauge)
+        monkeypatch.setattr(meter, "nvmlDeviceGetTotalEnergyConsumption", _refused)
+        with pytest.raises(CounterLostError, match="Not Supported"):
+            gauge.counter.read_j()
+    with gpu_gauge() as reason:
+        assert isinstance(reason, str)
+        assert "no energy counter" in reason
+
+
+@pytest.mark.parametrize(("visible", "asked"), [("", 0), ("2,0", 2), ("GPU-1234", "GPU-1234"), ("MIG-5", 0), ("x", 0)])
+def test_it_is_the_gpu_that_cuda_sees(
+    visible: str, asked: int | str, meter: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    seen: list[int | str] = []
+    for name in ("nvmlDeviceGetHandleByIndex", "nvmlDeviceGetHandleByUUID"):
+        monkeypatch.setattr(meter, name, seen.append, raising=False)
+    gpu_users()
+    assert seen == [asked]

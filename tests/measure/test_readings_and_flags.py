@@ -12,6 +12,7 @@ from scipy import stats
 from benchbox.measure.environment import capture
 from benchbox.measure.flags import Seen, flags_of, standing_flags
 from benchbox.measure.metric import METRICS, Workload
+from benchbox.measure.power_flags import ENERGY_METRICS
 from benchbox.measure.reading import readings_from_trials
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
@@ -25,13 +26,14 @@ def test_metrics_by_hand() -> None:
     timed = [trial(number=number, samples_ns=samples, window_ns=200_000_000) for number in range(3)]
     heavy = [trial(Pass.MEMORY, number=number, peak_host_bytes=5_000_000) for number in range(2)]
     readings = {reading.metric: reading for reading in readings_from_trials([*timed, *heavy], WORKLOAD)}
-    on_a_device = {name for name in METRICS.names() if "device" in name} | {
+    elsewhere = {name for name in METRICS.names() if "device" in name} | {
+        *ENERGY_METRICS,
         "gpu_time_p50",
         "enqueue_time_p50",
         "h2d_time_p50",
         "d2h_time_p50",
     }
-    assert set(readings) == set(METRICS.names()) - on_a_device, "what a CPU does not have is absent, not zero"
+    assert set(readings) == set(METRICS.names()) - elsewhere, "what a CPU does not have is absent, not zero"
     assert readings["latency_p50"].value == pytest.approx(1.5e-3)
     assert readings["latency_p90"].value == pytest.approx(1.9e-3)
     assert readings["latency_p99"].value == pytest.approx(1.99e-3)
@@ -122,6 +124,7 @@ def test_tf32_means_fp32_where_there_is_none() -> None:
         ({"hypervisor": "yes"}, {}, "VIRTUALIZED"),
         ({"governor": "powersave"}, {}, "GOVERNOR"),
         ({}, {"load_1min": "9999.0"}, "LOADED"),
+        ({"gpu": "NVIDIA L4"}, {}, "CLOCKS_NOT_LOCKED"),
     ],
 )
 def test_standing_flags(hardware: dict[str, str], observed: dict[str, str], code: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 SITE = Path(__file__).parent / "site"
-_SIMULATED = ("cuda", "pycuda", "tensorrt", "simulated_device")
+_SIMULATED = ("cuda", "pycuda", "tensorrt", "pynvml", "simulated_device")
 
 
 def environment(**knobs: Any) -> dict[str, str]:
@@ -28,11 +28,19 @@ def simulated(**knobs: Any) -> Iterator[ModuleType]:
     with (
         mock.patch.dict(os.environ, {"BENCHBOX_SIMULATION": json.dumps(knobs)}),
         mock.patch.object(sys, "path", [str(SITE), *sys.path]),
-        mock.patch.dict(sys.modules),
     ):
-        for name in list(sys.modules):
-            if name.partition(".")[0] in _SIMULATED:
-                del sys.modules[name]
-        import simulated_device
+        # Only these: whatever else is imported meanwhile stays, as most packages cannot be imported twice.
+        real = _taken_out()
+        try:
+            import simulated_device
 
-        yield simulated_device
+            yield simulated_device
+        finally:
+            _taken_out()
+            sys.modules.update(real)
+
+
+def _taken_out() -> dict[str, ModuleType]:
+    """The simulated modules and those that they stand for, no longer imported."""
+    names = [name for name in sys.modules if name.partition(".")[0] in _SIMULATED]
+    return {name: sys.modules.pop(name) for name in names}

@@ -49,6 +49,19 @@ def test_the_document_has_the_contracts_keys() -> None:
     assert {"from", "to", "max_abs_error", "rel_l2_error", "cosine"} <= set(hop)
 
 
+def test_methods_and_concerns_are_there_where_they_say_something() -> None:
+    (first, *rest), (flag,) = record().readings, record().flags
+    told = record(
+        readings=(dataclasses.replace(first, method="gpu_board by NVML"), *rest),
+        flags=(dataclasses.replace(flag, metrics=("power_mean",)),),
+    )
+    document = document_from_record(told)
+    assert document["readings"][0]["method"] == "gpu_board by NVML"
+    assert "method" not in document["readings"][1]
+    assert document["flags"][0]["metrics"] == ["power_mean"]
+    assert record_from_document(document) == told
+
+
 def test_infinite_errors_come_back_infinite() -> None:
     hop = dataclasses.replace(record().correctness.hops[0], rel_l2_error=math.inf, passed=False)
     broken = record(correctness=dataclasses.replace(record().correctness, hops=(hop,), passed=False))

@@ -25,6 +25,7 @@ from benchbox.store.engines import (
     key_of,
     pruned,
     sole_builder,
+    write_card,
     write_engine,
 )
 
@@ -73,7 +74,10 @@ def kept(root: Path, *, recipe: EngineRecipe = RECIPE, model: str = "net.v1", en
         warnings=("slow",),
         built_at="2026-11-23T20:00:00+00:00",
     )
-    write_engine(artifact, root, engine=engine, log="INFO built\n", timing_cache=b"tactics")
+    sha256 = write_engine(stem, engine=memoryview(engine), log="INFO built\n", timing_cache=b"tactics")
+    assert sha256 == artifact.sha256
+    assert kept_engine(stem, root) is None  # no engine before its card
+    write_card(artifact, root)
     return stem
 
 
@@ -196,6 +200,30 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
         sole_builder(tmp_path / "engines/tensorrt-rtx/net", waiting=None),
     ):
         pass
+
+
+FILLS_THE_DISK = """
+import resource, sys
+from pathlib import Path
+from benchbox.errors import ArtifactError
+from benchbox.store.engines import sole_builder, write_engine
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))  # as on a full disk: write() fails in the middle of the file
+stem = Path(sys.argv[1])
+try:
+    with sole_builder(stem, waiting=None):
+        write_engine(stem, engine=bytes(1_000_000), log="built", timing_cache=None)
+except ArtifactError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_fills_leaves_no_half_engine(tmp_path: Path) -> None:
+    stem = engine_stem(tmp_path, backend="tensorrt-rtx", model="net", precision="fp32", key=key_of(RECIPE))
+    told = subprocess.run([sys.executable, "-c", FILLS_THE_DISK, str(stem)], capture_output=True, text=True, check=True)
+    assert "the engine cannot be written" in told.stdout
+    assert kept_engine(stem, tmp_path) is None
+    pruned(tmp_path, backends=BACKENDS, versions={})
+    assert names(tmp_path) == set()
 
 
 HOLDER = """

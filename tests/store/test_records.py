@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from sample_records import record, skipped, trials
 
 from benchbox.errors import StoreError
+from benchbox.schema.energy import EnergyRun, EnergyWindow
+from benchbox.schema.reading import Pass
 from benchbox.store.atomic import draft_of
 from benchbox.store.records import (
     append,
@@ -21,6 +24,7 @@ from benchbox.store.records import (
     read_trials,
     record_files,
     records_under,
+    trials_from_file,
 )
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "records").glob("*.parquet"))
@@ -40,6 +44,25 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert rows[0]["warmup_ns"] == [5000, 1000]
     assert rows[1]["peak_host_bytes"] == 12345
     assert {row["model"] for row in rows} == {"lenet5"}
+
+
+def test_energy_comes_back_window_by_window(tmp_path: Path) -> None:
+    window = EnergyWindow(
+        energy_j={"cpu_package": 300.25, "dram": 12.5},
+        duration_s=10.001,
+        inferences=2000,
+        span_s=10.0005,
+        edge_s=0.0007,
+        power_j=None,
+        temperature_before_c=40.0,
+        temperature_after_c=None,
+    )
+    run = EnergyRun(
+        counter="RAPL", scope="cpu_package", tick_s=0.001, window_s=10.0, windows=(window, window), resets=1
+    )
+    made = dataclasses.replace(trials()[1], purpose=Pass.ENERGY, energy=run)
+    path = append(tmp_path, record(), (*trials(), made))
+    assert [trial.energy for trial in trials_from_file(path, record())] == [None, None, run]
 
 
 def test_a_record_without_trials_is_kept_too(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def engine_from_onnx(
             raise _refused(bindings, path, lines)
         tuned = bytes(config.get_timing_cache().serialize()) if bindings.tunes_on_gpu else None
     return CompiledEngine(
-        engine=bytes(engine),
+        # A view, not a copy: engines are as large as their weights.
+        engine=memoryview(engine).cast("B"),
         log=text_of(lines),
         build_s=time.perf_counter() - start,
         layers=int(network.num_layers),

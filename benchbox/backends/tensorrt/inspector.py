@@ -97,9 +97,9 @@ def _layer(entry: str | Mapping[str, Any]) -> ExecutedLayer:
 
 
 def _named(name: str) -> tuple[str, ...]:
-    """Node names in a layer's name: "conv1 + relu1", "PWN(relu1)", "{ForeignNode[a...b]}"."""
+    """Node names in a layer's name: "conv1 + relu1", "PWN(relu1)"; "{ForeignNode[a...b]}" gives the span "a...b"."""
     inner = re.sub(r"\{ForeignNode\[|\]\}|PWN\(|\)", " ", name)
-    return tuple(dict.fromkeys(part for part in re.split(r"\s*\+\s*|\.\.\.|,\s*|\s+", inner) if part))
+    return tuple(dict.fromkeys(part for part in re.split(r"\s*\+\s*|,\s*|\s+", inner) if part))
 
 
 def _types(tensors: object) -> tuple[str, ...]:

@@ -12,12 +12,13 @@ Lines = list[tuple[str, str]]
 """Severity ("INFO") and text of each message, in order."""
 
 _MEMORY = {
-    "activation_bytes": "Total Activation Memory",
-    "scratch_bytes": "Max Scratch Memory",
-    "weight_bytes": "Total Weights Memory",
-    "device_persistent_bytes": "Total Device Persistent Memory",
-    "host_persistent_bytes": "Total Host Persistent Memory",
+    "Total Activation Memory": "activation_bytes",
+    "Max Scratch Memory": "scratch_bytes",
+    "Total Weights Memory": "weight_bytes",
+    "Total Device Persistent Memory": "device_persistent_bytes",
+    "Total Host Persistent Memory": "host_persistent_bytes",
 }
+_DECLARED = re.compile(rf"({'|'.join(_MEMORY)}): (\d+) bytes")
 _ERRORS = frozenset({"ERROR", "INTERNAL_ERROR"})
 # On a machine without a driver every refusal drags these along; they are no reason for it.
 _NO_DRIVER = re.compile(r"cudaError (35|100)\b|checkMacros\.cpp::catchCudaError")
@@ -70,10 +71,9 @@ def memory_in(lines: Sequence[tuple[str, str]]) -> EngineMemory:
     """The memory that the builder announced, each figure where it did; the last one of each counts."""
     found: dict[str, int] = {}
     for _, message in lines:
-        for field, title in _MEMORY.items():
-            match = re.match(rf"{title}: (\d+) bytes", message)
-            if match:
-                found[field] = int(match.group(1))
+        match = _DECLARED.match(message)
+        if match:
+            found[_MEMORY[match[1]]] = int(match[2])
     return EngineMemory(**found)
 
 

@@ -80,7 +80,7 @@ def command(
     from benchbox.models.labels import labelled_from_folder
     from benchbox.models.sources import parse_shape, resolve
     from benchbox.pipeline import best_backend, require_runnable
-    from benchbox.preparation import onnx_from_source
+    from benchbox.preparation import graph_precision, onnx_from_source
 
     wanted, choice = _chosen(precisions, calibration=calibration, method=method, fallback=fallback, excludes=excludes)
     source = resolve(model, input_shape=parse_shape(input_shape) if input_shape else None, weights=weights)
@@ -95,7 +95,8 @@ def command(
     with shown_progress() as progress:
         for precision in wanted:
             derivation = choice.for_precision(precision)
-            artifact = onnx_from_source(source, precision=precision, root=root, derivation=derivation, say=progress.say)
+            given = graph_precision(runner, precision, derivation)
+            artifact = onnx_from_source(source, precision=given, root=root, derivation=derivation, say=progress.say)
             results.append(
                 accuracy_from_pictures(
                     pictures,

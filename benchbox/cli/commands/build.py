@@ -22,11 +22,44 @@ from benchbox.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from benchbox.export.engines import Built
     from benchbox.schema.derivation import Derivation
     from benchbox.schema.model import Precision
+
+
+_WEAK = {
+    "--fp16": "fp16",
+    "--bf16": "bf16",
+    "--int8": "int8",
+    "--fp8": "fp8",
+    "--best": "fp16",
+    "--weakly-typed": "fp16",
+}
+
+
+def _refuse_weak_typing(_: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    from benchbox.errors import UsageError
+
+    flag = parameter.opts[0]
+    if asked:
+        raise UsageError(
+            f"{flag} would let the builder choose types by itself",
+            values="TensorRT 11 removed weak typing, and it is used on no version: the types in the graph decide",
+            remedy=f"ask for a graph of that precision: --precision {_WEAK[flag]}",
+        )
+
+
+def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Hidden flags of weak typing, as trtexec had them: who is used to them is told what took their place."""
+    for flag in _WEAK:
+        option = click.option(
+            flag, is_flag=True, hidden=True, expose_value=False, callback=_refuse_weak_typing, is_eager=True
+        )
+        function = option(function)
+    return function
 
 
 @click.command("build")
@@ -52,6 +85,7 @@ if TYPE_CHECKING:
 )
 @click.option("--list", "listing", is_flag=True, help="List the engines that are kept, and what is wrong with them.")
 @click.option("--prune", "pruning", is_flag=True, help="Delete engines that are of no use any more.")
+@_weak_typing_options
 @derivation_options
 @source_options
 @json_option

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.hardware import clocks_from_text, energy_options, held, lock_clocks_option, with_energy
 from benchbox.cli.options import (
     backend_option,
     comma_list,
@@ -58,6 +59,8 @@ DEFAULT_MODEL = "resnet50"
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
 @click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
 @click.option("--transfers", is_flag=True, help="On a GPU, also time the copies of inputs and outputs.")
+@energy_options
+@lock_clocks_option
 @cuda_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
 @derivation_options
@@ -76,6 +79,10 @@ def command(
     timeout: str | None,
     quick: bool,
     transfers: bool,
+    energy: bool,
+    energy_window: str | None,
+    energy_windows: str | None,
+    lock_clocks: str | None,
     dry_run: bool,
     excludes: tuple[str, ...],
     fallback: str,
@@ -97,8 +104,11 @@ def command(
       benchbox run lenet5 resnet18 --backend onnxruntime,pytorch --batch 1,8
       benchbox run --precision fp16 --json
       benchbox run resnet50 --precision int8 --calibration photos/
+      benchbox run resnet50 --backend tensorrt --energy --lock-clocks=1410
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
     """
+    from dataclasses import replace
+
     from benchbox.pipeline import best_backend, cases_from_axes
 
     root = project_root()
@@ -116,10 +126,14 @@ def command(
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick)
     if transfers:
         plan = _with_transfers(plan, cases)
+    if energy or energy_window or energy_windows:
+        plan = with_energy(plan, window=energy_window, count=energy_windows)
+    clocks = clocks_from_text(lock_clocks, cases) if lock_clocks else None
     if dry_run:
         _show_plan(cases, plan, as_json)
         return
-    _measure(cases, plan, root, as_json)
+    with held(clocks) as at:
+        _measure(cases, replace(plan, locked_clocks=at), root, as_json)
 
 
 def _with_transfers(plan: MeasurementPlan, cases: Sequence[Case]) -> MeasurementPlan:

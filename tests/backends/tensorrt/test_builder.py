@@ -207,7 +207,7 @@ def test_a_tuning_builder_keys_by_gpu_and_timing_cache_and_returns_its_own(
 def test_the_header_is_judged_before_loading(
     rtx: Bindings, tuning: Bindings, build: functools._lru_cache_wrapper[CompiledEngine]
 ) -> None:
-    engine = build("lenet5", Precision.FP32).engine
+    engine = bytes(build("lenet5", Precision.FP32).engine)
     assert verdict_on(rtx, engine).of_the_file == ()
     assert "header" in verdict_on(rtx, b"no engine" * 100).of_the_file[0]
     assert "header" in verdict_on(rtx, b"").of_the_file[0]

@@ -39,16 +39,22 @@ CLASS_IN = {
 }
 # What methods give that are called on straight away.
 MADE_BY = {"IBuilderConfig.get_timing_cache": "ITimingCache"}
-# Asked for with hasattr before they are used: not every version has them.
+# Not every version has them, each with the name that the source asks for with hasattr or getattr first.
 OPTIONAL = {
-    "ComputeCapability",
-    "CudaGraphStrategy",
-    "EngineInvalidityDiagnostics",
-    "EngineValidity",
-    "IBuilderConfig.num_compute_capabilities",
-    "IBuilderConfig.set_compute_capability",
-    "IRuntimeConfig.cuda_graph_strategy",
-    "Runtime.get_engine_validity",
+    "ComputeCapability": "ComputeCapability",
+    "CudaGraphStrategy": "cuda_graph_strategy",
+    "EngineInvalidityDiagnostics": "get_engine_validity",
+    "EngineValidity": "get_engine_validity",
+    "IBuilderConfig.num_compute_capabilities": "set_compute_capability",
+    "IBuilderConfig.set_compute_capability": "set_compute_capability",
+    "IRuntimeConfig.cuda_graph_strategy": "cuda_graph_strategy",
+    "Runtime.get_engine_validity": "get_engine_validity",
+}
+# Objects of ours, and enum members, that share attribute names with the vendor's classes.
+OURS = {
+    *("Precision", "TENSORRT", "TENSORRT_RTX", "_backend", "layer", "path", "recipe", "request", "self", "spec"),
+    *("bindings.vendor", "error.code()", "found", "self._bindings.vendor", "self._graphs", "self._launch"),
+    *("self._layer", "self._live", "self.lines", "severity"),
 }
 # Classes of the vendor that ours derive from; it calls our methods.
 BASES = ("ILogger", "IProfiler", "IGpuAsyncAllocator")
@@ -56,10 +62,13 @@ BASES = ("ILogger", "IProfiler", "IGpuAsyncAllocator")
 
 @dataclass(frozen=True)
 class Use:
-    """One name of the vendor in the source; ``given`` counts the arguments of a call, None where nothing is called."""
+    """One name of the vendor in the source; ``given`` are the arguments of a call, None where nothing is called.
+
+    Positional arguments are "", the others their names.
+    """
 
     dotted: str
-    given: int | None
+    given: tuple[str, ...] | None
     where: str
 
 
@@ -92,7 +101,9 @@ def _made_by(call: ast.Call, source: Path) -> str | None:
 def _uses(source: Path) -> Iterator[Use]:
     tree = ast.parse(source.read_text())
     calls = {
-        id(node.func): len(node.args) + len(node.keywords) for node in ast.walk(tree) if isinstance(node, ast.Call)
+        id(node.func): ("",) * len(node.args) + tuple(keyword.arg or "" for keyword in node.keywords)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
     }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute):
@@ -124,18 +135,22 @@ def _lacks(classes: dict[str, Any], use: Use) -> str:
         return ""
     if name not in classes:
         return f"{use.where}: {name}"
-    if not inner or inner in {"__members__", "__init__"}:
+    if inner in {"__members__", "__init__"}:
         return ""
     found = classes[name]
+    if not inner:
+        inner = "__init__"  # a class that is called; an enum is only named
+        if use.given is None or found["members"] is not None:
+            return ""
     if inner not in found["attributes"] and inner not in (found["members"] or ()):
         return f"{use.where}: {use.dotted}"
     if use.given is not None and not _takes(found["attributes"].get(inner, ""), inner, use.given):
-        return f"{use.where}: {use.dotted} does not take {use.given} arguments: {found['attributes'][inner][:200]}"
+        return f"{use.where}: {use.dotted} does not take {use.given}: {found['attributes'][inner][:200]}"
     return ""
 
 
-def _takes(documentation: str, name: str, given: int) -> bool:
-    """Whether some signature in a pybind docstring takes that many arguments; True where there is no signature."""
+def _takes(documentation: str, name: str, given: tuple[str, ...]) -> bool:
+    """Whether some signature in a pybind docstring takes these arguments; True where there is no signature."""
     lines = [line for line in documentation.splitlines() if f"{name}(self" in line]
     if not lines:
         return True
@@ -143,7 +158,8 @@ def _takes(documentation: str, name: str, given: int) -> bool:
         inside = line[line.index("(") + 1 : line.rindex(") ->")]
         parameters = _split(inside)[1:]
         needed = sum("=" not in parameter for parameter in parameters)
-        if needed <= given <= len(parameters):
+        named = {parameter.split(":")[0] for parameter in parameters}
+        if needed <= len(given) <= len(parameters) and {name for name in given if name} <= named:
             return True
     return False
 
@@ -181,10 +197,49 @@ def test_the_source_uses_what_this_test_thinks() -> None:
         assert any(dotted.startswith(f"{held}.") for dotted in found), f"nothing of {held} is used any more"
 
 
+def _optional(use: Use) -> str | None:
+    """The entry of OPTIONAL that a use is, or is inside of."""
+    return next((name for name in OPTIONAL if use.dotted == name or use.dotted.startswith(f"{name}.")), None)
+
+
+def test_no_object_of_the_vendor_goes_unseen() -> None:
+    """A variable that holds one must be listed in CLASS_OF, CLASS_IN or MADE_BY, or nobody checks its uses."""
+    names = {
+        name
+        for version in VERSIONS
+        for found in _offered(version)["classes"].values()
+        for name in found["attributes"]
+        if not name.startswith("__")
+    }
+    unseen = []
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text())):
+            if not isinstance(node, ast.Attribute) or node.attr not in names or _is_api(node.value):
+                continue
+            inner = node.value
+            known = (isinstance(inner, ast.Attribute) and _is_api(inner.value)) or _owner(inner, source)
+            if not known and ast.unparse(inner) not in OURS:
+                unseen.append(f"{source.name}:{node.lineno}: {ast.unparse(node)}")
+    assert unseen == []
+
+
+def test_what_is_optional_is_asked_for_first() -> None:
+    asked = {
+        node.args[1].value
+        for source in SOURCES
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"hasattr", "getattr"}
+        and isinstance(node.args[1], ast.Constant)
+    }
+    assert set(OPTIONAL.values()) <= asked
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_name_exists(version: str) -> None:
     classes = _offered(version)["classes"]
-    wanted = [use for use in USES if not any(use.dotted.startswith(optional) for optional in OPTIONAL)]
+    wanted = [use for use in USES if _optional(use) is None]
     missing = [lack for lack in (_lacks(classes, use) for use in wanted) if lack]
     assert missing == []
 
@@ -192,7 +247,7 @@ def test_every_name_exists(version: str) -> None:
 def test_what_is_optional_exists_where_it_is_used() -> None:
     """TensorRT-RTX 1.7 has all of it."""
     classes = _offered("tensorrt-rtx 1.7")["classes"]
-    optional = [use for use in USES if any(use.dotted.startswith(name) for name in OPTIONAL)]
+    optional = [use for use in USES if _optional(use) is not None]
     assert len(optional) >= 5
     assert [lack for lack in (_lacks(classes, use) for use in optional) if lack] == []
 
@@ -215,11 +270,10 @@ def test_bases_can_be_derived_from(version: str) -> None:
 def test_versions_differ_by_feature(version: str) -> None:
     """What decides the two ways of building and of capturing, in each version."""
     classes = _offered(version)["classes"]
-    rtx = version.startswith("tensorrt-rtx 1.7")
     if version.startswith("tensorrt 1"):
         assert "ComputeCapability" not in classes
         assert "CudaGraphStrategy" not in classes
-    if rtx:
+    else:
         assert "SM89" in classes["ComputeCapability"]["members"]
         assert "get_engine_validity" in classes["Runtime"]["attributes"]
         assert "WHOLE_GRAPH_CAPTURE" in classes["CudaGraphStrategy"]["members"]
@@ -230,6 +284,9 @@ def test_a_name_that_no_version_has_is_found() -> None:
     classes = _offered("tensorrt 11.4")["classes"]
     assert _lacks(classes, Use("Builder.create_netwrok", None, "x:1"))
     assert _lacks(classes, Use("BuilderFlag.FP16", None, "x:1")), "weak typing is gone in TensorRT 11"
-    assert _lacks(classes, Use("IExecutionContext.execute_async_v3", 2, "x:1"))
+    assert _lacks(classes, Use("IExecutionContext.execute_async_v3", ("", ""), "x:1"))
+    assert _lacks(classes, Use("IExecutionContext.execute_async_v3", ("no_such_argument",), "x:1"))
+    assert _lacks(classes, Use("Builder", (), "x:1")), "it takes a logger"
+    assert not _lacks(classes, Use("Builder", ("logger",), "x:1"))
     assert _lacks(classes, Use("NoSuchClass", None, "x:1"))
-    assert not _lacks(classes, Use("IExecutionContext.execute_async_v3", 1, "x:1"))
+    assert not _lacks(classes, Use("IExecutionContext.execute_async_v3", ("",), "x:1"))

@@ -72,7 +72,7 @@ def test_names_alone() -> None:
     layers = layers_from_inspection(
         json.dumps({"Layers": ["conv1 + relu1", "Reformatting CopyNode for x", "{ForeignNode[a...b]}"]})
     )
-    assert [layer.tensors for layer in layers][::2] == [("conv1", "relu1"), ("a", "b")]
+    assert [layer.tensors for layer in layers][::2] == [("conv1", "relu1"), ("a...b",)]
     assert [layer.moves for layer in layers] == [False, True, False]
 
 

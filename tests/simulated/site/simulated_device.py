@@ -6,7 +6,9 @@ are faults; work runs when its stream is waited for, so that results read too ea
 be open. A fault sticks, as on a real device: every later call reports it.
 
 ``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``target`` ("sm90"),
-``fail_capture``, ``old_driver``, ``context_bytes``.
+``fail_capture``, ``old_driver``, ``context_bytes``; and for ``pynvml``: ``nvml`` (whether it is there), ``idle_w``,
+``busy_w``, ``tick_s``, ``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``mig``, ``mps``,
+``foreign`` (processes), ``hide_pids``, ``may_lock``, ``state`` (the file that clocks are locked in).
 """
 
 from __future__ import annotations
@@ -29,6 +31,18 @@ DEFAULTS: dict[str, Any] = {
     "fail_capture": False,
     "old_driver": False,
     "context_bytes": 1 << 20,
+    "nvml": True,
+    "idle_w": 60.0,
+    "busy_w": 250.0,
+    "tick_s": 0.1,
+    "energy_counter": True,
+    "power_factor": 1.0,
+    "mig": 0,
+    "mps": False,
+    "foreign": 0,
+    "hide_pids": False,
+    "may_lock": True,
+    "state": "",
 }
 
 
@@ -84,6 +98,7 @@ class Device:
     def __init__(self) -> None:
         self.knobs = {**DEFAULTS, **json.loads(os.environ.get("BENCHBOX_SIMULATION", "{}"))}
         self.clock_ns = 0
+        self.on_work: Callable[[], None] = lambda: None
         self.sticky: Fault | None = None
         self.blocks: dict[int, np.ndarray] = {}
         self.host: dict[int, np.ndarray] = {}
@@ -184,6 +199,7 @@ class Device:
             raise Fault("cudaErrorStreamCaptureUnsupported", "waiting for a stream that is being captured")
         while stream.pending:
             work = stream.pending.pop(0)
+            self.on_work()
             self.clock_ns += round(work.duration_ns)
             work.action()
 

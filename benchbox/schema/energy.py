@@ -1,0 +1,51 @@
+"""What did a counter of energy say while a network ran?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyWindow:
+    """One window: from one tick of the counter to another, inferences running all the while.
+
+    ``energy_j`` is what each counter (by scope) grew in ``duration_s``, both read at the ticks. ``inferences`` whole
+    inferences took ``span_s``: from the end of the one in which the first tick fell to the end of the one in which the
+    second did. ``edge_s`` is how far apart the readings lay between which a tick was seen, the wider of both edges.
+    ``power_j`` is the power that the sensor showed meanwhile, integrated over ``duration_s``; None without a sensor.
+    """
+
+    energy_j: Mapping[str, float]
+    duration_s: float
+    inferences: int
+    span_s: float
+    edge_s: float = 0.0
+    power_j: float | None = None
+    temperature_before_c: float | None = None
+    temperature_after_c: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyRun:
+    """What the energy pass of one case brought back.
+
+    ``scope`` says what the counter counts ("gpu_board", "cpu_package"), ``counter`` where it was read. ``tick_s`` is
+    the time between two of its steps as seen, ``idle_power_w`` the power by scope while the network was loaded and did
+    nothing for ``idle_s``. ``resets`` counts the windows that were lost because the counter went backwards. ``absent``
+    says why there is no number, "" where there is one; ``shared`` is set where that is because others use the device.
+    ``others_cpu_share`` is the share of all CPUs that other processes used meanwhile, None where that is no matter or
+    not known.
+    """
+
+    counter: str = ""
+    scope: str = ""
+    tick_s: float | None = None
+    window_s: float = 0.0
+    idle_s: float = 0.0
+    idle_power_w: Mapping[str, float] = field(default_factory=dict)
+    windows: tuple[EnergyWindow, ...] = ()
+    resets: int = 0
+    absent: str = ""
+    shared: bool = False
+    others_cpu_share: float | None = None
