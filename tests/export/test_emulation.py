@@ -125,6 +125,27 @@ def test_an_exported_network_says_that_it_was_emulated(lenet: OnnxArtifact, expo
     onnx.checker.check_model(proto, full_check=True)
 
 
+def test_a_cpu_with_bf16_makes_of_the_file_what_the_emulation_says(lenet: OnnxArtifact, export_root: Path) -> None:
+    """OpenVINO multiplies bf16 numbers in hardware; it fuses, so that some roundings fall away."""
+    openvino = pytest.importorskip("openvino")
+    core = openvino.Core()
+    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no bf16")
+    source = resolve("lenet5", input_shape=None, weights=None)
+    made = artifact_from_source(source, precision=Precision.BF16, root=export_root)
+    feed = {"input": np.random.default_rng(0).normal(0, 1, (8, 1, 28, 28)).astype(np.float32)}
+    path = export_root / made.path
+    wide = emulated_from_graph(onnx.load(str(path)), BF16).SerializeToString()
+    exact, emulated = (
+        onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+        for model in (str(export_root / lenet.path), wide)
+    )
+    executed = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})(feed)[0]
+    size = np.linalg.norm(exact)
+    assert np.linalg.norm(executed - exact) / size > 2.0**-11, "it did not run in fp32"
+    assert np.linalg.norm(executed - emulated) / size < 2.0**-7
+
+
 def test_a_users_own_bf16_file_is_checked_the_same_way(tmp_path: Path) -> None:
     proto, _ = cast_from_float(model_of_operator("Conv"), Precision.BF16)
     path = tmp_path / "net.onnx"
