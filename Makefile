@@ -57,6 +57,7 @@ bench: setup
 	$(BIN)/python benchmarks/export_overhead.py
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/build.py
+	$(BIN)/python benchmarks/conversion.py
 	$(BIN)/python benchmarks/openvino_agreement.py
 	$(BIN)/python benchmarks/cpu_precisions.py
 

@@ -92,7 +92,7 @@ def _largest(
     observed.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in outputs)
     specs = [TensorSpec(name=name, dtype="float32", shape=()) for name in outputs]
     tops = dict.fromkeys(tensors, 0.0)
-    for made in _evaluated(observed, specs, data, inputs, batch):
+    for made in evaluated(observed, specs, data, inputs, batch):
         for tensor, pair in names.items():
             sizes = np.abs([float(made[name]) for name in pair])
             tops[tensor] = float(np.maximum(tops[tensor], sizes.max()))  # keeps NaN
@@ -117,7 +117,7 @@ def _histograms(
     )
     counts = {name: np.zeros(BINS, dtype=np.int64) for name in tops}
     feeds = data.batches(batch)
-    for made, feed in zip(_evaluated(observed, specs, data, inputs, batch), feeds, strict=True):
+    for made, feed in zip(evaluated(observed, specs, data, inputs, batch), feeds, strict=True):
         for name, top in tops.items():
             counts[name] += histogram_of(made[name] if name in made else feed[name], top)
     return counts
@@ -127,6 +127,19 @@ def shapes_at_batch(
     proto: onnx.ModelProto, tensors: Sequence[str], inputs: Sequence[TensorSpec], batch: int
 ) -> list[TensorSpec]:
     """Type and shape of float32 tensors of a graph at one batch size; raises ArtifactError for one not known."""
+    shapes = float_shapes(proto, inputs, batch)
+    unknown = [name for name in tensors if name not in shapes]
+    if unknown:
+        raise ArtifactError(
+            "the shape of a tensor is not known before the network runs",
+            values=", ".join(unknown[:5]),
+            remedy="use --calibration-method minmax, or exclude the layers",
+        )
+    return [TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in tensors]
+
+
+def float_shapes(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], batch: int) -> dict[str, tuple[int, ...]]:
+    """Shapes at one batch size of all float32 tensors between nodes whose shapes are known before the network runs."""
     import onnx
 
     bound = onnx.ModelProto()
@@ -143,15 +156,9 @@ def shapes_at_batch(
     shapes = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*inferred.input, *inferred.value_info, *inferred.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    unknown = [name for name in tensors if not shapes.get(name) or 0 in shapes[name]]
-    if unknown:
-        raise ArtifactError(
-            "the shape of a tensor is not known before the network runs",
-            values=", ".join(unknown[:5]),
-            remedy="use --calibration-method minmax, or exclude the layers",
-        )
-    return [TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in tensors]
+    return {name: shape for name, shape in shapes.items() if shape and 0 not in shape}
 
 
 def _copied(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -162,25 +169,39 @@ def _copied(proto: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _evaluated(
+def evaluated(
     observed: onnx.ModelProto,
     outputs: Sequence[TensorSpec],
     data: CalibrationData,
     inputs: Sequence[TensorSpec],
     batch: int,
+    *,
+    precision: Precision = Precision.FP32,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """What the graph gives for each batch of the data, through ONNX Runtime."""
+    """What a graph gives for each batch of the data, through ONNX Runtime.
+
+    Args:
+        observed: the graph, in whatever precision.
+        outputs: of it, with their shapes at this batch size.
+        data: what it runs on.
+        inputs: of the graph, the batch first.
+        batch: samples at once.
+        precision: what the graph is in, which decides how far it may be optimised.
+
+    Raises:
+        EnvironmentLackError: ONNX Runtime is not installed.
+    """
     backend = BACKENDS.get("onnxruntime")
     availability = backend.probe()
     if not availability.usable:
         raise EnvironmentLackError(
-            "calibration needs ONNX Runtime", values=availability.reason, remedy=availability.remedy
+            "graphs are run with ONNX Runtime, which is missing", values=availability.reason, remedy=availability.remedy
         )
     with tempfile.TemporaryDirectory(prefix="benchbox-calibration-") as folder:
         path = Path(folder) / "observed.onnx"
         path.write_bytes(observed.SerializeToString())
         request = OpenRequest(
-            precision=Precision.FP32,
+            precision=precision,
             threads=len(os.sched_getaffinity(0)),
             inputs=tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in inputs),
             outputs=tuple(outputs),

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchbox.errors import UsageError
 from benchbox.export.calibration import ranges_from_data
-from benchbox.export.casting import half_from_float
+from benchbox.export.casting import cast_from_float
 from benchbox.export.quantization import observed_tensors, quantized_from_float
 from benchbox.export.samples import CalibrationData, data_from_choice
 from benchbox.schema.artifact import TensorSpec
@@ -35,13 +35,17 @@ class Derived:
 
 @dataclass(frozen=True, kw_only=True)
 class DerivingRequest:
-    """An fp32 graph and what is to become of it; ``data`` only where the precision is calibrated."""
+    """An fp32 graph and what is to become of it; ``data`` only where the precision is calibrated.
+
+    ``ranges`` are those of the tensors if they are known already.
+    """
 
     proto: onnx.ModelProto
     precision: Precision
     derivation: Derivation
     inputs: tuple[TensorSpec, ...]
     data: CalibrationData | None = None
+    ranges: Mapping[str, float] | None = None
 
 
 def derived_from_float(request: DerivingRequest, *, say: Say = lambda _: None) -> Derived:
@@ -86,9 +90,9 @@ def calibration_of(
     return data_from_choice(derivation.calibration, source=source, inputs=inputs, seed=seed)
 
 
-def _half(request: DerivingRequest, say: Say) -> Derived:
-    say("casting the graph to fp16")
-    proto, warnings = half_from_float(request.proto, exclude=request.derivation.exclude)
+def _sixteen_bit(request: DerivingRequest, say: Say) -> Derived:
+    say(f"casting the graph to {request.precision}")
+    proto, warnings = cast_from_float(request.proto, request.precision, exclude=request.derivation.exclude)
     return Derived(proto=proto, warnings=warnings)
 
 
@@ -96,9 +100,11 @@ def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
     """Calibrated, quantised, and where the fallback is fp16 cast around the Q/DQ pairs."""
     data, choice = request.data, request.derivation
     assert data is not None, "calibration_of gives data for every precision that is calibrated"
-    tensors = observed_tensors(request.proto, precision=request.precision, exclude=choice.exclude)
-    say(f"calibrating on {data.text}")
-    ranges = ranges_from_data(request.proto, tensors, data, inputs=request.inputs, method=choice.method)
+    ranges = request.ranges
+    if ranges is None:
+        tensors = observed_tensors(request.proto, precision=request.precision, exclude=choice.exclude)
+        say(f"calibrating on {data.text}")
+        ranges = ranges_from_data(request.proto, tensors, data, inputs=request.inputs, method=choice.method)
     say(f"quantising the graph to {request.precision}")
     half = choice.fallback is Precision.FP16
     made = quantized_from_float(
@@ -110,7 +116,7 @@ def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
     )
     proto, warnings = made.proto, made.warnings
     if half:
-        proto, losses = half_from_float(proto)
+        proto, losses = cast_from_float(proto, Precision.FP16)
         warnings += losses
     if data.synthetic:
         warnings = (SYNTHETIC_WARNING, *warnings)
@@ -137,7 +143,8 @@ SYNTHETIC_WARNING = (
 )
 
 DERIVING: Mapping[Precision, Callable[[DerivingRequest, Say], Derived]] = {
-    Precision.FP16: _half,
+    Precision.FP16: _sixteen_bit,
+    Precision.BF16: _sixteen_bit,
     Precision.INT8: _eight_bit,
     Precision.FP8: _eight_bit,
 }

@@ -27,6 +27,7 @@ from benchbox.export.deriving import (
     require_consistent,
 )
 from benchbox.export.foreign import graph_from_file
+from benchbox.export.opsets import opset_of
 from benchbox.export.recipe import recipe_of
 from benchbox.export.samples import CalibrationData
 from benchbox.export.tracing import OPSET, proto_from_module
@@ -36,6 +37,7 @@ from benchbox.export.verification import (
     outputs_from_module,
     outputs_from_onnx,
     outputs_from_reference_evaluator,
+    require_finite,
     require_passed,
 )
 from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact, TensorSpec
@@ -239,8 +241,8 @@ def _derived_from_original(
         seed=seed,
     )
     say("checking outputs against the fp32 graph")
-    float_outputs, _ = outputs_from_onnx(root / original.path, check, precision=Precision.FP32)
-    return _checked(unchecked, _bytes(derived.proto), "onnx-fp32", check, float_outputs, reference, root)
+    exact = outputs_from_onnx(root / original.path, check, precision=Precision.FP32).outputs
+    return _checked(unchecked, _bytes(derived.proto), "onnx-fp32", check, exact, reference, root)
 
 
 def _unchecked_derived(
@@ -256,6 +258,7 @@ def _unchecked_derived(
     return replace(
         original,
         precision=precision,
+        opset=opset_of(derived.proto),
         path=str(FOLDER / f"{stem.name}.onnx"),
         reference_path=str(FOLDER / f"{stem.name}.npz"),
         recipe=recipe,
@@ -287,8 +290,8 @@ def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Pat
     recipe = recipe_of(source, precision=graph.precision, seed=seed)
     stem = artifact_stem(root, model=source.name, precision=graph.precision, recipe=recipe)
     check = replace(check, outputs=_measured_specs(check, reference))
-    made, evaluator = outputs_from_onnx(path, check, precision=graph.precision)
-    hop = hop_from_outputs("onnx-reference", f"onnx-{graph.precision}", reference, made, TOLERANCES[graph.precision])
+    made = outputs_from_onnx(path, check, precision=graph.precision)
+    hop = hop_from_outputs("onnx-reference", made.form, reference, made.outputs, TOLERANCES[graph.precision])
     require_passed((hop,), model=source.name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     artifact = OnnxArtifact(
@@ -304,7 +307,7 @@ def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Pat
         inputs=check.inputs,
         outputs=check.outputs,
         exporter=f"{graph.proto.producer_name} {graph.proto.producer_version}".strip(),
-        evaluator=evaluator,
+        evaluator=made.evaluator,
         reference=f"onnx.reference {onnx.__version__}",
         reference_path=str(FOLDER / f"{stem.name}.npz"),
         reference_samples=check.samples,
@@ -330,12 +333,11 @@ def _checked(
     try:
         with draft_of(root / unchecked.path) as draft:
             draft.write_bytes(data)
-            made, evaluator = outputs_from_onnx(
-                draft, check, precision=unchecked.precision, fallback=unchecked.fallback
-            )
-            hop = hop_from_outputs(
-                hop_source, f"onnx-{unchecked.precision}", compared, made, TOLERANCES[unchecked.precision]
-            )
+            made = outputs_from_onnx(draft, check, precision=unchecked.precision, fallback=unchecked.fallback)
+            if unchecked.precision is not Precision.FP32:
+                require_finite(made.outputs, model=unchecked.model, precision=unchecked.precision)
+            tolerance = TOLERANCES[unchecked.precision]
+            hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance)
             require_passed((hop,), model=unchecked.model)
     except OSError as error:
         raise unwritable(root / unchecked.path, error) from error
@@ -343,7 +345,7 @@ def _checked(
         unchecked,
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
-        evaluator=evaluator,
+        evaluator=made.evaluator,
         hops=(*unchecked.hops, hop),
     )
     write_artifact(artifact, root, reference=reference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, OpenRequest
+from benchbox.backends.base import BACKENDS, Backend, OpenRequest
 from benchbox.errors import ArtifactError
+from benchbox.export.emulation import emulated_from_graph, require_rounded
+from benchbox.export.sixteenbit import FORMATS, SixteenBit
 from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import seeded_arrays
@@ -98,17 +101,62 @@ def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, n
         ) from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What an ONNX file made of a check set, who ran it, and what that run is called in a hop."""
+
+    outputs: dict[str, np.ndarray]
+    evaluator: str
+    form: str
+
+
 def outputs_from_onnx(
     path: Path, check: CheckSet, *, precision: Precision, fallback: Precision = Precision.FP32
-) -> tuple[dict[str, np.ndarray], str]:
-    """What an ONNX file computes, and who ran it: ONNX Runtime where it is installed, else onnx's evaluator."""
+) -> Evaluated:
+    """What an ONNX file computes: through ONNX Runtime where it is installed, else onnx's evaluator.
+
+    What has 16 bits in the graph is emulated in fp32 on ONNX Runtime, and that is said: its CPU provider has no bf16
+    kernels and does not round to fp16 between nodes.
+    """
     backend = BACKENDS.get("onnxruntime")
     availability = backend.probe()
+    name = f"onnx-{precision}"
     if not availability.usable:
         import onnx
 
-        return outputs_from_reference_evaluator(path, check), f"onnx.reference {onnx.__version__}"
+        made = outputs_from_reference_evaluator(path, check)
+        return Evaluated(outputs=made, evaluator=f"onnx.reference {onnx.__version__}", form=name)
+    evaluator = f"onnxruntime {availability.version}"
+    form = emulated_format(precision, fallback)
+    if form is None:
+        return Evaluated(outputs=_run(path, check, backend, precision), evaluator=evaluator, form=name)
+    return Evaluated(
+        outputs=_emulated(path, check, backend, precision, form),
+        evaluator=f"{evaluator} ({form.precision} emulated: every tensor rounded, computed in fp32)",
+        form=f"{name}-emulated",
+    )
 
+
+def emulated_format(precision: Precision, fallback: Precision) -> SixteenBit | None:
+    """The 16-bit format that a graph of this precision has tensors in, None for one without."""
+    return FORMATS.get(precision) or FORMATS.get(fallback)
+
+
+def _emulated(
+    path: Path, check: CheckSet, backend: Backend, precision: Precision, form: SixteenBit
+) -> dict[str, np.ndarray]:
+    import onnx
+
+    proto = onnx.load(str(path))
+    with tempfile.TemporaryDirectory(prefix="benchbox-emulation-") as folder:
+        wide = Path(folder) / "emulated.onnx"
+        wide.write_bytes(emulated_from_graph(proto, form).SerializeToString())
+        made = _run(wide, check, backend, Precision.FP32 if precision is form.precision else precision)
+    require_rounded(proto, form, made)
+    return made
+
+
+def _run(path: Path, check: CheckSet, backend: Backend, precision: Precision) -> dict[str, np.ndarray]:
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
         size = len(feed[check.inputs[0].name])
         request = OpenRequest(
@@ -117,7 +165,6 @@ def outputs_from_onnx(
             inputs=tuple(_bound(spec, size) for spec in check.inputs),
             outputs=tuple(_bound(spec, size) for spec in check.outputs),
             onnx_path=path,
-            fallback=fallback,
         )
         session = backend.open(request)
         try:
@@ -128,7 +175,20 @@ def outputs_from_onnx(
         finally:
             session.close()
 
-    return check.outputs_of(evaluate), f"onnxruntime {availability.version}"
+    return check.outputs_of(evaluate)
+
+
+def require_finite(outputs: Arrays, *, model: str, precision: Precision) -> None:
+    """Raises ArtifactError if a derived graph makes infinity or NaN where the fp32 graph was right."""
+    for name, array in outputs.items():
+        infinite, undefined = int(np.isinf(array).sum()), int(np.isnan(array).sum())
+        if infinite or undefined:
+            raise ArtifactError(
+                f"{model} overflows in {precision}",
+                values=f"output {name}: {infinite} infinite and {undefined} undefined of {array.size} values",
+                remedy=f"benchbox bisect {model} --precision {precision} names the layers to --exclude; nothing was "
+                "kept",
+            )
 
 
 def require_passed(hops: Sequence[Hop], *, model: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from benchbox.errors import StoreError
 from benchbox.schema.accuracy import AccuracyResult
 from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.bisection import Bisection
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.record import RECORD_SCHEMA, Record
@@ -78,6 +79,12 @@ def artifact_from_document(document: Mapping[str, Any], *, origin: str) -> OnnxA
 def document_from_accuracy(result: AccuracyResult) -> dict[str, Any]:
     """Top-1 and top-5 of one network as a JSON-ready dict."""
     return cast(dict[str, Any], _plain(result))
+
+
+def document_from_bisection(found: Bisection) -> dict[str, Any]:
+    """The layers that lose most and the exclude list as a JSON-ready dict."""
+    document = cast(dict[str, Any], _plain(found))
+    return document | {name: _renamed(document[name], _OUTSIDE) for name in ("before", "restored")}
 
 
 def document_from_energy(run: EnergyRun) -> dict[str, Any]:

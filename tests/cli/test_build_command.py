@@ -94,7 +94,6 @@ def test_text_names_the_files(benchbox: Callable, tmp_path: Path) -> None:
         (("lenet5", *RTX, "--batch", "8:4:1"), 2, ("8:4:1",)),
         (("lenet5", *RTX, "--batch", "0"), 2, ("--batch",)),
         (("fixed.onnx", *RTX, "--batch", "1:2:4"), 2, ("fixed batch size", "--batch 2")),
-        (("lenet5", *RTX, "--precision", "bf16"), 2, ("bf16",)),
         (("lenet5", *RTX, "--timing-cache", "absent"), 2, ("absent",)),
         (("lenet5", *RTX, "--timing-cache", "net.onnx"), 2, ("no timing cache",)),
         (("lenet5", "--backend", "onnxruntime"), 2, ("makes no engines",)),

@@ -58,7 +58,7 @@ def test_fp16_is_derived_from_the_fp32_file(lenet: OnnxArtifact, export_root: Pa
     assert [(hop.source, hop.target) for hop in half.hops] == [
         ("pytorch-fp64", "pytorch-fp32"),
         ("pytorch-fp32", "onnx-fp32"),
-        ("onnx-fp32", "onnx-fp16"),
+        ("onnx-fp32", "onnx-fp16-emulated"),
     ]
     assert 1e-5 < half.hops[2].rel_l2_error < 1e-2
     full, cast = (onnx.load(str(export_root / artifact.path)).graph for artifact in (lenet, half))
@@ -159,7 +159,7 @@ def test_a_foreign_file_is_used_as_it_is(tmp_path: Path) -> None:
     assert artifact.reference.startswith("onnx.reference")
     assert artifact.hops[0].source == "onnx-reference"
     half = artifact_from_source(foreign(path), precision=Precision.FP16, root=tmp_path)
-    assert half.hops[-1].target == "onnx-fp16"
+    assert half.hops[-1].target == "onnx-fp16-emulated"
 
 
 def test_a_fixed_batch_stays_fixed(tmp_path: Path) -> None:

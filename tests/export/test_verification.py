@@ -14,6 +14,7 @@ from benchbox.export.verification import (
     check_batches,
     outputs_from_onnx,
     outputs_from_reference_evaluator,
+    require_finite,
     require_passed,
 )
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
@@ -39,18 +40,28 @@ def test_samples_are_distinct_and_batches_differ(lenet: OnnxArtifact) -> None:
 def test_both_evaluators_agree(lenet: OnnxArtifact, export_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check = CheckSet(inputs=lenet.inputs, outputs=lenet.outputs, batches=(1, 3), seed=0)
     path = export_root / lenet.path
-    fast, who = outputs_from_onnx(path, check, precision=Precision.FP32)
-    assert who.startswith("onnxruntime")
+    fast = outputs_from_onnx(path, check, precision=Precision.FP32)
+    assert fast.evaluator.startswith("onnxruntime")
+    assert fast.form == "onnx-fp32"
     slow = outputs_from_reference_evaluator(path, check)
-    assert hop_from_outputs("a", "b", slow, fast, TOLERANCES[Precision.FP32]).passed
+    assert hop_from_outputs("a", "b", slow, fast.outputs, TOLERANCES[Precision.FP32]).passed
     backend = BACKENDS.get("onnxruntime")
     monkeypatch.setattr(backend, "probe", lambda: Availability(usable=False, reason="not installed"))
-    again, who = outputs_from_onnx(path, check, precision=Precision.FP32)
-    assert who.startswith("onnx.reference")
-    assert np.array_equal(again["output"], slow["output"])
+    again = outputs_from_onnx(path, check, precision=Precision.FP32)
+    assert again.evaluator.startswith("onnx.reference")
+    assert np.array_equal(again.outputs["output"], slow["output"])
 
 
 def test_a_failed_hop_is_an_error_with_its_numbers() -> None:
     hop = hop_from_outputs("a", "b", {"output": np.ones(3)}, {"output": np.full(3, 1.5)}, TOLERANCES[Precision.FP32])
     with pytest.raises(ArtifactError, match=r"relative L2 error 0\.5"):
         require_passed((hop,), model="net")
+
+
+def test_overflow_is_told_with_what_to_do() -> None:
+    require_finite({"output": np.ones(3)}, model="net", precision=Precision.FP16)
+    with pytest.raises(ArtifactError) as caught:
+        require_finite({"output": np.array([1, np.inf, np.nan])}, model="net", precision=Precision.FP16)
+    assert caught.value.what == "net overflows in fp16"
+    assert "1 infinite and 1 undefined of 3 values" in (caught.value.values or "")
+    assert "benchbox bisect net --precision fp16" in (caught.value.remedy or "")

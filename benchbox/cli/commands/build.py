@@ -71,7 +71,7 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
     metavar="P,...",
     default="fp32",
     show_default=True,
-    help="fp32 (TF32 forbidden), tf32 (allowed), fp16, int8 or fp8; comma-separated.",
+    help="fp32 (TF32 forbidden), tf32 (allowed), fp16, bf16, int8 or fp8; comma-separated.",
 )
 @click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes the engine accepts [default: 1].")
 @click.option(

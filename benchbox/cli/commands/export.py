@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     metavar="P,...",
     default="fp32",
     show_default=True,
-    help="fp32, fp16, int8 or fp8; comma-separated.",
+    help="fp32, fp16, bf16, int8 or fp8; comma-separated.",
 )
 @click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes the file is checked for [default: any].")
 @derivation_options

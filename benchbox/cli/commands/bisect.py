@@ -1,0 +1,173 @@
+"""Which layers lose a network's accuracy in a precision?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchbox.cli.options import (
+    common_options,
+    derivation_options,
+    json_option,
+    models_argument,
+    parse_count,
+    parse_derivation,
+    parse_precision,
+    project_root,
+    require_use,
+    source_options,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from benchbox.schema.bisection import Bisection
+    from benchbox.schema.model import Precision
+    from benchbox.stats.agreement import Tolerance
+
+
+@click.command("bisect")
+@models_argument(many=False, required=True)
+@click.option("--precision", "precision_text", metavar="P", required=True, help="fp16, bf16, int8 or fp8.")
+@click.option("--against", metavar="P", default="fp32", show_default=True, help="Precision to compare with: fp32.")
+@click.option(
+    "--tolerance",
+    metavar="X",
+    help="Largest relative L2 error of the outputs [default: what export allows in this precision].",
+)
+@click.option("--top", metavar="N", default="10", show_default=True, help="Layers to list.")
+@derivation_options
+@source_options
+@json_option
+@common_options
+def command(
+    model: str,
+    precision_text: str,
+    against: str,
+    tolerance: str | None,
+    top: str,
+    excludes: tuple[str, ...],
+    fallback: str,
+    calibration: str | None,
+    method: str,
+    input_shape: str | None,
+    weights: str | None,
+    as_json: bool,
+) -> None:
+    """Find the layers of MODEL that lose most in a precision, and the smallest list of them to exclude.
+
+    Both graphs run on the same samples in ONNX Runtime with every layer's output visible (bf16 emulated: every tensor
+    rounded). The list is what --exclude needs so that the outputs are within tolerance; every list that is tried is
+    converted and run. Exit status 0 also where nothing needs to be excluded, 4 where no list restores the tolerance.
+
+    \b
+    Examples:
+      benchbox bisect resnet50 --precision int8 --calibration photos/
+      benchbox bisect mobilenet_v3_small --precision int8 --tolerance 0.02 --top 20
+      benchbox bisect net.onnx --precision fp16 --json
+    """
+    from benchbox.cli.progress import shown_progress
+    from benchbox.errors import UsageError
+    from benchbox.export.bisection import BisectionRequest, bisection_from_request
+    from benchbox.models.sources import parse_shape, resolve
+    from benchbox.preparation import onnx_from_source
+    from benchbox.schema.model import Precision
+
+    precision = parse_precision(precision_text)
+    if parse_precision(against) is not Precision.FP32:
+        raise UsageError("layers are compared with fp32 only", values=f"got --against {against}")
+    choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
+    require_use((precision,), choice)
+    shown = parse_count(top, flag="--top")
+    allowed = _tolerance(tolerance, precision)
+    source = resolve(model, input_shape=parse_shape(input_shape) if input_shape else None, weights=weights)
+    root = project_root()
+    with shown_progress() as progress:
+        original = onnx_from_source(source, precision=Precision.FP32, root=root, say=progress.say)
+        found = bisection_from_request(
+            BisectionRequest(
+                original=original,
+                source=source,
+                precision=precision,
+                derivation=choice,
+                tolerance=allowed,
+                root=root,
+            ),
+            say=progress.say,
+        )
+    if as_json:
+        from benchbox.store.documents import document_from_bisection
+
+        write_json(
+            {
+                "schema": "benchbox.bisect/1",
+                **document_from_bisection(found),
+                "arguments": _arguments(excludes, found.exclude),
+            }
+        )
+        return
+    click.echo(_text(found, shown, excludes))
+
+
+def _tolerance(text: str | None, precision: Precision) -> Tolerance:
+    from benchbox.errors import UsageError
+    from benchbox.schema.model import Precision
+    from benchbox.stats.agreement import TOLERANCES, Tolerance
+
+    if precision is Precision.FP32 or precision is Precision.TF32:
+        raise UsageError(
+            f"{precision} cannot be bisected", values="it is the fp32 graph itself", remedy="fp16, bf16, int8 or fp8"
+        )
+    if text is None:
+        return TOLERANCES[precision]
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise UsageError("--tolerance takes a number between 0 and 1", values=f"got '{text}'")
+    return Tolerance(rel_l2_error=value, cosine=-1.0)
+
+
+def _text(found: Bisection, shown: int, excludes: tuple[str, ...]) -> str:
+    before, after = found.before, found.restored
+    verdict = "within" if before.passed else "beyond"
+    lines = [
+        f"{found.model} {found.precision} against fp32: relative L2 {before.rel_l2_error:.3g}, "
+        f"cosine {before.cosine:.6f}: {verdict} tolerance ({_limit(found)})",
+        "",
+        "relative L2 error of each layer, the largest added error first:",
+        f"{'added':>8}  {'read':>8}  {'written':>8}  layer",
+    ]
+    lines += [
+        f"{layer.added:8.2e}  {layer.before:8.2e}  {layer.after:8.2e}  {layer.node} ({layer.op})"
+        for layer in found.layers[:shown]
+    ]
+    if shown < len(found.layers):
+        lines.append(f"{shown} of {len(found.layers)} layers shown (--top)")
+    lines.append("")
+    if before.passed:
+        return "\n".join([*lines, "nothing needs to be excluded"])
+    return "\n".join(
+        [
+            *lines,
+            f"relative L2 {after.rel_l2_error:.3g}, cosine {after.cosine:.6f} with "
+            f"{len(found.exclude)} layer{'s' * (len(found.exclude) > 1)} excluded "
+            f"({found.conversions} graphs converted and run):",
+            f"  {' '.join(_arguments(excludes, found.exclude))}",
+        ]
+    )
+
+
+def _limit(found: Bisection) -> str:
+    cosine = f", cosine {found.cosine_tolerance:g}" if found.cosine_tolerance > -1 else ""
+    return f"relative L2 {found.rel_l2_tolerance:g}{cosine}"
+
+
+def _arguments(excludes: tuple[str, ...], found: tuple[str, ...]) -> list[str]:
+    """What to paste behind ``benchbox export``: the patterns that were given, and the layers that were found."""
+    import glob
+    import shlex
+
+    patterns = [*excludes, *(glob.escape(name) for name in found)]
+    return [word for pattern in patterns for word in ("--exclude", shlex.quote(pattern))]

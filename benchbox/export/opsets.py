@@ -1,0 +1,99 @@
+"""How does a graph move to a newer opset and keep its names, its metadata and its weights?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchbox.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import onnx
+
+# Smaller constants may be axes and sizes, which the converter's adapters read.
+_WEIGHT_ELEMENTS = 1024
+_STANDARD = ("", "ai.onnx")
+
+
+def opset_of(proto: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that a model uses, 0 for none."""
+    return max((entry.version for entry in proto.opset_import if entry.domain in _STANDARD), default=0)
+
+
+def structure_of(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose large weights are inputs at the end: what shapes and types need, at a small part of the memory."""
+    import onnx
+
+    light = onnx.ModelProto()
+    for field, value in proto.ListFields():
+        if field.name == "graph":
+            _copy_without_weights(value, light.graph)
+        elif hasattr(value, "extend"):
+            getattr(light, field.name).extend(value)
+        else:
+            setattr(light, field.name, value)
+    return light
+
+
+def _copy_without_weights(graph: onnx.GraphProto, light: onnx.GraphProto) -> None:
+    import onnx
+
+    light.name, light.doc_string = graph.name, graph.doc_string
+    light.node.extend(graph.node)
+    light.input.extend(graph.input)
+    light.output.extend(graph.output)
+    light.value_info.extend(graph.value_info)
+    light.sparse_initializer.extend(graph.sparse_initializer)
+    light.quantization_annotation.extend(graph.quantization_annotation)
+    light.metadata_props.extend(graph.metadata_props)
+    known = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if not _is_weight(tensor):
+            light.initializer.append(tensor)
+        elif tensor.name not in known:
+            light.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+
+
+def _is_weight(tensor: onnx.TensorProto) -> bool:
+    size = 1
+    for dim in tensor.dims:
+        size *= dim
+    return size > _WEIGHT_ELEMENTS
+
+
+def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The structure of a model (see ``structure_of``) with the operators of ``opset``, or its own if that is newer.
+
+    onnx's version converter drops the metadata of nodes, by which costs and layers are found again: it is put back.
+
+    Raises:
+        ArtifactError: the converter has no way for one of the operators, or makes a graph that the checker refuses.
+    """
+    import onnx
+    from onnx import version_converter
+
+    light = structure_of(proto)
+    if opset_of(proto) >= opset:
+        return light
+    try:
+        raised = version_converter.convert_version(light, opset)
+        _restore_metadata(light, raised)
+        del raised.graph.value_info[:]
+        onnx.checker.check_model(raised, full_check=True)
+    except Exception as error:  # the converter raises RuntimeError, the checker two errors of its own
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise ArtifactError(
+            f"the network cannot be brought from opset {opset_of(proto)} to opset {opset}",
+            values=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}",
+            remedy="export it again with a newer opset, or run it in another precision",
+        ) from error
+    return raised
+
+
+def _restore_metadata(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
+    made = {tuple(node.output): node for node in after.graph.node}
+    for node in before.graph.node:
+        twin = made.get(tuple(node.output))
+        if twin is not None:
+            twin.name, twin.doc_string = node.name, node.doc_string
+            if not twin.metadata_props:
+                twin.metadata_props.extend(node.metadata_props)

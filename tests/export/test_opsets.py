@@ -1,0 +1,86 @@
+"""Newer opsets: names, metadata and meaning stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from benchbox.errors import ArtifactError
+from benchbox.export.casting import cast_from_float
+from benchbox.export.opsets import opset_of, structure_at_opset, structure_of
+from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.model import Precision
+
+
+def test_a_structure_has_no_weights(resnet: OnnxArtifact, export_root: Path) -> None:
+    proto = onnx.load(str(export_root / resnet.path))
+    before = proto.SerializeToString()
+    light = structure_of(proto)
+    assert light.ByteSize() < 0.01 * proto.ByteSize()
+    assert list(light.graph.node) == list(proto.graph.node)
+    assert light.metadata_props == proto.metadata_props
+    assert proto.SerializeToString() == before
+
+
+def test_names_and_metadata_stay(resnet: OnnxArtifact, export_root: Path) -> None:
+    proto = onnx.load(str(export_root / resnet.path))
+    raised = structure_at_opset(proto, 22)
+    assert (opset_of(proto), opset_of(raised)) == (20, 22)
+    assert [(node.name, list(node.metadata_props)) for node in raised.graph.node] == [
+        (node.name, list(node.metadata_props)) for node in proto.graph.node
+    ]
+    assert all(node.metadata_props for node in raised.graph.node)
+
+
+def test_a_cast_graph_keeps_costs_and_border(resnet: OnnxArtifact, export_root: Path) -> None:
+    proto = onnx.load(str(export_root / resnet.path))
+    made, _ = cast_from_float(proto, Precision.BF16)
+    there = {node.name: node for node in made.graph.node}
+    for node in proto.graph.node:
+        assert there[node.name].metadata_props == node.metadata_props
+    assert made.graph.input == proto.graph.input
+    assert made.graph.output == proto.graph.output
+    kinds = {tensor.data_type for tensor in made.graph.initializer}
+    assert kinds <= {TensorProto.BFLOAT16, TensorProto.INT64}
+
+
+def old_model() -> onnx.ModelProto:
+    """Opset 9: axes are attributes, Upsample has scales, Dropout a ratio, Clip its limits."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["input"], ["a"], name="unsqueeze", axes=[1]),
+        helper.make_node("Clip", ["a"], ["b"], name="clip", min=-1.0, max=1.0),
+        helper.make_node("Upsample", ["b", "scales"], ["c"], name="upsample", mode="nearest"),
+        helper.make_node("ReduceSum", ["c"], ["d"], name="sum", axes=[1], keepdims=0),
+        helper.make_node("Dropout", ["d"], ["output"], name="dropout", ratio=0.4),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 2, 3])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 2, 3])],
+        [numpy_helper.from_array(np.ones(4, np.float32), "scales")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=4)
+
+
+def test_an_old_graph_means_the_same() -> None:
+    proto = old_model()
+    raised = structure_at_opset(proto, 22)
+    feed = {"input": np.random.default_rng(0).normal(0, 2, (1, 2, 3)).astype(np.float32)}
+    expected = np.clip(feed["input"], -1, 1)
+    assert np.array_equal(ReferenceEvaluator(raised).run(None, feed)[0], expected)
+    made, _ = cast_from_float(proto, Precision.BF16)
+    onnx.checker.check_model(made, full_check=True)
+    assert np.abs(ReferenceEvaluator(made).run(None, feed)[0] - expected).max() <= 2**-8
+
+
+def test_what_cannot_be_raised_is_told() -> None:
+    proto = old_model()
+    proto.graph.node[1].op_type = "Clap"
+    with pytest.raises(ArtifactError, match="from opset 9 to opset 22"):
+        structure_at_opset(proto, 22)
