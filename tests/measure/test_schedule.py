@@ -1,0 +1,157 @@
+"""Cases in turn: what runs when, what an error ends, and what an interrupt leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import trial
+
+from benchbox.errors import MeasurementError
+from benchbox.measure.case import CaseRequest, CaseResult
+from benchbox.measure.schedule import abba, drawn_anew, results_from_cases
+from benchbox.measure.trials import TrialRequest
+from benchbox.schema.artifact import Hop
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.reading import Pass, Trial
+
+RIGHT = Hop(source="a", target="b", max_abs_error=0.0, rel_l2_error=0.0, cosine=1.0, passed=True)
+
+
+class Runner:
+    """Stands in for ``run_trial``: remembers the order, and answers with times that a table gives."""
+
+    def __init__(self) -> None:
+        self.order: list[tuple[str, Pass]] = []
+        self.times: dict[str, list[int]] = {}
+        self.raises: dict[tuple[str, Pass], BaseException] = {}
+
+    def __call__(self, request: TrialRequest) -> Trial:
+        name: Any = request.source
+        self.order.append((name, request.purpose))
+        if error := self.raises.get((name, request.purpose)):
+            raise error
+        level = self.times.get(name, [1_000_000])
+        samples = (level[request.number % len(level)],) * 400
+        return trial(
+            request.purpose,
+            number=request.number,
+            hop=RIGHT if request.purpose is Pass.CHECK else None,
+            samples_ns=samples if request.purpose is Pass.TIMING else (),
+            window_ns=sum(samples),
+        )
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> Runner:
+    made = Runner()
+    monkeypatch.setattr("benchbox.measure.case.run_trial", made)
+    return made
+
+
+class _Artifact:
+    quantization = None
+
+
+def requests(*names: str, **plan: Any) -> list[CaseRequest]:
+    settings = MeasurementPlan(**{"trials": 3, "memory_trials": 1, "threads": 2, **plan})
+    return [
+        CaseRequest(
+            backend="onnxruntime",
+            precision=Precision.FP32,
+            plan=settings,
+            artifact=_Artifact(),  # type: ignore[arg-type]
+            source=name,  # type: ignore[arg-type]
+            root=Path(),
+            flops=1000,
+            title=name,
+        )
+        for name in names
+    ]
+
+
+def run(*args: Any, **fields: Any) -> Iterator[tuple[int, CaseResult]]:
+    return results_from_cases(*args, **{"order": drawn_anew(0), "progress": lambda *_: None, **fields})
+
+
+def test_all_checks_then_rounds_then_memory(runner: Runner) -> None:
+    results = dict(run(requests("a", "b", "c")))
+    assert set(results) == {0, 1, 2}
+    assert [purpose for _, purpose in runner.order] == [Pass.CHECK] * 3 + [Pass.TIMING] * 9 + [Pass.MEMORY] * 3
+    rounds = [[name for name, _ in runner.order[first : first + 3]] for first in (3, 6, 9)]
+    assert all(sorted(names) == ["a", "b", "c"] for names in rounds), "one process of each in a round"
+
+
+def test_the_order_is_drawn_anew_and_reproducible() -> None:
+    order = drawn_anew(1)
+    rounds = [order(6) for _ in range(10)]
+    assert len({tuple(places) for places in rounds}) > 5
+    again = drawn_anew(1)
+    assert [again(6) for _ in range(10)] == rounds
+
+
+def test_two_sides_go_forward_and_backward(runner: Runner) -> None:
+    list(run(requests("a", "b", trials=4), order=abba()))
+    timed = "".join(name for name, purpose in runner.order if purpose is Pass.TIMING)
+    assert timed == "abbaabba"
+
+
+def test_a_wide_interval_asks_for_more_processes(runner: Runner) -> None:
+    runner.times = {"wide": [1_000_000, 1_200_000], "narrow": [1_000_000]}
+    results = dict(run(requests("wide", "narrow", trials=3, max_trials=6)))
+    counts = {place: sum(trial.purpose is Pass.TIMING for trial in result.trials) for place, result in results.items()}
+    assert counts == {0: 6, 1: 3}
+
+
+def test_extra_processes_end_with_their_time(runner: Runner) -> None:
+    runner.times = {"wide": [1_000_000, 1_200_000]}
+    ((_, result),) = run(requests("wide", trials=3, max_trials=20, extra_time_s=1.5))  # each takes 1 s
+    assert sum(trial.purpose is Pass.TIMING for trial in result.trials) == 5
+
+
+def test_an_error_ends_its_case_and_no_other(runner: Runner) -> None:
+    runner.raises[("bad", Pass.TIMING)] = MeasurementError("it died")
+    results = dict(run(requests("good", "bad")))
+    assert results[1].error is not None
+    assert results[1].readings == ()
+    assert results[0].error is None
+    assert sum(name == "bad" for name, _ in runner.order) == 2
+
+
+def test_an_interrupt_yields_what_was_timed_and_goes_on(runner: Runner) -> None:
+    """In the second round: both cases have been timed once at least, and are told before the interrupt is."""
+    told: list[tuple[int, CaseResult]] = []
+    with pytest.raises(KeyboardInterrupt):
+        told.extend(run(requests("a", "b", trials=3), progress=_interrupt_at(5)))
+    assert [place for place, _ in told] == [0, 1]
+    for _, result in told:
+        assert "INTERRUPTED" in {flag.code for flag in result.flags}
+        assert result.readings
+        assert result.sampling is not None
+    assert sum(result.sampling.processes for _, result in told if result.sampling) == 3
+
+
+def _interrupt_at(step: float) -> Any:
+    def progress(done: float, total: float, text: str) -> None:
+        if done >= step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_before_the_first_timing_nothing_is_left(runner: Runner) -> None:
+    runner.raises[("a", Pass.CHECK)] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        assert list(run(requests("a"))) == []
+
+
+def test_progress_only_grows(runner: Runner) -> None:
+    steps: list[tuple[float, float]] = []
+    list(run(requests("a", "b"), progress=lambda done, total, _: steps.append((done, total))))
+    shares = [done / total for done, total in steps]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == 1
