@@ -159,8 +159,8 @@ def measured(
         except BenchboxError as error:
             # What cannot run was not tried: skipped. What was tried and went wrong: failed.
             status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
-            if len(cases) == 1 and status is Status.SKIPPED:
-                raise  # in a matrix a skipped combination is an answer; asked for alone it is a mistake
+            if (len(cases) == 1 or interleaved) and status is Status.SKIPPED:
+                raise  # in a matrix a skipped combination is an answer; asked for by itself it is a mistake
             outcome = Outcome(record=dataclasses.replace(blank, status=status, reason=_reason(error)), error=error)
             append(root, outcome.record, outcome.trials)
             yield outcome

@@ -42,8 +42,8 @@ ab_option = click.option(
     "--ab",
     nargs=2,
     metavar="A B",
-    help="Measure two sides in turn, A B B A, and judge B against A. A side is KEY=VALUE,... of backend, precision, "
-    "batch, threads and python (an interpreter with benchbox in it, or a command that starts one).",
+    help="Measure two sides in turn, A B B A, and judge B against A. A side is KEY=VALUE,... of model, backend, "
+    "precision, batch, threads and python (an interpreter with benchbox in it, or a command that starts one).",
 )
 
 
@@ -84,9 +84,13 @@ def two_sides(cases: Sequence[Case], plan: MeasurementPlan, sides: tuple[str, st
 def _side(case: Case, plan: MeasurementPlan, text: str) -> Case:
     from benchbox.backends.base import BACKENDS
     from benchbox.errors import UsageError
+    from benchbox.models.sources import resolve
     from benchbox.registry import require_known
 
     setters: dict[str, Callable[[Case, str], Case]] = {
+        "model": lambda side, value: replace(
+            side, source=resolve(value, input_shape=case.source.input_shape, weights=None)
+        ),
         "backend": lambda side, value: replace(side, backend=BACKENDS.get(value).name),
         "precision": lambda side, value: replace(
             side, precision=parse_precision(value), derivation=side.derivation.for_precision(parse_precision(value))

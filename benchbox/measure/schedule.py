@@ -92,7 +92,7 @@ def _weighing(run: CaseRun) -> str:
     plan = run.request.plan
     if plan.energy_windows:
         return f"memory, then energy in {plan.energy_windows} windows of {plan.energy_window_s:g} s"
-    return f"memory, {plan.memory_trials} processes"
+    return "memory" if plan.memory_trials == 1 else f"memory, {plan.memory_trials} processes"
 
 
 class _Steps:

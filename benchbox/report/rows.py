@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from benchbox.report.table import Column
+from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import Record
 from benchbox.units import (
@@ -25,6 +26,7 @@ COLUMNS = (
     Column(title="backend"),
     Column(title="precision"),
     Column(title="batch", number=True),
+    Column(title="mode"),
     Column(title="threads", number=True),
     Column(title="p50", number=True),
     Column(title="95 %", number=True),
@@ -45,8 +47,8 @@ COLUMNS = (
     Column(title="status"),
     Column(title="flags"),
 )
-# Only shown where some record has them: a CPU has no such numbers, and energy is measured when asked for.
-_WHERE_MEASURED = frozenset({"GPU p50", "enqueue p50", "GPU memory", "J/sample"})
+# Only shown where some record has them: a CPU has no such numbers, energy and other modes are measured when asked for.
+_WHERE_MEASURED = frozenset({"mode", "GPU p50", "enqueue p50", "GPU memory", "J/sample"})
 
 
 def columns_and_rows(records: Sequence[Record]) -> tuple[tuple[Column, ...], list[tuple[str, ...]]]:
@@ -60,6 +62,14 @@ def columns_and_rows(records: Sequence[Record]) -> tuple[tuple[Column, ...], lis
     return tuple(COLUMNS[index] for index in shown), [tuple(row[index] for index in shown) for row in rows]
 
 
+def mode_text(plan: MeasurementPlan) -> str:
+    """How requests were issued; "" for the usual way, one at a time."""
+    sizes = {Mode.BATCHED: plan.group, Mode.CONCURRENT: plan.streams}
+    if plan.mode is Mode.ISOLATED:
+        return ABSENT
+    return f"{plan.mode}({sizes[plan.mode]})" if plan.mode in sizes else str(plan.mode)
+
+
 def row_from_record(record: Record) -> tuple[str, ...]:
     """One record as texts, in the order of ``COLUMNS``."""
     readings = {reading.metric: reading for reading in record.readings}
@@ -70,6 +80,7 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         key.backend,
         key.precision.value,
         str(key.batch),
+        mode_text(record.plan),
         str(record.plan.threads),
         format_time(_value(p50)),
         format_half_width(p50.value, p50.low, p50.high) if p50 else ABSENT,

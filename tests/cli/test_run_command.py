@@ -301,3 +301,59 @@ def test_an_onnx_file_needs_no_torch(benchbox: Callable, short: tuple[str, ...],
     assert record["status"] == "ok"
     assert record["onnx_sha256"] == exported["sha256"]
     assert record["correctness"]["hops"][0]["from"].startswith("onnx-reference")
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [
+        (("--mode", "batched", "--group", "3"), "batched(3)"),
+        (("--mode", "cold"), "cold"),
+        (("--mode", "concurrent", "--streams", "2"), "concurrent(2)"),
+    ],
+)
+def test_modes_are_measured_and_told(
+    flags: tuple[str, ...], shown: str, benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    ran = benchbox("run", "lenet5", *flags, *short)
+    assert ran.status == 0, ran.err
+    assert shown in ran.out
+    (record,) = benchbox("report", "--format", "json").document["records"]
+    assert record["key"]["mode"] == flags[1]
+    readings = {reading["metric"]: reading["value"] for reading in record["readings"]}
+    if flags[1] == "concurrent":
+        assert readings["throughput"] > 1.2 / readings["latency_p50"], "more than one request is in flight"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--mode", "pipelined"), "nothing is left to overlap"),
+        (("--mode", "piplined"), "did you mean 'pipelined'"),
+        (("--group", "3"), "--group belongs to --mode batched"),
+        (("--streams", "3", "--mode", "cold"), "--streams belongs to --mode concurrent"),
+        (("--ab", "backend=onnxruntime", "speed=high"), "unknown key of --ab 'speed'"),
+        (("--ab", "backend=onnxruntime", "pytorch"), "KEY=VALUE"),
+        (("--ab", "batch=1", "batch=2", "--batch", "1,2"), "takes one case apart"),
+        (("--ab", "batch=1", "python=/no/such/python"), "does not start"),
+    ],
+)
+def test_what_modes_and_sides_refuse(flags: tuple[str, ...], words: str, benchbox: Callable) -> None:
+    ran = benchbox("run", "lenet5", *flags, "--quick")
+    assert ran.status in {2, 3}
+    assert words in ran.err
+
+
+def test_two_sides_in_turn(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
+    """Side B does eight times the work of side A in another Python of the same version, and is found slower."""
+    sides = ("--ab", "batch=1", f"batch=8,python={sys.executable}")
+    ran = benchbox("run", "lenet5", *sides, *short, "--trials", "4", "--json")
+    assert ran.status == 0, ran.err
+    first, second = ran.document["records"]
+    assert (first["key"]["batch"], second["key"]["batch"]) == (1, 8)
+    assert first["environment"]["hash"] == second["environment"]["hash"]
+    verdicts = {verdict["metric"]: verdict for verdict in ran.document["verdicts"]}
+    assert set(verdicts) == {"latency_p50", "throughput"}
+    assert verdicts["latency_p50"]["outcome"] == "slower"
+    assert verdicts["latency_p50"]["low"] > 1.05
+    assert (verdicts["latency_p50"]["n_base"], verdicts["latency_p50"]["n_head"]) == (4, 4)
+    assert len(stored_files(tmp_path)) == 2

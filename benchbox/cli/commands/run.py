@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from benchbox.schema.verdict import Verdict
 
 DEFAULT_MODEL = "resnet50"
+# Without and with --quick. A verdict needs more processes than a reading: an interval of a ratio takes four a side.
+TRIALS = {False: 5, True: 3}
+PAIRED_TRIALS = {False: 8, True: 5}
 MOST_TRIALS = 10
 
 
@@ -55,7 +58,11 @@ MOST_TRIALS = 10
 )
 @mode_options
 @click.option("--threads", metavar="N", help="CPU threads [default: the CPUs that this process may use].")
-@click.option("--trials", metavar="N", help="Fresh processes that are timed [default: 5 to 10; 3 with --quick].")
+@click.option(
+    "--trials",
+    metavar="N",
+    help="Fresh processes that are timed [default: 5 to 10, 8 a side with --ab; 3 and 5 with --quick].",
+)
 @click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 3; 1 with --quick].")
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
 @click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
@@ -130,7 +137,7 @@ def command(
         mode=_mode(mode),
         derivation=choice,
     )
-    plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick)
+    plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick, paired=bool(ab))
     plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams)
     if ab:
         cases = two_sides(cases, plan, ab)
@@ -246,18 +253,19 @@ def _mode(text: str) -> Mode:
 
 
 def _plan(
-    *, threads: str | None, trials: str | None, max_time: str | None, timeout: str | None, quick: bool
+    *, threads: str | None, trials: str | None, max_time: str | None, timeout: str | None, quick: bool, paired: bool
 ) -> MeasurementPlan:
     from benchbox.measure.environment import effective_cpus
     from benchbox.schema.plan import MeasurementPlan
 
-    count = parse_count(trials, flag="--trials") if trials else (3 if quick else MeasurementPlan.trials)
+    usual = PAIRED_TRIALS if paired else TRIALS
+    count = parse_count(trials, flag="--trials") if trials else usual[quick]
     longest = _seconds(max_time, "--max-time") if max_time else (1.0 if quick else MeasurementPlan.max_time_s)
     return MeasurementPlan(
         threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
         trials=count,
-        max_trials=count if trials or quick else MOST_TRIALS,
-        memory_trials=min(count, MeasurementPlan.memory_trials),
+        max_trials=count if trials or quick or paired else MOST_TRIALS,
+        memory_trials=1 if quick and paired else min(count, MeasurementPlan.memory_trials),
         warmup_s=0.1 if quick else MeasurementPlan.warmup_s,
         min_time_s=min(longest, 0.3 if quick else MeasurementPlan.min_time_s),
         max_time_s=longest,
