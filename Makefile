@@ -53,7 +53,10 @@ types: setup
 
 bench: setup
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/agreement.py
+	$(BIN)/python benchmarks/trust.py
+	$(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/export_overhead.py
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/build.py

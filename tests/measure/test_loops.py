@@ -61,7 +61,7 @@ def test_slots_are_taken_in_turn() -> None:
 def test_the_collector_is_off_inside_and_as_before_afterwards(collecting: bool) -> None:
     opened = session()
     states: list[bool] = []
-    opened.synchronize = lambda: states.append(gc.isenabled())  # type: ignore[method-assign]
+    opened.enqueue = lambda _: states.append(gc.isenabled())  # type: ignore[method-assign]
     (gc.enable if collecting else gc.disable)()
     try:
         timed_block(opened, 3, slots=1)
