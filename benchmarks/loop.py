@@ -26,6 +26,9 @@ class Empty:
     def enqueue(self, slot: int) -> None:
         """Nothing."""
 
+    def synchronize(self) -> None:
+        """Nothing."""
+
 
 def bare() -> float:
     """Median of a bare pair of clock reads, in ns."""
@@ -47,7 +50,8 @@ def main() -> None:
     ratio = statistics.median(loop / pair for loop, pair in zip(loops, pairs, strict=True))
     print(
         f"bare pair {statistics.median(pairs):.0f} ns   empty session {statistics.median(loops):.0f} ns   "
-        f"ratio {ratio:.2f} ({ROUNDS} rounds)   collections in a block: {collections.count('start')} (the one before it)"
+        f"ratio {ratio:.2f} ({ROUNDS} rounds)   "
+        f"collections in a block: {collections.count('start')} (the one before it)"
     )
 
 

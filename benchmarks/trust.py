@@ -65,7 +65,8 @@ def main() -> None:
             spread, other = (statistics.stdev(values) / statistics.fmean(values) for values in (ours, single))
             print(
                 f"lenet5 {' '.join(flags) or 'default':8s} {statistics.median(took):5.1f} s (at most {max(took):.1f})   "
-                f"spread of p50: benchbox {spread:.1%}, one process {other:.1%}, ratio {spread / other:.2f}   "
+                f"spread of p50: benchbox {spread:.1%}, one process {other:.1%}, ratio "
+                f"{spread / other:.2f}   "
                 f"({REPETITIONS} repetitions)"
             )
 
