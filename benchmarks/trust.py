@@ -63,11 +63,10 @@ def main() -> None:
                 ours.append(p50)
                 single.append(looped(onnx, seconds))
             spread, other = (statistics.stdev(values) / statistics.fmean(values) for values in (ours, single))
+            title = " ".join(flags) or "default"
             print(
-                f"lenet5 {' '.join(flags) or 'default':8s} {statistics.median(took):5.1f} s (at most {max(took):.1f})   "
-                f"spread of p50: benchbox {spread:.1%}, one process {other:.1%}, ratio "
-                f"{spread / other:.2f}   "
-                f"({REPETITIONS} repetitions)"
+                f"lenet5 {title:8s} {statistics.median(took):5.1f} s (at most {max(took):.1f})   spread of p50: "
+                f"benchbox {spread:.1%}, one process {other:.1%}, ratio {spread / other:.2f} ({REPETITIONS} repetitions)"
             )
 
 
