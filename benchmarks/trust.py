@@ -66,7 +66,8 @@ def main() -> None:
             title = " ".join(flags) or "default"
             print(
                 f"lenet5 {title:8s} {statistics.median(took):5.1f} s (at most {max(took):.1f})   spread of p50: "
-                f"benchbox {spread:.1%}, one process {other:.1%}, ratio {spread / other:.2f} ({REPETITIONS} repetitions)"
+                f"benchbox {spread:.1%}, one process {other:.1%}, ratio {spread / other:.2f} "
+                f"({REPETITIONS} repetitions)"
             )
 
 
