@@ -20,7 +20,10 @@ from benchbox.measure.clocks import locked_clocks
 
 TDP = 0xFFFFFF01
 HOLD = """
-import sys, time
+import signal, sys, time
+# a test run in the background may have been told to ignore these, and children inherit that
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from benchbox.measure.clocks import locked_clocks
 with locked_clocks(None):
     print("held", flush=True)
