@@ -117,7 +117,7 @@ class CaseRun:
         plan, timed = self.request.plan, timing_trials(self.trials)
         if len(timed) < plan.trials:
             return False
-        if len(timed) >= plan.max_trials or sum(trial.duration_s for trial in timed[plan.trials :]) > plan.extra_time_s:
+        if len(timed) >= plan.max_trials or sum(trial.duration_s for trial in timed) > plan.timing_budget_s:
             return True
         reading = reading_from_trials(METRICS.get(HEADLINE), self.trials, self._workload)
         return half_width(reading) <= HALF_WIDTH_WANTED

@@ -22,16 +22,16 @@ class Mode(StrEnum):
 class MeasurementPlan:
     """Everything that decides how samples are taken.
 
-    A *trial* is one fresh process. ``trials`` of them are timed; more, up to ``max_trials`` and for ``extra_time_s`` at
-    most, while their interval is wider than wanted. Each trial warms up for at least ``warmup_s`` and
-    ``warmup_iterations``, then until it has settled or ``warmup_max_s`` have passed; then it times inferences until
-    ``min_time_s`` has passed and the 95 % interval of its median has a half-width of at most ``target_half_width`` (a
-    ratio), or ``max_time_s`` has passed. ``group`` is how many inferences are started together in mode batched,
-    ``streams`` how many sessions run at once in mode concurrent. ``input_slots`` distinct seeded random inputs are used
-    in turn, never zeros; they are resident before the clock starts (``transfer`` "resident"); with "timed" copies in
-    and out are timed too, by themselves. ``timeout_s`` bounds one whole process. ``energy_windows`` of
-    ``energy_window_s`` each measure energy, none by default. ``locked_clocks`` says at what the GPU's clocks were held,
-    "" where they were free.
+    A *trial* is one fresh process. ``trials`` of them are timed; more, up to ``max_trials``, while their interval
+    is wider than wanted and all of them together have taken less than ``timing_budget_s``. Each trial warms up for
+    at least ``warmup_s`` and ``warmup_iterations``, then until it has settled or ``warmup_max_s`` have passed; then
+    it times inferences until ``min_time_s`` has passed and the 95 % interval of its median has a half-width of at
+    most ``target_half_width`` (a ratio), or ``max_time_s`` has passed. ``group`` is how many inferences are started
+    together in mode batched, ``streams`` how many sessions run at once in mode concurrent. ``input_slots`` distinct
+    seeded random inputs are used in turn, never zeros; they are resident before the clock starts (``transfer``
+    "resident"); with "timed" copies in and out are timed too, by themselves. ``timeout_s`` bounds one whole
+    process. ``energy_windows`` of ``energy_window_s`` each measure energy, none by default. ``locked_clocks`` says
+    at what the GPU's clocks were held, "" where they were free.
     """
 
     batch: int = 1
@@ -40,12 +40,12 @@ class MeasurementPlan:
     trials: int = 5
     memory_trials: int = 3
     max_trials: int = 0
-    extra_time_s: float = 15.0
+    timing_budget_s: float = 17.0
     warmup_s: float = 0.5
-    warmup_max_s: float = 2.0
+    warmup_max_s: float = 1.0
     warmup_iterations: int = 10
-    min_time_s: float = 1.0
-    max_time_s: float = 3.0
+    min_time_s: float = 0.5
+    max_time_s: float = 1.5
     min_samples: int = 30
     target_half_width: float = 0.0025
     input_slots: int = 4

@@ -106,9 +106,9 @@ def test_a_wide_interval_asks_for_more_processes(runner: Runner) -> None:
     assert counts == {0: 6, 1: 3}
 
 
-def test_extra_processes_end_with_their_time(runner: Runner) -> None:
+def test_more_processes_end_with_the_budget(runner: Runner) -> None:
     runner.times = {"wide": [1_000_000, 1_200_000]}
-    ((_, result),) = run(requests("wide", trials=3, max_trials=20, extra_time_s=1.5))  # each takes 1 s
+    ((_, result),) = run(requests("wide", trials=3, max_trials=20, timing_budget_s=4.5))  # each takes 1 s
     assert sum(trial.purpose is Pass.TIMING for trial in result.trials) == 5
 
 

@@ -57,6 +57,24 @@ def test_coverage_over_processes_is_what_it_says(processes: int) -> None:
     assert 0.93 <= covered / repeats <= 0.97
 
 
+@pytest.mark.parametrize("between", [0.005, 0.015, 0.05])
+def test_going_on_while_the_interval_is_wide_costs_little_coverage(between: float) -> None:
+    """As ``benchbox run`` does: from 5 processes to 12, until the interval is within 1 %."""
+    draw = np.random.default_rng(11)
+    covered = 0
+    repeats = 1500
+    for _ in range(repeats):
+        medians = np.exp(draw.normal(0.0, between, 12)).tolist()
+        for count in range(5, 13):
+            _, low, high = log_t_interval(medians[:count])
+            assert low is not None
+            assert high is not None
+            if high / low <= 1.01**2:
+                break
+        covered += low <= 1.0 <= high
+    assert 0.915 <= covered / repeats <= 0.97
+
+
 def test_pooling_iterations_would_not_cover() -> None:
     """The reason for the rule: the same data pooled as if iterations were independent covers far less."""
     draw = np.random.default_rng(7)

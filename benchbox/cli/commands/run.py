@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from benchbox.schema.verdict import Verdict
 
 DEFAULT_MODEL = "resnet50"
-# Without and with --quick. A verdict needs more processes than a reading: an interval of a ratio takes four a side.
-TRIALS = {False: 5, True: 3}
+# Without and with --quick. A verdict takes at least four processes a side, and more than a reading to be of use. Many
+# short processes say more than few long ones: what differs from process to process is most of the noise.
+TRIALS = {False: 5, True: 4}
+MOST_TRIALS = {False: 12, True: 6}
 PAIRED_TRIALS = {False: 8, True: 5}
-MOST_TRIALS = 10
 
 
 @click.command("run")
@@ -61,9 +62,9 @@ MOST_TRIALS = 10
 @click.option(
     "--trials",
     metavar="N",
-    help="Fresh processes that are timed [default: 5 to 10, 8 a side with --ab; 3 and 5 with --quick].",
+    help="Fresh processes that are timed [default: 5 to 12, with --quick 4 to 6; with --ab 8 and 5 a side].",
 )
-@click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 3; 1 with --quick].")
+@click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 1.5; --quick: 0.5].")
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
 @click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
 @ab_option
@@ -255,22 +256,26 @@ def _mode(text: str) -> Mode:
 def _plan(
     *, threads: str | None, trials: str | None, max_time: str | None, timeout: str | None, quick: bool, paired: bool
 ) -> MeasurementPlan:
+    from dataclasses import replace
+
     from benchbox.measure.environment import effective_cpus
     from benchbox.schema.plan import MeasurementPlan
 
     usual = PAIRED_TRIALS if paired else TRIALS
     count = parse_count(trials, flag="--trials") if trials else usual[quick]
-    longest = _seconds(max_time, "--max-time") if max_time else (1.0 if quick else MeasurementPlan.max_time_s)
-    return MeasurementPlan(
+    longest = _seconds(max_time, "--max-time") if max_time else (0.5 if quick else MeasurementPlan.max_time_s)
+    plan = MeasurementPlan(
         threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
         trials=count,
-        max_trials=count if trials or quick or paired else MOST_TRIALS,
+        max_trials=count if trials or paired else MOST_TRIALS[quick],
         memory_trials=1 if quick and paired else min(count, MeasurementPlan.memory_trials),
-        warmup_s=0.1 if quick else MeasurementPlan.warmup_s,
-        min_time_s=min(longest, 0.3 if quick else MeasurementPlan.min_time_s),
+        min_time_s=min(longest, MeasurementPlan.min_time_s),
         max_time_s=longest,
         timeout_s=_seconds(timeout, "--timeout") if timeout else MeasurementPlan.timeout_s,
     )
+    if not quick:
+        return plan
+    return replace(plan, warmup_s=0.1, warmup_max_s=0.5, min_time_s=min(longest, 0.2), timing_budget_s=4.5)
 
 
 def _seconds(text: str, flag: str) -> float:
