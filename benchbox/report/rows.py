@@ -30,6 +30,7 @@ COLUMNS = (
     Column(title="threads", number=True),
     Column(title="p50", number=True),
     Column(title="95 %", number=True),
+    Column(title="n", number=True),
     Column(title="MDE", number=True),
     Column(title="p90", number=True),
     Column(title="p99", number=True),
@@ -42,11 +43,12 @@ COLUMNS = (
     Column(title="MACs", number=True),
     Column(title="params", number=True),
     Column(title="achieved", number=True),
-    Column(title="n", number=True),
     Column(title="environment"),
     Column(title="status"),
     Column(title="flags"),
 )
+# How many columns at the beginning name a row.
+KEYS = 4
 # Only shown where some record has them: a CPU has no such numbers, energy and other modes are measured when asked for.
 _WHERE_MEASURED = frozenset({"mode", "GPU p50", "enqueue p50", "GPU memory", "J/sample"})
 
@@ -84,6 +86,7 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         str(record.plan.threads),
         format_time(_value(p50)),
         format_half_width(p50.value, p50.low, p50.high) if p50 else ABSENT,
+        str(p50.n) if p50 else ABSENT,
         format_ratio(p50.mde) if p50 and p50.mde is not None else ABSENT,
         format_time(_value(readings.get("latency_p90"))),
         format_time(_value(readings.get("latency_p99"))),
@@ -96,7 +99,6 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         format_count(analytic.macs if analytic else None),
         format_count(analytic.params if analytic else None),
         format_flops_per_s(_value(readings.get("achieved_flops"))),
-        str(p50.n) if p50 else ABSENT,
         record.environment.hash,
         record.status.value,
         " ".join(flag.code for flag in record.flags) or ABSENT,

@@ -31,6 +31,34 @@ def text_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def folded_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, keys: int, width: int) -> str:
+    """A text table that is as wide as a screen at most: what does not fit stands below, behind the same first columns.
+
+    Args:
+        columns: of the whole table.
+        rows: with a text for each column.
+        keys: how many columns at the beginning name a row.
+        width: characters of a line; a single column may still be wider than that.
+    """
+    parts: list[list[int]] = [[]]
+    for index in range(keys, len(columns)):
+        tried = [*range(keys), *parts[-1], index]
+        if parts[-1] and _table_width(columns, rows, tried) > width:
+            parts.append([index])
+        else:
+            parts[-1].append(index)
+    chosen = ([*range(keys), *part] for part in parts)
+    return "\n\n".join(
+        text_table([columns[index] for index in part], [[row[index] for index in part] for row in rows])
+        for part in chosen
+    )
+
+
+def _table_width(columns: Sequence[Column], rows: Sequence[Sequence[str]], chosen: Sequence[int]) -> int:
+    widest = (max(_width(text) for text in (columns[index].title, *(row[index] for row in rows))) for index in chosen)
+    return sum(widest) + 2 * (len(chosen) - 1)
+
+
 def markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
     """A table of GitHub's Markdown; bars in cells are escaped."""
     lines = [

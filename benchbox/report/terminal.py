@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 
 from benchbox.report.base import FORMATS, Format
-from benchbox.report.rows import columns_and_rows, notes_from_records
-from benchbox.report.table import text_table
+from benchbox.report.rows import KEYS, columns_and_rows, notes_from_records
+from benchbox.report.table import folded_table, text_table
 from benchbox.schema.record import Record
 
 LEGEND = (
@@ -16,14 +19,20 @@ LEGEND = (
 
 
 def render(records: Sequence[Record]) -> str:
-    """A table, then reasons and flags in words, then what the columns mean."""
+    """A table, then reasons and flags in words, then what the columns mean.
+
+    On a screen the table is folded to its width and the words are wrapped; in a file or a pipe lines stay whole.
+    """
     if not records:
         return "no records; 'benchbox run' makes some"
-    parts = [text_table(*columns_and_rows(records))]
+    columns, rows = columns_and_rows(records)
     notes = notes_from_records(records)
-    if notes:
-        parts.append("\n".join(notes))
-    return "\n\n".join([*parts, LEGEND])
+    if not sys.stdout.isatty():
+        return "\n\n".join(filter(None, [text_table(columns, rows), "\n".join(notes), LEGEND]))
+    width = shutil.get_terminal_size().columns
+    table = folded_table(columns, rows, keys=KEYS, width=width)
+    wrapped = [textwrap.fill(note, width, subsequent_indent="  ") for note in notes]
+    return "\n\n".join(filter(None, [table, "\n".join(wrapped), textwrap.fill(LEGEND, width)]))
 
 
 FORMATS.register("table", Format(name="table", render=render))

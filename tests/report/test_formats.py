@@ -13,7 +13,7 @@ from sample_records import record, skipped
 from benchbox.report.base import FORMATS
 from benchbox.report.cost import document_from_cost, render_cost, require_form
 from benchbox.report.reconciliation import render_reconciliation
-from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.report.table import Column, folded_table, markdown_table, text_table
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.store.documents import document_from_record
 
@@ -32,6 +32,24 @@ def test_the_terminal_shows_numbers_reasons_and_flags() -> None:
     assert "VIRTUAL_CLOCK (error), lenet5 null fp32 batch 1: nothing was computed" in text
     assert "docs/metrics.md" in lines[-1]
     assert "no records" in FORMATS.get("table").render(())
+
+
+def test_a_narrow_screen_gets_the_table_in_parts() -> None:
+    columns = [Column(title=title) for title in ("name", "first", "second", "third")]
+    rows = [["a", "1" * 8, "2" * 8, "3" * 8], ["b", "4" * 8, "5" * 8, "6" * 30]]
+    parts = folded_table(columns, rows, keys=1, width=24).split("\n\n")
+    assert [part.splitlines()[0].split() for part in parts] == [["name", "first", "second"], ["name", "third"]]
+    assert [part.splitlines()[2].split() for part in parts] == [["a", "1" * 8, "2" * 8], ["a", "3" * 8]]
+    assert max(len(line) for line in parts[0].splitlines()) <= 24
+    assert folded_table(columns, rows, keys=1, width=200) == text_table(columns, rows)
+
+
+def test_a_screen_gets_no_line_that_is_wider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "90")
+    text = FORMATS.get("table").render(RECORDS)
+    assert max(len(line) for line in text.splitlines()) <= 90
+    assert "VIRTUAL_CLOCK (error)" in text
 
 
 def test_markdown_is_one_table_with_bars_escaped() -> None:
