@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 TRANSFER_RESIDENT, TRANSFER_TIMED = "resident", "timed"
+INPUTS_ROTATE = "rotate"
 
 
 class Mode(StrEnum):
@@ -28,7 +29,7 @@ class MeasurementPlan:
     it times inferences until ``min_time_s`` has passed and the 95 % interval of its median has a half-width of at
     most ``target_half_width`` (a ratio), or ``max_time_s`` has passed. ``group`` is how many inferences are started
     together in mode batched, ``streams`` how many sessions run at once in mode concurrent. ``input_slots`` distinct
-    seeded random inputs are used in turn, never zeros; they are resident before the clock starts (``transfer``
+    seeded random inputs are used in turn (``input_policy`` "rotate"), never zeros; they are resident before the clock starts (``transfer``
     "resident"); with "timed" copies in and out are timed too, by themselves. ``timeout_s`` bounds one whole
     process. ``energy_windows`` of ``energy_window_s`` each measure energy, none by default. ``locked_clocks`` says
     at what the GPU's clocks were held, "" where they were free.
@@ -49,6 +50,7 @@ class MeasurementPlan:
     min_samples: int = 30
     target_half_width: float = 0.0025
     input_slots: int = 4
+    input_policy: str = INPUTS_ROTATE
     group: int = 10
     streams: int = 2
     transfer: str = TRANSFER_RESIDENT
