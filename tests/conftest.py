@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# No test may depend on speed: an example that takes long on a busy machine is no failure.
+settings.register_profile("benchbox", deadline=None)
+settings.load_profile("benchbox")
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ class MeasurementPlan:
     it times inferences until ``min_time_s`` has passed and the 95 % interval of its median has a half-width of at
     most ``target_half_width`` (a ratio), or ``max_time_s`` has passed. ``group`` is how many inferences are started
     together in mode batched, ``streams`` how many sessions run at once in mode concurrent. ``input_slots`` distinct
-    seeded random inputs are used in turn (``input_policy`` "rotate"), never zeros; they are resident before the clock starts (``transfer``
-    "resident"); with "timed" copies in and out are timed too, by themselves. ``timeout_s`` bounds one whole
-    process. ``energy_windows`` of ``energy_window_s`` each measure energy, none by default. ``locked_clocks`` says
-    at what the GPU's clocks were held, "" where they were free.
+    seeded random inputs are used in turn (``input_policy`` "rotate"), never zeros; they are resident before the
+    clock starts (``transfer`` "resident"); with "timed" copies in and out are timed too, by themselves.
+    ``timeout_s`` bounds one whole process. ``energy_windows`` of ``energy_window_s`` each measure energy, none by
+    default. ``locked_clocks`` says at what the GPU's clocks were held, "" where they were free.
     """
 
     batch: int = 1

@@ -136,14 +136,14 @@ def assert_sound(proto: onnx.ModelProto, kept: tuple[str, ...], precision: Preci
 
 
 @both
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(case=dense_models())
 def test_random_dense_graphs(precision: Precision, case: tuple[onnx.ModelProto, tuple[str, ...]]) -> None:
     assert_sound(*case, precision, np.random.default_rng(1).normal(0, 1, (3, 4)).astype(np.float32))
 
 
 @both
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(case=image_models())
 def test_random_image_graphs(precision: Precision, case: tuple[onnx.ModelProto, tuple[str, ...]]) -> None:
     assert_sound(*case, precision, np.random.default_rng(1).normal(0, 1, (2, 4, 5, 5)).astype(np.float32))
