@@ -150,6 +150,11 @@ class Laps(Protocol):
         """Host time of the call that started each collected inference, in order."""
         ...
 
+    @property
+    def window_ns(self) -> int:
+        """Device time from the beginning of the first to the end of the last inference of each block, added up."""
+        ...
+
 
 @runtime_checkable
 class DeviceSession(Session, Protocol):

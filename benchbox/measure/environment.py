@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchbox import __version__
-from benchbox.measure.nvml import gpu_facts, gpu_now
+from benchbox.measure.gpu_facts import gpu_facts, gpu_now
 from benchbox.schema.environment import Environment
 
 _PACKAGES = (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from benchbox.backends.base import BACKENDS
 from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.environment import effective_cpus
+from benchbox.measure.metric import steady
 from benchbox.measure.power_flags import clocks_not_locked, flags_of_power
 from benchbox.measure.reading import timing_trials
 from benchbox.measure.steadiness import flags_of_samples
@@ -25,7 +26,11 @@ from benchbox.stats.quantile import samples_needed
 
 HALF_WIDTH_WANTED = 0.01
 NOISE_LIMIT = 0.10
+MAD_TO_SD = 1.4826
+LEAST_PROCESSES = 3
 STEAL_WARNING, STEAL_ERROR = 0.005, 0.02
+# Between processes: their share of all variance, and their standard deviation relative to the median.
+BETWEEN_SHARE, BETWEEN_SPREAD = 0.5, 0.01
 # Share of its time that a ready thread waits for a CPU. Seen with as many threads as CPUs: below 0.6 % on a quiet
 # machine, above 30 % beside one other busy process. (Involuntary switches do not tell the two apart as well.)
 WAITING_LIMIT = 0.02
@@ -191,6 +196,28 @@ def _noisy(seen: Seen) -> Iterator[Flag]:
         )
 
 
+def _between_processes(seen: Seen) -> Iterator[Flag]:
+    """Medians against the robust spread inside processes; what of it their own sampling explains is taken off."""
+    timed = [steady(trial, trial.samples_ns) for trial in timing_trials(seen.trials)]
+    if len(timed) < LEAST_PROCESSES or min(map(len, timed)) < LEAST_PROCESSES:
+        return
+    medians = [statistics.median(samples) for samples in timed]
+    inside = statistics.median(
+        (MAD_TO_SD * statistics.median(abs(sample - middle) for sample in samples) / middle) ** 2
+        for samples, middle in zip(timed, medians, strict=True)
+    )
+    # The variance of a median of n is about pi / 2 / n of that of one sample.
+    explained = statistics.fmean(math.pi / 2 * inside / len(samples) for samples in timed)
+    between = max(0.0, statistics.variance(math.log(middle) for middle in medians) - explained)
+    if between > BETWEEN_SHARE * (between + inside) and math.sqrt(between) > BETWEEN_SPREAD:
+        yield _flag(
+            "BETWEEN_PROC",
+            Severity.INFO,
+            f"processes differ by {math.sqrt(between):.1%}, which is {between / (between + inside):.0%} of all "
+            "variance: more --trials help, longer ones do not",
+        )
+
+
 def _cpu_steal(seen: Seen) -> Iterator[Flag]:
     grown = [trial.counters for trial in timing_trials(seen.trials) if trial.counters.get("all_ticks")]
     everything = sum(counters["all_ticks"] for counters in grown)
@@ -231,7 +258,7 @@ def _virtual_clock(seen: Seen) -> Iterator[Flag]:
 
 
 def _device(seen: Seen) -> Iterator[Flag]:
-    return flags_of_device(seen.trials, seen.evidence)
+    return flags_of_device(seen.trials, seen.evidence, seen.plan)
 
 
 def _power(seen: Seen) -> Iterator[Flag]:
@@ -253,6 +280,7 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _cpu_steal,
     _cpu_contended,
     _noisy,
+    _between_processes,
     _precision_miss,
     _tail_undersampled,
     _interrupted,

@@ -93,6 +93,18 @@ def counted(**counters: float) -> Seen:
     return seen([trial(number=number, counters={**QUIET, **counters}) for number in range(3)])
 
 
+def scattered(between: float, *, inside: float) -> Seen:
+    """Processes that differ by ``between``, whose samples differ by ``inside`` (standard deviations, as ratios)."""
+    draw = np.random.default_rng(3)
+    levels = 1e6 * (1 + between * np.array([-1.2, -0.4, 0.1, 0.5, 1.0]))
+    return seen(
+        [
+            trial(number=number, samples_ns=tuple(draw.normal(level, inside * level, 400).astype(int).tolist()))
+            for number, level in enumerate(levels)
+        ]
+    )
+
+
 NOISY = tuple(1_000_000 + 400_000 * (index % 2) for index in range(400))
 CASES = {
     "VIRTUAL_CLOCK": (seen(backend="null"), seen(), Severity.ERROR),
@@ -118,6 +130,7 @@ CASES = {
         spread(1_000_000, 1_001_000, 999_000),
         Severity.WARNING,
     ),
+    "BETWEEN_PROC": (scattered(0.03, inside=0.005), scattered(0.03, inside=0.08), Severity.INFO),
     "TAIL_UNDERSAMPLED": (
         seen([trial(number=n, samples_ns=(1_000_000,) * 298) for n in range(3)]),
         seen([trial(number=n, samples_ns=(1_000_000,) * 299) for n in range(3)]),
@@ -137,6 +150,11 @@ def test_each_flag_is_raised_when_it_must_and_only_then(code: str) -> None:
 
 def test_a_quiet_case_has_no_flags() -> None:
     assert flags_of(seen()) == ()
+
+
+def test_small_or_few_differences_between_processes_are_no_news() -> None:
+    for case in (scattered(0.005, inside=0.001), spread(1_000_000, 1_100_000)):
+        assert "BETWEEN_PROC" not in {flag.code for flag in flags_of(case)}
 
 
 def test_much_steal_voids_a_number() -> None:

@@ -51,6 +51,7 @@ class EventLaps:
         self._next = 0
         self._gpu_ns: list[int] = []
         self._enqueue_ns: list[int] = []
+        self._window_ns = 0
 
     def reserve(self, count: int) -> None:
         """Makes the events for a block of at most ``count`` (and ``BLOCK``) inferences."""
@@ -77,6 +78,7 @@ class EventLaps:
         used = self._pairs[: self._next]
         if used:
             self._layer.wait(used[-1][1])
+            self._window_ns += self._layer.elapsed_ns(used[0][0], used[-1][1])
         self._gpu_ns += [self._layer.elapsed_ns(start, end) for start, end in used]
         self._enqueue_ns += self._enqueue[: self._next]
         self._next = 0
@@ -85,6 +87,7 @@ class EventLaps:
         """Drops what was collected so far: the warm-up is not measured."""
         self._gpu_ns.clear()
         self._enqueue_ns.clear()
+        self._window_ns = 0
 
     def wait(self, index: int) -> None:
         """Returns when inference ``index`` of the block that runs is done."""
@@ -99,6 +102,11 @@ class EventLaps:
     def enqueue_ns(self) -> tuple[int, ...]:
         """Host time of the call that started each collected inference, in order."""
         return tuple(self._enqueue_ns)
+
+    @property
+    def window_ns(self) -> int:
+        """Device time from the first to the last event of each collected block, added up."""
+        return self._window_ns
 
     def close(self) -> None:
         """Gives the events back."""
