@@ -38,6 +38,40 @@ def mode_options(function: F) -> F:
     return function
 
 
+like_option = click.option(
+    "--like",
+    metavar="TOOL",
+    help="Measure what trtexec-10 or trtexec-11 reports by default; for engines of TensorRT.",
+)
+
+
+def require_like(name: str) -> None:
+    """Raises UsageError for an unknown tool, or beside flags of which it says itself what they are."""
+    from benchbox.measure.presets import preset_named, require_no_other_way
+
+    preset_named(name)
+    given = [
+        parameter
+        for parameter in ("mode", "group", "streams", "transfers", "quick")
+        if click.get_current_context().get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE
+    ]
+    require_no_other_way(name, [f"--{parameter}" for parameter in given])
+
+
+def cases_like(cases: Sequence[Case], plan: MeasurementPlan) -> tuple[Case, ...]:
+    """The cases on the backends that run as the plan's tool does; as they are where it has none.
+
+    Raises:
+        UsageError: a case's backend cannot.
+    """
+    from benchbox.measure.presets import backend_like
+
+    if not plan.like:
+        return tuple(cases)
+    alike = [replace(case, backend=backend_like(plan.like, case.backend), mode=plan.mode) for case in cases]
+    return tuple(alike)
+
+
 ab_option = click.option(
     "--ab",
     nargs=2,

@@ -165,7 +165,7 @@ def _obstacle(base: Sequence[Measured], head: Sequence[Measured], rules: Rules, 
         if side[0].record.status is not Status.OK:
             return f"the {name} is {side[0].record.status}: {side[0].record.reason}"
     one, two = base[0].record, head[0].record
-    for name in ("threads", "group", "streams", "transfer") if alike else ():
+    for name in ("threads", "group", "streams", "transfer", "wait", "like") if alike else ():
         if getattr(one.plan, name) != getattr(two.plan, name):
             return f"{name} differ: {getattr(one.plan, name)} and {getattr(two.plan, name)}"
     if one.environment.hash == two.environment.hash or rules.across_environments:

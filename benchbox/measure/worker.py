@@ -35,7 +35,7 @@ from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sampling import sampled
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
-from benchbox.schema.plan import TRANSFER_TIMED, MeasurementPlan, Mode
+from benchbox.schema.plan import TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
 from benchbox.schema.reading import Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import seeded_arrays
@@ -105,6 +105,8 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         module=module if consumes == "module" else None,
         inspect=request.purpose in {Pass.CHECK, Pass.LAYERS},
         track_memory=request.purpose is Pass.MEMORY,
+        transfers=request.purpose is Pass.TIMING and request.plan.transfer == TRANSFER_INSIDE,
+        blocking=request.plan.wait == WAIT_BLOCKING,
         fallback=request.artifact.fallback,
     )
 
@@ -204,6 +206,8 @@ def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPl
         trial,
         gpu_ns=session.laps.gpu_ns if alone else (),
         enqueue_ns=session.laps.enqueue_ns if alone else (),
+        h2d_ns=session.laps.h2d_ns,
+        d2h_ns=session.laps.d2h_ns,
         device_window_ns=session.laps.window_ns if alone else 0,
         gpu_floor_ns=gpu_floor_ns(session),
     )

@@ -19,7 +19,6 @@ cudaHostAllocDefault = 0
 cudaStreamNonBlocking = 1
 cudaEventDefault = 0
 cudaEventBlockingSync = 1
-cudaEventWaitDefault = 0
 
 
 class cudaError_t(IntEnum):
