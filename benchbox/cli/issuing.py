@@ -45,17 +45,17 @@ like_option = click.option(
 )
 
 
-def require_like(name: str) -> None:
-    """Raises UsageError for an unknown tool, or beside flags of which it says itself what they are."""
-    from benchbox.measure.presets import preset_named, require_no_other_way
+def with_like(plan: MeasurementPlan, name: str, *, duration_s: float | None) -> MeasurementPlan:
+    """The plan that measures as a tool does; raises UsageError beside flags of which the tool says what they are."""
+    from benchbox.measure.presets import plan_like, require_no_other_way
 
-    preset_named(name)
     given = [
         parameter
         for parameter in ("mode", "group", "streams", "transfers", "quick")
         if click.get_current_context().get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE
     ]
     require_no_other_way(name, [f"--{parameter}" for parameter in given])
+    return plan_like(plan, name, duration_s=duration_s)
 
 
 def cases_like(cases: Sequence[Case], plan: MeasurementPlan) -> tuple[Case, ...]:

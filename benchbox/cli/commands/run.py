@@ -13,8 +13,8 @@ from benchbox.cli.issuing import (
     cases_like,
     like_option,
     mode_options,
-    require_like,
     two_sides,
+    with_like,
     with_mode,
 )
 from benchbox.cli.options import (
@@ -136,12 +136,9 @@ def command(
     """
     from dataclasses import replace
 
-    from benchbox.measure.presets import plan_like
     from benchbox.pipeline import best_backend, cases_from_axes
 
     root = project_root()
-    if like:
-        require_like(like)
     wanted = comma_list(precisions, parse_precision)
     choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
     require_use(wanted, choice)
@@ -156,10 +153,8 @@ def command(
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick, paired=bool(ab))
     plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams)
     if like:
-        plan = plan_like(plan, like, duration_s=_seconds(max_time, "--max-time") if max_time else None)
-    if ab:
-        cases = two_sides(cases, plan, ab)
-    cases = cases_like(cases, plan)
+        plan = with_like(plan, like, duration_s=_seconds(max_time, "--max-time") if max_time else None)
+    cases = cases_like(two_sides(cases, plan, ab) if ab else cases, plan)
     if transfers:
         plan = _with_transfers(plan, cases)
     if energy or energy_window or energy_windows:
