@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 from benchbox.backends.base import BACKENDS
 from benchbox.measure.device_flags import flags_of_device
-from benchbox.measure.environment import effective_cpus
 from benchbox.measure.metric import steady
-from benchbox.measure.power_flags import clocks_not_locked, flags_of_power
+from benchbox.measure.power_flags import flags_of_power
 from benchbox.measure.reading import timing_trials
 from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.derivation import Quantization
-from benchbox.schema.environment import Environment
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Evidence, Flag, Reading, Severity, Trial
@@ -34,7 +32,6 @@ BETWEEN_SHARE, BETWEEN_SPREAD = 0.5, 0.01
 # Share of its time that a ready thread waits for a CPU. Seen with as many threads as CPUs: below 0.6 % on a quiet
 # machine, above 30 % beside one other busy process. (Involuntary switches do not tell the two apart as well.)
 WAITING_LIMIT = 0.02
-LOAD_PER_CPU = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,27 +52,6 @@ class Seen:
 def flags_of(seen: Seen) -> tuple[Flag, ...]:
     """Every flag that the case raises."""
     return tuple(flag for look in _LOOKS for flag in look(seen))
-
-
-def standing_flags(environment: Environment) -> tuple[Flag, ...]:
-    """What can be said before a run: conditions of the machine that will disturb any measurement on it."""
-    return tuple(_standing(environment))
-
-
-def _standing(environment: Environment) -> Iterator[Flag]:
-    hardware, observed = environment.hardware, environment.observed
-    if hardware.get("hypervisor") == "yes":
-        yield _flag("VIRTUALIZED", Severity.INFO, "a virtual machine: neighbours may take time; watch CPU_STEAL")
-    governor = hardware.get("governor", "unknown")
-    if governor != "performance":
-        yield _flag(
-            "GOVERNOR", Severity.INFO, f"the CPU frequency governor is {governor}: clocks may change during a run"
-        )
-    if "gpu" in hardware and "gpu_clocks" not in hardware:
-        yield clocks_not_locked()
-    load = observed.get("load_1min", "")
-    if load.replace(".", "", 1).isdigit() and float(load) > LOAD_PER_CPU * effective_cpus():
-        yield _flag("LOADED", Severity.WARNING, f"the load average is {load}: stop other work before measuring")
 
 
 def _precision_not_executed(seen: Seen) -> Iterator[Flag]:
