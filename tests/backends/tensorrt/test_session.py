@@ -20,9 +20,11 @@ from benchbox.backends.tensorrt.session import GRAPH_USED, TensorRtSession
 from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError, MeasurementError, UsageError
 from benchbox.export.engines import engine_from_artifact
 from benchbox.measure.modes import issuer_for
+from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.reading import Pass, Trial
 from benchbox.stats.inputs import seeded_arrays
 
 
@@ -326,3 +328,31 @@ def test_the_host_waits_as_it_was_asked_to(
     assert set(waited) <= {blocking, False}
     assert (True in waited) is blocking
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("knobs", "code"), [({"drift": 0.5}, "DRIFT"), ({"bimodal": 0.3}, "BIMODAL"), ({"inference_ns": 250_000}, "")]
+)
+def test_what_the_device_does_to_its_times_is_seen_in_them(
+    knobs: dict[str, Any], code: str, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    with simulated(**knobs):
+        request = _request(lenet_fp32, _engine(lenet_fp32, backend_root), batch=1)
+        session = BACKENDS.get("tensorrt").open(request)
+        assert isinstance(session, DeviceSession)
+        session.upload(0, seeded_arrays(lenet_fp32.inputs, seed=1, samples=1))
+        session.laps.forget()
+        issuer_for([session], MeasurementPlan(input_slots=1)).block(200)
+        # The host's own times are those of this machine; only the device's clock is simulated.
+        seen = Trial(
+            number=0,
+            purpose=Pass.TIMING,
+            started_at="",
+            duration_s=1.0,
+            evidence=session.evidence(),
+            samples_ns=(1_000_000,) * 200,
+            gpu_ns=session.laps.gpu_ns,
+        )
+        session.close()
+    codes = {flag.code for flag in flags_of_samples([seen], MeasurementPlan())}
+    assert {"DRIFT", "BIMODAL", "LEVEL_SHIFT"} & codes == ({code} if code else set())
