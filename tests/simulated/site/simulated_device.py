@@ -236,8 +236,12 @@ class Device:
     def next_inference_ns(self) -> float:
         """How long the inference that runs now takes, by the knobs."""
         place, self._inferences = self._inferences, self._inferences + 1
+        usual = self.knobs["inference_ns"] * (1 + self.knobs["drift"] * place / 1000)
+        if not self.knobs["bimodal"]:
+            return float(usual)
+        # Two exact values would be two ticks of a coarse clock: each mode has a little width.
         slower = self.knobs["bimodal"] if place * 7919 % 10 < 4 else 0.0
-        return float(self.knobs["inference_ns"] * (1 + slower) * (1 + self.knobs["drift"] * place / 1000))
+        return float(usual * (1 + slower + 0.001 * (place % 7)))
 
     def copy(self, handle: Any, size: int, action: Callable[[], None]) -> None:
         """Puts a copy on a stream."""
