@@ -309,7 +309,7 @@ def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Recor
             batch=case.batch,
             mode=case.mode,
             device=BACKENDS.get(case.backend).device,
-            variant=case.derivation.variant,
+            variant=" ".join(filter(None, (case.derivation.variant, plan.like and f"like {plan.like}"))),
         ),
         plan=dataclasses.replace(plan, batch=case.batch, mode=case.mode),
         environment=environment,

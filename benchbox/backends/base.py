@@ -50,7 +50,9 @@ class OpenRequest:
     callable that makes the PyTorch module) for those that consume modules. ``inputs`` carry the concrete batch size.
     ``slots`` is the number of distinct inputs that must be resident at once. ``inspect`` asks for evidence of the
     executed precision, ``track_memory`` for counted allocations; both may slow the session down: never set in a timed
-    pass. ``fallback`` is what an int8 or fp8 graph computes in where it is not quantised.
+    pass. ``transfers`` makes copies of inputs and outputs a part of every inference, ``blocking`` lets the host sleep
+    while it waits for one instead of spinning: only backends whose ``queries`` is true can. ``fallback`` is what an
+    int8 or fp8 graph computes in where it is not quantised.
     """
 
     precision: Precision
@@ -63,6 +65,8 @@ class OpenRequest:
     module: Callable[[], torch.nn.Module] | None = None
     inspect: bool = False
     track_memory: bool = False
+    transfers: bool = False
+    blocking: bool = False
     fallback: Precision = Precision.FP32
 
 
@@ -148,6 +152,21 @@ class Laps(Protocol):
     @property
     def enqueue_ns(self) -> tuple[int, ...]:
         """Host time of the call that started each collected inference, in order."""
+        ...
+
+    @property
+    def h2d_ns(self) -> tuple[int, ...]:
+        """Device time of copying in, of each collected inference; nothing unless it is a part of them."""
+        ...
+
+    @property
+    def d2h_ns(self) -> tuple[int, ...]:
+        """Device time of copying out, likewise."""
+        ...
+
+    @property
+    def window_ns(self) -> int:
+        """Device time from the beginning of the first to the end of the last inference of each block, added up."""
         ...
 
 

@@ -130,9 +130,9 @@ class TorchEvents:
     def __init__(self, torch_module: Any) -> None:
         self._torch = torch_module
 
-    def event(self) -> Any:
+    def event(self, *, blocking: bool = False) -> Any:
         """A new event that takes the time."""
-        return self._torch.cuda.Event(enable_timing=True)
+        return self._torch.cuda.Event(enable_timing=True, blocking=blocking)
 
     def record(self, event: Any, stream: Any) -> None:
         """Puts an event behind everything started on a stream."""

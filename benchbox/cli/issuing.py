@@ -38,6 +38,40 @@ def mode_options(function: F) -> F:
     return function
 
 
+like_option = click.option(
+    "--like",
+    metavar="TOOL",
+    help="Measure what trtexec-10 or trtexec-11 reports by default; for engines of TensorRT.",
+)
+
+
+def with_like(plan: MeasurementPlan, name: str, *, duration_s: float | None) -> MeasurementPlan:
+    """The plan that measures as a tool does; raises UsageError beside flags of which the tool says what they are."""
+    from benchbox.measure.presets import plan_like, require_no_other_way
+
+    given = [
+        parameter
+        for parameter in ("mode", "group", "streams", "transfers", "quick")
+        if click.get_current_context().get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE
+    ]
+    require_no_other_way(name, [f"--{parameter}" for parameter in given])
+    return plan_like(plan, name, duration_s=duration_s)
+
+
+def cases_like(cases: Sequence[Case], plan: MeasurementPlan) -> tuple[Case, ...]:
+    """The cases on the backends that run as the plan's tool does; as they are where it has none.
+
+    Raises:
+        UsageError: a case's backend cannot.
+    """
+    from benchbox.measure.presets import backend_like
+
+    if not plan.like:
+        return tuple(cases)
+    alike = [replace(case, backend=backend_like(plan.like, case.backend), mode=plan.mode) for case in cases]
+    return tuple(alike)
+
+
 ab_option = click.option(
     "--ab",
     nargs=2,

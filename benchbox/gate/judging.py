@@ -7,11 +7,12 @@ of the ratio on one side of the least effect of interest; the same needs all of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchbox.measure.metric import METRICS, Metric, Workload
 from benchbox.measure.modes import workload_of
+from benchbox.schema.environment import Environment
 from benchbox.schema.reading import Better, Severity, Trial
 from benchbox.schema.record import Record, RecordKey, Status
 from benchbox.schema.verdict import Outcome, Verdict
@@ -20,6 +21,8 @@ from benchbox.stats.rank import minimum_detectable_effect, rank_test, ratio_inte
 SIGNIFICANCE = 0.05
 # Least effects of interest: a machine shared with others moves by a few percent from day to day, a GPU by less.
 CPU_EFFECT, GPU_EFFECT = 0.05, 0.02
+# Of software, what every machine has: without it a record is older than the field. The rest are packages.
+_ALWAYS_NOTED = frozenset({"benchbox", "python", "kernel", "os", "libc"})
 _WORST_FIRST = (Outcome.SLOWER, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE, Outcome.FASTER, Outcome.SAME)
 
 
@@ -165,25 +168,42 @@ def _obstacle(base: Sequence[Measured], head: Sequence[Measured], rules: Rules, 
         if side[0].record.status is not Status.OK:
             return f"the {name} is {side[0].record.status}: {side[0].record.reason}"
     one, two = base[0].record, head[0].record
-    for name in ("threads", "group", "streams", "transfer") if alike else ():
+    for name in ("threads", "group", "streams", "transfer", "wait", "like") if alike else ():
         if getattr(one.plan, name) != getattr(two.plan, name):
             return f"{name} differ: {getattr(one.plan, name)} and {getattr(two.plan, name)}"
     if one.environment.hash == two.environment.hash or rules.across_environments:
         return ""
-    differences = [
-        f"{name} {left!r} and {right!r}"
-        for parts in (
-            (one.environment.hardware, two.environment.hardware),
-            (one.environment.software, two.environment.software),
-        )
-        for name, left, right in _differing(*parts)
-    ]
-    return f"environments differ: {'; '.join(differences) or 'hash'}"
+    return environments_apart(one.environment, two.environment)
 
 
-def _differing(one: Mapping[str, str], two: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    return [
-        (name, one.get(name, ""), two.get(name, ""))
-        for name in sorted({*one, *two})
-        if one.get(name, "") != two.get(name, "")
-    ]
+def environments_apart(base: Environment, head: Environment) -> str:
+    """In which fields two environments of different hash differ.
+
+    What one side did not note is told apart from what differs: older records, and GPUs that do not tell, have fewer
+    fields.
+    """
+    differing: list[str] = []
+    unnoted: dict[str, list[str]] = {"base": [], "head": []}
+    for left, right in ((base.hardware, head.hardware), (base.software, head.software)):
+        for name in sorted({*left, *right}):
+            lacking = "base" if name not in left else "head" if name not in right else ""
+            absent = _absence(name) if left is base.software else ""
+            if lacking and not absent:
+                unnoted[lacking].append(name)
+            elif left.get(name) != right.get(name):
+                texts = [repr(side[name]) if name in side else absent for side in (left, right)]
+                differing.append(f"{name} {texts[0]} and {texts[1]}")
+    parts = [*differing]
+    for side, names in unnoted.items():
+        if names:
+            parts.append(f"the {side} did not note {', '.join(names)}")
+    if not differing and parts:
+        parts.append("what both noted is equal (--across-environments compares)")
+    return f"environments differ: {'; '.join(parts) or 'hash'}"
+
+
+def _absence(name: str) -> str:
+    """What it means that software lacks a field; "" where it only was not noted."""
+    if name.startswith("env "):
+        return "not set"
+    return "" if name in _ALWAYS_NOTED else "not installed"

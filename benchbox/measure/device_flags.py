@@ -1,36 +1,49 @@
-"""Which conditions on a device may move or void a number?
+"""Which conditions of inferences on a device may move or void a number?
 
-Thresholds and advice are in docs/metrics.md; ``flags.py`` has the conditions of the host.
+From the times themselves; ``gpu_flags.py`` has what happened to the GPU meanwhile, ``flags.py`` the conditions of the
+host. Thresholds and advice are in docs/metrics.md.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from benchbox.measure.gpu_flags import flags_of_gpu
+from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Evidence, Flag, Pass, Severity, Trial
 
 # trtexec's constant (TensorRT, samples/common/sampleReporting.cpp): above it the host cannot keep the device busy.
 ENQUEUE_SHARE = 0.8
+BUSY_SHARE = 0.95
+# Of a request's time from start to end: a call that takes that much has waited for the device.
+SYNC_SHARE = 0.8
+# Between the device's clock and the host's over the same inferences.
+CLOCKS_APART = 0.01
+# In these modes both clocks bracket the same inferences and nothing else.
+_SAME_WINDOW = frozenset({Mode.ISOLATED, Mode.BATCHED, Mode.PIPELINED})
+LEAST_SAMPLES = 30
 GRAPH_FAILED = "failed"
 
 
-def flags_of_device(trials: Sequence[Trial], checked: Evidence) -> Iterator[Flag]:
+def flags_of_device(trials: Sequence[Trial], checked: Evidence, plan: MeasurementPlan) -> Iterator[Flag]:
     """Every flag that a case raises on a device; none where it ran on no device of its own.
 
     Args:
         trials: every one of the case.
         checked: evidence of the inspected session that checked the outputs.
+        plan: what they were asked for.
     """
     on_device = [trial for trial in trials if trial.purpose is Pass.TIMING and trial.gpu_ns]
     if on_device:
         yield from _simulated(on_device[0])
         yield from _provider_shared(checked)
         yield from _graph_fallback(on_device)
-        yield from _enqueue_bound(on_device)
-        yield from _gpu_shared(on_device)
+        yield from _who_is_the_limit(on_device, plan)
+        yield from _clocks_disagree(on_device, plan)
         yield from _memory_unattributed([trial for trial in trials if trial.purpose is Pass.MEMORY])
+    yield from flags_of_gpu(trials, plan)
 
 
 def _simulated(trial: Trial) -> Iterator[Flag]:
@@ -66,25 +79,79 @@ def _graph_fallback(trials: Sequence[Trial]) -> Iterator[Flag]:
             return
 
 
-def _enqueue_bound(trials: Sequence[Trial]) -> Iterator[Flag]:
-    shares = [statistics.median(trial.enqueue_ns) / statistics.median(trial.gpu_ns) for trial in trials]
-    share = statistics.median(shares)
-    if share > ENQUEUE_SHARE:
+def _who_is_the_limit(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    """The first of these that explains why the device waited; the later ones would only say it again."""
+    for look in (_backend_syncs, _transfer_bound, _enqueue_bound):
+        found = list(look(trials, plan))
+        if found:
+            yield from found
+            return
+
+
+def _backend_syncs(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    if plan.mode is not Mode.PIPELINED:
+        return
+    share = _median_ratio(trials, lambda trial: trial.enqueue_ns, lambda trial: trial.samples_ns)
+    if share > SYNC_SHARE:
         yield Flag(
-            code="ENQUEUE_BOUND",
+            code="BACKEND_SYNCS",
             severity=Severity.WARNING,
-            message=f"starting an inference takes {share:.0%} of its time on the device: the host is the limit; "
-            "try a CUDA graph or a larger --batch",
+            message=f"the call that starts an inference takes {share:.0%} of the request: the runtime waits for the "
+            "device in it, so nothing is overlapped; use --mode isolated",
         )
 
 
-def _gpu_shared(trials: Sequence[Trial]) -> Iterator[Flag]:
-    others = max(trial.counters.get("gpu_other_processes", 0.0) for trial in trials)
-    if others:
+def _transfer_bound(trials: Sequence[Trial], _: MeasurementPlan) -> Iterator[Flag]:
+    for direction, times in (("in", lambda trial: trial.h2d_ns), ("out", lambda trial: trial.d2h_ns)):
+        if not all(map(times, trials)):
+            continue
+        share = _median_ratio(trials, times, lambda trial: trial.gpu_ns)
+        if share >= 1:
+            yield Flag(
+                code="TRANSFER_BOUND",
+                severity=Severity.WARNING,
+                message=f"copying a batch {direction} takes {share:.1f} times as long as computing it: the link is the "
+                "limit where data come from the host; smaller or fewer inputs and outputs help, a faster network does "
+                "not",
+            )
+            return
+
+
+def _enqueue_bound(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    share = _median_ratio(trials, lambda trial: trial.enqueue_ns, lambda trial: trial.gpu_ns)
+    told = [trial for trial in trials if trial.device_window_ns]
+    busy = statistics.median(sum(trial.gpu_ns) / trial.device_window_ns for trial in told) if told else 1.0
+    if share > ENQUEUE_SHARE:
+        why = f"starting an inference takes {share:.0%} of its time on the device"
+    elif plan.mode is Mode.PIPELINED and busy < BUSY_SHARE:
+        why = f"the device was at work for {busy:.0%} of the time although the next request was always asked for"
+    else:
+        return
+    yield Flag(
+        code="ENQUEUE_BOUND",
+        severity=Severity.WARNING,
+        message=f"{why}: the host is the limit; try a CUDA graph or a larger --batch",
+    )
+
+
+def _median_ratio(
+    trials: Sequence[Trial], above: Callable[[Trial], Sequence[int]], below: Callable[[Trial], Sequence[int]]
+) -> float:
+    """The median over processes of one median over another."""
+    return statistics.median(statistics.median(above(trial)) / statistics.median(below(trial)) for trial in trials)
+
+
+def _clocks_disagree(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    told = [trial for trial in trials if trial.device_window_ns and len(trial.samples_ns) >= LEAST_SAMPLES]
+    if not told or plan.mode not in _SAME_WINDOW:
+        return
+    apart = statistics.median(trial.device_window_ns / trial.window_ns - 1 for trial in told)
+    if abs(apart) > CLOCKS_APART:
         yield Flag(
-            code="GPU_SHARED",
-            severity=Severity.ERROR,
-            message=f"{others:.0f} other processes computed on the GPU: end them, they take time and memory",
+            code="CLOCKS_DISAGREE",
+            severity=Severity.WARNING,
+            message=f"the device's clock gives the same inferences {apart:+.1%} of the host's time: events may bracket "
+            "another stream, or a clock stepped; do not trust the throughput",
         )
 
 

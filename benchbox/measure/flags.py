@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 from benchbox.backends.base import BACKENDS
 from benchbox.measure.device_flags import flags_of_device
-from benchbox.measure.environment import effective_cpus
-from benchbox.measure.power_flags import clocks_not_locked, flags_of_power
+from benchbox.measure.metric import steady
+from benchbox.measure.power_flags import flags_of_power
 from benchbox.measure.reading import timing_trials
 from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.derivation import Quantization
-from benchbox.schema.environment import Environment
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Evidence, Flag, Reading, Severity, Trial
@@ -25,11 +24,14 @@ from benchbox.stats.quantile import samples_needed
 
 HALF_WIDTH_WANTED = 0.01
 NOISE_LIMIT = 0.10
+MAD_TO_SD = 1.4826
+LEAST_PROCESSES = 3
 STEAL_WARNING, STEAL_ERROR = 0.005, 0.02
+# Between processes: their share of all variance, and their standard deviation relative to the median.
+BETWEEN_SHARE, BETWEEN_SPREAD = 0.5, 0.01
 # Share of its time that a ready thread waits for a CPU. Seen with as many threads as CPUs: below 0.6 % on a quiet
 # machine, above 30 % beside one other busy process. (Involuntary switches do not tell the two apart as well.)
 WAITING_LIMIT = 0.02
-LOAD_PER_CPU = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,27 +52,6 @@ class Seen:
 def flags_of(seen: Seen) -> tuple[Flag, ...]:
     """Every flag that the case raises."""
     return tuple(flag for look in _LOOKS for flag in look(seen))
-
-
-def standing_flags(environment: Environment) -> tuple[Flag, ...]:
-    """What can be said before a run: conditions of the machine that will disturb any measurement on it."""
-    return tuple(_standing(environment))
-
-
-def _standing(environment: Environment) -> Iterator[Flag]:
-    hardware, observed = environment.hardware, environment.observed
-    if hardware.get("hypervisor") == "yes":
-        yield _flag("VIRTUALIZED", Severity.INFO, "a virtual machine: neighbours may take time; watch CPU_STEAL")
-    governor = hardware.get("governor", "unknown")
-    if governor != "performance":
-        yield _flag(
-            "GOVERNOR", Severity.INFO, f"the CPU frequency governor is {governor}: clocks may change during a run"
-        )
-    if "gpu" in hardware and "gpu_clocks" not in hardware:
-        yield clocks_not_locked()
-    load = observed.get("load_1min", "")
-    if load.replace(".", "", 1).isdigit() and float(load) > LOAD_PER_CPU * effective_cpus():
-        yield _flag("LOADED", Severity.WARNING, f"the load average is {load}: stop other work before measuring")
 
 
 def _precision_not_executed(seen: Seen) -> Iterator[Flag]:
@@ -191,6 +172,28 @@ def _noisy(seen: Seen) -> Iterator[Flag]:
         )
 
 
+def _between_processes(seen: Seen) -> Iterator[Flag]:
+    """Medians against the robust spread inside processes; what of it their own sampling explains is taken off."""
+    timed = [steady(trial, trial.samples_ns) for trial in timing_trials(seen.trials)]
+    if len(timed) < LEAST_PROCESSES or min(map(len, timed)) < LEAST_PROCESSES:
+        return
+    medians = [statistics.median(samples) for samples in timed]
+    inside = statistics.median(
+        (MAD_TO_SD * statistics.median(abs(sample - middle) for sample in samples) / middle) ** 2
+        for samples, middle in zip(timed, medians, strict=True)
+    )
+    # The variance of a median of n is about pi / 2 / n of that of one sample.
+    explained = statistics.fmean(math.pi / 2 * inside / len(samples) for samples in timed)
+    between = max(0.0, statistics.variance(math.log(middle) for middle in medians) - explained)
+    if between > BETWEEN_SHARE * (between + inside) and math.sqrt(between) > BETWEEN_SPREAD:
+        yield _flag(
+            "BETWEEN_PROC",
+            Severity.INFO,
+            f"processes differ by {math.sqrt(between):.1%}, which is {between / (between + inside):.0%} of all "
+            "variance: more --trials help, longer ones do not",
+        )
+
+
 def _cpu_steal(seen: Seen) -> Iterator[Flag]:
     grown = [trial.counters for trial in timing_trials(seen.trials) if trial.counters.get("all_ticks")]
     everything = sum(counters["all_ticks"] for counters in grown)
@@ -231,7 +234,7 @@ def _virtual_clock(seen: Seen) -> Iterator[Flag]:
 
 
 def _device(seen: Seen) -> Iterator[Flag]:
-    return flags_of_device(seen.trials, seen.evidence)
+    return flags_of_device(seen.trials, seen.evidence, seen.plan)
 
 
 def _power(seen: Seen) -> Iterator[Flag]:
@@ -253,6 +256,7 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _cpu_steal,
     _cpu_contended,
     _noisy,
+    _between_processes,
     _precision_miss,
     _tail_undersampled,
     _interrupted,

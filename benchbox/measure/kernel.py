@@ -9,6 +9,7 @@ from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 _STAT = Path("/proc/stat")
+_PRESSURE = Path("/proc/pressure/cpu")
 _TASKS = Path("/proc/self/task")
 
 
@@ -16,7 +17,8 @@ def counters() -> dict[str, float]:
     """Counts that only grow, by name; those that this kernel does not offer are left out.
 
     ``*_switches`` of this process, ``run_delay_s`` that its threads were ready and waited for a CPU,
-    ``steal_ticks``, ``busy_ticks`` and ``all_ticks`` of the machine, ``cgroup_throttled`` periods.
+    ``pressure_s`` that some task of the machine did, ``steal_ticks``, ``busy_ticks`` and ``all_ticks`` of the machine,
+    ``cgroup_throttled`` periods.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     found = {
@@ -33,6 +35,9 @@ def counters() -> dict[str, float]:
         found["all_ticks"] = sum(ticks)
         found["busy_ticks"] = sum(ticks) - sum(ticks[3:5])
         found["steal_ticks"] = ticks[7] if len(ticks) > 7 else 0.0
+    if _PRESSURE.exists():
+        # Time in which some task of the machine waited for a CPU, in microseconds at the end of the first line.
+        found["pressure_s"] = float(_PRESSURE.read_text().split("\n")[0].rpartition("=")[2]) * 1e-6
     for file in (_CGROUP / "cpu.stat", _CGROUP / "cpu" / "cpu.stat"):
         if file.exists():
             words = dict(line.split()[:2] for line in file.read_text().splitlines() if len(line.split()) >= 2)

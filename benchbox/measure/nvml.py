@@ -1,8 +1,9 @@
-"""What does NVIDIA's management library say of the GPU: what it is, how it is set, and who uses it?
+"""How is NVIDIA's management library reached, who uses the GPU, what energy did it take, and who holds its clocks?
 
-Only read, but for the clocks that ``held_gpu_clocks`` is asked to hold. Where the library or its package is missing
-nothing is known, and nothing is made up. Process ids are the host's: inside a container a process may not find itself,
-and its memory is then unknown, not zero.
+``gpu_facts.py`` asks it what the GPU is, ``gpu_watch.py`` what happens to it during a measurement. Only read, but for
+the clocks that ``held_gpu_clocks`` is asked to hold. Where the library or its package is missing nothing is known, and
+nothing is made up. Process ids are the host's: inside a container a process may not find itself, and its memory is
+then unknown, not zero.
 """
 
 from __future__ import annotations
@@ -44,51 +45,13 @@ class GpuUsers:
         return max(0, len(self.bytes_by_process) - 1)
 
 
-def gpu_facts() -> dict[str, str]:
-    """Name, memory, driver, clocks, power limit and modes of the first GPU as text; empty without NVML."""
-    with _handle() as found:
-        if found is None:
-            return {}
-        api, device = found
-        reads: dict[str, Callable[[], str]] = {
-            "gpu": lambda: _text(api.nvmlDeviceGetName(device)),
-            "gpu_memory_gib": lambda: str(round(api.nvmlDeviceGetMemoryInfo(device).total / 2**30)),
-            "gpu_power_limit_w": lambda: str(api.nvmlDeviceGetEnforcedPowerLimit(device) // 1000),
-            "gpu_max_sm_clock_mhz": lambda: str(api.nvmlDeviceGetMaxClockInfo(device, api.NVML_CLOCK_SM)),
-            "gpu_max_memory_clock_mhz": lambda: str(api.nvmlDeviceGetMaxClockInfo(device, api.NVML_CLOCK_MEM)),
-            "gpu_persistence": lambda: str(api.nvmlDeviceGetPersistenceMode(device)),
-            "gpu_ecc": lambda: str(api.nvmlDeviceGetEccMode(device)[0]),
-            "gpu_compute_mode": lambda: str(api.nvmlDeviceGetComputeMode(device)),
-            "gpu_mig": lambda: str(api.nvmlDeviceGetMigMode(device)[0]),
-            "nvidia_driver": lambda: _text(api.nvmlSystemGetDriverVersion()),
-        }
-        facts = {name: _read(api, read) for name, read in reads.items()}
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def gpu_now() -> dict[str, str]:
-    """Clock, temperature, power draw and used memory of the first GPU at this moment; empty without NVML."""
-    with _handle() as found:
-        if found is None:
-            return {}
-        api, device = found
-        reads: dict[str, Callable[[], str]] = {
-            "gpu_sm_clock_mhz": lambda: str(api.nvmlDeviceGetClockInfo(device, api.NVML_CLOCK_SM)),
-            "gpu_temperature_c": lambda: str(api.nvmlDeviceGetTemperature(device, api.NVML_TEMPERATURE_GPU)),
-            "gpu_power_w": lambda: str(round(api.nvmlDeviceGetPowerUsage(device) / 1000)),
-            "gpu_memory_used_mib": lambda: str(api.nvmlDeviceGetMemoryInfo(device).used // 2**20),
-        }
-        facts = {name: _read(api, read) for name, read in reads.items()}
-    return {name: value for name, value in facts.items() if value is not None}
-
-
 def gpu_users() -> GpuUsers | None:
     """The processes that compute on the first GPU; None without NVML."""
-    with _handle() as found:
+    with first_gpu_handle() as found:
         if found is None:
             return None
         api, device = found
-        processes = _read(api, lambda: api.nvmlDeviceGetComputeRunningProcesses(device))
+        processes = read_or_none(api, lambda: api.nvmlDeviceGetComputeRunningProcesses(device))
     if processes is None:
         return None
     return GpuUsers(bytes_by_process={process.pid: process.usedGpuMemory for process in processes})
@@ -113,7 +76,7 @@ class GpuEnergyCounter:
 @contextlib.contextmanager
 def gpu_gauge() -> Iterator[Gauge | str]:
     """The first GPU's energy, power and temperature, or why they cannot be read."""
-    with _handle() as found:
+    with first_gpu_handle() as found:
         if found is None:
             yield "NVML, which has the GPU's energy counter, is not there: no pynvml, no driver or no GPU"
             return
@@ -128,26 +91,28 @@ def gpu_gauge() -> Iterator[Gauge | str]:
             name="NVML total energy",
             counter=counter,
             power_w=lambda: _power_w(api, device),
-            temperature_c=lambda: _read(api, lambda: api.nvmlDeviceGetTemperature(device, api.NVML_TEMPERATURE_GPU)),
+            temperature_c=lambda: read_or_none(
+                api, lambda: api.nvmlDeviceGetTemperature(device, api.NVML_TEMPERATURE_GPU)
+            ),
             foreign=lambda: _foreign(api, device),
         )
 
 
 def _power_w(api: Any, device: Any) -> float | None:
     """Power at this moment; where the GPU has no such field what it has instead, a mean over 1 s since Ampere."""
-    fields = _read(api, lambda: api.nvmlDeviceGetFieldValues(device, [api.NVML_FI_DEV_POWER_INSTANT]))
+    fields = read_or_none(api, lambda: api.nvmlDeviceGetFieldValues(device, [api.NVML_FI_DEV_POWER_INSTANT]))
     if fields is not None and fields[0].nvmlReturn == api.NVML_SUCCESS:
         return float(fields[0].value.uiVal) * 1e-3
-    power_mw = _read(api, lambda: api.nvmlDeviceGetPowerUsage(device))
+    power_mw = read_or_none(api, lambda: api.nvmlDeviceGetPowerUsage(device))
     return None if power_mw is None else float(power_mw) * 1e-3
 
 
 def _foreign(api: Any, device: Any) -> str:
     """Why the board's energy is not that of this process alone, "" if nothing speaks against it."""
-    mig = _read(api, lambda: api.nvmlDeviceGetMigMode(device)[0])
+    mig = read_or_none(api, lambda: api.nvmlDeviceGetMigMode(device)[0])
     if mig:
         return "the GPU is divided (MIG) and its counter counts all parts: switch MIG off"
-    if _read(api, lambda: api.nvmlDeviceGetMPSComputeRunningProcesses(device)):
+    if read_or_none(api, lambda: api.nvmlDeviceGetMPSComputeRunningProcesses(device)):
         return "the GPU is shared through MPS: stop the MPS daemon"
     listed: dict[int, int | None] = {}
     for query in (api.nvmlDeviceGetComputeRunningProcesses, api.nvmlDeviceGetGraphicsRunningProcesses):
@@ -164,7 +129,7 @@ def _foreign(api: Any, device: Any) -> str:
 
 
 def _processes(api: Any, query: Callable[[Any], Any], device: Any) -> Any:
-    return _read(api, lambda: query(device)) or ()
+    return read_or_none(api, lambda: query(device)) or ()
 
 
 @contextlib.contextmanager
@@ -179,11 +144,11 @@ def held_gpu_clocks(mhz: int | None) -> Iterator[str]:
         UsageError: the GPU has no such clock.
         MeasurementError: the clocks could not be set free again.
     """
-    with _handle() as found:
+    with first_gpu_handle() as found:
         if found is None:
             raise _unlockable("NVML is not there: no pynvml, no driver or no GPU")
         api, device = found
-        highest = _read(api, lambda: api.nvmlDeviceGetMaxClockInfo(device, api.NVML_CLOCK_SM))
+        highest = read_or_none(api, lambda: api.nvmlDeviceGetMaxClockInfo(device, api.NVML_CLOCK_SM))
         if mhz is not None and highest is not None and mhz > highest:
             raise UsageError(f"the GPU has no clock of {mhz} MHz", values=f"its highest is {highest} MHz")
         wanted = api.NVML_CLOCK_LIMIT_ID_TDP if mhz is None else mhz
@@ -199,7 +164,7 @@ def held_gpu_clocks(mhz: int | None) -> Iterator[str]:
 
 def free_gpu_clocks() -> None:
     """Sets the first GPU's clocks free; raises MeasurementError where that does not succeed."""
-    with _handle() as found:
+    with first_gpu_handle() as found:
         if found is None:
             raise MeasurementError("the GPU's clocks cannot be set free", values="NVML is not there any more")
         _free_clocks(*found)
@@ -223,7 +188,7 @@ def _unlockable(reason: str) -> EnvironmentLackError:
 
 
 @contextlib.contextmanager
-def _handle() -> Iterator[tuple[Any, Any] | None]:
+def first_gpu_handle() -> Iterator[tuple[Any, Any] | None]:
     """The package and the first GPU, None where either is missing."""
     if importlib.util.find_spec(PACKAGE) is None:
         yield None
@@ -253,13 +218,14 @@ def _first_device(api: Any) -> Any:
     return api.nvmlDeviceGetHandleByIndex(int(first) if first.isdigit() else 0)
 
 
-def _read(api: Any, read: Callable[[], Any]) -> Any:
-    """What a query gives, None where this GPU does not support it."""
+def read_or_none(api: Any, read: Callable[[], Any]) -> Any:
+    """What a query gives; None where this GPU does not support it, or a package from before it has no such call."""
     try:
         return read()
-    except api.NVMLError:
+    except (api.NVMLError, AttributeError):
         return None
 
 
-def _text(value: str | bytes) -> str:
+def text_of(value: str | bytes) -> str:
+    """Text, which older packages give as bytes."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value

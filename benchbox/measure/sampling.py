@@ -2,14 +2,16 @@
 
 At checkpoints that grow by half each time, so that looking often does not make a lucky stop likely, sampling stops when
 the minimum time has passed, there are enough samples, and the 95 % interval of the median is narrow enough; or when the
-maximum time has passed. The interval is taken from medians of blocks: neighbouring inferences are alike, and an
-interval over single inferences would be too narrow. The record says which rule ended it. Nothing is deleted; how many
-of the first samples still belong to the warm-up is found afterwards (MSER-5), and the statistics leave those out.
+maximum time has passed. Where another tool's way is asked for, its minimum time and number alone end it. The interval
+is taken from medians of blocks: neighbouring inferences are alike, and an interval over single inferences would be too
+narrow. The record says which rule ended it. Nothing is deleted; how many of the first samples still belong to the
+warm-up is found afterwards (MSER-5), and the statistics leave those out.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 MIN_SAMPLES_AT_ALL = 3
 CHECKPOINT_GROWTH = 1.5
 BLOCKS = 20
+# How often what watches a device is asked, between blocks: each time the device runs dry for a moment.
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,24 +47,33 @@ class Sampled:
     stopped_by: str
 
 
-def sampled(issuer: Issuer, plan: MeasurementPlan, *, typical_ns: float) -> Sampled:
+def sampled(
+    issuer: Issuer, plan: MeasurementPlan, *, typical_ns: float, look: Callable[[], object] | None = None
+) -> Sampled:
     """Times inferences until the plan is satisfied.
 
     Args:
         issuer: of a warm session.
         plan: its times, its precision and its least number of samples.
         typical_ns: time between samples, from the warm-up, to choose the size of the first block.
+        look: called after every ``LOOK_S`` of sampling, with nothing in flight.
     """
     count = max(MIN_SAMPLES_AT_ALL, math.ceil(min(plan.min_time_s, plan.max_time_s) * 1e9 / max(typical_ns, 1.0)))
     count = min(count, _affordable(plan.max_time_s * 1e9, typical_ns))
     parts: list[Block] = []
     start = issuer.now_ns()
     while True:
-        parts.append(issuer.block(count))
+        most = count if look is None else max(MIN_SAMPLES_AT_ALL, int(LOOK_S * 1e9 / max(typical_ns, 1.0)))
+        for first in range(0, count, most):
+            parts.append(issuer.block(min(most, count - first)))
+            if look is not None:
+                look()
         whole = joined(parts)
         spent = issuer.now_ns() - start
         taken = len(whole.times_ns)
         enough = spent >= plan.min_time_s * 1e9 and taken >= plan.min_samples
+        if enough and plan.like:
+            return _sampled(whole, "min_time")
         if enough and median_half_width(whole.times_ns) <= plan.target_half_width:
             return _sampled(whole, "precision")
         left = plan.max_time_s * 1e9 - spent

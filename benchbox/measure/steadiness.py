@@ -1,7 +1,8 @@
 """Were the samples of a process all of one kind: settled, level, of one mode, and far above the harness's own time?
 
-A condition is flagged where at least half of the processes show it: on a shared machine any one may have been
-disturbed, which widens the interval and needs no flag of its own. Thresholds and advice are in docs/metrics.md.
+A condition is flagged where at least half of the processes show it, in the host's times or in the device's: on a shared
+machine any one may have been disturbed, which widens the interval and needs no flag of its own. Thresholds and advice
+are in docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from benchbox.measure.metric import steady
 from benchbox.measure.sampling import block_medians
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity, Trial
-from benchbox.stats.modality import modes_of
+from benchbox.stats.modality import Modes, modes_of
 from benchbox.stats.trend import level_shift, median_slope
 
 SHARE = 0.5
@@ -57,7 +58,7 @@ def _cut_at_its_limit(trial: Trial) -> bool:
 
 
 def _moved(trials: Sequence[Trial]) -> Iterator[Flag]:
-    kinds = [movement(trial.samples_ns[trial.steady_from :]) for trial in trials]
+    kinds = [max(map(movement, _series(trial)), key=lambda found: abs(found[1])) for trial in trials]
     drifting = [change for kind, change in kinds if kind == "drift"]
     shifting = [change for kind, change in kinds if kind == "shift"]
     if _half(drifting, trials):
@@ -102,14 +103,7 @@ def movement(samples: Sequence[int]) -> tuple[str, float]:
 
 
 def _two_modes(trials: Sequence[Trial]) -> Iterator[Flag]:
-    found = [modes_of(part) for trial in trials if len(part := steady(trial, trial.samples_ns)) >= LEAST_SAMPLES]
-    apart = [
-        modes
-        for modes in found
-        if modes.p_value < DIP_P
-        and modes.upper / modes.lower - 1 > MODES_APART
-        and MODE_SHARE <= modes.upper_share <= 1 - MODE_SHARE
-    ]
+    apart = [modes for trial in trials if (modes := _modes_apart(trial)) is not None]
     if _half(apart, trials):
         typical = apart[0]
         yield Flag(
@@ -118,6 +112,24 @@ def _two_modes(trials: Sequence[Trial]) -> Iterator[Flag]:
             message=f"{len(apart)} of {len(trials)} processes have two modes, {typical.lower / 1e6:.4g} ms and "
             f"{typical.upper / 1e6:.4g} ms ({typical.upper_share:.0%} of the samples): the median may be either",
         )
+
+
+def _modes_apart(trial: Trial) -> Modes | None:
+    for part in _series(trial):
+        modes = modes_of(part) if len(part) >= LEAST_SAMPLES else None
+        if (
+            modes is not None
+            and modes.p_value < DIP_P
+            and modes.upper / modes.lower - 1 > MODES_APART
+            and MODE_SHARE <= modes.upper_share <= 1 - MODE_SHARE
+        ):
+            return modes
+    return None
+
+
+def _series(trial: Trial) -> list[Sequence[int]]:
+    """The steady times of the host, and of the device where there is one: it does not see the host's disturbances."""
+    return [steady(trial, times) for times in (trial.samples_ns, trial.gpu_ns) if times]
 
 
 def _near_floor(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:

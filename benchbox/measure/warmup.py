@@ -39,7 +39,8 @@ def warmed_up(issuer: Issuer, plan: MeasurementPlan) -> WarmUp:
     """Runs the warm-up: at least ``warmup_iterations`` and ``warmup_s``, then ``warmup_max_s`` more at most.
 
     An inference that takes longer than the longest measurement ends it early: such a network is warm enough when it has
-    run twice, and is not asked whether it has settled.
+    run twice, and is not asked whether it has settled. Neither is one that is measured as another tool does it, whose
+    warm-up is the fixed part alone.
     """
     now, start = issuer.now_ns, issuer.now_ns()
     times = issuer.block(1).times_ns
@@ -48,6 +49,8 @@ def warmed_up(issuer: Issuer, plan: MeasurementPlan) -> WarmUp:
             return WarmUp(times_ns=times, typical_ns=_pace(now() - start, times), settled=True)
         count = max(1, min(len(times), int(plan.warmup_s * 1e9 / max(1.0, float(np.median(times)))) + 1))
         times = np.concatenate([times, issuer.block(count).times_ns])
+    if plan.like:
+        return WarmUp(times_ns=times, typical_ns=_pace(now() - start, times), settled=True)
     size = max(1, int(BLOCK_S * 1e9 / max(1.0, float(np.median(times)))))
     fixed = now()
     medians: list[float] = []

@@ -27,6 +27,7 @@ from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, Open
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.measure.energy_pass import energy_of_session
 from benchbox.measure.floor import floor_ns, gpu_floor_ns
+from benchbox.measure.gpu_watch import GpuWatch, gpu_watch
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes, resident_bytes
 from benchbox.measure.metrics.host_phases import LOAD, RUN, RUNTIME
 from benchbox.measure.modes import issuer_for, sessions_of
@@ -34,7 +35,7 @@ from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sampling import sampled
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
-from benchbox.schema.plan import TRANSFER_TIMED, MeasurementPlan, Mode
+from benchbox.schema.plan import TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
 from benchbox.schema.reading import Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import seeded_arrays
@@ -104,6 +105,8 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         module=module if consumes == "module" else None,
         inspect=request.purpose in {Pass.CHECK, Pass.LAYERS},
         track_memory=request.purpose is Pass.MEMORY,
+        transfers=request.purpose is Pass.TIMING and request.plan.transfer == TRANSFER_INSIDE,
+        blocking=request.plan.wait == WAIT_BLOCKING,
         fallback=request.artifact.fallback,
     )
 
@@ -158,20 +161,28 @@ def _fill_slots(request: TrialRequest, session: Session) -> None:
 
 
 def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
-    """Warms up, then samples; the kernel's counters are read around the samples only."""
+    """Warms up, then samples; counters are read around the samples only, a GPU is looked at between them."""
     session = sessions[0]
     for each in sessions:
         _fill_slots(request, each)
+    with gpu_watch() if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
+        return _timed(request, sessions, watch)
+
+
+def _timed(request: TrialRequest, sessions: Sequence[Session], watch: GpuWatch | None) -> Trial:
+    session = sessions[0]
     issuer = issuer_for(sessions, request.plan)
     warm = warmed_up(issuer, request.plan)
     if isinstance(session, DeviceSession):
         session.laps.forget()
+    if watch:
+        watch.begin()
     before = counters()
     begin = time.perf_counter()
-    result = sampled(issuer, request.plan, typical_ns=warm.typical_ns)
+    result = sampled(issuer, request.plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
     grown = {**differences(before, counters()), "window_s": time.perf_counter() - begin}
-    if isinstance(session, DeviceSession) and (users := gpu_users()):
-        grown["gpu_other_processes"] = float(users.others)
+    if watch:
+        grown |= watch.seen()
     trial = replace(
         _blank(request, session),
         warmup_ns=tuple(warm.times_ns.tolist()),
@@ -181,6 +192,7 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
         floor_ns=floor_ns(session),
         window_ns=result.window_ns,
         stopped_by=result.stopped_by,
+        like=request.plan.like,
         counters=grown,
     )
     return _with_device_times(trial, session, request.plan) if isinstance(session, DeviceSession) else trial
@@ -194,6 +206,9 @@ def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPl
         trial,
         gpu_ns=session.laps.gpu_ns if alone else (),
         enqueue_ns=session.laps.enqueue_ns if alone else (),
+        h2d_ns=session.laps.h2d_ns,
+        d2h_ns=session.laps.d2h_ns,
+        device_window_ns=session.laps.window_ns if alone else 0,
         gpu_floor_ns=gpu_floor_ns(session),
     )
     if plan.transfer != TRANSFER_TIMED:

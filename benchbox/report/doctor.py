@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from benchbox.measure.readiness import Instrument
 from benchbox.report.table import Column, text_table
 from benchbox.schema.environment import Environment
 from benchbox.schema.reading import Flag
@@ -44,6 +45,7 @@ class Checkup:
     backends: tuple[BackendState, ...]
     layers: tuple[LayerState, ...]
     environment: Environment
+    instruments: tuple[Instrument, ...]
     flags: tuple[Flag, ...]
     threads: int
 
@@ -72,6 +74,7 @@ def document_from_checkup(checkup: Checkup) -> dict[str, object]:
             "software": dict(checkup.environment.software),
             "observed": dict(checkup.environment.observed),
         },
+        "instruments": [asdict(instrument) for instrument in checkup.instruments],
         "flags": [
             {"code": flag.code, "severity": flag.severity.value, "message": flag.message} for flag in checkup.flags
         ],
@@ -87,6 +90,7 @@ def render_checkup(checkup: Checkup) -> str:
         "Hardware\n" + _facts(checkup.environment.hardware),
         "Software\n" + _facts(checkup.environment.software),
         "Now\n" + _facts(checkup.environment.observed),
+        "What can be read and set\n" + _instruments(checkup.instruments),
         "What will disturb a measurement\n" + _flags(checkup.flags),
         f"environment {checkup.environment.hash}; {checkup.threads} CPU threads by default",
     ]
@@ -116,6 +120,14 @@ def _lack(state: BackendState | LayerState) -> str:
 def _facts(facts: Mapping[str, str]) -> str:
     width = max((len(name) for name in facts), default=0)
     return "\n".join(f"  {name:{width}}  {value}" for name, value in facts.items())
+
+
+def _instruments(instruments: Sequence[Instrument]) -> str:
+    width = max((len(instrument.name) for instrument in instruments), default=0)
+    return "\n".join(
+        f"  {'yes' if instrument.usable else 'no ':3}  {instrument.name:{width}}  {instrument.detail}"
+        for instrument in instruments
+    )
 
 
 def _flags(flags: Sequence[Flag]) -> str:

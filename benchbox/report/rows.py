@@ -36,6 +36,9 @@ COLUMNS = (
     Column(title="p99", number=True),
     Column(title="GPU p50", number=True),
     Column(title="enqueue p50", number=True),
+    Column(title="trtexec latency", number=True),
+    Column(title="trtexec GPU", number=True),
+    Column(title="trtexec qps", number=True),
     Column(title="samples/s", number=True),
     Column(title="peak memory", number=True),
     Column(title="GPU memory", number=True),
@@ -50,7 +53,18 @@ COLUMNS = (
 # How many columns at the beginning name a row.
 KEYS = 4
 # Only shown where some record has them: a CPU has no such numbers, energy and other modes are measured when asked for.
-_WHERE_MEASURED = frozenset({"mode", "GPU p50", "enqueue p50", "GPU memory", "J/sample"})
+_WHERE_MEASURED = frozenset(
+    {
+        "mode",
+        "GPU p50",
+        "enqueue p50",
+        "trtexec latency",
+        "trtexec GPU",
+        "trtexec qps",
+        "GPU memory",
+        "J/sample",
+    }
+)
 
 
 def columns_and_rows(records: Sequence[Record]) -> tuple[tuple[Column, ...], list[tuple[str, ...]]]:
@@ -66,6 +80,8 @@ def columns_and_rows(records: Sequence[Record]) -> tuple[tuple[Column, ...], lis
 
 def mode_text(plan: MeasurementPlan) -> str:
     """How requests were issued; "" for the usual way, one at a time."""
+    if plan.like:
+        return f"like {plan.like}"
     sizes = {Mode.BATCHED: plan.group, Mode.CONCURRENT: plan.streams}
     if plan.mode is Mode.ISOLATED:
         return ABSENT
@@ -92,7 +108,10 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         format_time(_value(readings.get("latency_p99"))),
         format_time(_value(readings.get("gpu_time_p50"))),
         format_time(_value(readings.get("enqueue_time_p50"))),
-        format_rate(_value(readings.get("throughput"))).removesuffix("/s").strip(),
+        format_time(_value(readings.get("trtexec_latency_median"))),
+        format_time(_value(readings.get("trtexec_gpu_time_median"))),
+        _rate(readings.get("trtexec_throughput")),
+        _rate(readings.get("throughput")),
         format_bytes(_value(readings.get("peak_host_memory"))),
         format_bytes(_value(readings.get("peak_device_memory"))),
         format_quantity(_value(readings.get("energy_per_sample")), "J"),
@@ -124,6 +143,10 @@ def notes_from_records(records: Sequence[Record]) -> tuple[str, ...]:
 def _title(record: Record) -> str:
     key = record.key
     return f"{key.model} {key.backend} {key.precision} batch {key.batch}"
+
+
+def _rate(reading: Reading | None) -> str:
+    return format_rate(_value(reading)).removesuffix("/s").strip()
 
 
 def _value(reading: Reading | None) -> float | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-TRANSFER_RESIDENT, TRANSFER_TIMED = "resident", "timed"
-INPUTS_ROTATE = "rotate"
+INPUTS_ROTATE, INPUTS_FIXED = "rotate", "fixed"
+TRANSFER_RESIDENT, TRANSFER_TIMED, TRANSFER_INSIDE = "resident", "timed", "inside"
+WAIT_SPIN, WAIT_BLOCKING = "spin", "blocking"
 
 
 class Mode(StrEnum):
@@ -29,10 +30,14 @@ class MeasurementPlan:
     it times inferences until ``min_time_s`` has passed and the 95 % interval of its median has a half-width of at
     most ``target_half_width`` (a ratio), or ``max_time_s`` has passed. ``group`` is how many inferences are started
     together in mode batched, ``streams`` how many sessions run at once in mode concurrent. ``input_slots`` distinct
-    seeded random inputs are used in turn (``input_policy`` "rotate"), never zeros; they are resident before the
-    clock starts (``transfer`` "resident"); with "timed" copies in and out are timed too, by themselves.
-    ``timeout_s`` bounds one whole process. ``energy_windows`` of ``energy_window_s`` each measure energy, none by
-    default. ``locked_clocks`` says at what the GPU's clocks were held, "" where they were free.
+    seeded random inputs are used in turn (``input_policy`` "rotate", or "fixed" for one), never zeros; they are
+    resident before the clock starts (``transfer`` "resident"); with "timed" copies in and out are timed too, by
+    themselves; with "inside" every request copies its inputs in and its outputs out, and the copies of neighbours
+    overlap. ``wait`` says how the host waits for an event in mode pipelined: it spins or it sleeps. ``like`` names
+    the tool whose way of measuring this is, "" for benchbox's own; then sampling ends when ``min_time_s`` and
+    ``min_samples`` are reached, however wide the interval is. ``timeout_s`` bounds one whole process.
+    ``energy_windows`` of ``energy_window_s`` each measure energy, none by default. ``locked_clocks`` says at what
+    the GPU's clocks were held, "" where they were free.
     """
 
     batch: int = 1
@@ -59,3 +64,5 @@ class MeasurementPlan:
     energy_windows: int = 0
     energy_window_s: float = 10.0
     locked_clocks: str = ""
+    wait: str = WAIT_SPIN
+    like: str = ""

@@ -104,7 +104,10 @@ class Trial:
     those of the call that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole
     batch in and out, where they were asked for; ``device_bytes`` is device memory by the method that gave it;
     ``host_bytes`` the most that was resident at the end of each phase of a memory pass; ``load_s`` the time to load the
-    runtime and the network; ``energy`` is what an energy pass counted.
+    runtime and the network; ``energy`` is what an energy pass counted. ``counters`` of a device
+    trial also hold what ``measure/gpu_watch.py`` saw (docs/metrics.md). ``device_window_ns`` is the device's time from
+    the beginning of the first to the end of the last inference of each block, added up; ``like`` the tool whose way of
+    measuring was asked for, "" for benchbox's own.
     """
 
     number: int
@@ -120,6 +123,8 @@ class Trial:
     floor_ns: int = 0
     gpu_floor_ns: int = 0
     window_ns: int = 0
+    device_window_ns: int = 0
+    like: str = ""
     stopped_by: str = ""
     gpu_ns: tuple[int, ...] = ()
     enqueue_ns: tuple[int, ...] = ()

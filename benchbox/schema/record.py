@@ -31,7 +31,8 @@ class Status(StrEnum):
 class RecordKey:
     """What was measured: two records with equal keys and environments are replicates.
 
-    ``variant`` tells graphs of one precision apart that were derived with other choices than the usual ones.
+    ``variant`` tells graphs of one precision apart that were derived with other choices than the usual ones, and what
+    was measured as another tool does it from what was not.
     """
 
     model: str

@@ -103,3 +103,19 @@ def test_every_help_has_an_example(name: str) -> None:
     text = help_text(name)
     assert "Example" in text
     assert re.search(rf"^\s+benchbox {name}", text, flags=re.MULTILINE)
+
+
+def _raised() -> set[str]:
+    """Codes of flags in the package: what is given to Flag and to the helpers that make one."""
+    found: set[str] = set()
+    for source in (ROOT / "benchbox" / "measure").rglob("*.py"):
+        found |= set(re.findall(r'(?:_flag|_info)\(\s*"([A-Z][A-Z_]+)"|code="([A-Z][A-Z_]+)"', source.read_text()))
+    return {code for pair in found for code in pair if code}
+
+
+def test_every_flag_is_in_the_table_of_flags() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    section = text.split("## Flags")[1].split("## Comparison")[0]
+    raised = _raised()
+    assert len(raised) > 40
+    assert [code for code in sorted(raised) if f"`{code}`" not in section] == []

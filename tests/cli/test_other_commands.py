@@ -18,7 +18,9 @@ def test_doctor(benchbox: Callable) -> None:
     assert backends["onnxruntime"]["usable"] is True
     assert "fp32" in backends["onnxruntime"]["precisions"]
     assert document["threads"] >= 1
+    assert {"name", "usable", "detail"} == set(document["instruments"][0])
     text = benchbox("doctor").out
+    assert "What can be read and set" in text
     assert "onnxruntime" in text
     assert document["environment"]["hash"] in text
 

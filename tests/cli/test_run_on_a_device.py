@@ -166,3 +166,19 @@ def test_a_foreign_process_on_the_device_is_flagged(simulated_root: Path) -> Non
     ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", foreign=1)
     (record,) = json.loads(ran.stdout)["records"]
     assert "GPU_SHARED" in {flag["code"] for flag in record["flags"]}
+
+
+def test_what_happens_to_the_device_is_flagged(simulated_root: Path) -> None:
+    """Watched in the process that is timed, between its blocks, and stored with the record."""
+    knobs = {"power_capped": 0.5, "sm_clocks_mhz": [1980, 1800], "xid": 79, "pcie": [5, 8], "drift": 20.0}
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
+    (record,) = json.loads(ran.stdout)["records"]
+    flags = {flag["code"]: flag["severity"] for flag in record["flags"]}
+    assert flags["POWER_CAPPED"] == flags["PCIE_DEGRADED"] == flags["DRIFT"] == "warning"
+    assert flags["XID"] == "error"
+    assert not {"THROTTLE_HW", "THROTTLE_SW_THERMAL", "ECC_ERRORS", "GPU_UNWATCHED", "BIMODAL"} & set(flags)
+    stored = list(records_under(simulated_root))[-1]
+    trials = trials_from_file(record_files(simulated_root)[-1], stored)
+    timed = [trial for trial in trials if trial.gpu_ns]
+    assert all(trial.counters["gpu_looks"] >= 1 for trial in timed)
+    assert [trial.device_window_ns for trial in timed] == pytest.approx([sum(trial.gpu_ns) for trial in timed])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sample_records import ENVIRONMENT, record, skipped, trials
 
-from benchbox.gate.judging import Measured, Rules, overall, verdicts_from_measured
+from benchbox.gate.judging import Measured, Rules, environments_apart, overall, verdicts_from_measured
 from benchbox.schema.energy import EnergyRun, EnergyWindow
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Flag, Pass, Severity
@@ -155,3 +155,32 @@ def test_a_slowdown_of_a_tenth_is_found() -> None:
     found = [verdict(noisy(draw, 8), noisy(draw, 8, 1.1)).outcome for _ in range(200)]
     assert found.count(Outcome.SLOWER) >= 180
     assert Outcome.FASTER not in found
+
+
+def test_fields_that_an_older_record_lacks_are_told_apart_from_what_differs() -> None:
+    hardware, software = {"cpu": "a", "governor": "powersave"}, {"benchbox": "1", "numpy": "2"}
+    base = dataclasses.replace(ENVIRONMENT, hash="1", hardware=hardware, software=software)
+    newer = dataclasses.replace(
+        base, hash="2", hardware={**hardware, "aslr": "full", "microcode": "7"}, software={**software, "os": "Debian"}
+    )
+    reason = environments_apart(base, newer)
+    assert "the base did not note aslr, microcode, os" in reason
+    assert "what both noted is equal (--across-environments compares)" in reason
+    changed = dataclasses.replace(
+        newer,
+        hardware={**newer.hardware, "governor": "performance"},
+        software={"benchbox": "1", "env OMP_PROC_BIND": "true", "torch": "3", "os": "Debian"},
+    )
+    reason = environments_apart(base, changed)
+    assert "governor 'powersave' and 'performance'" in reason
+    assert "env OMP_PROC_BIND not set and 'true'" in reason
+    assert "numpy '2' and not installed" in reason
+    assert "torch not installed and '3'" in reason
+    assert "the base did not note aslr, microcode, os" in reason
+    assert "is equal" not in reason
+    assert "the head did not note" in environments_apart(newer, base)
+
+
+def test_what_another_tool_measures_is_another_case() -> None:
+    alike = measured(STEADY, plan=MeasurementPlan(like="trtexec-11"))
+    assert "like differ" in verdict(measured(STEADY), alike).reason

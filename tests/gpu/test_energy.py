@@ -13,7 +13,8 @@ from benchbox.errors import EnvironmentLackError
 from benchbox.measure.clocks import locked_clocks
 from benchbox.measure.energy import CounterLostError, EnergyPlan, Gauge, energy_run
 from benchbox.measure.energy_pass import HostTime
-from benchbox.measure.nvml import gpu_gauge, gpu_now
+from benchbox.measure.gpu_facts import gpu_now
+from benchbox.measure.nvml import gpu_gauge
 
 
 class _Products:

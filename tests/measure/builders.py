@@ -19,6 +19,34 @@ QUIET = {
     "cgroup_throttled": 0.0,
 }
 
+# What is watched of a GPU on which nothing happens.
+QUIET_GPU = {
+    "gpu_window_s": 1.0,
+    "gpu_looks": 10.0,
+    "gpu_throttle_hw_s": 0.0,
+    "gpu_throttle_sw_thermal_s": 0.0,
+    "gpu_power_capped_s": 0.0,
+    "gpu_clock_min_hz": 1.98e9,
+    "gpu_clock_median_hz": 1.98e9,
+    "gpu_clock_max_hz": 1.98e9,
+    "gpu_clock_limit_hz": 1.98e9,
+    "gpu_slowdown_looks": 0.0,
+    "gpu_ecc_uncorrected": 0.0,
+    "gpu_ecc_corrected": 0.0,
+    "gpu_remapped_rows": 0.0,
+    "gpu_xid_events": 0.0,
+    "gpu_pcie_generation": 5.0,
+    "gpu_pcie_lanes": 16.0,
+    "gpu_pcie_generation_limit": 5.0,
+    "gpu_pcie_lanes_limit": 16.0,
+    "gpu_other_processes": 0.0,
+    "gpu_graphics_processes": 0.0,
+    "gpu_mps_processes": 0.0,
+    "gpu_mig": 0.0,
+    "gpu_confidential_compute": 0.0,
+    "gpu_numa_remote_looks": 0.0,
+}
+
 
 def evidence(**fields: Any) -> Evidence:
     values: dict[str, Any] = {

@@ -11,7 +11,8 @@ import pytest
 
 from benchbox.measure import nvml
 from benchbox.measure.energy import CounterLostError, Gauge
-from benchbox.measure.nvml import GpuUsers, gpu_facts, gpu_gauge, gpu_now, gpu_users
+from benchbox.measure.gpu_facts import gpu_facts, gpu_now
+from benchbox.measure.nvml import GpuUsers, gpu_gauge, gpu_users
 
 
 class NVMLError(Exception):
@@ -72,6 +73,8 @@ def test_facts_leave_out_what_the_gpu_does_not_support(library: ModuleType) -> N
     assert "gpu_mig" not in facts
     assert gpu_now() == {
         "gpu_sm_clock_mhz": "1500",
+        "gpu_memory_clock_mhz": "1500",
+        "gpu_processes": "2",
         "gpu_temperature_c": "41",
         "gpu_power_w": "30",
         "gpu_memory_used_mib": "3",

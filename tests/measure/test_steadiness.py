@@ -99,3 +99,10 @@ def test_movement_tells_a_drift_from_a_shift() -> None:
 def test_groups_are_not_near_the_floor_of_single_inferences() -> None:
     near = of(LEVEL, floor_ns=150_000)
     assert codes([near], mode=Mode.BATCHED) == {}
+
+
+@pytest.mark.parametrize(("code", "gpu"), [("DRIFT", LEVEL * RAMP), ("BIMODAL", bimodal())])
+def test_the_device_alone_shows_it(code: str, gpu: np.ndarray) -> None:
+    """Host times may hide in their own noise what the device's clock tells."""
+    assert code in codes([of(LEVEL, gpu_ns=tuple(gpu.astype(int).tolist()))])
+    assert code not in codes([of(LEVEL, gpu_ns=tuple(LEVEL.astype(int).tolist()))])

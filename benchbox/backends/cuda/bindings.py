@@ -178,8 +178,15 @@ class CudaBindings(CudaLayer):
         self._call("cudaStreamDestroy", stream)
 
     @override
-    def event(self) -> Event:
-        return Event(self._call("cudaEventCreateWithFlags", self._api.cudaEventDefault))
+    def event(self, *, blocking: bool = False) -> Event:
+        flags = self._api.cudaEventBlockingSync if blocking else self._api.cudaEventDefault
+        return Event(self._call("cudaEventCreateWithFlags", flags))
+
+    @override
+    def hold(self, stream: Stream, event: Event) -> None:
+        (status,) = self._api.cudaStreamWaitEvent(stream, event, 0)
+        if status != self._done:
+            raise cuda_error("cudaStreamWaitEvent", status.name)
 
     @override
     def record(self, event: Event, stream: Stream) -> None:

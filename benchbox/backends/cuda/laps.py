@@ -17,8 +17,8 @@ BLOCK = 4096
 class Events(Protocol):
     """What is needed of a CUDA layer, or of PyTorch, which has events of its own."""
 
-    def event(self) -> Any:
-        """A new event that takes the time."""
+    def event(self, *, blocking: bool = False) -> Any:
+        """A new event that takes the time; who waits for it spins, or sleeps where it is blocking."""
         ...
 
     def record(self, event: Any, stream: Any) -> None:
@@ -43,19 +43,21 @@ class EventLaps:
 
     block = BLOCK
 
-    def __init__(self, layer: Events, stream: Any) -> None:
+    def __init__(self, layer: Events, stream: Any, *, blocking: bool = False) -> None:
         self._layer = layer
+        self._sleeps = blocking
         self._stream = stream
         self._pairs: list[tuple[Any, Any]] = []
         self._enqueue = [0] * BLOCK
         self._next = 0
         self._gpu_ns: list[int] = []
         self._enqueue_ns: list[int] = []
+        self._window_ns = 0
 
     def reserve(self, count: int) -> None:
         """Makes the events for a block of at most ``count`` (and ``BLOCK``) inferences."""
         while len(self._pairs) < min(count, BLOCK):
-            self._pairs.append((self._layer.event(), self._layer.event()))
+            self._pairs.append((self._layer.event(), self._layer.event(blocking=self._sleeps)))
 
     def around(self, work: Callable[[], object]) -> None:
         """Starts one inference between its two events; without a reserved pair it is started and not timed."""
@@ -77,14 +79,20 @@ class EventLaps:
         used = self._pairs[: self._next]
         if used:
             self._layer.wait(used[-1][1])
+            self._window_ns += self._span_ns(len(used))
         self._gpu_ns += [self._layer.elapsed_ns(start, end) for start, end in used]
         self._enqueue_ns += self._enqueue[: self._next]
         self._next = 0
+
+    def _span_ns(self, count: int) -> int:
+        """Device time from the first to the last event of the ``count`` inferences that have run."""
+        return self._layer.elapsed_ns(self._pairs[0][0], self._pairs[count - 1][1])
 
     def forget(self) -> None:
         """Drops what was collected so far: the warm-up is not measured."""
         self._gpu_ns.clear()
         self._enqueue_ns.clear()
+        self._window_ns = 0
 
     def wait(self, index: int) -> None:
         """Returns when inference ``index`` of the block that runs is done."""
@@ -99,6 +107,21 @@ class EventLaps:
     def enqueue_ns(self) -> tuple[int, ...]:
         """Host time of the call that started each collected inference, in order."""
         return tuple(self._enqueue_ns)
+
+    @property
+    def h2d_ns(self) -> tuple[int, ...]:
+        """Device time of copying in, of inferences that do; see ``queries.py``."""
+        return ()
+
+    @property
+    def d2h_ns(self) -> tuple[int, ...]:
+        """Device time of copying out, of inferences that do."""
+        return ()
+
+    @property
+    def window_ns(self) -> int:
+        """Device time from the first to the last event of each collected block, added up."""
+        return self._window_ns
 
     def close(self) -> None:
         """Gives the events back."""

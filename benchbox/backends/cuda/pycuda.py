@@ -169,8 +169,13 @@ class PyCuda(CudaLayer):
         """It goes with its last reference."""
 
     @override
-    def event(self) -> Event:
-        return Event(self._try(self._driver.Event))
+    def event(self, *, blocking: bool = False) -> Event:
+        flags = self._driver.event_flags.BLOCKING_SYNC if blocking else 0
+        return Event(self._try(lambda: self._driver.Event(flags)))
+
+    @override
+    def hold(self, stream: Stream, event: Event) -> None:
+        self._try(lambda: stream.wait_for_event(event))  # type: ignore[attr-defined]
 
     @override
     def record(self, event: Event, stream: Stream) -> None:

@@ -119,8 +119,12 @@ class CudaLayer(Protocol):
         """Gives a stream back."""
         ...
 
-    def event(self) -> Event:
-        """A new event that takes the time; waiting for it spins."""
+    def event(self, *, blocking: bool = False) -> Event:
+        """A new event that takes the time; waiting for it spins, or sleeps where it is blocking."""
+        ...
+
+    def hold(self, stream: Stream, event: Event) -> None:
+        """Lets what is started on a stream from now on wait for an event of another one."""
         ...
 
     def record(self, event: Event, stream: Stream) -> None:

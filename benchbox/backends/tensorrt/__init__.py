@@ -29,6 +29,7 @@ class TensorRtRunner:
     rank: ClassVar[int] = -1
     vendor: ClassVar[Vendor]
     graph: ClassVar[bool] = False
+    queries: ClassVar[bool] = True
     compiler: ClassVar[str]
 
     def bindings(self) -> Bindings:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.laps import EventLaps
+from benchbox.backends.cuda.queries import Queries, QueryLaps
 from benchbox.backends.cuda.runtime import CudaLayer, Graph
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.tensorrt.allocator import tracking_allocator
@@ -26,6 +27,7 @@ from benchbox.backends.tensorrt.validity import require_loadable
 from benchbox.backends.tensorrt.vendor import Bindings
 from benchbox.errors import ArtifactError, BenchboxError, MeasurementError, UsageError
 from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.plan import WAIT_BLOCKING, WAIT_SPIN
 from benchbox.schema.reading import Evidence
 
 if TYPE_CHECKING:
@@ -77,12 +79,27 @@ class TensorRtSession:
                 layer, self._stream, inputs=request.inputs, outputs=request.outputs, count=request.slots
             )
             self._closing.callback(self._slots.close)
-            self.laps = EventLaps(layer, self._stream)
-            self._closing.callback(self.laps.close)
+            self._open_laps()
             if graph and self._graph_state == "off":
                 self._capture_all()
             self._note_memory()
             failing.pop_all()
+
+    def _open_laps(self) -> None:
+        """Events around each inference, and where they are a part of it around its copies."""
+        layer, request = self._layer, self._request
+        self._queries: Queries | None = None
+        if not request.transfers:
+            self.laps = EventLaps(layer, self._stream, blocking=request.blocking)
+            self._closing.callback(self.laps.close)
+            return
+        laps = QueryLaps(layer, self._stream, blocking=request.blocking)
+        self._closing.callback(laps.close)
+        self.laps = laps
+        self._queries = Queries(
+            layer, laps, self._slots, inputs=request.inputs, outputs=request.outputs, count=request.slots
+        )
+        self._closing.callback(self._queries.close)
 
     def _load(self, path: Path) -> None:
         api, vendor = self._bindings.api, self._bindings.vendor.title
@@ -183,20 +200,28 @@ class TensorRtSession:
             )
 
     def upload(self, slot: int, arrays: Arrays) -> None:
-        """Copies the inputs to the slot's device buffers."""
+        """Copies the inputs to the slot's device buffers, and to where its inferences copy them from if they do."""
         self._slots.upload(slot, arrays)
+        if self._queries is not None:
+            self._queries.fill(slot, arrays)
 
     def enqueue(self, slot: int) -> None:
         """Starts one inference between the two events of its lap."""
         if self._launch:
-            self.laps.around(self._launch[slot])
-            return
-        self._bind(slot)
-        self.laps.around(self._execute)
+            work = self._launch[slot]
+        else:
+            self._bind(slot)
+            work = self._execute
+        if self._queries is None:
+            self.laps.around(work)
+        else:
+            self._queries.start(slot, work)
 
     def synchronize(self) -> None:
-        """Waits for the stream."""
+        """Waits for the stream, and for the copies out behind it."""
         self._layer.synchronize(self._stream)
+        if self._queries is not None:
+            self._queries.synchronize()
 
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """The slot's outputs, on the host."""
@@ -265,6 +290,7 @@ class TensorRtSession:
                 "cuda_layer": self._layer.name,
                 "cuda_graph": self._graph_state,
                 "auxiliary_streams": str(self._engine.num_aux_streams),
+                "wait": WAIT_BLOCKING if self._request.blocking else WAIT_SPIN,
                 "allocation": "user-managed",
                 "api": "execute_async_v3",
             },

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @json_option
 @common_options
 def command(as_json: bool) -> None:
-    """Say what each backend needs to run here, which devices there are, and what disturbs measurements.
+    """Say what each backend needs to run here, which devices and counters there are, and what disturbs measurements.
 
     \b
     Examples:
@@ -36,11 +36,13 @@ def _checkup() -> Checkup:
     from benchbox.backends.base import BACKENDS
     from benchbox.backends.cuda.runtime import LAYERS, probed_layer
     from benchbox.measure.environment import capture, effective_cpus
-    from benchbox.measure.flags import standing_flags
+    from benchbox.measure.readiness import instruments
+    from benchbox.measure.standing_flags import standing_flags
     from benchbox.report.doctor import BackendState, Checkup, LayerState
     from benchbox.schema.model import Precision
 
-    environment = capture()
+    environment = capture()  # before any backend is asked: it would find this process on the GPU
+    found = instruments()
     states = []
     for backend in sorted(BACKENDS, key=lambda found: -found.rank):
         availability = backend.probe()
@@ -60,6 +62,7 @@ def _checkup() -> Checkup:
         backends=tuple(states),
         layers=tuple(LayerState(name=name, **probed_layer(name)) for name in LAYERS),
         environment=environment,
+        instruments=found,
         flags=standing_flags(environment),
         threads=effective_cpus(),
     )

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.hardware import clocks_from_text, energy_options, held, lock_clocks_option, with_energy
-from benchbox.cli.issuing import ab_option, between, mode_options, two_sides, with_mode
+from benchbox.cli.issuing import (
+    ab_option,
+    between,
+    cases_like,
+    like_option,
+    mode_options,
+    two_sides,
+    with_like,
+    with_mode,
+)
 from benchbox.cli.options import (
     backend_option,
     comma_list,
@@ -36,6 +45,7 @@ if TYPE_CHECKING:
     from benchbox.schema.verdict import Verdict
 
 DEFAULT_MODEL = "resnet50"
+LIKE_BACKEND = "tensorrt"
 # Without and with --quick. A verdict takes at least four processes a side, and more than a reading to be of use. Many
 # short processes say more than few long ones: what differs from process to process is most of the noise.
 TRIALS = {False: 5, True: 4}
@@ -67,6 +77,7 @@ PAIRED_TRIALS = {False: 8, True: 5}
 @click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 1.5; --quick: 0.5].")
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
 @click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals.")
+@like_option
 @ab_option
 @click.option("--transfers", is_flag=True, help="On a GPU, also time the copies of inputs and outputs.")
 @energy_options
@@ -90,6 +101,7 @@ def command(
     quick: bool,
     group: str | None,
     streams: str | None,
+    like: str | None,
     ab: tuple[str, str] | None,
     transfers: bool,
     energy: bool,
@@ -120,6 +132,7 @@ def command(
       benchbox run resnet50 --backend tensorrt --energy --lock-clocks=1410
       benchbox run resnet18 --mode concurrent --streams 2 --threads 1
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
+      benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
     """
     from dataclasses import replace
@@ -132,7 +145,7 @@ def command(
     require_use(wanted, choice)
     cases = cases_from_axes(
         sources=_sources(models, input_shape, weights, root),
-        backends=comma_list(backends, _known_backend) if backends else (best_backend(),),
+        backends=comma_list(backends, _known_backend) if backends else (LIKE_BACKEND if like else best_backend(),),
         precisions=wanted,
         batches=comma_list(batches, lambda text: parse_count(text, flag="--batch")),
         mode=_mode(mode),
@@ -140,8 +153,9 @@ def command(
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick, paired=bool(ab))
     plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams)
-    if ab:
-        cases = two_sides(cases, plan, ab)
+    if like:
+        plan = with_like(plan, like, duration_s=_seconds(max_time, "--max-time") if max_time else None)
+    cases = cases_like(two_sides(cases, plan, ab) if ab else cases, plan)
     if transfers:
         plan = _with_transfers(plan, cases)
     if energy or energy_window or energy_windows:

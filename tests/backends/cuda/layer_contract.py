@@ -75,6 +75,31 @@ def events_take_the_time_of_the_stream(layer: CudaLayer) -> None:
     layer.destroy_stream(stream)
 
 
+def a_stream_waits_for_an_event_of_another(layer: CudaLayer) -> None:
+    first, second = layer.stream(), layer.stream()
+    size = 32 << 20
+    target, address = layer.pinned(256), layer.allocate(size)
+    target.bytes[:] = 0
+    layer.fill(address, 0, size, first)
+    layer.synchronize(first)
+    for blocking in (False, True):
+        written, copied = layer.event(blocking=blocking), layer.event(blocking=blocking)
+        layer.fill(address, 5 + blocking, size, first)
+        layer.record(written, first)
+        layer.hold(second, written)
+        layer.download(target, address, 256, second)
+        layer.record(copied, second)
+        layer.wait(copied)
+        assert set(target.bytes) == {5 + blocking}, "the copy has waited for what the other stream wrote"
+        layer.destroy_event(written)
+        layer.destroy_event(copied)
+    for stream in (first, second):
+        layer.synchronize(stream)
+        layer.destroy_stream(stream)
+    layer.free(address)
+    layer.free_pinned(target)
+
+
 def an_event_that_was_not_recorded_has_no_time(layer: CudaLayer) -> None:
     with pytest.raises(MeasurementError, match="CUDA reports an error"):
         layer.elapsed_ns(layer.event(), layer.event())
@@ -142,6 +167,7 @@ CHECKS: tuple[Callable[[CudaLayer], None], ...] = (
     memory_is_counted_and_aligned,
     too_much_is_an_error_that_leaves_the_device_usable,
     events_take_the_time_of_the_stream,
+    a_stream_waits_for_an_event_of_another,
     an_event_that_was_not_recorded_has_no_time,
     graphs_replay_what_was_captured,
     an_error_inside_a_capture_ends_it,

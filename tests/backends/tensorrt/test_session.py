@@ -19,8 +19,12 @@ from benchbox.backends.tensorrt import TensorRt
 from benchbox.backends.tensorrt.session import GRAPH_USED, TensorRtSession
 from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError, MeasurementError, UsageError
 from benchbox.export.engines import engine_from_artifact
+from benchbox.measure.modes import issuer_for
+from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
 from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.reading import Pass, Trial
 from benchbox.stats.inputs import seeded_arrays
 
 
@@ -263,3 +267,92 @@ def test_the_layer_is_closed_with_the_session(
 def test_device_memory_errors_are_measurement_errors() -> None:
     assert issubclass(DeviceMemoryError, MeasurementError)
     assert DeviceMemoryError.exit_status == 5
+
+
+H2D_NS, D2H_NS = 2 * 28 * 28 * 4 * 0.05, 2 * 10 * 4 * 0.05  # of the simulated bandwidth, two samples of float32
+
+
+@pytest.mark.parametrize("layer", ["cuda-bindings", "pycuda"])
+@pytest.mark.parametrize("graph", [False, True])
+def test_requests_bring_their_inputs_and_take_their_outputs(
+    graph: bool, layer: str, simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    """Two in flight on three streams; the simulation has one clock, on which everything runs one after the other."""
+    if graph and layer == "pycuda":
+        pytest.skip("pycuda has no graphs")
+    request = _request(lenet_fp32, _engine(lenet_fp32, backend_root), slots=2, transfers=True, blocking=True)
+    session = TensorRtSession(TensorRt().bindings(), open_layer(layer), request, graph=graph)
+    arrays = [seeded_arrays(lenet_fp32.inputs, seed=seed, samples=2) for seed in (1, 2, 3)]
+    for slot in (0, 1):
+        session.upload(slot, arrays[slot])
+    issuer = issuer_for([session], MeasurementPlan(mode=Mode.PIPELINED, input_slots=2))
+    session.laps.forget()
+    block = issuer.block(50)
+    assert len(block.times_ns) == 50
+    inference_ns = simulation.DEVICE.knobs["inference_ns"]
+    assert session.laps.gpu_ns == (inference_ns,) * 50
+    assert session.laps.h2d_ns == pytest.approx((H2D_NS,) * 50, abs=1)
+    assert session.laps.d2h_ns == pytest.approx((D2H_NS,) * 50, abs=1)
+    assert session.laps.window_ns == pytest.approx(50 * (inference_ns + H2D_NS + D2H_NS), abs=100)
+    assert all(time > 0 for time in session.laps.enqueue_ns)
+    # What the host has is what is computed: the copies are a part of each request.
+    assert session._queries is not None
+    session._queries.fill(0, arrays[2])
+    session.enqueue(0)
+    session.synchronize()
+    assert np.allclose(
+        next(iter(session.download(0).values())), _reference(lenet_fp32, backend_root, arrays[2]), rtol=1e-4, atol=1e-5
+    )
+    session.laps.forget()
+    assert (session.laps.h2d_ns, session.laps.d2h_ns, session.laps.window_ns) == ((), (), 0)
+    session.close()
+    assert simulation.DEVICE.used_bytes == 0
+    assert simulation.DEVICE.host == {}
+
+
+@pytest.mark.parametrize(("blocking", "said"), [(True, "blocking"), (False, "spin")])
+@pytest.mark.parametrize("transfers", [True, False])
+def test_the_host_waits_as_it_was_asked_to(
+    transfers: bool, blocking: bool, said: str, simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    request = _request(lenet_fp32, _engine(lenet_fp32, backend_root), transfers=transfers, blocking=blocking)
+    session = TensorRtSession(TensorRt().bindings(), open_layer("cuda-bindings"), request, graph=False)
+    assert session.evidence().options["wait"] == said
+    waited: list[bool] = []
+    wait = simulation.DEVICE.wait
+    simulation.DEVICE.wait = lambda event: (waited.append(event.blocking), wait(event))
+    session.upload(0, seeded_arrays(lenet_fp32.inputs, seed=1, samples=2))
+    issuer_for([session], MeasurementPlan(mode=Mode.PIPELINED, input_slots=1)).block(5)
+    assert len(waited) >= 4
+    # The events that the copies of one request and its inference wait for are never the host's.
+    assert set(waited) <= {blocking, False}
+    assert (True in waited) is blocking
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("knobs", "code"), [({"drift": 0.5}, "DRIFT"), ({"bimodal": 0.3}, "BIMODAL"), ({"inference_ns": 250_000}, "")]
+)
+def test_what_the_device_does_to_its_times_is_seen_in_them(
+    knobs: dict[str, Any], code: str, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    with simulated(**knobs):
+        request = _request(lenet_fp32, _engine(lenet_fp32, backend_root), batch=1)
+        session = BACKENDS.get("tensorrt").open(request)
+        assert isinstance(session, DeviceSession)
+        session.upload(0, seeded_arrays(lenet_fp32.inputs, seed=1, samples=1))
+        session.laps.forget()
+        issuer_for([session], MeasurementPlan(input_slots=1)).block(200)
+        # The host's own times are those of this machine; only the device's clock is simulated.
+        seen = Trial(
+            number=0,
+            purpose=Pass.TIMING,
+            started_at="",
+            duration_s=1.0,
+            evidence=session.evidence(),
+            samples_ns=(1_000_000,) * 200,
+            gpu_ns=session.laps.gpu_ns,
+        )
+        session.close()
+    codes = {flag.code for flag in flags_of_samples([seen], MeasurementPlan())}
+    assert {"DRIFT", "BIMODAL", "LEVEL_SHIFT"} & codes == ({code} if code else set())

@@ -20,9 +20,18 @@ from simulated_device import DEVICE, NAME
 NVML_SUCCESS = 0
 NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
 NVML_TEMPERATURE_GPU = 0
+NVML_TEMPERATURE_THRESHOLD_SLOWDOWN = 1
 NVML_FI_DEV_POWER_INSTANT = 186
+NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP = 74
+NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN = 269
+NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN = 270
+NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN = 271
+NVML_PERF_POLICY_POWER, NVML_PERF_POLICY_THERMAL = 0, 1
+NVML_MEMORY_ERROR_TYPE_CORRECTED, NVML_MEMORY_ERROR_TYPE_UNCORRECTED = 0, 1
+NVML_VOLATILE_ECC = 0
+nvmlClocksEventReasonHwSlowdown = 8
+nvmlEventTypeXidCriticalError = 8
 NVML_CLOCK_LIMIT_ID_TDP = 0xFFFFFF01
-BASE_MHZ = 1100
 _DEVICE = "device 0"
 
 
@@ -53,6 +62,20 @@ class _Meter:
 
 
 _METER = _Meter()
+_NOT_SUPPORTED = 3
+_UNSIGNED_LONG_LONG = 3
+# How often each of the things that come up after the first reading was read.
+_READ: dict[str, int] = {}
+
+
+def _after_the_first(knob: str) -> int:
+    _READ[knob] = _READ.get(knob, -1) + 1
+    return int(DEVICE.knobs[knob]) if _READ[knob] else 0
+
+
+def _throttled_ns(knob: str) -> int:
+    """As the counter stands now: a share of the time since this process began."""
+    return round(1e9 * DEVICE.knobs[knob] * (time.perf_counter() - _METER.begin_s))
 
 
 def _state() -> Path | None:
@@ -88,7 +111,7 @@ def nvmlDeviceGetName(handle: str) -> str:
 
 
 def nvmlSystemGetDriverVersion() -> str:
-    return "0.0"
+    return str(DEVICE.knobs["driver"])
 
 
 def nvmlDeviceGetMemoryInfo(handle: str) -> Any:
@@ -96,7 +119,94 @@ def nvmlDeviceGetMemoryInfo(handle: str) -> Any:
 
 
 def nvmlDeviceGetEnforcedPowerLimit(handle: str) -> int:
+    return round(1000 * DEVICE.knobs["power_limit_w"])
+
+
+def nvmlDeviceGetPowerManagementLimit(handle: str) -> int:
+    return nvmlDeviceGetEnforcedPowerLimit(handle)
+
+
+def nvmlDeviceGetPowerManagementDefaultLimit(handle: str) -> int:
     return 300_000
+
+
+def nvmlDeviceGetUUID(handle: str) -> str:
+    return "GPU-00000000-0000-0000-0000-000000000000"
+
+
+def nvmlDeviceGetCudaComputeCapability(handle: str) -> tuple[int, int]:
+    number = DEVICE.knobs["target"].removeprefix("sm")
+    return int(number[:-1]), int(number[-1])
+
+
+def nvmlSystemGetCudaDriverVersion() -> int:
+    return 13020
+
+
+def nvmlDeviceGetPciInfo(handle: str) -> Any:
+    return SimpleNamespace(busId=b"00000000:3B:00.0")
+
+
+def nvmlDeviceGetCurrPcieLinkGeneration(handle: str) -> int:
+    return int(DEVICE.knobs["pcie"][0])
+
+
+def nvmlDeviceGetCurrPcieLinkWidth(handle: str) -> int:
+    return int(DEVICE.knobs["pcie"][1])
+
+
+def nvmlDeviceGetMaxPcieLinkGeneration(handle: str) -> int:
+    return int(DEVICE.knobs["pcie_max"][0])
+
+
+def nvmlDeviceGetMaxPcieLinkWidth(handle: str) -> int:
+    return int(DEVICE.knobs["pcie_max"][1])
+
+
+def nvmlDeviceGetTemperatureThreshold(handle: str, threshold: int) -> int:
+    return 90
+
+
+def nvmlDeviceGetCurrentClocksEventReasons(handle: str) -> int:
+    return nvmlClocksEventReasonHwSlowdown if DEVICE.knobs["slowdown_bit"] else 0
+
+
+def nvmlDeviceGetViolationStatus(handle: str, policy: int) -> Any:
+    if not DEVICE.knobs["violations"]:
+        raise NVMLError("Not Supported")
+    knob = "throttle_sw_thermal" if policy == NVML_PERF_POLICY_THERMAL else "power_capped"
+    return SimpleNamespace(referenceTime=0, violationTime=_throttled_ns(knob))
+
+
+def nvmlDeviceGetTotalEccErrors(handle: str, kind: int, counter: int) -> int:
+    return _after_the_first("ecc_uncorrected" if kind == NVML_MEMORY_ERROR_TYPE_UNCORRECTED else "ecc_corrected")
+
+
+def nvmlDeviceGetRemappedRows(handle: str) -> tuple[int, int, int, int]:
+    return (0, _after_the_first("remapped_rows"), 0, 0)
+
+
+def nvmlSystemGetConfComputeState() -> Any:
+    return SimpleNamespace(ccFeature=DEVICE.knobs["confidential"])
+
+
+def nvmlEventSetCreate() -> list[Any]:
+    return []
+
+
+def nvmlDeviceRegisterEvents(handle: str, kinds: int, events: list[Any]) -> None:
+    if kinds == nvmlEventTypeXidCriticalError and DEVICE.knobs["xid"]:
+        events.append(SimpleNamespace(eventType=kinds, eventData=DEVICE.knobs["xid"]))
+
+
+def nvmlEventSetWait_v2(events: list[Any], timeout_ms: int) -> Any:
+    if not events:
+        raise NVMLError("Timeout")
+    return events.pop()
+
+
+def nvmlEventSetFree(events: list[Any]) -> None:
+    events.clear()
 
 
 def nvmlDeviceGetMaxClockInfo(handle: str, kind: int) -> int:
@@ -104,7 +214,11 @@ def nvmlDeviceGetMaxClockInfo(handle: str, kind: int) -> int:
 
 
 def nvmlDeviceGetClockInfo(handle: str, kind: int) -> int:
-    return BASE_MHZ
+    if kind != NVML_CLOCK_SM:
+        return 2600
+    clocks = DEVICE.knobs["sm_clocks_mhz"]
+    _READ["clocks"] = _READ.get("clocks", -1) + 1
+    return int(clocks[_READ["clocks"] % len(clocks)])
 
 
 def nvmlDeviceGetPersistenceMode(handle: str) -> int:
@@ -134,10 +248,24 @@ def nvmlDeviceGetPowerUsage(handle: str) -> int:
 
 def nvmlDeviceGetFieldValues(handle: str, fields: list[int]) -> list[Any]:
     power_mw = nvmlDeviceGetPowerUsage(handle)
-    return [
-        SimpleNamespace(fieldId=number, nvmlReturn=NVML_SUCCESS, value=SimpleNamespace(uiVal=power_mw))
-        for number in fields
-    ]
+    knobs = {
+        NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP: "power_capped",
+        NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN: "throttle_sw_thermal",
+        NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN: "throttle_hw",
+    }
+    values = []
+    for number in fields:
+        known = number == NVML_FI_DEV_POWER_INSTANT or DEVICE.knobs["throttle_fields"]
+        count = _throttled_ns(knobs[number]) if number in knobs else 0
+        values.append(
+            SimpleNamespace(
+                fieldId=number,
+                nvmlReturn=NVML_SUCCESS if known else _NOT_SUPPORTED,
+                valueType=_UNSIGNED_LONG_LONG,
+                value=SimpleNamespace(uiVal=power_mw, ullVal=count),
+            )
+        )
+    return values
 
 
 def nvmlDeviceGetTotalEnergyConsumption(handle: str) -> int:
@@ -154,7 +282,7 @@ def nvmlDeviceGetComputeRunningProcesses(handle: str) -> list[Any]:
 
 
 def nvmlDeviceGetGraphicsRunningProcesses(handle: str) -> list[Any]:
-    return []
+    return [SimpleNamespace(pid=800_000 + n, usedGpuMemory=0) for n in range(DEVICE.knobs["graphics"])]
 
 
 def nvmlDeviceGetMPSComputeRunningProcesses(handle: str) -> list[Any]:

@@ -8,7 +8,12 @@ be open. A fault sticks, as on a real device: every later call reports it.
 ``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``target`` ("sm90"),
 ``fail_capture``, ``old_driver``, ``context_bytes``; and for ``pynvml``: ``nvml`` (whether it is there), ``idle_w``,
 ``busy_w``, ``tick_s``, ``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``mig``, ``mps``,
-``foreign`` (processes), ``hide_pids``, ``may_lock``, ``state`` (the file that clocks are locked in).
+``foreign`` (processes), ``graphics`` (processes), ``hide_pids``, ``may_lock``, ``state`` (the file that clocks are
+locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (shares of the time), ``throttle_fields`` and
+``violations`` (whether those counters are there), ``slowdown_bit``, ``sm_clocks_mhz`` (read in turn),
+``ecc_uncorrected``, ``ecc_corrected`` and ``remapped_rows`` (that come up after the first reading), ``xid``, ``pcie``
+and ``pcie_max`` (generation and lanes), ``confidential``, ``power_limit_w``, ``driver``. ``drift`` is how much longer
+(as a ratio) an inference takes after 1000 others, ``bimodal`` how much longer 4 of 10 take.
 """
 
 from __future__ import annotations
@@ -42,6 +47,25 @@ DEFAULTS: dict[str, Any] = {
     "foreign": 0,
     "hide_pids": False,
     "may_lock": True,
+    "graphics": 0,
+    "throttle_hw": 0.0,
+    "throttle_sw_thermal": 0.0,
+    "power_capped": 0.0,
+    "throttle_fields": True,
+    "violations": True,
+    "slowdown_bit": False,
+    "sm_clocks_mhz": [1980],
+    "ecc_uncorrected": 0,
+    "ecc_corrected": 0,
+    "remapped_rows": 0,
+    "xid": 0,
+    "pcie": [5, 16],
+    "pcie_max": [5, 16],
+    "confidential": 0,
+    "power_limit_w": 300,
+    "driver": "0.0",
+    "drift": 0.0,
+    "bimodal": 0.0,
     "state": "",
 }
 
@@ -58,7 +82,7 @@ class Fault(Exception):
 class Work:
     """Something that runs on a stream: how long it takes and what it does."""
 
-    duration_ns: float
+    duration_ns: float | Callable[[], float]
     action: Callable[[], None]
 
 
@@ -80,7 +104,9 @@ class SimulatedEvent:
     """A moment on the virtual clock, None until the work before it has run."""
 
     at_ns: int | None = None
+    stream: SimulatedStream | None = None
     recorded: bool = False
+    blocking: bool = False
     alive: bool = True
 
 
@@ -105,6 +131,7 @@ class Device:
         self.streams: dict[int, SimulatedStream] = {}
         self._next_address = 0x7F00_0000_0000
         self._next_stream = 1
+        self._inferences = 0
 
     @property
     def used_bytes(self) -> int:
@@ -198,10 +225,23 @@ class Device:
         if stream.captured is not None:
             raise Fault("cudaErrorStreamCaptureUnsupported", "waiting for a stream that is being captured")
         while stream.pending:
-            work = stream.pending.pop(0)
-            self.on_work()
-            self.clock_ns += round(work.duration_ns)
-            work.action()
+            self._step(stream)
+
+    def _step(self, stream: SimulatedStream) -> None:
+        work = stream.pending.pop(0)
+        self.on_work()
+        self.clock_ns += round(work.duration_ns() if callable(work.duration_ns) else work.duration_ns)
+        work.action()
+
+    def next_inference_ns(self) -> float:
+        """How long the inference that runs now takes, by the knobs."""
+        place, self._inferences = self._inferences, self._inferences + 1
+        usual = self.knobs["inference_ns"] * (1 + self.knobs["drift"] * place / 1000)
+        if not self.knobs["bimodal"]:
+            return float(usual)
+        # Two exact values would be two ticks of a coarse clock: each mode has a little width.
+        slower = self.knobs["bimodal"] if place * 7919 % 10 < 4 else 0.0
+        return float(usual * (1 + slower + 0.001 * (place % 7)))
 
     def copy(self, handle: Any, size: int, action: Callable[[], None]) -> None:
         """Puts a copy on a stream."""
@@ -211,12 +251,23 @@ class Device:
         """Puts an event on a stream."""
         if not event.alive:
             raise Fault("cudaErrorInvalidResourceHandle", "event destroyed")
-        event.recorded, event.at_ns = True, None
+        event.recorded, event.at_ns, event.stream = True, None, self.stream_of(handle)
 
         def happen() -> None:
             event.at_ns = self.clock_ns
 
         self.put(handle, Work(0, happen))
+
+    def hold(self, handle: Any, event: SimulatedEvent) -> None:
+        """Lets a stream's later work wait until an event of another stream has happened; not recorded: at once."""
+        if not event.alive:
+            raise Fault("cudaErrorInvalidResourceHandle", "event destroyed")
+
+        def reach() -> None:
+            while event.recorded and event.at_ns is None and event.stream is not None and event.stream.pending:
+                self._step(event.stream)
+
+        self.put(handle, Work(0, reach))
 
     def wait(self, event: SimulatedEvent) -> None:
         """Runs all streams until the event has happened."""

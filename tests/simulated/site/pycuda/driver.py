@@ -143,13 +143,23 @@ class Stream:
     def synchronize(self) -> None:
         _tried(lambda: DEVICE.run(DEVICE.stream_of(self._stream)))
 
+    def wait_for_event(self, event: Event) -> None:
+        _tried(lambda: DEVICE.hold(self._stream, event._event))
+
+
+class event_flags:
+    """Flags of events."""
+
+    DEFAULT = 0
+    BLOCKING_SYNC = 1
+
 
 class Event:
     """An event."""
 
     def __init__(self, flags: int = 0) -> None:
         _require_context()
-        self._event = SimulatedEvent()
+        self._event = SimulatedEvent(blocking=bool(flags & event_flags.BLOCKING_SYNC))
 
     def record(self, stream: Stream) -> Event:
         _tried(lambda: DEVICE.record(self._event, stream.handle))

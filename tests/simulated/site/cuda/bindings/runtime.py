@@ -18,6 +18,7 @@ from cuda.bindings.driver import cuuint64_t
 cudaHostAllocDefault = 0
 cudaStreamNonBlocking = 1
 cudaEventDefault = 0
+cudaEventBlockingSync = 1
 
 
 class cudaError_t(IntEnum):
@@ -159,7 +160,11 @@ def cudaStreamDestroy(stream: Any) -> tuple[Any, ...]:
 
 
 def cudaEventCreateWithFlags(flags: int) -> tuple[Any, ...]:
-    return _answer(1, SimulatedEvent)
+    return _answer(1, lambda: SimulatedEvent(blocking=bool(flags & cudaEventBlockingSync)))
+
+
+def cudaStreamWaitEvent(stream: Any, event: SimulatedEvent, flags: int) -> tuple[Any, ...]:
+    return _answer(0, lambda: DEVICE.hold(stream, event))
 
 
 def cudaEventRecord(event: SimulatedEvent, stream: Any) -> tuple[Any, ...]:
