@@ -25,12 +25,15 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
+from benchbox.measure.clock_steps import SteadyClock, kernel_ns, require_forward
 from benchbox.measure.energy_pass import energy_of_session
 from benchbox.measure.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes, resident_bytes
+from benchbox.measure.leaks import growth, held_bytes, leaks
 from benchbox.measure.metrics.host_phases import LOAD, RUN, RUNTIME
-from benchbox.measure.modes import issuer_for, sessions_of
+from benchbox.measure.modes import inferences_per_sample, issuer_for, sessions_of
 from benchbox.measure.nvml import gpu_users
+from benchbox.measure.sameness import outputs_of, outputs_seen
 from benchbox.measure.sampling import sampled
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
@@ -41,9 +44,12 @@ from benchbox.stats.inputs import seeded_arrays
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Session
+    from benchbox.measure.modes import Issuer
     from benchbox.measure.trials import TrialRequest
 
 MEMORY_INFERENCES = 5
+# Inferences that take longer do not feel what lies in a cache.
+SOON_NS = 100e6
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _OUT_OF_MEMORY = re.compile(
     r"failed to allocate|bad.alloc|out of memory|can.t allocate|not enough memory", re.IGNORECASE
@@ -119,12 +125,18 @@ def _blank(request: TrialRequest, session: Session) -> Trial:
 
 
 def _check(request: TrialRequest, session: Session) -> Trial:
-    """Runs all reference samples, repeated to fill whole batches, and compares the outputs with the reference."""
+    """Runs all reference samples and compares the outputs with the reference."""
+    hop = _hop_from_reference(request, session, most_rounds=request.artifact.reference_samples)
+    return replace(_blank(request, session), evidence=session.evidence(), hop=hop)
+
+
+def _hop_from_reference(request: TrialRequest, session: Session, *, most_rounds: int) -> Hop:
+    """Runs reference samples on slot 0, repeated to fill whole batches, in so many inferences at most."""
     artifact, batch = request.artifact, request.plan.batch
     inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.reference_samples)
     with np.load(request.root / artifact.reference_path) as stored:
         reference = {name: stored[name] for name in stored.files}
-    rounds = -(-artifact.reference_samples // batch)
+    rounds = min(most_rounds, -(-artifact.reference_samples // batch))
     samples = np.arange(rounds * batch) % artifact.reference_samples
     made = []
     for part in np.split(samples, rounds):
@@ -134,11 +146,6 @@ def _check(request: TrialRequest, session: Session) -> Trial:
         made.append(session.download(0))
     outputs = {name: np.concatenate([part[name] for part in made]) for name in made[0]}
     expected = {name: array[samples] for name, array in reference.items()}
-    evidence = session.evidence()
-    return replace(_blank(request, session), evidence=evidence, hop=_hop(request, expected, outputs))
-
-
-def _hop(request: TrialRequest, expected: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Hop:
     return hop_from_outputs(
         request.artifact.reference_form,
         f"{request.backend}-{request.precision}",
@@ -159,17 +166,23 @@ def _fill_slots(request: TrialRequest, session: Session) -> None:
 
 def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
     """Warms up, then samples; the kernel's counters are read around the samples only."""
-    session = sessions[0]
+    session, plan = sessions[0], request.plan
+    real = not BACKENDS.get(request.backend).virtual
     for each in sessions:
         _fill_slots(request, each)
-    issuer = issuer_for(sessions, request.plan)
-    warm = warmed_up(issuer, request.plan)
+    issuer = SteadyClock(issuer_for(sessions, plan), clock=session.stopwatch.clock, other=kernel_ns if real else None)
+    warm = warmed_up(issuer, plan)
+    first = outputs_of(sessions)
+    if warm.typical_ns < SOON_NS:
+        issuer.block(plan.input_slots)  # copying outputs took their place in the caches
     if isinstance(session, DeviceSession):
         session.laps.forget()
-    before = counters()
+    held, before = held_bytes(session), counters()
     begin = time.perf_counter()
-    result = sampled(issuer, request.plan, typical_ns=warm.typical_ns)
+    result = sampled(issuer, plan, typical_ns=warm.typical_ns)
     grown = {**differences(before, counters()), "window_s": time.perf_counter() - begin}
+    grown |= growth(held, held_bytes(session))
+    last = outputs_of(sessions)
     if isinstance(session, DeviceSession) and (users := gpu_users()):
         grown["gpu_other_processes"] = float(users.others)
     trial = replace(
@@ -183,13 +196,31 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
         stopped_by=result.stopped_by,
         counters=grown,
     )
-    return _with_device_times(trial, session, request.plan) if isinstance(session, DeviceSession) else trial
+    if isinstance(session, DeviceSession):
+        trial = _with_device_times(trial, session, plan)
+    return _looked_at_again(trial, request, sessions, issuer, (first, last)) if real else trial
+
+
+def _looked_at_again(
+    trial: Trial,
+    request: TrialRequest,
+    sessions: Sequence[Session],
+    issuer: Issuer,
+    outputs: tuple[list[dict[str, np.ndarray]], list[dict[str, np.ndarray]]],
+) -> Trial:
+    """Adds what more inferences tell after everything was timed: whether memory leaks, whether outputs are right."""
+    inferences = inferences_per_sample(request.plan)
+    found = leaks(sessions[0], issuer.block, grown=trial.counters, samples=len(trial.samples_ns), inferences=inferences)
+    reference = _hop_from_reference(request, sessions[0], most_rounds=1)
+    seen = outputs_seen(*outputs, precision=request.precision, reference=reference)
+    return replace(trial, counters={**trial.counters, **found}, outputs=seen)
 
 
 def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPlan) -> Trial:
     """Adds what the device's clock says of the measured inferences, and of copies where they were asked for."""
     # Streams that run at once hide in each other's events.
     alone = plan.mode is not Mode.CONCURRENT
+    require_forward(session.laps.gpu_ns, clock="the device's events")
     timed = replace(
         trial,
         gpu_ns=session.laps.gpu_ns if alone else (),

@@ -91,6 +91,19 @@ class Evidence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutputsSeen:
+    """What a timed process saw of its outputs, outside the clock.
+
+    ``sha256`` is of the bits after the warm-up. ``change`` is from there to after the samples, on the same inputs; None
+    where all bits stayed. ``reference`` is from the reference to what reference samples gave at the very end.
+    """
+
+    sha256: str
+    change: Hop | None
+    reference: Hop
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """What one worker process brought back, raw.
 
@@ -104,7 +117,8 @@ class Trial:
     those of the call that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole
     batch in and out, where they were asked for; ``device_bytes`` is device memory by the method that gave it;
     ``host_bytes`` the most that was resident at the end of each phase of a memory pass; ``load_s`` the time to load the
-    runtime and the network; ``energy`` is what an energy pass counted.
+    runtime and the network; ``energy`` is what an energy pass counted; ``outputs`` is what became of the outputs in a
+    timed process.
     """
 
     number: int
@@ -133,3 +147,4 @@ class Trial:
     hop: Hop | None = None
     layers: tuple[ExecutedLayer, ...] = ()
     energy: EnergyRun | None = None
+    outputs: OutputsSeen | None = None
