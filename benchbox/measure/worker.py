@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import datetime
+import errno
 import gc
 import os
 import pickle
@@ -35,6 +36,7 @@ from benchbox.measure.modes import inferences_per_sample, issuer_for, sessions_o
 from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sameness import outputs_of, outputs_seen
 from benchbox.measure.sampling import sampled
+from benchbox.measure.trials import PARENT, unwritable_answer
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
 from benchbox.schema.plan import TRANSFER_TIMED, MeasurementPlan, Mode
@@ -51,6 +53,7 @@ MEMORY_INFERENCES = 5
 # Inferences that take longer do not feel what lies in a cache.
 SOON_NS = 100e6
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OUT_OF_MEMORY = re.compile(
     r"failed to allocate|bad.alloc|out of memory|can.t allocate|not enough memory", re.IGNORECASE
 )
@@ -274,8 +277,10 @@ def _layers(request: TrialRequest, session: Session) -> Trial:
     return replace(_blank(request, session), layers=layers)
 
 
-def failure_from_error(error: Exception) -> MeasurementError:
+def failure_from_error(error: Exception) -> BenchboxError:
     """What a runtime or a network raised, in one line; running out of memory is recognised by its words."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return unwritable_answer(error)
     text = " ".join(str(error).split())
     values = f"{type(error).__name__}: {text[:400] or 'no reason given'}"
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
@@ -287,15 +292,20 @@ def failure_from_error(error: Exception) -> MeasurementError:
     )
 
 
-def die_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent dies, however that happens: nobody waits for its answer."""
+def die_with_parent() -> bool:
+    """Asks the kernel to kill this process when its parent dies, however that happens: nobody waits for its answer.
+
+    False if the parent is dead already.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.environ.get(PARENT, "") in {"", str(os.getppid())}
 
 
 def main(folder: Path) -> None:
     """Answers the request in the folder; whatever goes wrong is an answer too."""
-    die_with_parent()
+    if not die_with_parent():
+        return
     answer: Trial | BenchboxError
     try:
         answer = trial_from_request(pickle.loads((folder / "request").read_bytes()))
@@ -303,6 +313,13 @@ def main(folder: Path) -> None:
         answer = error
     except Exception as error:  # a runtime's errors have no common class; the parent tells them in one line
         answer = failure_from_error(error)
+    try:
+        _write(folder, answer)
+    except OSError as error:
+        _write(folder, unwritable_answer(error))  # a few hundred bytes in the place of what did not fit
+
+
+def _write(folder: Path, answer: Trial | BenchboxError) -> None:
     draft = folder / "answer.draft"
     draft.write_bytes(pickle.dumps(answer))
     draft.replace(folder / "answer")
