@@ -6,46 +6,77 @@ import math
 import signal
 import threading
 import time
+from types import FrameType
 
 # Being told again so soon is the same order: from an impatient finger, or from a shell and its parent at once.
 ENDING_S = 5.0
+_LATER_S = 0.02
 
 
 class _Order:
-    """When this process was last told to end."""
+    """When this process was told to end: first, and last; and whether the interrupt still waits."""
 
-    told_at = -math.inf
+    first_at = last_at = -math.inf
+    waiting = False
 
 
 def end_in_order_when_told() -> None:
     """From now on SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt.
 
-    Workers are killed then, clocks given back, and what was measured is kept. That takes a moment. Being told again within ``ENDING_S`` does not interrupt it: that would leave behind what is
-    being put away. A signal that was ignored (nohup, a job in the background) stays so.
+    Workers are killed then, clocks given back, and what was measured is kept. That takes a moment. Being told again
+    within ``ENDING_S`` does not interrupt it: that would leave behind what is being put away. A signal that was ignored
+    (nohup, a job in the background) stays so.
     """
-    _Order.told_at = -math.inf
+    _Order.first_at = _Order.last_at = -math.inf
+    _Order.waiting = False
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler}:
-            signal.signal(number, _interrupt)
+            signal.signal(number, _told)
+    if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
+        signal.signal(signal.SIGALRM, _waited)
 
 
 def was_told() -> bool:
     """Whether this command was told to end."""
-    return _Order.told_at > -math.inf
+    return _Order.last_at > -math.inf
 
 
 def end_if_told() -> None:
     """Raises KeyboardInterrupt if this command was told to end.
 
-    Native modules that are being loaded, and callbacks of the interpreter, swallow the one that the signal raised.
+    Callbacks of the interpreter, and native code that calls back, swallow the one that the signal raised.
     """
     if was_told():
         raise KeyboardInterrupt
 
 
-def _interrupt(*_: object) -> None:
-    before, _Order.told_at = _Order.told_at, time.monotonic()
-    if _Order.told_at - before > ENDING_S:
-        raise KeyboardInterrupt
+def _told(_: int, frame: FrameType | None) -> None:
+    before, _Order.last_at = _Order.last_at, time.monotonic()
+    if _Order.last_at - before > ENDING_S:
+        _Order.first_at, _Order.waiting = _Order.last_at, True
+        _interrupt(frame)
+
+
+def _waited(_: int, frame: FrameType | None) -> None:
+    if _Order.waiting:
+        _interrupt(frame)
+
+
+def _interrupt(frame: FrameType | None) -> None:
+    """Raises KeyboardInterrupt, where a module is imported a little later: native ones crash of it, or swallow it."""
+    if importing(frame) and time.monotonic() - _Order.first_at < ENDING_S:
+        signal.setitimer(signal.ITIMER_REAL, _LATER_S)
+        return
+    _Order.waiting = False
+    raise KeyboardInterrupt
+
+
+def importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported in this frame or in one that it was called from."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
