@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from benchbox import __version__
-from benchbox.cli.ending import end_in_order_when_told, was_told
+from benchbox.cli.ending import end_in_order_when_told, stop_waiting, was_told
 from benchbox.cli.options import common_options
 from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError
 
@@ -121,6 +121,8 @@ def exit_status(arguments: Sequence[str]) -> int:
             "run the command again with --debug and report the traceback",
         )
         return EXIT_BUG
+    finally:
+        stop_waiting()
     return outcome if isinstance(outcome, int) else EXIT_DONE
 
 

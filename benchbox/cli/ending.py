@@ -14,10 +14,10 @@ _LATER_S = 0.02
 
 
 class _Order:
-    """When this process was told to end: first, and last; and whether the interrupt still waits."""
+    """When this command was told to end, first and last; whether the interrupt still waits; whether all is over."""
 
     first_at = last_at = -math.inf
-    waiting = False
+    waiting = over = False
 
 
 def end_in_order_when_told() -> None:
@@ -28,7 +28,7 @@ def end_in_order_when_told() -> None:
     (nohup, a job in the background) stays so.
     """
     _Order.first_at = _Order.last_at = -math.inf
-    _Order.waiting = False
+    _Order.waiting = _Order.over = False
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -49,7 +49,20 @@ def end_if_told() -> None:
     Callbacks of the interpreter, and native code that calls back, swallow the one that the signal raised.
     """
     if was_told():
+        _forget_waiting()
         raise KeyboardInterrupt
+
+
+def stop_waiting() -> None:
+    """To be called when the command has ended: an interrupt that still waits would hit the interpreter's own end."""
+    _Order.over = True
+    _forget_waiting()
+
+
+def _forget_waiting() -> None:
+    if _Order.waiting:
+        _Order.waiting = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _told(_: int, frame: FrameType | None) -> None:
@@ -66,7 +79,7 @@ def _waited(_: int, frame: FrameType | None) -> None:
 
 def _interrupt(frame: FrameType | None) -> None:
     """Raises KeyboardInterrupt, where a module is imported a little later: native ones crash of it, or swallow it."""
-    if importing(frame) and time.monotonic() - _Order.first_at < ENDING_S:
+    if importing(frame) and not _Order.over and time.monotonic() - _Order.first_at < ENDING_S:
         signal.setitimer(signal.ITIMER_REAL, _LATER_S)
         return
     _Order.waiting = False

@@ -72,15 +72,15 @@ def _folder_of(request: TrialRequest) -> Iterator[Path]:
             (folder / "request").write_bytes(pickle.dumps(request))
             (folder / "log").touch()
         except OSError as error:
-            raise unwritable_answer(error) from error
+            raise unwritable_answer(error, Path(tempfile.gettempdir())) from error
         yield folder
 
 
-def unwritable_answer(error: OSError) -> StoreError:
-    """What a trial says when its files cannot be written."""
+def unwritable_answer(error: OSError, folder: Path) -> StoreError:
+    """What a trial says when its files in the folder cannot be written."""
     return StoreError(
         "the files of a worker cannot be written",
-        values=f"{error.filename or tempfile.gettempdir()}: {error.strerror or error}",
+        values=f"{folder}: {error.strerror or error}",
         remedy="free space there, or set TMPDIR to another folder",
     )
 

@@ -16,6 +16,7 @@ import pickle
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -280,7 +281,7 @@ def _layers(request: TrialRequest, session: Session) -> Trial:
 def failure_from_error(error: Exception) -> BenchboxError:
     """What a runtime or a network raised, in one line; running out of memory is recognised by its words."""
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        return unwritable_answer(error)
+        return unwritable_answer(error, Path(error.filename or tempfile.gettempdir()))
     text = " ".join(str(error).split())
     values = f"{type(error).__name__}: {text[:400] or 'no reason given'}"
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
@@ -316,7 +317,7 @@ def main(folder: Path) -> None:
     try:
         _write(folder, answer)
     except OSError as error:
-        _write(folder, unwritable_answer(error))  # a few hundred bytes in the place of what did not fit
+        _write(folder, unwritable_answer(error, folder))  # a few hundred bytes in the place of what did not fit
 
 
 def _write(folder: Path, answer: Trial | BenchboxError) -> None:

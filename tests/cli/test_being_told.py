@@ -118,6 +118,20 @@ def test_an_import_that_never_ends_is_interrupted(tmp_path: Path) -> None:
     assert said(script, tmp_path) == ["interrupted"]
 
 
+def test_an_interrupt_that_waits_does_not_hit_the_end_of_the_interpreter(tmp_path: Path) -> None:
+    """An alarm that comes when the interpreter has put its handlers away would kill it."""
+    (tmp_path / "short.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    script = """
+        ending._LATER_S = 0.3
+        import atexit
+        atexit.register(lambda: time.sleep(0.6))
+        import short
+        ending.stop_waiting()
+        print("done")
+    """
+    assert said(script, tmp_path) == ["done"]
+
+
 def test_a_swallowed_interrupt_comes_back_at_the_next_step(tmp_path: Path) -> None:
     script = """
         from benchbox.cli.progress import shown_progress
