@@ -6,7 +6,7 @@
     ├── ArtifactError           4   export, numerics beyond tolerance, engine build, damaged file
     ├── MeasurementError        5   numbers were not taken or cannot be trusted
     │   └── DeviceMemoryError       the memory of a GPU does not suffice
-    └── StoreError              6   a record cannot be written, read or compared
+    └── StoreError              6   a record, a network or an engine cannot be written, read or compared
 
 Every message has three parts: what happened, the values, what to do about it.
 """
@@ -82,6 +82,6 @@ class DeviceMemoryError(MeasurementError):
 
 
 class StoreError(BenchboxError):
-    """A record cannot be written, read or compared; the message names the file."""
+    """A record or an artifact cannot be written, read or compared; the message names the file."""
 
     exit_status = 6

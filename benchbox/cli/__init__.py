@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from benchbox import __version__
+from benchbox.cli.ending import end_in_order_when_told, stop_waiting, was_told
 from benchbox.cli.options import common_options
 from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError
 
@@ -86,12 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def exit_status(arguments: Sequence[str]) -> int:
     """Runs one command and turns whatever happens into an exit status, printing errors to standard error."""
     debug = "--debug" in arguments
-    _end_in_order_on_sigterm()
+    end_in_order_when_told()
     try:
         outcome = cli.main(list(arguments), prog_name="benchbox", standalone_mode=False)
     except BenchboxError as error:
         if debug:
             _print_traceback()
+        if was_told():
+            return _interrupted()  # what was going on when the signal came may have made an error of its own of it
         _print_error(error.what, error.values, error.remedy)
         return error.exit_status
     except click.exceptions.NoArgsIsHelpError as error:
@@ -102,8 +105,7 @@ def exit_status(arguments: Sequence[str]) -> int:
         _print_error(_lower_first(error.format_message()).rstrip("."), "", f"see '{command} --help'")
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted; what was finished is kept", err=True)
-        return EXIT_INTERRUPTED
+        return _interrupted()
     except (BrokenPipeError, SystemExit):
         # click answers a closed pipe by ending the process itself; no command of ours does.
         _forget_stdout()
@@ -111,25 +113,22 @@ def exit_status(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             _print_traceback()
+        if was_told():
+            return _interrupted()
         _print_error(
             "benchbox has a bug",
             f"{type(error).__name__}: {error}",
             "run the command again with --debug and report the traceback",
         )
         return EXIT_BUG
+    finally:
+        stop_waiting()
     return outcome if isinstance(outcome, int) else EXIT_DONE
 
 
-def _end_in_order_on_sigterm() -> None:
-    """SIGTERM ends a command as Ctrl-C does: workers are killed, clocks given back, what was measured is kept."""
-    import signal
-    import threading
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, interrupt)
+def _interrupted() -> int:
+    click.echo("interrupted; what was finished is kept", err=True)
+    return EXIT_INTERRUPTED
 
 
 def _print_traceback() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from benchbox.cli.ending import end_if_told
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -27,6 +29,21 @@ class Progress(Protocol):
     def step(self, done: float, total: float, text: str) -> None:
         """``done`` of ``total`` steps are finished; ``text`` is what runs now."""
         ...
+
+
+class _Obedient:
+    """Shows what it is told, unless the command was told to end."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown
+
+    def say(self, text: str) -> None:
+        end_if_told()
+        self._shown.say(text)
+
+    def step(self, done: float, total: float, text: str) -> None:
+        end_if_told()
+        self._shown.step(done, total, text)
 
 
 class _Lines:
@@ -54,7 +71,7 @@ class _Bar:
 def shown_progress() -> Iterator[Progress]:
     """A bar if standard error is a terminal that can draw one, else plain lines."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield _Lines()
+        yield _Obedient(_Lines())
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -68,4 +85,4 @@ def shown_progress() -> Iterator[Progress]:
     )
     # Drawn at steps only: a thread that redraws ten times a second would disturb what is being measured.
     with RichProgress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        yield _Bar(bar, bar.add_task("", total=None, visible=False))
+        yield _Obedient(_Bar(bar, bar.add_task("", total=None, visible=False)))

@@ -100,7 +100,8 @@ def engine_from_artifact(
         say: is told what is being done.
 
     Raises:
-        ArtifactError: the builder refuses, or engines/ is unwritable; nothing is left then.
+        ArtifactError: the builder refuses.
+        StoreError: engines/ is unwritable; nothing is left then.
         UsageError: a target, a batch range or a timing cache that cannot be.
         EnvironmentLackError: the builder, or the GPU that it tunes on, is missing.
     """

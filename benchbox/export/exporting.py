@@ -109,8 +109,8 @@ def artifact_from_source(
         say: is told what is being done.
 
     Raises:
-        ArtifactError: the network cannot be exported, the outputs are beyond tolerance, or engines/ is unwritable;
-            nothing is left then.
+        ArtifactError: the network cannot be exported, or the outputs are beyond tolerance; nothing is left then.
+        StoreError: engines/ is unwritable; nothing is left either.
         UsageError: a precision that is not supported, or one that the ONNX file is not in.
     """
     _require_supported(precision, derivation)

@@ -25,7 +25,8 @@ def structure_from_source(source: ModelSource, *, root: Path, say: Callable[[str
         say: is told what is being done.
 
     Raises:
-        ArtifactError: the network cannot be exported, or the folder cannot be written.
+        ArtifactError: the network cannot be exported.
+        StoreError: the folder cannot be written.
         EnvironmentLackError, UsageError: the module cannot be built.
     """
     from benchbox.models.sources import outline_from_source

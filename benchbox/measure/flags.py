@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from benchbox.backends.base import BACKENDS
 from benchbox.measure.device_flags import flags_of_device
+from benchbox.measure.leaks import PLACES, leak_name
 from benchbox.measure.metric import steady
 from benchbox.measure.power_flags import flags_of_power
 from benchbox.measure.reading import timing_trials
+from benchbox.measure.sameness import flags_of_outputs
 from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.derivation import Quantization
 from benchbox.schema.model import Precision
@@ -233,6 +235,22 @@ def _virtual_clock(seen: Seen) -> Iterator[Flag]:
         yield _flag("VIRTUAL_CLOCK", Severity.ERROR, "nothing was computed: these numbers test the harness only")
 
 
+def _outputs(seen: Seen) -> Iterator[Flag]:
+    return flags_of_outputs(timing_trials(seen.trials))
+
+
+def _leak(seen: Seen) -> Iterator[Flag]:
+    for place in PLACES:
+        found = [trial.counters.get(leak_name(place), 0.0) for trial in timing_trials(seen.trials)]
+        if any(found):
+            yield _flag(
+                "LEAK",
+                Severity.WARNING,
+                f"memory of the {place} kept growing in {sum(each > 0 for each in found)} of {len(found)} processes, "
+                f"by up to {max(found):.0f} bytes an inference: it runs out in the end, and times drift",
+            )
+
+
 def _device(seen: Seen) -> Iterator[Flag]:
     return flags_of_device(seen.trials, seen.evidence, seen.plan)
 
@@ -260,6 +278,8 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _precision_miss,
     _tail_undersampled,
     _interrupted,
+    _outputs,
+    _leak,
     _samples,
     _device,
     _power,

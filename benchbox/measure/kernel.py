@@ -69,6 +69,18 @@ def peak_resident_bytes(status: Path = Path("/proc/self/status")) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
+def exact_resident_bytes(rollup: Path = Path("/proc/self/smaps_rollup")) -> int:
+    """The resident set now, counted page by page; ``resident_bytes`` (off by some pages a CPU) where that is closed."""
+    try:
+        lines = rollup.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024
+    return resident_bytes()
+
+
 def resident_bytes(status: Path = Path("/proc/self/status")) -> int:
     """The resident set of this process now; where the kernel does not tell, its largest so far."""
     if status.exists():

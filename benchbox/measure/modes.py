@@ -22,7 +22,7 @@ import numpy as np
 from benchbox.backends.base import DeviceSession
 from benchbox.errors import UsageError
 from benchbox.measure.metric import Workload
-from benchbox.measure.timing import Block, blocks_of_laps, collector_off, isolated_block
+from benchbox.measure.timing import Block, blocks_of_laps, collector_off, isolated_block, no_times
 from benchbox.schema.plan import MeasurementPlan, Mode
 
 if TYPE_CHECKING:
@@ -120,30 +120,32 @@ class _Concurrent:
 
     def _run(self, session: Session, count: int, together: Barrier) -> tuple[int, int, np.ndarray]:
         now, enqueue, synchronize = session.stopwatch.now_ns, session.enqueue, session.synchronize
-        times = [0] * count
+        times = no_times(count)
         together.wait()
         start = now()
         for index in range(count):
             begin = now()
             enqueue(index % self._slots)
             synchronize()
-            times[index] = now() - begin
-        return start, now(), np.array(times, dtype=np.int64)
+            end = now()
+            times[index] = end - begin
+        return start, now(), np.frombuffer(times, dtype=np.int64)
 
 
 def _batched_block(session: Session, count: int, *, slots: int, group: int) -> Block:
     def run(size: int) -> Block:
         now, enqueue, synchronize = session.stopwatch.now_ns, session.enqueue, session.synchronize
         order = [index % slots for index in range(group)]
-        times = [0] * size
+        times = no_times(size)
         start = now()
         for index in range(size):
             begin = now()
             for slot in order:
                 enqueue(slot)
             synchronize()
-            times[index] = (now() - begin) // group
-        return Block(window_ns=now() - start, times_ns=np.array(times, dtype=np.int64))
+            end = now()
+            times[index] = (end - begin) // group
+        return Block(window_ns=now() - start, times_ns=np.frombuffer(times, dtype=np.int64))
 
     return blocks_of_laps(session, count, run, each=group)
 
@@ -151,7 +153,7 @@ def _batched_block(session: Session, count: int, *, slots: int, group: int) -> B
 def _pipelined_block(session: DeviceSession, count: int, *, slots: int) -> Block:
     def run(size: int) -> Block:
         now, enqueue, wait = session.stopwatch.now_ns, session.enqueue, session.laps.wait
-        starts, ends = [0] * size, [0] * size
+        starts, ends = no_times(size), no_times(size)
         start = now()
         for index in range(size):
             starts[index] = now()
@@ -161,7 +163,7 @@ def _pipelined_block(session: DeviceSession, count: int, *, slots: int) -> Block
                 ends[index - 1] = now()
         session.synchronize()
         ends[-1] = now()
-        times = np.array(ends, dtype=np.int64) - np.array(starts, dtype=np.int64)
+        times = np.frombuffer(ends, dtype=np.int64) - np.frombuffer(starts, dtype=np.int64)
         return Block(times_ns=times, window_ns=ends[-1] - start)
 
     return blocks_of_laps(session, count, run)
@@ -170,15 +172,16 @@ def _pipelined_block(session: DeviceSession, count: int, *, slots: int) -> Block
 def _cold_block(session: Session, count: int, *, slots: int, flush: Callable[[], object]) -> Block:
     def run(size: int) -> Block:
         now, enqueue, synchronize = session.stopwatch.now_ns, session.enqueue, session.synchronize
-        times = [0] * size
+        times = no_times(size)
         for index in range(size):
             flush()
             begin = now()
             enqueue(index % slots)
             synchronize()
-            times[index] = now() - begin
+            end = now()
+            times[index] = end - begin
         # Flushing is in no sample and in no window.
-        return Block(window_ns=sum(times), times_ns=np.array(times, dtype=np.int64))
+        return Block(window_ns=sum(times), times_ns=np.frombuffer(times, dtype=np.int64))
 
     return blocks_of_laps(session, count, run)
 

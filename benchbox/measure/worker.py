@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import datetime
+import errno
 import gc
 import os
 import pickle
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,14 +27,18 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
+from benchbox.measure.clock_steps import SteadyClock, kernel_ns, require_forward
 from benchbox.measure.energy_pass import energy_of_session
 from benchbox.measure.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.gpu_watch import GpuWatch, gpu_watch
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes, resident_bytes
+from benchbox.measure.leaks import growth, held_bytes, leaks
 from benchbox.measure.metrics.host_phases import LOAD, RUN, RUNTIME
-from benchbox.measure.modes import issuer_for, sessions_of
+from benchbox.measure.modes import inferences_per_sample, issuer_for, sessions_of
 from benchbox.measure.nvml import gpu_users
+from benchbox.measure.sameness import outputs_of, outputs_seen
 from benchbox.measure.sampling import sampled
+from benchbox.measure.trials import PARENT, unwritable_answer
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
 from benchbox.schema.plan import TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
@@ -42,10 +48,14 @@ from benchbox.stats.inputs import seeded_arrays
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Session
+    from benchbox.measure.modes import Issuer
     from benchbox.measure.trials import TrialRequest
 
 MEMORY_INFERENCES = 5
+# Inferences that take longer do not feel what lies in a cache.
+SOON_NS = 100e6
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OUT_OF_MEMORY = re.compile(
     r"failed to allocate|bad.alloc|out of memory|can.t allocate|not enough memory", re.IGNORECASE
 )
@@ -122,12 +132,18 @@ def _blank(request: TrialRequest, session: Session) -> Trial:
 
 
 def _check(request: TrialRequest, session: Session) -> Trial:
-    """Runs all reference samples, repeated to fill whole batches, and compares the outputs with the reference."""
+    """Runs all reference samples and compares the outputs with the reference."""
+    hop = _hop_from_reference(request, session, most_rounds=request.artifact.reference_samples)
+    return replace(_blank(request, session), evidence=session.evidence(), hop=hop)
+
+
+def _hop_from_reference(request: TrialRequest, session: Session, *, most_rounds: int) -> Hop:
+    """Runs reference samples on slot 0, repeated to fill whole batches, in so many inferences at most."""
     artifact, batch = request.artifact, request.plan.batch
     inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.reference_samples)
     with np.load(request.root / artifact.reference_path) as stored:
         reference = {name: stored[name] for name in stored.files}
-    rounds = -(-artifact.reference_samples // batch)
+    rounds = min(most_rounds, -(-artifact.reference_samples // batch))
     samples = np.arange(rounds * batch) % artifact.reference_samples
     made = []
     for part in np.split(samples, rounds):
@@ -137,11 +153,6 @@ def _check(request: TrialRequest, session: Session) -> Trial:
         made.append(session.download(0))
     outputs = {name: np.concatenate([part[name] for part in made]) for name in made[0]}
     expected = {name: array[samples] for name, array in reference.items()}
-    evidence = session.evidence()
-    return replace(_blank(request, session), evidence=evidence, hop=_hop(request, expected, outputs))
-
-
-def _hop(request: TrialRequest, expected: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Hop:
     return hop_from_outputs(
         request.artifact.reference_form,
         f"{request.backend}-{request.precision}",
@@ -170,19 +181,25 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
 
 
 def _timed(request: TrialRequest, sessions: Sequence[Session], watch: GpuWatch | None) -> Trial:
-    session = sessions[0]
-    issuer = issuer_for(sessions, request.plan)
-    warm = warmed_up(issuer, request.plan)
+    session, plan = sessions[0], request.plan
+    real = not BACKENDS.get(request.backend).virtual
+    issuer = SteadyClock(issuer_for(sessions, plan), clock=session.stopwatch.clock, other=kernel_ns if real else None)
+    warm = warmed_up(issuer, plan)
+    first = outputs_of(sessions)
+    if warm.typical_ns < SOON_NS:
+        issuer.block(plan.input_slots)  # copying outputs took their place in the caches
     if isinstance(session, DeviceSession):
         session.laps.forget()
     if watch:
         watch.begin()
-    before = counters()
+    held, before = held_bytes(session), counters()
     begin = time.perf_counter()
-    result = sampled(issuer, request.plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
+    result = sampled(issuer, plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
     grown = {**differences(before, counters()), "window_s": time.perf_counter() - begin}
+    grown |= growth(held, held_bytes(session))
     if watch:
         grown |= watch.seen()
+    last = outputs_of(sessions)
     trial = replace(
         _blank(request, session),
         warmup_ns=tuple(warm.times_ns.tolist()),
@@ -195,13 +212,31 @@ def _timed(request: TrialRequest, sessions: Sequence[Session], watch: GpuWatch |
         like=request.plan.like,
         counters=grown,
     )
-    return _with_device_times(trial, session, request.plan) if isinstance(session, DeviceSession) else trial
+    if isinstance(session, DeviceSession):
+        trial = _with_device_times(trial, session, plan)
+    return _looked_at_again(trial, request, sessions, issuer, (first, last)) if real else trial
+
+
+def _looked_at_again(
+    trial: Trial,
+    request: TrialRequest,
+    sessions: Sequence[Session],
+    issuer: Issuer,
+    outputs: tuple[list[dict[str, np.ndarray]], list[dict[str, np.ndarray]]],
+) -> Trial:
+    """Adds what more inferences tell after everything was timed: whether memory leaks, whether outputs are right."""
+    inferences = inferences_per_sample(request.plan)
+    found = leaks(sessions[0], issuer.block, grown=trial.counters, samples=len(trial.samples_ns), inferences=inferences)
+    reference = _hop_from_reference(request, sessions[0], most_rounds=1)
+    seen = outputs_seen(*outputs, precision=request.precision, reference=reference)
+    return replace(trial, counters={**trial.counters, **found}, outputs=seen)
 
 
 def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPlan) -> Trial:
     """Adds what the device's clock says of the measured inferences, and of copies where they were asked for."""
     # Streams that run at once hide in each other's events.
     alone = plan.mode is not Mode.CONCURRENT
+    require_forward(session.laps.gpu_ns, clock="the device's events")
     timed = replace(
         trial,
         gpu_ns=session.laps.gpu_ns if alone else (),
@@ -258,8 +293,10 @@ def _layers(request: TrialRequest, session: Session) -> Trial:
     return replace(_blank(request, session), layers=layers)
 
 
-def failure_from_error(error: Exception) -> MeasurementError:
+def failure_from_error(error: Exception) -> BenchboxError:
     """What a runtime or a network raised, in one line; running out of memory is recognised by its words."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return unwritable_answer(error, Path(error.filename or tempfile.gettempdir()))
     text = " ".join(str(error).split())
     values = f"{type(error).__name__}: {text[:400] or 'no reason given'}"
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
@@ -271,15 +308,20 @@ def failure_from_error(error: Exception) -> MeasurementError:
     )
 
 
-def die_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent dies, however that happens: nobody waits for its answer."""
+def die_with_parent() -> bool:
+    """Asks the kernel to kill this process when its parent dies, however that happens: nobody waits for its answer.
+
+    False if the parent is dead already.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.environ.get(PARENT, "") in {"", str(os.getppid())}
 
 
 def main(folder: Path) -> None:
     """Answers the request in the folder; whatever goes wrong is an answer too."""
-    die_with_parent()
+    if not die_with_parent():
+        return
     answer: Trial | BenchboxError
     try:
         answer = trial_from_request(pickle.loads((folder / "request").read_bytes()))
@@ -287,6 +329,13 @@ def main(folder: Path) -> None:
         answer = error
     except Exception as error:  # a runtime's errors have no common class; the parent tells them in one line
         answer = failure_from_error(error)
+    try:
+        _write(folder, answer)
+    except OSError as error:
+        _write(folder, unwritable_answer(error, folder))  # a few hundred bytes in the place of what did not fit
+
+
+def _write(folder: Path, answer: Trial | BenchboxError) -> None:
     draft = folder / "answer.draft"
     draft.write_bytes(pickle.dumps(answer))
     draft.replace(folder / "answer")

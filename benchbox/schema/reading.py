@@ -91,6 +91,19 @@ class Evidence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutputsSeen:
+    """What a timed process saw of its outputs, outside the clock.
+
+    ``sha256`` is of the bits after the warm-up. ``change`` is from there to after the samples, on the same inputs; None
+    where all bits stayed. ``reference`` is from the reference to what reference samples gave at the very end.
+    """
+
+    sha256: str
+    change: Hop | None
+    reference: Hop
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """What one worker process brought back, raw.
 
@@ -107,7 +120,7 @@ class Trial:
     runtime and the network; ``energy`` is what an energy pass counted. ``counters`` of a device
     trial also hold what ``measure/gpu_watch.py`` saw (docs/metrics.md). ``device_window_ns`` is the device's time from
     the beginning of the first to the end of the last inference of each block, added up; ``like`` the tool whose way of
-    measuring was asked for, "" for benchbox's own.
+    measuring was asked for, "" for benchbox's own. ``outputs`` is what became of the outputs in a timed process.
     """
 
     number: int
@@ -138,3 +151,4 @@ class Trial:
     hop: Hop | None = None
     layers: tuple[ExecutedLayer, ...] = ()
     energy: EnergyRun | None = None
+    outputs: OutputsSeen | None = None

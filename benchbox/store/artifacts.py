@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, StoreError
+from benchbox.errors import StoreError
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
 from benchbox.store.atomic import draft_of
@@ -76,7 +76,7 @@ def write_artifact(artifact: OnnxArtifact, root: Path, *, reference: Mapping[str
     """Writes the reference outputs, then the JSON; the ONNX file must lie at its path already.
 
     Raises:
-        ArtifactError: the folder cannot be written.
+        StoreError: the folder cannot be written.
     """
     import numpy as np
 
@@ -96,7 +96,7 @@ def structure_path(root: Path, *, model: str, recipe: str) -> Path:
 
 
 def write_structure(path: Path, data: bytes) -> None:
-    """Writes a structure whole or not at all; raises ArtifactError where the folder cannot be written."""
+    """Writes a structure whole or not at all; raises StoreError where the folder cannot be written."""
     try:
         with draft_of(path) as draft:
             draft.write_bytes(data)
@@ -104,9 +104,9 @@ def write_structure(path: Path, data: bytes) -> None:
         raise unwritable(path, error) from error
 
 
-def unwritable(path: Path, error: OSError) -> ArtifactError:
+def unwritable(path: Path, error: OSError) -> StoreError:
     """The error for a place under engines/ that cannot be written."""
-    return ArtifactError(
+    return StoreError(
         "the exported network cannot be written",
         values=f"{path}: {error.strerror or error}",
         remedy="choose another --root, or free the path",

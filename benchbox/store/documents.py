@@ -18,6 +18,7 @@ from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.bisection import Bisection
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.engine import EngineArtifact
+from benchbox.schema.reading import OutputsSeen
 from benchbox.schema.record import RECORD_SCHEMA, Record
 from benchbox.store.migrations import lifted
 
@@ -95,6 +96,20 @@ def document_from_energy(run: EnergyRun) -> dict[str, Any]:
 def energy_from_document(document: Mapping[str, Any], *, origin: str) -> EnergyRun:
     """The counts in a document; damaged ones raise StoreError that names ``origin``."""
     return _validated(EnergyRun, document, origin)
+
+
+def document_from_outputs(seen: OutputsSeen) -> dict[str, Any]:
+    """What a timed process saw of its outputs, as a JSON-ready dict."""
+    document = cast(dict[str, Any], _plain(seen))
+    return document | {
+        name: _renamed(document[name], _OUTSIDE) for name in ("change", "reference") if document[name] is not None
+    }
+
+
+def outputs_from_document(document: Mapping[str, Any], *, origin: str) -> OutputsSeen:
+    """What the document tells of outputs; a damaged one raises StoreError that names ``origin``."""
+    inside = {name: _hop_inside(value) if isinstance(value, Mapping) else value for name, value in document.items()}
+    return _validated(OutputsSeen, inside, origin)
 
 
 def document_from_engine(engine: EngineArtifact) -> dict[str, Any]:

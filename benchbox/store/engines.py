@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchbox.errors import ArtifactError, StoreError
+from benchbox.errors import StoreError
 from benchbox.schema.engine import EngineArtifact, EngineRecipe
 from benchbox.store.artifacts import sha256_of
 from benchbox.store.atomic import draft_of, drafts_of, locked
@@ -123,7 +123,7 @@ def write_engine(stem: Path, *, engine: bytes | memoryview, log: str, timing_cac
         The sha256 of the engine, in hex.
 
     Raises:
-        ArtifactError: the folder cannot be written.
+        StoreError: the folder cannot be written.
     """
     files = [(beside(stem, ".log"), log.encode()), (beside(stem, ".engine"), engine)]
     if timing_cache is not None:
@@ -146,7 +146,7 @@ def write_card(artifact: EngineArtifact, root: Path) -> None:
     """Writes the JSON, after which the engine exists.
 
     Raises:
-        ArtifactError: the folder cannot be written.
+        StoreError: the folder cannot be written.
     """
     card = (root / artifact.path).with_suffix(".json")
     try:
@@ -168,7 +168,7 @@ def sole_builder(stem: Path, *, waiting: Callable[[], None] | None) -> Iterator[
         What was swept up; None if another process builds it and this one does not wait.
 
     Raises:
-        ArtifactError: the folder cannot be written.
+        StoreError: the folder cannot be written.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -227,9 +227,9 @@ def _removed(paths: Iterable[Path], reason: str) -> tuple[Pruned, ...]:
     return tuple(removed)
 
 
-def unwritable_engine(path: Path, error: OSError) -> ArtifactError:
+def unwritable_engine(path: Path, error: OSError) -> StoreError:
     """The error for a place under engines/ where an engine cannot be written."""
-    return ArtifactError(
+    return StoreError(
         "the engine cannot be written",
         values=f"{path}: {error.strerror or error}",
         remedy="choose another --root, or free the path",

@@ -23,8 +23,10 @@ from benchbox.schema.record import Record
 from benchbox.store.atomic import draft_of
 from benchbox.store.documents import (
     document_from_energy,
+    document_from_outputs,
     document_from_record,
     energy_from_document,
+    outputs_from_document,
     record_from_document,
 )
 
@@ -198,6 +200,7 @@ def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
             peak_host_bytes=row["peak_host_bytes"],
             counters=json.loads(row["counters"]),
             energy=energy_from_document(json.loads(row["energy"]), origin=str(path)) if row.get("energy") else None,
+            outputs=outputs_from_document(json.loads(row["outputs"]), origin=str(path)) if row.get("outputs") else None,
         )
         for row in read_trials(path)
     )
@@ -254,6 +257,7 @@ def _table(record: Record, trials: Sequence[Trial]) -> pyarrow.Table:
             ("load_s", pa.float64()),
             ("counters", pa.string()),
             ("energy", pa.string()),
+            ("outputs", pa.string()),
         ],
         metadata={METADATA_KEY: json.dumps(document_from_record(record), allow_nan=False).encode()},
     )
@@ -296,6 +300,7 @@ def _row(record: Record, trial: Trial) -> dict[str, Any]:
         "load_s": trial.load_s,
         "counters": json.dumps(dict(trial.counters)),
         "energy": json.dumps(document_from_energy(trial.energy)) if trial.energy else None,
+        "outputs": json.dumps(document_from_outputs(trial.outputs)) if trial.outputs else None,
     }
 
 
