@@ -42,7 +42,7 @@ def table_from_case(
     require_runnable(case.backend, case.precision, case.source)
     given = graph_precision(case.backend, case.precision, case.derivation)
     artifact = onnx_from_source(case.source, precision=given, root=root, derivation=case.derivation, say=say)
-    engine = engine_of_case(case, artifact, root, say)
+    built = engine_of_case(case, artifact, root, say)
     path = root / artifact.path
     bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
     graph = graph_from_file(path, batch=case.batch, input_shape=bound)
@@ -56,7 +56,7 @@ def table_from_case(
         artifact=artifact,
         source=case.source,
         root=root,
-        engine=engine,
+        engine=built.engine if built else None,
     )
     say(f"profiling {plan.min_samples} inferences")
     layers = run_trial(replace(request, purpose=Pass.LAYERS)).layers

@@ -22,17 +22,18 @@ from benchbox.preparation import graph_precision, onnx_from_source
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost
 from benchbox.schema.derivation import USUAL, Derivation
-from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Trial
-from benchbox.schema.record import Analytic, Correctness, Record, RecordKey, Status
+from benchbox.schema.record import Analytic, BuildCost, Correctness, Record, RecordKey, Status
 
 if TYPE_CHECKING:
+    from benchbox.export.engines import Built
     from benchbox.measure.case import CaseRequest, CaseResult
 
 _Wanted = tuple[ModelSource, Precision, Derivation]
+_Made = tuple[OnnxArtifact, tuple[BuildCost, ...]]
 
 
 class Progress(Protocol):
@@ -147,7 +148,7 @@ def measured(
     environment = capture(locked_clocks=plan.locked_clocks)
     elsewhere: dict[tuple[str, ...], Environment] = {}
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
-    artifacts: dict[_Wanted, OnnxArtifact] = {}
+    artifacts: dict[_Wanted, _Made] = {}
     ready: list[tuple[Record, CaseRequest]] = []
     for case in cases:
         blank = _blank(case, case.plan or plan, environment)
@@ -198,21 +199,24 @@ def _reason(error: BenchboxError | None) -> str:
 
 
 def _prepared(
-    case: Case, blank: Record, root: Path, artifacts: dict[_Wanted, OnnxArtifact], say: Callable[[str], None]
+    case: Case, blank: Record, root: Path, artifacts: dict[_Wanted, _Made], say: Callable[[str], None]
 ) -> tuple[Record, CaseRequest]:
     """The record of a case with all that is known before it runs, and what its processes are asked for."""
+    from benchbox.measure.building import BuildWatch
     from benchbox.measure.case import CaseRequest
 
     require_runnable(case.backend, case.precision, case.source, case.mode)
     graph = graph_precision(case.backend, case.precision, case.derivation)
     wanted = (case.source, graph, case.derivation)
     if wanted not in artifacts:
-        artifacts[wanted] = onnx_from_source(
-            case.source, precision=graph, root=root, derivation=case.derivation, say=say
-        )
-    artifact = artifacts[wanted]
+        artifacts[wanted] = _onnx_of_case(case, graph, root, say)
+    artifact, builds = artifacts[wanted]
     cost = _cost_from_artifact(artifact, root=root, batch=case.batch)
-    engine = engine_of_case(case, artifact, root, say)
+    watch = BuildWatch()
+    built = engine_of_case(case, artifact, root, say)
+    engine = built.engine if built else None
+    if built and not built.cached:
+        builds = (*builds, watch.cost("engine"))
     request = CaseRequest(
         backend=case.backend,
         precision=case.precision,
@@ -237,8 +241,25 @@ def _prepared(
         ),
         onnx_sha256=artifact.sha256,
         engine_sha256=engine.sha256 if engine else None,
+        builds=builds,
     )
     return known, request
+
+
+def _onnx_of_case(case: Case, graph: Precision, root: Path, say: Callable[[str], None]) -> _Made:
+    """The case's ONNX file, and what making it took if it was made now."""
+    from benchbox.measure.building import BuildWatch
+
+    watches: list[BuildWatch] = []
+    artifact = onnx_from_source(
+        case.source,
+        precision=graph,
+        root=root,
+        derivation=case.derivation,
+        say=say,
+        making=lambda: watches.append(BuildWatch()),
+    )
+    return artifact, tuple(watch.cost("onnx") for watch in watches)
 
 
 def _record_from_result(known: Record, result: CaseResult) -> Record:
@@ -255,7 +276,7 @@ def _record_from_result(known: Record, result: CaseResult) -> Record:
     )
 
 
-def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable[[str], None]) -> EngineArtifact | None:
+def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable[[str], None]) -> Built | None:
     """The engine for a backend that runs one, built for exactly the batch size of the case; None for the others."""
     from benchbox.export.engines import engine_from_artifact
 
@@ -264,8 +285,7 @@ def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable
     if not isinstance(compiler, Compiler):
         return None
     size = BatchRange(minimum=case.batch, optimum=case.batch, maximum=case.batch)
-    built = engine_from_artifact(artifact, compiler=compiler, precision=case.precision, root=root, batch=size, say=say)
-    return built.engine
+    return engine_from_artifact(artifact, compiler=compiler, precision=case.precision, root=root, batch=size, say=say)
 
 
 def require_runnable(name: str, precision: Precision, source: ModelSource, mode: Mode = Mode.ISOLATED) -> None:

@@ -58,18 +58,21 @@ def onnx_from_source(
     batch: BatchRange | None = None,
     derivation: Derivation = USUAL,
     say: Callable[[str], None] = lambda _: None,
+    making: Callable[[], object] = lambda: None,
 ) -> OnnxArtifact:
     """The checked ONNX file of a network, from the cache where nothing that matters has changed.
 
-    tf32 runs the fp32 graph: the difference is what the backend may do with it.
+    tf32 runs the fp32 graph: the difference is what the backend may do with it. ``making`` is called if there is no
+    such file and before it is made.
     """
     from benchbox.export.exporting import artifact_from_source, cached_artifact
 
     wanted = Precision.FP32 if precision is Precision.TF32 else precision
     cached = cached_artifact(source, precision=wanted, root=root, batch=batch, derivation=derivation)
-    return cached or artifact_from_source(
-        source, precision=wanted, batch=batch, root=root, derivation=derivation, say=say
-    )
+    if cached:
+        return cached
+    making()
+    return artifact_from_source(source, precision=wanted, batch=batch, root=root, derivation=derivation, say=say)
 
 
 def engine_from_source(

@@ -33,7 +33,7 @@ from benchbox.measure.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.gpu_watch import GpuWatch, gpu_watch
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes, resident_bytes
 from benchbox.measure.leaks import growth, held_bytes, leaks
-from benchbox.measure.metrics.host_phases import LOAD, RUN, RUNTIME
+from benchbox.measure.metrics.host_phases import FIRST, LOAD, RUN, RUNTIME, STEADY
 from benchbox.measure.modes import inferences_per_sample, issuer_for, sessions_of
 from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sameness import outputs_of, outputs_seen
@@ -259,6 +259,7 @@ def _memory(request: TrialRequest, session: Session, runtime_bytes: int) -> Tria
     for index in range(MEMORY_INFERENCES):
         session.enqueue(index % request.plan.input_slots)
         session.synchronize()
+        host_bytes.setdefault(FIRST, peak_resident_bytes())
     device_bytes = {}
     if isinstance(session, DeviceSession):
         users = gpu_users()
@@ -268,7 +269,7 @@ def _memory(request: TrialRequest, session: Session, runtime_bytes: int) -> Tria
     return replace(
         _blank(request, session),
         peak_host_bytes=peak,
-        host_bytes={**host_bytes, RUN: peak},
+        host_bytes={**host_bytes, RUN: peak, STEADY: resident_bytes()},
         device_bytes=device_bytes,
     )
 

@@ -82,12 +82,25 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BuildCost:
+    """What it took to make a file that the case runs: ``what`` is "onnx" (export and its checks) or "engine".
+
+    ``peak_host_bytes`` is the largest resident set of the building process meanwhile, all that it had loaded before
+    included; None where the kernel does not tell it for a part of a process's life.
+    """
+
+    what: str
+    duration_s: float
+    peak_host_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One case, measured once on one machine: immutable, self-contained, the unit of the store.
 
     ``reason`` says why a record is failed or skipped, "" otherwise. A failed or skipped record has no
     readings. ``started_at`` is UTC in ISO 8601. ``trials`` and their raw samples lie beside the record in
-    its file, not in it.
+    its file, not in it. ``builds`` are of the files that this run made; none of those that it found.
     """
 
     id: str
@@ -105,3 +118,4 @@ class Record:
     sampling: Sampling | None = None
     onnx_sha256: str | None = None
     engine_sha256: str | None = None
+    builds: tuple[BuildCost, ...] = ()

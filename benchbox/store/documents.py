@@ -40,6 +40,8 @@ def document_from_record(record: Record) -> dict[str, Any]:
     document["correctness"]["hops"] = [_renamed(hop, _OUTSIDE) for hop in document["correctness"]["hops"]]
     if not document["key"]["variant"]:
         del document["key"]["variant"]  # most records have none, and older ones never
+    if not document["builds"]:
+        del document["builds"]
     for part, name in (("readings", "method"), ("flags", "metrics")):
         document[part] = [
             {key: value for key, value in entry.items() if key != name or value} for entry in document[part]

@@ -36,6 +36,10 @@ COLUMNS = {
     "flops": "Int64",
     "weight_bytes": "Int64",
     "peak_activation_bytes": "Int64",
+    "onnx_build_s": "Float64",
+    "onnx_build_host_bytes": "Int64",
+    "engine_build_s": "Float64",
+    "engine_build_host_bytes": "Int64",
     "env": "string",
     "flags": "string",
     "correct": "boolean",
@@ -105,6 +109,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
         "flops": analytic.flops if analytic else None,
         "weight_bytes": analytic.weight_bytes if analytic else None,
         "peak_activation_bytes": analytic.peak_activation_bytes if analytic else None,
+        **_builds(record),
         "env": record.environment.hash,
         "flags": " ".join(flag.code for flag in record.flags),
         "correct": record.correctness.passed,
@@ -115,6 +120,17 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
         yield {**shared, **_reading(reading)}
     if not record.readings:
         yield {**shared, **dict.fromkeys(_OF_READING)}
+
+
+def _builds(record: Record) -> dict[str, float | int | None]:
+    """What making the files took; absent for those that were found made."""
+    made = {build.what: build for build in record.builds}
+    found: dict[str, float | int | None] = {}
+    for what in ("onnx", "engine"):
+        build = made.get(what)
+        found[f"{what}_build_s"] = build.duration_s if build else None
+        found[f"{what}_build_host_bytes"] = build.peak_host_bytes if build else None
+    return found
 
 
 def _reading(reading: Reading) -> dict[str, Any]:

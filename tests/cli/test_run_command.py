@@ -24,9 +24,15 @@ METRICS = {
     "load_time": "s",
     "first_inference": "s",
     "host_memory_runtime": "bytes",
+    "host_memory_steady": "bytes",
 }
 # Only where a process grew, or enough samples were taken.
-SOMETIMES = {"host_memory_load": "bytes", "host_memory_run": "bytes", "latency_p99_bound": "s"}
+SOMETIMES = {
+    "host_memory_load": "bytes",
+    "host_memory_run": "bytes",
+    "host_memory_first": "bytes",
+    "latency_p99_bound": "s",
+}
 
 
 def stored_files(root: Path) -> list[Path]:
@@ -68,6 +74,10 @@ def test_run_measures_checks_and_stores(benchbox: Callable, short: tuple[str, ..
     assert record["correctness"]["hops"][0]["from"].startswith("pytorch")
     assert record["plan"]["threads"] == 1
     assert record["engine_sha256"] is None
+    (build,) = record["builds"]
+    assert build["what"] == "onnx"
+    assert build["duration_s"] > 0
+    assert build["peak_host_bytes"] > 20_000_000
     assert len(stored_files(tmp_path)) == 1
     assert not leftovers(tmp_path)
 
@@ -75,6 +85,8 @@ def test_run_measures_checks_and_stores(benchbox: Callable, short: tuple[str, ..
 def test_report_shows_what_run_stored(benchbox: Callable, short: tuple[str, ...]) -> None:
     measured = benchbox("run", "lenet5", "--json", *short).document["records"]
     assert benchbox("report", "--json").document["records"] == measured
+    again = benchbox("run", "lenet5", "--json", *short).document["records"]
+    assert "builds" not in again[0], "the file was found, so nothing is known of its making"
     table = benchbox("report").out
     assert "lenet5" in table
     assert measured[0]["environment"]["hash"][:8] in table

@@ -7,14 +7,15 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from sample_records import any_record, record, skipped
 
 from benchbox.errors import StoreError
-from benchbox.schema.record import Record
+from benchbox.schema.record import BuildCost, Record
 from benchbox.store.documents import document_from_record, record_from_document
 
 
+@settings(deadline=None)
 @given(any_record)
 def test_a_record_survives_the_way_through_json(original: Record) -> None:
     text = json.dumps(document_from_record(original), allow_nan=False)
@@ -48,6 +49,13 @@ def test_the_document_has_the_contracts_keys() -> None:
     assert set(document["analytic"]) == {"params", "macs", "flops", "weight_bytes", "peak_activation_bytes"}
     hop = document["correctness"]["hops"][0]
     assert {"from", "to", "max_abs_error", "rel_l2_error", "cosine"} <= set(hop)
+
+
+def test_builds_are_there_where_something_was_built() -> None:
+    made = (BuildCost(what="onnx", duration_s=2.5, peak_host_bytes=400_000_000),)
+    document = document_from_record(record(builds=made))
+    assert document["builds"] == [{"what": "onnx", "duration_s": 2.5, "peak_host_bytes": 400_000_000}]
+    assert record_from_document(document).builds == made
 
 
 def test_methods_and_concerns_are_there_where_they_say_something() -> None:

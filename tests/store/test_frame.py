@@ -7,6 +7,7 @@ import pytest
 from sample_records import record, skipped
 
 from benchbox.errors import UsageError
+from benchbox.schema.record import BuildCost
 from benchbox.store.frame import COLUMNS, frame_from_records, table_from_frame
 from benchbox.store.selection import conditions_from_words, matching
 
@@ -22,6 +23,15 @@ def test_one_row_per_record_and_metric() -> None:
     assert row["rel_l2_error"] == 2e-7
     assert row["started_at"] == pd.Timestamp("2026-01-02T03:04:00Z")
     assert pd.isna(frame.iloc[1]["low"]), "what was not measured is missing, not 0"
+
+
+def test_what_was_built_has_its_cost_and_nothing_else_has() -> None:
+    made = (BuildCost(what="engine", duration_s=2.5, peak_host_bytes=None),)
+    row = frame_from_records([record(builds=made)]).iloc[0]
+    assert row["engine_build_s"] == 2.5
+    assert pd.isna(row["engine_build_host_bytes"])
+    assert pd.isna(row["onnx_build_s"])
+    assert {"engine_build_s", "onnx_build_host_bytes"} <= set(table_from_frame(frame_from_records([record()])).columns)
 
 
 def test_nothing_is_silently_missing() -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from sample_records import HOP as SAMPLE_HOP
 from sample_records import record, skipped, trials
 
 from benchbox.errors import StoreError
 from benchbox.schema.energy import EnergyRun, EnergyWindow
-from benchbox.schema.reading import Pass
+from benchbox.schema.reading import OutputsSeen, Pass
 from benchbox.store.atomic import draft_of
 from benchbox.store.records import (
     append,
@@ -62,6 +64,28 @@ def test_energy_comes_back_window_by_window(tmp_path: Path) -> None:
     made = dataclasses.replace(trials()[1], purpose=Pass.ENERGY, energy=run)
     path = append(tmp_path, record(), (*trials(), made))
     assert [trial.energy for trial in trials_from_file(path, record())] == [None, None, run]
+
+
+def test_what_was_seen_of_outputs_comes_back(tmp_path: Path) -> None:
+    right, wrong = SAMPLE_HOP, dataclasses.replace(SAMPLE_HOP, rel_l2_error=math.inf, passed=False)
+    seen = OutputsSeen(sha256="ab" * 32, change=wrong, reference=right)
+    made = dataclasses.replace(trials()[0], outputs=seen)
+    path = append(tmp_path, record(), (made, *trials()[1:]))
+    assert [trial.outputs for trial in trials_from_file(path, record())] == [seen, None]
+
+
+def test_a_wall_clock_that_steps_back_harms_no_record(tmp_path: Path) -> None:
+    """Ids and dates come from it: what is stored later may sort first, and nothing is overwritten."""
+    moments = [datetime.datetime(2026, 1, 2, *at, tzinfo=datetime.UTC) for at in ((0, 0, 1), (0, 0, 1), (0, 0, 0))]
+    moments.append(moments[0] - datetime.timedelta(hours=1))
+    made = [record(id=new_record_id(moment), started_at=moment.isoformat()) for moment in moments]
+    for each in made:
+        append(tmp_path, each, trials())
+    found = list(records_under(tmp_path))
+    assert len(found) == 4
+    assert sorted(each.id for each in made) == [each.id for each in found]
+    assert found[0] == made[3], "an hour back lies the day before"
+    assert {path.parent.name for path in record_files(tmp_path)} == {"date=2026-01-01", "date=2026-01-02"}
 
 
 def test_a_record_without_trials_is_kept_too(tmp_path: Path) -> None:

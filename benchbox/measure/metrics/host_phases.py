@@ -3,8 +3,10 @@
 ``host_memory_runtime``: bytes resident after the interpreter and the runtime's libraries were loaded.
 ``host_memory_load``: by how much loading the network raised the most that was ever resident (weights, and what the
 runtime prepares of them). ``host_memory_run``: by how much running it raised that further (activations, arenas). The
-three add up to ``peak_host_memory``; what did not grow is absent. ``load_time``: seconds to load the runtime and the
-network in a fresh process; ``first_inference``: seconds of the first inference, cold.
+three add up to ``peak_host_memory``; what did not grow is absent. ``host_memory_first``: the part of
+``host_memory_run`` that the first inference raised. ``host_memory_steady``: bytes resident after some inferences, what
+a deployment goes on holding. ``load_time``: seconds to load the runtime and the network in a fresh process;
+``first_inference``: seconds of the first inference, cold.
 """
 
 from __future__ import annotations
@@ -14,8 +16,14 @@ from collections.abc import Callable
 from benchbox.measure.metric import METRICS, Metric, Workload
 from benchbox.schema.reading import Better, Pass, Trial
 
-RUNTIME, LOAD, RUN = "runtime", "load", "run"
-_GROWTH = {"host_memory_runtime": ("", RUNTIME), "host_memory_load": (RUNTIME, LOAD), "host_memory_run": (LOAD, RUN)}
+RUNTIME, LOAD, FIRST, RUN, STEADY = "runtime", "load", "first", "run", "steady"
+_GROWTH = {
+    "host_memory_runtime": ("", RUNTIME),
+    "host_memory_load": (RUNTIME, LOAD),
+    "host_memory_run": (LOAD, RUN),
+    "host_memory_first": (LOAD, FIRST),
+    "host_memory_steady": ("", STEADY),
+}
 
 
 def _growth(before: str, after: str) -> Callable[[Trial], int]:
@@ -27,6 +35,7 @@ def _value_of(growth: Callable[[Trial], int]) -> Callable[[Trial, Workload], flo
 
 
 def _grew(growth: Callable[[Trial], int]) -> Callable[[Trial], bool]:
+    # Records of older versions lack phases: what has no end has not grown.
     return lambda trial: bool(trial.host_bytes) and growth(trial) > 0
 
 
