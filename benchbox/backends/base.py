@@ -50,7 +50,8 @@ class OpenRequest:
     callable that makes the PyTorch module) for those that consume modules. ``inputs`` carry the concrete batch size.
     ``slots`` is the number of distinct inputs that must be resident at once. ``inspect`` asks for evidence of the
     executed precision, ``track_memory`` for counted allocations; both may slow the session down: never set in a timed
-    pass. ``fallback`` is what an int8 or fp8 graph computes in where it is not quantised.
+    pass. ``fallback`` is what an int8 or fp8 graph computes in where it is not quantised. ``engine_flags`` are what the
+    engine was built with.
     """
 
     precision: Precision
@@ -64,6 +65,7 @@ class OpenRequest:
     inspect: bool = False
     track_memory: bool = False
     fallback: Precision = Precision.FP32
+    engine_flags: tuple[str, ...] = ()
 
 
 class Stopwatch(Protocol):
@@ -167,6 +169,18 @@ class DeviceSession(Session, Protocol):
 
     def device_memory(self) -> dict[str, int]:
         """Bytes of device memory by the method that gave them; what cannot be known is not in it."""
+        ...
+
+
+@runtime_checkable
+class TellingSession(Session, Protocol):
+    """A session that can tell which layers ran, and in which types."""
+
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The layers in the order of execution, each once; their times mean nothing.
+
+        After an inference, in a session that was opened for inspection.
+        """
         ...
 
 

@@ -14,12 +14,14 @@ from benchbox.backends.base import BACKENDS
 from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.environment import effective_cpus
 from benchbox.measure.power_flags import clocks_not_locked, flags_of_power
+from benchbox.measure.precision_flags import flags_of_proof
 from benchbox.measure.reading import timing_trials
 from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.derivation import Quantization
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Evidence, Flag, Reading, Severity, Trial
 from benchbox.stats.quantile import samples_needed
 
@@ -44,6 +46,7 @@ class Seen:
     evidence: Evidence
     cpus: int
     quantization: Quantization | None = None
+    proof: Proof | None = None
     interrupted: bool = False
 
 
@@ -73,19 +76,8 @@ def _standing(environment: Environment) -> Iterator[Flag]:
         yield _flag("LOADED", Severity.WARNING, f"the load average is {load}: stop other work before measuring")
 
 
-def _precision_not_executed(seen: Seen) -> Iterator[Flag]:
-    executed = seen.evidence.executed
-    wanted = Precision.FP32 if seen.precision is Precision.TF32 else seen.precision
-    if not executed or set(executed) == {wanted.value}:
-        return
-    total = sum(executed.values())
-    given = ", ".join(f"{count} in {precision}" for precision, count in sorted(executed.items()))
-    yield _flag(
-        "PRECISION_NOT_EXECUTED",
-        Severity.WARNING,
-        f"{seen.precision} was asked for, but of {total} matrix operations {given} ran: {seen.backend} casts around "
-        f"them, so this is not the speed of {seen.precision}",
-    )
+def _precision(seen: Seen) -> Iterator[Flag]:
+    return flags_of_proof(seen.proof)
 
 
 def _calibration_synthetic(seen: Seen) -> Iterator[Flag]:
@@ -244,7 +236,7 @@ def _flag(code: str, severity: Severity, message: str) -> Flag:
 
 _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _virtual_clock,
-    _precision_not_executed,
+    _precision,
     _calibration_synthetic,
     _provider_fallback,
     _threads_not_given,

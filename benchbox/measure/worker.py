@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest
+from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest, TellingSession
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.measure.energy_pass import energy_of_session
 from benchbox.measure.floor import floor_ns, gpu_floor_ns
@@ -105,6 +105,7 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         inspect=request.purpose in {Pass.CHECK, Pass.LAYERS},
         track_memory=request.purpose is Pass.MEMORY,
         fallback=request.artifact.fallback,
+        engine_flags=request.engine.recipe.flags if request.engine else (),
     )
 
 
@@ -119,7 +120,10 @@ def _blank(request: TrialRequest, session: Session) -> Trial:
 
 
 def _check(request: TrialRequest, session: Session) -> Trial:
-    """Runs all reference samples, repeated to fill whole batches, and compares the outputs with the reference."""
+    """Runs all reference samples, repeated to fill whole batches, and compares the outputs with the reference.
+
+    What was executed, layer by layer, comes back too.
+    """
     artifact, batch = request.artifact, request.plan.batch
     inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.reference_samples)
     with np.load(request.root / artifact.reference_path) as stored:
@@ -135,7 +139,8 @@ def _check(request: TrialRequest, session: Session) -> Trial:
     outputs = {name: np.concatenate([part[name] for part in made]) for name in made[0]}
     expected = {name: array[samples] for name, array in reference.items()}
     evidence = session.evidence()
-    return replace(_blank(request, session), evidence=evidence, hop=_hop(request, expected, outputs))
+    layers = session.told_layers() if isinstance(session, TellingSession) else ()
+    return replace(_blank(request, session), evidence=evidence, hop=_hop(request, expected, outputs), layers=layers)
 
 
 def _hop(request: TrialRequest, expected: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Hop:
