@@ -15,7 +15,7 @@ def flags_of_proof(proof: Proof | None) -> Iterator[Flag]:
     """PRECISION_NOT_EXECUTED or PRECISION_PARTIAL, whichever the shares call for; nothing for a whole proof."""
     if proof is None or not (proof.macs or proof.bytes):
         return
-    told = f"{proof.asked} was asked for; of the MACs ran: {shares_in_words(proof)}"
+    told = f"{proof.asked} was asked for; of the {'MACs' if proof.macs else 'bytes'} ran: {shares_in_words(proof)}"
     if proof.passed is False:
         yield Flag(
             code="PRECISION_NOT_EXECUTED",
