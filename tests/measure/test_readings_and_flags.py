@@ -163,7 +163,7 @@ def flag_of(made: Proof) -> Flag:
 
 def test_the_message_has_the_shares_and_the_first_layers() -> None:
     layers = tuple(OtherLayer(name=f"layer{number}", type="fp32", macs=10) for number in range(7))
-    flag = flag_of(proof(Precision.FP16, {"fp32": 0.9995, "fp16": 0.0005}, passed=False, layers=layers))
+    flag = flag_of(proof(Precision.FP16, {"fp32": 0.9999, "fp16": 0.0001}, passed=False, layers=layers))
     assert "fp16 <0.1 %, fp32 >99.9 %" in flag.message, "hardly anything is neither nothing nor everything"
     assert "layer0 (fp32), " in flag.message
     assert "layer4 (fp32) and 2 more, all in proof.layers of the record" in flag.message
