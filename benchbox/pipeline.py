@@ -25,11 +25,13 @@ from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.proof import REQUIRED_SHARE
 from benchbox.schema.reading import Trial
 from benchbox.schema.record import Analytic, BuildCost, Correctness, Record, RecordKey, Status
 
 if TYPE_CHECKING:
     from benchbox.export.engines import Built
+    from benchbox.flops.graph import Graph
     from benchbox.measure.case import CaseRequest, CaseResult
 
 _Wanted = tuple[ModelSource, Precision, Derivation]
@@ -124,7 +126,13 @@ def best_backend() -> str:
 
 
 def measured(
-    cases: Sequence[Case], *, plan: MeasurementPlan, root: Path, progress: Progress, interleaved: bool = False
+    cases: Sequence[Case],
+    *,
+    plan: MeasurementPlan,
+    root: Path,
+    progress: Progress,
+    interleaved: bool = False,
+    min_executed: float | None = None,
 ) -> Iterator[Outcome]:
     """Measures the cases and yields each outcome when its record has been stored.
 
@@ -138,6 +146,8 @@ def measured(
         root: project root.
         progress: is told what runs.
         interleaved: two cases are to be compared: A B, B A, ... instead of an order drawn anew in each round.
+        min_executed: share of the MACs that must run in the precision asked for, or the case has failed; None for the
+            usual share, below which its numbers are flagged.
     """
     from benchbox.measure.environment import capture
     from benchbox.measure.interpreters import environment_of
@@ -156,7 +166,7 @@ def measured(
             if case.interpreter:
                 elsewhere.setdefault(case.interpreter, environment_of(case.interpreter))
                 blank = dataclasses.replace(blank, environment=elsewhere[case.interpreter])
-            ready.append(_prepared(case, blank, root, artifacts, functools.partial(_say, progress, case)))
+            ready.append(_prepared(case, blank, root, artifacts, min_executed, functools.partial(_say, progress, case)))
         except BenchboxError as error:
             # What cannot run was not tried: skipped. What was tried and went wrong: failed.
             status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
@@ -199,19 +209,25 @@ def _reason(error: BenchboxError | None) -> str:
 
 
 def _prepared(
-    case: Case, blank: Record, root: Path, artifacts: dict[_Wanted, _Made], say: Callable[[str], None]
+    case: Case,
+    blank: Record,
+    root: Path,
+    artifacts: dict[_Wanted, _Made],
+    min_executed: float | None,
+    say: Callable[[str], None],
 ) -> tuple[Record, CaseRequest]:
     """The record of a case with all that is known before it runs, and what its processes are asked for."""
     from benchbox.measure.building import BuildWatch
     from benchbox.measure.case import CaseRequest
+    from benchbox.proving import prover
 
     require_runnable(case.backend, case.precision, case.source, case.mode)
-    graph = graph_precision(case.backend, case.precision, case.derivation)
-    wanted = (case.source, graph, case.derivation)
+    given = graph_precision(case.backend, case.precision, case.derivation)
+    wanted = (case.source, given, case.derivation)
     if wanted not in artifacts:
-        artifacts[wanted] = _onnx_of_case(case, graph, root, say)
+        artifacts[wanted] = _onnx_of_case(case, given, root, say)
     artifact, builds = artifacts[wanted]
-    cost = _cost_from_artifact(artifact, root=root, batch=case.batch)
+    graph, cost = _graph_and_cost(artifact, root=root, batch=case.batch)
     watch = BuildWatch()
     built = engine_of_case(case, artifact, root, say)
     engine = built.engine if built else None
@@ -228,6 +244,13 @@ def _prepared(
         flops=cost.flops,
         title=case.title,
         interpreter=case.interpreter,
+        prove=prover(
+            graph,
+            cost,
+            precision=case.precision,
+            required=REQUIRED_SHARE if min_executed is None else min_executed,
+        ),
+        insist=min_executed is not None,
     )
     known = dataclasses.replace(
         blank,
@@ -273,6 +296,7 @@ def _record_from_result(known: Record, result: CaseResult) -> Record:
         correctness=dataclasses.replace(result.correctness, hops=hops),
         evidence=result.evidence,
         sampling=result.sampling,
+        proof=result.proof,
     )
 
 
@@ -337,10 +361,10 @@ def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Recor
     )
 
 
-def _cost_from_artifact(artifact: OnnxArtifact, *, root: Path, batch: int) -> NetworkCost:
-    from benchbox.flops.counting import cost_from_onnx
+def _graph_and_cost(artifact: OnnxArtifact, *, root: Path, batch: int) -> tuple[Graph, NetworkCost]:
+    from benchbox.flops.counting import cost_from_graph
+    from benchbox.flops.graph import graph_from_file
 
     bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
-    return cost_from_onnx(
-        root / artifact.path, model=artifact.model, batch=batch, input_shape=bound, sha256=artifact.sha256
-    )
+    graph = graph_from_file(root / artifact.path, batch=batch, input_shape=bound)
+    return graph, cost_from_graph(graph, model=artifact.model, sha256=artifact.sha256)

@@ -64,6 +64,16 @@ def format_ratio(ratio: float | None) -> str:
     return f"{percent:.{min(decimals, 4)}f} %"
 
 
+def format_share(share: float) -> str:
+    """A share of a whole as percent: "93.1 %"; "0 %" and "100 %" are nothing and everything, never rounded to."""
+    text = f"{100 * share:.1f}".removesuffix(".0")
+    if share > 0 and float(text) == 0:
+        text = "<0.1"
+    if share < 1 and text == "100":
+        text = ">99.9"
+    return f"{text} %"
+
+
 def format_half_width(value: float | None, low: float | None, high: float | None) -> str:
     """How far an interval reaches from its value at most: "±0.43 %"."""
     if value is None or low is None or high is None or value == 0:

@@ -52,7 +52,7 @@ class OpenRequest:
     executed precision, ``track_memory`` for counted allocations; both may slow the session down: never set in a timed
     pass. ``transfers`` makes copies of inputs and outputs a part of every inference, ``blocking`` lets the host sleep
     while it waits for one instead of spinning: only backends whose ``queries`` is true can. ``fallback`` is what an
-    int8 or fp8 graph computes in where it is not quantised.
+    int8 or fp8 graph computes in where it is not quantised. ``engine_flags`` are what the engine was built with.
     """
 
     precision: Precision
@@ -68,6 +68,7 @@ class OpenRequest:
     transfers: bool = False
     blocking: bool = False
     fallback: Precision = Precision.FP32
+    engine_flags: tuple[str, ...] = ()
 
 
 class Stopwatch(Protocol):
@@ -186,6 +187,18 @@ class DeviceSession(Session, Protocol):
 
     def device_memory(self) -> dict[str, int]:
         """Bytes of device memory by the method that gave them; what cannot be known is not in it."""
+        ...
+
+
+@runtime_checkable
+class TellingSession(Session, Protocol):
+    """A session that can tell which layers ran, and in which types."""
+
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The layers in the order of execution, each once; their times mean nothing.
+
+        After an inference, in a session that was opened for inspection.
+        """
         ...
 
 

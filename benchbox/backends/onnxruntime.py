@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +23,7 @@ from benchbox.errors import ArtifactError, EnvironmentLackError
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
+from benchbox.schema.proof import TF32_ABSENT, TF32_OPTION
 from benchbox.schema.reading import Evidence
 
 if TYPE_CHECKING:
@@ -34,7 +36,9 @@ MATRIX_OPS = frozenset(
      "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat", "Attention",
      "MultiHeadAttention", "Einsum", "LSTM", "GRU", "RNN"}
 )  # fmt: skip
-_PRECISION_OF_TYPE = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8", "uint8": "int8"}
+# Without VNNI, products of unsigned and signed bytes saturate in 16 bits: outputs are wrong without a word. Asked to be
+# precise, the runtime takes weights as unsigned bytes there, and changes nothing where the CPU has VNNI.
+PRECISE_INT8 = "session.x64quantprecision"
 _REFUSALS = {
     Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
     Precision.BF16: "ONNX Runtime's CPU provider has no bf16 convolutions",
@@ -106,7 +110,7 @@ class OnnxRuntimeSession:
         self._bindings = [self._binding() for _ in range(request.slots)]
         self._run = self._session.run_with_iobinding
         self._inputs: dict[int, list[Any]] = {}
-        self._executed: dict[str, int] | None = None
+        self._told: tuple[ExecutedLayer, ...] | None = None
 
     def _options(self) -> Any:
         options = self._runtime.SessionOptions()
@@ -118,6 +122,7 @@ class OnnxRuntimeSession:
         fp8 = self._request.precision is Precision.FP8
         options.graph_optimization_level = levels.ORT_ENABLE_BASIC if fp8 else levels.ORT_ENABLE_ALL
         options.log_severity_level = 4
+        options.add_session_config_entry(PRECISE_INT8, "1")
         if self._profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(self._profile.name) / "ort")
@@ -158,20 +163,20 @@ class OnnxRuntimeSession:
 
     def evidence(self) -> Evidence:
         """Providers and options as the session reports them; executed precisions from its profile."""
-        if self._profile is not None and self._executed is None:
-            self._executed = executed_precisions(Path(self._session.end_profiling()))
         options = self._session.get_session_options()
         return Evidence(
             backend=OnnxRuntimeBackend.name,
             device=OnnxRuntimeBackend.device,
             providers=tuple(self._session.get_providers()),
             threads=options.intra_op_num_threads,
-            executed=self._executed,
+            executed=None if self._profile is None else executed_precisions(self.told_layers()),
             options={
+                TF32_OPTION: TF32_ABSENT,
                 "graph_optimization_level": options.graph_optimization_level.name,
                 "execution_mode": options.execution_mode.name,
                 "inter_op_num_threads": str(options.inter_op_num_threads),
                 "allow_spinning": "1",
+                PRECISE_INT8: options.get_session_config_entry(PRECISE_INT8),
                 "api": "run_with_iobinding",
                 **{f"disabled {name}": "1" for name in _disabled_optimizers(self._request)},
             },
@@ -183,9 +188,16 @@ class OnnxRuntimeSession:
         assert self._profile is not None, "a session that is not inspected keeps no profile"
         for _ in range(warmup + iterations):
             self.enqueue(0)
-        profile = Path(self._session.end_profiling())
-        self._executed = executed_precisions(profile)
-        return layers_from_profile(json.loads(profile.read_text()), skip=warmup)
+        events = json.loads(Path(self._session.end_profiling()).read_text())
+        self._told = layers_from_profile(events, skip=0)
+        return layers_from_profile(events, skip=warmup)
+
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The layers of the inferences so far, from the profile, which ends here."""
+        assert self._profile is not None, "a session that is not inspected keeps no profile"
+        if self._told is None:
+            self._told = layers_from_profile(json.loads(Path(self._session.end_profiling()).read_text()), skip=0)
+        return self._told
 
     def close(self) -> None:
         """Drops the session and its profile."""
@@ -217,23 +229,9 @@ def _disabled_optimizers(request: OpenRequest) -> tuple[str, ...]:
     return ("WeightBiasQuantization",) if eight_bit and request.fallback is Precision.FP16 else ()
 
 
-def executed_precisions(profile: Path) -> dict[str, int]:
-    """Matrix operations of one inference by the type of their first input, from ONNX Runtime's profile.
-
-    Every run of a node is an event; runs are counted once per node, so that the number of inferences does not matter.
-    """
-    counts: Counter[str] = Counter()
-    seen = set()
-    for event in json.loads(profile.read_text()):
-        arguments = event.get("args", {})
-        node = (event.get("name"), arguments.get("node_index"))
-        if event.get("cat") != "Node" or not str(event.get("name", "")).endswith("_kernel_time") or node in seen:
-            continue
-        if arguments.get("op_name") in MATRIX_OPS and arguments.get("input_type_shape"):
-            seen.add(node)
-            (kind,) = arguments["input_type_shape"][0]
-            counts[_PRECISION_OF_TYPE.get(kind, kind)] += 1
-    return dict(counts)
+def executed_precisions(layers: Sequence[ExecutedLayer]) -> dict[str, int]:
+    """Matrix operations by the type of their first input."""
+    return dict(Counter(layer.executed for layer in layers if layer.kind in MATRIX_OPS and layer.inputs))
 
 
 def _version(distribution: str) -> str:

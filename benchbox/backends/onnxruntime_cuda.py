@@ -24,8 +24,11 @@ from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.onnxruntime import executed_precisions, only_wheel
+from benchbox.backends.onnxruntime_profile import layers_from_profile
 from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError
+from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
+from benchbox.schema.proof import tf32_option
 from benchbox.schema.reading import Evidence
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ WHEEL = "onnxruntime-gpu"
 # What the wheel's TensorRT provider is linked against; TensorRT 11 has another number.
 TENSORRT_LIBRARY = "libnvinfer.so.10"
 GRAPH_USED = "whole inference"
+_TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
 _REFUSALS = {
     Precision.BF16: "ONNX Runtime's CUDA provider has no bf16 convolutions",
     Precision.INT8: "ONNX Runtime's CUDA provider computes Q/DQ graphs in floating point",
@@ -158,7 +162,7 @@ class OnnxRuntimeCudaSession:
         self._provider = provider
         self._graph = graph
         self._closing = ExitStack()
-        self._executed: dict[str, int] | None = None
+        self._told: tuple[ExecutedLayer, ...] | None = None
         self._folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="benchbox-ort-")))
         with ExitStack() as failing:
             failing.callback(self.close)
@@ -229,7 +233,7 @@ class OnnxRuntimeCudaSession:
         if self._provider == CUDA:
             return [cuda, CPU]
         # The provider has no switch for TF32; the libraries below it read this when they start.
-        os.environ["NVIDIA_TF32_OVERRIDE"] = str(int(tf32))
+        os.environ[_TF32_VARIABLE] = str(int(tf32))
         tensorrt = (
             TENSORRT,
             {
@@ -294,6 +298,7 @@ class OnnxRuntimeCudaSession:
         """Providers and their options as the session tells them; if inspected, nodes by provider and executed types."""
         gpu = self._layer.gpu()
         options = {
+            **tf32_option(has=gpu.has_tf32, allowed=self._tf32_allowed()),
             "cuda_layer": self._layer.name,
             "cuda_graph": GRAPH_USED if self._graph else "off",
             "provider_options": json.dumps(
@@ -303,18 +308,29 @@ class OnnxRuntimeCudaSession:
         }
         if self._request.inspect:
             options["nodes"] = json.dumps(nodes_by_provider(self._session))
-            if self._executed is None:
-                self._executed = executed_precisions(Path(self._session.end_profiling()))
         return Evidence(
             backend=next(backend.name for backend in _BACKENDS if self._is(backend)),
             device=str(gpu),
             providers=tuple(self._session.get_providers()),
             threads=self._request.threads,
-            executed=self._executed,
+            executed=executed_precisions(self.told_layers()) if self._request.inspect else None,
             options=options,
             versions={"onnxruntime": str(self._runtime.__version__), **self._layer.versions()},
             simulated=gpu.simulated,
         )
+
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The nodes that ran, from the profile, which ends here; only in a session opened for inspection."""
+        assert self._request.inspect, "a session that is not inspected keeps no profile"
+        if self._told is None:
+            self._told = layers_from_profile(json.loads(Path(self._session.end_profiling()).read_text()), skip=0)
+        return self._told
+
+    def _tf32_allowed(self) -> bool:
+        """As the provider tells it; the TensorRT provider's libraries read it from the environment and tell nothing."""
+        if self._provider == TENSORRT:
+            return os.environ.get(_TF32_VARIABLE) != "0"
+        return bool(self._session.get_provider_options()[self._provider]["use_tf32"] == "1")
 
     def _is(self, backend: OnnxRuntimeCuda) -> bool:
         return backend.provider == self._provider and backend.graph == self._graph

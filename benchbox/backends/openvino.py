@@ -30,6 +30,7 @@ from benchbox.backends.openvino_profile import (
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
+from benchbox.schema.proof import TF32_ABSENT, TF32_OPTION
 from benchbox.schema.reading import Evidence
 
 if TYPE_CHECKING:
@@ -197,17 +198,18 @@ class OpenVinoSession:
     def evidence(self) -> Evidence:
         """Options as the compiled model reports them; executed precisions from the graph that the plugin runs."""
         given = {name: self._compiled.get_property(name) for name in _READ_BACK}
-        executed = None
-        if self._request.inspect:
-            nodes = nodes_from_runtime_model(self._compiled.get_runtime_model())
-            executed = executed_precisions(nodes, self._matrices, hint=self._hint)
+        executed = executed_precisions(self.told_layers(), self._matrices) if self._request.inspect else None
         return Evidence(
             backend=OpenVinoBackend.name,
             device=OpenVinoBackend.device,
             providers=tuple(self._compiled.get_property("EXECUTION_DEVICES")),
             threads=int(given["INFERENCE_NUM_THREADS"]),
             executed=executed,
-            options={**{name: _text(value) for name, value in given.items()}, "api": "infer, tensors set once"},
+            options={
+                TF32_OPTION: TF32_ABSENT,
+                **{name: _text(value) for name, value in given.items()},
+                "api": "infer, tensors set once",
+            },
             versions={"openvino": str(self._runtime.__version__)},
         )
 
@@ -223,7 +225,16 @@ class OpenVinoSession:
             for entry in made.get_profiling_info():
                 if entry.real_time > timedelta():
                     times.setdefault(entry.node_name, []).append(entry.real_time.total_seconds())
-        return layers_from_runtime(nodes_from_runtime_model(self._compiled.get_runtime_model()), times)
+        return self._layers(times)
+
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The layers of the graph that the plugin executes; only in a session opened for inspection."""
+        assert self._request.inspect, "only an inspected session knows which operations are matrix products"
+        return self._layers(None)
+
+    def _layers(self, times: Mapping[str, list[float]] | None) -> tuple[ExecutedLayer, ...]:
+        nodes = nodes_from_runtime_model(self._compiled.get_runtime_model())
+        return layers_from_runtime(nodes, times, matrices=self._matrices, hint=self._hint)
 
     def close(self) -> None:
         """Drops the requests, then the compiled model."""

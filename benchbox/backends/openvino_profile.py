@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.proof import UNTOLD
 
 PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i8": "int8", "u8": "int8", "i32": "int32",
               "i64": "int64", "boolean": "bool"}  # fmt: skip
@@ -27,7 +28,6 @@ MATRIX_OPERATIONS = frozenset(
 # A layer generated for a part of the network. Attention becomes one, its matrix products inside. It tells the type of
 # its inputs: at bf16 it was seen to say f32 and to compute in bf16.
 GENERATED = "Subgraph"
-UNTOLD = "untold"
 _NOT_WORK = frozenset({"Const", "Input", "Output"})
 _MOVING = "Reorder"
 
@@ -63,33 +63,41 @@ def matrix_operations(model: Any) -> frozenset[str]:
     )
 
 
-def executed_precisions(nodes: Iterable[RuntimeNode], matrices: frozenset[str], *, hint: str) -> dict[str, int]:
+def executed_precisions(layers: Iterable[ExecutedLayer], matrices: frozenset[str]) -> dict[str, int]:
     """Layers that are matrix operations, by the type that they compute in.
 
     Args:
-        nodes: of the runtime model.
+        layers: of the runtime model.
         matrices: names of the network's matrix operations: a generated layer that contains some counts as one.
-        hint: the precision that the network was compiled with ("bf16"). What a generated layer computes in is known
-            only where its inputs are of that type too.
     """
     counts: Counter[str] = Counter()
-    for node in nodes:
-        if node.kind in MATRIX_LAYERS:
-            counts[_precision(node.precision)] += 1
-        elif node.kind == GENERATED and not matrices.isdisjoint(node.operations):
-            counts[_precision(hint) if node.precision == hint else UNTOLD] += 1
+    for layer in layers:
+        if layer.kind in MATRIX_LAYERS or (layer.kind == GENERATED and not matrices.isdisjoint(layer.tensors)):
+            counts[layer.executed] += 1
     return dict(counts)
 
 
 def layers_from_runtime(
-    nodes: Sequence[RuntimeNode], times_s: Mapping[str, Sequence[float]]
+    nodes: Sequence[RuntimeNode],
+    times_s: Mapping[str, Sequence[float]] | None = None,
+    *,
+    matrices: frozenset[str],
+    hint: str,
 ) -> tuple[ExecutedLayer, ...]:
-    """The layers that took time.
+    """The layers of a network as they are executed.
 
     Args:
         nodes: of the runtime model.
-        times_s: seconds of each profiled inference, by the node's name.
+        times_s: seconds of each profiled inference, by the node's name: only layers that took time. None for all.
+        matrices: names of the network's matrix operations.
+        hint: the precision that the network was compiled with ("bf16"). What a generated layer with matrix operations
+            computes in is known only where its inputs are of that type too.
     """
+
+    def computes(node: RuntimeNode) -> str:
+        hidden = node.kind == GENERATED and node.precision != hint and not matrices.isdisjoint(node.operations)
+        return UNTOLD if hidden else _precision(node.precision)
+
     return tuple(
         ExecutedLayer(
             name=node.name,
@@ -97,12 +105,13 @@ def layers_from_runtime(
             tensors=node.operations,
             inputs=tuple(map(_precision, node.inputs)),
             outputs=tuple(map(_precision, node.outputs)),
+            computes=computes(node),
             tactic=node.kernel,
             moves=node.kind == _MOVING,
-            times_s=tuple(times_s[node.name]),
+            times_s=tuple(times_s[node.name]) if times_s is not None else (),
         )
         for node in nodes
-        if node.kind not in _NOT_WORK and times_s.get(node.name)
+        if node.kind not in _NOT_WORK and (times_s is None or times_s.get(node.name))
     )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.pytorch_dispatch import DispatchWatch, allow_tf32
 from benchbox.errors import EnvironmentLackError
+from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
+from benchbox.schema.proof import TF32_ABSENT, TF32_OPTION
 from benchbox.schema.reading import Evidence
 
 if TYPE_CHECKING:
@@ -58,8 +60,9 @@ class PyTorchBackend:
         torch.set_num_threads(request.threads)
         if torch.get_num_interop_threads() != 1:
             torch.set_num_interop_threads(1)
-        torch.backends.cuda.matmul.allow_tf32 = request.precision is Precision.TF32
-        torch.backends.cudnn.allow_tf32 = request.precision is Precision.TF32
+        allow_tf32(torch, request.precision is Precision.TF32)
+        for place in _mkldnn_switches(torch):
+            place.fp32_precision = "ieee"  # else oneDNN may be told to compute fp32 products in less
         return PyTorchSession(torch, request)
 
 
@@ -77,24 +80,8 @@ class PyTorchSession:
             self._module = self._module.half()
         self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
         self._outputs: dict[int, Any] = {}
-        self._executed: Counter[str] = Counter()
-        if request.inspect:
-            self._watch_matrix_layers()
-
-    def _watch_matrix_layers(self) -> None:
-        nn = self._torch.nn
-        names = {self._torch.float32: "fp32", self._torch.float16: "fp16", self._torch.bfloat16: "bf16"}
-        kinds = (nn.Linear, nn.modules.conv._ConvNd)
-
-        def note(layer: torch.nn.Module, _: Any, output: torch.Tensor) -> None:
-            if layer not in seen:
-                seen.add(layer)
-                self._executed[names.get(output.dtype, str(output.dtype))] += 1
-
-        seen: set[torch.nn.Module] = set()
-        for layer in self._module.modules():
-            if isinstance(layer, kinds):
-                layer.register_forward_hook(note)
+        self._watch = DispatchWatch(torch_module, self._module) if request.inspect else None
+        self._forward = self._watch.around(self._module) if self._watch else self._module
 
     def upload(self, slot: int, arrays: Arrays) -> None:
         """Copies the arrays into tensors."""
@@ -107,9 +94,9 @@ class PyTorchSession:
         with self._torch.inference_mode():
             if self._half:
                 half = (tensor.half() if tensor.is_floating_point() else tensor for tensor in self._inputs[slot])
-                self._outputs[slot] = self._to_float(self._module(*half))
+                self._outputs[slot] = self._to_float(self._forward(*half))
             else:
-                self._outputs[slot] = self._module(*self._inputs[slot])
+                self._outputs[slot] = self._forward(*self._inputs[slot])
 
     def _to_float(self, made: Any) -> Any:
         return made.float() if isinstance(made, self._torch.Tensor) else tuple(tensor.float() for tensor in made)
@@ -127,24 +114,40 @@ class PyTorchSession:
         }
 
     def evidence(self) -> Evidence:
-        """Threads and switches as PyTorch reports them; executed types as the layers' outputs had them."""
+        """Threads and switches as PyTorch reports them; executed types as they were dispatched."""
         return Evidence(
             backend=PyTorchBackend.name,
             device=PyTorchBackend.device,
             providers=("eager",),
             threads=self._torch.get_num_threads(),
-            executed=dict(self._executed) if self._request.inspect else None,
+            executed=self._watch.executed() if self._watch else None,
             options={
+                TF32_OPTION: TF32_ABSENT,
+                **{
+                    f"mkldnn_{name}_fp32_precision": str(place.fp32_precision)
+                    for name, place in zip(("matmul", "conv"), _mkldnn_switches(self._torch), strict=False)
+                },
                 "inter_op_num_threads": str(self._torch.get_num_interop_threads()),
                 "mkldnn": str(self._torch.backends.mkldnn.is_available()),
             },
             versions={"torch": str(self._torch.__version__)},
         )
 
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The modules that matrix operations ran in; only in a session opened for inspection."""
+        assert self._watch is not None, "a session that is not inspected is not watched"
+        return self._watch.layers()
+
     def close(self) -> None:
         """Drops the module and its tensors."""
         self._inputs.clear()
         self._outputs.clear()
+
+
+def _mkldnn_switches(torch_module: Any) -> tuple[Any, ...]:
+    """What says how precise oneDNN's fp32 products and convolutions are; nothing in versions before 2.9."""
+    places = (getattr(torch_module.backends.mkldnn, name, None) for name in ("matmul", "conv"))
+    return tuple(place for place in places if hasattr(place, "fp32_precision"))
 
 
 BACKENDS.register(PyTorchBackend.name, PyTorchBackend())

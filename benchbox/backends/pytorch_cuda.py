@@ -17,7 +17,9 @@ from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import FLUSH_BYTES
+from benchbox.backends.pytorch_dispatch import DispatchWatch, allow_tf32, tf32_evidence, tf32_switches
 from benchbox.errors import DeviceMemoryError, EnvironmentLackError
+from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.reading import Evidence
 
@@ -31,6 +33,7 @@ _REFUSALS = {
     Precision.INT8: "eager mode runs no int8 network without a quantised module",
     Precision.FP8: "eager mode runs no fp8 network without a quantised module",
 }
+_FIRST_WITH_TF32 = 8  # compute capability of Ampere
 _WARM = 3  # inferences before a capture, as PyTorch's documentation asks for
 GRAPH_USED = "whole inference"
 
@@ -118,12 +121,6 @@ class PyTorchCompileGraph(PyTorchCudaBackend):
     compiled: ClassVar[str] = "reduce-overhead"
 
 
-def allow_tf32(torch_module: Any, allowed: bool) -> None:
-    """Sets TF32 for matrix products and convolutions alike; PyTorch's own defaults differ between the two."""
-    torch_module.backends.cuda.matmul.allow_tf32 = allowed
-    torch_module.backends.cudnn.allow_tf32 = allowed
-
-
 class TorchEvents:
     """PyTorch's events behind the names that ``EventLaps`` uses; the stream is PyTorch's."""
 
@@ -176,11 +173,10 @@ class PyTorchCudaSession:
         self._half = request.precision is Precision.FP16
         if self._half:
             module = module.half()
-        self._executed: dict[str, int] = {}
-        if request.inspect:
-            self._watch_matrix_layers(module)
+        self._watch = DispatchWatch(torch_module, module) if request.inspect else None
         # Hooks would be compiled into the network or break its graph: inspection looks at the eager module.
         run = module if not backend.compiled or request.inspect else torch_module.compile(module, mode=backend.compiled)
+        run = self._watch.around(run) if self._watch else run
         self._forward = self._with_casts(run) if self._half else run
         self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
         self._outputs: dict[int, Any] = {}
@@ -195,21 +191,6 @@ class PyTorchCudaSession:
             return made.float() if isinstance(made, self._torch.Tensor) else tuple(tensor.float() for tensor in made)
 
         return forward
-
-    def _watch_matrix_layers(self, module: torch.nn.Module) -> None:
-        names = {self._torch.float32: "fp32", self._torch.float16: "fp16", self._torch.bfloat16: "bf16"}
-        kinds = (self._torch.nn.Linear, self._torch.nn.modules.conv._ConvNd)
-        seen: set[Any] = set()
-
-        def note(layer: torch.nn.Module, _: Any, output: torch.Tensor) -> None:
-            if layer not in seen:
-                seen.add(layer)
-                executed = names.get(output.dtype, str(output.dtype))
-                self._executed[executed] = self._executed.get(executed, 0) + 1
-
-        for layer in module.modules():
-            if isinstance(layer, kinds):
-                layer.register_forward_hook(note)
 
     def upload(self, slot: int, arrays: Arrays) -> None:
         """Copies the arrays to the GPU, into the slot's own tensors; captures the slot's graph the first time."""
@@ -310,22 +291,26 @@ class PyTorchCudaSession:
         return made
 
     def evidence(self) -> Evidence:
-        """The device and the switches as PyTorch reports them; executed types as the layers' outputs had them."""
-        backends = self._torch.backends
+        """The device and the switches as PyTorch reports them; executed types as they were dispatched."""
         return Evidence(
             backend=self._backend.name,
             device=self._torch.cuda.get_device_name(0),
             providers=(f"torch.compile {self._backend.compiled}" if self._backend.compiled else "eager",),
             threads=self._request.threads,
-            executed=dict(self._executed) if self._request.inspect else None,
+            executed=self._watch.executed() if self._watch else None,
             options={
                 "cuda_graph": self._graph_state,
-                "matmul_allow_tf32": str(backends.cuda.matmul.allow_tf32),
-                "cudnn_allow_tf32": str(backends.cudnn.allow_tf32),
-                "cudnn_benchmark": str(backends.cudnn.benchmark),
+                **tf32_evidence(self._torch, has=self._torch.cuda.get_device_capability(0)[0] >= _FIRST_WITH_TF32),
+                **tf32_switches(self._torch),
+                "cudnn_benchmark": str(self._torch.backends.cudnn.benchmark),
             },
             versions={"torch": str(self._torch.__version__), "cuda_runtime": str(self._torch.version.cuda)},
         )
+
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The modules that matrix operations ran in; only in a session opened for inspection."""
+        assert self._watch is not None, "a session that is not inspected is not watched"
+        return self._watch.layers()
 
     def close(self) -> None:
         """Drops graphs, tensors and module."""

@@ -207,6 +207,19 @@ def parse_count(text: str, *, flag: str) -> int:
     return int(text)
 
 
+def parse_share(text: str, *, flag: str) -> float:
+    """A number from 0 to 1; anything else raises UsageError that names the flag."""
+    from benchbox.errors import UsageError
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(f"{flag} takes a share from 0 to 1", values=f"got '{text}'", remedy="0.9 is 90 %")
+    return value
+
+
 def parse_batch_range(text: str) -> BatchRange:
     """MIN:OPT:MAX, or one number for a single batch size; raises UsageError unless 1 <= MIN <= OPT <= MAX."""
     from benchbox.errors import UsageError

@@ -8,11 +8,16 @@ precisions.
 Where the pairs go: on what every convolution and matrix product reads; for int8 also on what a convolution writes,
 since integer convolutions write integers. What a convolution hands to a ReLU alone gets the ReLU's range: with a
 symmetric range, rounding before the ReLU and after it give the same values, so that pair costs no accuracy.
+
+For int8 each reader of a tensor gets a pair of its own, all with the same range. Where readers shared one, ONNX Runtime
+would run none of them in int8 on x86: it makes activations unsigned there, but only behind a pair with a single reader,
+and fuses no convolution whose input is signed and whose output is not.
 """
 
 from __future__ import annotations
 
 import fnmatch
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -103,6 +108,9 @@ class _Plan:
         self.unfit = [index for index in candidates if not self._fits(self.nodes[index])]
         self.chosen = [index for index in candidates if index not in self.excluded and index not in self.unfit]
         self._require_something()
+        self.reads = Counter(
+            value for index, node in enumerate(self.nodes) if index not in self.excluded for value in node.input
+        )
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
             for value in node.input:
@@ -140,6 +148,10 @@ class _Plan:
             if self.precision is Precision.INT8 and node.op_type in {"Conv", "ConvTranspose"}:
                 found.update(value for value in node.output[:1] if value not in self.outputs)
         return frozenset(found)
+
+    def pairs(self, value: str) -> int:
+        """How many Q/DQ pairs a tensor gets: for int8 one for each reader that reads rounded values."""
+        return max(1, self.reads[value]) if self.precision is Precision.INT8 else 1
 
     def lender(self, value: str) -> str:
         """The tensor whose range a tensor gets: that of the ReLU behind it where nothing else reads it."""
@@ -194,30 +206,33 @@ class _QuantizePass:
         self.constants = {tensor.name: tensor for tensor in self.graph.initializer}
         self.taken = {*self.constants, *(value for node in self.graph.node for value in (*node.input, *node.output))}
         wanted = self.plan.activations()
-        renamed: dict[str, str] = {}
+        renamed: dict[str, list[str]] = {}
         nodes = [onnx.NodeProto() for _ in self.graph.node]
         for copy, node in zip(nodes, self.graph.node, strict=True):
             copy.CopyFrom(node)
         for value in self.graph.input:
             if value.name in wanted:
-                renamed[value.name] = self._pair(value.name, ranges, "")
+                renamed[value.name] = self._pairs(value.name, ranges, "")
         chosen = set(self.plan.chosen)
         for index, node in enumerate(nodes):
             if index not in self.plan.excluded:
-                node.input[:] = [renamed.get(value, value) for value in node.input]
+                node.input[:] = [_next_of(renamed.get(value, [value])) for value in node.input]
             if index in chosen:
                 self._quantize_weights(node)
             self.made.append(node)
             for value in node.output:
                 if value in wanted:
-                    renamed[value] = self._pair(value, ranges, _module_of(node))
+                    renamed[value] = self._pairs(value, ranges, _module_of(node))
         del self.graph.node[:]
         self.graph.node.extend(self.made)
         del self.graph.value_info[:]
         self._drop_unread()
 
-    def _pair(self, value: str, ranges: Mapping[str, float], module: str) -> str:
-        """Adds Q and DQ behind a tensor; returns the name of what its readers read then."""
+    def _pairs(self, value: str, ranges: Mapping[str, float], module: str) -> list[str]:
+        """Adds Q and DQ behind a tensor, for each of its readers; returns what they read then, in their order."""
+        return [self._pair(value, ranges, module, number) for number in range(self.plan.pairs(value))]
+
+    def _pair(self, value: str, ranges: Mapping[str, float], module: str, number: int) -> str:
         top = ranges.get(self.plan.lender(value), float("nan"))
         if not np.isfinite(top):
             raise ArtifactError(
@@ -229,8 +244,9 @@ class _QuantizePass:
         scale = self._constant(f"{value}.scale", scales_of(np.array(top), self.format, self.scale_type))
         zero = self._zero(f"{value}.zero", ())
         eight, back = self._free(f"{value}.q"), self._free(f"{value}.dq")
-        self._add("QuantizeLinear", [value, scale, zero], eight, f"{value}.quantize", module)
-        self._add("DequantizeLinear", [eight, scale, zero], back, f"{value}.dequantize", module)
+        mark = f"_{number}" if number else ""
+        self._add("QuantizeLinear", [value, scale, zero], eight, f"{value}.quantize{mark}", module)
+        self._add("DequantizeLinear", [eight, scale, zero], back, f"{value}.dequantize{mark}", module)
         return back
 
     def _quantize_weights(self, node: onnx.NodeProto) -> None:
@@ -309,6 +325,11 @@ class _QuantizePass:
                 copy.CopyFrom(tensor)
             del self.graph.initializer[:]
             self.graph.initializer.extend(copies)
+
+
+def _next_of(names: list[str]) -> str:
+    """The first of some names, taken off unless it is the last."""
+    return names.pop(0) if len(names) > 1 else names[0]
 
 
 def _channel_axis(node: onnx.NodeProto, position: int, rank: int) -> int | None:

@@ -6,7 +6,8 @@ Runtime names a fused kernel by a node or by the tensor that it writes), the lay
 executed as just the operator that it is, everything backwards from it up to the nodes of other layers, but no more than
 one matrix operation: a kernel fuses what surrounds a convolution, not two. What is left and costs no multiply-adds (an
 addition and an activation behind a convolution) belongs to the layer that makes its last input: that is the kernel it
-was fused into. A node's cost is counted once, in the first layer that covers it; the rest is said to be uncovered.
+was fused into. What reads constants only (dequantised weights) belongs to the first layer that reads it. A node's cost
+is counted once, in the first layer that covers it; the rest is said to be uncovered.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class _Owners:
         self._nodes = {node.name: node for node in graph.nodes}
         self._maker = {tensor.name: node.name for node in graph.nodes for tensor in node.outputs}
         self._costs = costs
+        self._weights = frozenset(graph.weights)
 
     def claim(self, layer: int, names: Iterable[str]) -> None:
         """Gives nodes to a layer, except those that have one."""
@@ -121,13 +123,30 @@ class _Owners:
         return [name for name in makers if name is not None]
 
     def give_the_rest(self) -> None:
-        """Gives nodes without multiply-adds to the layer that makes the last of their inputs."""
+        """Gives nodes without multiply-adds to the layer that makes the last of their inputs, else to their reader."""
         for node in self._nodes.values():
             if node.name in self.of or self._costs[node.name].macs:
                 continue
             owners = [self.of[name] for name in self._before(node) if name in self.of]
             if owners:
                 self.of[node.name] = max(owners)
+        self._give_constants()
+
+    def _give_constants(self) -> None:
+        """Gives nodes that depend on nothing computed to the first layer that reads them."""
+        readers: dict[str, list[str]] = {}
+        fixed: set[str] = set(self._weights)
+        constants = []
+        for node in self._nodes.values():  # a graph lists makers before users
+            for maker in self._before(node):
+                readers.setdefault(maker, []).append(node.name)
+            if all(tensor is None or tensor.name in fixed for tensor in node.inputs):
+                fixed.update(tensor.name for tensor in node.outputs)
+                constants.append(node.name)
+        for name in reversed(constants):
+            owners = [self.of[reader] for reader in readers.get(name, ()) if reader in self.of]
+            if owners and not self._costs[name].macs:
+                self.of.setdefault(name, min(owners))
 
     def by_layer(self) -> dict[int, list[str]]:
         """Names of the nodes of each layer, in the order of the graph."""

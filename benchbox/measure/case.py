@@ -7,6 +7,7 @@ run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchbox.measure.environment import effective_cpus
 from benchbox.measure.flags import HALF_WIDTH_WANTED, Seen, flags_of, half_width
 from benchbox.measure.metric import METRICS, Workload
 from benchbox.measure.modes import workload_of
+from benchbox.measure.precision_flags import shares_in_words
 from benchbox.measure.reading import (
     reading_from_trials,
     readings_from_trials,
@@ -28,8 +30,10 @@ from benchbox.schema.artifact import Hop, OnnxArtifact
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.proof import OtherLayer, Proof
 from benchbox.schema.reading import Evidence, Flag, Pass, Reading, Trial
 from benchbox.schema.record import Correctness, Sampling
+from benchbox.units import format_share
 
 HEADLINE = "latency_p50"
 
@@ -39,7 +43,8 @@ class CaseRequest:
     """One network on one backend: what to run and how. ``flops`` are those of one inference on paper.
 
     ``engine`` is set for backends that run one; ``title`` names the case to people; ``interpreter`` is the
-    command of the Python that its processes run in, this one by default.
+    command of the Python that its processes run in, this one by default. ``prove`` makes a proof of execution of what
+    the check brought back; with ``insist`` a case whose proof does not pass has failed and is not timed.
     """
 
     backend: str
@@ -52,6 +57,8 @@ class CaseRequest:
     engine: EngineArtifact | None = None
     title: str = ""
     interpreter: tuple[str, ...] = ()
+    prove: Callable[[Trial], Proof] | None = None
+    insist: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,7 @@ class CaseResult:
     flags: tuple[Flag, ...] = ()
     correctness: Correctness = field(default_factory=Correctness)
     evidence: Evidence | None = None
+    proof: Proof | None = None
     error: BenchboxError | None = None
     sampling: Sampling | None = None
 
@@ -78,15 +86,22 @@ class CaseRun:
         self.trials: list[Trial] = []
         self.error: BenchboxError | None = None
         self._correctness = Correctness()
+        self._proof: Proof | None = None
 
     def check(self) -> None:
-        """Compares the outputs with the reference; a case with wrong ones is over."""
+        """Compares the outputs with the reference, and what ran with what was asked for.
+
+        A case with wrong outputs is over; one in another precision only where that was insisted on.
+        """
         trial = self._ran(Pass.CHECK)
         if trial is None or BACKENDS.get(self.request.backend).virtual:
             return
         self._correctness = _correctness(trial)
         try:
             _require_right(trial.hop, self.request)
+            if self.request.prove is not None:
+                self._proof = self.request.prove(trial)
+                _require_proof(self._proof, insist=self.request.insist)
         except BenchboxError as error:
             self.error = error
 
@@ -129,7 +144,9 @@ class CaseRun:
             interrupted: not all of it ran, because the user ended the run.
         """
         if self.error is not None:
-            return CaseResult(trials=tuple(self.trials), correctness=self._correctness, error=self.error)
+            return CaseResult(
+                trials=tuple(self.trials), correctness=self._correctness, proof=self._proof, error=self.error
+            )
         request, trials = self.request, self.trials
         readings = readings_from_trials(trials, self._workload)
         seen = Seen(
@@ -141,6 +158,7 @@ class CaseRun:
             evidence=trials[0].evidence,
             cpus=effective_cpus(),
             quantization=request.artifact.quantization,
+            proof=self._proof,
             interrupted=interrupted,
         )
         return CaseResult(
@@ -149,6 +167,7 @@ class CaseRun:
             flags=flags_of(seen),
             correctness=self._correctness,
             evidence=trials[0].evidence,
+            proof=self._proof,
             sampling=sampling_from_trials(trials),
         )
 
@@ -194,3 +213,19 @@ def _require_right(hop: Hop | None, request: CaseRequest) -> None:
             f"{hop.rel_l2_error:.3g}, cosine {hop.cosine:.6f}",
             remedy="no number is published for wrong outputs; tolerances are in docs/metrics.md",
         )
+
+
+def _require_proof(proof: Proof, *, insist: bool) -> None:
+    if insist and not proof.passed:
+        switch = "" if proof.switch_fits else f", TF32 is {proof.tf32}"
+        raise ArtifactError(
+            f"precision: {proof.asked} was executed for {format_share(proof.share)} of the MACs, "
+            f"{format_share(proof.required)} are required",
+            values=f"{shares_in_words(proof)}{switch}; not in {proof.type}: "
+            f"{', '.join(map(_layer_in_words, proof.layers)) or 'no layer'}",
+            remedy="choose a backend that runs this precision, or a lower --min-executed",
+        )
+
+
+def _layer_in_words(layer: OtherLayer) -> str:
+    return f"{layer.name} ({layer.type})"

@@ -15,12 +15,14 @@ from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.leaks import PLACES, leak_name
 from benchbox.measure.metric import steady
 from benchbox.measure.power_flags import flags_of_power
+from benchbox.measure.precision_flags import flags_of_proof
 from benchbox.measure.reading import timing_trials
 from benchbox.measure.sameness import flags_of_outputs
 from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.derivation import Quantization
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Evidence, Flag, Reading, Severity, Trial
 from benchbox.stats.quantile import samples_needed
 
@@ -48,6 +50,7 @@ class Seen:
     evidence: Evidence
     cpus: int
     quantization: Quantization | None = None
+    proof: Proof | None = None
     interrupted: bool = False
 
 
@@ -56,19 +59,8 @@ def flags_of(seen: Seen) -> tuple[Flag, ...]:
     return tuple(flag for look in _LOOKS for flag in look(seen))
 
 
-def _precision_not_executed(seen: Seen) -> Iterator[Flag]:
-    executed = seen.evidence.executed
-    wanted = Precision.FP32 if seen.precision is Precision.TF32 else seen.precision
-    if not executed or set(executed) == {wanted.value}:
-        return
-    total = sum(executed.values())
-    given = ", ".join(f"{count} in {precision}" for precision, count in sorted(executed.items()))
-    yield _flag(
-        "PRECISION_NOT_EXECUTED",
-        Severity.WARNING,
-        f"{seen.precision} was asked for, but of {total} matrix operations {given} ran: {seen.backend} casts around "
-        f"them, so this is not the speed of {seen.precision}",
-    )
+def _precision(seen: Seen) -> Iterator[Flag]:
+    return flags_of_proof(seen.proof)
 
 
 def _calibration_synthetic(seen: Seen) -> Iterator[Flag]:
@@ -265,7 +257,7 @@ def _flag(code: str, severity: Severity, message: str) -> Flag:
 
 _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _virtual_clock,
-    _precision_not_executed,
+    _precision,
     _calibration_synthetic,
     _provider_fallback,
     _threads_not_given,

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest
+from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest, TellingSession
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.measure.clock_steps import SteadyClock, kernel_ns, require_forward
 from benchbox.measure.energy_pass import energy_of_session
@@ -118,6 +118,7 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         transfers=request.purpose is Pass.TIMING and request.plan.transfer == TRANSFER_INSIDE,
         blocking=request.plan.wait == WAIT_BLOCKING,
         fallback=request.artifact.fallback,
+        engine_flags=request.engine.recipe.flags if request.engine else (),
     )
 
 
@@ -132,9 +133,10 @@ def _blank(request: TrialRequest, session: Session) -> Trial:
 
 
 def _check(request: TrialRequest, session: Session) -> Trial:
-    """Runs all reference samples and compares the outputs with the reference."""
+    """Compares the outputs of all reference samples with the reference; what was executed, by layer, comes back too."""
     hop = _hop_from_reference(request, session, most_rounds=request.artifact.reference_samples)
-    return replace(_blank(request, session), evidence=session.evidence(), hop=hop)
+    layers = session.told_layers() if isinstance(session, TellingSession) else ()
+    return replace(_blank(request, session), evidence=session.evidence(), hop=hop, layers=layers)
 
 
 def _hop_from_reference(request: TrialRequest, session: Session, *, most_rounds: int) -> Hop:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from benchbox.report.table import Column
 from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import Record
 from benchbox.units import (
@@ -18,6 +19,7 @@ from benchbox.units import (
     format_quantity,
     format_rate,
     format_ratio,
+    format_share,
     format_time,
 )
 
@@ -48,12 +50,14 @@ COLUMNS = (
     Column(title="params", number=True),
     Column(title="achieved", number=True),
     Column(title="environment"),
+    Column(title="executed"),
     Column(title="status"),
     Column(title="flags"),
 )
 # How many columns at the beginning name a row.
 KEYS = 4
-# Only shown where some record has them: a CPU has no such numbers, energy and other modes are measured when asked for.
+# Only shown where some record has them: a CPU has no such numbers, energy and other modes are measured when asked for,
+# and most networks run wholly in the precision asked for.
 _WHERE_MEASURED = frozenset(
     {
         "mode",
@@ -64,6 +68,7 @@ _WHERE_MEASURED = frozenset(
         "trtexec qps",
         "GPU memory",
         "J/sample",
+        "executed",
     }
 )
 
@@ -87,6 +92,14 @@ def mode_text(plan: MeasurementPlan) -> str:
     if plan.mode is Mode.ISOLATED:
         return ABSENT
     return f"{plan.mode}({sizes[plan.mode]})" if plan.mode in sizes else str(plan.mode)
+
+
+def executed_text(proof: Proof | None) -> str:
+    """Shares of the MACs by executed type, that of the precision asked for first; a dash for a network wholly in it."""
+    if proof is None or proof.share == 1 or not proof.macs:
+        return ABSENT
+    kinds = sorted(proof.macs, key=lambda kind: (kind != proof.type, -proof.macs[kind]))
+    return ", ".join(f"{kind} {format_share(proof.macs[kind])}" for kind in kinds)
 
 
 def row_from_record(record: Record) -> tuple[str, ...]:
@@ -121,6 +134,7 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         format_count(analytic.params if analytic else None),
         format_flops_per_s(_value(readings.get("achieved_flops"))),
         record.environment.hash,
+        executed_text(record.proof),
         record.status.value,
         " ".join(flag.code for flag in record.flags) or ABSENT,
     )

@@ -12,7 +12,9 @@ class ExecutedLayer:
 
     ``name`` and ``kind`` are the runtime's own words. ``nodes`` are the ONNX nodes that it says it stands for;
     ``tensors`` the names of ONNX tensors or nodes that it hints at, where it says nothing. ``inputs`` and ``outputs``
-    are the types of what it reads and writes ("fp32", "fp16", "int8"). ``moves`` is true of work that no node asked
+    are the types of what it reads and writes ("fp32", "fp16", "int8"). ``computes`` is the type that it computes in,
+    "" where that is just the type of its first input. ``module`` is the path of the PyTorch module that it runs in
+    ("" is the whole network), None where it is not known by one. ``moves`` is true of work that no node asked
     for: reordering, casting and copying for the runtime's own sake. ``times_s`` are seconds of each profiled
     inference, in order.
     """
@@ -23,6 +25,8 @@ class ExecutedLayer:
     tensors: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    computes: str = ""
+    module: str | None = None
     tactic: str = ""
     stream: int | None = None
     moves: bool = False
@@ -35,8 +39,8 @@ class ExecutedLayer:
 
     @property
     def executed(self) -> str:
-        """The type that it computes in: that of its first input."""
-        return self.inputs[0] if self.inputs else ""
+        """The type that it computes in, as it says, else that of its first input."""
+        return self.computes or (self.inputs[0] if self.inputs else "")
 
 
 @dataclass(frozen=True, kw_only=True)

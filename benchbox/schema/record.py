@@ -14,6 +14,7 @@ from benchbox.schema.artifact import Hop
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Evidence, Flag, Reading
 
 RECORD_SCHEMA = "benchbox.record/1"
@@ -100,7 +101,8 @@ class Record:
 
     ``reason`` says why a record is failed or skipped, "" otherwise. A failed or skipped record has no
     readings. ``started_at`` is UTC in ISO 8601. ``trials`` and their raw samples lie beside the record in
-    its file, not in it. ``builds`` are of the files that this run made; none of those that it found.
+    its file, not in it. ``builds`` are of the files that this run made; none of those that it found. ``proof`` says
+    what of it ran in the precision asked for; None in records of older versions and where nothing was checked.
     """
 
     id: str
@@ -116,6 +118,7 @@ class Record:
     correctness: Correctness = field(default_factory=Correctness)
     evidence: Evidence | None = None
     sampling: Sampling | None = None
+    proof: Proof | None = None
     onnx_sha256: str | None = None
     engine_sha256: str | None = None
     builds: tuple[BuildCost, ...] = ()

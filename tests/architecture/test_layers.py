@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backends", "models", "store"}),
     frozenset({"measure", "export", "flops"}),
     frozenset({"report", "gate"}),
-    frozenset({"preparation"}),
+    frozenset({"preparation", "proving"}),
     frozenset({"pipeline"}),
     frozenset({"fleet", "layering"}),
     frozenset({"cli"}),
@@ -26,7 +26,11 @@ LAYERS: tuple[frozenset[str], ...] = (
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
 VENDOR_HOMES: dict[str, tuple[str, ...]] = {
-    "torch": ("models/", "export/", "backends/pytorch.py", "backends/pytorch_cuda.py", "backends/base.py"),
+    "torch": (
+        "models/",
+        "export/",
+        *(f"backends/{name}.py" for name in ("pytorch", "pytorch_cuda", "pytorch_dispatch", "base")),
+    ),
     "safetensors": ("models/",),
     "PIL": ("models/images.py",),
     "onnx": (

@@ -171,8 +171,12 @@ def test_tf32_is_only_allowed_where_it_was_asked_for(
     precision: Precision, tf32: str, simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path
 ) -> None:
     runtime = PretendedRuntime([CUDA, CPU])
-    _session(runtime, _request(lenet_fp32, backend_root, precision=precision)).close()
+    session = _session(runtime, _request(lenet_fp32, backend_root, precision=precision))
     assert runtime.asked[0][1]["use_tf32"] == tf32
+    assert session.evidence().options["tf32"] == ("allowed" if tf32 == "1" else "forbidden")
+    runtime.asked[0][1]["use_tf32"] = "1"
+    assert session.evidence().options["tf32"] == "allowed", "what the session tells, not what it was asked"
+    session.close()
 
 
 def test_the_tensorrt_provider_has_cuda_behind_it(
@@ -184,6 +188,7 @@ def test_the_tensorrt_provider_has_cuda_behind_it(
     assert [entry if isinstance(entry, str) else entry[0] for entry in runtime.asked] == [TENSORRT, CUDA, CPU]
     assert runtime.asked[0][1]["trt_fp16_enable"] == "1"
     assert onnxruntime_cuda.os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert session.evidence().options["tf32"] == "forbidden"
     assert session.evidence().backend == "onnxruntime-tensorrt"
     session.close()
 

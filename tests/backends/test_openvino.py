@@ -18,7 +18,12 @@ from onnx import TensorProto, helper
 from benchbox.backends import openvino as home
 from benchbox.backends.base import BACKENDS, ConvertingBackend, LayeredSession, OpenRequest
 from benchbox.backends.openvino import OpenVinoBackend, OpenVinoSession, cpu_capabilities, quiet_runtime, reason_of
-from benchbox.backends.openvino_profile import UNTOLD, executed_precisions, matrix_operations, nodes_from_runtime_model
+from benchbox.backends.openvino_profile import (
+    executed_precisions,
+    layers_from_runtime,
+    matrix_operations,
+    nodes_from_runtime_model,
+)
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
 from benchbox.export.exporting import artifact_from_source
 from benchbox.flops.attribution import attribution
@@ -29,6 +34,7 @@ from benchbox.preparation import graph_precision
 from benchbox.schema.artifact import OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.model import Precision
+from benchbox.schema.proof import UNTOLD
 from benchbox.stats.inputs import seeded_arrays
 
 BACKEND = OpenVinoBackend()
@@ -123,7 +129,9 @@ def test_left_alone_openvino_leaves_fp32_and_here_it_does_not(lenet_fp32: OnnxAr
     model = runtime.Core().read_model(str(backend_root / lenet_fp32.path))
     model.reshape({"input": [2, *lenet_fp32.inputs[0].shape[1:]]})
     alone = runtime.Core().compile_model(model, "CPU", {}).get_runtime_model()
-    chosen = executed_precisions(nodes_from_runtime_model(alone), matrix_operations(model), hint="bf16")
+    matrices = matrix_operations(model)
+    layers = layers_from_runtime(nodes_from_runtime_model(alone), matrices=matrices, hint="bf16")
+    chosen = executed_precisions(layers, matrices)
     assert chosen.get("bf16", 0) > 0
     assert executed(request_for(lenet_fp32, backend_root)) == {"fp32": sum(chosen.values())}
 

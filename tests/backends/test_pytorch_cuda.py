@@ -19,8 +19,8 @@ from benchbox.backends.pytorch_cuda import (
     PyTorchCudaBackend,
     PyTorchCudaGraph,
     PyTorchCudaSession,
-    allow_tf32,
 )
+from benchbox.backends.pytorch_dispatch import allow_tf32
 from benchbox.errors import EnvironmentLackError
 from benchbox.measure.timing import timed_block
 from benchbox.schema.artifact import TensorSpec
@@ -61,8 +61,9 @@ class PretendedCuda:
     Event = Event
     CUDAGraph = Graph
 
-    def __init__(self, *, refuse_capture: bool = False) -> None:
+    def __init__(self, *, refuse_capture: bool = False, capability: tuple[int, int] = (9, 0)) -> None:
         self.refuse_capture = refuse_capture
+        self.capability = capability
         self.capturing = False
 
     def Stream(self) -> Any:
@@ -94,6 +95,9 @@ class PretendedCuda:
     def max_memory_reserved(self) -> int:
         return 9
 
+    def get_device_capability(self, index: int) -> tuple[int, int]:
+        return self.capability
+
     def get_device_name(self, index: int) -> str:
         return "pretended"
 
@@ -114,7 +118,12 @@ def _network() -> torch.nn.Module:
 
 
 def _session(
-    backend: PyTorchCudaBackend, precision: Precision = Precision.FP32, *, refuse: bool = False, inspect: bool = False
+    backend: PyTorchCudaBackend,
+    precision: Precision = Precision.FP32,
+    *,
+    refuse: bool = False,
+    inspect: bool = False,
+    capability: tuple[int, int] = (9, 0),
 ) -> PyTorchCudaSession:
     request = OpenRequest(
         precision=precision,
@@ -126,7 +135,10 @@ def _session(
         inspect=inspect,
     )
     return PyTorchCudaSession(
-        PretendedTorch(PretendedCuda(refuse_capture=refuse)), request, backend=backend, device="cpu"
+        PretendedTorch(PretendedCuda(refuse_capture=refuse, capability=capability)),
+        request,
+        backend=backend,
+        device="cpu",
     )
 
 
@@ -161,6 +173,7 @@ def test_inspection_sees_the_executed_types() -> None:
     session.enqueue(0)
     session.synchronize()
     assert session.evidence().executed == {"fp16": 2}
+    assert [(layer.module, layer.executed) for layer in session.told_layers()] == [("0", "fp16"), ("3", "fp16")]
 
 
 def test_a_graph_is_captured_a_slot() -> None:
@@ -187,6 +200,29 @@ def test_the_compiled_form_says_what_it_is() -> None:
     evidence = _session(PyTorchCompileGraph(), inspect=True).evidence()
     assert evidence.providers == ("torch.compile reduce-overhead",)
     assert evidence.options["cuda_graph"] == "by torch.compile"
+
+
+@pytest.fixture
+def switches() -> Iterator[None]:
+    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.parametrize(
+    ("allowed", "capability", "told"),
+    [(True, (8, 0), "allowed"), (False, (9, 0), "forbidden"), (True, (7, 5), "none on this device")],
+)
+def test_evidence_reads_tf32_back(switches: None, allowed: bool, capability: tuple[int, int], told: str) -> None:
+    allow_tf32(torch, allowed)
+    assert _session(PyTorchCudaBackend(), capability=capability).evidence().options["tf32"] == told
+
+
+def test_one_switch_that_is_left_on_counts(switches: None) -> None:
+    """PyTorch's own defaults: products forbidden, convolutions allowed. That is not fp32."""
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
+    options = _session(PyTorchCudaBackend()).evidence().options
+    assert (options["tf32"], options["matmul_allow_tf32"], options["cudnn_allow_tf32"]) == ("allowed", "False", "True")
 
 
 def test_tf32_is_set_for_products_and_convolutions_alike() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from benchbox.store.records import read_trials, record_files
+
 SCRIPT = Path(sys.executable).with_name("benchbox")
 METRICS = {
     "latency_p50": "s",
@@ -98,9 +100,43 @@ def test_report_shows_what_run_stored(benchbox: Callable, short: tuple[str, ...]
 def test_fp16_on_a_cpu_is_shown_as_what_it_is(benchbox: Callable, short: tuple[str, ...]) -> None:
     (record,) = benchbox("run", "lenet5", "--precision", "fp16", "--json", *short).document["records"]
     assert record["status"] == "ok"
-    assert record["evidence"]["executed"]["fp32"] == 4
-    assert record["evidence"]["executed"].get("fp16", 0) == 0
-    assert "PRECISION_NOT_EXECUTED" in {flag["code"] for flag in record["flags"]}
+    assert {reading["metric"] for reading in record["readings"]} >= {"latency_p50", "throughput"}
+    assert record["evidence"]["executed"] == {"fp32": 4}
+    proof = record["proof"]
+    assert (proof["asked"], proof["required"], proof["share"], proof["passed"]) == ("fp16", 0.9, 0.0, False)
+    assert proof["macs"] == {"fp32": 1.0, "fp16": 0.0}
+    assert sum(proof["bytes"].values()) == pytest.approx(1)
+    assert [layer["name"] for layer in proof["layers"]] == ["conv1", "conv2", "fc1", "fc2"]
+    flags = {flag["code"]: flag["severity"] for flag in record["flags"]}
+    assert flags["PRECISION_NOT_EXECUTED"] == "error"
+    shown = benchbox("report", "--format", "md").out
+    assert "| fp16 0 %, fp32 100 % |" in shown
+    assert "conv1 (fp32), conv2 (fp32)" in benchbox("report").out
+
+
+def test_a_case_below_the_share_that_was_asked_for_is_not_timed(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    arguments = ("run", "lenet5", "--precision", "fp32,fp16", "--min-executed", "0.5", "--json", *short)
+    ran = benchbox(*arguments)
+    assert ran.status == 4
+    assert "choose a backend that runs this precision" in ran.err
+    whole, cast = sorted(ran.document["records"], key=lambda record: record["status"] != "ok")
+    assert (whole["key"]["precision"], whole["status"], whole["proof"]["passed"]) == ("fp32", "ok", True)
+    assert whole["proof"]["required"] == 0.5
+    assert (cast["key"]["precision"], cast["status"], cast["readings"]) == ("fp16", "failed", [])
+    assert cast["reason"].startswith("precision: fp16 was executed for 0 % of the MACs, 50 % are required")
+    assert "conv1 (fp32), conv2 (fp32), fc1 (fp32), fc2 (fp32)" in cast["reason"]
+    assert (cast["proof"]["passed"], cast["correctness"]["passed"]) == (False, True)
+    stored = [sorted({row["purpose"] for row in read_trials(file)}) for file in record_files(tmp_path)]
+    assert sorted(stored) == [["check"], ["check", "memory", "timing"]], "what is known to fail is not timed"
+
+
+@pytest.mark.parametrize("share", ["1.1", "-0.1", "nan", "90%", "most"])
+def test_a_share_is_a_number_from_0_to_1(benchbox: Callable, share: str) -> None:
+    ran = benchbox("run", "lenet5", "--min-executed", share)
+    assert ran.status == 2
+    assert "--min-executed takes a share from 0 to 1" in ran.err
 
 
 def test_without_model_every_exported_one_runs(benchbox: Callable, short: tuple[str, ...]) -> None:

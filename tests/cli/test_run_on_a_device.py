@@ -50,6 +50,8 @@ def test_from_the_network_to_the_report(simulated_root: Path) -> None:
         assert record["correctness"]["passed"] is True
         assert [hop["to"] for hop in record["correctness"]["hops"]][-1] == f"{record['key']['backend']}-fp32"
         assert record["engine_sha256"]
+        assert record["evidence"]["options"]["tf32"] == record["proof"]["tf32"] == "forbidden"
+        assert sum(record["proof"]["macs"].values()) == pytest.approx(1)
         readings = _readings(record)
         assert readings["gpu_time_p50"] == pytest.approx(250e-6), "the virtual clock of the device"
         assert 0 < readings["enqueue_time_p50"] < readings["latency_p50"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,62 @@ def test_names_and_notes_stay(resnet: OnnxArtifact, export_root: Path) -> None:
     names = [node.name for node in first.graph.node]
     assert len(set(names)) == len(names)
     assert len(added) > 60
+
+
+def shared_readers() -> onnx.ModelProto:
+    """A squeeze with two expansions behind it, and a residual addition: tensors that several nodes read."""
+    nodes = [
+        helper.make_node("Conv", ["input", "one.weight", "one.bias"], ["one"], name="one"),
+        helper.make_node("Relu", ["one"], ["relu"], name="relu"),
+        helper.make_node("Conv", ["relu", "two.weight", "two.bias"], ["two"], name="two", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["relu", "three.weight", "three.bias"], ["three"], name="three"),
+        helper.make_node("Add", ["relu", "two"], ["add"], name="add"),
+        helper.make_node("Concat", ["add", "three"], ["concat"], name="concat", axis=1),
+        helper.make_node("Conv", ["concat", "four.weight", "four.bias"], ["four"], name="four"),
+        helper.make_node("Relu", ["four"], ["output"], name="last"),
+    ]
+    constants = [constant("one.weight", 16, 16, 1, 1), constant("two.weight", 16, 16, 3, 3)]
+    constants += [constant("three.weight", 16, 16, 1, 1), constant("four.weight", 16, 32, 1, 1)]
+    constants += [constant(f"{name}.bias", 16) for name in ("one", "two", "three", "four")]
+    return network(nodes, constants, ["batch", 16, 8, 8], 4)
+
+
+def test_each_reader_has_a_pair_of_its_own_for_int8() -> None:
+    proto = shared_readers()
+    for precision, pairs in ((Precision.INT8, 3), (Precision.FP8, 1)):
+        ranges = dict.fromkeys(observed_tensors(proto, precision=precision), 4.0)
+        made = quantized_from_float(proto, ranges, precision=precision, exclude=[]).proto
+        readers = [node for node in made.graph.node if "relu" in node.input]
+        assert [node.op_type for node in readers] == ["QuantizeLinear"] * pairs
+        constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in made.graph.initializer}
+        assert len({constants[node.input[1]].tobytes() for node in readers}) == 1, "all with one scale"
+        assert len({name for node in readers for name in node.input[1:]}) == 2 * pairs, "in constants of their own"
+        onnx.checker.check_model(made, full_check=True)
+    left_out = quantized_from_float(
+        proto, dict.fromkeys(observed_tensors(proto, precision=Precision.INT8, exclude=["three"]), 4.0),
+        precision=Precision.INT8, exclude=["three"],
+    ).proto  # fmt: skip
+    assert sorted(node.op_type for node in left_out.graph.node if "relu" in node.input) == [
+        "Conv", "QuantizeLinear", "QuantizeLinear",
+    ]  # fmt: skip
+
+
+def test_onnx_runtime_computes_every_convolution_in_eight_bits(tmp_path: Path) -> None:
+    """What readers of one tensor share keeps all of them in fp32 there: the oracle is the runtime's own profile."""
+    import onnxruntime
+
+    proto = shared_readers()
+    feed = DRAW.standard_normal((1, 16, 8, 8)).astype(np.float32)
+    path = tmp_path / "int8.onnx"
+    onnx.save(quantized_from_float(proto, ranges_of(proto, feed, Precision.INT8), precision=Precision.INT8).proto, path)
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "profile")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session.run(None, {"input": feed})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    ops = [event["args"]["op_name"] for event in events if event["cat"] == "Node" and "op_name" in event["args"]]
+    assert ops.count("QLinearConv") == 4
+    assert not [op for op in ops if op in {"Conv", "FusedConv", "NhwcFusedConv"}]
 
 
 def test_excluded_nodes_read_what_fp32_reads() -> None:

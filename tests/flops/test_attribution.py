@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import hypothesis.strategies as st
 import onnx
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper
 
 from benchbox.flops.attribution import attribution
 from benchbox.flops.counting import cost_from_graph
-from benchbox.flops.graph import Graph
+from benchbox.flops.graph import Graph, graph_from_file
 from benchbox.schema.layers import ExecutedLayer
 
 
@@ -123,10 +124,6 @@ def test_multiply_adds_are_conserved_whatever_a_runtime_says(
 
 def test_one_matrix_operation_a_kernel(tmp_path: object) -> None:
     """Two products in a row, the second fused with an addition: the first is not drawn into its kernel."""
-    from pathlib import Path
-
-    from benchbox.flops.graph import graph_from_file
-
     values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 4]) for name in ("x", "a", "b", "out")}
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["a"], name="first"),
@@ -140,3 +137,29 @@ def test_one_matrix_operation_a_kernel(tmp_path: object) -> None:
     graph = graph_from_file(path, batch=4)
     rows = _rows(graph, _fused("Gemm", kind="Gemm", hints=("out",)))
     assert rows["Gemm"] == ("second", "sum")
+
+
+def test_weights_that_are_dequantised_belong_to_their_reader(tmp_path: Path) -> None:
+    """A fused kernel reads the bytes; what the graph does to constants on the way is in no layer of its own."""
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["w.dq"], name="w.dequantize"),
+        helper.make_node("Identity", ["w.dq"], ["w.same"], name="w.identity"),
+        helper.make_node("Conv", ["x", "w.same"], ["y"], name="conv"),
+    ]
+    weights = [
+        helper.make_tensor("w", TensorProto.INT8, [2, 3, 1, 1], [1] * 6),
+        helper.make_tensor("s", TensorProto.FLOAT, [], [0.5]),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 4, 4])],
+        weights,
+    )
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)]), path)
+    graph = graph_from_file(path, batch=1)
+    assert _rows(graph, _fused("conv_nchwc", hints=("conv",))) == {"conv_nchwc": ("w.dequantize", "w.identity", "conv")}
+    apart = _rows(graph, _fused("dq", "w.dequantize", kind="DequantizeLinear"), _fused("k", "conv"))
+    assert apart == {"dq": ("w.dequantize", "w.identity"), "k": ("conv",)}, "unless a layer does it"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 from builders import QUIET, evidence, seen, trial
@@ -13,7 +16,8 @@ from benchbox.measure.power_flags import ENERGY_METRICS
 from benchbox.measure.reading import readings_from_trials, sampling_from_trials
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
-from benchbox.schema.reading import Better, Pass, Severity
+from benchbox.schema.proof import OtherLayer, Proof
+from benchbox.schema.reading import Better, Flag, Pass, Severity
 
 WORKLOAD = Workload(batch=8, flops=2_000_000)
 
@@ -103,13 +107,23 @@ def scattered(between: float, *, inside: float) -> Seen:
     )
 
 
+def proof(asked: Precision, macs: dict[str, float], *, passed: bool | None, **fields: Any) -> Proof:
+    share = macs.get("fp32" if asked is Precision.TF32 else asked.value, 0.0)
+    return Proof(asked=asked, required=0.9, share=share, macs=macs, bytes=macs, passed=passed, **fields)
+
+
 NOISY = tuple(1_000_000 + 400_000 * (index % 2) for index in range(400))
 CASES = {
     "VIRTUAL_CLOCK": (seen(backend="null"), seen(), Severity.ERROR),
     "PRECISION_NOT_EXECUTED": (
-        seen(precision=Precision.FP16),
-        seen(precision=Precision.FP16, evidence=evidence(executed={"fp16": 4})),
-        Severity.WARNING,
+        seen(proof=proof(Precision.FP16, {"fp16": 0.0, "fp32": 1.0}, passed=False)),
+        seen(proof=proof(Precision.FP16, {"fp16": 0.95, "fp32": 0.05}, passed=True)),
+        Severity.ERROR,
+    ),
+    "PRECISION_PARTIAL": (
+        seen(proof=proof(Precision.INT8, {"int8": 0.95, "fp32": 0.05}, passed=True)),
+        seen(proof=proof(Precision.INT8, {"int8": 1.0}, passed=True)),
+        Severity.INFO,
     ),
     "PROVIDER_FALLBACK": (seen(evidence=evidence(providers=("Other",))), seen(), Severity.ERROR),
     "THREADS_NOT_GIVEN": (seen(evidence=evidence(threads=1)), seen(), Severity.ERROR),
@@ -160,8 +174,35 @@ def test_much_steal_voids_a_number() -> None:
     assert flag.severity is Severity.ERROR
 
 
-def test_tf32_means_fp32_where_there_is_none() -> None:
-    assert not [flag for flag in flags_of(seen(precision=Precision.TF32)) if flag.code == "PRECISION_NOT_EXECUTED"]
+def flag_of(made: Proof) -> Flag:
+    (flag,) = flags_of(seen(proof=made))
+    return flag
+
+
+def test_the_message_has_the_shares_and_the_first_layers() -> None:
+    layers = tuple(OtherLayer(name=f"layer{number}", type="fp32", macs=10) for number in range(7))
+    flag = flag_of(proof(Precision.FP16, {"fp32": 0.9999, "fp16": 0.0001}, passed=False, layers=layers))
+    assert "fp16 <0.1 %, fp32 >99.9 %" in flag.message, "hardly anything is neither nothing nor everything"
+    assert "layer0 (fp32), " in flag.message
+    assert "layer4 (fp32) and 2 more, all in proof.layers of the record" in flag.message
+    assert "at least 90 % are required" in flag.message
+
+
+def test_what_the_runtime_does_not_tell_is_a_warning() -> None:
+    flag = flag_of(proof(Precision.FP16, {"untold": 1.0, "fp16": 0.0}, passed=None))
+    assert (flag.code, flag.severity) == ("PRECISION_NOT_EXECUTED", Severity.WARNING)
+
+
+def test_fp32_with_tf32_allowed_is_not_fp32() -> None:
+    flag = flag_of(proof(Precision.FP32, {"fp32": 1.0}, passed=False, tf32="allowed"))
+    assert (flag.code, flag.severity) == ("PRECISION_NOT_EXECUTED", Severity.ERROR)
+    assert "TF32 is allowed" in flag.message
+    assert not flags_of(seen(proof=proof(Precision.TF32, {"fp32": 1.0}, passed=True, tf32="allowed")))
+
+
+def test_a_network_without_macs_is_judged_by_its_bytes() -> None:
+    made = dataclasses.replace(proof(Precision.FP16, {}, passed=False), bytes={"fp32": 1.0, "fp16": 0.0}, share=0.0)
+    assert "of the bytes" in flag_of(made).message
 
 
 def test_device_metrics_by_hand() -> None:

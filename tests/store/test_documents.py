@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from sample_records import any_record, record, skipped
 
 from benchbox.errors import StoreError
+from benchbox.schema.model import Precision
+from benchbox.schema.proof import OtherLayer, Proof
 from benchbox.schema.record import BuildCost, Record
 from benchbox.store.documents import document_from_record, record_from_document
 
@@ -38,6 +40,7 @@ def test_the_document_has_the_contracts_keys() -> None:
         "environment",
         "evidence",
         "sampling",
+        "proof",
         "onnx_sha256",
         "engine_sha256",
         "started_at",
@@ -98,3 +101,20 @@ def test_all_damage_is_told_at_once() -> None:
     with pytest.raises(StoreError, match=r"somewhere\.parquet") as caught:
         record_from_document(document, origin="somewhere.parquet")
     assert all(word in str(caught.value) for word in ("status", "key.batch", "started_at"))
+
+
+def test_a_proof_survives_the_round_trip() -> None:
+    proof = Proof(
+        asked=Precision.INT8,
+        required=0.9,
+        share=0.95,
+        macs={"int8": 0.95, "untold": 0.05},
+        bytes={"int8": 0.5, "fp32": 0.25, "uncovered": 0.25},
+        passed=None,
+        layers=(OtherLayer(name="fc", type="untold", macs=5),),
+        tf32="forbidden",
+    )
+    document = json.loads(json.dumps(document_from_record(record(proof=proof))))
+    assert record_from_document(document).proof == proof
+    del document["proof"]
+    assert record_from_document(document).proof is None, "older records have none"

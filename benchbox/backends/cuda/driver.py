@@ -18,6 +18,7 @@ SIMULATED = "simulated"  # how the name of the tests' device begins
 _COMPUTE_CAPABILITY_MAJOR = 75
 _COMPUTE_CAPABILITY_MINOR = 76
 _NAME_BYTES = 256
+_FIRST_WITH_TF32 = 80
 _REMEDY = "install the NVIDIA driver, or pass the GPU into the container (docker run --gpus all)"
 
 
@@ -35,6 +36,12 @@ class Gpu:
     def simulated(self) -> bool:
         """Whether this is the pretended device of the tests."""
         return self.name.startswith(SIMULATED)
+
+    @property
+    def has_tf32(self) -> bool:
+        """Whether its tensor cores have TF32: Ampere, compute capability 8.0, was the first."""
+        digits = self.target.removeprefix("sm")
+        return digits.isdigit() and int(digits) >= _FIRST_WITH_TF32
 
     def __str__(self) -> str:
         return f"{self.name} ({self.target})"

@@ -125,7 +125,7 @@ def _parser_reason(error: Any) -> str:
 def _configure(bindings: Bindings, builder: Any, network: Any, config: Any, recipe: EngineRecipe, lines: Lines) -> None:
     api = bindings.api
     config.profiling_verbosity = api.ProfilingVerbosity.DETAILED
-    (config.set_flag if TF32 in recipe.flags else config.clear_flag)(api.BuilderFlag.TF32)
+    _set_tf32(bindings, config, allowed=TF32 in recipe.flags)
     if recipe.targets:
         config.num_compute_capabilities = len(recipe.targets)
         for index, target in enumerate(recipe.targets):
@@ -143,6 +143,18 @@ def _configure(bindings: Bindings, builder: Any, network: Any, config: Any, reci
             f"{bindings.vendor.title} {bindings.version} refuses the input shapes",
             values="\n".join(errors_in(lines)),
             remedy="check --batch and --input against the network's inputs",
+        )
+
+
+def _set_tf32(bindings: Bindings, config: Any, *, allowed: bool) -> None:
+    """Sets the flag and reads it back: an engine does not tell it, so the recipe must."""
+    flag = bindings.api.BuilderFlag.TF32
+    (config.set_flag if allowed else config.clear_flag)(flag)
+    if bool(config.get_flag(flag)) is not allowed:
+        raise ArtifactError(
+            f"{bindings.vendor.title} {bindings.version} does not take the TF32 flag",
+            values=f"TF32 was to be {'allowed' if allowed else 'forbidden'}, the builder says otherwise",
+            remedy="report it: fp32 and tf32 would be the same engine",
         )
 
 

@@ -16,10 +16,13 @@ from typing import Any
 
 from benchbox.errors import ArtifactError
 from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.proof import UNTOLD
 
 _NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _MOVING = re.compile(r"reformat|shuffle_copy|^copy", re.IGNORECASE)
 _MATRIX = re.compile(r"conv|gemm|matmul|matrix|fully", re.IGNORECASE)
+# A whole region of the network as one layer: it tells the types at its border, not inside.
+_OPAQUE = "{ForeignNode["
 # The vendor's words for types, as they occur somewhere in a text about layout and type.
 _TYPES = (
     ("fp32", re.compile(r"\bFP32\b|\bFloat\b", re.IGNORECASE)),
@@ -90,6 +93,7 @@ def _layer(entry: str | Mapping[str, Any]) -> ExecutedLayer:
         tensors=() if nodes else _named(name),
         inputs=_types(entry.get("Inputs")),
         outputs=_types(entry.get("Outputs")),
+        computes=UNTOLD if _OPAQUE in name else "",
         tactic=str(entry.get("TacticName", "")),
         stream=stream if isinstance(stream, int) else None,
         moves=not nodes and bool(_MOVING.search(kind) or _MOVING.search(name)),

@@ -20,6 +20,7 @@ from benchbox.backends.cuda.queries import Queries, QueryLaps
 from benchbox.backends.cuda.runtime import CudaLayer, Graph
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.tensorrt.allocator import tracking_allocator
+from benchbox.backends.tensorrt.builder import TF32
 from benchbox.backends.tensorrt.inspector import executed_precisions, layers_from_inspection, with_times
 from benchbox.backends.tensorrt.journal import errors_in, journal
 from benchbox.backends.tensorrt.profiling import layer_times
@@ -28,6 +29,7 @@ from benchbox.backends.tensorrt.vendor import Bindings
 from benchbox.errors import ArtifactError, BenchboxError, MeasurementError, UsageError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.plan import WAIT_BLOCKING, WAIT_SPIN
+from benchbox.schema.proof import tf32_option
 from benchbox.schema.reading import Evidence
 
 if TYPE_CHECKING:
@@ -248,6 +250,10 @@ class TensorRtSession:
         layers = layers_from_inspection(self.inspection())
         return with_times(layers, self.layer_times(warmup=warmup, iterations=iterations))
 
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The engine's layers as they were built, without times."""
+        return layers_from_inspection(self.inspection())
+
     def device_memory(self) -> dict[str, int]:
         """Bytes by method: what the engine declares, what was allocated, and how the device's free memory fell."""
         self._note_memory()
@@ -285,8 +291,9 @@ class TensorRtSession:
             device=str(gpu),
             providers=(self._bindings.vendor.title,),
             threads=self._request.threads,
-            executed=executed_precisions(layers_from_inspection(self.inspection())) if self._request.inspect else None,
+            executed=executed_precisions(self.told_layers()) if self._request.inspect else None,
             options={
+                **tf32_option(has=gpu.has_tf32, allowed=TF32 in self._request.engine_flags),
                 "cuda_layer": self._layer.name,
                 "cuda_graph": self._graph_state,
                 "auxiliary_streams": str(self._engine.num_aux_streams),

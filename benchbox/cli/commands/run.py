@@ -28,6 +28,7 @@ from benchbox.cli.options import (
     parse_count,
     parse_derivation,
     parse_precision,
+    parse_share,
     project_root,
     require_use,
     source_options,
@@ -85,6 +86,12 @@ PAIRED_TRIALS = {False: 8, True: 5}
 @cuda_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
 @derivation_options
+@click.option(
+    "--min-executed",
+    metavar="SHARE",
+    help="Share of the MACs, 0 to 1, that must run in the precision asked for, or the case has failed "
+    "[default: below 0.9 its numbers are flagged].",
+)
 @source_options
 @json_option
 @common_options
@@ -113,6 +120,7 @@ def command(
     fallback: str,
     calibration: str | None,
     method: str,
+    min_executed: str | None,
     input_shape: str | None,
     weights: str | None,
     as_json: bool,
@@ -129,6 +137,7 @@ def command(
       benchbox run lenet5 resnet18 --backend onnxruntime,pytorch --batch 1,8
       benchbox run --precision fp16 --json
       benchbox run resnet50 --precision int8 --calibration photos/
+      benchbox run resnet50 --precision fp16 --min-executed 0.9
       benchbox run resnet50 --backend tensorrt --energy --lock-clocks=1410
       benchbox run resnet18 --mode concurrent --streams 2 --threads 1
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
@@ -161,11 +170,12 @@ def command(
     if energy or energy_window or energy_windows:
         plan = with_energy(plan, window=energy_window, count=energy_windows)
     clocks = clocks_from_text(lock_clocks, cases) if lock_clocks else None
+    least = parse_share(min_executed, flag="--min-executed") if min_executed else None
     if dry_run:
         _show_plan(cases, plan, as_json)
         return
     with held(clocks) as at:
-        _measure(cases, replace(plan, locked_clocks=at), root, as_json, interleaved=bool(ab))
+        _measure(cases, replace(plan, locked_clocks=at), root, as_json, interleaved=bool(ab), min_executed=least)
 
 
 def _with_transfers(plan: MeasurementPlan, cases: Sequence[Case]) -> MeasurementPlan:
@@ -185,7 +195,15 @@ def _with_transfers(plan: MeasurementPlan, cases: Sequence[Case]) -> Measurement
     return replace(plan, transfer=TRANSFER_TIMED)
 
 
-def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: bool, *, interleaved: bool) -> None:
+def _measure(
+    cases: Sequence[Case],
+    plan: MeasurementPlan,
+    root: Path,
+    as_json: bool,
+    *,
+    interleaved: bool,
+    min_executed: float | None,
+) -> None:
     from benchbox.cli.progress import shown_progress
     from benchbox.pipeline import measured
     from benchbox.schema.record import Status
@@ -193,7 +211,9 @@ def _measure(cases: Sequence[Case], plan: MeasurementPlan, root: Path, as_json: 
     outcomes: list[Outcome] = []
     try:
         with shown_progress() as progress:
-            for outcome in measured(cases, plan=plan, root=root, progress=progress, interleaved=interleaved):
+            for outcome in measured(
+                cases, plan=plan, root=root, progress=progress, interleaved=interleaved, min_executed=min_executed
+            ):
                 outcomes.append(outcome)
     finally:
         # Also after Ctrl-C: what was finished has been stored and is shown.

@@ -106,6 +106,25 @@ def test_outputs_are_those_of_onnx_runtime(
     assert simulation.DEVICE.used_bytes == 0, "everything was given back"
 
 
+@pytest.mark.parametrize(
+    ("target", "flags", "told"),
+    [
+        ("sm90", ("strongly_typed", "tf32"), "allowed"),
+        ("sm90", ("strongly_typed",), "forbidden"),
+        ("sm75", ("strongly_typed", "tf32"), "none on this device"),
+    ],
+)
+def test_tf32_is_told_from_the_engines_recipe(
+    target: str, flags: tuple[str, ...], told: str, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    """An engine does not say whether TF32 was allowed: what it was built with does."""
+    with simulated(target=target):
+        engine = _engine(lenet_fp32, backend_root)
+        session = BACKENDS.get("tensorrt").open(_request(lenet_fp32, engine, engine_flags=flags))
+        assert session.evidence().options["tf32"] == told
+        session.close()
+
+
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-graph"])
 def test_laps_are_the_virtual_time_of_an_inference(name: str, lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
     with simulated(inference_ns=123_000):

@@ -209,6 +209,9 @@ class IBuilderConfig:
     def clear_flag(self, flag: BuilderFlag) -> None:
         self.flags.discard(flag)
 
+    def get_flag(self, flag: BuilderFlag) -> bool:
+        return flag in self.flags
+
     def add_optimization_profile(self, profile: IOptimizationProfile) -> int:
         self.profiles.append(profile)
         return len(self.profiles) - 1
