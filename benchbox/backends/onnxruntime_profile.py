@@ -15,7 +15,7 @@ from benchbox.schema.layers import ExecutedLayer
 US = 1e-6
 _SUFFIX = "_kernel_time"
 # What the runtime puts around the names of nodes and tensors when it fuses, reorders and casts.
-_MARKS = re.compile(r"^(?:InsertedPrecisionFreeCast_|fused )|(?:_nchwc|_nhwc|/\w*Fusion\w*/?)$")
+_MARKS = re.compile(r"^(?:InsertedPrecisionFreeCast_|fused )|(?:_nchwc|_nhwc|_token_\d+|/\w*Fusion\w*/?)$")
 MOVING = frozenset({"ReorderInput", "ReorderOutput", "MemcpyFromHost", "MemcpyToHost"})
 # Inserted by the runtime rather than by the graph if they have such a name.
 _INSERTED = re.compile(r"^InsertedPrecisionFreeCast|^InsertedCast")

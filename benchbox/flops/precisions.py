@@ -65,7 +65,8 @@ def _dequantised(graph: Graph) -> frozenset[str]:
 def _type(node: NodeView, precision: str, dequantised: frozenset[str], aside: frozenset[str]) -> str:
     """What a node computes in: eight bits if the operands that it multiplies are, else the type of its first operand.
 
-    ``aside`` are constants that are no operands, such as the limits of a Clip. A runtime may do the same in a wider type, never in a narrower one.
+    ``aside`` are constants that are no operands, such as the limits of a Clip. A runtime may do the same in a wider
+    type, never in a narrower one.
     """
     operands = [tensor for tensor in node.inputs if tensor is not None and tensor.name not in aside][:2]
     if not operands or node.op in MOVES:

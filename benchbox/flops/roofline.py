@@ -1,9 +1,9 @@
-"""How much faster than fp32 can a precision be at most, layer by layer?
+"""How much faster than fp32, or another base, can a precision be at most, layer by layer?
 
 A layer takes at least max(multiply-adds / rate of the precision, bytes / bandwidth) (Williams, Waterman and Patterson
-2009, Roofline); its bound is that time in fp32 over that time in the precision, and a network's is the sum over the sum
-(Amdahl 1967). Operations other than multiply-adds count by their bytes alone, and bytes are the least that must move
-(``fusing.py``), in fp32 as in the precision.
+2009, Roofline); its bound is that time in the base over that time in the precision, and a network's is the sum over
+the sum (Amdahl 1967). Operations other than multiply-adds count by their bytes alone, and bytes are the least that must
+move (``fusing.py``), in the base as in the precision.
 
 Without a bandwidth, or without an absolute rate, the larger of both times is not known. Then there are two limits: of
 arithmetic alone and of bytes alone. One layer's bound is never above the larger of its two, since
@@ -23,35 +23,38 @@ ADDED = "casts and Q/DQ"
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPair:
-    """A layer in fp32 and in a precision. ``fp32`` is None for what the precision adds, ``other`` for what it drops.
+    """A layer in the base and in a precision; ``base`` is None for what is added, ``other`` for what is dropped.
 
-    Bytes are the least that must move, of the kernel that the layer leads.
+    ``type`` and ``base_type`` are what it computes in. Bytes are the least that must move, of the kernel that the layer
+    leads.
     """
 
     name: str
     op: str
     type: str
+    base_type: str
     added: bool
-    fp32: LayerCost | None
+    base: LayerCost | None
     other: LayerCost | None
-    fp32_bytes: int
+    base_bytes: int
     other_bytes: int
 
 
-def layer_pairs(fp32: PrecisionCost | None, other: PrecisionCost) -> tuple[LayerPair, ...]:
-    """Every layer of either, once, in the order of the precision's graph; without fp32 there are no bounds."""
-    before = {layer.name: layer for layer in fp32.cost.layers} if fp32 else {}
-    old = fp32.least_bytes if fp32 else {}
+def layer_pairs(base: PrecisionCost | None, other: PrecisionCost) -> tuple[LayerPair, ...]:
+    """Every layer of either, once, in the order of the precision's graph; without a base there are no bounds."""
+    before = {layer.name: layer for layer in base.cost.layers} if base else {}
+    old, types = (base.least_bytes, base.types) if base else ({}, {})
     after = {layer.name: layer for layer in other.cost.layers}
     pairs = [
         LayerPair(
             name=layer.name,
             op=layer.op,
             type=other.types[layer.name],
+            base_type=types.get(layer.name, ""),
             added=layer.name in other.added,
-            fp32=before.get(layer.name),
+            base=before.get(layer.name),
             other=layer,
-            fp32_bytes=old.get(layer.name, 0),
+            base_bytes=old.get(layer.name, 0),
             other_bytes=other.least_bytes[layer.name],
         )
         for layer in other.cost.layers
@@ -61,10 +64,11 @@ def layer_pairs(fp32: PrecisionCost | None, other: PrecisionCost) -> tuple[Layer
             name=layer.name,
             op=layer.op,
             type="",
-            added=False,
-            fp32=layer,
+            base_type=types[layer.name],
+            added=base is not None and layer.name in base.added,
+            base=layer,
             other=None,
-            fp32_bytes=old[layer.name],
+            base_bytes=old[layer.name],
             other_bytes=0,
         )
         for layer in before.values()
@@ -97,7 +101,7 @@ def row_from_pairs(name: str, pairs: Sequence[LayerPair], device: Device | None)
         read_bytes=sum(layer.read_bytes for layer in after),
         write_bytes=sum(layer.write_bytes for layer in after),
         least_bytes=sum(pair.other_bytes for pair in pairs),
-        fp32_bytes=sum(pair.fp32_bytes for pair in pairs),
+        base_bytes=sum(pair.base_bytes for pair in pairs),
         bound=bound_of(pairs, device),
     )
 
@@ -128,42 +132,43 @@ def bound_of(pairs: Iterable[LayerPair], device: Device | None) -> Bound:
         device: whose rates count; None for one of which nothing is known: only bytes are compared then.
     """
     pairs = tuple(pairs)
-    rates = [_rate(pair, device) for pair in pairs]
-    old_bytes = sum(pair.fp32_bytes for pair in pairs)
+    rates = [_rate(pair.other, pair.type, device) for pair in pairs]
+    base_rates = [_rate(pair.base, pair.base_type, device) for pair in pairs]
+    old_bytes = sum(pair.base_bytes for pair in pairs)
     new_bytes = sum(pair.other_bytes for pair in pairs)
     memory = old_bytes / new_bytes if old_bytes and new_bytes else None
-    if any(rate is None for rate in rates):
+    if any(rate is None for rate in (*rates, *base_rates)):
         return Bound(compute=None, memory=memory)
-    old_work = sum(_macs(pair.fp32) for pair in pairs)
+    old_work = sum(_macs(pair.base) / rate for pair, rate in zip(pairs, base_rates, strict=True) if rate)
     new_work = sum(_macs(pair.other) / rate for pair, rate in zip(pairs, rates, strict=True) if rate)
     compute = old_work / new_work if old_work and new_work else None
     if device is None or device.fp32_flops_per_s is None or device.bytes_per_s is None:
         return Bound(compute=compute, memory=memory)
     old = new = bound_by_compute = 0.0
-    for pair, rate in zip(pairs, rates, strict=True):
-        assert rate is not None, "looked at above"
-        old += max(_times(pair.fp32, pair.fp32_bytes, 1.0, device))
+    for pair, rate, base_rate in zip(pairs, rates, base_rates, strict=True):
+        assert rate is not None and base_rate is not None, "looked at above"  # noqa: PT018
+        old += max(_times(pair.base, pair.base_bytes, base_rate, device))
         work, moving = _times(pair.other, pair.other_bytes, rate, device)
         new += max(work, moving)
         bound_by_compute += work if work > moving else 0.0
     by = "" if not new else "compute" if bound_by_compute > new / 2 else "memory"
     ideal = old / new if old and new else None
-    return Bound(compute=compute, memory=memory, ideal=ideal, time_s=new, fp32_time_s=old, by=by)
+    return Bound(compute=compute, memory=memory, ideal=ideal, time_s=new, base_time_s=old, by=by)
 
 
 def least_times(pair: LayerPair, device: Device) -> tuple[float, float] | None:
     """Seconds of a layer's arithmetic and of its bytes in the precision; None where a rate is not known."""
-    rate = _rate(pair, device)
+    rate = _rate(pair.other, pair.type, device)
     if rate is None or device.fp32_flops_per_s is None or device.bytes_per_s is None:
         return None
     return _times(pair.other, pair.other_bytes, rate, device)
 
 
-def _rate(pair: LayerPair, device: Device | None) -> float | None:
+def _rate(layer: LayerCost | None, kind: str, device: Device | None) -> float | None:
     """Multiply-adds per time relative to fp32; 1 for a layer without any, whose rate does not matter."""
-    if not _macs(pair.other):
+    if not _macs(layer):
         return 1.0
-    return None if device is None else device.rates.get(pair.type)
+    return None if device is None else device.rates.get(kind)
 
 
 def _macs(layer: LayerCost | None) -> int:

@@ -138,7 +138,7 @@ def _row_document(row: BoundRow) -> dict[str, object]:
         "read_bytes": row.read_bytes,
         "write_bytes": row.write_bytes,
         "least_bytes": row.least_bytes,
-        "fp32_least_bytes": row.fp32_bytes,
+        "fp32_least_bytes": row.base_bytes,
         "bound": _bound_document(row.bound),
     }
 
@@ -150,7 +150,7 @@ def _bound_document(bound: Bound) -> dict[str, object]:
         "ideal": bound.ideal,
         "by": bound.by,
         "time_s": bound.time_s,
-        "fp32_time_s": bound.fp32_time_s,
+        "base_time_s": bound.base_time_s,
     }
 
 
@@ -204,7 +204,7 @@ def _row_texts(row: BoundRow, whole_s: float | None) -> tuple[str, ...]:
         format_bytes(row.weight_bytes),
         format_bytes(row.write_bytes),
         format_bytes(row.least_bytes) if row.least_bytes else "fused",
-        format_bytes(row.fp32_bytes) if row.fp32_bytes else ABSENT,
+        format_bytes(row.base_bytes) if row.base_bytes else ABSENT,
         format_factor(bound.compute),
         format_factor(bound.memory),
         format_factor(bound.ideal),

@@ -111,29 +111,29 @@ class PrecisionCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """How much faster than fp32 a layer, or several together, can be at most in a precision.
+    """How much faster than the base (fp32) a layer, or several together, can be at most in a precision.
 
-    ``compute`` is the limit if only arithmetic took time (ratio of fp32's to the precision's), ``memory`` if only bytes
-    did; ``ideal`` is that of the roofline, where the device's balance is known. ``time_s`` and ``fp32_time_s`` are the
-    roofline's least times. ``by`` says what takes the time in the precision: "compute" or "memory". None and "" stand
-    for what cannot be said.
+    ``compute`` is the limit if only arithmetic took time (ratio of the base's to the precision's), ``memory`` if only
+    bytes did; ``ideal`` is that of the roofline, where the device's balance is known. ``time_s`` and ``base_time_s`` are
+    the roofline's least times. ``by`` says what takes the time in the precision: "compute" or "memory". None and ""
+    stand for what cannot be said.
     """
 
     compute: float | None
     memory: float | None
     ideal: float | None = None
     time_s: float | None = None
-    fp32_time_s: float | None = None
+    base_time_s: float | None = None
     by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoundRow:
-    """One layer, or all of one kind, in a precision beside fp32: bytes, multiply-adds and the bound.
+    """One layer, or all of one kind, in a precision beside the base: bytes, multiply-adds and the bound.
 
     ``types`` are those that the layers compute in, in the order of first appearance. ``weight_bytes``, ``read_bytes``
     and ``write_bytes`` are of each layer by itself, ``least_bytes`` of the kernels that they lead (0 inside another's),
-    ``fp32_bytes`` the same in fp32.
+    ``base_bytes`` the same in the base.
     """
 
     name: str
@@ -145,5 +145,5 @@ class BoundRow:
     read_bytes: int
     write_bytes: int
     least_bytes: int
-    fp32_bytes: int
+    base_bytes: int
     bound: Bound
