@@ -21,7 +21,8 @@ from benchbox.schema.layers import LayerRow, LayerTable
 REORDERED, NOWHERE = "reordering", "in no node"
 _NAMED = 8
 # Kernels that a runtime puts in by itself and gives names that no node has.
-_REQUANTISING_KINDS = MOVES | {"Quantize", "Dequantize", "Convert", "FakeQuantize", "Reformat"}
+_REQUANTISING_KINDS = MOVES | {"Quantize", "Dequantize", "Convert", "FakeQuantize"}
+_DEQUANTISING_KINDS = frozenset({"DequantizeLinear", "Dequantize"})
 _REORDERING_KINDS = frozenset({"Transpose", "Reorder", "Copy", "NoOp"})
 
 
@@ -60,9 +61,9 @@ def explanation_of(
     """
     pairs = layer_pairs(base_cost, cost)
     by_name = {pair.name: pair for pair in pairs}
-    base_parts = _parts(base, by_name)
+    base_parts = _parts(base, by_name, base_cost.unpacking)
     rated = device and _with_seen_rates(device, base_parts, base.precision)
-    parts = _parts(table, by_name)
+    parts = _parts(table, by_name, cost.unpacking)
     matrices = [part for part in parts if part.row.macs]
     return Explanation(
         table=table,
@@ -73,15 +74,31 @@ def explanation_of(
         bound=bound_of(pairs, rated),
         matrices=len(matrices),
         wider=sum(1 for part in matrices if part.cause is Cause.WIDER),
+        base_beyond_s=_beyond(base_parts, rated),
     )
 
 
-def _parts(table: LayerTable, by_name: Mapping[str, LayerPair]) -> list[_Part]:
+def _beyond(parts: Sequence[_Part], device: Device | None) -> float | None:
+    """Seconds that the base's layers take beyond their least time on paper; None where that is not known."""
+    if device is None:
+        return None
+    beyond = 0.0
+    for part in parts:
+        least = [least_times(pair, device, base=True) for pair in part.pairs]
+        known = [times for times in least if times is not None]
+        if len(known) < len(least):
+            return None
+        needed = max(sum(work for work, _ in known), sum(moving for _, moving in known))
+        beyond += max(0.0, part.time_s - needed)
+    return beyond
+
+
+def _parts(table: LayerTable, by_name: Mapping[str, LayerPair], unpacking: frozenset[str]) -> list[_Part]:
     found = []
     for row in table.rows:
         pairs = tuple(by_name[name] for name in row.nodes if name in by_name)
         main = max(pairs, key=_work, default=None)
-        found.append(_Part(row=row, main=main, cause=_cause(row, main, table.precision), pairs=pairs))
+        found.append(_Part(row=row, main=main, cause=_cause(row, main, table.precision, unpacking), pairs=pairs))
     return found
 
 
@@ -91,9 +108,13 @@ def _work(pair: LayerPair) -> tuple[int, int, int]:
     return (layer.macs, 0 if pair.added else 1, layer.elementwise)
 
 
-def _cause(row: LayerRow, main: LayerPair | None, precision: str) -> Cause:
+def _cause(row: LayerRow, main: LayerPair | None, precision: str, unpacking: frozenset[str]) -> Cause:
     """The cause of a layer; BEYOND stands for those in the asked type until their least time is taken off."""
     layer = row.layer
+    if not row.macs and row.nodes and unpacking.issuperset(row.nodes):
+        return Cause.UNPACKING
+    if not row.nodes and layer.kind in _DEQUANTISING_KINDS and layer.executed == "int32":
+        return Cause.UNPACKING  # a bias that the runtime quantised itself: activations are never int32
     if not row.macs and (layer.kind in _REQUANTISING_KINDS or (main is not None and main.op in MOVES)):
         return Cause.REQUANTISING
     if layer.moves or (main is None and layer.kind in _REORDERING_KINDS):
@@ -155,7 +176,7 @@ def _groups(
 
 
 def _group_of(part: _Part, key: Callable[[LayerPair], str]) -> str:
-    if part.cause is Cause.REQUANTISING:
+    if part.cause in {Cause.REQUANTISING, Cause.UNPACKING}:
         return ADDED
     if part.cause is Cause.REORDERING:
         return REORDERED
@@ -184,7 +205,11 @@ def _reasons(parts: Sequence[_Part], device: Device | None) -> tuple[Reason, ...
 
 
 def _kind(part: _Part) -> str:
-    return part.main.op if part.main is not None and part.cause is not Cause.REQUANTISING else part.row.layer.kind
+    return (
+        part.main.op
+        if part.main is not None and part.cause not in {Cause.REQUANTISING, Cause.UNPACKING}
+        else part.row.layer.kind
+    )
 
 
 def _split(part: _Part, device: Device | None) -> dict[Cause, float]:

@@ -52,6 +52,9 @@ def precision_cost(
         types=types,
         least_bytes=least_bytes(stored),
         added=frozenset(added),
+        unpacking=frozenset(
+            node.name for node in graph.nodes if node.op == DEQUANTIZE and node.input(0).name in graph.weights
+        ),
     )
 
 

@@ -156,12 +156,15 @@ def bound_of(pairs: Iterable[LayerPair], device: Device | None) -> Bound:
     return Bound(compute=compute, memory=memory, ideal=ideal, time_s=new, base_time_s=old, by=by)
 
 
-def least_times(pair: LayerPair, device: Device) -> tuple[float, float] | None:
-    """Seconds of a layer's arithmetic and of its bytes in the precision; None where a rate is not known."""
-    rate = _rate(pair.other, pair.type, device)
+def least_times(pair: LayerPair, device: Device, *, base: bool = False) -> tuple[float, float] | None:
+    """Seconds of a layer's arithmetic and of its bytes in the precision, or the base; None without known rates."""
+    layer, kind, moved = (
+        (pair.base, pair.base_type, pair.base_bytes) if base else (pair.other, pair.type, pair.other_bytes)
+    )
+    rate = _rate(layer, kind, device)
     if rate is None or device.fp32_flops_per_s is None or device.bytes_per_s is None:
         return None
-    return _times(pair.other, pair.other_bytes, rate, device)
+    return _times(layer, moved, rate, device)
 
 
 def _rate(layer: LayerCost | None, kind: str, device: Device | None) -> float | None:

@@ -17,6 +17,7 @@ _LEAST_SHARE = 0.005
 # What each cause is called: in a cell, and in a sentence with the precision filled in.
 _WORDS = {
     Cause.REQUANTISING: "Q/DQ and casts",
+    Cause.UNPACKING: "weights dequantised",
     Cause.REORDERING: "reordering",
     Cause.WIDER: "not in {precision}",
     Cause.BETWEEN: "other layers not in {precision}",
@@ -26,7 +27,8 @@ _WORDS = {
     Cause.BEYOND: "beyond the bound",
 }
 _MEANINGS = {
-    Cause.REQUANTISING: "kernels that only quantise, dequantise or cast",
+    Cause.REQUANTISING: "kernels that only quantise, dequantise or cast activations",
+    Cause.UNPACKING: "weights dequantised anew in every inference",
     Cause.REORDERING: "kernels that only change the layout",
     Cause.WIDER: "convolutions and matrix products that did not run in {precision}",
     Cause.BETWEEN: "other layers that did not run in {precision}",
@@ -71,6 +73,7 @@ def document_from_explanation(explanation: Explanation) -> dict[str, object]:
                 "bytes_per_s": device.bytes_per_s,
                 "source": device.source,
             },
+            "beyond_s": explanation.base_beyond_s,
             "matrix_layers": explanation.matrices,
             "matrix_layers_in_another_type": explanation.wider,
             "reasons": [_reason_document(reason, explanation) for reason in explanation.reasons],
@@ -218,6 +221,8 @@ def _spoken(reason: Reason, explanation: Explanation) -> str:
         return f"{reason.layers} other layers ({kinds}) did not run in {precision}: {share}"
     if reason.cause is Cause.REQUANTISING:
         return f"{count} that only quantise, dequantise or cast take {share}"
+    if reason.cause is Cause.UNPACKING:
+        return f"{count} that dequantise weights anew in every inference take {share}"
     if reason.cause is Cause.REORDERING:
         return f"{count} that only change the layout take {share}"
     if reason.cause is Cause.UNKNOWN:
@@ -226,7 +231,11 @@ def _spoken(reason: Reason, explanation: Explanation) -> str:
         return f"arithmetic in {precision} at the best rate needs {share}"
     if reason.cause is Cause.BYTES:
         return f"layers bound by memory need {share} for their bytes"
-    return f"kernels in {precision} take {share} beyond what they need"
+    text = f"kernels in {precision} take {share} beyond what they need"
+    if explanation.base_beyond_s is None or not explanation.base.time_s:
+        return text
+    base = format_ratio(explanation.base_beyond_s / explanation.base.time_s)
+    return f"{text} (those in {explanation.base.precision} {base} of theirs)"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -93,6 +93,7 @@ class PrecisionCost:
     ``cost`` has the fp32 graph's layers under their names, and further ones for casts and quantisations that stay
     layers of their own (``added``). ``least_bytes`` is what each layer's kernel must move when all that can be is
     fused, by name, 0 for a layer inside another's kernel. ``types`` says what each layer computes in ("int8"), by name.
+    ``unpacking`` are nodes that dequantise constants: a runtime need not do that in an inference.
     ``variant`` holds the choices of the derivation ("exclude=layer4.* fallback=fp16"), "" for the usual ones.
     """
 
@@ -102,6 +103,7 @@ class PrecisionCost:
     types: Mapping[str, str]
     least_bytes: Mapping[str, int]
     added: frozenset[str]
+    unpacking: frozenset[str] = frozenset()
 
     @property
     def macs_in_precision(self) -> int:
@@ -114,9 +116,9 @@ class Bound:
     """How much faster than the base (fp32) a layer, or several together, can be at most in a precision.
 
     ``compute`` is the limit if only arithmetic took time (ratio of the base's to the precision's), ``memory`` if only
-    bytes did; ``ideal`` is that of the roofline, where the device's balance is known. ``time_s`` and ``base_time_s`` are
-    the roofline's least times. ``by`` says what takes the time in the precision: "compute" or "memory". None and ""
-    stand for what cannot be said.
+    bytes did; ``ideal`` is that of the roofline, where the device's balance is known. ``time_s`` and
+    ``base_time_s`` are the roofline's least times. ``by`` says what takes the time in the precision: "compute" or
+    "memory". None and "" stand for what cannot be said.
     """
 
     compute: float | None

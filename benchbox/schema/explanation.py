@@ -14,7 +14,8 @@ class Cause(StrEnum):
     """What a part of the measured time went to.
 
     Every executed layer's time goes to one, or is split over the last three. ``REQUANTISING``: kernels that quantise,
-    dequantise or cast and do nothing else. ``REORDERING``: layouts changed for the runtime's sake. ``WIDER``:
+    dequantise or cast activations and do nothing else; ``UNPACKING``: the same of constants, in every inference anew.
+    ``REORDERING``: layouts changed for the runtime's sake. ``WIDER``:
     convolutions and matrix products in another type than was asked for. ``BETWEEN``: other layers in another type.
     ``UNKNOWN``: kernels that stand for no node. ``ARITHMETIC`` and ``BYTES``: what layers in the asked type take at
     least, by the one or the other. ``BEYOND``: what these take beyond that, or all of it where their least time is not
@@ -22,6 +23,7 @@ class Cause(StrEnum):
     """
 
     REQUANTISING = "requantising"
+    UNPACKING = "unpacking"
     REORDERING = "reordering"
     WIDER = "wider"
     BETWEEN = "between"
@@ -67,7 +69,8 @@ class Explanation:
 
     ``device`` holds the rates that the bounds are of: absolute ones are the best seen in ``base``, unless the device's
     are published; None where nothing is known of it. ``wider`` of ``matrices`` executed convolutions and matrix
-    products were in another type than asked for.
+    products were in another type than asked for. ``base_beyond_s`` is what the base's layers take beyond their least
+    time, None where that is not known.
     """
 
     table: LayerTable
@@ -78,6 +81,7 @@ class Explanation:
     bound: Bound
     matrices: int
     wider: int
+    base_beyond_s: float | None = None
 
     @property
     def speedup(self) -> float:
