@@ -210,7 +210,7 @@ def _counts(reason: Reason, explanation: Explanation) -> bool:
 
 def _spoken(reason: Reason, explanation: Explanation) -> str:
     precision, share = explanation.table.precision, _percent(reason.time_s, explanation)
-    count = f"{reason.layers} " + ("kernel" if reason.layers == 1 else "kernels")
+    count = "1 kernel" if reason.layers == 1 else f"{reason.layers} kernels"
     if reason.cause is Cause.WIDER:
         return (
             f"{explanation.wider} of {explanation.matrices} convolutions and matrix products did not run in "
@@ -220,13 +220,13 @@ def _spoken(reason: Reason, explanation: Explanation) -> str:
         kinds = _listed([kind for kind, _ in reason.kinds])
         return f"{reason.layers} other layers ({kinds}) did not run in {precision}: {share}"
     if reason.cause is Cause.REQUANTISING:
-        return f"{count} that only quantise, dequantise or cast take {share}"
+        return f"quantising, dequantising and casting takes {share} ({count})"
     if reason.cause is Cause.UNPACKING:
-        return f"{count} that dequantise weights anew in every inference take {share}"
+        return f"dequantising weights anew in every inference takes {share} ({count})"
     if reason.cause is Cause.REORDERING:
-        return f"{count} that only change the layout take {share}"
+        return f"changing the layout takes {share} ({count})"
     if reason.cause is Cause.UNKNOWN:
-        return f"{count} that stand for no node take {share}"
+        return f"what stands for no node takes {share} ({count})"
     if reason.cause is Cause.ARITHMETIC:
         return f"arithmetic in {precision} at the best rate needs {share}"
     if reason.cause is Cause.BYTES:
