@@ -1,4 +1,4 @@
-"""In which order does a network become a table of its executed layers?
+"""In which order does a network become a table of its executed layers, or two tables set against each other?
 
     source -> ONNX file -> engine, where one is needed -> short timing without a profiler -> profiled pass -> join
 
@@ -11,14 +11,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchbox.errors import MeasurementError
+from benchbox.errors import MeasurementError, UsageError
 from benchbox.flops.attribution import attribution
 from benchbox.flops.counting import cost_from_graph
+from benchbox.flops.devices import HERE, device_from_isa, device_from_product
+from benchbox.flops.explanation import explanation_of
 from benchbox.flops.graph import graph_from_file
+from benchbox.flops.roofline import GROUPINGS
+from benchbox.measure.environment import capture
 from benchbox.measure.trials import TrialRequest, run_trial
 from benchbox.pipeline import Case, engine_of_case, require_runnable
-from benchbox.preparation import graph_precision, onnx_from_source
+from benchbox.preparation import graph_precision, onnx_from_source, precision_costs_from_source
+from benchbox.schema.device import Device
+from benchbox.schema.explanation import Explanation
 from benchbox.schema.layers import LayerTable
+from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Pass
 from benchbox.stats.quantile import percentile
@@ -80,4 +87,62 @@ def table_from_case(
         latency_s=percentile(sorted(timed.gpu_ns or timed.samples_ns), 0.5) * 1e-9,
         onnx_sha256=artifact.sha256,
         simulated=timed.evidence.simulated,
+        gpu=bool(timed.gpu_ns),
     )
+
+
+def explanation_from_case(
+    case: Case,
+    *,
+    against: Precision,
+    by: str,
+    plan: MeasurementPlan,
+    root: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> Explanation:
+    """Profiles a case in its precision and in another, and explains the difference.
+
+    Args:
+        case: what to look into.
+        against: the precision that it is compared with.
+        by: what layers are grouped by: "layer", "module" or "op".
+        plan: as for ``table_from_case``.
+        root: project root.
+        say: is told what is being done.
+
+    Raises:
+        UsageError: twice the same precision; else as for ``table_from_case``.
+    """
+    if against is case.precision:
+        raise UsageError(f"--against {against} is the precision itself", remedy="compare with another, such as fp32")
+    require_runnable(case.backend, against, case.source)
+    base_case = replace(case, precision=against, derivation=case.derivation.for_precision(against))
+    say(f"{against}:")
+    base = table_from_case(base_case, plan=plan, root=root, say=say)
+    say(f"{case.precision}:")
+    table = table_from_case(case, plan=plan, root=root, say=say)
+    costs = precision_costs_from_source(
+        case.source,
+        precisions=(against, case.precision),
+        derivation=case.derivation,
+        batch=case.batch,
+        root=root,
+        say=say,
+    )
+    base_cost, cost = costs.precisions
+    return explanation_of(
+        table,
+        base,
+        cost=cost,
+        base_cost=base_cost,
+        device=_device(on_gpu=table.gpu),
+        key=GROUPINGS[by],
+    )
+
+
+def _device(*, on_gpu: bool) -> Device | None:
+    """What is published of the device that tables were measured on; None where nothing is."""
+    hardware = capture().hardware
+    if on_gpu:
+        return device_from_product(hardware.get("gpu", ""))
+    return device_from_isa(hardware.get("isa", ""), name=HERE, title=hardware.get("cpu", "this processor"))

@@ -5,7 +5,8 @@ Every stage that can be answered from a cache is: the ONNX file, the engine, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,21 @@ from benchbox.backends.base import BACKENDS, Compiler, ConvertingBackend
 from benchbox.errors import UsageError
 from benchbox.flops.graph import Graph
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
-from benchbox.schema.cost import NetworkCost
+from benchbox.schema.cost import NetworkCost, PrecisionCost
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 
 if TYPE_CHECKING:
     from benchbox.export.engines import Built
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperCosts:
+    """A network's cost as its file is, in fp32 if the file is in fp32, and in the precisions asked for."""
+
+    cost: NetworkCost
+    fp32: PrecisionCost | None
+    precisions: tuple[PrecisionCost, ...]
 
 
 def exported_sources(root: Path) -> tuple[ModelSource, ...]:
@@ -118,22 +128,84 @@ def graph_from_source(
 
     That is the user's own ONNX file, or the exported one if it is there already, else the structure without weights.
     """
+    from benchbox.flops.graph import graph_from_file
+
+    path, sha256 = _counted_file(source, root=root, say=say)
+    return graph_from_file(path, batch=batch, input_shape=source.input_shape, named=named), sha256
+
+
+def precision_costs_from_source(
+    source: ModelSource,
+    *,
+    precisions: Sequence[Precision],
+    derivation: Derivation = USUAL,
+    batch: int | None = None,
+    named: Mapping[str, tuple[int, ...]] | None = None,
+    root: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> PaperCosts:
+    """What a network costs on paper as its file is, and in each precision; nothing is calibrated or written.
+
+    Args:
+        source: of the network; an ONNX file in a low precision has a cost in that one only.
+        precisions: what it is counted in.
+        derivation: what is left out and what the rest is in, for precisions that have a use for it.
+        batch: of the count.
+        named: shapes of further inputs, sizes of named dimensions.
+        root: project root.
+        say: is told what is being done.
+
+    Raises:
+        UsageError: a file in another precision.
+        ArtifactError: the graph cannot be counted, cast or quantised.
+    """
+    from benchbox.export.foreign import precision_of
+    from benchbox.export.weightless import structure_in_precision
+    from benchbox.flops.counting import cost_from_graph
+    from benchbox.flops.graph import graph_from_proto
+    from benchbox.flops.precisions import precision_cost
+    from benchbox.flops.structure import Sizes, proto_from_file
+
+    path, sha256 = _counted_file(source, root=root, say=say)
+    structure = proto_from_file(path)
+    sizes = Sizes(batch=batch, shape=source.input_shape, named=named or {})
+    protos = {
+        precision: structure_in_precision(structure, precision, derivation.for_precision(precision))
+        for precision in precisions
+    }
+    given = graph_from_proto(structure, path, sizes)
+    cost = cost_from_graph(given, model=source.name, sha256=sha256)
+    is_fp32 = precision_of(structure) is Precision.FP32
+
+    def counted(graph: Graph, precision: Precision) -> PrecisionCost:
+        return precision_cost(
+            graph,
+            given if is_fp32 else None,
+            model=source.name,
+            sha256=sha256,
+            precision=precision.value,
+            variant=derivation.for_precision(precision).variant,
+        )
+
+    costs = tuple(counted(graph_from_proto(proto, path, sizes), precision) for precision, proto in protos.items())
+    return PaperCosts(cost=cost, fp32=counted(given, Precision.FP32) if is_fp32 else None, precisions=costs)
+
+
+def _counted_file(source: ModelSource, *, root: Path, say: Callable[[str], None]) -> tuple[Path, str]:
+    """The file that a network is counted on, and its sha256."""
     from benchbox.export.exporting import cached_artifact
     from benchbox.export.outline import structure_from_source
-    from benchbox.flops.graph import graph_from_file
     from benchbox.store.artifacts import sha256_of
 
     if source.kind is SourceKind.ONNX:
         path = Path(source.reference)
-        graph = graph_from_file(path, batch=batch, input_shape=source.input_shape, named=named)
-        return graph, sha256_of(path)
+        return path, sha256_of(path) if path.is_file() else ""
     if source.weights is not None:
         artifact: OnnxArtifact | None = onnx_from_source(source, precision=Precision.FP32, root=root, say=say)
     else:
         artifact = cached_artifact(source, precision=Precision.FP32, root=root)
     path = root / artifact.path if artifact else structure_from_source(source, root=root, say=say)
-    graph = graph_from_file(path, batch=batch, input_shape=source.input_shape, named=named)
-    return graph, artifact.sha256 if artifact else sha256_of(path)
+    return path, artifact.sha256 if artifact else sha256_of(path)
 
 
 def cost_from_source(

@@ -74,6 +74,15 @@ def format_share(share: float) -> str:
     return f"{text} %"
 
 
+def format_factor(factor: float | None) -> str:
+    """A factor of speed or size: "1.32×", "0.874×"; three significant digits."""
+    if factor is None:
+        return ABSENT
+    if not math.isfinite(factor):
+        return f"{factor}×"
+    return f"{factor:.2f}×" if 1 <= abs(factor) < 10 else f"{factor:.3g}×"
+
+
 def format_half_width(value: float | None, low: float | None, high: float | None) -> str:
     """How far an interval reaches from its value at most: "±0.43 %"."""
     if value is None or low is None or high is None or value == 0:

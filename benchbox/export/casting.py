@@ -49,11 +49,22 @@ def cast_from_float(
         ArtifactError: the graph has control flow or local functions, or cannot be brought to the opset that the format
             needs.
     """
+    made, weights = at_needed_opset(proto, precision)
+    pass_ = _CastPass(made, FORMATS[precision], tuple(exclude), weights)
+    pass_.run()
+    return made, pass_.rounding.warnings()
+
+
+def at_needed_opset(proto: onnx.ModelProto, precision: Precision) -> tuple[onnx.ModelProto, Sequence[onnx.TensorProto]]:
+    """A copy without large weights in an opset that knows the format, and all the weights.
+
+    Raises:
+        ArtifactError: the graph has control flow or local functions, or cannot be brought to that opset.
+    """
     import onnx
 
-    form = FORMATS[precision]
     _require_plain(proto, precision)
-    made = structure_at_opset(proto, form.opset)
+    made = structure_at_opset(proto, FORMATS[precision].opset)
     needed = onnx.helper.find_min_ir_version_for(list(made.opset_import), ignore_unknown=True)
     made.ir_version = max(made.ir_version, needed)
     small = {tensor.name for tensor in made.graph.initializer}
@@ -62,9 +73,7 @@ def cast_from_float(
         *map(_copied_tensor, made.graph.initializer),
         *(tensor for tensor in proto.graph.initializer if tensor.name not in small),
     ]
-    pass_ = _CastPass(made, form, tuple(exclude), weights)
-    pass_.run()
-    return made, pass_.rounding.warnings()
+    return made, weights
 
 
 def _require_plain(proto: onnx.ModelProto, precision: Precision) -> None:

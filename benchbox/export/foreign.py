@@ -69,7 +69,7 @@ def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> Forei
         proto=proto,
         inputs=specs,
         outputs=tuple(value.name for value in proto.graph.output),
-        precision=_precision(proto),
+        precision=precision_of(proto),
         opset=max((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), default=0),
     )
 
@@ -105,7 +105,7 @@ def _spec(value: onnx.ValueInfoProto, input_shape: tuple[int, ...] | None, path:
     return TensorSpec(name=value.name, dtype=dtype.name, shape=tuple(dims))
 
 
-def _precision(proto: onnx.ModelProto) -> Precision:
+def precision_of(proto: onnx.ModelProto) -> Precision:
     """What the graph computes in: Q/DQ nodes mean int8 or fp8, else the type of most weights."""
     import onnx
 

@@ -74,7 +74,7 @@ def cost_from_graph(
 def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool) -> LayerCost:
     unknown = allow_unknown and node.op not in RULES
     cost = OpCost() if unknown else cost_of(node)
-    weights = {t.name: t for t in node.inputs if t is not None and t.name in graph.weights}
+    weights = {t.name: t for t in (*node.inputs, *node.scales) if t is not None and t.name in graph.weights}
     reads = {t.name: t for t in node.inputs if t is not None and t.name not in graph.weights}
     moves = node.op not in VIEWS
     return LayerCost(

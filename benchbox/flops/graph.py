@@ -62,9 +62,28 @@ def graph_from_file(
         UsageError: no such file; a dimension that is not known or contradicts the file.
         ArtifactError: not an ONNX file, an invalid graph, control flow, a shape that cannot be inferred.
     """
-    proto = proto_from_file(path)
+    return _graph(proto_from_file(path), path, Sizes(batch=batch, shape=input_shape, named=named or {}))
+
+
+def graph_from_proto(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
+    """As ``graph_from_file``, from a structure that was read already or derived from such a one.
+
+    Args:
+        proto: a checked structure (``proto_from_file``); not changed.
+        path: of the file that it comes from: for messages, and constants that are stored beside it.
+        sizes: of its inputs.
+    """
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return _graph(copy, path, sizes)
+
+
+def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
+    """Reads a structure, which it changes."""
     weights = _weights(proto.graph)
-    bound = bind_sizes(proto.graph, Sizes(batch=batch, shape=input_shape, named=named or {}), path)
+    bound = bind_sizes(proto.graph, sizes, path)
     names = _node_names(proto.graph)
     params_of = params_per_node(proto.graph, names, producer=proto.producer_name)
     constants = _small_constants(proto.graph, path)

@@ -13,7 +13,7 @@ from benchbox.flops.rule import VIEWS
 
 def peak_activation_bytes(graph: Graph) -> int:
     """The largest sum of bytes of activations alive while one node runs."""
-    owner = _owners(graph)
+    owner = owners(graph)
     sizes = {tensor.name: tensor.size_bytes for tensor in graph.inputs}
     last_read = {owner.get(name, name): len(graph.nodes) for name in graph.outputs}
     for node in graph.nodes:
@@ -37,8 +37,8 @@ def peak_activation_bytes(graph: Graph) -> int:
     return peak
 
 
-def _owners(graph: Graph) -> dict[str, str]:
-    """The tensor whose bytes a view's output shares, for every view output."""
+def owners(graph: Graph) -> dict[str, str]:
+    """The name of the tensor whose bytes a view's output shares, for every view output."""
     owner: dict[str, str] = {}
     for node in graph.nodes:
         if node.op in VIEWS:

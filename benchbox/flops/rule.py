@@ -39,7 +39,8 @@ class NodeView:
     ``inputs`` has None for an optional input that is left out. ``constants`` holds the values of small
     inputs that are known (axes, shapes, scales), by input position. ``index`` is the node's place in the file.
     ``layers`` are the classes of the PyTorch layers that the node stands for (``Conv2d+bias``), where benchbox
-    exported the file.
+    exported the file. ``scales`` are the constants that quantised inputs and outputs are stored with, where Q/DQ nodes
+    were folded away (``folding.py``).
     """
 
     index: int
@@ -50,6 +51,7 @@ class NodeView:
     attributes: Mapping[str, object] = field(default_factory=dict)
     constants: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
+    scales: tuple[Tensor, ...] = ()
 
     def input(self, position: int) -> Tensor:
         """An input that the operator must have; raises ArtifactError where the graph leaves it out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -39,8 +40,12 @@ class LayerCost:
 
         Williams, Waterman and Patterson 2009, Roofline, section 3.
         """
-        moved = self.weight_bytes + self.read_bytes + self.write_bytes
-        return self.flops / moved if moved else None
+        return self.flops / self.moved_bytes if self.moved_bytes else None
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes if every tensor, weights included, is read and written once."""
+        return self.weight_bytes + self.read_bytes + self.write_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +84,68 @@ class NetworkCost:
     def flops(self) -> int:
         """Operations of all layers: 2·macs plus elementwise."""
         return sum(layer.flops for layer in self.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionCost:
+    """A network's cost on paper in one precision, every tensor as wide as it is stored.
+
+    ``cost`` has the fp32 graph's layers under their names, and further ones for casts and quantisations that stay
+    layers of their own (``added``). ``least_bytes`` is what each layer's kernel must move when all that can be is
+    fused, by name, 0 for a layer inside another's kernel. ``types`` says what each layer computes in ("int8"), by name.
+    ``unpacking`` are nodes that dequantise constants: a runtime need not do that in an inference.
+    ``variant`` holds the choices of the derivation ("exclude=layer4.* fallback=fp16"), "" for the usual ones.
+    """
+
+    precision: str
+    variant: str
+    cost: NetworkCost
+    types: Mapping[str, str]
+    least_bytes: Mapping[str, int]
+    added: frozenset[str]
+    unpacking: frozenset[str] = frozenset()
+
+    @property
+    def macs_in_precision(self) -> int:
+        """Multiply-adds of layers that compute in the precision."""
+        return sum(layer.macs for layer in self.cost.layers if self.types[layer.name] == self.precision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """How much faster than the base (fp32) a layer, or several together, can be at most in a precision.
+
+    ``compute`` is the limit if only arithmetic took time (ratio of the base's to the precision's), ``memory`` if only
+    bytes did; ``ideal`` is that of the roofline, where the device's balance is known. ``time_s`` and
+    ``base_time_s`` are the roofline's least times. ``by`` says what takes the time in the precision: "compute" or
+    "memory". None and "" stand for what cannot be said.
+    """
+
+    compute: float | None
+    memory: float | None
+    ideal: float | None = None
+    time_s: float | None = None
+    base_time_s: float | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundRow:
+    """One layer, or all of one kind, in a precision beside the base: bytes, multiply-adds and the bound.
+
+    ``types`` are those that the layers compute in, in the order of first appearance. ``weight_bytes``, ``read_bytes``
+    and ``write_bytes`` are of each layer by itself, ``least_bytes`` of the kernels that they lead (0 inside another's),
+    ``base_bytes`` the same in the base.
+    """
+
+    name: str
+    op: str
+    layers: int
+    types: tuple[str, ...]
+    macs: int
+    weight_bytes: int
+    read_bytes: int
+    write_bytes: int
+    least_bytes: int
+    base_bytes: int
+    bound: Bound

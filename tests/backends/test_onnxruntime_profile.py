@@ -58,6 +58,7 @@ def test_nothing_ran() -> None:
         ("InsertedPrecisionFreeCast_relu1_nchwc", "relu1"),
         ("fused fc1", "fc1"),
         ("layer1.0.conv2", "layer1.0.conv2"),
+        ("layer1.0.conv2_token_178", "layer1.0.conv2"),
     ],
 )
 def test_marks_of_the_runtime_are_taken_off(name: str, plain: str) -> None:

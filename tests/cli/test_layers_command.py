@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +45,32 @@ def test_the_table_and_its_groups(benchbox: Callable) -> None:
     assert benchbox("layers", "lenet5", *QUICK, "--format", "md").out.startswith("| layer |")
 
 
+@pytest.mark.parametrize(
+    ("name", "backend", "matrices"), [("squeezenet1_1", "onnxruntime", 26), ("lenet5", "openvino", 4)]
+)
+def test_why_int8_is_not_faster(name: str, backend: str, matrices: int, benchbox: Callable) -> None:
+    arguments = ("--backend", backend, "--precision", "int8", "--against", "fp32")
+    document = benchbox("layers", name, *arguments, *QUICK, "--json").document
+    assert document["precision"] == "int8"
+    assert document["uncovered_macs"] == 0, "every convolution is in a kernel, in int8 too"
+    against = document["against"]
+    assert against["precision"] == "fp32"
+    assert sum(reason["share"] for reason in against["reasons"]) == pytest.approx(1.0)
+    assert sum(group["time_s"] for group in against["groups"]) == pytest.approx(document["profiled_s"])
+    assert sum(group["base_time_s"] for group in against["groups"]) == pytest.approx(against["profiled_s"])
+    matrix = [layer for layer in document["layers"] if layer["macs"]]
+    assert against["matrix_layers"] == len(matrix) == matrices
+    assert against["matrix_layers_in_another_type"] == sum(layer["type"] != "int8" for layer in matrix)
+
+
+def test_the_answer_is_a_sentence(benchbox: Callable) -> None:
+    ran = benchbox("layers", "lenet5", "--precision", "fp16", "--against", "fp32", *QUICK, "--by", "layer")
+    assert ran.status == 0
+    assert "as fast as fp32" in ran.out
+    assert re.search(r"(\d) of \1 convolutions and matrix products did not run in fp16", ran.out)
+    assert "kernels that only quantise, dequantise or cast activations" in ran.out
+
+
 def test_a_backend_that_tells_no_layers_is_refused(benchbox: Callable) -> None:
     ran = benchbox("layers", "lenet5", "--backend", "pytorch", *QUICK)
     assert ran.status == 2
@@ -58,6 +85,9 @@ def test_a_backend_that_tells_no_layers_is_refused(benchbox: Callable) -> None:
         (("lenet5", "--precision", "bf16"), "cannot run bf16"),
         (("lenet5", "--top", "0"), "--top"),
         (("lennet5",), "did you mean 'lenet5'"),
+        (("lenet5", "--against", "fp32"), "is the precision itself"),
+        (("lenet5", "--against", "bf16"), "cannot run bf16"),
+        (("lenet5", "--precision", "int8", "--against", "fp32", "--format", "csv"), "format with --against"),
     ],
 )
 def test_bad_input(arguments: tuple[str, ...], message: str, benchbox: Callable) -> None:

@@ -15,6 +15,7 @@ from benchbox.cli.options import (
     weights_option,
     write_json,
 )
+from benchbox.cli.paper import PrecisionFlags, precision_options, require_unused, shown_in_precisions
 
 if TYPE_CHECKING:
     from benchbox.flops.graph import Graph
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 @click.command("flops")
 @models_argument(many=False, required=True)
 @click.option("--batch", metavar="N", help="Batch size of the count [default: 1, or what the file is fixed at].")
-@click.option("--by", default="layer", show_default=True, help="One row per layer, module or op; or a tree of modules.")
+@click.option(
+    "--by", help="One row per layer, module or op; or a tree of modules [default: layer; op with --precision]."
+)
 @click.option("--depth", metavar="N", help="Levels of the tree to show [default: all].")
 @click.option(
     "--convention",
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option("--reconcile", is_flag=True, help="What each other counter prints, and why it differs.")
 @click.option("--allow-unknown", is_flag=True, help="Count operators without a rule as zero, and say so.")
+@precision_options
 @click.option("--format", "form", default="table", show_default=True, help="table, md, csv or json.")
 @click.option(
     "--input",
@@ -50,7 +54,7 @@ if TYPE_CHECKING:
 def command(
     model: str,
     batch: str | None,
-    by: str,
+    by: str | None,
     depth: str | None,
     convention: str,
     reconcile: bool,
@@ -59,6 +63,7 @@ def command(
     shapes: tuple[str, ...],
     weights: str | None,
     as_json: bool,
+    flags: PrecisionFlags,
 ) -> None:
     """Count the cost of MODEL, per layer and in total, on the ONNX graph that is deployed.
 
@@ -71,6 +76,8 @@ def command(
       benchbox flops resnet50
       benchbox flops vgg16 --by tree --depth 1 --format md
       benchbox flops resnet50 --reconcile
+      benchbox flops resnet50 --precision fp16,int8,fp8 --device h100-sxm
+      benchbox flops resnet50 --precision int8 --exclude 'layer4.*' --by layer
       benchbox flops alexnet_lecture --convention lecture
       benchbox flops net.onnx --input 3x224x224 --batch 8 --json
       benchbox flops bert.onnx --input 128 --input attention_mask=128
@@ -88,8 +95,13 @@ def command(
     levels = parse_count(depth, flag="--depth") if depth else None
     source = resolve(model, input_shape=shape, weights=weights)
     chosen = require_convention(convention)
-    grouping = require_grouping(by)
     form = "json" if as_json else require_form(form)
+    if flags.precisions is not None:
+        _require_plain(chosen, reconcile=reconcile, allow_unknown=allow_unknown, levels=levels)
+        click.echo(shown_in_precisions(source, flags, batch=size, named=named, by=by or "op", form=form))
+        return
+    require_unused(flags)
+    grouping = require_grouping(by or "layer")
     with shown_progress() as progress:
         graph, sha256 = graph_from_source(source, batch=size, named=named, root=project_root(), say=progress.say)
     if reconcile:
@@ -101,6 +113,23 @@ def command(
         return
     rows = grouped_layers(cost, by=grouping, depth=levels)
     click.echo(render_cost(cost, rows=rows, form=form, tree=grouping == TREE))
+
+
+def _require_plain(convention: str, *, reconcile: bool, allow_unknown: bool, levels: int | None) -> None:
+    """Raises UsageError for flags that have no meaning with --precision."""
+    from benchbox.errors import UsageError
+
+    given = {
+        "--convention": convention != "mac",
+        "--reconcile": reconcile,
+        "--allow-unknown": allow_unknown,
+        "--depth": levels is not None,
+    }
+    if any(given.values()):
+        raise UsageError(
+            "--precision counts bytes and bounds only",
+            values=f"not with {', '.join(flag for flag, there in given.items() if there)}",
+        )
 
 
 def _lecture(cost: NetworkCost, graph: Graph, *, form: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from benchbox.cli.options import (
@@ -15,15 +17,23 @@ from benchbox.cli.options import (
     source_options,
 )
 
+if TYPE_CHECKING:
+    from benchbox.pipeline import Case
+    from benchbox.schema.model import Precision
+    from benchbox.schema.plan import MeasurementPlan
+
 
 @click.command("layers")
 @models_argument(many=False, required=True)
 @click.option("--backend", metavar="B", help="Backend to look into [default: the best one available].")
 @click.option("--precision", metavar="P", default="fp32", show_default=True, help="fp32, tf32, fp16, bf16, int8, fp8.")
+@click.option(
+    "--against", metavar="P", help="A precision to compare with: why is --precision not as much faster as it could be?"
+)
 @click.option("--batch", metavar="N", default="1", show_default=True, help="Batch size.")
 @click.option("--threads", metavar="N", help="CPU threads [default: the CPUs that this process may use].")
 @click.option("--iterations", metavar="N", default="50", show_default=True, help="Profiled inferences.")
-@click.option("--by", default="layer", show_default=True, help="One row per layer, module or op.")
+@click.option("--by", help="One row per layer, module or op [default: layer; op with --against].")
 @click.option("--sort", "order", default="executed", show_default=True, help="executed, or time: longest first.")
 @click.option("--top", metavar="N", help="Show the first rows only.")
 @click.option("--format", "form", default="table", show_default=True, help="table, md, csv or json.")
@@ -35,10 +45,11 @@ def command(
     model: str,
     backend: str | None,
     precision: str,
+    against: str | None,
     batch: str,
     threads: str | None,
     iterations: str,
-    by: str,
+    by: str | None,
     order: str,
     top: str | None,
     form: str,
@@ -59,6 +70,7 @@ def command(
       benchbox layers resnet50 --sort time --top 10
       benchbox layers mobilenet_v2 --by op --threads 1
       benchbox layers net.onnx --precision fp16 --json
+      benchbox layers resnet50 --precision int8 --against fp32
     """
     from benchbox.cli.progress import shown_progress
     from benchbox.layering import table_from_case
@@ -69,7 +81,7 @@ def command(
     from benchbox.schema.plan import MeasurementPlan
 
     form = "json" if as_json else require_choice("format", form, FORMS)
-    grouping = require_choice("grouping", by, GROUPINGS)
+    grouping = require_choice("grouping", by or ("op" if against else "layer"), GROUPINGS)
     sorting = require_choice("order", order, ORDERS)
     shown = parse_count(top, flag="--top") if top else None
     plan = MeasurementPlan(
@@ -85,6 +97,23 @@ def command(
         precision=parse_precision(precision),
         batch=parse_count(batch, flag="--batch"),
     )
+    if against is not None:
+        click.echo(_explained(case, parse_precision(against), by=grouping, plan=plan, form=form))
+        return
     with shown_progress() as progress:
         table = table_from_case(case, plan=plan, root=project_root(), say=progress.say)
     click.echo(render_layers(table, arranged(table, by=grouping, order=sorting, top=shown), form=form))
+
+
+def _explained(case: Case, against: Precision, *, by: str, plan: MeasurementPlan, form: str) -> str:
+    from benchbox.cli.progress import shown_progress
+    from benchbox.layering import explanation_from_case
+    from benchbox.report.explanation import FORMS, render_explanation
+    from benchbox.report.layers import require_choice
+
+    require_choice("format with --against", form, FORMS)
+    with shown_progress() as progress:
+        explanation = explanation_from_case(
+            case, against=against, by=by, plan=plan, root=project_root(), say=progress.say
+        )
+    return render_explanation(explanation, form=form)
