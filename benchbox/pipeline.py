@@ -25,7 +25,7 @@ from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
-from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
 from benchbox.schema.reading import Trial
 from benchbox.schema.record import Analytic, Correctness, Record, RecordKey, Status
 
@@ -203,7 +203,7 @@ def _prepared(
     """The record of a case with all that is known before it runs, and what its processes are asked for."""
     from benchbox.measure.case import CaseRequest
 
-    require_runnable(case.backend, case.precision, case.source, case.mode)
+    require_runnable(case.backend, case.precision, case.source, blank.plan)
     graph = graph_precision(case.backend, case.precision, case.derivation)
     wanted = (case.source, graph, case.derivation)
     if wanted not in artifacts:
@@ -268,14 +268,11 @@ def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable
     return built.engine
 
 
-def require_runnable(name: str, precision: Precision, source: ModelSource, mode: Mode = Mode.ISOLATED) -> None:
+def require_runnable(name: str, precision: Precision, source: ModelSource, plan: MeasurementPlan | None = None) -> None:
     """Raises UsageError or EnvironmentLackError with the reason if a backend cannot run a network so."""
-    from benchbox.measure.modes import mode_refusal
-
     backend = BACKENDS.get(name)
-    reason = mode_refusal(mode, device=backend.device)
-    if reason:
-        raise UsageError(f"--mode {mode} has no meaning on {name}", values=reason, remedy="use --mode isolated")
+    if plan is not None:
+        _require_mode(plan, name, backend.device)
     refusal = backend.refusal(precision)
     if refusal:
         raise UsageError(f"{name} cannot run {precision}", values=refusal)
@@ -289,6 +286,17 @@ def require_runnable(name: str, precision: Precision, source: ModelSource, mode:
     if not state.usable:
         what = f"backend {name} cannot run on this machine"
         raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
+
+
+def _require_mode(plan: MeasurementPlan, name: str, device: str) -> None:
+    from benchbox.measure.loadgen import loadgen_lack
+    from benchbox.measure.modes import mode_refusal
+
+    reason = mode_refusal(plan.mode, device=device, batch=plan.batch, streams=plan.streams)
+    if reason:
+        raise UsageError(f"--mode {plan.mode} has no meaning on {name}", values=reason, remedy="use --mode isolated")
+    if plan.mode in LOADGEN_MODES and (lack := loadgen_lack()):
+        raise lack
 
 
 def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Record:

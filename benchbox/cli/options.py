@@ -207,6 +207,19 @@ def parse_count(text: str, *, flag: str) -> int:
     return int(text)
 
 
+def parse_seconds(text: str, *, flag: str) -> float:
+    """A positive number of seconds; anything else raises UsageError that names the flag."""
+    from benchbox.errors import UsageError
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{flag} takes a positive number of seconds", values=f"got '{text}'")
+    return value
+
+
 def parse_batch_range(text: str) -> BatchRange:
     """MIN:OPT:MAX, or one number for a single batch size; raises UsageError unless 1 <= MIN <= OPT <= MAX."""
     from benchbox.errors import UsageError

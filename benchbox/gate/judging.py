@@ -103,6 +103,9 @@ def _verdict(
         return Verdict(
             key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=f"the {missing} has no {metric.name}"
         )
+    if min(map(min, values)) <= 0:
+        reason = f"{metric.name} is 0 in a process: there is no ratio"
+        return Verdict(key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=reason)
     effect = rules.effect if rules.effect is not None else GPU_EFFECT if key.device.startswith("cuda") else CPU_EFFECT
     ratio, low, high = ratio_interval(*values)
     outcome, reason = _judged(metric, low, high, rank_test(*values), effect)
@@ -165,7 +168,7 @@ def _obstacle(base: Sequence[Measured], head: Sequence[Measured], rules: Rules, 
         if side[0].record.status is not Status.OK:
             return f"the {name} is {side[0].record.status}: {side[0].record.reason}"
     one, two = base[0].record, head[0].record
-    for name in ("threads", "group", "streams", "transfer") if alike else ():
+    for name in ("threads", "group", "streams", "transfer", "rate_per_s", "latency_bound_s") if alike else ():
         if getattr(one.plan, name) != getattr(two.plan, name):
             return f"{name} differ: {getattr(one.plan, name)} and {getattr(two.plan, name)}"
     if one.environment.hash == two.environment.hash or rules.across_environments:

@@ -14,7 +14,7 @@ from benchbox.backends.base import BACKENDS
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.measure.energy_pass import with_time_for_energy
 from benchbox.measure.environment import effective_cpus
-from benchbox.measure.flags import HALF_WIDTH_WANTED, Seen, flags_of, half_width
+from benchbox.measure.flags import HALF_WIDTH_WANTED, Seen, flags_of, half_width, headline_of
 from benchbox.measure.metric import METRICS, Workload
 from benchbox.measure.modes import workload_of
 from benchbox.measure.reading import (
@@ -30,8 +30,6 @@ from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Evidence, Flag, Pass, Reading, Trial
 from benchbox.schema.record import Correctness, Sampling
-
-HEADLINE = "latency_p50"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +117,7 @@ class CaseRun:
             return False
         if len(timed) >= plan.max_trials or sum(trial.duration_s for trial in timed[plan.trials :]) > plan.extra_time_s:
             return True
-        reading = reading_from_trials(METRICS.get(HEADLINE), self.trials, self._workload)
+        reading = reading_from_trials(METRICS.get(headline_of(plan)), self.trials, self._workload)
         return half_width(reading) <= HALF_WIDTH_WANTED
 
     def result(self, *, interrupted: bool = False) -> CaseResult:

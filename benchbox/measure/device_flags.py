@@ -14,6 +14,8 @@ from benchbox.schema.reading import Evidence, Flag, Pass, Severity, Trial
 # trtexec's constant (TensorRT, samples/common/sampleReporting.cpp): above it the host cannot keep the device busy.
 ENQUEUE_SHARE = 0.8
 GRAPH_FAILED = "failed"
+# What a session without a device of its own says it runs on.
+HOSTS = ("cpu", "virtual")
 
 
 def flags_of_device(trials: Sequence[Trial], checked: Evidence) -> Iterator[Flag]:
@@ -23,12 +25,14 @@ def flags_of_device(trials: Sequence[Trial], checked: Evidence) -> Iterator[Flag
         trials: every one of the case.
         checked: evidence of the inspected session that checked the outputs.
     """
-    on_device = [trial for trial in trials if trial.purpose is Pass.TIMING and trial.gpu_ns]
+    on_device = [trial for trial in trials if trial.purpose is Pass.TIMING and trial.evidence.device not in HOSTS]
     if on_device:
         yield from _simulated(on_device[0])
         yield from _provider_shared(checked)
         yield from _graph_fallback(on_device)
-        yield from _enqueue_bound(on_device)
+        # streams that run at once, and LoadGen, leave no times of the device
+        if all(trial.gpu_ns for trial in on_device):
+            yield from _enqueue_bound(on_device)
         yield from _gpu_shared(on_device)
         yield from _memory_unattributed([trial for trial in trials if trial.purpose is Pass.MEMORY])
 

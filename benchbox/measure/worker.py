@@ -15,6 +15,7 @@ import pickle
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,13 +29,14 @@ from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.measure.energy_pass import energy_of_session
 from benchbox.measure.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes, resident_bytes
+from benchbox.measure.load_pass import load_trial
 from benchbox.measure.metrics.host_phases import LOAD, RUN, RUNTIME
 from benchbox.measure.modes import issuer_for, sessions_of
 from benchbox.measure.nvml import gpu_users
 from benchbox.measure.sampling import sampled
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
-from benchbox.schema.plan import TRANSFER_TIMED, MeasurementPlan, Mode
+from benchbox.schema.plan import LOADGEN_MODES, TRANSFER_TIMED, MeasurementPlan, Mode
 from benchbox.schema.reading import Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import seeded_arrays
@@ -78,7 +80,7 @@ def trial_from_request(request: TrialRequest) -> Trial:
             trial,
             started_at=started_at,
             duration_s=time.perf_counter() - begin,
-            clock=session.stopwatch.clock,
+            clock=trial.clock or session.stopwatch.clock,
             evidence=session.evidence(),
             load_s=0.0 if backend.virtual else load_s,
         )
@@ -162,6 +164,8 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
     session = sessions[0]
     for each in sessions:
         _fill_slots(request, each)
+    if request.plan.mode in LOADGEN_MODES:
+        return load_trial(_blank(request, session), sessions, request.plan)
     issuer = issuer_for(sessions, request.plan)
     warm = warmed_up(issuer, request.plan)
     if isinstance(session, DeviceSession):
@@ -265,6 +269,7 @@ def die_with_parent() -> None:
 def main(folder: Path) -> None:
     """Answers the request in the folder; whatever goes wrong is an answer too."""
     die_with_parent()
+    tempfile.tempdir = str(folder)  # what this process leaves behind when it is killed goes with the folder
     answer: Trial | BenchboxError
     try:
         answer = trial_from_request(pickle.loads((folder / "request").read_bytes()))

@@ -36,6 +36,7 @@ COLUMNS = (
     Column(title="GPU p50", number=True),
     Column(title="enqueue p50", number=True),
     Column(title="samples/s", number=True),
+    Column(title="over bound", number=True),
     Column(title="peak memory", number=True),
     Column(title="GPU memory", number=True),
     Column(title="J/sample", number=True),
@@ -48,7 +49,7 @@ COLUMNS = (
     Column(title="flags"),
 )
 # Only shown where some record has them: a CPU has no such numbers, energy and other modes are measured when asked for.
-_WHERE_MEASURED = frozenset({"mode", "GPU p50", "enqueue p50", "GPU memory", "J/sample"})
+_WHERE_MEASURED = frozenset({"mode", "over bound", "GPU p50", "enqueue p50", "GPU memory", "J/sample"})
 
 
 def columns_and_rows(records: Sequence[Record]) -> tuple[tuple[Column, ...], list[tuple[str, ...]]]:
@@ -64,9 +65,11 @@ def columns_and_rows(records: Sequence[Record]) -> tuple[tuple[Column, ...], lis
 
 def mode_text(plan: MeasurementPlan) -> str:
     """How requests were issued; "" for the usual way, one at a time."""
-    sizes = {Mode.BATCHED: plan.group, Mode.CONCURRENT: plan.streams}
+    sizes = {Mode.BATCHED: plan.group, Mode.CONCURRENT: plan.streams, Mode.MULTI_STREAM: plan.streams}
     if plan.mode is Mode.ISOLATED:
         return ABSENT
+    if plan.mode is Mode.SERVER:
+        return f"server({plan.rate_per_s or 0:g}/s)"
     return f"{plan.mode}({sizes[plan.mode]})" if plan.mode in sizes else str(plan.mode)
 
 
@@ -74,6 +77,8 @@ def row_from_record(record: Record) -> tuple[str, ...]:
     """One record as texts, in the order of ``COLUMNS``."""
     readings = {reading.metric: reading for reading in record.readings}
     p50 = readings.get("latency_p50")
+    # In mode offline no sample has a time of its own: what can be told of certainty is about the rate.
+    sure = readings.get("throughput") if record.key.mode is Mode.OFFLINE else p50
     key, analytic = record.key, record.analytic
     return (
         key.model,
@@ -83,20 +88,21 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         mode_text(record.plan),
         str(record.plan.threads),
         format_time(_value(p50)),
-        format_half_width(p50.value, p50.low, p50.high) if p50 else ABSENT,
-        format_ratio(p50.mde) if p50 and p50.mde is not None else ABSENT,
+        format_half_width(sure.value, sure.low, sure.high) if sure else ABSENT,
+        format_ratio(sure.mde) if sure and sure.mde is not None else ABSENT,
         format_time(_value(readings.get("latency_p90"))),
         format_time(_value(readings.get("latency_p99"))),
         format_time(_value(readings.get("gpu_time_p50"))),
         format_time(_value(readings.get("enqueue_time_p50"))),
         format_rate(_value(readings.get("throughput"))).removesuffix("/s").strip(),
+        format_ratio(_value(readings.get("over_bound_share"))),
         format_bytes(_value(readings.get("peak_host_memory"))),
         format_bytes(_value(readings.get("peak_device_memory"))),
         format_quantity(_value(readings.get("energy_per_sample")), "J"),
         format_count(analytic.macs if analytic else None),
         format_count(analytic.params if analytic else None),
         format_flops_per_s(_value(readings.get("achieved_flops"))),
-        str(p50.n) if p50 else ABSENT,
+        str(sure.n) if sure else ABSENT,
         record.environment.hash,
         record.status.value,
         " ".join(flag.code for flag in record.flags) or ABSENT,

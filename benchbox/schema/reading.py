@@ -9,6 +9,7 @@ from enum import StrEnum
 from benchbox.schema.artifact import Hop
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.load import LoadRun
 
 
 class Better(StrEnum):
@@ -104,7 +105,8 @@ class Trial:
     those of the call that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole
     batch in and out, where they were asked for; ``device_bytes`` is device memory by the method that gave it;
     ``host_bytes`` the most that was resident at the end of each phase of a memory pass; ``load_s`` the time to load the
-    runtime and the network; ``energy`` is what an energy pass counted.
+    runtime and the network; ``energy`` is what an energy pass counted; ``load`` is what LoadGen said where it issued
+    the requests: then ``samples_ns`` are times of queries by its clock, none in mode offline.
     """
 
     number: int
@@ -133,3 +135,4 @@ class Trial:
     hop: Hop | None = None
     layers: tuple[ExecutedLayer, ...] = ()
     energy: EnergyRun | None = None
+    load: LoadRun | None = None

@@ -18,6 +18,7 @@ from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.bisection import Bisection
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.engine import EngineArtifact
+from benchbox.schema.load import LoadRun
 from benchbox.schema.record import RECORD_SCHEMA, Record
 from benchbox.store.migrations import lifted
 
@@ -95,6 +96,16 @@ def document_from_energy(run: EnergyRun) -> dict[str, Any]:
 def energy_from_document(document: Mapping[str, Any], *, origin: str) -> EnergyRun:
     """The counts in a document; damaged ones raise StoreError that names ``origin``."""
     return _validated(EnergyRun, document, origin)
+
+
+def document_from_load(run: LoadRun) -> dict[str, Any]:
+    """What LoadGen said, as a JSON-ready dict."""
+    return cast(dict[str, Any], _plain(run))
+
+
+def load_from_document(document: Mapping[str, Any], *, origin: str) -> LoadRun:
+    """What LoadGen said in a document; a damaged one raises StoreError that names ``origin``."""
+    return _validated(LoadRun, document, origin)
 
 
 def document_from_engine(engine: EngineArtifact) -> dict[str, Any]:

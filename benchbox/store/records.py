@@ -23,8 +23,10 @@ from benchbox.schema.record import Record
 from benchbox.store.atomic import draft_of
 from benchbox.store.documents import (
     document_from_energy,
+    document_from_load,
     document_from_record,
     energy_from_document,
+    load_from_document,
     record_from_document,
 )
 
@@ -195,6 +197,7 @@ def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
             peak_host_bytes=row["peak_host_bytes"],
             counters=json.loads(row["counters"]),
             energy=energy_from_document(json.loads(row["energy"]), origin=str(path)) if row.get("energy") else None,
+            load=load_from_document(json.loads(row["load"]), origin=str(path)) if row.get("load") else None,
         )
         for row in read_trials(path)
     )
@@ -249,6 +252,7 @@ def _table(record: Record, trials: Sequence[Trial]) -> pyarrow.Table:
             ("load_s", pa.float64()),
             ("counters", pa.string()),
             ("energy", pa.string()),
+            ("load", pa.string()),
         ],
         metadata={METADATA_KEY: json.dumps(document_from_record(record), allow_nan=False).encode()},
     )
@@ -289,6 +293,7 @@ def _row(record: Record, trial: Trial) -> dict[str, Any]:
         "load_s": trial.load_s,
         "counters": json.dumps(dict(trial.counters)),
         "energy": json.dumps(document_from_energy(trial.energy)) if trial.energy else None,
+        "load": json.dumps(document_from_load(trial.load)) if trial.load else None,
     }
 
 

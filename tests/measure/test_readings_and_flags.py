@@ -37,6 +37,9 @@ def test_metrics_by_hand() -> None:
         "h2d_time_p50",
         "d2h_time_p50",
         "latency_p99_bound",
+        "latency_early_stopping",
+        "offered_rate",
+        "over_bound_share",
     }
     assert set(readings) == set(METRICS.names()) - elsewhere, "what a CPU does not have is absent, not zero"
     assert [readings[f"host_memory_{phase}"].value for phase in phases] == pytest.approx([3e6, 1.5e6, 0.5e6])

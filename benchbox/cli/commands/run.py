@@ -19,6 +19,7 @@ from benchbox.cli.options import (
     parse_count,
     parse_derivation,
     parse_precision,
+    parse_seconds,
     project_root,
     require_use,
     source_options,
@@ -89,6 +90,8 @@ def command(
     quick: bool,
     group: str | None,
     streams: str | None,
+    rate: str | None,
+    latency_bound: str | None,
     ab: tuple[str, str] | None,
     transfers: bool,
     energy: bool,
@@ -118,6 +121,7 @@ def command(
       benchbox run resnet50 --precision int8 --calibration photos/
       benchbox run resnet50 --backend tensorrt --energy --lock-clocks=1410
       benchbox run resnet18 --mode concurrent --streams 2 --threads 1
+      benchbox run resnet18 --mode server --rate 40 --latency-bound 0.1
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
     """
@@ -138,7 +142,7 @@ def command(
         derivation=choice,
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick, paired=bool(ab))
-    plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams)
+    plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams, rate=rate, latency_bound=latency_bound)
     if ab:
         cases = two_sides(cases, plan, ab)
     if transfers:
@@ -260,7 +264,7 @@ def _plan(
 
     usual = PAIRED_TRIALS if paired else TRIALS
     count = parse_count(trials, flag="--trials") if trials else usual[quick]
-    longest = _seconds(max_time, "--max-time") if max_time else (1.0 if quick else MeasurementPlan.max_time_s)
+    longest = parse_seconds(max_time, flag="--max-time") if max_time else (1.0 if quick else MeasurementPlan.max_time_s)
     return MeasurementPlan(
         threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
         trials=count,
@@ -269,17 +273,5 @@ def _plan(
         warmup_s=0.1 if quick else MeasurementPlan.warmup_s,
         min_time_s=min(longest, 0.3 if quick else MeasurementPlan.min_time_s),
         max_time_s=longest,
-        timeout_s=_seconds(timeout, "--timeout") if timeout else MeasurementPlan.timeout_s,
+        timeout_s=parse_seconds(timeout, flag="--timeout") if timeout else MeasurementPlan.timeout_s,
     )
-
-
-def _seconds(text: str, flag: str) -> float:
-    from benchbox.errors import UsageError
-
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f"{flag} takes a positive number of seconds", values=f"got '{text}'")
-    return value

@@ -2,6 +2,7 @@
 
 ``latency_p99_bound``: the least order statistic that lies above the 99th percentile with 95 % confidence, whatever the
 distribution (MLPerf LoadGen's early stopping rests on the same); absent where too few samples were taken for one.
+``latency_early_stopping`` is LoadGen's own. In mode offline all samples wait for the last: none of these.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from benchbox.stats.tail import percentile_upper_bound
 PERCENTILES = {"latency_p50": 0.50, "latency_p90": 0.90, "latency_p99": 0.99}
 
 
+def _has_times(trial: Trial) -> bool:
+    return bool(trial.samples_ns)
+
+
 def _percentile_metric(name: str, probability: float) -> Metric:
     def value(trial: Trial, _: Workload) -> float:
         return percentile(sorted(steady(trial, trial.samples_ns)), probability) * 1e-9
 
-    return Metric(name=name, unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=value)
+    return Metric(name=name, unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=value, applies=_has_times)
 
 
 def _mean(trial: Trial, _: Workload) -> float:
@@ -29,7 +34,8 @@ def _mean(trial: Trial, _: Workload) -> float:
 for _name, _probability in PERCENTILES.items():
     METRICS.register(_name, _percentile_metric(_name, _probability))
 METRICS.register(
-    "latency_mean", Metric(name="latency_mean", unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=_mean)
+    "latency_mean",
+    Metric(name="latency_mean", unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=_mean, applies=_has_times),
 )
 
 
