@@ -10,8 +10,8 @@ class LoadRun:
     """One run of LoadGen around a session; times are by its clock, from the time for which a query was scheduled.
 
     ``samples`` were answered, ``completed_per_s`` of them a second. ``valid`` is LoadGen's verdict and ``reasons`` are
-    its words where it is against. ``early_stopping_s`` is its estimate of the ``early_stopping_percentile``: the least
-    order statistic that lies above the true one with 99 % confidence; None where it makes none. In mode server
+    its words where it is against. ``early_stopping_s`` is its estimate of the ``early_stopping_percentile``: an order
+    statistic that lies above the true one with 99 % confidence; None where it makes none. In mode server
     ``offered_per_s`` is the rate of the schedule that was drawn, and ``over_bound`` how many samples took longer than
     the bound, None where there is no bound. ``clock_off_s`` is how much longer the run was by LoadGen's clock, which is
     the system's and can be set, than by a monotonic one.

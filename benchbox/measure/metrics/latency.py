@@ -1,13 +1,13 @@
 """How long does a request take? Percentiles and mean of the steady samples, in seconds, per process.
 
 ``latency_p99_bound``: the least order statistic that lies above the 99th percentile with 95 % confidence, whatever the
-distribution (MLPerf LoadGen's early stopping rests on the same); absent where too few samples were taken for one.
-``latency_early_stopping`` is LoadGen's own. In mode offline all samples wait for the last: none of these.
+distribution; absent where too few samples were taken for one. MLPerf LoadGen's early stopping rests on the same and
+takes the next larger sample: ``latency_early_stopping``. In mode offline all samples wait for the last: none of these.
 """
 
 from __future__ import annotations
 
-from benchbox.measure.metric import METRICS, Metric, Workload, steady
+from benchbox.measure.metric import METRICS, Metric, Workload, issued_by, steady
 from benchbox.schema.reading import Better, Pass, Trial
 from benchbox.stats.quantile import percentile, samples_needed
 from benchbox.stats.tail import percentile_upper_bound
@@ -23,7 +23,9 @@ def _percentile_metric(name: str, probability: float) -> Metric:
     def value(trial: Trial, _: Workload) -> float:
         return percentile(sorted(steady(trial, trial.samples_ns)), probability) * 1e-9
 
-    return Metric(name=name, unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=value, applies=_has_times)
+    return Metric(
+        name=name, unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=value, applies=_has_times, method=issued_by
+    )
 
 
 def _mean(trial: Trial, _: Workload) -> float:
@@ -35,7 +37,15 @@ for _name, _probability in PERCENTILES.items():
     METRICS.register(_name, _percentile_metric(_name, _probability))
 METRICS.register(
     "latency_mean",
-    Metric(name="latency_mean", unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=_mean, applies=_has_times),
+    Metric(
+        name="latency_mean",
+        unit="s",
+        better=Better.LOWER,
+        purpose=Pass.TIMING,
+        value=_mean,
+        applies=_has_times,
+        method=issued_by,
+    ),
 )
 
 

@@ -1,7 +1,7 @@
 """What does LoadGen say beside times and rates?
 
 ``latency_early_stopping``: its estimate of the 90th percentile (single-stream) or the 99th (multi-stream), in seconds:
-the least order statistic that lies above the true one with 99 % confidence. ``offered_rate``: samples a second that the
+an order statistic that lies above the true one with 99 % confidence. ``offered_rate``: samples a second that the
 schedule of mode server asked for, as drawn. ``over_bound_share``: the share of samples that took longer than the bound
 of mode server; its interval is Student's t on the shares themselves, as a share may be 0. All per process.
 """

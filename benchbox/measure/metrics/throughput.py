@@ -7,7 +7,7 @@ it saw samples answered.
 
 from __future__ import annotations
 
-from benchbox.measure.metric import METRICS, Metric, Workload, steady
+from benchbox.measure.metric import METRICS, Metric, Workload, issued_by, steady
 from benchbox.schema.reading import Better, Pass, Trial
 
 
@@ -25,5 +25,12 @@ def samples_per_s(trial: Trial, workload: Workload) -> float:
 
 METRICS.register(
     "throughput",
-    Metric(name="throughput", unit="1/s", better=Better.HIGHER, purpose=Pass.TIMING, value=samples_per_s),
+    Metric(
+        name="throughput",
+        unit="1/s",
+        better=Better.HIGHER,
+        purpose=Pass.TIMING,
+        value=samples_per_s,
+        method=issued_by,
+    ),
 )
