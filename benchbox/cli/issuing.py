@@ -174,8 +174,11 @@ def _side(case: Case, plan: MeasurementPlan, text: str) -> Case:
 def between(outcomes: Sequence[Outcome]) -> tuple[Verdict, ...]:
     """Side B judged against side A; none if one of them has no numbers."""
     from benchbox.gate.judging import Measured, Rules, verdict_between
+    from benchbox.schema.plan import Mode
 
     if len(outcomes) != 2:
         return ()
     base, head = (Measured(record=outcome.record, trials=outcome.trials) for outcome in outcomes)
-    return tuple(verdict_between(base, head, metric, Rules(across_environments=True)) for metric in METRICS)
+    # In mode offline no sample has a time of its own.
+    metrics = METRICS[1:] if head.record.key.mode is Mode.OFFLINE else METRICS
+    return tuple(verdict_between(base, head, metric, Rules(across_environments=True)) for metric in metrics)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from benchbox.measure.metric import METRICS, Metric, Workload
 from benchbox.measure.modes import workload_of
+from benchbox.schema.plan import Mode
 from benchbox.schema.reading import Better, Severity, Trial
 from benchbox.schema.record import Record, RecordKey, Status
 from benchbox.schema.verdict import Outcome, Verdict
@@ -101,7 +102,10 @@ def _verdict(
     if not all(values):
         missing = "base" if not values[0] else "head"
         return Verdict(
-            key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=f"the {missing} has no {metric.name}"
+            key=key,
+            metric=metric.name,
+            outcome=Outcome.INCOMPARABLE,
+            reason=f"the {missing} has no {metric.name}" + _instead(key, metric),
         )
     if min(map(min, values)) <= 0:
         reason = f"{metric.name} is 0 in a process: there is no ratio"
@@ -123,6 +127,12 @@ def _verdict(
         n_head=len(values[1]),
         reason=reason,
     )
+
+
+def _instead(key: RecordKey, metric: Metric) -> str:
+    """What to compare of a mode in which no sample has a time of its own."""
+    timeless = key.mode is Mode.OFFLINE and metric.name.startswith("latency")
+    return ": in mode offline compare throughput (--metric)" if timeless else ""
 
 
 def _judged(

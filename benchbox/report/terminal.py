@@ -11,7 +11,8 @@ from benchbox.schema.record import Record
 
 LEGEND = (
     "p50, p90, p99: latency in the row's mode. 95 %: interval of p50 over n fresh processes. MDE: least change of p50 "
-    "that two such rows would show. achieved: FLOPs on paper / p50. Definitions: docs/metrics.md"
+    "that two such rows would show; in mode offline both of samples/s. achieved: FLOPs on paper / p50. Definitions: "
+    "docs/metrics.md"
 )
 
 
