@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from benchbox.measure.metric import steady
 from benchbox.measure.sampling import block_medians
-from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity, Trial
 from benchbox.stats.modality import modes_of
 from benchbox.stats.trend import level_shift, median_slope
@@ -126,7 +126,8 @@ def _near_floor(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag
     latency = statistics.median(statistics.median(trial.samples_ns) for trial in trials)
     floor = statistics.median(trial.floor_ns for trial in trials)
     if plan.mode in _ONE_IN_FLIGHT and floor and latency < FLOOR_FACTOR * floor:
-        yield _near("a sample", latency, "the loop around nothing", floor)
+        loop = "LoadGen around nothing" if plan.mode in LOADGEN_MODES else "the loop around nothing"
+        yield _near("a sample", latency, loop, floor)
     timed = [trial for trial in trials if trial.gpu_ns and trial.gpu_floor_ns]
     if timed:
         gpu = statistics.median(statistics.median(trial.gpu_ns) for trial in timed)
