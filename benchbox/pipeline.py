@@ -24,7 +24,7 @@ from benchbox.schema.cost import NetworkCost
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
-from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
 from benchbox.schema.proof import REQUIRED_SHARE
 from benchbox.schema.reading import Trial
 from benchbox.schema.record import Analytic, BuildCost, Correctness, Record, RecordKey, Status
@@ -221,7 +221,7 @@ def _prepared(
     from benchbox.measure.case import CaseRequest
     from benchbox.proving import prover
 
-    require_runnable(case.backend, case.precision, case.source, case.mode)
+    require_runnable(case.backend, case.precision, case.source, blank.plan)
     given = graph_precision(case.backend, case.precision, case.derivation)
     wanted = (case.source, given, case.derivation)
     if wanted not in artifacts:
@@ -312,14 +312,11 @@ def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable
     return engine_from_artifact(artifact, compiler=compiler, precision=case.precision, root=root, batch=size, say=say)
 
 
-def require_runnable(name: str, precision: Precision, source: ModelSource, mode: Mode = Mode.ISOLATED) -> None:
+def require_runnable(name: str, precision: Precision, source: ModelSource, plan: MeasurementPlan | None = None) -> None:
     """Raises UsageError or EnvironmentLackError with the reason if a backend cannot run a network so."""
-    from benchbox.measure.modes import mode_refusal
-
     backend = BACKENDS.get(name)
-    reason = mode_refusal(mode, device=backend.device)
-    if reason:
-        raise UsageError(f"--mode {mode} has no meaning on {name}", values=reason, remedy="use --mode isolated")
+    if plan is not None:
+        _require_mode(plan, name, backend.device)
     refusal = backend.refusal(precision)
     if refusal:
         raise UsageError(f"{name} cannot run {precision}", values=refusal)
@@ -333,6 +330,17 @@ def require_runnable(name: str, precision: Precision, source: ModelSource, mode:
     if not state.usable:
         what = f"backend {name} cannot run on this machine"
         raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
+
+
+def _require_mode(plan: MeasurementPlan, name: str, device: str) -> None:
+    from benchbox.measure.loadgen import loadgen_lack
+    from benchbox.measure.modes import mode_refusal
+
+    reason = mode_refusal(plan.mode, device=device, batch=plan.batch, streams=plan.streams)
+    if reason:
+        raise UsageError(f"--mode {plan.mode} has no meaning on {name}", values=reason, remedy="use --mode isolated")
+    if plan.mode in LOADGEN_MODES and (lack := loadgen_lack()):
+        raise lack
 
 
 def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Record:

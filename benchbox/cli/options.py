@@ -211,13 +211,28 @@ def parse_share(text: str, *, flag: str) -> float:
     """A number from 0 to 1; anything else raises UsageError that names the flag."""
     from benchbox.errors import UsageError
 
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0 <= value <= 1:
         raise UsageError(f"{flag} takes a share from 0 to 1", values=f"got '{text}'", remedy="0.9 is 90 %")
     return value
+
+
+def parse_seconds(text: str, *, flag: str) -> float:
+    """A positive number of seconds; anything else raises UsageError that names the flag."""
+    from benchbox.errors import UsageError
+
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{flag} takes a positive number of seconds", values=f"got '{text}'")
+    return value
+
+
+def _number(text: str) -> float:
+    """The number that a text is, negative where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
 
 
 def parse_batch_range(text: str) -> BatchRange:

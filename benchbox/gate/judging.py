@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from benchbox.measure.metric import METRICS, Metric, Workload
 from benchbox.measure.modes import workload_of
 from benchbox.schema.environment import Environment
+from benchbox.schema.plan import Mode
 from benchbox.schema.reading import Better, Severity, Trial
 from benchbox.schema.record import Record, RecordKey, Status
 from benchbox.schema.verdict import Outcome, Verdict
@@ -23,6 +24,8 @@ SIGNIFICANCE = 0.05
 CPU_EFFECT, GPU_EFFECT = 0.05, 0.02
 # Of software, what every machine has: without it a record is older than the field. The rest are packages.
 _ALWAYS_NOTED = frozenset({"benchbox", "python", "kernel", "os", "libc"})
+# Of a plan, what makes two numbers answers to different questions.
+_ALIKE = ("threads", "group", "streams", "transfer", "wait", "like", "rate_per_s", "latency_bound_s")
 _WORST_FIRST = (Outcome.SLOWER, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE, Outcome.FASTER, Outcome.SAME)
 
 
@@ -104,8 +107,14 @@ def _verdict(
     if not all(values):
         missing = "base" if not values[0] else "head"
         return Verdict(
-            key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=f"the {missing} has no {metric.name}"
+            key=key,
+            metric=metric.name,
+            outcome=Outcome.INCOMPARABLE,
+            reason=f"the {missing} has no {metric.name}" + _instead(key, metric),
         )
+    if min(map(min, values)) <= 0:
+        reason = f"{metric.name} is 0 in a process: there is no ratio"
+        return Verdict(key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=reason)
     effect = rules.effect if rules.effect is not None else GPU_EFFECT if key.device.startswith("cuda") else CPU_EFFECT
     ratio, low, high = ratio_interval(*values)
     outcome, reason = _judged(metric, low, high, rank_test(*values), effect)
@@ -123,6 +132,12 @@ def _verdict(
         n_head=len(values[1]),
         reason=reason,
     )
+
+
+def _instead(key: RecordKey, metric: Metric) -> str:
+    """What to compare of a mode in which no sample has a time of its own."""
+    timeless = key.mode is Mode.OFFLINE and metric.name.startswith("latency")
+    return ": in mode offline compare throughput (--metric)" if timeless else ""
 
 
 def _judged(
@@ -168,7 +183,7 @@ def _obstacle(base: Sequence[Measured], head: Sequence[Measured], rules: Rules, 
         if side[0].record.status is not Status.OK:
             return f"the {name} is {side[0].record.status}: {side[0].record.reason}"
     one, two = base[0].record, head[0].record
-    for name in ("threads", "group", "streams", "transfer", "wait", "like") if alike else ():
+    for name in _ALIKE if alike else ():
         if getattr(one.plan, name) != getattr(two.plan, name):
             return f"{name} differ: {getattr(one.plan, name)} and {getattr(two.plan, name)}"
     if one.environment.hash == two.environment.hash or rules.across_environments:

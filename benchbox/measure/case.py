@@ -15,7 +15,7 @@ from benchbox.backends.base import BACKENDS
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.measure.energy_pass import with_time_for_energy
 from benchbox.measure.environment import effective_cpus
-from benchbox.measure.flags import HALF_WIDTH_WANTED, Seen, flags_of, half_width
+from benchbox.measure.flags import HALF_WIDTH_WANTED, Seen, flags_of, half_width, headline_of
 from benchbox.measure.metric import METRICS, Workload
 from benchbox.measure.modes import workload_of
 from benchbox.measure.precision_flags import shares_in_words
@@ -34,8 +34,6 @@ from benchbox.schema.proof import OtherLayer, Proof
 from benchbox.schema.reading import Evidence, Flag, Pass, Reading, Trial
 from benchbox.schema.record import Correctness, Sampling
 from benchbox.units import format_share
-
-HEADLINE = "latency_p50"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +132,7 @@ class CaseRun:
             return False
         if len(timed) >= plan.max_trials or sum(trial.duration_s for trial in timed) > plan.timing_budget_s:
             return True
-        reading = reading_from_trials(METRICS.get(HEADLINE), self.trials, self._workload)
+        reading = reading_from_trials(METRICS.get(headline_of(plan)), self.trials, self._workload)
         return half_width(reading) <= HALF_WIDTH_WANTED
 
     def result(self, *, interrupted: bool = False) -> CaseResult:

@@ -25,6 +25,8 @@ CLOCKS_APART = 0.01
 _SAME_WINDOW = frozenset({Mode.ISOLATED, Mode.BATCHED, Mode.PIPELINED})
 LEAST_SAMPLES = 30
 GRAPH_FAILED = "failed"
+# What a session without a device of its own says it runs on.
+HOSTS = ("cpu", "virtual")
 
 
 def flags_of_device(trials: Sequence[Trial], checked: Evidence, plan: MeasurementPlan) -> Iterator[Flag]:
@@ -35,7 +37,7 @@ def flags_of_device(trials: Sequence[Trial], checked: Evidence, plan: Measuremen
         checked: evidence of the inspected session that checked the outputs.
         plan: what they were asked for.
     """
-    on_device = [trial for trial in trials if trial.purpose is Pass.TIMING and trial.gpu_ns]
+    on_device = [trial for trial in trials if trial.purpose is Pass.TIMING and trial.evidence.device not in HOSTS]
     if on_device:
         yield from _simulated(on_device[0])
         yield from _provider_shared(checked)

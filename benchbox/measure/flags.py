@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from benchbox.backends.base import BACKENDS
 from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.leaks import PLACES, leak_name
+from benchbox.measure.load_flags import flags_of_load
 from benchbox.measure.metric import steady
 from benchbox.measure.power_flags import flags_of_power
 from benchbox.measure.precision_flags import flags_of_proof
@@ -21,7 +22,7 @@ from benchbox.measure.sameness import flags_of_outputs
 from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.derivation import Quantization
 from benchbox.schema.model import Precision
-from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Evidence, Flag, Reading, Severity, Trial
 from benchbox.stats.quantile import samples_needed
@@ -110,9 +111,14 @@ def half_width(reading: Reading) -> float:
     return max(reading.value - reading.low, reading.high - reading.value) / reading.value
 
 
+def headline_of(plan: MeasurementPlan) -> str:
+    """The metric whose interval decides how many processes are timed: in mode offline there are no times of samples."""
+    return "throughput" if plan.mode is Mode.OFFLINE else "latency_p50"
+
+
 def _precision_miss(seen: Seen) -> Iterator[Flag]:
     for reading in seen.readings:
-        if reading.metric != "latency_p50":
+        if reading.metric != headline_of(seen.plan):
             continue
         width = half_width(reading)
         if width == math.inf:
@@ -123,7 +129,7 @@ def _precision_miss(seen: Seen) -> Iterator[Flag]:
             yield _flag(
                 "PRECISION_MISS",
                 Severity.WARNING,
-                f"the interval of the median is ±{100 * width:.1f} %, wider than ±{100 * HALF_WIDTH_WANTED:g} %: "
+                f"the interval of {reading.metric} is ±{100 * width:.1f} %, wider than ±{100 * HALF_WIDTH_WANTED:g} %: "
                 "use more --trials or a quieter machine",
             )
 
@@ -143,7 +149,7 @@ def _samples(seen: Seen) -> Iterator[Flag]:
 
 
 def _tail_undersampled(seen: Seen) -> Iterator[Flag]:
-    counts = [len(trial.samples_ns) for trial in timing_trials(seen.trials)]
+    counts = [len(trial.samples_ns) for trial in timing_trials(seen.trials) if trial.samples_ns]
     needed = samples_needed(0.99)
     if counts and min(counts) < needed:
         yield _flag(
@@ -155,8 +161,12 @@ def _tail_undersampled(seen: Seen) -> Iterator[Flag]:
 
 
 def _noisy(seen: Seen) -> Iterator[Flag]:
+    if seen.plan.mode is Mode.SERVER:
+        return  # arrivals are random: waiting varies, whatever the machine does
     spreads = [
-        statistics.pstdev(trial.samples_ns) / statistics.fmean(trial.samples_ns) for trial in timing_trials(seen.trials)
+        statistics.pstdev(trial.samples_ns) / statistics.fmean(trial.samples_ns)
+        for trial in timing_trials(seen.trials)
+        if trial.samples_ns
     ]
     if spreads and statistics.median(spreads) > NOISE_LIMIT:
         yield _flag(
@@ -247,6 +257,10 @@ def _device(seen: Seen) -> Iterator[Flag]:
     return flags_of_device(seen.trials, seen.evidence, seen.plan)
 
 
+def _load(seen: Seen) -> Iterator[Flag]:
+    return flags_of_load(timing_trials(seen.trials), seen.plan)
+
+
 def _power(seen: Seen) -> Iterator[Flag]:
     return flags_of_power(seen.trials, seen.plan)
 
@@ -274,5 +288,6 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _leak,
     _samples,
     _device,
+    _load,
     _power,
 )

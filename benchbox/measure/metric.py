@@ -43,6 +43,11 @@ class Metric:
 METRICS: Registry[Metric] = Registry("metric", "benchbox.measure.metrics")
 
 
+def issued_by(trial: Trial) -> str:
+    """What issued the requests of a trial where benchbox did not: a part of its readings' methods."""
+    return f"LoadGen {trial.load.version}" if trial.load is not None else ""
+
+
 def steady(trial: Trial, values: Sequence[int]) -> Sequence[int]:
     """The part of a trial's per-inference values that no longer belongs to the warm-up.
 

@@ -5,7 +5,8 @@ last one's end is waited for, so that the device never waits for the host; a tim
 end and holds the wait behind the request before it. ``batched``: groups of requests started together and waited for
 together; a time is a group's, divided by its size: for networks so short that a clock read is a part of them. ``cold``:
 one request, and before each, with the clock stopped, caches are filled with something else. ``concurrent``: as many
-sessions as streams, each in a thread of its own with one request in flight.
+sessions as streams, each in a thread of its own with one request in flight. ``offline``, ``single-stream``,
+``multi-stream`` and ``server`` are issued by MLPerf LoadGen (``loadgen.py``), not from here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from benchbox.backends.base import DeviceSession
 from benchbox.errors import UsageError
 from benchbox.measure.metric import Workload
 from benchbox.measure.timing import Block, blocks_of_laps, collector_off, isolated_block, no_times
-from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Session
@@ -71,11 +72,13 @@ def issuer_for(sessions: Sequence[Session], plan: MeasurementPlan) -> Issuer:
 
 def sessions_of(plan: MeasurementPlan) -> int:
     """How many sessions a plan's mode needs at once."""
-    return plan.streams if plan.mode is Mode.CONCURRENT else 1
+    return plan.streams if plan.mode in {Mode.CONCURRENT, Mode.SERVER} else 1
 
 
 def inferences_per_sample(plan: MeasurementPlan) -> int:
     """How many inferences one sample stands for."""
+    if plan.mode is Mode.MULTI_STREAM:
+        return plan.streams // plan.batch
     return plan.group if plan.mode is Mode.BATCHED else 1
 
 
@@ -84,10 +87,19 @@ def workload_of(plan: MeasurementPlan, *, flops: int) -> Workload:
     return Workload(batch=plan.batch, flops=flops, inferences_per_sample=inferences_per_sample(plan))
 
 
-def mode_refusal(mode: Mode, *, device: str) -> str | None:
-    """Why a mode has no meaning on a kind of device ("cpu", "cuda", "virtual"), None if it has one."""
+def mode_refusal(mode: Mode, *, device: str, batch: int = 1, streams: int = 1) -> str | None:
+    """Why a mode has no meaning on a kind of device ("cpu", "cuda", "virtual") at a batch size; None if it has one.
+
+    ``streams`` are the samples of a query in mode multi-stream.
+    """
     if mode is Mode.PIPELINED and device != "cuda":
         return "an inference on a CPU is done when its call returns: nothing is left to overlap"
+    if mode in LOADGEN_MODES and device == "virtual":
+        return "LoadGen keeps real time, and none passes there"
+    if mode is Mode.SINGLE_STREAM and batch != 1:
+        return f"its queries have one sample, batch {batch} would compute {batch}"
+    if mode is Mode.MULTI_STREAM and streams % batch:
+        return f"its queries of {streams} samples are no whole number of batches of {batch} (--streams)"
     return None
 
 

@@ -54,10 +54,11 @@ def sampling_from_trials(trials: Sequence[Trial]) -> Sampling | None:
     timed = timing_trials(trials)
     if not timed:
         return None
-    found = [outliers_in(trial.samples_ns) for trial in timed]
+    found = [outliers_in(trial.samples_ns) for trial in timed if trial.samples_ns]
     return Sampling(
         processes=len(timed),
-        samples=sum(len(trial.samples_ns) for trial in timed),
+        # In mode offline no sample has a time of its own; how many were computed is known all the same.
+        samples=sum(len(trial.samples_ns) or (trial.load.samples if trial.load else 0) for trial in timed),
         warmup=sum(len(trial.warmup_ns) for trial in timed),
         not_steady=sum(trial.steady_from for trial in timed),
         stopped_by=dict(Counter(trial.stopped_by for trial in timed)),

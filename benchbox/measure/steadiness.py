@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from benchbox.measure.metric import steady
 from benchbox.measure.sampling import block_medians
-from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity, Trial
 from benchbox.stats.modality import Modes, modes_of
 from benchbox.stats.trend import level_shift, median_slope
@@ -22,6 +22,7 @@ MOVED = 0.01
 SHIFT_P = DIP_P = 0.01
 MODES_APART, MODE_SHARE = 0.05, 0.10
 FLOOR_FACTOR = 10
+_ONE_IN_FLIGHT = frozenset({Mode.ISOLATED, Mode.SINGLE_STREAM, Mode.MULTI_STREAM, Mode.SERVER})
 # Fewer blocks or samples than this say nothing about a trend or a second mode.
 LEAST_BLOCKS, LEAST_SAMPLES = 10, 100
 
@@ -32,8 +33,9 @@ def flags_of_samples(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator
     if not sampled:
         return
     yield from _not_steady(sampled)
-    yield from _moved(sampled)
-    yield from _two_modes(sampled)
+    if plan.mode is not Mode.SERVER:  # there a sample waits as long as others before it take: neighbours are alike
+        yield from _moved(sampled)
+        yield from _two_modes(sampled)
     yield from _near_floor(sampled, plan)
 
 
@@ -135,8 +137,9 @@ def _series(trial: Trial) -> list[Sequence[int]]:
 def _near_floor(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
     latency = statistics.median(statistics.median(trial.samples_ns) for trial in trials)
     floor = statistics.median(trial.floor_ns for trial in trials)
-    if plan.mode is Mode.ISOLATED and floor and latency < FLOOR_FACTOR * floor:
-        yield _near("a sample", latency, "the loop around nothing", floor)
+    if plan.mode in _ONE_IN_FLIGHT and floor and latency < FLOOR_FACTOR * floor:
+        loop = "LoadGen around nothing" if plan.mode in LOADGEN_MODES else "the loop around nothing"
+        yield _near("a sample", latency, loop, floor)
     timed = [trial for trial in trials if trial.gpu_ns and trial.gpu_floor_ns]
     if timed:
         gpu = statistics.median(statistics.median(trial.gpu_ns) for trial in timed)

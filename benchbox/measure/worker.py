@@ -33,6 +33,7 @@ from benchbox.measure.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.gpu_watch import GpuWatch, gpu_watch
 from benchbox.measure.kernel import counters, differences, peak_resident_bytes, resident_bytes
 from benchbox.measure.leaks import growth, held_bytes, leaks
+from benchbox.measure.load_pass import load_trial
 from benchbox.measure.metrics.host_phases import FIRST, LOAD, RUN, RUNTIME, STEADY
 from benchbox.measure.modes import inferences_per_sample, issuer_for, sessions_of
 from benchbox.measure.nvml import gpu_users
@@ -41,7 +42,14 @@ from benchbox.measure.sampling import sampled
 from benchbox.measure.trials import PARENT, unwritable_answer
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.artifact import Hop, TensorSpec
-from benchbox.schema.plan import TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
+from benchbox.schema.plan import (
+    LOADGEN_MODES,
+    TRANSFER_INSIDE,
+    TRANSFER_TIMED,
+    WAIT_BLOCKING,
+    MeasurementPlan,
+    Mode,
+)
 from benchbox.schema.reading import Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import seeded_arrays
@@ -89,7 +97,7 @@ def trial_from_request(request: TrialRequest) -> Trial:
             trial,
             started_at=started_at,
             duration_s=time.perf_counter() - begin,
-            clock=session.stopwatch.clock,
+            clock=trial.clock or session.stopwatch.clock,
             evidence=session.evidence(),
             load_s=0.0 if backend.virtual else load_s,
         )
@@ -178,6 +186,8 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
     session = sessions[0]
     for each in sessions:
         _fill_slots(request, each)
+    if request.plan.mode in LOADGEN_MODES:
+        return load_trial(_blank(request, session), sessions, request.plan)
     with gpu_watch() if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
         return _timed(request, sessions, watch)
 
@@ -325,6 +335,7 @@ def main(folder: Path) -> None:
     """Answers the request in the folder; whatever goes wrong is an answer too."""
     if not die_with_parent():
         return
+    tempfile.tempdir = str(folder)  # what this process leaves behind when it is killed goes with the folder
     answer: Trial | BenchboxError
     try:
         answer = trial_from_request(pickle.loads((folder / "request").read_bytes()))

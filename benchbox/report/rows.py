@@ -42,6 +42,7 @@ COLUMNS = (
     Column(title="trtexec GPU", number=True),
     Column(title="trtexec qps", number=True),
     Column(title="samples/s", number=True),
+    Column(title="over bound", number=True),
     Column(title="peak memory", number=True),
     Column(title="GPU memory", number=True),
     Column(title="on paper", number=True),
@@ -61,6 +62,7 @@ KEYS = 4
 _WHERE_MEASURED = frozenset(
     {
         "mode",
+        "over bound",
         "GPU p50",
         "enqueue p50",
         "trtexec latency",
@@ -88,9 +90,11 @@ def mode_text(plan: MeasurementPlan) -> str:
     """How requests were issued; "" for the usual way, one at a time."""
     if plan.like:
         return f"like {plan.like}"
-    sizes = {Mode.BATCHED: plan.group, Mode.CONCURRENT: plan.streams}
+    sizes = {Mode.BATCHED: plan.group, Mode.CONCURRENT: plan.streams, Mode.MULTI_STREAM: plan.streams}
     if plan.mode is Mode.ISOLATED:
         return ABSENT
+    if plan.mode is Mode.SERVER:
+        return f"server({plan.rate_per_s or 0:g}/s)"
     return f"{plan.mode}({sizes[plan.mode]})" if plan.mode in sizes else str(plan.mode)
 
 
@@ -106,6 +110,8 @@ def row_from_record(record: Record) -> tuple[str, ...]:
     """One record as texts, in the order of ``COLUMNS``."""
     readings = {reading.metric: reading for reading in record.readings}
     p50 = readings.get("latency_p50")
+    # In mode offline no sample has a time of its own: what can be told of certainty is about the rate.
+    sure = readings.get("throughput") if record.key.mode is Mode.OFFLINE else p50
     key, analytic = record.key, record.analytic
     return (
         key.model,
@@ -115,9 +121,9 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         mode_text(record.plan),
         str(record.plan.threads),
         format_time(_value(p50)),
-        format_half_width(p50.value, p50.low, p50.high) if p50 else ABSENT,
-        str(p50.n) if p50 else ABSENT,
-        format_ratio(p50.mde) if p50 and p50.mde is not None else ABSENT,
+        format_half_width(sure.value, sure.low, sure.high) if sure else ABSENT,
+        str(sure.n) if sure else ABSENT,
+        format_ratio(sure.mde) if sure and sure.mde is not None else ABSENT,
         format_time(_value(readings.get("latency_p90"))),
         format_time(_value(readings.get("latency_p99"))),
         format_time(_value(readings.get("gpu_time_p50"))),
@@ -126,6 +132,7 @@ def row_from_record(record: Record) -> tuple[str, ...]:
         format_time(_value(readings.get("trtexec_gpu_time_median"))),
         _rate(readings.get("trtexec_throughput")),
         _rate(readings.get("throughput")),
+        format_ratio(_value(readings.get("over_bound_share"))),
         format_bytes(_value(readings.get("peak_host_memory"))),
         format_bytes(_value(readings.get("peak_device_memory"))),
         format_bytes(analytic.weight_bytes + analytic.peak_activation_bytes if analytic else None),

@@ -13,10 +13,10 @@ from benchbox.report.table import folded_table, text_table
 from benchbox.schema.record import Record
 
 LEGEND = (
-    "p50, p90, p99: latency in the row's mode. 95 %: interval of p50 over n fresh processes. MDE: least change of p50 "
-    "that two such rows would show. on paper: bytes of weights and of the most activations alive at once, beside the "
-    "memory that was measured. achieved: FLOPs on paper / p50. executed: MACs by the type that they ran in, where not "
-    "all ran in the precision. Definitions: docs/metrics.md"
+    "p50, p90, p99: latency in the row's mode. 95 %: interval of p50 over n fresh processes. MDE: least change of "
+    "p50 that two such rows would show; in mode offline both of samples/s. on paper: bytes of weights and of the "
+    "most activations alive at once, beside the memory that was measured. achieved: FLOPs on paper / p50. executed:"
+    " MACs by the type that they ran in, where not all ran in the precision. Definitions: docs/metrics.md"
 )
 
 

@@ -18,6 +18,14 @@ class Mode(StrEnum):
     BATCHED = "batched"
     COLD = "cold"
     CONCURRENT = "concurrent"
+    OFFLINE = "offline"
+    SINGLE_STREAM = "single-stream"
+    MULTI_STREAM = "multi-stream"
+    SERVER = "server"
+
+
+# Requests of these are issued by MLPerf LoadGen: ``measure/loadgen.py``.
+LOADGEN_MODES = frozenset({Mode.OFFLINE, Mode.SINGLE_STREAM, Mode.MULTI_STREAM, Mode.SERVER})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +37,17 @@ class MeasurementPlan:
     at least ``warmup_s`` and ``warmup_iterations``, then until it has settled or ``warmup_max_s`` have passed; then
     it times inferences until ``min_time_s`` has passed and the 95 % interval of its median has a half-width of at
     most ``target_half_width`` (a ratio), or ``max_time_s`` has passed. ``group`` is how many inferences are started
-    together in mode batched, ``streams`` how many sessions run at once in mode concurrent. ``input_slots`` distinct
-    seeded random inputs are used in turn (``input_policy`` "rotate", or "fixed" for one), never zeros; they are
-    resident before the clock starts (``transfer`` "resident"); with "timed" copies in and out are timed too, by
-    themselves; with "inside" every request copies its inputs in and its outputs out, and the copies of neighbours
-    overlap. ``wait`` says how the host waits for an event in mode pipelined: it spins or it sleeps. ``like`` names
-    the tool whose way of measuring this is, "" for benchbox's own; then sampling ends when ``min_time_s`` and
-    ``min_samples`` are reached, however wide the interval is. ``timeout_s`` bounds one whole process.
-    ``energy_windows`` of ``energy_window_s`` each measure energy, none by default. ``locked_clocks`` says at what
-    the GPU's clocks were held, "" where they were free.
+    together in mode batched, ``streams`` how many sessions run at once in modes concurrent and server, and the
+    samples of a query in mode multi-stream; ``rate_per_s`` is how many samples a second arrive in mode server, and
+    ``latency_bound_s`` the time within which LoadGen wants 99 % of them answered, None where nothing was asked for.
+    ``input_slots`` distinct seeded random inputs are used in turn (``input_policy`` "rotate", or "fixed" for one),
+    never zeros; they are resident before the clock starts (``transfer`` "resident"); with "timed" copies in and out
+    are timed too, by themselves; with "inside" every request copies its inputs in and its outputs out, and the
+    copies of neighbours overlap. ``wait`` says how the host waits for an event in mode pipelined: it spins or it
+    sleeps. ``like`` names the tool whose way of measuring this is, "" for benchbox's own; then sampling ends when
+    ``min_time_s`` and ``min_samples`` are reached, however wide the interval is. ``timeout_s`` bounds one whole
+    process. ``energy_windows`` of ``energy_window_s`` each measure energy, none by default. ``locked_clocks`` says
+    at what the GPU's clocks were held, "" where they were free.
     """
 
     batch: int = 1
@@ -66,3 +76,5 @@ class MeasurementPlan:
     locked_clocks: str = ""
     wait: str = WAIT_SPIN
     like: str = ""
+    rate_per_s: float | None = None
+    latency_bound_s: float | None = None

@@ -9,6 +9,7 @@ from enum import StrEnum
 from benchbox.schema.artifact import Hop
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.load import LoadRun
 
 
 class Better(StrEnum):
@@ -117,10 +118,11 @@ class Trial:
     those of the call that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole
     batch in and out, where they were asked for; ``device_bytes`` is device memory by the method that gave it;
     ``host_bytes`` the most that was resident at the end of each phase of a memory pass; ``load_s`` the time to load the
-    runtime and the network; ``energy`` is what an energy pass counted. ``counters`` of a device
-    trial also hold what ``measure/gpu_watch.py`` saw (docs/metrics.md). ``device_window_ns`` is the device's time from
-    the beginning of the first to the end of the last inference of each block, added up; ``like`` the tool whose way of
-    measuring was asked for, "" for benchbox's own. ``outputs`` is what became of the outputs in a timed process.
+    runtime and the network; ``energy`` is what an energy pass counted. ``counters`` of a device trial also hold what
+    ``measure/gpu_watch.py`` saw (docs/metrics.md). ``device_window_ns`` is the device's time from the beginning of the
+    first to the end of the last inference of each block, added up; ``like`` the tool whose way of measuring was asked
+    for, "" for benchbox's own. ``outputs`` is what became of the outputs in a timed process. ``load`` is what LoadGen
+    said where it issued the requests: then ``samples_ns`` are times of queries by its clock, none in mode offline.
     """
 
     number: int
@@ -152,3 +154,4 @@ class Trial:
     layers: tuple[ExecutedLayer, ...] = ()
     energy: EnergyRun | None = None
     outputs: OutputsSeen | None = None
+    load: LoadRun | None = None

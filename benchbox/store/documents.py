@@ -18,6 +18,7 @@ from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.bisection import Bisection
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.engine import EngineArtifact
+from benchbox.schema.load import LoadRun
 from benchbox.schema.reading import OutputsSeen
 from benchbox.schema.record import RECORD_SCHEMA, Record
 from benchbox.store.migrations import lifted
@@ -112,6 +113,16 @@ def outputs_from_document(document: Mapping[str, Any], *, origin: str) -> Output
     """What the document tells of outputs; a damaged one raises StoreError that names ``origin``."""
     inside = {name: _hop_inside(value) if isinstance(value, Mapping) else value for name, value in document.items()}
     return _validated(OutputsSeen, inside, origin)
+
+
+def document_from_load(run: LoadRun) -> dict[str, Any]:
+    """What LoadGen said, as a JSON-ready dict."""
+    return cast(dict[str, Any], _plain(run))
+
+
+def load_from_document(document: Mapping[str, Any], *, origin: str) -> LoadRun:
+    """What LoadGen said in a document; a damaged one raises StoreError that names ``origin``."""
+    return _validated(LoadRun, document, origin)
 
 
 def document_from_engine(engine: EngineArtifact) -> dict[str, Any]:

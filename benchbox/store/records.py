@@ -23,9 +23,11 @@ from benchbox.schema.record import Record
 from benchbox.store.atomic import draft_of
 from benchbox.store.documents import (
     document_from_energy,
+    document_from_load,
     document_from_outputs,
     document_from_record,
     energy_from_document,
+    load_from_document,
     outputs_from_document,
     record_from_document,
 )
@@ -201,6 +203,7 @@ def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
             counters=json.loads(row["counters"]),
             energy=energy_from_document(json.loads(row["energy"]), origin=str(path)) if row.get("energy") else None,
             outputs=outputs_from_document(json.loads(row["outputs"]), origin=str(path)) if row.get("outputs") else None,
+            load=load_from_document(json.loads(row["load"]), origin=str(path)) if row.get("load") else None,
         )
         for row in read_trials(path)
     )
@@ -258,6 +261,7 @@ def _table(record: Record, trials: Sequence[Trial]) -> pyarrow.Table:
             ("counters", pa.string()),
             ("energy", pa.string()),
             ("outputs", pa.string()),
+            ("load", pa.string()),
         ],
         metadata={METADATA_KEY: json.dumps(document_from_record(record), allow_nan=False).encode()},
     )
@@ -301,6 +305,7 @@ def _row(record: Record, trial: Trial) -> dict[str, Any]:
         "counters": json.dumps(dict(trial.counters)),
         "energy": json.dumps(document_from_energy(trial.energy)) if trial.energy else None,
         "outputs": json.dumps(document_from_outputs(trial.outputs)) if trial.outputs else None,
+        "load": json.dumps(document_from_load(trial.load)) if trial.load else None,
     }
 
 

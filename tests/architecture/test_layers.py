@@ -45,6 +45,7 @@ VENDOR_HOMES: dict[str, tuple[str, ...]] = {
     "cuda": ("backends/cuda/",),
     "pycuda": ("backends/cuda/",),
     "pynvml": ("measure/nvml.py",),
+    "mlperf_loadgen": ("measure/loadgen.py",),
     "pandas": ("store/frame.py", "report/"),
     "pyarrow": ("store/",),
     "pydantic": ("store/",),

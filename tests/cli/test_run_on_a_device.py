@@ -184,3 +184,19 @@ def test_what_happens_to_the_device_is_flagged(simulated_root: Path) -> None:
     timed = [trial for trial in trials if trial.gpu_ns]
     assert all(trial.counters["gpu_looks"] >= 1 for trial in timed)
     assert [trial.device_window_ns for trial in timed] == pytest.approx([sum(trial.gpu_ns) for trial in timed])
+
+
+@pytest.mark.parametrize(
+    "mode", [("offline",), ("server", "--rate", "400", "--streams", "2")], ids=lambda mode: mode[0]
+)
+def test_loadgen_issues_requests_to_a_device(simulated_root: Path, mode: tuple[str, ...]) -> None:
+    arguments = ("run", "lenet5", "--backend", "tensorrt", "--mode", *mode, "--transfers", *QUICK, "--json")
+    ran = _benchbox(simulated_root, *arguments, inference_ns=250_000)
+    assert ran.returncode == 0, ran.stderr
+    (record,) = json.loads(ran.stdout)["records"]
+    readings = _readings(record)
+    assert readings["throughput"] > 0
+    assert ("latency_p50" in readings) is (mode[0] == "server")
+    assert "gpu_time_p50" not in readings, "events are kept for part of a run only"
+    assert readings["h2d_time_p50"] > 0
+    assert {"SIMULATED", "NOT_MLPERF"} <= {flag["code"] for flag in record["flags"]}

@@ -12,7 +12,8 @@ from sample_records import ENVIRONMENT, record, skipped, trials
 
 from benchbox.gate.judging import Measured, Rules, environments_apart, overall, verdicts_from_measured
 from benchbox.schema.energy import EnergyRun, EnergyWindow
-from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.load import LoadRun
+from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Pass, Severity
 from benchbox.schema.verdict import Outcome, Verdict
 
@@ -184,3 +185,44 @@ def test_fields_that_an_older_record_lacks_are_told_apart_from_what_differs() ->
 def test_what_another_tool_measures_is_another_case() -> None:
     alike = measured(STEADY, plan=MeasurementPlan(like="trtexec-11"))
     assert "like differ" in verdict(measured(STEADY), alike).reason
+
+
+def load_of(**fields: Any) -> LoadRun:
+    return LoadRun(**{"version": "6.0.17", "samples": 3, "completed_per_s": 100.0, "valid": True, **fields})
+
+
+def loaded(mode: Mode, overs: Sequence[int], **plan: Any) -> Measured:
+    """A record of one of LoadGen's modes; of its three samples so many were over the bound, process by process."""
+    made = measured(STEADY, plan=MeasurementPlan(mode=mode, **plan))
+    key = dataclasses.replace(made.record.key, mode=mode)
+    numbers = iter(overs)
+    own = [
+        dataclasses.replace(trial, load=load_of(over_bound=next(numbers))) if trial.purpose is Pass.TIMING else trial
+        for trial in made.trials
+    ]
+    if mode is Mode.OFFLINE:
+        own = [dataclasses.replace(trial, samples_ns=()) for trial in own]
+    return Measured(record=dataclasses.replace(made.record, key=key), trials=tuple(own))
+
+
+def test_other_rates_and_bounds_are_not_compared() -> None:
+    base = loaded(Mode.SERVER, [1] * 5, rate_per_s=100.0, latency_bound_s=0.1)
+    assert verdict(base, base).outcome is Outcome.SAME
+    for other in ({"rate_per_s": 200.0, "latency_bound_s": 0.1}, {"rate_per_s": 100.0, "latency_bound_s": 0.2}):
+        found = verdict(base, loaded(Mode.SERVER, [1] * 5, **other))
+        assert found.outcome is Outcome.INCOMPARABLE
+        assert "differ" in found.reason
+
+
+def test_a_share_of_zero_has_no_ratio() -> None:
+    base, head = loaded(Mode.SERVER, [1, 0, 1, 1, 1]), loaded(Mode.SERVER, [1] * 5)
+    found = verdict(base, head, metrics=("over_bound_share",))
+    assert found.outcome is Outcome.INCOMPARABLE
+    assert "there is no ratio" in found.reason
+    assert verdict(head, head, metrics=("over_bound_share",)).outcome is Outcome.SAME
+
+
+def test_offline_is_compared_by_its_rate() -> None:
+    made = loaded(Mode.OFFLINE, [0] * 5)
+    assert "compare throughput" in verdict(made, made).reason
+    assert verdict(made, made, metrics=("throughput",)).outcome is Outcome.SAME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,6 +43,14 @@ def test_a_quiet_device_raises_nothing() -> None:
 
 def test_a_cpu_raises_nothing() -> None:
     assert _codes(_trial(_evidence(cuda_graph="failed: x"), gpu_ns=(), enqueue_ns=(), counters={})) == {}
+    on_host = replace(_evidence(cuda_graph="failed: x"), device="cpu")
+    assert _codes(_trial(on_host, gpu_ns=(), enqueue_ns=())) == {}
+
+
+def test_a_device_without_times_of_its_own_is_still_one() -> None:
+    """Streams that run at once, and LoadGen, leave none."""
+    shared = _trial(_evidence(simulated=True), gpu_ns=(), enqueue_ns=(), counters={"gpu_other_processes": 1.0})
+    assert set(_codes(shared)) == {"SIMULATED", "GPU_SHARED"}
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ def test_metrics_by_hand() -> None:
         "h2d_time_p50",
         "d2h_time_p50",
         "latency_p99_bound",
+        "latency_early_stopping",
+        "offered_rate",
+        "over_bound_share",
     }
     elsewhere |= {name for name in METRICS.names() if name.startswith("trtexec_")}
     assert set(readings) == set(METRICS.names()) - elsewhere, "what a CPU does not have is absent, not zero"

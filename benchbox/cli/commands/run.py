@@ -28,6 +28,7 @@ from benchbox.cli.options import (
     parse_count,
     parse_derivation,
     parse_precision,
+    parse_seconds,
     parse_share,
     project_root,
     require_use,
@@ -109,6 +110,8 @@ def command(
     group: str | None,
     streams: str | None,
     like: str | None,
+    rate: str | None,
+    latency_bound: str | None,
     ab: tuple[str, str] | None,
     transfers: bool,
     energy: bool,
@@ -140,6 +143,7 @@ def command(
       benchbox run resnet50 --precision fp16 --min-executed 0.9
       benchbox run resnet50 --backend tensorrt --energy --lock-clocks=1410
       benchbox run resnet18 --mode concurrent --streams 2 --threads 1
+      benchbox run resnet18 --mode server --rate 40 --latency-bound 0.1
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
@@ -161,9 +165,9 @@ def command(
         derivation=choice,
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick, paired=bool(ab))
-    plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams)
+    plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams, rate=rate, latency_bound=latency_bound)
     if like:
-        plan = with_like(plan, like, duration_s=_seconds(max_time, "--max-time") if max_time else None)
+        plan = with_like(plan, like, duration_s=parse_seconds(max_time, flag="--max-time") if max_time else None)
     cases = cases_like(two_sides(cases, plan, ab) if ab else cases, plan)
     if transfers:
         plan = _with_transfers(plan, cases)
@@ -297,7 +301,7 @@ def _plan(
 
     usual = PAIRED_TRIALS if paired else TRIALS
     count = parse_count(trials, flag="--trials") if trials else usual[quick]
-    longest = _seconds(max_time, "--max-time") if max_time else (0.5 if quick else MeasurementPlan.max_time_s)
+    longest = parse_seconds(max_time, flag="--max-time") if max_time else (0.5 if quick else MeasurementPlan.max_time_s)
     plan = MeasurementPlan(
         threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
         trials=count,
@@ -305,20 +309,8 @@ def _plan(
         memory_trials=1 if quick and paired else min(count, MeasurementPlan.memory_trials),
         min_time_s=min(longest, MeasurementPlan.min_time_s),
         max_time_s=longest,
-        timeout_s=_seconds(timeout, "--timeout") if timeout else MeasurementPlan.timeout_s,
+        timeout_s=parse_seconds(timeout, flag="--timeout") if timeout else MeasurementPlan.timeout_s,
     )
     if not quick:
         return plan
     return replace(plan, warmup_s=0.1, warmup_max_s=0.5, min_time_s=min(longest, 0.2), timing_budget_s=4.5)
-
-
-def _seconds(text: str, flag: str) -> float:
-    from benchbox.errors import UsageError
-
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f"{flag} takes a positive number of seconds", values=f"got '{text}'")
-    return value

@@ -1,12 +1,13 @@
 """How long does a request take? Percentiles and mean of the steady samples, in seconds, per process.
 
 ``latency_p99_bound``: the least order statistic that lies above the 99th percentile with 95 % confidence, whatever the
-distribution (MLPerf LoadGen's early stopping rests on the same); absent where too few samples were taken for one.
+distribution; absent where too few samples were taken for one. MLPerf LoadGen's early stopping rests on the same and
+takes the next larger sample: ``latency_early_stopping``. In mode offline all samples wait for the last: none of these.
 """
 
 from __future__ import annotations
 
-from benchbox.measure.metric import METRICS, Metric, Workload, steady
+from benchbox.measure.metric import METRICS, Metric, Workload, issued_by, steady
 from benchbox.schema.reading import Better, Pass, Trial
 from benchbox.stats.quantile import percentile, samples_needed
 from benchbox.stats.tail import percentile_upper_bound
@@ -14,11 +15,17 @@ from benchbox.stats.tail import percentile_upper_bound
 PERCENTILES = {"latency_p50": 0.50, "latency_p90": 0.90, "latency_p99": 0.99}
 
 
+def _has_times(trial: Trial) -> bool:
+    return bool(trial.samples_ns)
+
+
 def _percentile_metric(name: str, probability: float) -> Metric:
     def value(trial: Trial, _: Workload) -> float:
         return percentile(sorted(steady(trial, trial.samples_ns)), probability) * 1e-9
 
-    return Metric(name=name, unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=value)
+    return Metric(
+        name=name, unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=value, applies=_has_times, method=issued_by
+    )
 
 
 def _mean(trial: Trial, _: Workload) -> float:
@@ -29,7 +36,16 @@ def _mean(trial: Trial, _: Workload) -> float:
 for _name, _probability in PERCENTILES.items():
     METRICS.register(_name, _percentile_metric(_name, _probability))
 METRICS.register(
-    "latency_mean", Metric(name="latency_mean", unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=_mean)
+    "latency_mean",
+    Metric(
+        name="latency_mean",
+        unit="s",
+        better=Better.LOWER,
+        purpose=Pass.TIMING,
+        value=_mean,
+        applies=_has_times,
+        method=issued_by,
+    ),
 )
 
 

@@ -1,12 +1,13 @@
 """How many samples per second come out? Batch times inferences over the time of the measured window, per process.
 
 With one request in flight this is what a lone caller gets, not what the machine could give to many. Pauses to collect
-garbage, to read events or to flush caches are in no window.
+garbage, to read events or to flush caches are in no window. Where LoadGen issued the requests it is the rate at which
+it saw samples answered.
 """
 
 from __future__ import annotations
 
-from benchbox.measure.metric import METRICS, Metric, Workload, steady
+from benchbox.measure.metric import METRICS, Metric, Workload, issued_by, steady
 from benchbox.schema.reading import Better, Pass, Trial
 
 
@@ -15,6 +16,8 @@ def samples_per_s(trial: Trial, workload: Workload) -> float:
 
     Of the window, the share that the steady samples took of all of them.
     """
+    if trial.load is not None:
+        return trial.load.completed_per_s
     samples = steady(trial, trial.samples_ns)
     window_s = trial.window_ns * 1e-9 * sum(samples) / sum(trial.samples_ns)
     return workload.batch * workload.inferences_per_sample * len(samples) / window_s
@@ -22,5 +25,12 @@ def samples_per_s(trial: Trial, workload: Workload) -> float:
 
 METRICS.register(
     "throughput",
-    Metric(name="throughput", unit="1/s", better=Better.HIGHER, purpose=Pass.TIMING, value=samples_per_s),
+    Metric(
+        name="throughput",
+        unit="1/s",
+        better=Better.HIGHER,
+        purpose=Pass.TIMING,
+        value=samples_per_s,
+        method=issued_by,
+    ),
 )
