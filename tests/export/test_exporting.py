@@ -113,7 +113,7 @@ def test_wrong_outputs_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "engines").write_text("in the way")
-    with pytest.raises(ArtifactError, match="engines"):
+    with pytest.raises(StoreError, match="engines"):
         artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path)
 
 

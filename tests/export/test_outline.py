@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchbox.errors import ArtifactError
+from benchbox.errors import StoreError
 from benchbox.export.canonical import canonicalise
 from benchbox.export.outline import structure_from_source
 from benchbox.export.tracing import proto_from_module
@@ -55,7 +55,7 @@ def test_it_is_made_once(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "engines").write_text("no folder")
-    with pytest.raises(ArtifactError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot be written"):
         structure_from_source(resolve("lenet5", input_shape=None, weights=None), root=tmp_path)
 
 

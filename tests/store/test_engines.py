@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchbox.errors import ArtifactError
+from benchbox.errors import StoreError
 from benchbox.schema.artifact import BatchRange
 from benchbox.schema.engine import EngineArtifact, EngineMemory, EngineRecipe, ShapeProfile
 from benchbox.schema.model import Precision
@@ -196,7 +196,7 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "engines").mkdir()
     (tmp_path / "engines" / "tensorrt-rtx").write_text("in the way")
     with (
-        pytest.raises(ArtifactError, match="tensorrt-rtx"),
+        pytest.raises(StoreError, match="tensorrt-rtx"),
         sole_builder(tmp_path / "engines/tensorrt-rtx/net", waiting=None),
     ):
         pass
@@ -205,14 +205,14 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
 FILLS_THE_DISK = """
 import resource, sys
 from pathlib import Path
-from benchbox.errors import ArtifactError
+from benchbox.errors import StoreError
 from benchbox.store.engines import sole_builder, write_engine
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))  # as on a full disk: write() fails in the middle of the file
 stem = Path(sys.argv[1])
 try:
     with sole_builder(stem, waiting=None):
         write_engine(stem, engine=bytes(1_000_000), log="built", timing_cache=None)
-except ArtifactError as error:
+except StoreError as error:
     print(error)
 """
 
