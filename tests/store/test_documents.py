@@ -40,7 +40,6 @@ def test_the_document_has_the_contracts_keys() -> None:
         "evidence",
         "sampling",
         "proof",
-        "proof",
         "onnx_sha256",
         "engine_sha256",
         "started_at",
