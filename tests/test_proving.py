@@ -10,7 +10,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from benchbox.backends.base import BACKENDS, OpenRequest, TellingSession
 from benchbox.backends.openvino import cpu_capabilities
@@ -78,6 +78,7 @@ def test_what_no_layer_covers_counts(lenet: Graph) -> None:
     assert nothing.passed is None, "nothing was told, so nothing is proved, nor refuted"
 
 
+@settings(deadline=None)
 @given(
     types=st.fixed_dictionaries({}, optional={node: st.sampled_from(TYPES) for node in MACS}),
     asked=st.sampled_from([Precision.FP32, Precision.FP16, Precision.INT8, Precision.FP8]),

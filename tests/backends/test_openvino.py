@@ -156,7 +156,10 @@ def test_the_quantised_graph_is_executed_in_8_bits(lenet_int8: OnnxArtifact, bac
     assert {kind for node in convolutions for kind in node.inputs[:2]} <= {"i8", "u8"}
     session.close()
     request = request_for(lenet_int8, backend_root)
-    assert relative_error(outputs(request)["output"], outputs(request, backend="onnxruntime")["output"]) < 2e-2
+    # Without VNNI OpenVINO's products of bytes saturate in 16 bits, as ONNX Runtime's do unless it is asked not to.
+    exact = "vnni" in Path("/proc/cpuinfo").read_text()
+    error = relative_error(outputs(request)["output"], outputs(request, backend="onnxruntime")["output"])
+    assert error < (2e-2 if exact else 0.1)
 
 
 def test_what_is_left_out_of_int8_is_told(backend_root: Path) -> None:

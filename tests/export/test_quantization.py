@@ -11,9 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from benchbox.backends.base import BACKENDS, OpenRequest
 from benchbox.errors import ArtifactError
 from benchbox.export.quantization import QUANTIZABLE, observed_tensors, quantized_from_float
-from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.artifact import OnnxArtifact, TensorSpec
 from benchbox.schema.model import Precision
 
 DRAW = np.random.default_rng(0)
@@ -219,6 +220,36 @@ def test_onnx_runtime_computes_every_convolution_in_eight_bits(tmp_path: Path) -
     ops = [event["args"]["op_name"] for event in events if event["cat"] == "Node" and "op_name" in event["args"]]
     assert ops.count("QLinearConv") == 4
     assert not [op for op in ops if op in {"Conv", "FusedConv", "NhwcFusedConv"}]
+
+
+def test_onnx_runtime_does_not_saturate(tmp_path: Path) -> None:
+    """Largest values times largest weights: two such products are beyond 16 bits, where CPUs without VNNI add them."""
+    proto = network(
+        [helper.make_node("Conv", ["input", "conv.weight"], ["conv"], name="conv"),
+         helper.make_node("Relu", ["conv"], ["output"], name="relu")],
+        [numpy_helper.from_array(np.ones((16, 64, 1, 1), dtype=np.float32), "conv.weight")],
+        ["batch", 64, 8, 8], 4,
+    )  # fmt: skip
+    made = quantized_from_float(proto, {"input": 1.0, "conv": 64.0}, precision=Precision.INT8).proto
+    path = tmp_path / "int8.onnx"
+    onnx.save(made, path)
+    feed = np.ones((1, 64, 8, 8), dtype=np.float32)
+    request = OpenRequest(
+        precision=Precision.INT8,
+        threads=1,
+        inputs=(TensorSpec(name="input", dtype="float32", shape=(1, 64, 8, 8)),),
+        outputs=(TensorSpec(name="output", dtype="float32", shape=(1, 16, 8, 8)),),
+        onnx_path=path,
+        inspect=True,
+    )
+    session = BACKENDS.get("onnxruntime").open(request)
+    session.upload(0, {"input": feed})
+    session.enqueue(0)
+    given = session.download(0)["output"]
+    assert session.evidence().executed == {"int8": 1}
+    session.close()
+    (wanted,) = evaluated(made, feed, ["output"])
+    assert np.allclose(given, wanted, rtol=1e-2), (given.flat[0], wanted.flat[0])
 
 
 def test_excluded_nodes_read_what_fp32_reads() -> None:
