@@ -52,12 +52,18 @@ lock_clocks_option = click.option(
 )
 
 
-def with_energy(plan: MeasurementPlan, *, window: str | None, count: str | None) -> MeasurementPlan:
-    """The plan with energy; raises UsageError for fewer than 2 windows or windows of less than 1 s."""
+def with_energy(plan: MeasurementPlan, *, asked: bool, window: str | None, count: str | None) -> MeasurementPlan:
+    """The plan with energy, if one of its flags was given.
+
+    Raises:
+        UsageError: fewer than 2 windows, or windows of less than 1 s.
+    """
     from dataclasses import replace
 
     from benchbox.errors import UsageError
 
+    if not (asked or window or count):
+        return plan
     windows = parse_count(count, flag="--energy-windows") if count else DEFAULT_WINDOWS
     if windows < LEAST_WINDOWS:
         raise UsageError(

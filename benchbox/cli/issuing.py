@@ -60,17 +60,17 @@ like_option = click.option(
 )
 
 
-def with_like(plan: MeasurementPlan, name: str, *, duration_s: float | None) -> MeasurementPlan:
+def with_like(plan: MeasurementPlan, name: str, *, duration: str | None) -> MeasurementPlan:
     """The plan that measures as a tool does; raises UsageError beside flags of which the tool says what they are."""
     from benchbox.measure.presets import plan_like, require_no_other_way
 
     given = [
         parameter
-        for parameter in ("mode", "group", "streams", "transfers", "quick")
+        for parameter in ("mode", "group", "streams", "rate", "latency_bound", "transfers", "quick")
         if click.get_current_context().get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE
     ]
-    require_no_other_way(name, [f"--{parameter}" for parameter in given])
-    return plan_like(plan, name, duration_s=duration_s)
+    require_no_other_way(name, [f"--{parameter.replace('_', '-')}" for parameter in given])
+    return plan_like(plan, name, duration_s=parse_seconds(duration, flag="--max-time") if duration else None)
 
 
 def cases_like(cases: Sequence[Case], plan: MeasurementPlan) -> tuple[Case, ...]:

@@ -42,7 +42,9 @@ def flags_of_device(trials: Sequence[Trial], checked: Evidence, plan: Measuremen
         yield from _simulated(on_device[0])
         yield from _provider_shared(checked)
         yield from _graph_fallback(on_device)
-        yield from _who_is_the_limit(on_device, plan)
+        # Streams that run at once, and LoadGen, leave no times of the device.
+        if all(trial.gpu_ns for trial in on_device):
+            yield from _who_is_the_limit(on_device, plan)
         yield from _clocks_disagree(on_device, plan)
         yield from _memory_unattributed([trial for trial in trials if trial.purpose is Pass.MEMORY])
     yield from flags_of_gpu(trials, plan)

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import DeviceSession
+from benchbox.measure.gpu_watch import GpuWatch
 from benchbox.measure.kernel import counters, differences
 from benchbox.measure.loadgen import CLOCK, loaded, loadgen_floor_ns
 from benchbox.measure.modes import issuer_for
-from benchbox.measure.nvml import gpu_users
 from benchbox.measure.warmup import warmed_up
 from benchbox.schema.plan import TRANSFER_TIMED, MeasurementPlan, Mode
 from benchbox.schema.reading import Trial
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Session
 
 
-def load_trial(blank: Trial, sessions: Sequence[Session], plan: MeasurementPlan) -> Trial:
+def load_trial(
+    blank: Trial, sessions: Sequence[Session], plan: MeasurementPlan, watch: GpuWatch | None = None
+) -> Trial:
     """The trial with what LoadGen measured.
 
     Args:
         blank: with its number.
         sessions: with inputs resident in every slot.
         plan: of one of LoadGen's modes.
+        watch: of the GPU, which is looked at before and after only: LoadGen does not stop.
 
     Raises:
         EnvironmentLackError: LoadGen is not installed.
@@ -39,10 +42,15 @@ def load_trial(blank: Trial, sessions: Sequence[Session], plan: MeasurementPlan)
     """
     at_once = Mode.CONCURRENT if len(sessions) > 1 else Mode.ISOLATED
     warm = warmed_up(issuer_for(sessions, replace(plan, mode=at_once)), plan)
+    if watch:
+        watch.begin()
     before = counters()
     begin = time.perf_counter()
     found = loaded(sessions, plan, number=blank.number, typical_ns=warm.typical_ns)
     grown = {**differences(before, counters()), "window_s": time.perf_counter() - begin}
+    if watch:
+        watch.look()
+        grown |= watch.seen()
     trial = replace(
         blank,
         clock=CLOCK,
@@ -60,17 +68,14 @@ def load_trial(blank: Trial, sessions: Sequence[Session], plan: MeasurementPlan)
 
 
 def _on_device(trial: Trial, session: DeviceSession, plan: MeasurementPlan) -> Trial:
-    """Who else used the device, and copies where they were asked for.
+    """Copies of inputs and outputs, where they were asked for.
 
     Its own times of inferences are not told: events can be kept for part of a run only, and LoadGen does not stop
     for them to be read.
     """
     session.laps.collect()
     session.laps.forget()
-    users = gpu_users()
-    others = {"gpu_other_processes": float(users.others)} if users else {}
-    timed = replace(trial, counters={**trial.counters, **others})
     if plan.transfer != TRANSFER_TIMED:
-        return timed
+        return trial
     h2d_ns, d2h_ns = session.transfer_ns(plan.min_samples)
-    return replace(timed, h2d_ns=h2d_ns, d2h_ns=d2h_ns)
+    return replace(trial, h2d_ns=h2d_ns, d2h_ns=d2h_ns)

@@ -186,9 +186,9 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
     session = sessions[0]
     for each in sessions:
         _fill_slots(request, each)
-    if request.plan.mode in LOADGEN_MODES:
-        return load_trial(_blank(request, session), sessions, request.plan)
     with gpu_watch() if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
+        if request.plan.mode in LOADGEN_MODES:
+            return load_trial(_blank(request, session), sessions, request.plan, watch)
         return _timed(request, sessions, watch)
 
 

@@ -42,15 +42,16 @@ def test_a_quiet_device_raises_nothing() -> None:
 
 
 def test_a_cpu_raises_nothing() -> None:
-    assert _codes(_trial(_evidence(cuda_graph="failed: x"), gpu_ns=(), enqueue_ns=(), counters={})) == {}
     on_host = replace(_evidence(cuda_graph="failed: x"), device="cpu")
     assert _codes(_trial(on_host, gpu_ns=(), enqueue_ns=())) == {}
 
 
 def test_a_device_without_times_of_its_own_is_still_one() -> None:
     """Streams that run at once, and LoadGen, leave none."""
-    shared = _trial(_evidence(simulated=True), gpu_ns=(), enqueue_ns=(), counters={"gpu_other_processes": 1.0})
-    assert set(_codes(shared)) == {"SIMULATED", "GPU_SHARED"}
+    shared = _trial(
+        _evidence(simulated=True), gpu_ns=(), enqueue_ns=(), counters={"gpu_looks": 1.0, "gpu_other_processes": 1.0}
+    )
+    assert {"SIMULATED", "GPU_SHARED"} <= set(_codes(shared))
 
 
 @pytest.mark.parametrize(

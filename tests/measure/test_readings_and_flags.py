@@ -29,7 +29,11 @@ def test_metrics_by_hand() -> None:
         for number in range(3)
     ]
     phases = {"runtime": 3_000_000, "load": 4_500_000, "run": 5_000_000}
-    heavy = [trial(Pass.MEMORY, number=number, peak_host_bytes=5_000_000, host_bytes=phases) for number in range(2)]
+    inside = {"first": 4_900_000, "steady": 4_800_000}
+    heavy = [
+        trial(Pass.MEMORY, number=number, peak_host_bytes=5_000_000, host_bytes={**phases, **inside})
+        for number in range(2)
+    ]
     readings = {reading.metric: reading for reading in readings_from_trials([*timed, *heavy], WORKLOAD)}
     elsewhere = {name for name in METRICS.names() if "device" in name} | {
         *ENERGY_METRICS,

@@ -166,13 +166,10 @@ def command(
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick, paired=bool(ab))
     plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams, rate=rate, latency_bound=latency_bound)
-    if like:
-        plan = with_like(plan, like, duration_s=parse_seconds(max_time, flag="--max-time") if max_time else None)
+    plan = with_like(plan, like, duration=max_time) if like else plan
     cases = cases_like(two_sides(cases, plan, ab) if ab else cases, plan)
-    if transfers:
-        plan = _with_transfers(plan, cases)
-    if energy or energy_window or energy_windows:
-        plan = with_energy(plan, window=energy_window, count=energy_windows)
+    plan = _with_transfers(plan, cases) if transfers else plan
+    plan = with_energy(plan, asked=energy, window=energy_window, count=energy_windows)
     clocks = clocks_from_text(lock_clocks, cases) if lock_clocks else None
     least = parse_share(min_executed, flag="--min-executed") if min_executed else None
     if dry_run:
