@@ -80,7 +80,7 @@ def format_factor(factor: float | None) -> str:
         return ABSENT
     if not math.isfinite(factor):
         return f"{factor}×"
-    return f"{factor:.2f}×" if 1 <= abs(factor) < 10 else f"{factor:.3g}×"
+    return f"{factor:.2f}×" if 0.9995 <= abs(factor) < 9.995 else f"{factor:.3g}×"
 
 
 def format_half_width(value: float | None, low: float | None, high: float | None) -> str:

@@ -12,6 +12,7 @@ from benchbox.units import (
     ABSENT,
     format_bytes,
     format_count,
+    format_factor,
     format_flops_per_s,
     format_half_width,
     format_quantity,
@@ -73,3 +74,20 @@ def test_bytes_read_back(size: int) -> None:
     factor = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}[unit]
     assert float(number) * factor == pytest.approx(size, rel=6e-4, abs=0.5)
     assert float(number) < 1024 or unit == "TiB"
+
+
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [
+        (1.0, "1.00×"),
+        (0.99996, "1.00×"),
+        (1.3149, "1.31×"),
+        (0.8742, "0.874×"),
+        (9.996, "10×"),
+        (29.58, "29.6×"),
+        (None, "–"),
+        (float("inf"), "inf×"),
+    ],
+)
+def test_factors(factor: float | None, text: str) -> None:
+    assert format_factor(factor) == text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchbox.report.layers import document_from_layers
 from benchbox.report.table import Column, markdown_table, text_table
@@ -132,7 +132,6 @@ def _group_columns(explanation: Explanation) -> tuple[Column, ...]:
 
 
 def _group_texts(group: ExplainedGroup, explanation: Explanation) -> tuple[str, ...]:
-    precision = explanation.table.precision
     shown = [reason for reason in group.reasons if (_share(reason.time_s, explanation) or 0.0) >= _LEAST_SHARE]
     return (
         group.name,
@@ -142,8 +141,7 @@ def _group_texts(group: ExplainedGroup, explanation: Explanation) -> tuple[str, 
         format_factor(group.bound.ideal),
         group.bound.by or ABSENT,
         ", ".join(
-            f"{_WORDS[reason.cause].format(precision=precision)} {_percent(reason.time_s, explanation)}"
-            for reason in shown
+            f"{_word(reason.cause, explanation, _WORDS)} {_percent(reason.time_s, explanation)}" for reason in shown
         ),
     )
 
@@ -151,13 +149,20 @@ def _group_texts(group: ExplainedGroup, explanation: Explanation) -> tuple[str, 
 def _reason_texts(reason: Reason, explanation: Explanation) -> tuple[str, ...]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in reason.kinds[:_SHOWN])
     return (
-        _MEANINGS[reason.cause].format(precision=explanation.table.precision),
+        _word(reason.cause, explanation, _MEANINGS),
         format_time(reason.time_s),
         _percent(reason.time_s, explanation),
         str(reason.layers),
         kinds + (", …" if len(reason.kinds) > _SHOWN else ""),
         ", ".join(reason.names[:_SHOWN]),
     )
+
+
+def _word(cause: Cause, explanation: Explanation, words: Mapping[Cause, str]) -> str:
+    """What a cause is called; without rates nothing is known of what a layer needs."""
+    if cause is Cause.BEYOND and explanation.device is None:
+        return f"layers in {explanation.table.precision}"
+    return words[cause].format(precision=explanation.table.precision)
 
 
 def _share(time_s: float, explanation: Explanation) -> float | None:
@@ -231,6 +236,8 @@ def _spoken(reason: Reason, explanation: Explanation) -> str:
         return f"arithmetic in {precision} at the best rate needs {share}"
     if reason.cause is Cause.BYTES:
         return f"layers bound by memory need {share} for their bytes"
+    if explanation.device is None:
+        return f"layers in {precision} take {share}"
     text = f"kernels in {precision} take {share} beyond what they need"
     if explanation.base_beyond_s is None or not explanation.base.time_s:
         return text

@@ -23,7 +23,7 @@ from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.derivation import CalibrationMethod, Derivation
 from benchbox.schema.model import Precision
 
-NETWORKS = ("lenet5", "resnet18", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x1_0", "mobilenet_v3_small")
+NETWORKS = ("lenet5", "resnet18", "mobilenet_v2", "shufflenet_v2_x1_0", "mobilenet_v3_small")
 EXCLUDING = Derivation(exclude=("*.0.conv1", "conv1", "features.0.*"))
 CHOICES = {
     "fp16": (Precision.FP16, Derivation()),
