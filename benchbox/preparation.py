@@ -33,14 +33,23 @@ def exported_sources(root: Path) -> tuple[ModelSource, ...]:
     return tuple(found)
 
 
-def graph_precision(backend: str, precision: Precision, derivation: Derivation = USUAL) -> Precision:
+def graph_precision(
+    backend: str, precision: Precision, derivation: Derivation = USUAL, *, source: ModelSource | None = None
+) -> Precision:
     """The precision of the ONNX file that a backend is given: fp32 where it converts to the precision itself.
+
+    A user's own file that is in the precision already is given as it is.
 
     Raises UsageError for nodes to be left out of a conversion that is not ours.
     """
     found = BACKENDS.get(backend)
     if not isinstance(found, ConvertingBackend) or precision not in found.converts:
         return precision
+    if source is not None and source.kind is SourceKind.ONNX:
+        from benchbox.export.contents import precision_from_file
+
+        if precision_from_file(Path(source.reference)) is precision:
+            return precision
     if derivation.exclude:
         raise UsageError(
             f"{backend} converts to {precision} itself and leaves no node out",

@@ -51,6 +51,7 @@ class OpenRequest:
     ``slots`` is the number of distinct inputs that must be resident at once. ``inspect`` asks for evidence of the
     executed precision, ``track_memory`` for counted allocations; both may slow the session down: never set in a timed
     pass. ``fallback`` is what an int8 or fp8 graph computes in where it is not quantised.
+    ``exact`` asks for what the graph says and no kernels of other arithmetic: to check a file, never to time it.
     """
 
     precision: Precision
@@ -64,6 +65,7 @@ class OpenRequest:
     inspect: bool = False
     track_memory: bool = False
     fallback: Precision = Precision.FP32
+    exact: bool = False
 
 
 class Stopwatch(Protocol):

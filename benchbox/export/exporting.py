@@ -119,6 +119,7 @@ def artifact_from_source(
     else:
         original = _original_from_module(source, batch, root, seed, say)
     if precision is original.precision:
+        _require_nothing_to_derive(original, derivation)
         return original
     if original.precision is not Precision.FP32:
         raise UsageError(
@@ -127,6 +128,16 @@ def artifact_from_source(
             remedy=f"ask for --precision {original.precision}",
         )
     return _derived_from_original(source, original, precision, derivation, root, say)
+
+
+def _require_nothing_to_derive(original: OnnxArtifact, derivation: Derivation) -> None:
+    """Raises UsageError for choices about a conversion that somebody else has made already."""
+    if derivation != USUAL:
+        raise UsageError(
+            f"{original.source} is in {original.precision} already: there is nothing left to convert",
+            values=f"got {derivation.variant}",
+            remedy="leave --exclude, --fallback and --calibration away, or give the fp32 file",
+        )
 
 
 def _require_supported(precision: Precision, derivation: Derivation) -> None:
@@ -192,6 +203,7 @@ def _original_from_module(
         evaluator="",
         reference=f"pytorch {torch.__version__}",
         reference_path=str(FOLDER / f"{stem.name}.npz"),
+        outputs_path=str(FOLDER / f"{stem.name}.outputs.npz"),
         reference_samples=check.samples,
         seed=seed,
         recipe=recipe_of(source, precision=Precision.FP32, seed=seed),
@@ -261,6 +273,7 @@ def _unchecked_derived(
         opset=opset_of(derived.proto),
         path=str(FOLDER / f"{stem.name}.onnx"),
         reference_path=str(FOLDER / f"{stem.name}.npz"),
+        outputs_path=str(FOLDER / f"{stem.name}.outputs.npz"),
         recipe=recipe,
         warnings=(*original.warnings, *derived.warnings),
         variant=derivation.variant,
@@ -272,11 +285,8 @@ def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Pat
     """The user's own file as it is: only its reference outputs and its artifact are written."""
     path = Path(source.reference)
     graph = graph_from_file(path, input_shape=source.input_shape)
-    if graph.precision not in PRECISIONS:
-        raise UsageError(
-            f"{path} is in {graph.precision}, which cannot be checked yet", values=f"supported: {', '.join(PRECISIONS)}"
-        )
-    cached = cached_artifact(source, precision=graph.precision, root=root, batch=batch, seed=seed)
+    precision, rest = graph.contents.precision, graph.contents.rest
+    cached = cached_artifact(source, precision=precision, root=root, batch=batch, seed=seed)
     if cached is not None:
         return cached
     import onnx
@@ -287,17 +297,17 @@ def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Pat
     check = CheckSet(inputs=graph.inputs, outputs=outputs, batches=batches, seed=seed)
     say("computing reference outputs with onnx's evaluator")
     reference = outputs_from_reference_evaluator(path, check)
-    recipe = recipe_of(source, precision=graph.precision, seed=seed)
-    stem = artifact_stem(root, model=source.name, precision=graph.precision, recipe=recipe)
+    recipe = recipe_of(source, precision=precision, seed=seed)
+    stem = artifact_stem(root, model=source.name, precision=precision, recipe=recipe)
     check = replace(check, outputs=_measured_specs(check, reference))
-    made = outputs_from_onnx(path, check, precision=graph.precision)
-    hop = hop_from_outputs("onnx-reference", made.form, reference, made.outputs, TOLERANCES[graph.precision])
+    made = outputs_from_onnx(path, check, precision=precision, fallback=rest)
+    hop = hop_from_outputs("onnx-reference", made.form, reference, made.outputs, TOLERANCES[precision])
     require_passed((hop,), model=source.name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     artifact = OnnxArtifact(
         model=source.name,
         source=source.reference,
-        precision=graph.precision,
+        precision=precision,
         opset=graph.opset,
         path=str(path.resolve()),
         sha256=digest,
@@ -310,12 +320,15 @@ def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Pat
         evaluator=made.evaluator,
         reference=f"onnx.reference {onnx.__version__}",
         reference_path=str(FOLDER / f"{stem.name}.npz"),
+        outputs_path=str(FOLDER / f"{stem.name}.outputs.npz"),
         reference_samples=check.samples,
         seed=seed,
         recipe=recipe,
         hops=(hop,),
+        warnings=graph.contents.warnings,
+        rest=rest if precision in CALIBRATED else Precision.FP32,
     )
-    write_artifact(artifact, root, reference=reference)
+    write_artifact(artifact, root, reference=reference, outputs=made.outputs)
     return artifact
 
 
@@ -334,11 +347,12 @@ def _checked(
         with draft_of(root / unchecked.path) as draft:
             draft.write_bytes(data)
             made = outputs_from_onnx(draft, check, precision=unchecked.precision, fallback=unchecked.fallback)
-            if unchecked.precision is not Precision.FP32:
-                require_finite(made.outputs, model=unchecked.model, precision=unchecked.precision)
             tolerance = TOLERANCES[unchecked.precision]
             hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance)
-            require_passed((hop,), model=unchecked.model)
+            hops = (*unchecked.hops, hop)
+            if unchecked.precision is not Precision.FP32:
+                require_finite(made.outputs, model=unchecked.model, precision=unchecked.precision, hops=hops)
+            require_passed(hops, model=unchecked.model)
     except OSError as error:
         raise unwritable(root / unchecked.path, error) from error
     artifact = replace(
@@ -346,9 +360,9 @@ def _checked(
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
         evaluator=made.evaluator,
-        hops=(*unchecked.hops, hop),
+        hops=hops,
     )
-    write_artifact(artifact, root, reference=reference)
+    write_artifact(artifact, root, reference=reference, outputs=made.outputs)
     return artifact
 
 

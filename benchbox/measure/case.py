@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbox.backends.base import BACKENDS
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import BenchboxError, NumericsError
 from benchbox.measure.energy_pass import with_time_for_energy
 from benchbox.measure.environment import effective_cpus
 from benchbox.measure.flags import HALF_WIDTH_WANTED, Seen, flags_of, half_width
@@ -86,7 +86,8 @@ class CaseRun:
             return
         self._correctness = _correctness(trial)
         try:
-            _require_right(trial.hop, self.request)
+            for hop in self._correctness.hops:
+                _require_right(hop, self.request)
         except BenchboxError as error:
             self.error = error
 
@@ -183,12 +184,13 @@ def _trial_request(request: CaseRequest, purpose: Pass, number: int) -> TrialReq
 
 def _correctness(trial: Trial) -> Correctness:
     assert trial.hop is not None, "a check brings back a hop"
-    return Correctness(hops=(trial.hop,), passed=trial.hop.passed)
+    hops = tuple(hop for hop in (trial.file_hop, trial.hop) if hop is not None)
+    return Correctness(hops=hops, passed=all(hop.passed for hop in hops))
 
 
-def _require_right(hop: Hop | None, request: CaseRequest) -> None:
-    if hop is not None and not hop.passed:
-        raise ArtifactError(
+def _require_right(hop: Hop, request: CaseRequest) -> None:
+    if not hop.passed:
+        raise NumericsError(
             f"the outputs of {request.source.name} on {request.backend} are beyond tolerance",
             values=f"{hop.source} -> {hop.target}: max abs error {hop.max_abs_error:.3g}, relative L2 error "
             f"{hop.rel_l2_error:.3g}, cosine {hop.cosine:.6f}",

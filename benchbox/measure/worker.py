@@ -122,8 +122,6 @@ def _check(request: TrialRequest, session: Session) -> Trial:
     """Runs all reference samples, repeated to fill whole batches, and compares the outputs with the reference."""
     artifact, batch = request.artifact, request.plan.batch
     inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.reference_samples)
-    with np.load(request.root / artifact.reference_path) as stored:
-        reference = {name: stored[name] for name in stored.files}
     rounds = -(-artifact.reference_samples // batch)
     samples = np.arange(rounds * batch) % artifact.reference_samples
     made = []
@@ -133,18 +131,20 @@ def _check(request: TrialRequest, session: Session) -> Trial:
         session.synchronize()
         made.append(session.download(0))
     outputs = {name: np.concatenate([part[name] for part in made]) for name in made[0]}
-    expected = {name: array[samples] for name, array in reference.items()}
     evidence = session.evidence()
-    return replace(_blank(request, session), evidence=evidence, hop=_hop(request, expected, outputs))
+    hop = _hop(request, artifact.reference_form, artifact.reference_path, samples, outputs)
+    file_hop = None
+    if artifact.outputs_path is not None and BACKENDS.get(request.backend).consumes != "module":
+        file_hop = _hop(request, artifact.form, artifact.outputs_path, samples, outputs)
+    return replace(_blank(request, session), evidence=evidence, hop=hop, file_hop=file_hop)
 
 
-def _hop(request: TrialRequest, expected: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Hop:
+def _hop(request: TrialRequest, form: str, stored: str, samples: np.ndarray, outputs: dict[str, np.ndarray]) -> Hop:
+    """How far outputs are from stored ones of the same samples."""
+    with np.load(request.root / stored) as file:
+        expected = {name: file[name][samples] for name in file.files}
     return hop_from_outputs(
-        request.artifact.reference_form,
-        f"{request.backend}-{request.precision}",
-        expected,
-        outputs,
-        TOLERANCES[request.precision],
+        form, f"{request.backend}-{request.precision}", expected, outputs, TOLERANCES[request.precision]
     )
 
 

@@ -104,7 +104,8 @@ class Trial:
     those of the call that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole
     batch in and out, where they were asked for; ``device_bytes`` is device memory by the method that gave it;
     ``host_bytes`` the most that was resident at the end of each phase of a memory pass; ``load_s`` the time to load the
-    runtime and the network; ``energy`` is what an energy pass counted.
+    runtime and the network; ``energy`` is what an energy pass counted. ``hop`` is how far the outputs are from the
+    reference, ``file_hop`` how far from what the checked ONNX file made of the same samples; None where no file ran.
     """
 
     number: int
@@ -131,5 +132,6 @@ class Trial:
     load_s: float = 0.0
     counters: Mapping[str, float] = field(default_factory=dict)
     hop: Hop | None = None
+    file_hop: Hop | None = None
     layers: tuple[ExecutedLayer, ...] = ()
     energy: EnergyRun | None = None

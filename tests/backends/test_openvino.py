@@ -80,6 +80,11 @@ def executed(request: OpenRequest) -> dict[str, int]:
     return dict(seen)
 
 
+def has_vnni() -> bool:
+    path = Path("/proc/cpuinfo")
+    return path.exists() and "vnni" in path.read_text()
+
+
 def relative_error(made: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.linalg.norm(made - wanted) / np.linalg.norm(wanted))
 
@@ -148,7 +153,9 @@ def test_the_quantised_graph_is_executed_in_8_bits(lenet_int8: OnnxArtifact, bac
     assert {kind for node in convolutions for kind in node.inputs[:2]} <= {"i8", "u8"}
     session.close()
     request = request_for(lenet_int8, backend_root)
-    assert relative_error(outputs(request)["output"], outputs(request, backend="onnxruntime")["output"]) < 2e-2
+    exact = outputs(dataclasses.replace(request, exact=True), backend="onnxruntime")["output"]
+    # 8-bit kernels keep sums of two products in 16 bits on x86 without VNNI, where they saturate.
+    assert relative_error(outputs(request)["output"], exact) < (2e-2 if has_vnni() else 0.1)
 
 
 def test_what_is_left_out_of_int8_is_told(backend_root: Path) -> None:

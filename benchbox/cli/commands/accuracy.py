@@ -95,7 +95,7 @@ def command(
     with shown_progress() as progress:
         for precision in wanted:
             derivation = choice.for_precision(precision)
-            given = graph_precision(runner, precision, derivation)
+            given = graph_precision(runner, precision, derivation, source=source)
             artifact = onnx_from_source(source, precision=given, root=root, derivation=derivation, say=progress.say)
             results.append(
                 accuracy_from_pictures(
