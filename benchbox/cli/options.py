@@ -169,9 +169,9 @@ def require_use(precisions: tuple[Precision, ...], choice: Derivation) -> None:
 
     if choice != USUAL and all(choice.for_precision(precision) == USUAL for precision in precisions):
         raise UsageError(
-            "--exclude, --fallback and --calibration are for derived precisions",
-            values=f"got --precision {','.join(precisions)}",
-            remedy="--exclude is for fp16, bf16, int8 and fp8, the others for int8 and fp8",
+            f"--precision {','.join(precisions)} has no use for the way of conversion that was chosen",
+            values=f"got {choice.variant}",
+            remedy="--exclude is for fp16, bf16, int8 and fp8, --fallback and --calibration for int8 and fp8",
         )
 
 

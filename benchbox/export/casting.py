@@ -38,7 +38,7 @@ KEPT_IN_BF16 = frozenset({"HardSwish", "Mish", "LpPool"})
 def cast_from_float(
     proto: onnx.ModelProto, precision: Precision, *, exclude: Sequence[str] = ()
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """An fp16 or bf16 copy of an fp32 model, and warnings about weights that the format cannot hold.
+    """An fp16 or bf16 copy of an fp32 model, and warnings: weights that it cannot hold, idle patterns.
 
     Args:
         proto: with all data inside; not changed.
@@ -64,7 +64,12 @@ def cast_from_float(
     ]
     pass_ = _CastPass(made, form, tuple(exclude), weights)
     pass_.run()
-    return made, pass_.rounding.warnings()
+    unmatched = [
+        f"--exclude '{pattern}' matches no node"
+        for pattern in exclude
+        if not any(fnmatch.fnmatchcase(node.name, pattern) for node in proto.graph.node)
+    ]
+    return made, (*pass_.rounding.warnings(), *unmatched)
 
 
 def _require_plain(proto: onnx.ModelProto, precision: Precision) -> None:

@@ -13,7 +13,7 @@ from benchbox.export.calibration import ranges_from_data
 from benchbox.export.casting import cast_from_float
 from benchbox.export.quantization import observed_tensors, quantized_from_float
 from benchbox.export.samples import CalibrationData, data_from_choice
-from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.artifact import OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import USUAL, Derivation, Quantization
 from benchbox.schema.model import ModelSource, Precision
 
@@ -79,6 +79,24 @@ def require_consistent(precision: Precision, derivation: Derivation) -> None:
         raise UsageError(f"--exclude leaves nothing out of {precision}", values="it is for derived precisions")
     if derivation.fallback not in (Precision.FP32, Precision.FP16):
         raise UsageError(f"--fallback is fp32 or fp16, not {derivation.fallback}")
+
+
+def require_nothing_to_derive(original: OnnxArtifact, derivation: Derivation) -> None:
+    """Raises UsageError for choices about a conversion that somebody else has made already."""
+    if derivation != USUAL:
+        raise UsageError(
+            f"{original.source} is in {original.precision} already: there is nothing left to convert",
+            values=f"got {derivation.variant}",
+            remedy="leave --exclude, --fallback and --calibration away, or give the fp32 file",
+        )
+
+
+def ingredients_of(derivation: Derivation, data: CalibrationData | None) -> dict[str, object]:
+    """What decides a derived graph beside its fp32 graph; nothing where all is as usual and nothing calibrated."""
+    found: dict[str, object] = {"exclude": derivation.exclude} if derivation.exclude else {}
+    if data is not None:
+        found |= {"method": derivation.method, "fallback": derivation.fallback, "data": data.digest}
+    return found
 
 
 def calibration_of(

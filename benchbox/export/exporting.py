@@ -24,12 +24,13 @@ from benchbox.export.deriving import (
     DerivingRequest,
     calibration_of,
     derived_from_float,
+    ingredients_of,
     require_consistent,
+    require_nothing_to_derive,
 )
 from benchbox.export.foreign import graph_from_file
 from benchbox.export.opsets import opset_of
 from benchbox.export.recipe import recipe_of
-from benchbox.export.samples import CalibrationData
 from benchbox.export.tracing import OPSET, proto_from_module
 from benchbox.export.verification import (
     CheckSet,
@@ -84,7 +85,7 @@ def cached_artifact(
     if original is None:
         return None
     data = calibration_of(source, precision=precision, derivation=derivation, inputs=original.inputs, seed=seed)
-    return kept(recipe_of(source, precision=precision, seed=seed, derivation=_ingredients(derivation, data)))
+    return kept(recipe_of(source, precision=precision, seed=seed, derivation=ingredients_of(derivation, data)))
 
 
 def artifact_from_source(
@@ -119,7 +120,7 @@ def artifact_from_source(
     else:
         original = _original_from_module(source, batch, root, seed, say)
     if precision is original.precision:
-        _require_nothing_to_derive(original, derivation)
+        require_nothing_to_derive(original, derivation)
         return original
     if original.precision is not Precision.FP32:
         raise UsageError(
@@ -130,28 +131,10 @@ def artifact_from_source(
     return _derived_from_original(source, original, precision, derivation, root, say)
 
 
-def _require_nothing_to_derive(original: OnnxArtifact, derivation: Derivation) -> None:
-    """Raises UsageError for choices about a conversion that somebody else has made already."""
-    if derivation != USUAL:
-        raise UsageError(
-            f"{original.source} is in {original.precision} already: there is nothing left to convert",
-            values=f"got {derivation.variant}",
-            remedy="leave --exclude, --fallback and --calibration away, or give the fp32 file",
-        )
-
-
 def _require_supported(precision: Precision, derivation: Derivation) -> None:
     if precision not in PRECISIONS:
         raise UsageError(f"ONNX files in {precision} are not made yet", values=f"supported: {', '.join(PRECISIONS)}")
     require_consistent(precision, derivation)
-
-
-def _ingredients(derivation: Derivation, data: CalibrationData | None) -> dict[str, object]:
-    """What decides a derived graph beside its fp32 graph; nothing where all is as usual and nothing calibrated."""
-    found: dict[str, object] = {"exclude": derivation.exclude} if derivation.exclude else {}
-    if data is not None:
-        found |= {"method": derivation.method, "fallback": derivation.fallback, "data": data.digest}
-    return found
 
 
 def _original_from_module(
@@ -242,7 +225,7 @@ def _derived_from_original(
         data=data,
     )
     derived = derived_from_float(request, say=say)
-    recipe = recipe_of(source, precision=precision, seed=seed, derivation=_ingredients(derivation, data))
+    recipe = recipe_of(source, precision=precision, seed=seed, derivation=ingredients_of(derivation, data))
     unchecked = _unchecked_derived(source, original, derived, precision, derivation, recipe, root)
     with np.load(root / original.reference_path) as stored:
         reference = {name: stored[name] for name in stored.files}
@@ -351,7 +334,7 @@ def _checked(
             hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance)
             hops = (*unchecked.hops, hop)
             if unchecked.precision is not Precision.FP32:
-                require_finite(made.outputs, model=unchecked.model, precision=unchecked.precision, hops=hops)
+                require_finite(made.outputs, model=unchecked.source, precision=unchecked.precision, hops=hops)
             require_passed(hops, model=unchecked.model)
     except OSError as error:
         raise unwritable(root / unchecked.path, error) from error

@@ -14,12 +14,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from operators import model_of_operator
 
 from benchbox.backends import openvino as home
 from benchbox.backends.base import BACKENDS, ConvertingBackend, LayeredSession, OpenRequest
 from benchbox.backends.openvino import OpenVinoBackend, OpenVinoSession, cpu_capabilities, quiet_runtime, reason_of
 from benchbox.backends.openvino_profile import UNTOLD, executed_precisions, matrix_operations, nodes_from_runtime_model
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
+from benchbox.export.casting import cast_from_float
 from benchbox.export.exporting import artifact_from_source
 from benchbox.flops.attribution import attribution
 from benchbox.flops.counting import cost_from_graph
@@ -297,12 +299,18 @@ def test_reasons_are_one_line() -> None:
     assert reason_of(RuntimeError("")) == "RuntimeError"
 
 
-def test_fp32_files_are_given_where_openvino_converts() -> None:
+def test_fp32_files_are_given_where_openvino_converts(tmp_path: Path) -> None:
     assert isinstance(BACKEND, ConvertingBackend)
     assert not isinstance(BACKENDS.get("onnxruntime"), ConvertingBackend)
     assert graph_precision("openvino", Precision.BF16) is Precision.FP32
     assert graph_precision("openvino", Precision.INT8) is Precision.INT8
     assert graph_precision("onnxruntime", Precision.FP16) is Precision.FP16
+    own = tmp_path / "own.onnx"
+    for precision in (Precision.BF16, Precision.FP16):
+        onnx.save(cast_from_float(model_of_operator("Conv"), precision)[0], str(own))
+        source = resolve(str(own), input_shape=None, weights=None)
+        assert graph_precision("openvino", precision, source=source) is precision, "it is in it already"
+        assert graph_precision("openvino", Precision.FP32, source=source) is Precision.FP32
     with pytest.raises(UsageError, match="leaves no node out"):
         graph_precision("openvino", Precision.BF16, Derivation(exclude=("fc",)))
 
