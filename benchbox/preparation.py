@@ -38,12 +38,14 @@ def graph_precision(
 ) -> Precision:
     """The precision of the ONNX file that a backend is given: fp32 where it converts to the precision itself.
 
-    A user's own file that is in the precision already is given as it is.
+    A user's own file that is in the precision already is given as it is, and what another converter was asked for.
 
     Raises UsageError for nodes to be left out of a conversion that is not ours.
     """
     found = BACKENDS.get(backend)
     if not isinstance(found, ConvertingBackend) or precision not in found.converts:
+        return precision
+    if derivation.converter is not USUAL.converter:
         return precision
     if source is not None and source.kind is SourceKind.ONNX:
         from benchbox.export.contents import precision_from_file

@@ -40,7 +40,7 @@ def test_the_proposed_excludes_pass_where_export_failed(net: str, benchbox: Call
     failed = benchbox("export", net, "--precision", "fp16")
     assert failed.status == 4
     assert "net.onnx overflows in fp16" in failed.err
-    assert "benchbox bisect net --precision fp16" in failed.err
+    assert "benchbox bisect net.onnx --precision fp16" in failed.err
     ran = benchbox("bisect", net, "--precision", "fp16", "--against", "fp32")
     assert ran.status == 0
     assert "beyond tolerance" in ran.out

@@ -12,6 +12,7 @@ from benchbox.cli.options import (
     backend_option,
     comma_list,
     common_options,
+    converter_option,
     cuda_option,
     derivation_options,
     json_option,
@@ -73,6 +74,7 @@ MOST_TRIALS = 10
 @cuda_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
 @derivation_options
+@converter_option
 @source_options
 @json_option
 @common_options
