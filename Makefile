@@ -61,6 +61,7 @@ bench: setup
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/build.py
 	$(BIN)/python benchmarks/conversion.py
+	$(BIN)/python benchmarks/converters.py
 	$(BIN)/python benchmarks/openvino_agreement.py
 	$(BIN)/python benchmarks/cpu_precisions.py
 

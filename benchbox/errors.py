@@ -3,7 +3,8 @@
     BenchboxError
     ├── UsageError              2   unknown name, impossible combination, wrong input
     ├── EnvironmentLackError    3   a dependency or a device is missing
-    ├── ArtifactError           4   export, numerics beyond tolerance, engine build, damaged file
+    ├── ArtifactError           4   export, engine build, damaged file
+    │   └── NumericsError           outputs beyond tolerance, infinite or undefined
     ├── MeasurementError        5   numbers were not taken or cannot be trusted
     │   └── DeviceMemoryError       the memory of a GPU does not suffice
     └── StoreError              6   a record, a network or an engine cannot be written, read or compared
@@ -13,7 +14,7 @@ Every message has three parts: what happened, the values, what to do about it.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 EXIT_DONE = 0
 EXIT_REGRESSION = 1
@@ -69,6 +70,23 @@ class ArtifactError(BenchboxError):
     """A network could not be turned into a correct file, or a file is damaged."""
 
     exit_status = 4
+
+
+class NumericsError(ArtifactError):
+    """Outputs are beyond tolerance, infinite or undefined: nothing is published for them.
+
+    Args:
+        what, values, remedy: as for every error.
+        hops: the comparisons made up to there (``schema.artifact.Hop``), for the record.
+    """
+
+    def __init__(self, what: str, *, values: str = "", remedy: str = "", hops: tuple[Any, ...] = ()) -> None:
+        super().__init__(what, values=values, remedy=remedy)
+        self.hops = hops
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As for every error; the hops travel too."""
+        return *super().__reduce__(), {"hops": self.hops}
 
 
 class MeasurementError(BenchboxError):

@@ -47,7 +47,7 @@ def table_from_case(
         ArtifactError, MeasurementError: as for ``benchbox run``.
     """
     require_runnable(case.backend, case.precision, case.source)
-    given = graph_precision(case.backend, case.precision, case.derivation)
+    given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
     artifact = onnx_from_source(case.source, precision=given, root=root, derivation=case.derivation, say=say)
     built = engine_of_case(case, artifact, root, say)
     path = root / artifact.path

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
-from benchbox.errors import BenchboxError, EnvironmentLackError, UsageError
+from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, UsageError
 from benchbox.preparation import graph_precision, onnx_from_source
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost
@@ -172,7 +172,10 @@ def measured(
             status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
             if (len(cases) == 1 or interleaved) and status is Status.SKIPPED:
                 raise  # in a matrix a skipped combination is an answer; asked for by itself it is a mistake
-            outcome = Outcome(record=dataclasses.replace(blank, status=status, reason=_reason(error)), error=error)
+            record = dataclasses.replace(blank, status=status, reason=_reason(error))
+            if isinstance(error, NumericsError):
+                record = dataclasses.replace(record, correctness=Correctness(hops=error.hops, passed=False))
+            outcome = Outcome(record=record, error=error)
             append(root, outcome.record, outcome.trials)
             yield outcome
     order = abba() if interleaved else drawn_anew(plan.seed)
@@ -205,7 +208,8 @@ def _say(progress: Progress, case: Case, text: str) -> None:
 def _reason(error: BenchboxError | None) -> str:
     """An error as one line of a record."""
     parts = (error.what, error.values) if error else ()
-    return "; ".join(" ".join(part.split()) for part in parts if part)
+    text = "; ".join(" ".join(part.split()) for part in parts if part)
+    return f"numerics: {text}" if isinstance(error, NumericsError) else text
 
 
 def _prepared(
@@ -222,7 +226,7 @@ def _prepared(
     from benchbox.proving import prover
 
     require_runnable(case.backend, case.precision, case.source, blank.plan)
-    given = graph_precision(case.backend, case.precision, case.derivation)
+    given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
     wanted = (case.source, given, case.derivation)
     if wanted not in artifacts:
         artifacts[wanted] = _onnx_of_case(case, given, root, say)

@@ -43,14 +43,25 @@ def exported_sources(root: Path) -> tuple[ModelSource, ...]:
     return tuple(found)
 
 
-def graph_precision(backend: str, precision: Precision, derivation: Derivation = USUAL) -> Precision:
+def graph_precision(
+    backend: str, precision: Precision, derivation: Derivation = USUAL, *, source: ModelSource | None = None
+) -> Precision:
     """The precision of the ONNX file that a backend is given: fp32 where it converts to the precision itself.
+
+    A user's own file that is in the precision already is given as it is, and what another converter was asked for.
 
     Raises UsageError for nodes to be left out of a conversion that is not ours.
     """
     found = BACKENDS.get(backend)
     if not isinstance(found, ConvertingBackend) or precision not in found.converts:
         return precision
+    if derivation.converter is not USUAL.converter:
+        return precision
+    if source is not None and source.kind is SourceKind.ONNX:
+        from benchbox.export.contents import precision_from_file
+
+        if precision_from_file(Path(source.reference)) is precision:
+            return precision
     if derivation.exclude:
         raise UsageError(
             f"{backend} converts to {precision} itself and leaves no node out",
@@ -159,7 +170,7 @@ def precision_costs_from_source(
         UsageError: a file in another precision.
         ArtifactError: the graph cannot be counted, cast or quantised.
     """
-    from benchbox.export.foreign import precision_of
+    from benchbox.export.contents import contents_of
     from benchbox.export.weightless import structure_in_precision
     from benchbox.flops.counting import cost_from_graph
     from benchbox.flops.graph import graph_from_proto
@@ -175,7 +186,7 @@ def precision_costs_from_source(
     }
     given = graph_from_proto(structure, path, sizes)
     cost = cost_from_graph(given, model=source.name, sha256=sha256)
-    is_fp32 = precision_of(structure) is Precision.FP32
+    is_fp32 = contents_of(structure).precision is Precision.FP32
 
     def counted(graph: Graph, precision: Precision) -> PrecisionCost:
         return precision_cost(

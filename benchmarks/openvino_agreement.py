@@ -68,6 +68,14 @@ def one_process(path: Path, precision: str) -> float:
     return statistics.median(timed_block(session, COUNT, slots=1)) / 1e6
 
 
+def refusal_of(precision: str) -> str | None:
+    """Why OpenVINO does not run a precision on this CPU, None if it does."""
+    from benchbox.backends.base import BACKENDS
+    from benchbox.schema.model import Precision
+
+    return BACKENDS.get("openvino").refusal(Precision(precision))
+
+
 def main() -> None:
     """Exports the network, then prints one row for each precision."""
     script = Path(sys.executable).with_name("benchbox")
@@ -76,6 +84,10 @@ def main() -> None:
         exported = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         files = {artifact["precision"]: Path(root) / artifact["path"] for artifact in exported["artifacts"]}
         for precision, (file, hint) in PRECISIONS.items():
+            refusal = refusal_of(precision)
+            if refusal:
+                print(f"{MODEL} {precision}   {refusal}", flush=True)
+                continue
             ours, theirs = [], []
             for number in range(ROUNDS):
                 pair = [

@@ -53,6 +53,7 @@ class OpenRequest:
     pass. ``transfers`` makes copies of inputs and outputs a part of every inference, ``blocking`` lets the host sleep
     while it waits for one instead of spinning: only backends whose ``queries`` is true can. ``fallback`` is what an
     int8 or fp8 graph computes in where it is not quantised. ``engine_flags`` are what the engine was built with.
+    ``exact`` asks for what the graph says and no kernels of other arithmetic: to check a file, never to time it.
     """
 
     precision: Precision
@@ -69,6 +70,7 @@ class OpenRequest:
     blocking: bool = False
     fallback: Precision = Precision.FP32
     engine_flags: tuple[str, ...] = ()
+    exact: bool = False
 
 
 class Stopwatch(Protocol):

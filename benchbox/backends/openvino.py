@@ -155,8 +155,8 @@ class OpenVinoSession:
         """What everything computes in that is not quantised."""
         if self._request.precision is not Precision.INT8:
             return _HINTS[self._request.precision]
-        half = self._request.fallback is Precision.FP16 and _CAPABILITIES[Precision.FP16] in cpu_capabilities()
-        return _HINTS[Precision.FP16 if half else Precision.FP32]
+        rest = self._request.fallback
+        return _HINTS[rest if _CAPABILITIES.get(rest) in cpu_capabilities() else Precision.FP32]
 
     def _require_hint(self) -> None:
         given = _text(self._compiled.get_property("INFERENCE_PRECISION_HINT"))

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 _REFUSALS = {
     Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
-    Precision.BF16: "bf16 modules are not prepared yet",
-    Precision.INT8: "eager mode runs no int8 network without a quantised module",
-    Precision.FP8: "eager mode has no fp8 on a CPU",
+    Precision.INT8: "PyTorch would quantise the module in a way of its own, not as the ONNX file is quantised",
+    Precision.FP8: "PyTorch has no fp8 convolutions on a CPU",
 }
 
 
@@ -46,7 +45,7 @@ class PyTorchBackend:
         return Availability(usable=True, version=importlib.metadata.version("torch"), device=self.device)
 
     def refusal(self, precision: Precision) -> str | None:
-        """fp32 and fp16 run."""
+        """fp32, fp16 and bf16 run: the latter two as they are defined, fast only where the CPU has them."""
         return _REFUSALS.get(precision)
 
     def open(self, request: OpenRequest) -> PyTorchSession:
@@ -67,7 +66,7 @@ class PyTorchBackend:
 
 
 class PyTorchSession:
-    """One module with resident inputs; fp16 casts at the border, as the fp16 ONNX graph does."""
+    """One module with resident inputs; fp16 and bf16 cast at the border, as the ONNX graphs do."""
 
     def __init__(self, torch_module: Any, request: OpenRequest) -> None:
         assert request.module is not None, "a backend that consumes modules is given one"
@@ -75,9 +74,10 @@ class PyTorchSession:
         self._torch = torch_module
         self._request = request
         self._module = request.module().eval()
-        self._half = request.precision is Precision.FP16
-        if self._half:
-            self._module = self._module.half()
+        short = {Precision.FP16: torch_module.float16, Precision.BF16: torch_module.bfloat16}
+        self._short = short.get(request.precision)
+        if self._short is not None:
+            self._module = self._module.to(self._short)
         self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
         self._outputs: dict[int, Any] = {}
         self._watch = DispatchWatch(torch_module, self._module) if request.inspect else None
@@ -92,9 +92,11 @@ class PyTorchSession:
     def enqueue(self, slot: int) -> None:
         """Runs the module; in eager mode on the CPU it is done on return."""
         with self._torch.inference_mode():
-            if self._half:
-                half = (tensor.half() if tensor.is_floating_point() else tensor for tensor in self._inputs[slot])
-                self._outputs[slot] = self._to_float(self._forward(*half))
+            if self._short is not None:
+                cast = (
+                    tensor.to(self._short) if tensor.is_floating_point() else tensor for tensor in self._inputs[slot]
+                )
+                self._outputs[slot] = self._to_float(self._forward(*cast))
             else:
                 self._outputs[slot] = self._forward(*self._inputs[slot])
 

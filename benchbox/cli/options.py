@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+_CONVERTER = "benchbox.converter"
 
 
 def common_options(function: F) -> F:
@@ -144,12 +145,31 @@ def derivation_options(function: F) -> F:
     return function
 
 
+def converter_option(function: F) -> F:
+    """``--converter``: who makes the low precision; ``parse_derivation`` finds the choice."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: str) -> None:
+        ctx.meta[_CONVERTER] = value
+
+    return click.option(
+        "--converter",
+        metavar="C",
+        default="benchbox",
+        show_default=True,
+        expose_value=False,
+        callback=keep,
+        help="Who converts to the precision: benchbox, or modelopt (extra modelopt).",
+    )(function)
+
+
 def parse_derivation(*, calibration: str | None, method: str, fallback: str, excludes: tuple[str, ...]) -> Derivation:
-    """The choices of ``derivation_options``; raises UsageError for an unknown precision or method."""
+    """The choices of ``derivation_options`` and ``converter_option``; raises UsageError for an unknown word."""
     from benchbox.registry import require_known
-    from benchbox.schema.derivation import CalibrationMethod, Derivation
+    from benchbox.schema.derivation import CalibrationMethod, Converter, Derivation
 
     known = [choice.value for choice in CalibrationMethod]
+    converters = [choice.value for choice in Converter]
+    converter = click.get_current_context().meta.get(_CONVERTER, Converter.BENCHBOX)
     if calibration is not None:
         from benchbox.export.samples import require_there
 
@@ -159,6 +179,7 @@ def parse_derivation(*, calibration: str | None, method: str, fallback: str, exc
         fallback=parse_precision(fallback),
         calibration=calibration,
         method=CalibrationMethod(require_known("calibration method", method, known)),
+        converter=Converter(require_known("converter", converter, converters)),
     )
 
 
@@ -169,9 +190,9 @@ def require_use(precisions: tuple[Precision, ...], choice: Derivation) -> None:
 
     if choice != USUAL and all(choice.for_precision(precision) == USUAL for precision in precisions):
         raise UsageError(
-            "--exclude, --fallback and --calibration are for derived precisions",
-            values=f"got --precision {','.join(precisions)}",
-            remedy="--exclude is for fp16, bf16, int8 and fp8, the others for int8 and fp8",
+            f"--precision {','.join(precisions)} has no use for the way of conversion that was chosen",
+            values=f"got {choice.variant}",
+            remedy="--exclude and --converter: fp16, bf16, int8 and fp8; --fallback and --calibration: int8 and fp8",
         )
 
 

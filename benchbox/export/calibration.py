@@ -206,6 +206,7 @@ def evaluated(
             inputs=tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in inputs),
             outputs=tuple(outputs),
             onnx_path=path,
+            exact=True,
         )
         session = backend.open(request)
         try:

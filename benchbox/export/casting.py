@@ -38,7 +38,7 @@ KEPT_IN_BF16 = frozenset({"HardSwish", "Mish", "LpPool"})
 def cast_from_float(
     proto: onnx.ModelProto, precision: Precision, *, exclude: Sequence[str] = ()
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """An fp16 or bf16 copy of an fp32 model, and warnings about weights that the format cannot hold.
+    """An fp16 or bf16 copy of an fp32 model, and warnings: weights that it cannot hold, idle patterns.
 
     Args:
         proto: with all data inside; not changed.
@@ -52,7 +52,12 @@ def cast_from_float(
     made, weights = at_needed_opset(proto, precision)
     pass_ = _CastPass(made, FORMATS[precision], tuple(exclude), weights)
     pass_.run()
-    return made, pass_.rounding.warnings()
+    unmatched = [
+        f"--exclude '{pattern}' matches no node"
+        for pattern in exclude
+        if not any(fnmatch.fnmatchcase(node.name, pattern) for node in proto.graph.node)
+    ]
+    return made, (*pass_.rounding.warnings(), *unmatched)
 
 
 def at_needed_opset(proto: onnx.ModelProto, precision: Precision) -> tuple[onnx.ModelProto, Sequence[onnx.TensorProto]]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import UsageError
+from benchbox.export import modelopt
 from benchbox.export.calibration import ranges_from_data
 from benchbox.export.casting import cast_from_float
 from benchbox.export.quantization import observed_tensors, quantized_from_float
 from benchbox.export.samples import CalibrationData, data_from_choice
-from benchbox.schema.artifact import TensorSpec
-from benchbox.schema.derivation import USUAL, Derivation, Quantization
+from benchbox.schema.artifact import OnnxArtifact, TensorSpec
+from benchbox.schema.derivation import USUAL, Converter, Derivation, Quantization
 from benchbox.schema.model import ModelSource, Precision
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def derived_from_float(request: DerivingRequest, *, say: Say = lambda _: None) -
         ArtifactError: the graph cannot be derived, or bad calibration data.
         UsageError: nothing can be derived in this precision.
     """
+    if request.derivation.converter is Converter.MODELOPT:
+        return _by_modelopt(request, say)
     return DERIVING[request.precision](request, say)
 
 
@@ -75,10 +78,32 @@ def require_consistent(precision: Precision, derivation: Derivation) -> None:
             raise UsageError(
                 f"{', '.join(given)} is for int8 and fp8", values=f"{precision} needs no calibration and no fallback"
             )
+    if precision not in DERIVING and derivation.converter is not usual.converter:
+        raise UsageError(f"--converter {derivation.converter} converts nothing to {precision}")
     if precision not in DERIVING and derivation.exclude:
         raise UsageError(f"--exclude leaves nothing out of {precision}", values="it is for derived precisions")
     if derivation.fallback not in (Precision.FP32, Precision.FP16):
         raise UsageError(f"--fallback is fp32 or fp16, not {derivation.fallback}")
+
+
+def require_nothing_to_derive(original: OnnxArtifact, derivation: Derivation) -> None:
+    """Raises UsageError for choices about a conversion that somebody else has made already."""
+    if derivation != USUAL:
+        raise UsageError(
+            f"{original.source} is in {original.precision} already: there is nothing left to convert",
+            values=f"got {derivation.variant}",
+            remedy="leave --exclude, --fallback and --calibration away, or give the fp32 file",
+        )
+
+
+def ingredients_of(derivation: Derivation, data: CalibrationData | None) -> dict[str, object]:
+    """What decides a derived graph beside its fp32 graph; nothing where all is as usual and nothing calibrated."""
+    found: dict[str, object] = {"exclude": derivation.exclude} if derivation.exclude else {}
+    if data is not None:
+        found |= {"method": derivation.method, "fallback": derivation.fallback, "data": data.digest}
+    if derivation.converter is Converter.MODELOPT:
+        found["converter"] = f"{derivation.converter} {modelopt.version()}"
+    return found
 
 
 def calibration_of(
@@ -118,11 +143,29 @@ def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
     if half:
         proto, losses = cast_from_float(proto, Precision.FP16)
         warnings += losses
-    if data.synthetic:
-        warnings = (SYNTHETIC_WARNING, *warnings)
+    return _calibrated(proto, warnings, choice, data, made.quantized, made.quantizable)
+
+
+def _by_modelopt(request: DerivingRequest, say: Say) -> Derived:
+    say(f"ModelOpt converts the graph to {request.precision}")
+    proto, quantized, quantizable = modelopt.converted_by_modelopt(request)
+    if request.data is None:
+        return Derived(proto=proto)
+    return _calibrated(proto, (), request.derivation, request.data, quantized, quantizable)
+
+
+def _calibrated(
+    proto: onnx.ModelProto,
+    warnings: tuple[str, ...],
+    choice: Derivation,
+    data: CalibrationData,
+    quantized: int,
+    quantizable: int,
+) -> Derived:
+    """A quantised graph with what it was made with; a warning where the data were synthetic."""
     return Derived(
         proto=proto,
-        warnings=warnings,
+        warnings=(SYNTHETIC_WARNING, *warnings) if data.synthetic else warnings,
         quantization=Quantization(
             method=choice.method,
             data=data.text,
@@ -131,8 +174,8 @@ def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
             samples=data.samples,
             exclude=choice.exclude,
             fallback=choice.fallback,
-            quantized=made.quantized,
-            quantizable=made.quantizable,
+            quantized=quantized,
+            quantizable=quantizable,
         ),
     )
 

@@ -24,12 +24,13 @@ from benchbox.export.deriving import (
     DerivingRequest,
     calibration_of,
     derived_from_float,
+    ingredients_of,
     require_consistent,
+    require_nothing_to_derive,
 )
 from benchbox.export.foreign import graph_from_file
 from benchbox.export.opsets import opset_of
 from benchbox.export.recipe import recipe_of
-from benchbox.export.samples import CalibrationData
 from benchbox.export.tracing import OPSET, proto_from_module
 from benchbox.export.verification import (
     CheckSet,
@@ -84,7 +85,7 @@ def cached_artifact(
     if original is None:
         return None
     data = calibration_of(source, precision=precision, derivation=derivation, inputs=original.inputs, seed=seed)
-    return kept(recipe_of(source, precision=precision, seed=seed, derivation=_ingredients(derivation, data)))
+    return kept(recipe_of(source, precision=precision, seed=seed, derivation=ingredients_of(derivation, data)))
 
 
 def artifact_from_source(
@@ -119,6 +120,7 @@ def artifact_from_source(
     else:
         original = _original_from_module(source, batch, root, seed, say)
     if precision is original.precision:
+        require_nothing_to_derive(original, derivation)
         return original
     if original.precision is not Precision.FP32:
         raise UsageError(
@@ -133,14 +135,6 @@ def _require_supported(precision: Precision, derivation: Derivation) -> None:
     if precision not in PRECISIONS:
         raise UsageError(f"ONNX files in {precision} are not made yet", values=f"supported: {', '.join(PRECISIONS)}")
     require_consistent(precision, derivation)
-
-
-def _ingredients(derivation: Derivation, data: CalibrationData | None) -> dict[str, object]:
-    """What decides a derived graph beside its fp32 graph; nothing where all is as usual and nothing calibrated."""
-    found: dict[str, object] = {"exclude": derivation.exclude} if derivation.exclude else {}
-    if data is not None:
-        found |= {"method": derivation.method, "fallback": derivation.fallback, "data": data.digest}
-    return found
 
 
 def _original_from_module(
@@ -192,6 +186,7 @@ def _original_from_module(
         evaluator="",
         reference=f"pytorch {torch.__version__}",
         reference_path=str(FOLDER / f"{stem.name}.npz"),
+        outputs_path=str(FOLDER / f"{stem.name}.outputs.npz"),
         reference_samples=check.samples,
         seed=seed,
         recipe=recipe_of(source, precision=Precision.FP32, seed=seed),
@@ -230,7 +225,7 @@ def _derived_from_original(
         data=data,
     )
     derived = derived_from_float(request, say=say)
-    recipe = recipe_of(source, precision=precision, seed=seed, derivation=_ingredients(derivation, data))
+    recipe = recipe_of(source, precision=precision, seed=seed, derivation=ingredients_of(derivation, data))
     unchecked = _unchecked_derived(source, original, derived, precision, derivation, recipe, root)
     with np.load(root / original.reference_path) as stored:
         reference = {name: stored[name] for name in stored.files}
@@ -261,6 +256,7 @@ def _unchecked_derived(
         opset=opset_of(derived.proto),
         path=str(FOLDER / f"{stem.name}.onnx"),
         reference_path=str(FOLDER / f"{stem.name}.npz"),
+        outputs_path=str(FOLDER / f"{stem.name}.outputs.npz"),
         recipe=recipe,
         warnings=(*original.warnings, *derived.warnings),
         variant=derivation.variant,
@@ -272,11 +268,8 @@ def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Pat
     """The user's own file as it is: only its reference outputs and its artifact are written."""
     path = Path(source.reference)
     graph = graph_from_file(path, input_shape=source.input_shape)
-    if graph.precision not in PRECISIONS:
-        raise UsageError(
-            f"{path} is in {graph.precision}, which cannot be checked yet", values=f"supported: {', '.join(PRECISIONS)}"
-        )
-    cached = cached_artifact(source, precision=graph.precision, root=root, batch=batch, seed=seed)
+    precision, rest = graph.contents.precision, graph.contents.rest
+    cached = cached_artifact(source, precision=precision, root=root, batch=batch, seed=seed)
     if cached is not None:
         return cached
     import onnx
@@ -287,17 +280,17 @@ def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Pat
     check = CheckSet(inputs=graph.inputs, outputs=outputs, batches=batches, seed=seed)
     say("computing reference outputs with onnx's evaluator")
     reference = outputs_from_reference_evaluator(path, check)
-    recipe = recipe_of(source, precision=graph.precision, seed=seed)
-    stem = artifact_stem(root, model=source.name, precision=graph.precision, recipe=recipe)
+    recipe = recipe_of(source, precision=precision, seed=seed)
+    stem = artifact_stem(root, model=source.name, precision=precision, recipe=recipe)
     check = replace(check, outputs=_measured_specs(check, reference))
-    made = outputs_from_onnx(path, check, precision=graph.precision)
-    hop = hop_from_outputs("onnx-reference", made.form, reference, made.outputs, TOLERANCES[graph.precision])
+    made = outputs_from_onnx(path, check, precision=precision, fallback=rest)
+    hop = hop_from_outputs("onnx-reference", made.form, reference, made.outputs, TOLERANCES[precision])
     require_passed((hop,), model=source.name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     artifact = OnnxArtifact(
         model=source.name,
         source=source.reference,
-        precision=graph.precision,
+        precision=precision,
         opset=graph.opset,
         path=str(path.resolve()),
         sha256=digest,
@@ -310,12 +303,15 @@ def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Pat
         evaluator=made.evaluator,
         reference=f"onnx.reference {onnx.__version__}",
         reference_path=str(FOLDER / f"{stem.name}.npz"),
+        outputs_path=str(FOLDER / f"{stem.name}.outputs.npz"),
         reference_samples=check.samples,
         seed=seed,
         recipe=recipe,
         hops=(hop,),
+        warnings=graph.contents.warnings,
+        rest=rest if precision in CALIBRATED else Precision.FP32,
     )
-    write_artifact(artifact, root, reference=reference)
+    write_artifact(artifact, root, reference=reference, outputs=made.outputs)
     return artifact
 
 
@@ -334,11 +330,12 @@ def _checked(
         with draft_of(root / unchecked.path) as draft:
             draft.write_bytes(data)
             made = outputs_from_onnx(draft, check, precision=unchecked.precision, fallback=unchecked.fallback)
-            if unchecked.precision is not Precision.FP32:
-                require_finite(made.outputs, model=unchecked.model, precision=unchecked.precision)
             tolerance = TOLERANCES[unchecked.precision]
             hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance)
-            require_passed((hop,), model=unchecked.model)
+            hops = (*unchecked.hops, hop)
+            if unchecked.precision is not Precision.FP32:
+                require_finite(made.outputs, model=unchecked.source, precision=unchecked.precision, hops=hops)
+            require_passed(hops, model=unchecked.model)
     except OSError as error:
         raise unwritable(root / unchecked.path, error) from error
     artifact = replace(
@@ -346,9 +343,9 @@ def _checked(
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
         evaluator=made.evaluator,
-        hops=(*unchecked.hops, hop),
+        hops=hops,
     )
-    write_artifact(artifact, root, reference=reference)
+    write_artifact(artifact, root, reference=reference, outputs=made.outputs)
     return artifact
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.contents import Contents, contents_of
 from benchbox.schema.artifact import TensorSpec
-from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
     import onnx
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForeignGraph:
-    """A checked file: its graph, its border with free batch dimensions as None, and the precision it is in."""
+    """A checked file: its graph, its border with free batch dimensions as None, and what it computes in."""
 
     proto: onnx.ModelProto
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
-    precision: Precision
+    contents: Contents
     opset: int
 
     @property
@@ -40,7 +40,8 @@ def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> Forei
 
     Raises:
         ArtifactError: empty, truncated, not ONNX, refused by onnx's checker, external data missing.
-        UsageError: dimensions that are not known, or an input shape that contradicts the file.
+        UsageError: dimensions that are not known, an input shape that contradicts the file, or a precision that is
+            none of benchbox's.
     """
     import onnx
 
@@ -69,7 +70,7 @@ def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> Forei
         proto=proto,
         inputs=specs,
         outputs=tuple(value.name for value in proto.graph.output),
-        precision=precision_of(proto),
+        contents=contents_of(proto),
         opset=max((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), default=0),
     )
 
@@ -103,31 +104,6 @@ def _spec(value: onnx.ValueInfoProto, input_shape: tuple[int, ...] | None, path:
         )
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     return TensorSpec(name=value.name, dtype=dtype.name, shape=tuple(dims))
-
-
-def precision_of(proto: onnx.ModelProto) -> Precision:
-    """What the graph computes in: Q/DQ nodes mean int8 or fp8, else the type of most weights."""
-    import onnx
-
-    sizes = {Precision.FP32: 0, Precision.FP16: 0, Precision.BF16: 0}
-    kinds = {
-        onnx.TensorProto.FLOAT: Precision.FP32,
-        onnx.TensorProto.FLOAT16: Precision.FP16,
-        onnx.TensorProto.BFLOAT16: Precision.BF16,
-    }
-    fp8 = {onnx.TensorProto.FLOAT8E4M3FN, onnx.TensorProto.FLOAT8E5M2}
-    eight_bit = None
-    for tensor in proto.graph.initializer:
-        if tensor.data_type in fp8:
-            eight_bit = Precision.FP8
-        elif tensor.data_type in kinds:
-            size = 1
-            for dim in tensor.dims:
-                size *= dim
-            sizes[kinds[tensor.data_type]] += size
-    if any(node.op_type in {"DequantizeLinear", "QLinearConv", "QLinearMatMul"} for node in proto.graph.node):
-        return eight_bit or Precision.INT8
-    return max(sizes, key=lambda precision: sizes[precision])
 
 
 def _text(dims: Sequence[int | None]) -> str:

@@ -56,13 +56,29 @@ class CalibrationData:
 
 
 def require_there(choice: str) -> Path:
-    """The path of calibration data if there is something; else a UsageError, before anything is exported for it."""
+    """The path of calibration data with something usable in it; else a UsageError, before anything is exported."""
     path = Path(choice)
     if not path.exists():
         raise UsageError(
             f"there is no calibration data {choice}", remedy="give a folder of images or arrays, or a .npy or .npz file"
         )
+    if not _array_files(path) and not _pictures(path):
+        raise UsageError(
+            f"there is nothing to calibrate on in {choice}",
+            values="no images (.jpg, .png, ...) and no arrays (.npy, .npz)",
+            remedy="leave --calibration out for seeded synthetic inputs, which are flagged",
+        )
     return path
+
+
+def _array_files(path: Path) -> tuple[Path, ...]:
+    if path.is_file():
+        return (path,) if path.suffix.lower() in _ARRAYS else ()
+    return tuple(sorted(file for file in path.rglob("*") if file.suffix.lower() in _ARRAYS and file.is_file()))
+
+
+def _pictures(path: Path) -> tuple[Path, ...]:
+    return picture_files(path) if path.is_dir() else ()
 
 
 def data_from_choice(
@@ -83,20 +99,8 @@ def data_from_choice(
     if choice is None:
         return _synthetic(inputs, seed)
     path = require_there(choice)
-    if path.is_file():
-        files: tuple[Path, ...] = (path,) if path.suffix.lower() in _ARRAYS else ()
-    else:
-        files = tuple(sorted(file for file in path.rglob("*") if file.suffix.lower() in _ARRAYS and file.is_file()))
-    if files:
-        return _from_arrays(files, inputs)
-    pictures = picture_files(path) if path.is_dir() else ()
-    if not pictures:
-        raise UsageError(
-            f"there is nothing to calibrate on in {choice}",
-            values="no images (.jpg, .png, ...) and no arrays (.npy, .npz)",
-            remedy="leave --calibration out for seeded synthetic inputs, which are flagged",
-        )
-    return _from_pictures(pictures, source, inputs)
+    files = _array_files(path)
+    return _from_arrays(files, inputs) if files else _from_pictures(_pictures(path), source, inputs)
 
 
 def _synthetic(inputs: Sequence[TensorSpec], seed: int) -> CalibrationData:

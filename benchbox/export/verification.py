@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.backends.base import BACKENDS, Backend, OpenRequest
-from benchbox.errors import ArtifactError
+from benchbox.errors import ArtifactError, NumericsError
 from benchbox.export.emulation import emulated_from_graph, require_rounded
 from benchbox.export.sixteenbit import FORMATS, SixteenBit
 from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
@@ -165,6 +165,7 @@ def _run(path: Path, check: CheckSet, backend: Backend, precision: Precision) ->
             inputs=tuple(_bound(spec, size) for spec in check.inputs),
             outputs=tuple(_bound(spec, size) for spec in check.outputs),
             onnx_path=path,
+            exact=True,
         )
         session = backend.open(request)
         try:
@@ -178,28 +179,30 @@ def _run(path: Path, check: CheckSet, backend: Backend, precision: Precision) ->
     return check.outputs_of(evaluate)
 
 
-def require_finite(outputs: Arrays, *, model: str, precision: Precision) -> None:
-    """Raises ArtifactError if a derived graph makes infinity or NaN where the fp32 graph was right."""
+def require_finite(outputs: Arrays, *, model: str, precision: Precision, hops: tuple[Hop, ...] = ()) -> None:
+    """Raises NumericsError if a derived graph makes infinity or NaN where the fp32 graph was right."""
     for name, array in outputs.items():
         infinite, undefined = int(np.isinf(array).sum()), int(np.isnan(array).sum())
         if infinite or undefined:
-            raise ArtifactError(
+            raise NumericsError(
                 f"{model} overflows in {precision}",
                 values=f"output {name}: {infinite} infinite and {undefined} undefined of {array.size} values",
                 remedy=f"benchbox bisect {model} --precision {precision} names the layers to --exclude; nothing was "
                 "kept",
+                hops=hops,
             )
 
 
 def require_passed(hops: Sequence[Hop], *, model: str) -> None:
-    """Raises ArtifactError if a hop is beyond its tolerance: such a file must not be kept."""
+    """Raises NumericsError if a hop is beyond its tolerance: such a file must not be kept."""
     for hop in hops:
         if not hop.passed:
-            raise ArtifactError(
+            raise NumericsError(
                 f"the outputs of {model} are beyond tolerance after {hop.source} -> {hop.target}",
                 values=f"max abs error {hop.max_abs_error:.3g}, relative L2 error {hop.rel_l2_error:.3g}, "
                 f"cosine {hop.cosine:.6f}",
                 remedy="nothing was kept; tolerances and their reasons are in docs/metrics.md",
+                hops=tuple(hops),
             )
 
 

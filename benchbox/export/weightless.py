@@ -15,9 +15,9 @@ from typing_extensions import override
 
 from benchbox.errors import UsageError
 from benchbox.export.casting import _CastPass, at_needed_opset
+from benchbox.export.contents import contents_of
 from benchbox.export.deriving import DERIVING, require_consistent
 from benchbox.export.eightbit import FORMATS as EIGHT_BIT
-from benchbox.export.foreign import precision_of
 from benchbox.export.quantization import _channel_axis, _module_of, _Plan, _QuantizePass
 from benchbox.export.sixteenbit import FORMATS as SIXTEEN_BIT
 from benchbox.schema.derivation import Derivation
@@ -43,7 +43,7 @@ def structure_in_precision(proto: onnx.ModelProto, precision: Precision, derivat
     """
     wanted = Precision.FP32 if precision is Precision.TF32 else precision
     require_consistent(wanted, derivation)
-    given = precision_of(proto)
+    given = contents_of(proto).precision
     if given is wanted:
         return proto
     if given is not Precision.FP32:

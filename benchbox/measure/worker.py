@@ -142,17 +142,26 @@ def _blank(request: TrialRequest, session: Session) -> Trial:
 
 def _check(request: TrialRequest, session: Session) -> Trial:
     """Compares the outputs of all reference samples with the reference; what was executed, by layer, comes back too."""
-    hop = _hop_from_reference(request, session, most_rounds=request.artifact.reference_samples)
+    artifact = request.artifact
+    samples, outputs = _outputs_of_reference_samples(request, session, most_rounds=artifact.reference_samples)
+    hop = _hop(request, artifact.reference_form, artifact.reference_path, samples, outputs)
+    file_hop = None
+    if artifact.outputs_path is not None and BACKENDS.get(request.backend).consumes != "module":
+        file_hop = _hop(request, artifact.form, artifact.outputs_path, samples, outputs)
     layers = session.told_layers() if isinstance(session, TellingSession) else ()
-    return replace(_blank(request, session), evidence=session.evidence(), hop=hop, layers=layers)
+    return replace(_blank(request, session), evidence=session.evidence(), hop=hop, file_hop=file_hop, layers=layers)
 
 
-def _hop_from_reference(request: TrialRequest, session: Session, *, most_rounds: int) -> Hop:
-    """Runs reference samples on slot 0, repeated to fill whole batches, in so many inferences at most."""
+def _outputs_of_reference_samples(
+    request: TrialRequest, session: Session, *, most_rounds: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Runs reference samples on slot 0, repeated to fill whole batches, in so many inferences at most.
+
+    Returns:
+        The places of the samples, and the outputs by name.
+    """
     artifact, batch = request.artifact, request.plan.batch
     inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.reference_samples)
-    with np.load(request.root / artifact.reference_path) as stored:
-        reference = {name: stored[name] for name in stored.files}
     rounds = min(most_rounds, -(-artifact.reference_samples // batch))
     samples = np.arange(rounds * batch) % artifact.reference_samples
     made = []
@@ -161,14 +170,15 @@ def _hop_from_reference(request: TrialRequest, session: Session, *, most_rounds:
         session.enqueue(0)
         session.synchronize()
         made.append(session.download(0))
-    outputs = {name: np.concatenate([part[name] for part in made]) for name in made[0]}
-    expected = {name: array[samples] for name, array in reference.items()}
+    return samples, {name: np.concatenate([part[name] for part in made]) for name in made[0]}
+
+
+def _hop(request: TrialRequest, form: str, stored: str, samples: np.ndarray, outputs: dict[str, np.ndarray]) -> Hop:
+    """How far outputs are from stored ones of the same samples."""
+    with np.load(request.root / stored) as file:
+        expected = {name: file[name][samples] for name in file.files}
     return hop_from_outputs(
-        request.artifact.reference_form,
-        f"{request.backend}-{request.precision}",
-        expected,
-        outputs,
-        TOLERANCES[request.precision],
+        form, f"{request.backend}-{request.precision}", expected, outputs, TOLERANCES[request.precision]
     )
 
 
@@ -239,7 +249,9 @@ def _looked_at_again(
     """Adds what more inferences tell after everything was timed: whether memory leaks, whether outputs are right."""
     inferences = inferences_per_sample(request.plan)
     found = leaks(sessions[0], issuer.block, grown=trial.counters, samples=len(trial.samples_ns), inferences=inferences)
-    reference = _hop_from_reference(request, sessions[0], most_rounds=1)
+    artifact = request.artifact
+    samples, made = _outputs_of_reference_samples(request, sessions[0], most_rounds=1)
+    reference = _hop(request, artifact.reference_form, artifact.reference_path, samples, made)
     seen = outputs_seen(*outputs, precision=request.precision, reference=reference)
     return replace(trial, counters={**trial.counters, **found}, outputs=seen)
 

@@ -53,11 +53,13 @@ class OnnxArtifact:
     ``path`` and ``reference_path`` are relative to the project root where they lie inside it.
     ``reference_path`` names the .npz with the reference outputs of ``reference_samples`` seeded
     samples: what every backend's outputs are compared with. ``reference`` says who computed them
-    ("pytorch 2.13.0", "onnx.reference 1.23.2"). ``recipe`` hashes everything the file was made from.
+    ("pytorch 2.13.0", "onnx.reference 1.23.2"). ``outputs_path`` names the .npz with what the file itself made of the
+    same samples when it was checked. ``recipe`` hashes everything the file was made from.
     ``params`` is None for a user's own file: what it holds is read off by the cost model.
     ``source`` is the model reference as typed and ``weights`` the state dict that was loaded, so that the
     network can be found again. ``variant`` tells artifacts of one precision apart that were derived with other
-    choices; ``quantization`` says how a calibrated one came about.
+    choices; ``quantization`` says how a calibrated one came about. ``rest`` is what a user's own quantised file
+    computes in where it is not quantised.
     """
 
     model: str
@@ -83,11 +85,18 @@ class OnnxArtifact:
     warnings: tuple[str, ...] = ()
     variant: str = ""
     quantization: Quantization | None = None
+    rest: Precision = Precision.FP32
+    outputs_path: str | None = None
 
     @property
     def fallback(self) -> Precision:
         """What computes where the graph is not quantised."""
-        return self.quantization.fallback if self.quantization else Precision.FP32
+        return self.quantization.fallback if self.quantization else self.rest
+
+    @property
+    def form(self) -> str:
+        """What the file itself is called in hops: where the last hop of its check ends."""
+        return self.hops[-1].target
 
     @property
     def reference_form(self) -> str:

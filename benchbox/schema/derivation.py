@@ -17,6 +17,13 @@ class CalibrationMethod(StrEnum):
     PERCENTILE = "percentile"
 
 
+class Converter(StrEnum):
+    """Who makes the low precision of the fp32 graph: this package, or NVIDIA ModelOpt."""
+
+    BENCHBOX = "benchbox"
+    MODELOPT = "modelopt"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Derivation:
     """What the user wants of a derived precision.
@@ -30,13 +37,15 @@ class Derivation:
     fallback: Precision = Precision.FP32
     calibration: str | None = None
     method: CalibrationMethod = CalibrationMethod.MINMAX
+    converter: Converter = Converter.BENCHBOX
 
     def for_precision(self, precision: Precision) -> Derivation:
         """What of these choices a precision has a use for: one command may ask for several precisions."""
         if precision in (Precision.INT8, Precision.FP8):
             return self
-        derived = precision in (Precision.FP16, Precision.BF16)
-        return Derivation(exclude=self.exclude if derived else ())
+        if precision in (Precision.FP16, Precision.BF16):
+            return Derivation(exclude=self.exclude, converter=self.converter)
+        return Derivation()
 
     @property
     def variant(self) -> str:
@@ -46,6 +55,7 @@ class Derivation:
         parts += [f"fallback={self.fallback}" if self.fallback is not usual.fallback else ""]
         parts += [f"calibration={PurePath(self.calibration).name}" if self.calibration else ""]
         parts += [f"method={self.method}" if self.method is not usual.method else ""]
+        parts += [f"converter={self.converter}" if self.converter is not usual.converter else ""]
         return " ".join(part for part in parts if part)
 
 

@@ -123,6 +123,8 @@ class Trial:
     first to the end of the last inference of each block, added up; ``like`` the tool whose way of measuring was asked
     for, "" for benchbox's own. ``outputs`` is what became of the outputs in a timed process. ``load`` is what LoadGen
     said where it issued the requests: then ``samples_ns`` are times of queries by its clock, none in mode offline.
+    ``hop`` is how far the outputs are from the reference, ``file_hop`` how far from what the checked ONNX file made of
+    the same samples; None where no file ran.
     """
 
     number: int
@@ -151,6 +153,7 @@ class Trial:
     load_s: float = 0.0
     counters: Mapping[str, float] = field(default_factory=dict)
     hop: Hop | None = None
+    file_hop: Hop | None = None
     layers: tuple[ExecutedLayer, ...] = ()
     energy: EnergyRun | None = None
     outputs: OutputsSeen | None = None

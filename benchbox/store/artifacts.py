@@ -1,7 +1,8 @@
 """Where are exported networks kept, and which of them can be used again?
 
-``engines/onnx/<model>-<precision>-<recipe>.onnx`` with its reference outputs ``.npz`` and its artifact ``.json``, which
-is written last: an artifact exists exactly when its JSON does.
+``engines/onnx/<model>-<precision>-<recipe>.onnx`` with its reference outputs ``.npz``, what it made of the
+same samples itself (``.outputs.npz``), and its artifact ``.json``, which is written last: an artifact exists exactly
+when its JSON does.
 
 ``engines/structure/<model>-<recipe>.onnx`` is a network without weights, enough to count what it costs.
 """
@@ -50,6 +51,7 @@ def found_artifact(root: Path, *, model: str, precision: Precision, recipe: str)
     whole = (
         artifact.recipe == recipe
         and (root / artifact.reference_path).is_file()
+        and (artifact.outputs_path is None or (root / artifact.outputs_path).is_file())
         and path.is_file()
         and sha256_of(path) == artifact.sha256
     )
@@ -72,8 +74,14 @@ def read_artifact(card: Path) -> OnnxArtifact:
     return artifact_from_document(document, origin=f"the artifact {card}")
 
 
-def write_artifact(artifact: OnnxArtifact, root: Path, *, reference: Mapping[str, np.ndarray]) -> None:
-    """Writes the reference outputs, then the JSON; the ONNX file must lie at its path already.
+def write_artifact(
+    artifact: OnnxArtifact,
+    root: Path,
+    *,
+    reference: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Writes the reference outputs and the file's own, then the JSON; the ONNX file must lie at its path already.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -84,6 +92,9 @@ def write_artifact(artifact: OnnxArtifact, root: Path, *, reference: Mapping[str
     try:
         with draft_of(root / artifact.reference_path) as draft, draft.open("wb") as file:
             np.savez(file, **reference)  # type: ignore[arg-type]
+        if artifact.outputs_path is not None and outputs is not None:
+            with draft_of(root / artifact.outputs_path) as draft, draft.open("wb") as file:
+                np.savez(file, **outputs)  # type: ignore[arg-type]
         with draft_of(stem.with_suffix(".json")) as draft:
             draft.write_text(json.dumps(document_from_artifact(artifact), indent=2) + "\n")
     except OSError as error:

@@ -40,6 +40,7 @@ VENDOR_HOMES: dict[str, tuple[str, ...]] = {
     "onnxscript": ("export/",),
     "onnxruntime": ("backends/onnxruntime.py", "backends/onnxruntime_cuda.py"),
     "openvino": ("backends/openvino.py",),
+    "modelopt": ("export/modelopt.py",),
     "tensorrt": ("backends/tensorrt/vendor.py",),
     "tensorrt_rtx": ("backends/tensorrt/vendor.py",),
     "cuda": ("backends/cuda/",),

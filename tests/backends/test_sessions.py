@@ -7,6 +7,7 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -111,12 +112,27 @@ def test_onnx_runtimes_cpu_runs_fp16_in_fp32(
 def test_pytorch_runs_what_it_was_asked_for(
     lenet_fp16: OnnxArtifact, lenet_fp32: OnnxArtifact, backend_root: Path
 ) -> None:
-    for artifact, wanted in ((lenet_fp32, {"fp32": 4}), (lenet_fp16, {"fp16": 4})):
+    bf16 = dataclasses.replace(lenet_fp32, precision=Precision.BF16)
+    for artifact, wanted in ((lenet_fp32, {"fp32": 4}), (lenet_fp16, {"fp16": 4}), (bf16, {"bf16": 4})):
         session = BACKENDS.get("pytorch").open(request_for(artifact, backend_root, inspect=True))
         for seed in range(2):
             run_slot(session, 0, seeded_arrays(artifact.inputs, seed=seed, samples=2))
         assert session.evidence().executed == wanted
         session.close()
+
+
+def test_pytorch_computes_in_bf16(lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+    """Rounded to 8 significant bits at every layer: far from fp32's outputs, and near those of the same roundings."""
+    artifact = dataclasses.replace(lenet_fp32, precision=Precision.BF16)
+    session = BACKENDS.get("pytorch").open(request_for(artifact, backend_root))
+    arrays = seeded_arrays(artifact.inputs, seed=3, samples=2)
+    made = run_slot(session, 0, arrays)
+    session.close()
+    wanted = exact(arrays)
+    error = np.linalg.norm(made - wanted) / np.linalg.norm(wanted)
+    assert made.dtype == np.float32
+    assert 2.0**-11 < error < 2.0**-5
+    assert (made == made.astype(ml_dtypes.bfloat16).astype(np.float32)).all(), "the last layer gave bf16 numbers"
 
 
 def test_a_bad_file_is_an_artifact_error(tmp_path: Path, lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
@@ -157,7 +173,8 @@ def test_every_refusal_has_a_reason() -> None:
             assert backend.refusal(precision)
     for name in RUN_FP16:
         assert BACKENDS.get(name).refusal(Precision.FP16) is None
-        assert BACKENDS.get(name).refusal(Precision.BF16)
+    assert BACKENDS.get("onnxruntime").refusal(Precision.BF16)
+    assert BACKENDS.get("pytorch").refusal(Precision.BF16) is None
 
 
 def test_null_lets_virtual_time_pass(lenet_fp32: OnnxArtifact, backend_root: Path) -> None:

@@ -39,8 +39,8 @@ def net(tmp_path: Path) -> str:
 def test_the_proposed_excludes_pass_where_export_failed(net: str, benchbox: Callable) -> None:
     failed = benchbox("export", net, "--precision", "fp16")
     assert failed.status == 4
-    assert "net overflows in fp16" in failed.err
-    assert "benchbox bisect net --precision fp16" in failed.err
+    assert "net.onnx overflows in fp16" in failed.err
+    assert "benchbox bisect net.onnx --precision fp16" in failed.err
     ran = benchbox("bisect", net, "--precision", "fp16", "--against", "fp32")
     assert ran.status == 0
     assert "beyond tolerance" in ran.out

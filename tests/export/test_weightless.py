@@ -11,8 +11,8 @@ import pytest
 from onnx import numpy_helper
 
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.contents import contents_of
 from benchbox.export.deriving import DerivingRequest, calibration_of, derived_from_float
-from benchbox.export.foreign import precision_of
 from benchbox.export.outline import structure_from_source
 from benchbox.export.quantization import observed_tensors
 from benchbox.export.weightless import structure_in_precision
@@ -91,7 +91,7 @@ def test_fp32_tf32_and_a_file_in_the_precision_stay_as_they_are(root: Path) -> N
     assert structure_in_precision(structure, Precision.FP32, Derivation()) is structure
     assert structure_in_precision(structure, Precision.TF32, Derivation()) is structure
     half = structure_in_precision(structure, Precision.FP16, Derivation())
-    assert precision_of(half) is Precision.FP16
+    assert contents_of(half).precision is Precision.FP16
     assert structure_in_precision(half, Precision.FP16, Derivation()) is half
     assert structure.SerializeToString() == before, "the structure is not changed"
 

@@ -9,6 +9,7 @@ import click
 from benchbox.cli.options import (
     comma_list,
     common_options,
+    converter_option,
     derivation_options,
     json_option,
     models_argument,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--batch", metavar="N", default="8", show_default=True, help="Pictures at once.")
 @click.option("--threads", metavar="N", help="CPU threads [default: the CPUs that this process may use].")
 @derivation_options
+@converter_option
 @source_options
 @json_option
 @common_options
@@ -95,7 +97,7 @@ def command(
     with shown_progress() as progress:
         for precision in wanted:
             derivation = choice.for_precision(precision)
-            given = graph_precision(runner, precision, derivation)
+            given = graph_precision(runner, precision, derivation, source=source)
             artifact = onnx_from_source(source, precision=given, root=root, derivation=derivation, say=progress.say)
             results.append(
                 accuracy_from_pictures(

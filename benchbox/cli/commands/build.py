@@ -9,6 +9,7 @@ import click
 from benchbox.cli.options import (
     comma_list,
     common_options,
+    converter_option,
     derivation_options,
     json_option,
     models_argument,
@@ -87,6 +88,7 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--prune", "pruning", is_flag=True, help="Delete engines that are of no use any more.")
 @_weak_typing_options
 @derivation_options
+@converter_option
 @source_options
 @json_option
 @common_options

@@ -9,6 +9,7 @@ import click
 from benchbox.cli.options import (
     comma_list,
     common_options,
+    converter_option,
     derivation_options,
     json_option,
     models_argument,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes the file is checked for [default: any].")
 @derivation_options
+@converter_option
 @source_options
 @json_option
 @common_options

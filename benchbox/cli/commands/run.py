@@ -21,6 +21,7 @@ from benchbox.cli.options import (
     backend_option,
     comma_list,
     common_options,
+    converter_option,
     cuda_option,
     derivation_options,
     json_option,
@@ -93,6 +94,7 @@ PAIRED_TRIALS = {False: 8, True: 5}
     help="Share of the MACs, 0 to 1, that must run in the precision asked for, or the case has failed "
     "[default: below 0.9 its numbers are flagged].",
 )
+@converter_option
 @source_options
 @json_option
 @common_options
