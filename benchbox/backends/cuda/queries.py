@@ -183,7 +183,7 @@ class Queries:
             array = np.ascontiguousarray(arrays[spec.name], dtype=spec.dtype)
             self._host[slot][spec.name].bytes[: array.nbytes] = array.reshape(-1).view(np.uint8)
 
-    def start(self, slot: int, work: Callable[[], object]) -> None:
+    def issue(self, slot: int, work: Callable[[], object]) -> None:
         """Starts a request on a slot: its copy in, ``work``, its copy out."""
         self._laps.query(self._copy_in[slot], work, self._copy_out[slot])
 

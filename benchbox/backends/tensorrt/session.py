@@ -217,7 +217,7 @@ class TensorRtSession:
         if self._queries is None:
             self.laps.around(work)
         else:
-            self._queries.start(slot, work)
+            self._queries.issue(slot, work)
 
     def synchronize(self) -> None:
         """Waits for the stream, and for the copies out behind it."""
