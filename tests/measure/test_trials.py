@@ -93,7 +93,7 @@ def test_each_pass_brings_back_its_own(backend: str, lenet_artifact: OnnxArtifac
     assert check.evidence.executed == {"fp32": 4}
     assert check.samples_ns == ()
     assert len(timing.samples_ns) >= 3
-    assert len(timing.warmup_ns) >= 10
+    assert len(timing.warmup_ns) >= 2, "ten where they do not take longer than the longest measurement"
     assert timing.window_ns >= sum(timing.samples_ns)
     assert timing.peak_host_bytes is None
     assert timing.evidence.executed is None, "a timed session is never opened for inspection"

@@ -52,6 +52,15 @@ def test_a_screen_gets_no_line_that_is_wider(monkeypatch: pytest.MonkeyPatch) ->
     assert "VIRTUAL_CLOCK (error)" in text
 
 
+@pytest.mark.parametrize("form", ["table", "md"])
+def test_memory_on_paper_stands_beside_what_was_measured(form: str) -> None:
+    text = FORMATS.get(form).render(RECORDS)
+    head, _, measured, skipped_row = [line for line in text.splitlines() if line.startswith("|") or form == "table"][:4]
+    assert "on paper" in head
+    assert "4.911 MiB" in measured, "5,024,336 bytes of weights and 125,440 of activations"
+    assert "4.911 MiB" not in skipped_row
+
+
 def test_markdown_is_one_table_with_bars_escaped() -> None:
     text = FORMATS.get("md").render(RECORDS)
     rows = [line for line in text.splitlines() if line.startswith("|")]
