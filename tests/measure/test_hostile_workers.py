@@ -240,7 +240,11 @@ def test_an_answer_that_does_not_fit_on_the_disk_is_told(
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".ses") == ["answer", "request"]
 
 
-@pytest.mark.parametrize(("parent", "answers"), [(None, True), (os.getpid(), True), (1 << 30, False)])
+@pytest.mark.parametrize(
+    ("parent", "answers"),
+    [(None, True), (os.getpid(), True), (1 << 30, False)],
+    ids=["no parent", "this parent", "another parent"],
+)
 def test_a_worker_whose_parent_is_gone_does_nothing(
     parent: int | None, answers: bool, request_for: Callable[..., TrialRequest], tmp_path: Path
 ) -> None:
