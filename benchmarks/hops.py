@@ -23,7 +23,7 @@ from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Pass
 
-MODELS = ("resnet18", "resnet50", "mobilenet_v2", "vgg11", "googlenet", "squeezenet1_1")
+MODELS = ("resnet18", "resnet50", "mobilenet_v2", "shufflenet_v2_x1_0", "googlenet", "squeezenet1_1")
 PRECISIONS = (Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8, Precision.FP8)
 RUNNERS = ("onnxruntime", "openvino", "pytorch")
 TITLE = f"{'':4s}{'hop':46s} {'max abs':>9s} {'rel. L2':>9s} {'cosine':>12s} {'top-1':>6s}"
