@@ -28,7 +28,7 @@ run: setup
 	$(BIN)/benchbox run resnet50
 
 test: setup lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 test-gpu: setup
 	$(BIN)/python -m pytest tests/gpu

@@ -7,6 +7,8 @@ eight bits. Here the pairs are folded away:
 * what a DequantizeLinear makes is read as it is stored, in eight bits, weights with their scales;
 * a QuantizeLinear goes into the node that makes its input, which then writes eight bits, where nothing else reads that
   input; a view on the way (Reshape and its like) is stored in eight bits too;
+* several QuantizeLinear of one tensor to one type are one: each reader of a quantised tensor has a pair of its own, of
+  the same range, and it is stored once;
 * a QuantizeLinear stays where it is a layer of its own: behind an input of the network, and behind a tensor that
   somebody reads unrounded as well. So do casts: no kernel is known to take them all in.
 
@@ -62,7 +64,10 @@ class _Folding:
 
     def run(self) -> None:
         """Decides about every Q/DQ node."""
+        self._merge_quantize()
         for node in self.graph.nodes:
+            if node.index in self.gone:
+                continue
             if node.op == QUANTIZE and self._constant(node):
                 self._fold_quantize(node)
             elif node.op == DEQUANTIZE and self._constant(node) and node.outputs[0].name not in self.graph.outputs:
@@ -85,6 +90,19 @@ class _Folding:
     def _constant(self, node: NodeView) -> bool:
         """Whether the scale and the zero point are constants, which take no pass over the tensor."""
         return all(tensor is None or tensor.name in self.graph.weights for tensor in node.inputs[1:])
+
+    def _merge_quantize(self) -> None:
+        """Takes the first QuantizeLinear of a tensor to a type for all of them."""
+        firsts: dict[tuple[str, float], NodeView] = {}
+        for node in self.graph.nodes:
+            if node.op != QUANTIZE or not self._constant(node) or node.outputs[0].name in self.graph.outputs:
+                continue
+            value = node.input(0).name
+            first = firsts.setdefault((value, node.outputs[0].item_bytes), node)
+            if first is not node:
+                self.gone.add(node.index)
+                self.read_as[node.outputs[0].name] = first.outputs[0]
+                self.readers[value] = [reader for reader in self.readers[value] if reader.index != node.index]
 
     def _fold_dequantize(self, node: NodeView) -> None:
         self.gone.add(node.index)

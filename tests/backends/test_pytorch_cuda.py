@@ -32,7 +32,7 @@ NAMES = ("pytorch-cuda", "pytorch-cuda-graph", "pytorch-compile", "pytorch-compi
 class Event:
     """Takes the host's time."""
 
-    def __init__(self, *, enable_timing: bool) -> None:
+    def __init__(self, *, enable_timing: bool, blocking: bool = False) -> None:
         assert enable_timing
         self.at = 0.0
 

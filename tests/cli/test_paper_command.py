@@ -118,7 +118,7 @@ def test_text(benchbox: Callable) -> None:
         (("--precision", "int8", "--bandwidth", "-1", "--device", "avx2"), "above 0"),
         (("--precision", "int8", "--convention", "fvcore"), "not with --convention"),
         (("--precision", "int8", "--reconcile"), "not with --reconcile"),
-        (("--precision", "fp32", "--exclude", "conv1"), "are for derived precisions"),
+        (("--precision", "fp32", "--exclude", "conv1"), "has no use for"),
         (("--device", "l4"), "--device goes with --precision"),
         (("--exclude", "conv1"), "--exclude goes with --precision"),
     ],

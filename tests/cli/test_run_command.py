@@ -267,7 +267,8 @@ def test_a_worker_that_misbehaves_loses_no_record(
     way: str, status: int, word: str, benchbox: Callable, tmp_path: Path, short: tuple[str, ...]
 ) -> None:
     (tmp_path / "misbehaving.py").write_text(MISBEHAVING)
-    arguments = ("run", "lenet5", f"misbehaving:{way}", "--backend", "pytorch", "--json", "--timeout", "8")
+    limit = "8" if way == "hang" else "300"
+    arguments = ("run", "lenet5", f"misbehaving:{way}", "--backend", "pytorch", "--json", "--timeout", limit)
     shapes = benchbox(*arguments, *short)
     assert shapes.status == 2, "a factory does not say its input shape"
     ran = benchbox("run", f"misbehaving:{way}", "--input", "4", *arguments[3:], *short)

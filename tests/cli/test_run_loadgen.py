@@ -111,9 +111,10 @@ class Net(torch.nn.Module):
 
 
 def test_a_network_that_fails_while_loadgen_runs_is_a_failed_record(benchbox: Callable, tmp_path: Path) -> None:
-    (tmp_path / "misbehaving.py").write_text(MISBEHAVING)
+    # A name of its own: a module that another test of this process has imported stays imported.
+    (tmp_path / "breaking_under_load.py").write_text(MISBEHAVING)
     mode = ("--mode", "server", "--rate", "500")
-    ran = benchbox("run", "misbehaving:Net", "--input", "4", "--backend", "pytorch", *mode, *SHORT)
+    ran = benchbox("run", "breaking_under_load:Net", "--input", "4", "--backend", "pytorch", *mode, *SHORT)
     assert ran.status == 5
     (record,) = ran.document["records"]
     assert record["status"] == "failed"

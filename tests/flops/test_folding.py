@@ -87,6 +87,27 @@ def test_what_lies_between_pairs_is_one_byte(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("unrounded", [False, True], ids=["all readers rounded", "one reader unrounded"])
+def test_pairs_of_several_readers_store_one_tensor(tmp_path: Path, unrounded: bool) -> None:
+    own = [
+        helper.make_node("QuantizeLinear", ["a", "s", "z"], ["a.q2"], name="a.quantize2"),
+        helper.make_node("DequantizeLinear", ["a.q2", "s", "z"], ["a.dq2"], name="a.dequantize2"),
+    ]
+    tail = (
+        *own,
+        helper.make_node("Conv", ["a.dq", "v"], ["b"], name="left"),
+        helper.make_node("Conv", ["a.dq2", "v"], ["c"], name="right"),
+        helper.make_node("Sum", ["b", "c", *(["a"] if unrounded else [])], ["y"], name="sum"),
+    )
+    _, stored = _graphs(tmp_path, _network(*tail, outputs=["y"]))
+    by_name = {node.name: node for node in stored.nodes}
+    quantised_by = ["a.quantize"] if unrounded else []
+    assert list(by_name) == ["x.quantize", "conv", *quantised_by, "left", "right", "sum"]
+    assert by_name["left"].input(0) == by_name["right"].input(0)
+    assert by_name["right"].input(0).size_bytes == MAP
+    assert by_name["conv"].outputs[0].size_bytes == (4 * MAP if unrounded else MAP)
+
+
 def test_a_tensor_that_is_also_read_unrounded_is_quantised_by_a_layer(tmp_path: Path) -> None:
     tail = (
         helper.make_node("Relu", ["a"], ["b"], name="excluded"),
