@@ -78,9 +78,8 @@ def main() -> None:
                 ours.append(p50)
                 single.append(looped(onnx, seconds))
             title = " ".join(flags) or "default"
-            print(
-                f"lenet5 {title:8s} {statistics.median(took):5.1f} s (at most {max(took):.1f}), {REPETITIONS} repetitions"
-            )
+            middle, most = statistics.median(took), max(took)
+            print(f"lenet5 {title:8s} {middle:5.1f} s (at most {most:.1f}), {REPETITIONS} repetitions")
             for name, spread in (("standard deviation", deviation), ("median change", change)):
                 mine, other = spread(ours), spread(single)
                 print(f"    {name:18s} benchbox {mine:.2%}, one process {other:.2%}, ratio {mine / other:.2f}")
