@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -150,8 +151,6 @@ def command(
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
     """
-    from dataclasses import replace
-
     from benchbox.pipeline import best_backend, cases_from_axes
 
     root = project_root()
@@ -183,8 +182,6 @@ def command(
 
 
 def _with_transfers(plan: MeasurementPlan, cases: Sequence[Case]) -> MeasurementPlan:
-    from dataclasses import replace
-
     from benchbox.backends.base import BACKENDS
     from benchbox.errors import UsageError
     from benchbox.schema.plan import TRANSFER_TIMED
@@ -294,8 +291,6 @@ def _mode(text: str) -> Mode:
 def _plan(
     *, threads: str | None, trials: str | None, max_time: str | None, timeout: str | None, quick: bool, paired: bool
 ) -> MeasurementPlan:
-    from dataclasses import replace
-
     from benchbox.measure.environment import effective_cpus
     from benchbox.schema.plan import MeasurementPlan
 
