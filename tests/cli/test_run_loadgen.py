@@ -104,7 +104,9 @@ class Net(torch.nn.Module):
         self.layer = torch.nn.Linear(4, 3)
 
     def forward(self, x):
-        if "mlperf_loadgen" in sys.modules:
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        in_worker = spec is not None and spec.name == "benchbox.measure.worker"
+        if in_worker and "mlperf_loadgen" in sys.modules:
             raise RuntimeError("layer 7 is broken")
         return self.layer(x)
 """
