@@ -24,7 +24,7 @@ from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.onnxruntime import executed_precisions, only_wheel
-from benchbox.backends.onnxruntime_profile import layers_from_profile
+from benchbox.backends.onnxruntime_profile import COPIES, layers_from_profile
 from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -308,6 +308,7 @@ class OnnxRuntimeCudaSession:
         }
         if self._request.inspect:
             options["nodes"] = json.dumps(nodes_by_provider(self._session))
+            options["copies"] = str(sum(layer.kind in COPIES for layer in self.told_layers()))
         return Evidence(
             backend=next(backend.name for backend in _BACKENDS if self._is(backend)),
             device=str(gpu),

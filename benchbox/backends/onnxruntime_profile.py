@@ -16,7 +16,9 @@ US = 1e-6
 _SUFFIX = "_kernel_time"
 # What the runtime puts around the names of nodes and tensors when it fuses, reorders and casts.
 _MARKS = re.compile(r"^(?:InsertedPrecisionFreeCast_|fused )|(?:_nchwc|_nhwc|_token_\d+|/duplicated|/\w*Fusion\w*/?)$")
-MOVING = frozenset({"ReorderInput", "ReorderOutput", "MemcpyFromHost", "MemcpyToHost"})
+# What the runtime inserts where neighbouring nodes run on different devices.
+COPIES = frozenset({"MemcpyFromHost", "MemcpyToHost"})
+MOVING = frozenset({"ReorderInput", "ReorderOutput"}) | COPIES
 # Inserted by the runtime rather than by the graph if they have such a name.
 _INSERTED = re.compile(r"^InsertedPrecisionFreeCast|^InsertedCast")
 TYPES = {

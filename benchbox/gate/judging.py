@@ -2,7 +2,8 @@
 
 The process is the unit: one value per process goes in, never the iterations of one. A claim needs the whole interval
 of the ratio on one side of the least effect of interest; the same needs all of it inside (equivalence, Schuirmann
-1987); whatever lies across is inconclusive. Numbers from different environments are not compared.
+1987); whatever lies across is inconclusive. Numbers from different environments are not compared, and a claim that
+the machine's own speed may explain is not made.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchbox.measure.metric import METRICS, Metric, Workload
+from benchbox.measure.metrics.device_times import CYCLES
+from benchbox.measure.metrics.reference import REFERENCES
 from benchbox.measure.modes import workload_of
+from benchbox.measure.reference import ARITHMETIC, SHIFTED
 from benchbox.schema.environment import Environment
 from benchbox.schema.plan import Mode
-from benchbox.schema.reading import Better, Severity, Trial
+from benchbox.schema.reading import Better, Pass, Severity, Trial
 from benchbox.schema.record import Record, RecordKey, Status
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.stats.rank import minimum_detectable_effect, rank_test, ratio_interval
@@ -22,6 +26,9 @@ from benchbox.stats.rank import minimum_detectable_effect, rank_test, ratio_inte
 SIGNIFICANCE = 0.05
 # Least effects of interest: a machine shared with others moves by a few percent from day to day, a GPU by less.
 CPU_EFFECT, GPU_EFFECT = 0.05, 0.02
+# Times that a GPU's clock moves, and by how much it must have differed before cycles are asked.
+_CLOCKED = ("gpu_time", "latency", "throughput", "trtexec")
+CLOCK_EFFECT = 0.01
 # Of software, what every machine has: without it a record is older than the field. The rest are packages.
 _ALWAYS_NOTED = frozenset({"benchbox", "python", "kernel", "os", "libc"})
 # Of a plan, what makes two numbers answers to different questions.
@@ -118,6 +125,8 @@ def _verdict(
     effect = rules.effect if rules.effect is not None else GPU_EFFECT if key.device.startswith("cuda") else CPU_EFFECT
     ratio, low, high = ratio_interval(*values)
     outcome, reason = _judged(metric, low, high, rank_test(*values), effect)
+    if outcome is not Outcome.INCONCLUSIVE and (doubt := _doubt(base, head, metric, outcome, effect, alike=alike)):
+        outcome, reason = Outcome.INCONCLUSIVE, doubt
     if flags := _voiding_flags([*base, *head], metric):
         outcome, reason = Outcome.INCONCLUSIVE, f"flagged as invalid: {', '.join(flags)}"
     return Verdict(
@@ -154,6 +163,56 @@ def _judged(
     if low >= floor and high <= ceiling:
         return Outcome.SAME, f"the whole interval lies within {effect:.0%}"
     return Outcome.INCONCLUSIVE, f"the interval lies across {effect:.0%}: more processes (--trials)"
+
+
+def _doubt(
+    base: Sequence[Measured], head: Sequence[Measured], metric: Metric, outcome: Outcome, effect: float, *, alike: bool
+) -> str:
+    """What the machine under both sides did that may stand behind an outcome; empty where nothing did."""
+    if metric.purpose is not Pass.TIMING or metric.name in {*REFERENCES.values(), CYCLES}:
+        return ""
+    doubts = [_speed_doubt(base, head, outcome, effect)] if alike else []
+    doubts += [_clock_doubt(base, head, outcome, effect)] if metric.name.startswith(_CLOCKED) else []
+    return next(filter(None, doubts), "")
+
+
+def _speed_doubt(base: Sequence[Measured], head: Sequence[Measured], outcome: Outcome, effect: float) -> str:
+    """Whether what was timed beside the network was faster on one side too, in the direction of the outcome.
+
+    Both sides of ``run --ab`` meet the same machine, and may have different numbers of threads: they are not asked.
+    """
+    for kind, name in REFERENCES.items():
+        references = [_values(side, METRICS.get(name)) for side in (base, head)]
+        if not all(references):
+            continue
+        ratio = ratio_interval(*references)[0]
+        # Arithmetic takes part of an inference as it is, and so explains any difference that matters.
+        limit = 1 + effect if kind == ARITHMETIC else SHIFTED[kind]
+        slower, faster = ratio > limit, ratio < 1 / limit
+        if {Outcome.SLOWER: slower, Outcome.FASTER: faster, Outcome.SAME: slower or faster}[outcome]:
+            return (
+                f"{outcome} by the numbers, but the machine was another: in the head its {kind} took {ratio:.3f} times "
+                f"as long ({name}); measure both in one run (run --ab)"
+            )
+    return ""
+
+
+def _clock_doubt(base: Sequence[Measured], head: Sequence[Measured], outcome: Outcome, effect: float) -> str:
+    """Whether a GPU whose clock was free, and another on either side, says something else in cycles than in time."""
+    if all(entry.record.plan.locked_clocks for entry in (*base, *head)):
+        return ""
+    cycles, times = ([_values(side, METRICS.get(name)) for side in (base, head)] for name in (CYCLES, "gpu_time_p50"))
+    if not (all(cycles) and all(times)):
+        return ""
+    ratio, low, high = ratio_interval(*cycles)
+    clock = ratio / ratio_interval(*times)[0]
+    by_cycles, _ = _judged(METRICS.get(CYCLES), low, high, rank_test(*cycles), effect)
+    if by_cycles is outcome or 1 / (1 + CLOCK_EFFECT) <= clock <= 1 + CLOCK_EFFECT:
+        return ""
+    return (
+        f"{outcome} in time, {by_cycles} in cycles ({ratio:.3f}): the GPU's clock was {clock:.3f} times as high in the "
+        "head; hold it (--lock-clocks), or measure both in one run (run --ab)"
+    )
 
 
 def _values(side: Sequence[Measured], metric: Metric) -> list[float]:

@@ -62,12 +62,14 @@ def _simulated(trial: Trial) -> Iterator[Flag]:
 def _provider_shared(checked: Evidence) -> Iterator[Flag]:
     nodes: dict[str, int] = json.loads(checked.options.get("nodes", "{}"))
     on_cpu = sum(count for provider, count in nodes.items() if provider.startswith("CPU"))
-    if on_cpu:
+    copies = int(checked.options.get("copies", "0"))
+    if on_cpu or copies:
+        told = f"{on_cpu} of {sum(nodes.values())} nodes run on the CPU, " if nodes else ""
         yield Flag(
             code="EP_FALLBACK",
             severity=Severity.WARNING,
-            message=f"{on_cpu} of {sum(nodes.values())} nodes run on the CPU, with copies between: "
-            "another opset or --precision may have kernels for them",
+            message=f"{told}{copies} copies between CPU and GPU were inserted: another opset or --precision may have "
+            "kernels for them",
         )
 
 

@@ -18,6 +18,7 @@ from benchbox.measure.metric import steady
 from benchbox.measure.power_flags import flags_of_power
 from benchbox.measure.precision_flags import flags_of_proof
 from benchbox.measure.reading import timing_trials
+from benchbox.measure.reference import flags_of_reference
 from benchbox.measure.sameness import flags_of_outputs
 from benchbox.measure.steadiness import flags_of_samples
 from benchbox.schema.derivation import Quantization
@@ -241,6 +242,10 @@ def _outputs(seen: Seen) -> Iterator[Flag]:
     return flags_of_outputs(timing_trials(seen.trials))
 
 
+def _machine_shifted(seen: Seen) -> Iterator[Flag]:
+    return flags_of_reference(timing_trials(seen.trials))
+
+
 def _leak(seen: Seen) -> Iterator[Flag]:
     for place in PLACES:
         found = [trial.counters.get(leak_name(place), 0.0) for trial in timing_trials(seen.trials)]
@@ -279,6 +284,7 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _cgroup_throttled,
     _cpu_steal,
     _cpu_contended,
+    _machine_shifted,
     _noisy,
     _between_processes,
     _precision_miss,

@@ -71,9 +71,9 @@ class GpuWatch:
     def look(self) -> None:
         """Reads the clock, the link and where this thread runs: right after a block, before the GPU idles."""
         api, device = self._api, self._device
-        clock = read_or_none(api, lambda: api.nvmlDeviceGetClockInfo(device, api.NVML_CLOCK_SM))
-        if clock is not None:
-            self._clocks_hz.append(clock * HZ_PER_MHZ)
+        clock_hz = self.clock_hz()
+        if clock_hz is not None:
+            self._clocks_hz.append(clock_hz)
         reasons = read_or_none(api, lambda: api.nvmlDeviceGetCurrentClocksEventReasons(device))
         if reasons is not None:
             self._slowed.append(bool(reasons & api.nvmlClocksEventReasonHwSlowdown))
@@ -86,6 +86,12 @@ class GpuWatch:
         if self._local:
             self._remote += _current_cpu(self._root) not in self._local
         self._looks += 1
+
+    def clock_hz(self) -> float | None:
+        """The SM clock now, None where this GPU does not tell."""
+        api = self._api
+        clock_mhz = read_or_none(api, lambda: api.nvmlDeviceGetClockInfo(self._device, api.NVML_CLOCK_SM))
+        return None if clock_mhz is None else clock_mhz * HZ_PER_MHZ
 
     def seen(self) -> dict[str, float]:
         """What happened since ``begin``; see docs/metrics.md for the names."""

@@ -41,7 +41,8 @@ def load_trial(
         MeasurementError: LoadGen left no times.
     """
     at_once = Mode.CONCURRENT if len(sessions) > 1 else Mode.ISOLATED
-    warm = warmed_up(issuer_for(sessions, replace(plan, mode=at_once)), plan)
+    issuer = issuer_for(sessions, replace(plan, mode=at_once))
+    warm = warmed_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
     if watch:
         watch.begin()
     before = counters()

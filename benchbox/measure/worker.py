@@ -37,6 +37,7 @@ from benchbox.measure.load_pass import load_trial
 from benchbox.measure.metrics.host_phases import FIRST, LOAD, RUN, RUNTIME, STEADY
 from benchbox.measure.modes import inferences_per_sample, issuer_for, sessions_of
 from benchbox.measure.nvml import gpu_users
+from benchbox.measure.reference import references_after, references_before
 from benchbox.measure.sameness import outputs_of, outputs_seen
 from benchbox.measure.sampling import sampled
 from benchbox.measure.trials import PARENT, unwritable_answer
@@ -196,17 +197,23 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
     session = sessions[0]
     for each in sessions:
         _fill_slots(request, each)
+    # What runs on a device of its own hardly depends on the host's CPUs, and on a virtual one nothing runs.
+    refer = not isinstance(session, DeviceSession) and not BACKENDS.get(request.backend).virtual
+    before = references_before(request.plan.threads) if refer else {}
     with gpu_watch() if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
         if request.plan.mode in LOADGEN_MODES:
-            return load_trial(_blank(request, session), sessions, request.plan, watch)
-        return _timed(request, sessions, watch)
+            trial = load_trial(_blank(request, session), sessions, request.plan, watch)
+        else:
+            trial = _timed(request, sessions, watch)
+    after = references_after(request.plan.threads) if refer else {}
+    return replace(trial, counters={**trial.counters, **before, **after})
 
 
 def _timed(request: TrialRequest, sessions: Sequence[Session], watch: GpuWatch | None) -> Trial:
     session, plan = sessions[0], request.plan
     real = not BACKENDS.get(request.backend).virtual
     issuer = SteadyClock(issuer_for(sessions, plan), clock=session.stopwatch.clock, other=kernel_ns if real else None)
-    warm = warmed_up(issuer, plan)
+    warm = warmed_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
     first = outputs_of(sessions)
     if warm.typical_ns < SOON_NS:
         issuer.block(plan.input_slots)  # copying outputs took their place in the caches

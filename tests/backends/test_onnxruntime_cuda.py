@@ -21,6 +21,7 @@ from benchbox.backends.onnxruntime_cuda import CPU, CUDA, TENSORRT, OnnxRuntimeC
 from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError
 from benchbox.measure.timing import timed_block
 from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import seeded_arrays
 
@@ -214,7 +215,9 @@ def test_what_the_runtime_raises_gets_a_name(
     assert failure in str(error.value)
 
 
-def test_nodes_on_the_cpu_are_counted(simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+def test_nodes_on_the_cpu_and_copies_are_counted(
+    simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runtime = PretendedRuntime([CUDA, CPU])
     session = _session(runtime, _request(lenet_fp32, backend_root, inspect=True))
     session.upload(0, seeded_arrays(lenet_fp32.inputs, seed=0, samples=2))
@@ -222,7 +225,11 @@ def test_nodes_on_the_cpu_are_counted(simulation: ModuleType, lenet_fp32: OnnxAr
     session.synchronize()
     evidence = session.evidence()
     assert json.loads(evidence.options["nodes"])[CPU] > 5, "the pretended session really ran on the CPU"
+    assert evidence.options["copies"] == "0"
     assert evidence.executed == {"fp32": 4}
+    copies = [ExecutedLayer(name=kind, kind=kind) for kind in ("MemcpyToHost", "Conv", "MemcpyFromHost")]
+    monkeypatch.setattr(session, "told_layers", lambda: copies)
+    assert session.evidence().options["copies"] == "2"
     session.close()
 
 

@@ -186,6 +186,30 @@ def test_what_happens_to_the_device_is_flagged(simulated_root: Path) -> None:
     assert [trial.device_window_ns for trial in timed] == pytest.approx([sum(trial.gpu_ns) for trial in timed])
 
 
+@pytest.mark.parametrize(("clocks_mhz", "steady"), [([1980, 1800], False), ([1980, 1975], True)])
+def test_the_warm_up_waits_for_the_clock(clocks_mhz: list[int], steady: bool, simulated_root: Path) -> None:
+    arguments = ("run", "lenet5", "--backend", "tensorrt", "--trials", "1", "--max-time", "0.6", "--threads", "1")
+    ran = _benchbox(simulated_root, *arguments, "--json", sm_clocks_mhz=clocks_mhz)
+    (record,) = json.loads(ran.stdout)["records"]
+    assert ("NOT_STEADY" not in {flag["code"] for flag in record["flags"]}) is steady
+
+
+@pytest.mark.parametrize(("knobs", "leaks"), [({"leak_bytes": 65536}, True), ({}, False)])
+def test_a_leak_of_device_memory_is_found(knobs: dict[str, Any], leaks: bool, simulated_root: Path) -> None:
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
+    (record,) = json.loads(ran.stdout)["records"]
+    messages = [flag["message"] for flag in record["flags"] if flag["code"] == "LEAK"]
+    assert bool(messages) is leaks
+    assert all("the device kept growing" in text and "65536 bytes an inference" in text for text in messages)
+
+
+def test_cycles_are_time_at_the_clock_that_was_seen(simulated_root: Path) -> None:
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", sm_clocks_mhz=[1500])
+    (record,) = json.loads(ran.stdout)["records"]
+    readings = _readings(record)
+    assert readings["gpu_cycles_p50"] == pytest.approx(1.5e9 * readings["gpu_time_p50"])
+
+
 @pytest.mark.parametrize(
     "mode", [("offline",), ("server", "--rate", "400", "--streams", "2")], ids=lambda mode: mode[0]
 )

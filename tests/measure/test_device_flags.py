@@ -89,8 +89,11 @@ def test_nodes_on_the_cpu() -> None:
     mixed = _evidence(nodes=json.dumps({"CUDAExecutionProvider": 30, "CPUExecutionProvider": 2}))
     assert _codes(_trial(_evidence()), checked=mixed) == {"EP_FALLBACK": Severity.WARNING}
     (flag,) = flags_of_device([_trial(_evidence())], mixed, MeasurementPlan())
-    assert "2 of 32 nodes run on the CPU" in flag.message
-    whole = _evidence(nodes=json.dumps({"CUDAExecutionProvider": 32}))
+    assert "2 of 32 nodes run on the CPU, 0 copies" in flag.message
+    untold = _evidence(nodes="{}", copies="2")
+    (flag,) = flags_of_device([_trial(_evidence())], untold, MeasurementPlan())
+    assert (flag.code, flag.message[:23]) == ("EP_FALLBACK", "2 copies between CPU an")
+    whole = _evidence(nodes=json.dumps({"CUDAExecutionProvider": 32}), copies="0")
     assert _codes(_trial(_evidence()), checked=whole) == {}
 
 

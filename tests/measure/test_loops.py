@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 from collections.abc import Callable
 
@@ -111,6 +112,28 @@ def test_warm_up_of_what_never_settles_is_cut_and_told() -> None:
     warm = warmed_up(scripted(lambda n: 1e6 * 1.01 ** (n / 10)), plan(warmup_s=0.1, warmup_max_s=0.5))
     assert not warm.settled
     assert warm.times_ns.sum() < 0.9e9
+
+
+@pytest.mark.parametrize(
+    "clocks_hz",
+    [
+        [1.98e9, 1.98e9, 1.98e9],
+        [1.2e9, 1.4e9, 1.6e9, 1.8e9, 1.98e9, 1.975e9, 1.98e9],  # still rising behind times that stand
+        [1.98e9, None, 1.98e9, 1.98e9],  # a look that told nothing is no third
+    ],
+)
+def test_warm_up_waits_for_the_clock_of_a_device(clocks_hz: list[float | None]) -> None:
+    looks = iter(clocks_hz)
+    limits = plan(warmup_s=0.1, warmup_max_s=5.0)
+    assert warmed_up(scripted(lambda _: 1e6), limits, clock_hz=lambda: next(looks)).settled
+    assert list(looks) == []
+
+
+def test_a_clock_that_never_settles_is_told() -> None:
+    clocks_hz = itertools.cycle([1.9e9, 1.7e9])
+    limits = plan(warmup_s=0.1, warmup_max_s=0.5)
+    assert not warmed_up(scripted(lambda _: 1e6), limits, clock_hz=lambda: next(clocks_hz)).settled
+    assert warmed_up(scripted(lambda _: 1e6), limits, clock_hz=lambda: None).settled
 
 
 def test_noise_settles_soon() -> None:

@@ -14,6 +14,7 @@ from benchbox.measure.flags import Seen, flags_of
 from benchbox.measure.metric import METRICS, Workload
 from benchbox.measure.power_flags import ENERGY_METRICS
 from benchbox.measure.reading import readings_from_trials, sampling_from_trials
+from benchbox.measure.reference import ARITHMETIC, counter_name
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.proof import OtherLayer, Proof
@@ -34,6 +35,9 @@ def test_metrics_by_hand() -> None:
     elsewhere = {name for name in METRICS.names() if "device" in name} | {
         *ENERGY_METRICS,
         "gpu_time_p50",
+        "gpu_cycles_p50",
+        "reference_arithmetic",
+        "reference_handover",
         "enqueue_time_p50",
         "h2d_time_p50",
         "d2h_time_p50",
@@ -111,6 +115,13 @@ def scattered(between: float, *, inside: float) -> Seen:
     )
 
 
+def referred(*references_s: float) -> Seen:
+    """Processes beside which the same arithmetic took this long."""
+    names = [counter_name(ARITHMETIC, when) for when in ("before", "after")]
+    counters = [{**QUIET, **dict.fromkeys(names, reference_s)} for reference_s in references_s]
+    return seen([trial(number=number, counters=grown) for number, grown in enumerate(counters)])
+
+
 def proof(asked: Precision, macs: dict[str, float], *, passed: bool | None, **fields: Any) -> Proof:
     share = macs.get("fp32" if asked is Precision.TF32 else asked.value, 0.0)
     return Proof(asked=asked, required=0.9, share=share, macs=macs, bytes=macs, passed=passed, **fields)
@@ -139,6 +150,7 @@ CASES = {
     "CGROUP_THROTTLED": (counted(cgroup_throttled=2.0), counted(), Severity.ERROR),
     "CPU_STEAL": (counted(steal_ticks=2.0), counted(steal_ticks=0.5), Severity.WARNING),
     "CPU_CONTENDED": (counted(run_delay_s=0.1), counted(run_delay_s=0.01), Severity.WARNING),
+    "MACHINE_SHIFTED": (referred(1e-3, 1e-3, 1.3e-3), referred(1e-3, 1e-3, 1.05e-3), Severity.WARNING),
     "NOISY": (seen([trial(number=n, samples_ns=NOISY) for n in range(3)]), seen(), Severity.WARNING),
     "SINGLE_PROCESS": (seen([trial()]), seen(), Severity.WARNING),
     "PRECISION_MISS": (

@@ -13,7 +13,8 @@ locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (share
 ``violations`` (whether those counters are there), ``slowdown_bit``, ``sm_clocks_mhz`` (read in turn),
 ``ecc_uncorrected``, ``ecc_corrected`` and ``remapped_rows`` (that come up after the first reading), ``xid``, ``pcie``
 and ``pcie_max`` (generation and lanes), ``confidential``, ``power_limit_w``, ``driver``. ``drift`` is how much longer
-(as a ratio) an inference takes after 1000 others, ``bimodal`` how much longer 4 of 10 take.
+(as a ratio) an inference takes after 1000 others, ``bimodal`` how much longer 4 of 10 take, ``leak_bytes`` what an
+inference keeps for ever.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ DEFAULTS: dict[str, Any] = {
     "driver": "0.0",
     "drift": 0.0,
     "bimodal": 0.0,
+    "leak_bytes": 0,
     "state": "",
 }
 
@@ -136,7 +138,8 @@ class Device:
     @property
     def used_bytes(self) -> int:
         """Device memory in use."""
-        return sum(block.nbytes for block in self.blocks.values())
+        leaked = self._inferences * int(self.knobs["leak_bytes"])
+        return leaked + sum(block.nbytes for block in self.blocks.values())
 
     def check(self) -> None:
         """Raises the fault that stuck."""

@@ -1,0 +1,94 @@
+"""Was the machine itself the same while a network was timed on it?
+
+Two things that know nothing of the network are timed in every timed process on a CPU, before the warm-up and after the
+samples: a matrix product on as many threads (``arithmetic``), and how long one CPU takes to see what another wrote
+(``handover``, only where there are several threads). Processors that are shared with others change for minutes at a
+time; all processes of a run see the same then, and no interval over them can show it. This does: within a record as a
+flag, between two records as a doubt.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from benchbox.measure.handover import handover_s
+from benchbox.schema.reading import Flag, Severity, Trial
+
+ARITHMETIC, HANDOVER = "arithmetic", "handover"
+# The ratio from which on it is another machine; between equal ones products differ by 2 %, handovers by up to 15 %.
+# A product's time is as good as the network's own; a handover is a small part of an inference.
+SHIFTED = {ARITHMETIC: 1.10, HANDOVER: 1.40}
+SIZE = 256
+PRODUCTS, SECONDS = 7, 0.02
+_BEFORE, _AFTER = "before", "after"
+_WORDS = {
+    ARITHMETIC: "the same arithmetic took {low:.0f} to {high:.0f} µs: something shares its processors",
+    HANDOVER: "one CPU saw what another wrote after {low:.3f} to {high:.3f} µs: a hypervisor moved them apart",
+}
+
+
+def references_before(threads: int) -> dict[str, float]:
+    """The references as counters of a trial, in seconds, before anything of it ran."""
+    return _taken(_BEFORE, threads)
+
+
+def references_after(threads: int) -> dict[str, float]:
+    """The same after its samples."""
+    return _taken(_AFTER, threads)
+
+
+def counter_name(kind: str, when: str) -> str:
+    """The counter of a reference ("before" or "after")."""
+    return f"reference_{kind}_{when}_s"
+
+
+def _taken(when: str, threads: int) -> dict[str, float]:
+    found = {ARITHMETIC: product_s(threads), HANDOVER: handover_s() if threads > 1 else None}
+    return {counter_name(kind, when): seconds for kind, seconds in found.items() if seconds is not None}
+
+
+def product_s(threads: int) -> float:
+    """Median time of a product of two fp32 matrices, 256 rows a thread by 256 by 256, in seconds.
+
+    By numpy's BLAS, whose threads are as many as the environment of the process says (``trials.py`` sets them).
+
+    Args:
+        threads: of the plan: each gets the same work.
+    """
+    left = np.full((SIZE * threads, SIZE), 0.5, dtype=np.float32)
+    right, out = np.full((SIZE, SIZE), 0.25, dtype=np.float32), np.empty_like(left)
+    np.matmul(left, right, out=out)  # wakes the threads
+    times: list[int] = []
+    begin = time.perf_counter_ns()
+    while len(times) < PRODUCTS or time.perf_counter_ns() - begin < SECONDS * 1e9:
+        start = time.perf_counter_ns()
+        np.matmul(left, right, out=out)
+        times.append(time.perf_counter_ns() - start)
+    return statistics.median(times) * 1e-9
+
+
+def reference_of(counters: Mapping[str, float], kind: str) -> float | None:
+    """One reference of a timed process, in seconds: the geometric mean of both times; None where it was not taken."""
+    names = [counter_name(kind, when) for when in (_BEFORE, _AFTER)]
+    if not all(name in counters for name in names):
+        return None
+    return statistics.geometric_mean([counters[name] for name in names])
+
+
+def flags_of_reference(trials: Sequence[Trial]) -> Iterator[Flag]:
+    """Whether the machine was another in some of the timed processes than in others; one flag says it."""
+    words = []
+    for kind, limit in SHIFTED.items():
+        found = [seen for trial in trials if (seen := reference_of(trial.counters, kind)) is not None]
+        if len(found) > 1 and max(found) > limit * min(found):
+            words.append(_WORDS[kind].format(low=min(found) * 1e6, high=max(found) * 1e6))
+    if words:
+        yield Flag(
+            code="MACHINE_SHIFTED",
+            severity=Severity.WARNING,
+            message=f"the machine was not the same all the time: {'; '.join(words)}; run it again",
+        )
