@@ -1,10 +1,10 @@
 """Was the machine itself the same while a network was timed on it?
 
 Two things that know nothing of the network are timed in every timed process on a CPU, before the warm-up and after the
-samples: a matrix product on as many threads (``arithmetic``), and how long one CPU takes to see what another wrote
-(``handover``, only where there are several threads). Processors that are shared with others change for minutes at a
-time; all processes of a run see the same then, and no interval over them can show it. This does: within a record as a
-flag, between two records as a doubt.
+samples: matrix products on one thread (``arithmetic``), and how long one CPU takes to see what another wrote
+(``handover``, only where the network has several threads). Processors that are shared with others change for minutes
+at a time; all processes of a run see the same then, and no interval over them can show it. This does: within a record
+as a flag, between two records as a doubt.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ ARITHMETIC, HANDOVER = "arithmetic", "handover"
 # The ratio from which on it is another machine; between equal ones products differ by 2 %, handovers by up to 15 %.
 # A product's time is as good as the network's own; a handover is a small part of an inference.
 SHIFTED = {ARITHMETIC: 1.10, HANDOVER: 1.40}
-SIZE = 256
-PRODUCTS, SECONDS = 7, 0.02
+# numpy's BLAS keeps products of this size on one thread: a second one would meet those of the network's runtime, which
+# still spin after its last inference.
+SIZE = 64
+PRODUCTS, BATCHES = 100, 20
 _BEFORE, _AFTER = "before", "after"
 _WORDS = {
-    ARITHMETIC: "the same arithmetic took {low:.0f} to {high:.0f} µs: something shares its processors",
+    ARITHMETIC: "the same arithmetic took {low:.3g} to {high:.3g} µs: something shares its processors",
     HANDOVER: "one CPU saw what another wrote after {low:.3f} to {high:.3f} µs: a hypervisor moved them apart",
 }
 
@@ -47,28 +49,21 @@ def counter_name(kind: str, when: str) -> str:
 
 
 def _taken(when: str, threads: int) -> dict[str, float]:
-    found = {ARITHMETIC: product_s(threads), HANDOVER: handover_s() if threads > 1 else None}
+    found = {ARITHMETIC: product_s(), HANDOVER: handover_s() if threads > 1 else None}
     return {counter_name(kind, when): seconds for kind, seconds in found.items() if seconds is not None}
 
 
-def product_s(threads: int) -> float:
-    """Median time of a product of two fp32 matrices, 256 rows a thread by 256 by 256, in seconds.
-
-    By numpy's BLAS, whose threads are as many as the environment of the process says (``trials.py`` sets them).
-
-    Args:
-        threads: of the plan: each gets the same work.
-    """
-    left = np.full((SIZE * threads, SIZE), 0.5, dtype=np.float32)
-    right, out = np.full((SIZE, SIZE), 0.25, dtype=np.float32), np.empty_like(left)
-    np.matmul(left, right, out=out)  # wakes the threads
+def product_s() -> float:
+    """Time of a product of two 64 by 64 matrices in fp32 by numpy, in seconds: the median of 20 means of 100."""
+    left, right = (np.full((SIZE, SIZE), value, dtype=np.float32) for value in (0.5, 0.25))
+    out = np.empty_like(left)
     times: list[int] = []
-    begin = time.perf_counter_ns()
-    while len(times) < PRODUCTS or time.perf_counter_ns() - begin < SECONDS * 1e9:
-        start = time.perf_counter_ns()
-        np.matmul(left, right, out=out)
-        times.append(time.perf_counter_ns() - start)
-    return statistics.median(times) * 1e-9
+    for _ in range(BATCHES):
+        begin = time.perf_counter_ns()
+        for _ in range(PRODUCTS):
+            np.matmul(left, right, out=out)
+        times.append(time.perf_counter_ns() - begin)
+    return statistics.median(times) * 1e-9 / PRODUCTS
 
 
 def reference_of(counters: Mapping[str, float], kind: str) -> float | None:

@@ -186,6 +186,18 @@ def test_what_happens_to_the_device_is_flagged(simulated_root: Path) -> None:
     assert [trial.device_window_ns for trial in timed] == pytest.approx([sum(trial.gpu_ns) for trial in timed])
 
 
+def test_why_a_precision_is_not_faster_on_a_device(simulated_root: Path) -> None:
+    """The simulated TensorRT fuses nothing: pairs of Q and DQ are layers of their own, and int8 takes longer."""
+    arguments = ("layers", "lenet5", "--backend", "tensorrt", "--precision", "int8", "--against", "fp32", "--json")
+    ran = _benchbox(simulated_root, *arguments, "--iterations", "5", "--threads", "1")
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    against = document["against"]
+    assert sum(reason["share"] for reason in against["reasons"]) == pytest.approx(1)
+    assert sum(group["time_s"] for group in against["groups"]) == pytest.approx(document["profiled_s"])
+    assert against["matrix_layers"] == 4
+
+
 @pytest.mark.parametrize(("clocks_mhz", "steady"), [([1980, 1800], False), ([1980, 1975], True)])
 def test_the_warm_up_waits_for_the_clock(clocks_mhz: list[int], steady: bool, simulated_root: Path) -> None:
     arguments = ("run", "lenet5", "--backend", "tensorrt", "--trials", "1", "--max-time", "0.6", "--threads", "1")

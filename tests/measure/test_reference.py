@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 from builders import QUIET, trial
 
@@ -19,7 +18,6 @@ from benchbox.measure.reading import readings_from_trials
 from benchbox.measure.reference import (
     ARITHMETIC,
     HANDOVER,
-    SIZE,
     counter_name,
     flags_of_reference,
     product_s,
@@ -40,14 +38,7 @@ def referred(before_s: float, after_s: float, kind: str = ARITHMETIC) -> Trial:
 
 
 def test_the_time_of_a_product() -> None:
-    assert 1e-6 < product_s(1) < 1.0
-
-
-def test_each_thread_gets_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows: list[int] = []
-    monkeypatch.setattr(np, "matmul", lambda left, right, out: rows.append(len(left)))
-    product_s(4)
-    assert set(rows) == {4 * SIZE}
+    assert 1e-7 < product_s() < 0.1
 
 
 @several_cpus
@@ -142,7 +133,7 @@ def test_where_it_was_not_taken_there_is_no_reading() -> None:
     ("kind", "ratio", "words"),
     [
         (ARITHMETIC, 1.05, ""),
-        (ARITHMETIC, 1.3, "the same arithmetic took 1000 to 1300"),
+        (ARITHMETIC, 1.3, "the same arithmetic took 1e+03 to 1.3e+03"),
         (HANDOVER, 1.3, ""),
         (HANDOVER, 2.0, "one CPU saw what another wrote after 1000.000 to 2000.000"),
     ],

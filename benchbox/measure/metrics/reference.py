@@ -1,6 +1,6 @@
 """Was it the same machine? Times of what has nothing to do with the network, taken beside it.
 
-``reference_arithmetic``: median time of a matrix product on as many threads. ``reference_handover``: time until one
+``reference_arithmetic``: time of a small matrix product on one thread. ``reference_handover``: time until one
 CPU sees what another wrote, with more than one thread. Both in seconds, per process the geometric mean of one before
 the warm-up and one after the samples (``measure/reference.py``). Two records that differ in them were not taken on the
 same machine, whatever its name.
@@ -16,7 +16,7 @@ from benchbox.schema.reading import Better, Pass, Trial
 
 REFERENCES = {ARITHMETIC: "reference_arithmetic", HANDOVER: "reference_handover"}
 _METHODS = {
-    ARITHMETIC: "matrix product by numpy on the threads of the plan",
+    ARITHMETIC: "matrix product by numpy, one thread",
     HANDOVER: "two processes of Python, through shared memory",
 }
 

@@ -23,6 +23,7 @@ __version__ = "10.16.0+simulated"
 _MAGIC = b"SIMULATED-ENGINE"
 _TYPES = {
     1: ("FP32", "float32"),
+    3: ("Int8", "int8"),
     6: ("Int32", "int32"),
     7: ("Int64", "int64"),
     9: ("Bool", "bool"),
