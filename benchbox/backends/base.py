@@ -205,6 +205,15 @@ class TellingSession(Session, Protocol):
 
 
 @runtime_checkable
+class CompilingSession(Session, Protocol):
+    """A session that compiles while it runs, so that an inference may be no inference alone."""
+
+    def compilations(self) -> int:
+        """How many graphs this process has compiled so far."""
+        ...
+
+
+@runtime_checkable
 class LayeredSession(Session, Protocol):
     """A session that can tell what it executes, layer by layer."""
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.cuda.driver import l2_option
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.onnxruntime import executed_precisions, only_wheel
@@ -300,6 +301,7 @@ class OnnxRuntimeCudaSession:
         options = {
             **tf32_option(has=gpu.has_tf32, allowed=self._tf32_allowed()),
             "cuda_layer": self._layer.name,
+            **l2_option(gpu),
             "cuda_graph": GRAPH_USED if self._graph else "off",
             "provider_options": json.dumps(
                 self._session.get_provider_options().get(self._provider, {}), sort_keys=True

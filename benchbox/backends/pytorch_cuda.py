@@ -121,6 +121,13 @@ class PyTorchCompileGraph(PyTorchCudaBackend):
     compiled: ClassVar[str] = "reduce-overhead"
 
 
+def compiled_graphs() -> int:
+    """How many graphs Dynamo has compiled in this process, recompilations included."""
+    from torch._dynamo.utils import counters
+
+    return int(counters["stats"]["unique_graphs"])
+
+
 class TorchEvents:
     """PyTorch's events behind the names that ``EventLaps`` uses; the stream is PyTorch's."""
 
@@ -246,6 +253,10 @@ class PyTorchCudaSession:
             spec.name: np.array(tensor.cpu().numpy(), copy=True)
             for spec, tensor in zip(self._request.outputs, tensors, strict=True)
         }
+
+    def compilations(self) -> int:
+        """Graphs that ``torch.compile`` has made in this process: it makes another where a guard of the last fails."""
+        return compiled_graphs() if self._backend.compiled else 0
 
     def device_memory(self) -> dict[str, int]:
         """What PyTorch's allocator gave out and took at most, and how the device's free memory fell."""

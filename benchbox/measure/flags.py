@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchbox.backends.base import BACKENDS
+from benchbox.measure.compilation import flags_of_compilation
 from benchbox.measure.device_flags import flags_of_device
 from benchbox.measure.leaks import PLACES, leak_name
 from benchbox.measure.load_flags import flags_of_load
@@ -29,7 +30,8 @@ from benchbox.schema.reading import Evidence, Flag, Reading, Severity, Trial
 from benchbox.stats.quantile import samples_needed
 
 HALF_WIDTH_WANTED = 0.01
-NOISE_LIMIT = 0.10
+# trtexec warns of GPU times from 2.5 % on.
+NOISE_LIMIT, GPU_NOISE_LIMIT = 0.10, 0.025
 MAD_TO_SD = 1.4826
 LEAST_PROCESSES = 3
 STEAL_WARNING, STEAL_ERROR = 0.005, 0.02
@@ -162,19 +164,22 @@ def _tail_undersampled(seen: Seen) -> Iterator[Flag]:
 
 
 def _noisy(seen: Seen) -> Iterator[Flag]:
+    """By the device's own times where there are some: the host's disturbances are not in them, so less is noise."""
     if seen.plan.mode is Mode.SERVER:
         return  # arrivals are random: waiting varies, whatever the machine does
-    spreads = [
-        statistics.pstdev(trial.samples_ns) / statistics.fmean(trial.samples_ns)
-        for trial in timing_trials(seen.trials)
-        if trial.samples_ns
-    ]
-    if spreads and statistics.median(spreads) > NOISE_LIMIT:
-        yield _flag(
-            "NOISY",
-            Severity.WARNING,
-            f"inferences of a process vary by {100 * statistics.median(spreads):.0f} % (standard deviation over mean)",
-        )
+    timed = timing_trials(seen.trials)
+    for what, limit, series in (
+        ("inferences on the device", GPU_NOISE_LIMIT, [trial.gpu_ns for trial in timed]),
+        ("inferences", NOISE_LIMIT, [trial.samples_ns for trial in timed]),
+    ):
+        spreads = [statistics.pstdev(times) / statistics.fmean(times) for times in series if times]
+        if spreads and statistics.median(spreads) > limit:
+            yield _flag(
+                "NOISY",
+                Severity.WARNING,
+                f"{what} of a process vary by {100 * statistics.median(spreads):.3g} % (standard deviation over mean)",
+            )
+            return
 
 
 def _between_processes(seen: Seen) -> Iterator[Flag]:
@@ -246,6 +251,10 @@ def _machine_shifted(seen: Seen) -> Iterator[Flag]:
     return flags_of_reference(timing_trials(seen.trials))
 
 
+def _recompiled(seen: Seen) -> Iterator[Flag]:
+    return flags_of_compilation(timing_trials(seen.trials))
+
+
 def _leak(seen: Seen) -> Iterator[Flag]:
     for place in PLACES:
         found = [trial.counters.get(leak_name(place), 0.0) for trial in timing_trials(seen.trials)]
@@ -291,6 +300,7 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _tail_undersampled,
     _interrupted,
     _outputs,
+    _recompiled,
     _leak,
     _samples,
     _device,

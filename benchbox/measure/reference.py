@@ -13,8 +13,6 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from benchbox.measure.handover import handover_s
 from benchbox.schema.reading import Flag, Severity, Trial
 
@@ -55,6 +53,8 @@ def _taken(when: str, threads: int) -> dict[str, float]:
 
 def product_s() -> float:
     """Time of a product of two 64 by 64 matrices in fp32 by numpy, in seconds: the median of 20 means of 100."""
+    import numpy as np  # the rest of this module is read by reports
+
     left, right = (np.full((SIZE, SIZE), value, dtype=np.float32) for value in (0.5, 0.25))
     out = np.empty_like(left)
     times: list[int] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from benchbox.report.machines import notes_on_machines
 from benchbox.report.table import Column
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.proof import Proof
@@ -148,7 +149,10 @@ def row_from_record(record: Record) -> tuple[str, ...]:
 
 
 def notes_from_records(records: Sequence[Record]) -> tuple[str, ...]:
-    """Why records failed or were skipped, each; then each flag once, as the first record has it, with how many more."""
+    """Why records failed or were skipped, each; then each flag once, as the first record has it, with how many more.
+
+    Last, where the records stand in one table and were not taken on the same machine.
+    """
     reasons = [f"{record.status.value}: {_title(record)}: {record.reason}" for record in records if record.reason]
     first: dict[str, str] = {}
     more: Counter[str] = Counter()
@@ -160,7 +164,7 @@ def notes_from_records(records: Sequence[Record]) -> tuple[str, ...]:
             else:
                 first[head] = f"{_title(record)}: {flag.message}"
     flags = [f"{head}, {text}" + (f" (and {more[head]} more)" if more[head] else "") for head, text in first.items()]
-    return tuple(dict.fromkeys([*reasons, *flags]))
+    return tuple(dict.fromkeys([*reasons, *flags, *notes_on_machines(records)]))
 
 
 def _title(record: Record) -> str:

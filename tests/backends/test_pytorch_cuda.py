@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from benchbox.backends.pytorch_cuda import (
     PyTorchCudaBackend,
     PyTorchCudaGraph,
     PyTorchCudaSession,
+    compiled_graphs,
 )
 from benchbox.backends.pytorch_dispatch import allow_tf32
 from benchbox.errors import EnvironmentLackError
@@ -27,6 +29,18 @@ from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 
 NAMES = ("pytorch-cuda", "pytorch-cuda-graph", "pytorch-compile", "pytorch-compile-graph")
+
+
+def test_a_recompilation_is_counted() -> None:
+    @torch.compile(backend="eager", dynamic=False)
+    def twice(tensor: torch.Tensor) -> torch.Tensor:
+        return 2 * tensor
+
+    counts = [compiled_graphs()]
+    for size in (3, 3, 4):  # the third has another shape than the graph was made for
+        twice(torch.ones(size))
+        counts.append(compiled_graphs())
+    assert [after - before for before, after in itertools.pairwise(counts)] == [1, 0, 1]
 
 
 class Event:

@@ -152,6 +152,7 @@ CASES = {
     "CPU_CONTENDED": (counted(run_delay_s=0.1), counted(run_delay_s=0.01), Severity.WARNING),
     "MACHINE_SHIFTED": (referred(1e-3, 1e-3, 1.3e-3), referred(1e-3, 1e-3, 1.05e-3), Severity.WARNING),
     "NOISY": (seen([trial(number=n, samples_ns=NOISY) for n in range(3)]), seen(), Severity.WARNING),
+    "RECOMPILED": (counted(compilations=1.0), counted(compilations=0.0), Severity.ERROR),
     "SINGLE_PROCESS": (seen([trial()]), seen(), Severity.WARNING),
     "PRECISION_MISS": (
         spread(1_000_000, 1_100_000, 900_000),
@@ -183,6 +184,15 @@ def test_a_quiet_case_has_no_flags() -> None:
 def test_small_or_few_differences_between_processes_are_no_news() -> None:
     for case in (scattered(0.005, inside=0.001), spread(1_000_000, 1_100_000)):
         assert "BETWEEN_PROC" not in {flag.code for flag in flags_of(case)}
+
+
+@pytest.mark.parametrize(("spread", "noisy"), [(0.02, False), (0.03, True)])
+def test_times_of_a_device_vary_less_before_they_are_noisy(spread: float, noisy: bool) -> None:
+    """The host's own times, which vary more, are not asked before the device's."""
+    times = tuple(round(1_000_000 * (1 + spread * (-1) ** place)) for place in range(400))
+    found = flags_of(seen([trial(number=number, gpu_ns=times) for number in range(3)]))
+    messages = [flag.message for flag in found if flag.code == "NOISY"]
+    assert [text[:32] for text in messages] == (["inferences on the device of a pr"] if noisy else [])
 
 
 def test_much_steal_voids_a_number() -> None:

@@ -86,7 +86,8 @@ class CudaBindings(CudaLayer):
     def gpu(self) -> Gpu:
         name = self._properties.name
         text = name.decode(errors="replace").rstrip("\0") if isinstance(name, bytes) else str(name)
-        return Gpu(name=text, target=f"sm{self._properties.major}{self._properties.minor}")
+        told = self._properties
+        return Gpu(name=text, target=f"sm{told.major}{told.minor}", l2_bytes=int(told.l2CacheSize) or None)
 
     @override
     def versions(self) -> Mapping[str, str]:

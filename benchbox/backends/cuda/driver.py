@@ -24,13 +24,14 @@ _REMEDY = "install the NVIDIA driver, or pass the GPU into the container (docker
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """A GPU as the driver names it; ``target`` is its compute capability ("sm89").
+    """A GPU as the driver names it; ``target`` is its compute capability ("sm89"), ``l2_bytes`` its last cache.
 
-    ``simulated`` is true of the device that the tests pretend to have: its numbers are no measurements.
+    The size of the cache is None where it was not asked for or is not told. ``simulated`` is true of the device that the tests pretend to have: its numbers are no measurements.
     """
 
     name: str
     target: str
+    l2_bytes: int | None = None
 
     @property
     def simulated(self) -> bool:
@@ -45,6 +46,11 @@ class Gpu:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.target})"
+
+
+def l2_option(gpu: Gpu) -> dict[str, str]:
+    """The size of the cache as an option of a session's evidence; nothing where it is not told."""
+    return {} if gpu.l2_bytes is None else {"gpu_l2_bytes": str(gpu.l2_bytes)}
 
 
 def gpu_from_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Gpu:

@@ -76,7 +76,8 @@ class PyCuda(CudaLayer):
     @override
     def gpu(self) -> Gpu:
         major, minor = self._device.compute_capability()
-        return Gpu(name=self._device.name(), target=f"sm{major}{minor}")
+        l2_bytes = self._device.get_attribute(self._driver.device_attribute.L2_CACHE_SIZE)
+        return Gpu(name=self._device.name(), target=f"sm{major}{minor}", l2_bytes=int(l2_bytes) or None)
 
     @override
     def versions(self) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from benchbox.schema.artifact import TensorSpec
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
 
-# Twice the largest second-level cache of a GPU so far (126 MiB, Blackwell).
+# Twice the largest second-level cache of a GPU so far (126 MiB, Blackwell); of one that tells a larger one, twice that.
 FLUSH_BYTES = 256 << 20
 
 
@@ -26,6 +26,11 @@ def size_bytes(spec: TensorSpec) -> int:
     """Bytes of a tensor whose sizes are all known; raises AssertionError for a free size."""
     assert None not in spec.shape, f"{spec.name} has a free size: {spec.shape}"
     return math.prod(size or 0 for size in spec.shape) * np.dtype(spec.dtype).itemsize
+
+
+def flush_bytes(l2_bytes: int | None) -> int:
+    """How much is written over to leave nothing in the device's caches."""
+    return max(FLUSH_BYTES, 2 * (l2_bytes or 0))
 
 
 class DeviceSlots:
@@ -51,6 +56,7 @@ class DeviceSlots:
         specs = (*self._inputs, *self._outputs)
         self._addresses: list[dict[str, int]] = []
         self._sweep: int | None = None
+        self._sweep_bytes = flush_bytes(layer.gpu().l2_bytes)
         try:
             for _ in range(count):
                 slot: dict[str, int] = {}
@@ -123,8 +129,8 @@ class DeviceSlots:
     def flush_cache(self) -> None:
         """Writes over a buffer that is larger than the device's caches, and waits for it."""
         if self._sweep is None:
-            self._sweep = self._layer.allocate(FLUSH_BYTES)
-        self._layer.fill(self._sweep, 0, FLUSH_BYTES, self._stream)
+            self._sweep = self._layer.allocate(self._sweep_bytes)
+        self._layer.fill(self._sweep, 0, self._sweep_bytes, self._stream)
         self._layer.synchronize(self._stream)
 
     def close(self) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchbox.backends.cuda.driver import LIBRARY, gpu_from_driver
+from benchbox.backends.cuda.driver import LIBRARY, Gpu, gpu_from_driver, l2_option
+from benchbox.backends.cuda.slots import flush_bytes
 from benchbox.errors import EnvironmentLackError
 
 
@@ -60,3 +61,13 @@ def test_no_driver_says_so() -> None:
 
     with pytest.raises(EnvironmentLackError, match=r"no NVIDIA driver\n.*libcuda"):
         gpu_from_driver(absent)
+
+
+def test_a_cache_that_is_not_told_is_absent() -> None:
+    assert l2_option(Gpu(name="a", target="sm90")) == {}
+    assert l2_option(Gpu(name="a", target="sm90", l2_bytes=50 << 20)) == {"gpu_l2_bytes": "52428800"}
+
+
+@pytest.mark.parametrize(("l2_mib", "flushed_mib"), [(None, 256), (50, 256), (200, 400)])
+def test_twice_the_cache_is_written_over(l2_mib: int | None, flushed_mib: int) -> None:
+    assert flush_bytes(None if l2_mib is None else l2_mib << 20) == flushed_mib << 20

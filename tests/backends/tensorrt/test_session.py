@@ -95,6 +95,7 @@ def test_outputs_are_those_of_onnx_runtime(
     evidence = session.evidence()
     assert evidence.simulated
     assert evidence.options["cuda_layer"] == layer
+    assert evidence.options["gpu_l2_bytes"] == str(50 << 20)
     graph = evidence.options["cuda_graph"]
     if name == "tensorrt":
         assert graph == "off"

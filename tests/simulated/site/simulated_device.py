@@ -14,7 +14,7 @@ locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (share
 ``ecc_uncorrected``, ``ecc_corrected`` and ``remapped_rows`` (that come up after the first reading), ``xid``, ``pcie``
 and ``pcie_max`` (generation and lanes), ``confidential``, ``power_limit_w``, ``driver``. ``drift`` is how much longer
 (as a ratio) an inference takes after 1000 others, ``bimodal`` how much longer 4 of 10 take, ``leak_bytes`` what an
-inference keeps for ever.
+inference keeps for ever, ``l2_bytes`` the size of its cache.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ DEFAULTS: dict[str, Any] = {
     "drift": 0.0,
     "bimodal": 0.0,
     "leak_bytes": 0,
+    "l2_bytes": 50 << 20,
     "state": "",
 }
 

@@ -50,6 +50,12 @@ def mem_get_info() -> tuple[int, int]:
     return total - DEVICE.used_bytes, total
 
 
+class device_attribute:  # noqa: N801 - pycuda's name
+    """Attributes of a device."""
+
+    L2_CACHE_SIZE = 38
+
+
 class Context:
     """The primary context."""
 
@@ -75,6 +81,10 @@ class Device:
 
     def name(self) -> str:
         return NAME
+
+    def get_attribute(self, attribute: int) -> int:
+        assert attribute == device_attribute.L2_CACHE_SIZE
+        return int(DEVICE.knobs["l2_bytes"])
 
     def compute_capability(self) -> tuple[int, int]:
         number = DEVICE.knobs["target"].removeprefix("sm")

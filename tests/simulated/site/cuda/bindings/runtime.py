@@ -79,7 +79,9 @@ def cudaSetDevice(device: int) -> tuple[Any, ...]:
 
 def cudaGetDeviceProperties(device: int) -> tuple[Any, ...]:
     number = DEVICE.knobs["target"].removeprefix("sm")
-    properties = SimpleNamespace(name=NAME.encode(), major=int(number[:-1]), minor=int(number[-1]))
+    properties = SimpleNamespace(
+        name=NAME.encode(), major=int(number[:-1]), minor=int(number[-1]), l2CacheSize=DEVICE.knobs["l2_bytes"]
+    )
     return _answer(1, lambda: properties)
 
 
