@@ -24,9 +24,11 @@ _REMEDY = "install the NVIDIA driver, or pass the GPU into the container (docker
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """A GPU as the driver names it; ``target`` is its compute capability ("sm89"), ``l2_bytes`` its last cache.
+    """A GPU as the driver names it.
 
-    The size of the cache is None where it was not asked for or is not told. ``simulated`` is true of the device that the tests pretend to have: its numbers are no measurements.
+    ``target`` is its compute capability ("sm89"); ``l2_bytes`` the size of its last cache, None where it was not asked
+    for or is not told; ``simulated`` is true of the device that the tests pretend to have: its numbers are no
+    measurements.
     """
 
     name: str

@@ -50,7 +50,7 @@ def mem_get_info() -> tuple[int, int]:
     return total - DEVICE.used_bytes, total
 
 
-class device_attribute:  # noqa: N801 - pycuda's name
+class device_attribute:
     """Attributes of a device."""
 
     L2_CACHE_SIZE = 38
