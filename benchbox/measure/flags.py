@@ -177,7 +177,8 @@ def _noisy(seen: Seen) -> Iterator[Flag]:
             yield _flag(
                 "NOISY",
                 Severity.WARNING,
-                f"{what} of a process vary by {100 * statistics.median(spreads):.3g} % (standard deviation over mean)",
+                f"{what} of a process vary by {100 * statistics.median(spreads):.3g} % (standard deviation over mean): "
+                "look at p90 and p99 as well as p50",
             )
             return
 

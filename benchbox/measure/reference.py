@@ -31,24 +31,29 @@ _WORDS = {
 }
 
 
+def references(threads: int) -> dict[str, float]:
+    """Every reference now, by kind, in seconds; without that which cannot be taken here.
+
+    Args:
+        threads: of the network: one hands nothing over.
+    """
+    found = {ARITHMETIC: product_s(), HANDOVER: handover_s() if threads > 1 else None}
+    return {kind: seconds for kind, seconds in found.items() if seconds is not None}
+
+
 def references_before(threads: int) -> dict[str, float]:
     """The references as counters of a trial, in seconds, before anything of it ran."""
-    return _taken(_BEFORE, threads)
+    return {counter_name(kind, _BEFORE): seconds for kind, seconds in references(threads).items()}
 
 
 def references_after(threads: int) -> dict[str, float]:
     """The same after its samples."""
-    return _taken(_AFTER, threads)
+    return {counter_name(kind, _AFTER): seconds for kind, seconds in references(threads).items()}
 
 
 def counter_name(kind: str, when: str) -> str:
     """The counter of a reference ("before" or "after")."""
     return f"reference_{kind}_{when}_s"
-
-
-def _taken(when: str, threads: int) -> dict[str, float]:
-    found = {ARITHMETIC: product_s(), HANDOVER: handover_s() if threads > 1 else None}
-    return {counter_name(kind, when): seconds for kind, seconds in found.items() if seconds is not None}
 
 
 def product_s() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -36,12 +37,17 @@ def _checkup() -> Checkup:
     from benchbox.backends.base import BACKENDS
     from benchbox.backends.cuda.runtime import LAYERS, probed_layer
     from benchbox.measure.environment import capture, effective_cpus
+    from benchbox.measure.metrics.reference import REFERENCES
     from benchbox.measure.readiness import instruments
+    from benchbox.measure.reference import references
     from benchbox.measure.standing_flags import standing_flags
     from benchbox.report.doctor import BackendState, Checkup, LayerState
     from benchbox.schema.model import Precision
+    from benchbox.units import format_time
 
     environment = capture()  # before any backend is asked: it would find this process on the GPU
+    now = {REFERENCES[kind]: format_time(seconds) for kind, seconds in references(effective_cpus()).items()}
+    environment = replace(environment, observed={**environment.observed, **now})
     found = instruments()
     states = []
     for backend in sorted(BACKENDS, key=lambda found: -found.rank):
