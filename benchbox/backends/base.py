@@ -188,7 +188,11 @@ class DeviceSession(Session, Protocol):
         ...
 
     def device_memory(self) -> dict[str, int]:
-        """Bytes of device memory by the method that gave them; what cannot be known is not in it."""
+        """Bytes of device memory by the method that gave them; what cannot be known is not in it.
+
+        Always there: ``device_delta``, by how much the device's free memory fell at most, and ``device_held``, by how
+        much it is lower now, both since before the network was loaded.
+        """
         ...
 
 

@@ -281,9 +281,11 @@ class OnnxRuntimeCudaSession:
 
     def device_memory(self) -> dict[str, int]:
         """How the device's free memory fell; the provider's arena is inside and tells nothing by itself."""
-        self._lowest = min(self._lowest, self._layer.memory().free_bytes)
+        free = self._layer.memory().free_bytes
+        self._lowest = min(self._lowest, free)
         return {
             "device_delta": self._free - self._lowest,
+            "device_held": self._free - free,
             "buffers": self._slots.bytes_per_slot * self._request.slots,
         }
 

@@ -260,11 +260,13 @@ class PyTorchCudaSession:
 
     def device_memory(self) -> dict[str, int]:
         """What PyTorch's allocator gave out and took at most, and how the device's free memory fell."""
-        self._lowest = min(self._lowest, self._torch.cuda.mem_get_info()[0])
+        free = self._torch.cuda.mem_get_info()[0]
+        self._lowest = min(self._lowest, free)
         return {
             "allocated_peak": int(self._torch.cuda.max_memory_allocated()),
             "reserved_peak": int(self._torch.cuda.max_memory_reserved()),
             "device_delta": int(self._free - self._lowest),
+            "device_held": int(self._free - free),
         }
 
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

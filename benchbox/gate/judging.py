@@ -127,8 +127,10 @@ def _verdict(
     outcome, reason = _judged(metric, low, high, rank_test(*values), effect)
     if outcome is not Outcome.INCONCLUSIVE and (doubt := _doubt(base, head, metric, outcome, effect, alike=alike)):
         outcome, reason = Outcome.INCONCLUSIVE, doubt
-    if flags := _voiding_flags([*base, *head], metric):
+    if flags := _flags_about(metric, [*base, *head], Severity.ERROR):
         outcome, reason = Outcome.INCONCLUSIVE, f"flagged as invalid: {', '.join(flags)}"
+    if warnings := _flags_about(metric, [*base, *head], Severity.WARNING):
+        reason += f"; warnings: {', '.join(warnings)}"
     return Verdict(
         key=key,
         metric=metric.name,
@@ -186,7 +188,7 @@ def _speed_doubt(base: Sequence[Measured], head: Sequence[Measured], outcome: Ou
         if not all(references):
             continue
         ratio = ratio_interval(*references)[0]
-        # Arithmetic takes part of an inference as it is, and so explains any difference that matters.
+        # An inference is mostly arithmetic, and hands over a little: what counts as another machine differs.
         limit = 1 + effect if kind == ARITHMETIC else SHIFTED[kind]
         slower, faster = ratio > limit, ratio < 1 / limit
         if {Outcome.SLOWER: slower, Outcome.FASTER: faster, Outcome.SAME: slower or faster}[outcome]:
@@ -229,8 +231,9 @@ def _workload(record: Record) -> Workload:
     return workload_of(record.plan, flops=record.analytic.flops if record.analytic else 0)
 
 
-def _voiding_flags(entries: Sequence[Measured], metric: Metric) -> list[str]:
-    flags = [flag for entry in entries for flag in entry.record.flags if flag.severity is Severity.ERROR]
+def _flags_about(metric: Metric, entries: Sequence[Measured], severity: Severity) -> list[str]:
+    """Codes of a severity on either side: errors void a verdict; what warnings are about is in the spread already."""
+    flags = [flag for entry in entries for flag in entry.record.flags if flag.severity is severity]
     return sorted({flag.code for flag in flags if not flag.metrics or metric.name in flag.metrics})
 
 

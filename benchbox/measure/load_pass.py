@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import DeviceSession
+from benchbox.measure.compilation import compilations
 from benchbox.measure.gpu_watch import GpuWatch
 from benchbox.measure.kernel import counters, differences
 from benchbox.measure.loadgen import CLOCK, loaded, loadgen_floor_ns
@@ -45,10 +46,11 @@ def load_trial(
     warm = warmed_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
     if watch:
         watch.begin()
-    before = counters()
+    before = {**counters(), **compilations(sessions[0])}
     begin = time.perf_counter()
     found = loaded(sessions, plan, number=blank.number, typical_ns=warm.typical_ns)
-    grown = {**differences(before, counters()), "window_s": time.perf_counter() - begin}
+    after = {**counters(), **compilations(sessions[0])}
+    grown = {**differences(before, after), "window_s": time.perf_counter() - begin}
     if watch:
         watch.look()
         grown |= watch.seen()

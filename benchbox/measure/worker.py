@@ -32,12 +32,11 @@ from benchbox.measure.compilation import compilations
 from benchbox.measure.energy_pass import energy_of_session
 from benchbox.measure.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.gpu_watch import GpuWatch, gpu_watch
-from benchbox.measure.kernel import counters, differences, peak_resident_bytes, resident_bytes
+from benchbox.measure.kernel import counters, differences, resident_bytes
 from benchbox.measure.leaks import growth, held_bytes, leaks
 from benchbox.measure.load_pass import load_trial
-from benchbox.measure.metrics.host_phases import FIRST, LOAD, RUN, RUNTIME, STEADY
+from benchbox.measure.memory_pass import memory_trial
 from benchbox.measure.modes import inferences_per_sample, issuer_for, sessions_of
-from benchbox.measure.nvml import gpu_users
 from benchbox.measure.reference import references_after, references_before
 from benchbox.measure.sameness import outputs_of, outputs_seen
 from benchbox.measure.sampling import sampled
@@ -61,7 +60,6 @@ if TYPE_CHECKING:
     from benchbox.measure.modes import Issuer
     from benchbox.measure.trials import TrialRequest
 
-MEMORY_INFERENCES = 5
 # Inferences that take longer do not feel what lies in a cache.
 SOON_NS = 100e6
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -90,7 +88,13 @@ def trial_from_request(request: TrialRequest) -> Trial:
         passes: dict[Pass, Callable[[], Trial]] = {
             Pass.CHECK: lambda: _check(request, session),
             Pass.TIMING: lambda: _time(request, sessions),
-            Pass.MEMORY: lambda: _memory(request, session, before_bytes),
+            Pass.MEMORY: lambda: memory_trial(
+                _blank(request, session),
+                session,
+                request.plan,
+                runtime_bytes=before_bytes,
+                fill=lambda: _fill_slots(request, session),
+            ),
             Pass.ENERGY: lambda: _energy(request, session),
             Pass.LAYERS: lambda: _layers(request, session),
         }
@@ -283,28 +287,6 @@ def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPl
         return timed
     h2d_ns, d2h_ns = session.transfer_ns(plan.min_samples)
     return replace(timed, h2d_ns=h2d_ns, d2h_ns=d2h_ns)
-
-
-def _memory(request: TrialRequest, session: Session, runtime_bytes: int) -> Trial:
-    """Loads, runs a few inferences, and reads the kernel's high-water mark after each phase."""
-    host_bytes = {RUNTIME: runtime_bytes, LOAD: peak_resident_bytes()}
-    _fill_slots(request, session)
-    for index in range(MEMORY_INFERENCES):
-        session.enqueue(index % request.plan.input_slots)
-        session.synchronize()
-        host_bytes.setdefault(FIRST, peak_resident_bytes())
-    device_bytes = {}
-    if isinstance(session, DeviceSession):
-        users = gpu_users()
-        known = users.memory_of(os.getpid()) if users else None
-        device_bytes = {**session.device_memory(), **({} if known is None else {"process": known})}
-    peak = peak_resident_bytes()
-    return replace(
-        _blank(request, session),
-        peak_host_bytes=peak,
-        host_bytes={**host_bytes, RUN: peak, STEADY: resident_bytes()},
-        device_bytes=device_bytes,
-    )
 
 
 def _energy(request: TrialRequest, session: Session) -> Trial:

@@ -20,7 +20,7 @@ class Better(StrEnum):
 
 
 class Severity(StrEnum):
-    """What a flag does to a number: ERROR invalidates it, WARNING weakens verdicts, INFO informs."""
+    """What a flag does to a number: ERROR voids it, WARNING asks for care and stands beside verdicts, INFO informs."""
 
     INFO = "info"
     WARNING = "warning"

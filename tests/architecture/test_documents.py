@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 import shlex
@@ -14,6 +15,15 @@ from sample_records import record, trials
 
 from benchbox import __version__
 from benchbox.cli import cli
+from benchbox.measure import gpu_watch, kernel
+from benchbox.measure.compilation import COMPILED
+from benchbox.measure.leaks import PLACES, growth_name, leak_name
+from benchbox.measure.metric import METRICS
+from benchbox.measure.reference import SHIFTED, counter_name
+from benchbox.schema.energy import EnergyRun, EnergyWindow
+from benchbox.schema.load import LoadRun
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.record import Analytic, BuildCost, Sampling
 from benchbox.store.records import append
 
 ROOT = Path(__file__).parents[2]
@@ -119,3 +129,30 @@ def test_every_flag_is_in_the_table_of_flags() -> None:
     raised = _raised()
     assert len(raised) > 40
     assert [code for code in sorted(raised) if f"`{code}`" not in section] == []
+
+
+def _counters() -> set[str]:
+    """Names of everything that a timed process may count."""
+    found = {"window_s", COMPILED, *kernel.counters()}
+    found |= {name(place) for place in PLACES for name in (growth_name, leak_name)}
+    found |= {counter_name(kind, when) for kind in SHIFTED for when in ("before", "after")}
+    return found | set(re.findall(r'"(gpu_[a-z_]+)"', Path(str(gpu_watch.__file__)).read_text()))
+
+
+def test_every_counter_is_defined() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text().split("## Every other number in a record")[1]
+    found = _counters()
+    assert len(found) > 35
+    assert [name for name in sorted(found) if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("kind", [MeasurementPlan, Sampling, Analytic, BuildCost, EnergyRun, EnergyWindow, LoadRun])
+def test_every_field_of_a_record_is_defined(kind: type) -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text().split("## Every other number in a record")[1]
+    assert [field.name for field in dataclasses.fields(kind) if f"`{field.name}`" not in text] == []
+
+
+def test_every_metric_is_defined() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    loose = [name for name in METRICS.names() if f"`{name}`" not in text and not name.startswith("trtexec_")]
+    assert loose == []

@@ -56,6 +56,7 @@ def test_from_the_network_to_the_report(simulated_root: Path) -> None:
         assert readings["gpu_time_p50"] == pytest.approx(250e-6), "the virtual clock of the device"
         assert 0 < readings["enqueue_time_p50"] < readings["latency_p50"]
         assert readings["peak_device_memory"] == pytest.approx(readings["device_memory_allocated"])
+        assert 0 < readings["device_memory_load"] <= readings["device_memory_steady"] <= readings["peak_device_memory"]
         assert "device_memory_pool" not in readings
         assert "SIMULATED" in [flag["code"] for flag in record["flags"] if flag["severity"] == "error"]
     assert records[0]["engine_sha256"] == records[1]["engine_sha256"], "one engine serves both"

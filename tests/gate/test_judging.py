@@ -91,6 +91,14 @@ def test_flags_that_void_a_number_withhold_the_verdict() -> None:
     assert "CPU_STEAL" in found.reason
 
 
+def test_warnings_stand_beside_the_verdict() -> None:
+    noisy = Flag(code="NOISY", severity=Severity.WARNING, message="it varies")
+    told = Flag(code="TAIL_UNDERSAMPLED", severity=Severity.INFO, message="few samples")
+    found = verdict(measured(STEADY), measured([1.2 * value for value in STEADY], flags=(noisy, told)))
+    assert found.outcome is Outcome.SLOWER
+    assert found.reason.endswith("; warnings: NOISY")
+
+
 def test_a_flag_about_energy_says_nothing_of_latency() -> None:
     flag = Flag(code="ENERGY_SHARED", severity=Severity.ERROR, message="shared", metrics=("energy_per_sample",))
     found = verdict(measured(STEADY), measured([2 * value for value in STEADY], flags=(flag,)))

@@ -82,7 +82,7 @@ def test_another_speed_of_the_machine_is_no_claim_about_the_network(
 @pytest.mark.parametrize(
     ("factor", "machine", "outcome"),
     [
-        (1.25, 1.3, Outcome.SLOWER),
+        (1.25, 1.4, Outcome.SLOWER),
         (1.25, 2.0, Outcome.INCONCLUSIVE),
         (0.8, 0.5, Outcome.INCONCLUSIVE),
         (1.0, 2.0, Outcome.INCONCLUSIVE),

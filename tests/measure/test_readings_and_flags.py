@@ -237,11 +237,14 @@ def test_device_metrics_by_hand() -> None:
         for number in range(3)
     ]
     device_bytes = {"device_delta": 900, "declared_weights": 500, "declared_context": 40, "pool_peak": 0}
+    device_bytes |= {"held_load": 600, "held_first": 750, "held_steady": 700}
     heavy = [trial(Pass.MEMORY, number=number, peak_host_bytes=5, device_bytes=device_bytes) for number in range(2)]
     readings = {reading.metric: reading for reading in readings_from_trials([*timed, *heavy], WORKLOAD)}
     assert readings["gpu_time_p50"].value == pytest.approx(3e-6)
     assert readings["enqueue_time_p50"].value == pytest.approx(8e-9)
     assert readings["peak_device_memory"].value == pytest.approx(900)
     assert readings["device_memory_declared"].value == pytest.approx(540)
+    phases = [readings[f"device_memory_{phase}"].value for phase in ("load", "first", "steady")]
+    assert phases == pytest.approx([600, 150, 700])
     assert "device_memory_pool" not in readings, "a pool that nobody used says nothing"
     assert "device_memory_process" not in readings

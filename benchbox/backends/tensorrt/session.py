@@ -257,7 +257,7 @@ class TensorRtSession:
 
     def device_memory(self) -> dict[str, int]:
         """Bytes by method: what the engine declares, what was allocated, and how the device's free memory fell."""
-        self._note_memory()
+        free = self._note_memory()
         found = dict(self.memory)
         stat = self._bindings.api.EngineStat.TOTAL_WEIGHTS_SIZE
         found["declared_weights"] = int(self._engine.get_engine_stat(stat))
@@ -271,10 +271,14 @@ class TensorRtSession:
         if pool is not None:
             found["pool_peak"] = pool
         found["device_delta"] = self._base.free_bytes - self._lowest_free
+        found["device_held"] = self._base.free_bytes - free
         return found
 
-    def _note_memory(self) -> None:
-        self._lowest_free = min(self._lowest_free, self._layer.memory().free_bytes)
+    def _note_memory(self) -> int:
+        """The device's free bytes now, noted if they were never fewer."""
+        free = self._layer.memory().free_bytes
+        self._lowest_free = min(self._lowest_free, free)
+        return free
 
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
