@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
 
 _REFUSALS = {
-    Precision.BF16: "bf16 modules are not prepared yet",
     Precision.INT8: "eager mode runs no int8 network without a quantised module",
     Precision.FP8: "eager mode runs no fp8 network without a quantised module",
 }
@@ -79,7 +78,7 @@ class PyTorchCudaBackend:
         return Availability(usable=True, version=version, device=torch.cuda.get_device_name(0))
 
     def refusal(self, precision: Precision) -> str | None:
-        """fp32, tf32 and fp16 run."""
+        """fp32, tf32, fp16 and bf16 run; bf16 on GPUs before Ampere without kernels of its own."""
         return _REFUSALS.get(precision)
 
     def open(self, request: OpenRequest) -> PyTorchCudaSession:
@@ -155,7 +154,7 @@ class TorchEvents:
 
 
 class PyTorchCudaSession:
-    """One module with resident inputs; fp16 casts at the border, as the fp16 ONNX graph does.
+    """One module with resident inputs; fp16 and bf16 cast at the border, as the ONNX graphs do.
 
     Args:
         torch_module: ``torch``.
@@ -177,14 +176,15 @@ class PyTorchCudaSession:
         torch_module.cuda.reset_peak_memory_stats()
         self._stream = torch_module.cuda.Stream()
         module = request.module().eval().to(device)
-        self._half = request.precision is Precision.FP16
-        if self._half:
-            module = module.half()
+        short = {Precision.FP16: torch_module.float16, Precision.BF16: torch_module.bfloat16}
+        self._short = short.get(request.precision)
+        if self._short is not None:
+            module = module.to(self._short)
         self._watch = DispatchWatch(torch_module, module) if request.inspect else None
         # Hooks would be compiled into the network or break its graph: inspection looks at the eager module.
         run = module if not backend.compiled or request.inspect else torch_module.compile(module, mode=backend.compiled)
         run = self._watch.around(run) if self._watch else run
-        self._forward = self._with_casts(run) if self._half else run
+        self._forward = run if self._short is None else self._with_casts(run)
         self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
         self._outputs: dict[int, Any] = {}
         self._graphs: dict[int, Any] = {}
@@ -194,7 +194,7 @@ class PyTorchCudaSession:
 
     def _with_casts(self, module: Any) -> Any:
         def forward(*inputs: torch.Tensor) -> Any:
-            made = module(*(tensor.half() if tensor.is_floating_point() else tensor for tensor in inputs))
+            made = module(*(tensor.to(self._short) if tensor.is_floating_point() else tensor for tensor in inputs))
             return made.float() if isinstance(made, self._torch.Tensor) else tuple(tensor.float() for tensor in made)
 
         return forward

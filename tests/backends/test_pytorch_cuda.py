@@ -164,7 +164,7 @@ def _expected() -> np.ndarray:
         return np.array(_network()(torch.from_numpy(INPUT)).numpy())
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [(Precision.FP32, 1e-6), (Precision.FP16, 5e-3)])
+@pytest.mark.parametrize(("precision", "tolerance"), [(Precision.FP32, 1e-6), (Precision.FP16, 5e-3), (Precision.BF16, 5e-2)])
 def test_outputs_and_laps(precision: Precision, tolerance: float) -> None:
     session = _session(PyTorchCudaBackend(), precision)
     assert isinstance(session, DeviceSession)
@@ -181,13 +181,14 @@ def test_outputs_and_laps(precision: Precision, tolerance: float) -> None:
     session.close()
 
 
-def test_inspection_sees_the_executed_types() -> None:
-    session = _session(PyTorchCudaBackend(), Precision.FP16, inspect=True)
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16])
+def test_inspection_sees_the_executed_types(precision: Precision) -> None:
+    session = _session(PyTorchCudaBackend(), precision, inspect=True)
     session.upload(0, {"input": INPUT})
     session.enqueue(0)
     session.synchronize()
-    assert session.evidence().executed == {"fp16": 2}
-    assert [(layer.module, layer.executed) for layer in session.told_layers()] == [("0", "fp16"), ("3", "fp16")]
+    assert session.evidence().executed == {precision: 2}
+    assert [(layer.module, layer.executed) for layer in session.told_layers()] == [("0", precision), ("3", precision)]
 
 
 def test_a_graph_is_captured_a_slot() -> None:

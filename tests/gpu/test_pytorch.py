@@ -24,7 +24,7 @@ def _open(backend: str, name: str, precision: Precision = Precision.FP32, **opti
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("precision", [Precision.FP32, Precision.TF32, Precision.FP16])
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.TF32, Precision.FP16, Precision.BF16])
 @pytest.mark.parametrize("backend", BACKEND_NAMES)
 def test_outputs(backend: str, precision: Precision, name: str, torch_cuda: Any, figures: dict[str, Any]) -> None:
     session = _open(backend, name, precision)
