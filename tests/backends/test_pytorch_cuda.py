@@ -164,7 +164,9 @@ def _expected() -> np.ndarray:
         return np.array(_network()(torch.from_numpy(INPUT)).numpy())
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [(Precision.FP32, 1e-6), (Precision.FP16, 5e-3), (Precision.BF16, 5e-2)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [(Precision.FP32, 1e-6), (Precision.FP16, 5e-3), (Precision.BF16, 5e-2)]
+)
 def test_outputs_and_laps(precision: Precision, tolerance: float) -> None:
     session = _session(PyTorchCudaBackend(), precision)
     assert isinstance(session, DeviceSession)
