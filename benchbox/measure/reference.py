@@ -17,8 +17,8 @@ from benchbox.measure.handover import handover_s
 from benchbox.schema.reading import Flag, Severity, Trial
 
 ARITHMETIC, HANDOVER = "arithmetic", "handover"
-# The ratio from which on it is another machine. On a quiet virtual machine products differed by 1 % and handovers by 12 %
-# between 57 runs; while its CPUs lay apart a handover took 2.3 times as long.
+# The ratio from which on it is another machine. On a quiet virtual machine products differed by 1 % and handovers by
+# 12 % between 57 runs; while its CPUs lay apart a handover took 2.3 times as long.
 SHIFTED = {ARITHMETIC: 1.10, HANDOVER: 1.50}
 # numpy's BLAS keeps products of this size on one thread: a second one would meet those of the network's runtime, which
 # still spin after its last inference.
@@ -27,7 +27,7 @@ PRODUCTS, BATCHES = 100, 20
 _BEFORE, _AFTER = "before", "after"
 _WORDS = {
     ARITHMETIC: "the same arithmetic took {low:.3g} to {high:.3g} µs: something shares its processors",
-    HANDOVER: "one CPU saw what another wrote after {low:.3f} to {high:.3f} µs: a hypervisor moved them apart",
+    HANDOVER: "one CPU saw what another wrote after {low:.3f} to {high:.3f} µs, as where a hypervisor moves them apart",
 }
 
 

@@ -52,7 +52,7 @@ DEFAULT_MODEL = "resnet50"
 LIKE_BACKEND = "tensorrt"
 # Many short processes say more than few long ones: what differs from process to process is most of the noise. A verdict
 # takes at least four processes a side, and more than a reading to be of use. Without and with --quick.
-TRIALS = 5
+TRIALS = {False: 8, True: 5}
 MOST_TRIALS = {False: 12, True: 6}
 PAIRED_TRIALS = {False: 8, True: 5}
 
@@ -76,7 +76,7 @@ PAIRED_TRIALS = {False: 8, True: 5}
 @click.option(
     "--trials",
     metavar="N",
-    help="Fresh processes that are timed [default: 5 to 12, with --quick 5 or 6; with --ab 8 and 5 a side].",
+    help="Fresh processes that are timed [default: 8 to 12, with --quick 5 or 6; with --ab 8 and 5 a side].",
 )
 @click.option("--max-time", metavar="S", help="Seconds of measuring in a trial at most [default: 1.5; --quick: 0.5].")
 @click.option("--timeout", metavar="S", help="Seconds after which a process is killed [default: 600].")
@@ -294,8 +294,8 @@ def _plan(
     from benchbox.measure.environment import effective_cpus
     from benchbox.schema.plan import MeasurementPlan
 
-    usual = PAIRED_TRIALS[quick] if paired else TRIALS
-    count = parse_count(trials, flag="--trials") if trials else usual
+    usual = PAIRED_TRIALS if paired else TRIALS
+    count = parse_count(trials, flag="--trials") if trials else usual[quick]
     longest = parse_seconds(max_time, flag="--max-time") if max_time else (0.5 if quick else MeasurementPlan.max_time_s)
     plan = MeasurementPlan(
         threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
