@@ -23,11 +23,12 @@ def histogram_of(values: NDArray[np.floating], top: float) -> NDArray[np.int64]:
         counts = np.zeros(BINS, dtype=np.int64)
         counts[0] = values.size
         return counts
-    places = np.abs(values.ravel())
-    places *= BINS / top
-    indices = places.astype(np.int32)
-    np.minimum(indices, BINS - 1, out=indices)
-    return np.bincount(indices, minlength=BINS)
+    places, scale = np.abs(values.ravel()), BINS / top
+    if scale > np.finfo(places.dtype).max:  # of values next to nothing: in their own type it would be infinite
+        places = places.astype(np.float64)
+    places *= scale
+    np.minimum(places, BINS - 1, out=places)
+    return np.bincount(places.astype(np.int32), minlength=BINS)
 
 
 def percentile_threshold(counts: NDArray[np.int64], top: float, *, share: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import entropy
 
@@ -23,6 +23,7 @@ def drawn(kind: str, size: int = 200_000) -> np.ndarray:
 
 
 @given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=50))
+@example([1.1754943508222875e-38, 0.0])
 def test_every_value_is_in_one_bin(values: list[float]) -> None:
     array = np.array(values, dtype=np.float32)
     top = float(np.abs(array).max())
