@@ -24,7 +24,7 @@ def histogram_of(values: NDArray[np.floating], top: float) -> NDArray[np.int64]:
         counts[0] = values.size
         return counts
     places, scale = np.abs(values.ravel()), BINS / top
-    if scale > np.finfo(places.dtype).max:  # of values next to nothing: in their own type it would be infinite
+    if scale > float(np.finfo(places.dtype).max):  # of values next to nothing: in their own type it would be infinite
         places = places.astype(np.float64)
     places *= scale
     np.minimum(places, BINS - 1, out=places)
