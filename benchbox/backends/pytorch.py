@@ -10,7 +10,7 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
-from benchbox.backends.pytorch_dispatch import DispatchWatch, allow_tf32
+from benchbox.backends.pytorch_dispatch import DispatchWatch, allow_tf32, short_type
 from benchbox.errors import EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -74,8 +74,7 @@ class PyTorchSession:
         self._torch = torch_module
         self._request = request
         self._module = request.module().eval()
-        short = {Precision.FP16: torch_module.float16, Precision.BF16: torch_module.bfloat16}
-        self._short = short.get(request.precision)
+        self._short = short_type(torch_module, request.precision)
         if self._short is not None:
             self._module = self._module.to(self._short)
         self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}

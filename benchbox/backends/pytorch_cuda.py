@@ -17,7 +17,7 @@ from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import FLUSH_BYTES
-from benchbox.backends.pytorch_dispatch import DispatchWatch, allow_tf32, tf32_evidence, tf32_switches
+from benchbox.backends.pytorch_dispatch import DispatchWatch, allow_tf32, short_type, tf32_evidence, tf32_switches
 from benchbox.errors import DeviceMemoryError, EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -176,8 +176,7 @@ class PyTorchCudaSession:
         torch_module.cuda.reset_peak_memory_stats()
         self._stream = torch_module.cuda.Stream()
         module = request.module().eval().to(device)
-        short = {Precision.FP16: torch_module.float16, Precision.BF16: torch_module.bfloat16}
-        self._short = short.get(request.precision)
+        self._short = short_type(torch_module, request.precision)
         if self._short is not None:
             module = module.to(self._short)
         self._watch = DispatchWatch(torch_module, module) if request.inspect else None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.model import Precision
 from benchbox.schema.proof import UNTOLD, tf32_option
 
 if TYPE_CHECKING:
@@ -119,6 +120,11 @@ def tf32_switches(torch_module: Any) -> dict[str, str]:
         if precision is not None:
             told[f"{name}_fp32_precision"] = str(precision)
     return told
+
+
+def short_type(torch_module: Any, precision: Precision) -> Any:
+    """The type that a module and its inputs are cast to in fp16 and bf16; None where they stay as they are."""
+    return {Precision.FP16: torch_module.float16, Precision.BF16: torch_module.bfloat16}.get(precision)
 
 
 def allow_tf32(torch_module: Any, allowed: bool) -> None:

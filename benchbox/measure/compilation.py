@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import CompilingSession
+from benchbox.measure.kernel import counters
 from benchbox.schema.reading import Flag, Severity, Trial
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 COMPILED = "compilations"
 
 
-def compilations(session: Session) -> dict[str, float]:
-    """The number of compilations so far as a counter of a trial; nothing where a session compiles before it runs."""
-    return {COMPILED: float(session.compilations())} if isinstance(session, CompilingSession) else {}
+def counters_of(session: Session) -> dict[str, float]:
+    """What the kernel counts, and the compilations so far of a session that may compile while it runs."""
+    own = {COMPILED: float(session.compilations())} if isinstance(session, CompilingSession) else {}
+    return {**counters(), **own}
 
 
 def flags_of_compilation(trials: Sequence[Trial]) -> Iterator[Flag]:

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import DeviceSession
-from benchbox.measure.compilation import compilations
+from benchbox.measure.compilation import counters_of
 from benchbox.measure.gpu_watch import GpuWatch
-from benchbox.measure.kernel import counters, differences
+from benchbox.measure.kernel import differences
 from benchbox.measure.loadgen import CLOCK, loaded, loadgen_floor_ns
 from benchbox.measure.modes import issuer_for
 from benchbox.measure.warmup import warmed_up
@@ -46,11 +46,10 @@ def load_trial(
     warm = warmed_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
     if watch:
         watch.begin()
-    before = {**counters(), **compilations(sessions[0])}
+    before = counters_of(sessions[0])
     begin = time.perf_counter()
     found = loaded(sessions, plan, number=blank.number, typical_ns=warm.typical_ns)
-    after = {**counters(), **compilations(sessions[0])}
-    grown = {**differences(before, after), "window_s": time.perf_counter() - begin}
+    grown = {**differences(before, counters_of(sessions[0])), "window_s": time.perf_counter() - begin}
     if watch:
         watch.look()
         grown |= watch.seen()

@@ -28,11 +28,11 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest, TellingSession
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.measure.clock_steps import SteadyClock, kernel_ns, require_forward
-from benchbox.measure.compilation import compilations
+from benchbox.measure.compilation import counters_of
 from benchbox.measure.energy_pass import energy_of_session
 from benchbox.measure.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.gpu_watch import GpuWatch, gpu_watch
-from benchbox.measure.kernel import counters, differences, resident_bytes
+from benchbox.measure.kernel import differences, resident_bytes
 from benchbox.measure.leaks import growth, held_bytes, leaks
 from benchbox.measure.load_pass import load_trial
 from benchbox.measure.memory_pass import memory_trial
@@ -226,11 +226,10 @@ def _timed(request: TrialRequest, sessions: Sequence[Session], watch: GpuWatch |
         session.laps.forget()
     if watch:
         watch.begin()
-    held, before = held_bytes(session), {**counters(), **compilations(session)}
+    held, before = held_bytes(session), counters_of(session)
     begin = time.perf_counter()
     result = sampled(issuer, plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
-    after = {**counters(), **compilations(session)}
-    grown = {**differences(before, after), "window_s": time.perf_counter() - begin}
+    grown = {**differences(before, counters_of(session)), "window_s": time.perf_counter() - begin}
     grown |= growth(held, held_bytes(session))
     if watch:
         grown |= watch.seen()
