@@ -1,3 +1,3 @@
 """benchbox: ONNX and TensorRT deployment benchmarks set beside what a network costs on paper."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -40,7 +40,7 @@ def one_process(onnx_path: str, count: int) -> dict[str, float]:
     import onnxruntime as ort
 
     from benchbox.backends.base import BACKENDS, OpenRequest
-    from benchbox.measure.timing import timed_block
+    from benchbox.measure.loop.timing import timed_block
     from benchbox.schema.artifact import TensorSpec
     from benchbox.schema.model import Precision
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from benchbox.backends.base import BACKENDS, Compiler
 from benchbox.export.engines import engine_from_artifact
+from benchbox.jobs.prepare import onnx_from_source
 from benchbox.models.sources import resolve
-from benchbox.preparation import onnx_from_source
 from benchbox.schema.model import Precision
 
 ROUNDS = 15

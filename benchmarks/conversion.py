@@ -25,10 +25,11 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from benchbox.export.casting import cast_from_float
-from benchbox.export.deriving import DerivingRequest, calibration_of, derived_from_float
+from benchbox.export.precision.casting import cast_from_float
+from benchbox.export.precision.deriving import calibration_of, derived_from_float
+from benchbox.export.precision.request import DerivingRequest
+from benchbox.jobs.prepare import onnx_from_source
 from benchbox.models.sources import resolve
-from benchbox.preparation import onnx_from_source
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.derivation import USUAL
 from benchbox.schema.model import ModelSource, Precision
@@ -51,7 +52,7 @@ Path(sys.argv[2]).write_bytes(model.SerializeToString())
 print((kilobytes("VmHWM") - base) * 1024)
 """
 _OURS = (
-    "from benchbox.export.casting import cast_from_float\nfrom benchbox.schema.model import Precision",
+    "from benchbox.export.precision.casting import cast_from_float\nfrom benchbox.schema.model import Precision",
     "model, _ = cast_from_float(model, Precision.FP16)",
 )
 _THEIRS = (

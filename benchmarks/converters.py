@@ -21,10 +21,11 @@ import onnx
 
 from benchbox.backends.base import BACKENDS
 from benchbox.errors import BenchboxError, EnvironmentLackError
-from benchbox.export import modelopt
-from benchbox.export.deriving import Derived, DerivingRequest, calibration_of, derived_from_float
+from benchbox.export.precision import modelopt
+from benchbox.export.precision.deriving import calibration_of, derived_from_float
+from benchbox.export.precision.request import Derived, DerivingRequest
+from benchbox.jobs.prepare import engine_from_source, onnx_from_source
 from benchbox.models.sources import resolve
-from benchbox.preparation import engine_from_source, onnx_from_source
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import USUAL, Converter
 from benchbox.schema.model import ModelSource, Precision

@@ -28,8 +28,8 @@ import onnx
 import onnx_tool
 from onnx import TensorProto, helper, numpy_helper
 
+from benchbox.cost.counting import cost_from_onnx
 from benchbox.export.outline import structure_from_source
-from benchbox.flops.counting import cost_from_onnx
 from benchbox.models.sources import resolve
 
 BARE = """

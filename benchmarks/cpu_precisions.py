@@ -81,8 +81,8 @@ def rows_of_model(files: dict[str, Path]) -> list[Row]:
 
     from benchbox.backends.base import BACKENDS as REGISTERED
     from benchbox.backends.base import LayeredSession
-    from benchbox.measure.timing import timed_block
-    from benchbox.preparation import graph_precision
+    from benchbox.jobs.prepare import graph_precision
+    from benchbox.measure.loop.timing import timed_block
     from benchbox.schema.model import Precision
 
     picture = {"input": np.random.default_rng(0).standard_normal(INPUT, dtype=np.float32)}

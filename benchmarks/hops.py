@@ -15,13 +15,13 @@ from pathlib import Path
 
 from benchbox.backends.base import BACKENDS
 from benchbox.errors import BenchboxError, NumericsError
-from benchbox.measure.trials import TrialRequest, run_trial
+from benchbox.jobs.prepare import graph_precision, onnx_from_source
+from benchbox.measure.process.trials import TrialRequest, run_trial
 from benchbox.models.sources import resolve
-from benchbox.preparation import graph_precision, onnx_from_source
 from benchbox.schema.artifact import Hop, OnnxArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
-from benchbox.schema.reading import Pass
+from benchbox.schema.trial import Pass
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2", "shufflenet_v2_x1_0", "googlenet", "squeezenet1_1")
 PRECISIONS = (Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8, Precision.FP8)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.backends.clock import HostStopwatch
-from benchbox.measure.timing import isolated_block
+from benchbox.measure.loop.timing import isolated_block
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -50,7 +50,7 @@ def one_process(path: Path, precision: str) -> float:
     import numpy as np
 
     from benchbox.backends.base import BACKENDS, OpenRequest
-    from benchbox.measure.timing import timed_block
+    from benchbox.measure.loop.timing import timed_block
     from benchbox.schema.artifact import TensorSpec
     from benchbox.schema.model import Precision
 

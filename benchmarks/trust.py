@@ -22,8 +22,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchbox.measure.handover import handover_s
-from benchbox.measure.reference import HANDOVER, SHIFTED
+from benchbox.machine.handover import handover_s
+from benchbox.metrics.reference import HANDOVER, SHIFTED
 
 REPETITIONS, MOST = 10, 25
 SINGLE = """

@@ -1,8 +1,9 @@
 """What does the tool compute for each figure that the lecture prints?
 
 ``figures`` goes through the lecture slide by slide. Every value comes from the counted graphs of the zoo's networks
-(``benchbox.flops.lecture``), from building-block formulas, or from the published accuracies in the zoo's facts; none is
-copied from the lecture. ``write_lecture.py`` writes the page from them; the tests hold them against what is printed.
+(``benchbox.cost.lecture.table``), from building-block formulas, or from the published accuracies in the zoo's facts;
+none is copied from the lecture. ``write_lecture.py`` writes the page from them; the tests hold them against what is
+printed.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from benchbox.flops.blocks import BLOCKS, summed
-from benchbox.flops.graph import Graph
-from benchbox.flops.lecture import BYTES_PER_ELEMENT, LectureRow, RowKind, lecture_rows, total
-from benchbox.models.zoo import specs
+from benchbox.cost.lecture.blocks import BLOCKS, summed
+from benchbox.cost.lecture.table import BYTES_PER_ELEMENT, LectureRow, RowKind, lecture_rows, total
+from benchbox.graph.graph import Graph
+from benchbox.models.zoo.zoo import specs
 
 CONV, POOL, FC = RowKind.CONV, RowKind.POOL, RowKind.FC
 Value = int | float | str | bool | tuple[object, ...]

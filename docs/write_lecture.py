@@ -17,8 +17,8 @@ from typing import Any
 
 from lecture_figures import Value, figures, printed_from
 
-from benchbox.flops.blocks import BLOCKS, summed
-from benchbox.flops.graph import Graph
+from benchbox.cost.lecture.blocks import BLOCKS, summed
+from benchbox.graph.graph import Graph
 
 HERE = Path(__file__).parent
 PRINTED = HERE.parent / "tests" / "golden" / "lecture_reference.json"
@@ -137,8 +137,8 @@ def _blocks_section() -> str:
 
 def main() -> None:
     """Exports the networks that the lecture is about (structure only) and writes the page."""
+    from benchbox.jobs.prepare import graph_from_source
     from benchbox.models.sources import resolve
-    from benchbox.preparation import graph_from_source
 
     with tempfile.TemporaryDirectory() as folder:
 

@@ -57,8 +57,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def zoo_graph(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     """The graph of a network of the zoo at batch 1, exported without weights once per session."""
+    from benchbox.jobs.prepare import graph_from_source
     from benchbox.models.sources import resolve
-    from benchbox.preparation import graph_from_source
 
     root = tmp_path_factory.mktemp("zoo")
 

@@ -2,7 +2,7 @@
 
 Two joints: a **Backend** says whether it can run here and opens sessions; a **Session** holds one
 network ready to run. A **Compiler** is a backend that first makes an engine of the ONNX file. A
-session never times itself: ``measure/timing.py`` holds the one definition of an inference, and asks
+session never times itself: ``measure/loop/timing.py`` holds the one definition of an inference, and asks
 the session's stopwatch for the time.
 """
 
@@ -18,7 +18,7 @@ from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.engine import EngineMemory, EngineRecipe, ShapeProfile
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
-from benchbox.schema.reading import Evidence
+from benchbox.schema.trial import Evidence
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.schema.model import Precision
-from benchbox.schema.reading import Evidence
+from benchbox.schema.trial import Evidence
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays

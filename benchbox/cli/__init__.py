@@ -15,8 +15,8 @@ from typing import NoReturn
 import click
 
 from benchbox import __version__
-from benchbox.cli.ending import end_in_order_when_told, stop_waiting, was_told
-from benchbox.cli.options import common_options
+from benchbox.cli.flags.shared import common_options
+from benchbox.cli.signals import end_in_order_when_told, stop_waiting, was_told
 from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError
 
 _COMMANDS = "benchbox.cli.commands"

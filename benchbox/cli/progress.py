@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from benchbox.cli.ending import end_if_told
+from benchbox.cli.signals import end_if_told
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

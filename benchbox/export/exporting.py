@@ -16,22 +16,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
-from benchbox.export.canonical import canonicalise
-from benchbox.export.deriving import (
+from benchbox.export.foreign import graph_from_file
+from benchbox.export.module.canonical import canonicalise
+from benchbox.export.module.tracing import proto_from_module
+from benchbox.export.opsets import OPSET, opset_of
+from benchbox.export.precision.deriving import (
     CALIBRATED,
     DERIVING,
-    Derived,
-    DerivingRequest,
     calibration_of,
     derived_from_float,
     ingredients_of,
     require_consistent,
     require_nothing_to_derive,
 )
-from benchbox.export.foreign import graph_from_file
-from benchbox.export.opsets import opset_of
-from benchbox.export.recipe import recipe_of
-from benchbox.export.tracing import OPSET, proto_from_module
+from benchbox.export.precision.request import Derived, DerivingRequest
+from benchbox.export.reuse import recipe_of
 from benchbox.export.verification import (
     CheckSet,
     check_batches,
@@ -45,7 +44,7 @@ from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
-from benchbox.store.artifacts import FOLDER, artifact_stem, found_artifact, unwritable, write_artifact
+from benchbox.store.artifact_files import FOLDER, artifact_stem, found_artifact, unwritable, write_artifact
 from benchbox.store.atomic import draft_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, UsageError
-from benchbox.export.contents import Contents, contents_of
+from benchbox.export.precision.contents import Contents, contents_of
 from benchbox.schema.artifact import TensorSpec
 
 if TYPE_CHECKING:

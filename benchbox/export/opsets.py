@@ -9,6 +9,14 @@ from benchbox.errors import ArtifactError
 if TYPE_CHECKING:
     import onnx
 
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 20
+
 # Smaller constants may be axes and sizes, which the converter's adapters read.
 _WEIGHT_ELEMENTS = 1024
 _STANDARD = ("", "ai.onnx")

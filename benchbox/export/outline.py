@@ -1,7 +1,7 @@
 """How does a network become an ONNX structure without weights, which is all that counting needs?
 
-The way is the one of the real export (``tracing.py``, ``canonical.py``), so that the nodes are those of the deployed
-file; only the weights are single numbers repeated, which are neither drawn, nor checked, nor written.
+The way is the one of the real export (``module/tracing.py``, ``module/canonical.py``), so that the nodes are those of the
+deployed file; only the weights are single numbers repeated, which are neither drawn, nor checked, nor written.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchbox.export.canonical import canonicalise
-from benchbox.export.recipe import recipe_of
-from benchbox.export.tracing import proto_from_module
+from benchbox.export.module.canonical import canonicalise
+from benchbox.export.module.tracing import proto_from_module
+from benchbox.export.reuse import recipe_of
 from benchbox.schema.model import ModelSource, Precision, SourceKind
-from benchbox.store.artifacts import structure_path, write_structure
+from benchbox.store.artifact_files import structure_path, write_structure
 
 
 def structure_from_source(source: ModelSource, *, root: Path, say: Callable[[str], None] = lambda _: None) -> Path:

@@ -13,8 +13,8 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Backend, OpenRequest
 from benchbox.errors import ArtifactError, NumericsError
-from benchbox.export.emulation import emulated_from_graph, require_rounded
-from benchbox.export.sixteenbit import FORMATS, SixteenBit
+from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
+from benchbox.export.precision.sixteenbit_formats import SixteenBit, emulated_format
 from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import seeded_arrays
@@ -135,11 +135,6 @@ def outputs_from_onnx(
         evaluator=f"{evaluator} ({form.precision} emulated: every tensor rounded, computed in fp32)",
         form=f"{name}-emulated",
     )
-
-
-def emulated_format(precision: Precision, fallback: Precision) -> SixteenBit | None:
-    """The 16-bit format that a graph of this precision has tensors in, None for one without."""
-    return FORMATS.get(precision) or FORMATS.get(fallback)
 
 
 def _emulated(

@@ -11,8 +11,8 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, OpenRequest
 from benchbox.errors import ArtifactError, UsageError
-from benchbox.models.images import ImageRecipe, recipe_from_source
-from benchbox.models.labels import Labelled
+from benchbox.models.pictures.images import ImageRecipe, recipe_from_source
+from benchbox.models.pictures.labels import Labelled
 from benchbox.schema.accuracy import AccuracyResult, Share
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import ModelSource, Precision

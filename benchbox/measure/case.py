@@ -13,26 +13,23 @@ from pathlib import Path
 
 from benchbox.backends.base import BACKENDS
 from benchbox.errors import ArtifactError, BenchboxError, NumericsError
-from benchbox.measure.energy_pass import with_time_for_energy
-from benchbox.measure.environment import effective_cpus
-from benchbox.measure.flags import HALF_WIDTH_WANTED, Seen, flags_of, half_width, headline_of
-from benchbox.measure.metric import METRICS, Workload
-from benchbox.measure.modes import workload_of
-from benchbox.measure.precision_flags import shares_in_words
-from benchbox.measure.reading import (
-    reading_from_trials,
-    readings_from_trials,
-    sampling_from_trials,
-    timing_trials,
-)
-from benchbox.measure.trials import TrialRequest, run_trial
+from benchbox.flags.case import flags_of
+from benchbox.flags.precision import shares_in_words
+from benchbox.flags.seen import HALF_WIDTH_WANTED, Seen, half_width, headline_of
+from benchbox.machine.environment import effective_cpus
+from benchbox.measure.energy.trial import with_time_for_energy
+from benchbox.measure.process.trials import TrialRequest, run_trial
+from benchbox.metrics.metric import METRICS
+from benchbox.metrics.readings import reading_from_trials, readings_from_trials, sampling_from_trials, timing_trials
+from benchbox.metrics.workload import Workload, workload_of
 from benchbox.schema.artifact import Hop, OnnxArtifact
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.proof import OtherLayer, Proof
-from benchbox.schema.reading import Evidence, Flag, Pass, Reading, Trial
+from benchbox.schema.reading import Flag, Reading
 from benchbox.schema.record import Correctness, Sampling
+from benchbox.schema.trial import Evidence, Pass, Trial
 from benchbox.units import format_share
 
 
@@ -149,7 +146,7 @@ class CaseRun:
         request, trials = self.request, self.trials
         readings = readings_from_trials(trials, self._workload)
         seen = Seen(
-            backend=request.backend,
+            virtual=BACKENDS.get(request.backend).virtual,
             precision=request.precision,
             plan=request.plan,
             trials=trials,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import EnvironmentLackError, UsageError
-from benchbox.models.zoo import build, spec, specs
+from benchbox.models.zoo.zoo import build, spec, specs
 from benchbox.registry import require_known
 from benchbox.schema.model import ModelSource, SourceKind
 

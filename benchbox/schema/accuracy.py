@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchbox.schema.model import Precision
-from benchbox.schema.reading import Evidence
+from benchbox.schema.trial import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ WAIT_SPIN, WAIT_BLOCKING = "spin", "blocking"
 
 
 class Mode(StrEnum):
-    """Which experiment a measurement is; a record has exactly one. ``measure/modes.py`` says what each does."""
+    """Which experiment a measurement is; a record has exactly one. ``measure/loop/modes.py`` says what each does."""
 
     ISOLATED = "isolated"
     PIPELINED = "pipelined"
@@ -24,8 +24,10 @@ class Mode(StrEnum):
     SERVER = "server"
 
 
-# Requests of these are issued by MLPerf LoadGen: ``measure/loadgen.py``.
+# Requests of these are issued by MLPerf LoadGen: ``measure/loadgen/issuing.py``.
 LOADGEN_MODES = frozenset({Mode.OFFLINE, Mode.SINGLE_STREAM, Mode.MULTI_STREAM, Mode.SERVER})
+# What ``locked_clocks`` says where a GPU was held at its base clock.
+BASE_CLOCKS = "base"
 
 
 @dataclass(frozen=True, kw_only=True)

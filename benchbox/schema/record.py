@@ -15,7 +15,8 @@ from benchbox.schema.environment import Environment
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.proof import Proof
-from benchbox.schema.reading import Evidence, Flag, Reading
+from benchbox.schema.reading import Flag, Reading
+from benchbox.schema.trial import Evidence
 
 RECORD_SCHEMA = "benchbox.record/1"
 

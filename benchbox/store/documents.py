@@ -19,8 +19,8 @@ from benchbox.schema.bisection import Bisection
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.load import LoadRun
-from benchbox.schema.reading import OutputsSeen
 from benchbox.schema.record import RECORD_SCHEMA, Record
+from benchbox.schema.trial import OutputsSeen
 from benchbox.store.migrations import lifted
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchbox.errors import StoreError
 from benchbox.schema.engine import EngineArtifact, EngineRecipe
-from benchbox.store.artifacts import sha256_of
+from benchbox.store.artifact_files import sha256_of
 from benchbox.store.atomic import draft_of, drafts_of, locked
 from benchbox.store.documents import document_from_engine, engine_from_document
 

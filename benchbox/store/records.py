@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import StoreError
-from benchbox.schema.reading import Pass, Trial
 from benchbox.schema.record import Record
+from benchbox.schema.trial import Pass, Trial
 from benchbox.store.atomic import draft_of
 from benchbox.store.documents import (
     document_from_energy,

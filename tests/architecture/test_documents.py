@@ -15,11 +15,12 @@ from sample_records import record, trials
 
 from benchbox import __version__
 from benchbox.cli import cli
-from benchbox.measure import gpu_watch, kernel
-from benchbox.measure.compilation import COMPILED
-from benchbox.measure.leaks import PLACES, growth_name, leak_name
-from benchbox.measure.metric import METRICS
-from benchbox.measure.reference import SHIFTED, counter_name
+from benchbox.flags.compilations import COMPILED
+from benchbox.flags.leaks import PLACES, growth_name, leak_name
+from benchbox.machine import counters as kernel
+from benchbox.machine.gpu import watch as gpu_watch
+from benchbox.metrics.metric import METRICS
+from benchbox.metrics.reference import SHIFTED, counter_name
 from benchbox.schema.energy import EnergyRun, EnergyWindow
 from benchbox.schema.load import LoadRun
 from benchbox.schema.plan import MeasurementPlan
@@ -118,8 +119,8 @@ def test_every_help_has_an_example(name: str) -> None:
 def _raised() -> set[str]:
     """Codes of flags in the package: what is given to Flag and to the helpers that make one."""
     found: set[str] = set()
-    for source in (ROOT / "benchbox" / "measure").rglob("*.py"):
-        found |= set(re.findall(r'(?:_flag|_info)\(\s*"([A-Z][A-Z_]+)"|code="([A-Z][A-Z_]+)"', source.read_text()))
+    for source in (ROOT / "benchbox").rglob("*.py"):
+        found |= set(re.findall(r'(?:flag|_flag|_info)\(\s*"([A-Z][A-Z_]+)"|code="([A-Z][A-Z_]+)"', source.read_text()))
     return {code for pair in found for code in pair if code}
 
 

@@ -12,14 +12,7 @@ import pytest
 
 from benchbox import __version__
 from benchbox import cli as command_line
-from benchbox.errors import (
-    ArtifactError,
-    BenchboxError,
-    EnvironmentLackError,
-    MeasurementError,
-    StoreError,
-    UsageError,
-)
+from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, MeasurementError, StoreError, UsageError
 
 SCRIPT = Path(sys.executable).with_name("benchbox")
 
@@ -131,7 +124,7 @@ def test_root_may_stand_before_and_after_the_command(benchbox: Callable, tmp_pat
 
 
 def test_shared_parsers() -> None:
-    from benchbox.cli.options import comma_list, parse_batch_range, parse_count, parse_precision
+    from benchbox.cli.flags.shared import comma_list, parse_batch_range, parse_count, parse_precision
 
     assert comma_list("1, 8,1", lambda text: parse_count(text, flag="--batch")) == (1, 8)
     assert parse_batch_range("1:4:8").optimum == 4

@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.backends.base import BACKENDS
-from benchbox.export.casting import cast_from_float
-from benchbox.export.quantization import observed_tensors, quantized_from_float
+from benchbox.export.precision.casting import cast_from_float
+from benchbox.export.precision.quantization import observed_tensors, quantized_from_float
 from benchbox.schema.model import Precision
 
 

@@ -232,7 +232,7 @@ import torch
 
 def inside_worker():
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec is not None and spec.name == "benchbox.measure.worker"
+    return spec is not None and spec.name == "benchbox.measure.process.worker"
 
 class Net(torch.nn.Module):
     def __init__(self, way):

@@ -17,9 +17,16 @@ from onnx import TensorProto, helper, numpy_helper
 from benchbox.backends.base import Availability, CompiledEngine, Compiler, CompileRequest, OpenRequest, Session
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
 from benchbox.export import engines
-from benchbox.export.engines import Built, builder_named, compilers, engine_from_artifact, external_sha256
+from benchbox.export.engines import (
+    Built,
+    builder_named,
+    compilers,
+    engine_from_artifact,
+    external_sha256,
+    profiles_from_inputs,
+    settled_batch,
+)
 from benchbox.export.exporting import artifact_from_source
-from benchbox.export.profiles import profiles_from_inputs, settled_batch
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
 from benchbox.schema.engine import EngineMemory, EngineRecipe

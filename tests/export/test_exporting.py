@@ -19,7 +19,7 @@ from benchbox.models.sources import module_from_source, resolve
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.stats.inputs import seeded_arrays
-from benchbox.store.artifacts import artifacts_under, sha256_of
+from benchbox.store.artifact_files import artifacts_under, sha256_of
 
 LENET = resolve("lenet5", input_shape=None, weights=None)
 

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from benchbox.errors import ArtifactError
-from benchbox.export.casting import cast_from_float
 from benchbox.export.opsets import opset_of, structure_at_opset, structure_of
+from benchbox.export.precision.casting import cast_from_float
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
 

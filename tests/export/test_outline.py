@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from benchbox.cost.counting import cost_from_onnx
 from benchbox.errors import StoreError
-from benchbox.export.canonical import canonicalise
+from benchbox.export.module.canonical import canonicalise
+from benchbox.export.module.tracing import proto_from_module
 from benchbox.export.outline import structure_from_source
-from benchbox.export.tracing import proto_from_module
-from benchbox.flops.counting import cost_from_onnx
 from benchbox.models.sources import module_from_source, outline_from_source, resolve
 
 

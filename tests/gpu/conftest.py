@@ -135,7 +135,7 @@ def _gpu() -> dict[str, str] | None:
         return None
     if not torch.cuda.is_available():
         return None
-    from benchbox.measure.environment import capture
+    from benchbox.machine.environment import capture
 
     environment = capture()
     properties = torch.cuda.get_device_properties(0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchbox.backends.base import DeviceSession, OpenRequest
-from benchbox.measure.timing import timed_block
+from benchbox.measure.loop.timing import timed_block
 from benchbox.models.sources import module_from_source, resolve
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
@@ -125,6 +125,6 @@ def independent_median_s(torch: Any, work: Callable[[], Any], stream: Any, count
 
 def onnx_of(name: str, precision: Precision, root: Path) -> Any:
     """The checked ONNX artifact of a network."""
-    from benchbox.preparation import onnx_from_source
+    from benchbox.jobs.prepare import onnx_from_source
 
     return onnx_from_source(resolve(name, input_shape=None, weights=None), precision=precision, root=root)

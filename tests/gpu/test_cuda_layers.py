@@ -14,8 +14,9 @@ import pytest
 from layer_contract import CHECKS
 from networks import independent_median_s
 
+from benchbox.backends.cuda.choice import LAYERS, open_layer
+from benchbox.backends.cuda.interface import CudaLayer
 from benchbox.backends.cuda.laps import EventLaps
-from benchbox.backends.cuda.runtime import LAYERS, CudaLayer, open_layer
 from benchbox.errors import EnvironmentLackError
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from benchbox.errors import EnvironmentLackError
-from benchbox.measure.clocks import locked_clocks
-from benchbox.measure.energy import CounterLostError, EnergyPlan, Gauge, energy_run
-from benchbox.measure.energy_pass import HostTime
-from benchbox.measure.gpu_facts import gpu_now
-from benchbox.measure.nvml import gpu_gauge
+from benchbox.machine.energy_counter import CounterLostError, Gauge
+from benchbox.machine.gpu.clock_lock import locked_clocks
+from benchbox.machine.gpu.facts import gpu_now
+from benchbox.machine.gpu.nvml import gpu_gauge
+from benchbox.measure.energy.procedure import EnergyPlan, energy_run
+from benchbox.measure.energy.trial import HostTime
 
 
 class _Products:

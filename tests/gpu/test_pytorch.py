@@ -9,7 +9,7 @@ from networks import check_outputs, independent_median_s, request_of, timed
 
 from benchbox.backends.base import BACKENDS, DeviceSession
 from benchbox.errors import DeviceMemoryError
-from benchbox.measure.nvml import gpu_users
+from benchbox.machine.gpu.nvml import gpu_users
 from benchbox.schema.model import Precision
 
 NETWORKS = ("lenet5", "resnet18", "mobilenet_v2", "resnet50")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchbox.measure.gpu_facts import gpu_facts, gpu_now
-from benchbox.measure.gpu_flags import flags_of_gpu
-from benchbox.measure.gpu_watch import gpu_watch
+from benchbox.flags.gpu import flags_of_gpu
+from benchbox.machine.gpu.facts import gpu_facts, gpu_now
+from benchbox.machine.gpu.watch import gpu_watch
 from benchbox.schema.plan import MeasurementPlan
-from benchbox.schema.reading import Evidence, Pass, Trial
+from benchbox.schema.trial import Evidence, Pass, Trial
 
 WANTED = ("gpu_clock_median_hz", "gpu_throttle_hw_s", "gpu_throttle_sw_thermal_s", "gpu_power_capped_s")
 

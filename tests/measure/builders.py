@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchbox.measure.flags import Seen
-from benchbox.measure.metric import Workload
-from benchbox.measure.reading import readings_from_trials
+from benchbox.flags.seen import Seen
+from benchbox.metrics.readings import readings_from_trials
+from benchbox.metrics.workload import Workload
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
-from benchbox.schema.reading import Evidence, Pass, Trial
+from benchbox.schema.trial import Evidence, Pass, Trial
 
 QUIET = {
     "run_delay_s": 0.001,
@@ -79,7 +79,6 @@ def trial(purpose: Pass = Pass.TIMING, **fields: Any) -> Trial:
 def seen(trials: list[Trial] | None = None, **fields: Any) -> Seen:
     made = trials if trials is not None else [trial(number=number) for number in range(3)]
     values: dict[str, Any] = {
-        "backend": "onnxruntime",
         "precision": Precision.FP32,
         "plan": MeasurementPlan(threads=2),
         "trials": made,

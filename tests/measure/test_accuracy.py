@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchbox.models.images import recipe_from_source
-from benchbox.models.labels import labelled_from_folder
+from benchbox.models.pictures.images import recipe_from_source
+from benchbox.models.pictures.labels import labelled_from_folder
 from benchbox.models.sources import module_from_source, resolve
 
 LENET = resolve("lenet5", input_shape=None, weights=None)

@@ -11,12 +11,12 @@ from builders import trial
 
 from benchbox.errors import MeasurementError
 from benchbox.measure.case import CaseRequest, CaseResult
+from benchbox.measure.process.trials import TrialRequest
 from benchbox.measure.schedule import abba, drawn_anew, results_from_cases
-from benchbox.measure.trials import TrialRequest
 from benchbox.schema.artifact import Hop
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
-from benchbox.schema.reading import Pass, Trial
+from benchbox.schema.trial import Pass, Trial
 
 RIGHT = Hop(source="a", target="b", max_abs_error=0.0, rel_l2_error=0.0, cosine=1.0, passed=True)
 

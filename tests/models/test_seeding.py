@@ -14,7 +14,7 @@ from torch import nn
 from benchbox.errors import UsageError
 from benchbox.models.seeding import load_weights, seed_trivial_statistics, seed_weights
 from benchbox.models.sources import module_from_source, resolve
-from benchbox.models.zoo import build
+from benchbox.models.zoo.zoo import build
 
 
 def zoo(name: str, weights: str | None = None) -> nn.Module:

@@ -12,8 +12,9 @@ from benchbox.schema.artifact import Hop
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
-from benchbox.schema.reading import Better, Evidence, Flag, Pass, Reading, Severity, Trial
+from benchbox.schema.reading import Better, Flag, Reading, Severity
 from benchbox.schema.record import Analytic, Correctness, Record, RecordKey, Status
+from benchbox.schema.trial import Evidence, Pass, Trial
 
 ENVIRONMENT = Environment(
     hash="0123456789ab", hardware={"cpu": "none"}, software={"benchbox": "0.1.0"}, observed={"load_1min": "0.00"}

@@ -16,7 +16,7 @@ from sample_records import record, skipped, trials
 
 from benchbox.errors import StoreError
 from benchbox.schema.energy import EnergyRun, EnergyWindow
-from benchbox.schema.reading import OutputsSeen, Pass
+from benchbox.schema.trial import OutputsSeen, Pass
 from benchbox.store.atomic import draft_of
 from benchbox.store.records import (
     append,

@@ -17,7 +17,7 @@ import numpy as np
 from typing_extensions import override
 
 from benchbox.backends.cuda.driver import Gpu
-from benchbox.backends.cuda.runtime import (
+from benchbox.backends.cuda.interface import (
     NS_PER_MS,
     CudaLayer,
     DeviceMemory,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from typing_extensions import override
 
+from benchbox.backends.cuda.interface import CudaLayer, Event, Pinned, Stream
 from benchbox.backends.cuda.laps import EventLaps
-from benchbox.backends.cuda.runtime import CudaLayer, Event, Pinned, Stream
 from benchbox.backends.cuda.slots import DeviceSlots, size_bytes
 from benchbox.schema.artifact import TensorSpec
 

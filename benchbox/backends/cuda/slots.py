@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.backends.cuda.runtime import CudaLayer, Stream
+from benchbox.backends.cuda.interface import CudaLayer, Stream
 from benchbox.schema.artifact import TensorSpec
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ class TensorRtRunner:
 
     def probe(self) -> Availability:
         """What is installed, whether it can build here, and what running its engines lacks."""
-        from benchbox.backends.cuda.runtime import first_gpu, open_layer
+        from benchbox.backends.cuda.choice import first_gpu, open_layer
 
         try:
             bindings = self.bindings()
@@ -76,7 +76,7 @@ class TensorRtRunner:
 
     def open(self, request: OpenRequest) -> Session:
         """A session on an engine; raises EnvironmentLackError without a GPU, and what ``TensorRtSession`` raises."""
-        from benchbox.backends.cuda.runtime import open_layer
+        from benchbox.backends.cuda.choice import open_layer
         from benchbox.backends.tensorrt.session import TensorRtSession
 
         return TensorRtSession(self.bindings(), open_layer(), request, graph=self.graph)

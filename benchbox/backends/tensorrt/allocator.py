@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchbox.backends.cuda.runtime import CudaLayer
+from benchbox.backends.cuda.interface import CudaLayer
 from benchbox.backends.tensorrt.vendor import Bindings
 from benchbox.errors import MeasurementError
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbox.backends.base import CompiledEngine, CompileRequest
-from benchbox.backends.cuda.runtime import first_gpu
+from benchbox.backends.cuda.choice import first_gpu
 from benchbox.backends.tensorrt.journal import Lines, errors_in, journal, memory_in, text_of, warnings_in
 from benchbox.backends.tensorrt.vendor import Bindings
 from benchbox.errors import ArtifactError, UsageError

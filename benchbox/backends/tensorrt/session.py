@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.driver import l2_option
+from benchbox.backends.cuda.interface import CudaLayer, Graph
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.queries import Queries, QueryLaps
-from benchbox.backends.cuda.runtime import CudaLayer, Graph
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.tensorrt.allocator import tracking_allocator
 from benchbox.backends.tensorrt.builder import TF32
@@ -31,7 +31,7 @@ from benchbox.errors import ArtifactError, BenchboxError, MeasurementError, Usag
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.plan import WAIT_BLOCKING, WAIT_SPIN
 from benchbox.schema.proof import tf32_option
-from benchbox.schema.reading import Evidence
+from benchbox.schema.trial import Evidence
 
 if TYPE_CHECKING:
     import numpy as np

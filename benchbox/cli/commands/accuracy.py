@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.options import (
+from benchbox.cli.flags.shared import (
     comma_list,
     common_options,
     converter_option,
@@ -77,12 +77,12 @@ def command(
     from pathlib import Path
 
     from benchbox.cli.progress import shown_progress
+    from benchbox.jobs.prepare import graph_precision, onnx_from_source
+    from benchbox.jobs.run import best_backend, require_runnable
+    from benchbox.machine.environment import effective_cpus
     from benchbox.measure.accuracy import accuracy_from_pictures
-    from benchbox.measure.environment import effective_cpus
-    from benchbox.models.labels import labelled_from_folder
+    from benchbox.models.pictures.labels import labelled_from_folder
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.pipeline import best_backend, require_runnable
-    from benchbox.preparation import graph_precision, onnx_from_source
 
     wanted, choice = _chosen(precisions, calibration=calibration, method=method, fallback=fallback, excludes=excludes)
     source = resolve(model, input_shape=parse_shape(input_shape) if input_shape else None, weights=weights)

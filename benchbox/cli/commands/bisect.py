@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.options import (
+from benchbox.cli.flags.shared import (
     common_options,
     derivation_options,
     json_option,
@@ -68,9 +68,9 @@ def command(
     """
     from benchbox.cli.progress import shown_progress
     from benchbox.errors import UsageError
-    from benchbox.export.bisection import BisectionRequest, bisection_from_request
+    from benchbox.export.precision.bisection import BisectionRequest, bisection_from_request
+    from benchbox.jobs.prepare import onnx_from_source
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.preparation import onnx_from_source
     from benchbox.schema.model import Precision
 
     precision = parse_precision(precision_text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.options import (
+from benchbox.cli.flags.shared import (
     comma_list,
     common_options,
     converter_option,
@@ -151,7 +151,7 @@ def command(
         as_json=as_json,
     )
     if as_json:
-        from benchbox.report.engines import document_from_built
+        from benchbox.report.views.engines import document_from_built
 
         write_json(document_from_built([(entry.engine, entry.cached) for entry in built]))
 
@@ -171,9 +171,9 @@ def _built(
 ) -> list[Built]:
     from benchbox.cli.progress import shown_progress
     from benchbox.export.engines import builder_named
+    from benchbox.jobs.prepare import engine_from_source
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.preparation import engine_from_source
-    from benchbox.report.engines import render_built
+    from benchbox.report.views.engines import render_built
 
     compiler = builder_named(backend)
     sizes = parse_batch_range(batch) if batch else None
@@ -201,7 +201,7 @@ def _built(
 
 def _list(root: Path, backend: str | None, as_json: bool) -> None:
     from benchbox.export.engines import compilers, installed_versions
-    from benchbox.report.engines import Listed, document_from_listed, render_listed
+    from benchbox.report.views.engines import Listed, document_from_listed, render_listed
     from benchbox.store.engines import faults_of, kept_engines
 
     versions = installed_versions()
@@ -221,7 +221,7 @@ def _list(root: Path, backend: str | None, as_json: bool) -> None:
 
 def _prune(root: Path, backend: str | None, as_json: bool) -> None:
     from benchbox.export.engines import compilers, installed_versions
-    from benchbox.report.engines import document_from_pruned, render_pruned
+    from benchbox.report.views.engines import document_from_pruned, render_pruned
     from benchbox.store.engines import pruned
 
     removed = pruned(root, backends=compilers(backend), versions=installed_versions())

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.options import comma_list, common_options, json_option, project_root, write_json
+from benchbox.cli.flags.shared import comma_list, common_options, json_option, project_root, write_json
 
 if TYPE_CHECKING:
-    from benchbox.gate.judging import Measured
+    from benchbox.gate.comparable import Measured
 
 
 @click.command("compare")
@@ -41,10 +41,11 @@ def command(
       benchbox compare 20261120 20261123 --metric latency_p50,peak_host_memory
       benchbox compare base/results head/results --min-effect 0.02 --json
     """
-    from benchbox.gate.judging import Rules, overall, verdicts_from_measured
-    from benchbox.measure.metric import METRICS
+    from benchbox.gate.comparable import Rules
+    from benchbox.gate.judge import overall, verdicts_from_measured
+    from benchbox.metrics.metric import METRICS
     from benchbox.registry import require_known
-    from benchbox.report.verdicts import document_from_verdicts, render_verdicts
+    from benchbox.report.views.verdicts import document_from_verdicts, render_verdicts
 
     form = "json" if as_json else require_known("format", form, ("table", "md", "json"))
     rules = Rules(
@@ -61,7 +62,7 @@ def command(
 
 
 def _measured(place: str) -> list[Measured]:
-    from benchbox.gate.judging import Measured
+    from benchbox.gate.comparable import Measured
     from benchbox.store.records import read_record, record_files_of, trials_from_file
 
     found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchbox.cli.options import common_options
+from benchbox.cli.flags.shared import common_options
 
 
 @click.command("completion")

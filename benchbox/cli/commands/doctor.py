@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.options import common_options, json_option, write_json
+from benchbox.cli.flags.shared import common_options, json_option, write_json
 
 if TYPE_CHECKING:
-    from benchbox.report.doctor import Checkup
+    from benchbox.report.views.doctor import Checkup
 
 
 @click.command("doctor")
@@ -24,7 +24,7 @@ def command(as_json: bool) -> None:
       benchbox doctor
       benchbox doctor --json
     """
-    from benchbox.report.doctor import document_from_checkup, render_checkup
+    from benchbox.report.views.doctor import document_from_checkup, render_checkup
 
     checkup = _checkup()
     if as_json:
@@ -35,13 +35,13 @@ def command(as_json: bool) -> None:
 
 def _checkup() -> Checkup:
     from benchbox.backends.base import BACKENDS
-    from benchbox.backends.cuda.runtime import LAYERS, probed_layer
-    from benchbox.measure.environment import capture, effective_cpus
-    from benchbox.measure.metrics.reference import REFERENCES
-    from benchbox.measure.readiness import instruments
-    from benchbox.measure.reference import references
-    from benchbox.measure.standing_flags import standing_flags
-    from benchbox.report.doctor import BackendState, Checkup, LayerState
+    from benchbox.backends.cuda.choice import LAYERS, probed_layer
+    from benchbox.flags.standing import standing_flags
+    from benchbox.machine.environment import capture, effective_cpus
+    from benchbox.machine.instruments import instruments
+    from benchbox.machine.reference import references
+    from benchbox.metrics.reference import REFERENCES
+    from benchbox.report.views.doctor import BackendState, Checkup, LayerState
     from benchbox.schema.model import Precision
     from benchbox.units import format_time
 

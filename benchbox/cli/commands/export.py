@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.options import (
+from benchbox.cli.flags.shared import (
     comma_list,
     common_options,
     converter_option,
@@ -69,8 +69,8 @@ def command(
     """
     from benchbox.cli.progress import shown_progress
     from benchbox.errors import UsageError
+    from benchbox.jobs.prepare import onnx_from_source
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.preparation import onnx_from_source
 
     if weights and len(models) != 1:
         raise UsageError("--weights belongs to one MODEL", values=f"got {len(models)} models")

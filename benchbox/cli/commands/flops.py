@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.options import (
+from benchbox.cli.flags.precisions import PrecisionFlags, precision_options, require_unused, shown_in_precisions
+from benchbox.cli.flags.shared import (
     common_options,
     json_option,
     models_argument,
@@ -15,10 +16,9 @@ from benchbox.cli.options import (
     weights_option,
     write_json,
 )
-from benchbox.cli.paper import PrecisionFlags, precision_options, require_unused, shown_in_precisions
 
 if TYPE_CHECKING:
-    from benchbox.flops.graph import Graph
+    from benchbox.graph.graph import Graph
     from benchbox.schema.cost import NetworkCost
     from benchbox.schema.model import ModelSource
 
@@ -83,12 +83,12 @@ def command(
       benchbox flops bert.onnx --input 128 --input attention_mask=128
     """
     from benchbox.cli.progress import shown_progress
-    from benchbox.flops.conventions import require_convention
-    from benchbox.flops.counting import cost_from_graph
-    from benchbox.flops.grouping import TREE, grouped_layers, require_grouping
+    from benchbox.cost.conventions import require_convention
+    from benchbox.cost.counting import cost_from_graph
+    from benchbox.cost.grouping import TREE, grouped_layers, require_grouping
+    from benchbox.jobs.prepare import graph_from_source
     from benchbox.models.sources import parse_shapes, resolve
-    from benchbox.preparation import graph_from_source
-    from benchbox.report.cost import render_cost, require_form
+    from benchbox.report.views.cost import render_cost, require_form
 
     shape, named = parse_shapes(shapes)
     size = parse_count(batch, flag="--batch") if batch else None
@@ -133,9 +133,9 @@ def _require_plain(convention: str, *, reconcile: bool, allow_unknown: bool, lev
 
 
 def _lecture(cost: NetworkCost, graph: Graph, *, form: str) -> None:
-    from benchbox.flops.lecture import lecture_rows
-    from benchbox.report.cost import document_from_cost
-    from benchbox.report.lecture import document_from_rows, render_lecture
+    from benchbox.cost.lecture.table import lecture_rows
+    from benchbox.report.views.cost import document_from_cost
+    from benchbox.report.views.lecture import document_from_rows, render_lecture
 
     rows = lecture_rows(graph)
     if form == "json":
@@ -146,10 +146,10 @@ def _lecture(cost: NetworkCost, graph: Graph, *, form: str) -> None:
 
 
 def _reconcile(source: ModelSource, graph: Graph, *, form: str) -> None:
+    from benchbox.cost.counters import COUNTERS, count_of
+    from benchbox.cost.counting import cost_from_graph
     from benchbox.errors import UsageError
-    from benchbox.flops.counters import COUNTERS, count_of
-    from benchbox.flops.counting import cost_from_graph
-    from benchbox.report.reconciliation import render_reconciliation
+    from benchbox.report.views.reconciliation import render_reconciliation
 
     cost = cost_from_graph(graph, model=source.name, sha256="")
     elementwise = {"elementwise operations": cost.flops - 2 * cost.macs}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.options import (
+from benchbox.cli.flags.shared import (
     common_options,
     cuda_option,
     json_option,
@@ -18,7 +18,7 @@ from benchbox.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from benchbox.pipeline import Case
+    from benchbox.jobs.run import Case
     from benchbox.schema.model import Precision
     from benchbox.schema.plan import MeasurementPlan
 
@@ -73,11 +73,11 @@ def command(
       benchbox layers resnet50 --precision int8 --against fp32
     """
     from benchbox.cli.progress import shown_progress
-    from benchbox.layering import table_from_case
-    from benchbox.measure.environment import effective_cpus
+    from benchbox.jobs.layers import table_from_case
+    from benchbox.jobs.run import Case, best_backend
+    from benchbox.machine.environment import effective_cpus
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.pipeline import Case, best_backend
-    from benchbox.report.layers import FORMS, GROUPINGS, ORDERS, arranged, render_layers, require_choice
+    from benchbox.report.views.layers import FORMS, GROUPINGS, ORDERS, arranged, render_layers, require_choice
     from benchbox.schema.plan import MeasurementPlan
 
     form = "json" if as_json else require_choice("format", form, FORMS)
@@ -107,9 +107,9 @@ def command(
 
 def _explained(case: Case, against: Precision, *, by: str, plan: MeasurementPlan, form: str) -> str:
     from benchbox.cli.progress import shown_progress
-    from benchbox.layering import explanation_from_case
-    from benchbox.report.explanation import FORMS, render_explanation
-    from benchbox.report.layers import require_choice
+    from benchbox.jobs.layers import explanation_from_case
+    from benchbox.report.views.explanation import FORMS, render_explanation
+    from benchbox.report.views.layers import require_choice
 
     require_choice("format with --against", form, FORMS)
     with shown_progress() as progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchbox.cli.options import common_options, json_option, write_json
+from benchbox.cli.flags.shared import common_options, json_option, write_json
 
 
 @click.command("models")
@@ -18,8 +18,8 @@ def command(as_json: bool) -> None:
       benchbox models
       benchbox models --json
     """
-    from benchbox.models.zoo import specs
-    from benchbox.report.zoo import document_from_specs, render_specs
+    from benchbox.models.zoo.zoo import specs
+    from benchbox.report.views.zoo import document_from_specs, render_specs
 
     if as_json:
         write_json(document_from_specs(tuple(specs().values())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchbox.cli.options import common_options, json_option, project_root
+from benchbox.cli.flags.shared import common_options, json_option, project_root
 
 
 @click.command("report")
@@ -28,7 +28,7 @@ def command(form: str, output: str | None, where: tuple[str, ...], as_json: bool
       benchbox report --where model=resnet50 --where backend=onnxruntime
       benchbox report --format csv --output results.csv
     """
-    from benchbox.report.base import FORMATS
+    from benchbox.report.records.base import FORMATS
     from benchbox.store.records import records_under
     from benchbox.store.selection import conditions_from_words, matching
 

@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.hardware import clocks_from_text, energy_options, held, lock_clocks_option, with_energy
-from benchbox.cli.issuing import (
-    ab_option,
-    between,
-    cases_like,
-    like_option,
-    mode_options,
-    two_sides,
-    with_like,
-    with_mode,
-)
-from benchbox.cli.options import (
+from benchbox.cli.flags.modes import cases_like, like_option, mode_options, with_like, with_mode
+from benchbox.cli.flags.power import clocks_from_text, energy_options, held, lock_clocks_option, with_energy
+from benchbox.cli.flags.shared import (
     backend_option,
     comma_list,
     common_options,
@@ -37,12 +28,13 @@ from benchbox.cli.options import (
     source_options,
     write_json,
 )
+from benchbox.cli.flags.sides import ab_option, between, two_sides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchbox.pipeline import Case, Outcome
+    from benchbox.jobs.run import Case, Outcome
     from benchbox.schema.model import ModelSource
     from benchbox.schema.plan import MeasurementPlan, Mode
     from benchbox.schema.record import Record
@@ -151,7 +143,7 @@ def command(
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
     """
-    from benchbox.pipeline import best_backend, cases_from_axes
+    from benchbox.jobs.run import best_backend, cases_from_axes
 
     root = project_root()
     wanted = comma_list(precisions, parse_precision)
@@ -206,7 +198,7 @@ def _measure(
     min_executed: float | None,
 ) -> None:
     from benchbox.cli.progress import shown_progress
-    from benchbox.pipeline import measured
+    from benchbox.jobs.run import measured
     from benchbox.schema.record import Status
 
     outcomes: list[Outcome] = []
@@ -228,7 +220,7 @@ def _measure(
 
 
 def _show(records: Sequence[Record], as_json: bool, verdicts: Sequence[Verdict] = ()) -> None:
-    from benchbox.report.verdicts import document_from_verdict, render_verdicts
+    from benchbox.report.views.verdicts import document_from_verdict, render_verdicts
     from benchbox.store.documents import document_from_record
 
     if as_json:
@@ -237,7 +229,7 @@ def _show(records: Sequence[Record], as_json: bool, verdicts: Sequence[Verdict] 
             document["verdicts"] = [document_from_verdict(verdict) for verdict in verdicts]
         write_json(document)
         return
-    from benchbox.report.terminal import render
+    from benchbox.report.records.terminal import render
 
     click.echo(render(records))
     if verdicts:
@@ -245,7 +237,7 @@ def _show(records: Sequence[Record], as_json: bool, verdicts: Sequence[Verdict] 
 
 
 def _show_plan(cases: Sequence[Case], plan: MeasurementPlan, as_json: bool) -> None:
-    from benchbox.pipeline import planned
+    from benchbox.jobs.run import planned
 
     records = planned(cases, plan=plan)
     if as_json:
@@ -264,8 +256,8 @@ def _sources(
     models: Sequence[str], input_shape: str | None, weights: str | None, root: Path
 ) -> tuple[ModelSource, ...]:
     from benchbox.errors import UsageError
+    from benchbox.jobs.prepare import exported_sources
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.preparation import exported_sources
 
     shape = parse_shape(input_shape) if input_shape else None
     if weights and len(models) != 1:
@@ -291,7 +283,7 @@ def _mode(text: str) -> Mode:
 def _plan(
     *, threads: str | None, trials: str | None, max_time: str | None, timeout: str | None, quick: bool, paired: bool
 ) -> MeasurementPlan:
-    from benchbox.measure.environment import effective_cpus
+    from benchbox.machine.environment import effective_cpus
     from benchbox.schema.plan import MeasurementPlan
 
     usual = PAIRED_TRIALS if paired else TRIALS

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from benchbox.backends.cuda.runtime import CudaLayer
+from benchbox.backends.cuda.interface import CudaLayer
 from benchbox.errors import BenchboxError, DeviceMemoryError, EnvironmentLackError, MeasurementError
 
 

@@ -18,7 +18,7 @@ from benchbox.backends.tensorrt.builder import engine_from_onnx, recipe_from_req
 from benchbox.backends.tensorrt.validity import require_loadable, verdict_on
 from benchbox.backends.tensorrt.vendor import Bindings
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
-from benchbox.export.profiles import profiles_from_inputs
+from benchbox.export.engines import profiles_from_inputs
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.engine import ShapeProfile
 from benchbox.schema.model import Precision

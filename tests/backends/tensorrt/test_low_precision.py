@@ -14,15 +14,16 @@ from benchbox.backends.tensorrt.builder import engine_from_onnx, recipe_from_req
 from benchbox.backends.tensorrt.validity import verdict_on
 from benchbox.backends.tensorrt.vendor import Bindings
 from benchbox.errors import ArtifactError
-from benchbox.export.casting import cast_from_float
-from benchbox.export.deriving import DerivingRequest, calibration_of, derived_from_float
+from benchbox.export.engines import profiles_from_inputs
 from benchbox.export.exporting import artifact_from_source
-from benchbox.export.profiles import profiles_from_inputs
+from benchbox.export.precision.casting import cast_from_float
+from benchbox.export.precision.deriving import calibration_of, derived_from_float
+from benchbox.export.precision.request import DerivingRequest
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.model import Precision
-from benchbox.store.artifacts import sha256_of
+from benchbox.store.artifact_files import sha256_of
 
 # Plain, fire modules, residuals, inverted residuals, hard swish with squeeze-and-excitation, channel shuffle.
 NETWORKS = ("lenet5", "squeezenet1_1", "resnet18", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0")

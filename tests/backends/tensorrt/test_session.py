@@ -14,17 +14,17 @@ import pytest
 from simulation import simulated
 
 from benchbox.backends.base import BACKENDS, Compiler, DeviceSession, EngineBackend, OpenRequest
-from benchbox.backends.cuda.runtime import open_layer
+from benchbox.backends.cuda.choice import open_layer
 from benchbox.backends.tensorrt import TensorRt
 from benchbox.backends.tensorrt.session import GRAPH_USED, TensorRtSession
 from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError, MeasurementError, UsageError
 from benchbox.export.engines import engine_from_artifact
-from benchbox.measure.modes import issuer_for
-from benchbox.measure.steadiness import flags_of_samples
+from benchbox.flags.samples import flags_of_samples
+from benchbox.measure.loop.modes import issuer_for
 from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
-from benchbox.schema.reading import Pass, Trial
+from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.inputs import seeded_arrays
 
 

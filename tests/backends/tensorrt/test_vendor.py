@@ -76,7 +76,7 @@ def no_gpu() -> Gpu:
 def test_without_a_driver_rtx_builds_and_tensorrt_does_not(
     rtx: Bindings, tuning: Bindings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchbox.backends.cuda.runtime.first_gpu", no_gpu)
+    monkeypatch.setattr("benchbox.backends.cuda.choice.first_gpu", no_gpu)
     monkeypatch.setattr(TensorRt, "bindings", lambda self: tuning)
     state = TensorRtRtx().probe()
     assert (state.usable, state.builds, state.version, state.remedy) == (False, True, rtx.version, "install it")

@@ -1,0 +1,246 @@
+"""How does ONNX Runtime run a network on the CPU?
+
+With I/O binding: inputs and outputs are bound once, so that a timed call neither copies nor allocates at the
+border. Threads are always explicit: the default pool is sized to the host's cores, blind to affinity and quota.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.onnxruntime.profile import layers_from_profile
+from benchbox.errors import ArtifactError, EnvironmentLackError
+from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.model import Precision
+from benchbox.schema.proof import TF32_ABSENT, TF32_OPTION
+from benchbox.schema.trial import Evidence
+
+if TYPE_CHECKING:
+    from benchbox.backends.base import Arrays
+
+PROVIDER = "CPUExecutionProvider"
+# What counts as a matrix operation in evidence, by ONNX Runtime's names after fusion.
+MATRIX_OPS = frozenset(
+    {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul",
+     "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat", "Attention",
+     "MultiHeadAttention", "Einsum", "LSTM", "GRU", "RNN"}
+)  # fmt: skip
+# Without VNNI, products of unsigned and signed bytes saturate in 16 bits: outputs are wrong without a word. Asked to be
+# precise, the runtime takes weights as unsigned bytes there, and changes nothing where the CPU has VNNI.
+PRECISE_INT8 = "session.x64quantprecision"
+_REFUSALS = {
+    Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
+    Precision.BF16: "ONNX Runtime's CPU provider has no bf16 convolutions",
+    Precision.FP8: "ONNX Runtime's CPU provider has no fp8 kernels: it would round to fp8 and compute in fp32",
+}
+
+
+class OnnxRuntimeBackend:
+    """ONNX Runtime with the CPU execution provider."""
+
+    name: ClassVar[str] = "onnxruntime"
+    device: ClassVar[str] = "cpu"
+    consumes: ClassVar[str] = "onnx"
+    virtual: ClassVar[bool] = False
+    rank: ClassVar[int] = 10
+
+    def probe(self) -> Availability:
+        """Whether exactly one ONNX Runtime is installed and imports."""
+        wheel = only_wheel()
+        if not wheel.usable:
+            return wheel
+        try:
+            import onnxruntime
+        except Exception as error:  # a broken wheel may raise anything; a probe never does
+            return Availability(usable=False, reason=f"ONNX Runtime does not import: {error}", remedy="reinstall it")
+        return Availability(usable=True, version=str(onnxruntime.__version__), device=self.device)
+
+    def refusal(self, precision: Precision) -> str | None:
+        """fp32, fp16 and int8 run; fp16 through casts, and int8 as far as it fuses, which the evidence shows.
+
+        fp8 graphs can be opened to check their outputs, but give no speed.
+        """
+        return _REFUSALS.get(precision)
+
+    def open(self, request: OpenRequest) -> OnnxRuntimeSession:
+        """A session on the CPU provider; raises ArtifactError with the runtime's reason for a file it cannot load."""
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EnvironmentLackError(
+                "ONNX Runtime is not installed", values=str(error), remedy="pip install 'benchbox[cpu]'"
+            ) from error
+        assert request.onnx_path is not None, "a backend that consumes ONNX is given a file"
+        return OnnxRuntimeSession(onnxruntime, request)
+
+
+class OnnxRuntimeSession:
+    """One ONNX file, loaded, with bound inputs and outputs per slot."""
+
+    def __init__(self, runtime: Any, request: OpenRequest) -> None:
+        self.stopwatch = HostStopwatch()
+        self._runtime = runtime
+        self._request = request
+        self._profile = tempfile.TemporaryDirectory(prefix="benchbox-profile-") if request.inspect else None
+        try:
+            self._session = runtime.InferenceSession(
+                str(request.onnx_path),
+                self._options(),
+                providers=[PROVIDER],
+                disabled_optimizers=list(_disabled_optimizers(request)),
+            )
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            self.close()
+            raise ArtifactError(
+                f"ONNX Runtime cannot load {request.onnx_path}",
+                values=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                remedy="check the file with onnx.checker, or export it again",
+            ) from error
+        self._bindings = [self._binding() for _ in range(request.slots)]
+        self._run = self._session.run_with_iobinding
+        self._inputs: dict[int, list[Any]] = {}
+        self._told: tuple[ExecutedLayer, ...] | None = None
+
+    def _options(self) -> Any:
+        options = self._runtime.SessionOptions()
+        options.intra_op_num_threads = self._request.threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = self._runtime.ExecutionMode.ORT_SEQUENTIAL
+        levels = self._runtime.GraphOptimizationLevel
+        # Above BASIC, 1.24 to 1.32 take fp8 Q/DQ pairs around a convolution for int8 ones: wrong outputs, or none. And
+        # 8-bit kernels saturate on x86 without VNNI (sums of two products are kept in 16 bits), which pairs do not.
+        request = self._request
+        plain = request.precision is Precision.FP8 or (request.exact and request.precision is Precision.INT8)
+        options.graph_optimization_level = levels.ORT_ENABLE_BASIC if plain else levels.ORT_ENABLE_ALL
+        options.log_severity_level = 4
+        options.add_session_config_entry(PRECISE_INT8, "1")
+        if self._profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(self._profile.name) / "ort")
+        return options
+
+    def _binding(self) -> tuple[Any, dict[str, Any]]:
+        binding = self._session.io_binding()
+        outputs = {spec.name: self._empty(spec) for spec in self._request.outputs}
+        for name, value in outputs.items():
+            binding.bind_ortvalue_output(name, value)
+        return binding, outputs
+
+    def _empty(self, spec: TensorSpec) -> Any:
+        return self._runtime.OrtValue.ortvalue_from_shape_and_type(list(spec.shape), np.dtype(spec.dtype))
+
+    def upload(self, slot: int, arrays: Arrays) -> None:
+        """Binds copies of the arrays: the caller's may change or go."""
+        binding, _ = self._bindings[slot]
+        values = []
+        for spec in self._request.inputs:
+            array = np.array(arrays[spec.name], order="C", copy=True)
+            # ONNX Runtime keeps only the address of a numpy array: both must live as long as the binding.
+            value = self._runtime.OrtValue.ortvalue_from_numpy(array)
+            binding.bind_ortvalue_input(spec.name, value)
+            values += [array, value]
+        self._inputs[slot] = values
+
+    def enqueue(self, slot: int) -> None:
+        """Runs the slot; on the CPU it is done on return."""
+        self._run(self._bindings[slot][0])
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: a CPU run is done on return."""
+
+    def download(self, slot: int) -> dict[str, np.ndarray]:
+        """Copies of the slot's outputs."""
+        return {name: np.array(value.numpy(), copy=True) for name, value in self._bindings[slot][1].items()}
+
+    def evidence(self) -> Evidence:
+        """Providers and options as the session reports them; executed precisions from its profile."""
+        options = self._session.get_session_options()
+        return Evidence(
+            backend=OnnxRuntimeBackend.name,
+            device=OnnxRuntimeBackend.device,
+            providers=tuple(self._session.get_providers()),
+            threads=options.intra_op_num_threads,
+            executed=None if self._profile is None else executed_precisions(self.told_layers()),
+            options={
+                TF32_OPTION: TF32_ABSENT,
+                "graph_optimization_level": options.graph_optimization_level.name,
+                "execution_mode": options.execution_mode.name,
+                "inter_op_num_threads": str(options.inter_op_num_threads),
+                "allow_spinning": "1",
+                PRECISE_INT8: options.get_session_config_entry(PRECISE_INT8),
+                "api": "run_with_iobinding",
+                **{f"disabled {name}": "1" for name in _disabled_optimizers(self._request)},
+            },
+            versions={"onnxruntime": str(self._runtime.__version__)},
+        )
+
+    def executed_layers(self, *, warmup: int, iterations: int) -> tuple[ExecutedLayer, ...]:
+        """The layers of inferences on slot 0 and their times; only in a session opened for inspection, and once."""
+        assert self._profile is not None, "a session that is not inspected keeps no profile"
+        for _ in range(warmup + iterations):
+            self.enqueue(0)
+        events = json.loads(Path(self._session.end_profiling()).read_text())
+        self._told = layers_from_profile(events, skip=0)
+        return layers_from_profile(events, skip=warmup)
+
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The layers of the inferences so far, from the profile, which ends here."""
+        assert self._profile is not None, "a session that is not inspected keeps no profile"
+        if self._told is None:
+            self._told = layers_from_profile(json.loads(Path(self._session.end_profiling()).read_text()), skip=0)
+        return self._told
+
+    def close(self) -> None:
+        """Drops the session and its profile."""
+        self._bindings = []
+        if self._profile is not None:
+            self._profile.cleanup()
+
+
+def only_wheel() -> Availability:
+    """Whether exactly one ONNX Runtime is installed; nothing is imported for it."""
+    wheels = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
+    if len(wheels) == 2:
+        return Availability(
+            usable=False,
+            reason="onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files",
+            remedy="pip uninstall onnxruntime onnxruntime-gpu, then install the one you want",
+        )
+    if not wheels:
+        return Availability(usable=False, reason="ONNX Runtime is not installed", remedy="pip install 'benchbox[cpu]'")
+    return Availability(usable=True, version=_version(wheels[0]))
+
+
+def _disabled_optimizers(request: OpenRequest) -> tuple[str, ...]:
+    """Optimisations that give wrong outputs.
+
+    1.32 quantises fp16 biases in fp16 arithmetic: bias / (scale of the input * scale of the weights) overflows there.
+    """
+    eight_bit = request.precision in (Precision.INT8, Precision.FP8)
+    return ("WeightBiasQuantization",) if eight_bit and request.fallback is Precision.FP16 else ()
+
+
+def executed_precisions(layers: Sequence[ExecutedLayer]) -> dict[str, int]:
+    """Matrix operations by the type of their first input."""
+    return dict(Counter(layer.executed for layer in layers if layer.kind in MATRIX_OPS and layer.inputs))
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+BACKENDS.register(OnnxRuntimeBackend.name, OnnxRuntimeBackend())

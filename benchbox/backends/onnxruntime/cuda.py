@@ -1,0 +1,365 @@
+"""How does ONNX Runtime run a network on an NVIDIA GPU: by its CUDA provider, or by its TensorRT provider?
+
+Inputs and outputs are bound to device memory of ours, the provider works on our stream, and a run does not wait for the
+device: an inference is what it is for every other backend. With and without CUDA graph are two backends. ONNX Runtime
+falls back to the CPU without a word, whole or node by node: the session that was asked for must be the one that was
+given, and nodes that landed on the CPU are counted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import tempfile
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.cuda.driver import l2_option
+from benchbox.backends.cuda.laps import EventLaps
+from benchbox.backends.cuda.slots import DeviceSlots
+from benchbox.backends.onnxruntime.cpu import executed_precisions, only_wheel
+from benchbox.backends.onnxruntime.profile import COPIES, layers_from_profile
+from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError
+from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.model import Precision
+from benchbox.schema.proof import tf32_option
+from benchbox.schema.trial import Evidence
+
+if TYPE_CHECKING:
+    from benchbox.backends.base import Arrays
+    from benchbox.backends.cuda.interface import CudaLayer
+
+CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
+WHEEL = "onnxruntime-gpu"
+# What the wheel's TensorRT provider is linked against; TensorRT 11 has another number.
+TENSORRT_LIBRARY = "libnvinfer.so.10"
+GRAPH_USED = "whole inference"
+_TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
+_REFUSALS = {
+    Precision.BF16: "ONNX Runtime's CUDA provider has no bf16 convolutions",
+    Precision.INT8: "ONNX Runtime's CUDA provider computes Q/DQ graphs in floating point",
+    Precision.FP8: "ONNX Runtime's CUDA provider computes Q/DQ graphs in floating point",
+}
+
+
+class OnnxRuntimeCuda:
+    """ONNX Runtime with the CUDA execution provider."""
+
+    name: ClassVar[str] = "onnxruntime-cuda"
+    device: ClassVar[str] = "cuda"
+    consumes: ClassVar[str] = "onnx"
+    virtual: ClassVar[bool] = False
+    rank: ClassVar[int] = 20
+    provider: ClassVar[str] = CUDA
+    graph: ClassVar[bool] = False
+
+    def probe(self) -> Availability:
+        """Whether the GPU wheel is the one installed, a GPU is there, and the provider's libraries load."""
+        from benchbox.backends.cuda.choice import open_layer
+
+        wheel = only_wheel()
+        if not wheel.usable:
+            return wheel
+        try:
+            import onnxruntime
+
+            providers = onnxruntime.get_available_providers()
+        except Exception as error:  # a broken wheel may raise anything; a probe never does
+            return Availability(usable=False, reason=f"ONNX Runtime does not import: {error}", remedy="reinstall it")
+        version = str(onnxruntime.__version__)
+        if self.provider not in providers:
+            return Availability(
+                usable=False,
+                version=version,
+                reason=f"this ONNX Runtime {version} is built without {self.provider}",
+                remedy="pip uninstall onnxruntime, then pip install 'benchbox[gpu]'",
+            )
+        try:
+            layer = open_layer()
+        except EnvironmentLackError as error:
+            reason = ": ".join(part for part in (error.what, error.values) if part)
+            return Availability(usable=False, version=version, reason=reason, remedy=error.remedy)
+        gpu = str(layer.gpu())
+        layer.close()
+        lack = self._library_lack()
+        if lack:
+            return Availability(usable=False, version=version, reason=lack, remedy="pip install 'tensorrt>=10.14,<11'")
+        return Availability(usable=True, version=version, device=gpu)
+
+    def _library_lack(self) -> str:
+        """Why the provider's own libraries cannot be loaded, "" if nothing speaks against it."""
+        return ""
+
+    def refusal(self, precision: Precision) -> str | None:
+        """fp32, tf32 and fp16 run."""
+        return _REFUSALS.get(precision)
+
+    def open(self, request: OpenRequest) -> OnnxRuntimeCudaSession:
+        """A session on the GPU.
+
+        Raises:
+            EnvironmentLackError: ONNX Runtime, its provider or a GPU is missing.
+            ArtifactError: the file cannot be loaded.
+            DeviceMemoryError: it does not fit.
+        """
+        from benchbox.backends.cuda.choice import open_layer
+
+        state = self.probe()
+        if not state.usable:
+            raise EnvironmentLackError(f"{self.name} cannot run here", values=state.reason, remedy=state.remedy)
+        import onnxruntime
+
+        if hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # CUDA libraries that pip installed are not on the loader's path
+        return OnnxRuntimeCudaSession(onnxruntime, open_layer(), request, provider=self.provider, graph=self.graph)
+
+
+class OnnxRuntimeCudaGraph(OnnxRuntimeCuda):
+    """ONNX Runtime's CUDA provider, each inference the replay of a CUDA graph that it captured."""
+
+    name: ClassVar[str] = "onnxruntime-cuda-graph"
+    rank: ClassVar[int] = -1
+    graph: ClassVar[bool] = True
+
+
+class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
+    """ONNX Runtime with the TensorRT execution provider, the CUDA provider behind it."""
+
+    name: ClassVar[str] = "onnxruntime-tensorrt"
+    rank: ClassVar[int] = -1
+    provider: ClassVar[str] = TENSORRT
+
+    def _library_lack(self) -> str:
+        try:
+            ctypes.CDLL(TENSORRT_LIBRARY)
+        except OSError as error:
+            return f"the TensorRT provider of the {WHEEL} wheel needs {TENSORRT_LIBRARY}: {error}"
+        return ""
+
+
+class OnnxRuntimeCudaSession:
+    """One ONNX file on the GPU, with inputs and outputs bound to device memory, slot by slot.
+
+    Args:
+        runtime: the module ``onnxruntime``.
+        layer: CUDA; the session closes it.
+        request: what to open.
+        provider: the execution provider that must be given.
+        graph: let the provider capture a CUDA graph a slot.
+    """
+
+    def __init__(self, runtime: Any, layer: CudaLayer, request: OpenRequest, *, provider: str, graph: bool) -> None:
+        self.stopwatch = HostStopwatch()
+        self._runtime = runtime
+        self._layer = layer
+        self._request = request
+        self._provider = provider
+        self._graph = graph
+        self._closing = ExitStack()
+        self._told: tuple[ExecutedLayer, ...] | None = None
+        self._folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="benchbox-ort-")))
+        with ExitStack() as failing:
+            failing.callback(self.close)
+            self._closing.callback(layer.close)
+            self._free = self._lowest = layer.memory().free_bytes
+            self._stream = layer.stream()
+            self._closing.callback(layer.destroy_stream, self._stream)
+            self._session = self._loaded()
+            self._slots = DeviceSlots(
+                layer, self._stream, inputs=request.inputs, outputs=request.outputs, count=request.slots
+            )
+            self._closing.callback(self._slots.close)
+            self.laps = EventLaps(layer, self._stream)
+            self._closing.callback(self.laps.close)
+            self._run = [self._bound(slot) for slot in range(request.slots)]
+            failing.pop_all()
+
+    def _loaded(self) -> Any:
+        path = self._request.onnx_path
+        assert path is not None, "a backend that consumes ONNX is given a file"
+        try:
+            session = self._runtime.InferenceSession(str(path), self._options(), providers=self._providers())
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if "memory" in text.lower():
+                raise DeviceMemoryError(
+                    "the GPU ran out of memory",
+                    values=f"batch {self._request.inputs[0].shape[0]}: {text}",
+                    remedy="try a smaller --batch, or end other processes on the GPU",
+                ) from error
+            raise ArtifactError(
+                f"ONNX Runtime cannot load {path}",
+                values=text,
+                remedy="check the file with onnx.checker, or export it again",
+            ) from error
+        given = session.get_providers()
+        if not given or given[0] != self._provider:
+            raise EnvironmentLackError(
+                f"ONNX Runtime did not give {self._provider}",
+                values=f"it would have run on {', '.join(given)}",
+                remedy="its log (ORT_LOG_SEVERITY_LEVEL=0) names the library that is missing",
+            )
+        return session
+
+    def _options(self) -> Any:
+        options = self._runtime.SessionOptions()
+        options.intra_op_num_threads = self._request.threads
+        options.inter_op_num_threads = 1
+        options.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = 4
+        if self._request.inspect:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(self._folder / "profile")
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        return options
+
+    def _providers(self) -> list[Any]:
+        tf32 = self._request.precision is Precision.TF32
+        cuda = (
+            CUDA,
+            {
+                "device_id": "0",
+                "user_compute_stream": str(self._layer.handle(self._stream)),
+                "use_tf32": str(int(tf32)),
+                "enable_cuda_graph": str(int(self._graph and self._provider == CUDA)),
+            },
+        )
+        if self._provider == CUDA:
+            return [cuda, CPU]
+        # The provider has no switch for TF32; the libraries below it read this when they start.
+        os.environ[_TF32_VARIABLE] = str(int(tf32))
+        tensorrt = (
+            TENSORRT,
+            {
+                "device_id": "0",
+                "user_compute_stream": str(self._layer.handle(self._stream)),
+                "trt_fp16_enable": str(int(self._request.precision is Precision.FP16)),
+                "trt_engine_cache_enable": "0",
+                "trt_cuda_graph_enable": str(int(self._graph)),
+            },
+        )
+        return [tensorrt, cuda, CPU]
+
+    def _bound(self, slot: int) -> partial[Any]:
+        """The call that runs a slot: its buffers bound, and its own graph where graphs are captured."""
+        binding = self._session.io_binding()
+        addresses = self._slots.addresses(slot)
+        for spec in self._request.inputs:
+            shape = list(spec.shape)
+            binding.bind_input(spec.name, "cuda", 0, np.dtype(spec.dtype), shape, addresses[spec.name])
+        for spec in self._request.outputs:
+            shape = list(spec.shape)
+            binding.bind_output(spec.name, "cuda", 0, np.dtype(spec.dtype), shape, addresses[spec.name])
+        options = self._runtime.RunOptions()
+        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        if self._graph:
+            options.add_run_config_entry("gpu_graph_id", str(slot))
+        return partial(self._session.run_with_iobinding, binding, options)
+
+    def upload(self, slot: int, arrays: Arrays) -> None:
+        """Copies the inputs to the slot's device buffers."""
+        self._slots.upload(slot, arrays)
+
+    def enqueue(self, slot: int) -> None:
+        """Starts one inference between the two events of its lap."""
+        self.laps.around(self._run[slot])
+
+    def synchronize(self) -> None:
+        """Waits for the stream."""
+        self._layer.synchronize(self._stream)
+
+    def download(self, slot: int) -> dict[str, np.ndarray]:
+        """The slot's outputs, on the host."""
+        return self._slots.download(slot)
+
+    def device_memory(self) -> dict[str, int]:
+        """How the device's free memory fell; the provider's arena is inside and tells nothing by itself."""
+        free = self._layer.memory().free_bytes
+        self._lowest = min(self._lowest, free)
+        return {
+            "device_delta": self._free - self._lowest,
+            "device_held": self._free - free,
+            "buffers": self._slots.bytes_per_slot * self._request.slots,
+        }
+
+    def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
+        return self._slots.transfer_ns(count)
+
+    def flush_cache(self) -> None:
+        """Fills the device's caches with something else."""
+        self._slots.flush_cache()
+
+    def evidence(self) -> Evidence:
+        """Providers and their options as the session tells them; if inspected, nodes by provider and executed types."""
+        gpu = self._layer.gpu()
+        options = {
+            **tf32_option(has=gpu.has_tf32, allowed=self._tf32_allowed()),
+            "cuda_layer": self._layer.name,
+            **l2_option(gpu),
+            "cuda_graph": GRAPH_USED if self._graph else "off",
+            "provider_options": json.dumps(
+                self._session.get_provider_options().get(self._provider, {}), sort_keys=True
+            ),
+            "api": "run_with_iobinding",
+        }
+        if self._request.inspect:
+            options["nodes"] = json.dumps(nodes_by_provider(self._session))
+            options["copies"] = str(sum(layer.kind in COPIES for layer in self.told_layers()))
+        return Evidence(
+            backend=next(backend.name for backend in _BACKENDS if self._is(backend)),
+            device=str(gpu),
+            providers=tuple(self._session.get_providers()),
+            threads=self._request.threads,
+            executed=executed_precisions(self.told_layers()) if self._request.inspect else None,
+            options=options,
+            versions={"onnxruntime": str(self._runtime.__version__), **self._layer.versions()},
+            simulated=gpu.simulated,
+        )
+
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The nodes that ran, from the profile, which ends here; only in a session opened for inspection."""
+        assert self._request.inspect, "a session that is not inspected keeps no profile"
+        if self._told is None:
+            self._told = layers_from_profile(json.loads(Path(self._session.end_profiling()).read_text()), skip=0)
+        return self._told
+
+    def _tf32_allowed(self) -> bool:
+        """As the provider tells it; the TensorRT provider's libraries read it from the environment and tell nothing."""
+        if self._provider == TENSORRT:
+            return os.environ.get(_TF32_VARIABLE) != "0"
+        return bool(self._session.get_provider_options()[self._provider]["use_tf32"] == "1")
+
+    def _is(self, backend: OnnxRuntimeCuda) -> bool:
+        return backend.provider == self._provider and backend.graph == self._graph
+
+    def close(self) -> None:
+        """Gives everything back, the session before the memory that it is bound to."""
+        with self._closing:
+            self._run = []
+            if hasattr(self, "_session"):
+                self._layer.synchronize(self._stream)
+                del self._session
+
+
+def nodes_by_provider(session: Any) -> dict[str, int]:
+    """How many nodes each execution provider was given; empty where this version does not tell."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return {}
+    counts: dict[str, int] = {}
+    for part in session.get_provider_graph_assignment_info():
+        nodes = part.get_nodes() if hasattr(part, "get_nodes") else part.nodes
+        counts[part.ep_name] = counts.get(part.ep_name, 0) + len(nodes)
+    return counts
+
+
+_BACKENDS = (OnnxRuntimeCuda(), OnnxRuntimeCudaGraph(), OnnxRuntimeTensorRt())
+for _backend in _BACKENDS:
+    BACKENDS.register(_backend.name, _backend)

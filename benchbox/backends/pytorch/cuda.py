@@ -1,0 +1,340 @@
+"""How does PyTorch run a network on an NVIDIA GPU: eagerly, as a CUDA graph, or compiled?
+
+Four backends, for they are four things to measure: ``pytorch-cuda`` (eager), ``pytorch-cuda-graph`` (one captured graph
+a slot), ``pytorch-compile`` (``torch.compile``) and ``pytorch-compile-graph`` (its mode "reduce-overhead", which uses
+graphs of its own). Times come from ``torch.cuda.Event`` on the stream of the work.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.cuda.laps import EventLaps
+from benchbox.backends.cuda.slots import FLUSH_BYTES
+from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type, tf32_evidence, tf32_switches
+from benchbox.errors import DeviceMemoryError, EnvironmentLackError
+from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.model import Precision
+from benchbox.schema.trial import Evidence
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchbox.backends.base import Arrays
+
+_REFUSALS = {
+    Precision.INT8: "eager mode runs no int8 network without a quantised module",
+    Precision.FP8: "eager mode runs no fp8 network without a quantised module",
+}
+_FIRST_WITH_TF32 = 8  # compute capability of Ampere
+_WARM = 3  # inferences before a capture, as PyTorch's documentation asks for
+GRAPH_USED = "whole inference"
+
+
+class PyTorchCudaBackend:
+    """PyTorch on the first visible GPU, eager."""
+
+    name: ClassVar[str] = "pytorch-cuda"
+    compiled: ClassVar[str] = ""
+    """The mode for ``torch.compile``, "" for eager."""
+    graph: ClassVar[bool] = False
+    """Whether each slot's inference is captured in a CUDA graph."""
+    device: ClassVar[str] = "cuda"
+    consumes: ClassVar[str] = "module"
+    virtual: ClassVar[bool] = False
+    rank: ClassVar[int] = -1
+
+    def probe(self) -> Availability:
+        """Whether PyTorch is installed with CUDA and finds a GPU."""
+        if importlib.util.find_spec("torch") is None:
+            return Availability(usable=False, reason="PyTorch is not installed", remedy="pip install 'benchbox[torch]'")
+        version = importlib.metadata.version("torch")
+        if version.endswith("+cpu"):
+            return Availability(
+                usable=False,
+                version=version,
+                reason=f"PyTorch {version} is built without CUDA",
+                remedy="install the CUDA build of PyTorch",
+            )
+        try:
+            import torch
+
+            found = torch.cuda.is_available()
+        except Exception as error:  # a broken installation may raise anything; a probe never does
+            return Availability(usable=False, reason=f"PyTorch does not import: {error}", remedy="reinstall it")
+        if not found:
+            return Availability(
+                usable=False,
+                version=version,
+                reason=f"PyTorch {version} finds no CUDA device",
+                remedy="install the NVIDIA driver, or the CUDA build of PyTorch",
+            )
+        return Availability(usable=True, version=version, device=torch.cuda.get_device_name(0))
+
+    def refusal(self, precision: Precision) -> str | None:
+        """fp32, tf32, fp16 and bf16 run; bf16 on GPUs before Ampere without kernels of its own."""
+        return _REFUSALS.get(precision)
+
+    def open(self, request: OpenRequest) -> PyTorchCudaSession:
+        """A module on the GPU; raises EnvironmentLackError without one, DeviceMemoryError where it does not fit."""
+        state = self.probe()
+        if not state.usable:
+            raise EnvironmentLackError(f"{self.name} cannot run here", values=state.reason, remedy=state.remedy)
+        import torch
+
+        allow_tf32(torch, request.precision is Precision.TF32)
+        try:
+            return PyTorchCudaSession(torch, request, backend=self)
+        except torch.cuda.OutOfMemoryError as error:
+            raise DeviceMemoryError(
+                "the GPU ran out of memory",
+                values=f"batch {request.inputs[0].shape[0]}: {str(error).splitlines()[0]}",
+                remedy="try a smaller --batch, or end other processes on the GPU",
+            ) from error
+
+
+class PyTorchCudaGraph(PyTorchCudaBackend):
+    """PyTorch, each inference the replay of a captured CUDA graph."""
+
+    name: ClassVar[str] = "pytorch-cuda-graph"
+    graph: ClassVar[bool] = True
+
+
+class PyTorchCompile(PyTorchCudaBackend):
+    """The module compiled by ``torch.compile``."""
+
+    name: ClassVar[str] = "pytorch-compile"
+    compiled: ClassVar[str] = "default"
+
+
+class PyTorchCompileGraph(PyTorchCudaBackend):
+    """The module compiled by ``torch.compile`` with CUDA graphs of its own."""
+
+    name: ClassVar[str] = "pytorch-compile-graph"
+    compiled: ClassVar[str] = "reduce-overhead"
+
+
+def compiled_graphs() -> int:
+    """How many graphs Dynamo has compiled in this process, recompilations included."""
+    from torch._dynamo.utils import counters
+
+    return int(counters["stats"]["unique_graphs"])
+
+
+class TorchEvents:
+    """PyTorch's events behind the names that ``EventLaps`` uses; the stream is PyTorch's."""
+
+    def __init__(self, torch_module: Any) -> None:
+        self._torch = torch_module
+
+    def event(self, *, blocking: bool = False) -> Any:
+        """A new event that takes the time."""
+        return self._torch.cuda.Event(enable_timing=True, blocking=blocking)
+
+    def record(self, event: Any, stream: Any) -> None:
+        """Puts an event behind everything started on a stream."""
+        event.record(stream)
+
+    def wait(self, event: Any) -> None:
+        """Returns when an event has happened."""
+        event.synchronize()
+
+    def elapsed_ns(self, start: Any, end: Any) -> int:
+        """Time on the device between two events that have happened."""
+        return round(float(start.elapsed_time(end)) * 1e6)
+
+    def destroy_event(self, event: Any) -> None:
+        """It goes with its last reference."""
+
+
+class PyTorchCudaSession:
+    """One module with resident inputs; fp16 and bf16 cast at the border, as the ONNX graphs do.
+
+    Args:
+        torch_module: ``torch``.
+        request: what to open.
+        backend: eager, graph or compiled.
+        device: where tensors go; another name only in tests.
+    """
+
+    def __init__(
+        self, torch_module: Any, request: OpenRequest, *, backend: PyTorchCudaBackend, device: str = "cuda"
+    ) -> None:
+        assert request.module is not None, "a backend that consumes modules is given one"
+        self.stopwatch = HostStopwatch()
+        self._torch = torch_module
+        self._request = request
+        self._backend = backend
+        self._device = device
+        self._free = self._lowest = torch_module.cuda.mem_get_info()[0]
+        torch_module.cuda.reset_peak_memory_stats()
+        self._stream = torch_module.cuda.Stream()
+        module = request.module().eval().to(device)
+        self._short = short_type(torch_module, request.precision)
+        if self._short is not None:
+            module = module.to(self._short)
+        self._watch = DispatchWatch(torch_module, module) if request.inspect else None
+        # Hooks would be compiled into the network or break its graph: inspection looks at the eager module.
+        run = module if not backend.compiled or request.inspect else torch_module.compile(module, mode=backend.compiled)
+        run = self._watch.around(run) if self._watch else run
+        self._forward = run if self._short is None else self._with_casts(run)
+        self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
+        self._outputs: dict[int, Any] = {}
+        self._graphs: dict[int, Any] = {}
+        self._graph_state = "by torch.compile" if backend.compiled == "reduce-overhead" else "off"
+        self.laps = EventLaps(TorchEvents(torch_module), self._stream)
+        self._sweep: torch.Tensor | None = None
+
+    def _with_casts(self, module: Any) -> Any:
+        def forward(*inputs: torch.Tensor) -> Any:
+            made = module(*(tensor.to(self._short) if tensor.is_floating_point() else tensor for tensor in inputs))
+            return made.float() if isinstance(made, self._torch.Tensor) else tuple(tensor.float() for tensor in made)
+
+        return forward
+
+    def upload(self, slot: int, arrays: Arrays) -> None:
+        """Copies the arrays to the GPU, into the slot's own tensors; captures the slot's graph the first time."""
+        fresh = tuple(
+            self._torch.from_numpy(np.array(arrays[spec.name], order="C", copy=True)) for spec in self._request.inputs
+        )
+        if slot in self._inputs:
+            for tensor, values in zip(self._inputs[slot], fresh, strict=True):
+                tensor.copy_(values)
+        else:
+            self._inputs[slot] = tuple(tensor.to(self._device) for tensor in fresh)
+        self._torch.cuda.synchronize()
+        if self._backend.graph and slot not in self._graphs and not self._graph_state.startswith("failed"):
+            self._capture(slot)
+
+    def _capture(self, slot: int) -> None:
+        torch_module = self._torch
+        graph = torch_module.cuda.CUDAGraph()
+        try:
+            with torch_module.inference_mode(), torch_module.cuda.stream(self._stream):
+                for _ in range(_WARM):
+                    self._forward(*self._inputs[slot])
+            self._stream.synchronize()
+            with torch_module.inference_mode(), torch_module.cuda.graph(graph, stream=self._stream):
+                self._outputs[slot] = self._forward(*self._inputs[slot])
+        except RuntimeError as error:
+            self._graphs.clear()
+            self._graph_state = f"failed: {' '.join(str(error).split())[:200]}"
+            return
+        self._graphs[slot] = graph
+        self._graph_state = GRAPH_USED
+
+    def enqueue(self, slot: int) -> None:
+        """Starts one inference on the session's stream, between the two events of its lap."""
+        with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
+            if slot in self._graphs:
+                self.laps.around(self._graphs[slot].replay)
+            else:
+                self.laps.around(lambda: self._run(slot))
+
+    def _run(self, slot: int) -> None:
+        self._outputs[slot] = self._forward(*self._inputs[slot])
+
+    def synchronize(self) -> None:
+        """Waits for the stream."""
+        self._stream.synchronize()
+
+    def download(self, slot: int) -> dict[str, np.ndarray]:
+        """Copies of the slot's outputs, named as in the ONNX graph."""
+        made = self._outputs[slot]
+        tensors = (made,) if isinstance(made, self._torch.Tensor) else tuple(made)
+        return {
+            spec.name: np.array(tensor.cpu().numpy(), copy=True)
+            for spec, tensor in zip(self._request.outputs, tensors, strict=True)
+        }
+
+    def compilations(self) -> int:
+        """Graphs that ``torch.compile`` has made in this process: it makes another where a guard of the last fails."""
+        return compiled_graphs() if self._backend.compiled else 0
+
+    def device_memory(self) -> dict[str, int]:
+        """What PyTorch's allocator gave out and took at most, and how the device's free memory fell."""
+        free = self._torch.cuda.mem_get_info()[0]
+        self._lowest = min(self._lowest, free)
+        return {
+            "allocated_peak": int(self._torch.cuda.max_memory_allocated()),
+            "reserved_peak": int(self._torch.cuda.max_memory_reserved()),
+            "device_delta": int(self._free - self._lowest),
+            "device_held": int(self._free - free),
+        }
+
+    def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
+        made = self._outputs[0]
+        outputs = (made,) if isinstance(made, self._torch.Tensor) else tuple(made)
+        pairs = (
+            [(tensor, self._pinned(tensor)) for tensor in self._inputs[0]],
+            [(self._pinned(tensor), tensor) for tensor in outputs],
+        )
+        taken: tuple[list[int], list[int]] = ([], [])
+        events = TorchEvents(self._torch)
+        with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
+            for _ in range(count):
+                for copies, times in zip(pairs, taken, strict=True):
+                    start, end = events.event(), events.event()
+                    events.record(start, self._stream)
+                    for target, source in copies:
+                        target.copy_(source, non_blocking=True)
+                    events.record(end, self._stream)
+                    events.wait(end)
+                    times.append(events.elapsed_ns(start, end))
+        return tuple(taken[0]), tuple(taken[1])
+
+    def flush_cache(self) -> None:
+        """Fills the device's caches with something else."""
+        if self._sweep is None:
+            self._sweep = self._torch.empty(FLUSH_BYTES, dtype=self._torch.uint8, device=self._device)
+        with self._torch.cuda.stream(self._stream):
+            self._sweep.fill_(0)
+        self._stream.synchronize()
+
+    def _pinned(self, tensor: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self._torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=self._device == "cuda")
+        return made
+
+    def evidence(self) -> Evidence:
+        """The device and the switches as PyTorch reports them; executed types as they were dispatched."""
+        return Evidence(
+            backend=self._backend.name,
+            device=self._torch.cuda.get_device_name(0),
+            providers=(f"torch.compile {self._backend.compiled}" if self._backend.compiled else "eager",),
+            threads=self._request.threads,
+            executed=self._watch.executed() if self._watch else None,
+            options={
+                "cuda_graph": self._graph_state,
+                **tf32_evidence(self._torch, has=self._torch.cuda.get_device_capability(0)[0] >= _FIRST_WITH_TF32),
+                **tf32_switches(self._torch),
+                "cudnn_benchmark": str(self._torch.backends.cudnn.benchmark),
+            },
+            versions={"torch": str(self._torch.__version__), "cuda_runtime": str(self._torch.version.cuda)},
+        )
+
+    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+        """The modules that matrix operations ran in; only in a session opened for inspection."""
+        assert self._watch is not None, "a session that is not inspected is not watched"
+        return self._watch.layers()
+
+    def close(self) -> None:
+        """Drops graphs, tensors and module."""
+        self._torch.cuda.synchronize()
+        self.laps.close()
+        self._graphs.clear()
+        self._inputs.clear()
+        self._outputs.clear()
+        self._sweep = None
+        del self._forward
+        self._torch.cuda.empty_cache()
+
+
+for _backend in (PyTorchCudaBackend(), PyTorchCudaGraph(), PyTorchCompile(), PyTorchCompileGraph()):
+    BACKENDS.register(_backend.name, _backend)

@@ -1,0 +1,226 @@
+"""Why is a precision not as much faster as it could be? Joins what was executed in both with the bound on paper.
+
+Every executed layer's time has one cause: it only requantises, only reorders, computes in another type than was asked
+for, or stands for no node. What computes in the asked type has a least time on paper, by arithmetic or by bytes; what
+it takes beyond that is the kernel's. So the causes add up to the whole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from benchbox.cost.precision.precisions import MOVES
+from benchbox.cost.precision.roofline import ADDED, LayerPair, bound_of, layer_pairs, least_times
+from benchbox.schema.cost import PrecisionCost
+from benchbox.schema.device import Device
+from benchbox.schema.explanation import Cause, ExplainedGroup, Explanation, Reason
+from benchbox.schema.layers import LayerRow, LayerTable
+
+REORDERED, NOWHERE = "reordering", "in no node"
+_NAMED = 8
+# Kernels that a runtime puts in by itself and gives names that no node has.
+_REQUANTISING_KINDS = MOVES | {"Quantize", "Dequantize", "Convert", "FakeQuantize"}
+_DEQUANTISING_KINDS = frozenset({"DequantizeLinear", "Dequantize"})
+_REORDERING_KINDS = frozenset({"Transpose", "Reorder", "Copy", "NoOp"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """An executed layer: the node that it is mainly of (None for none), its cause and the pairs that it stands for."""
+
+    row: LayerRow
+    main: LayerPair | None
+    cause: Cause
+    pairs: tuple[LayerPair, ...]
+
+    @property
+    def time_s(self) -> float:
+        return self.row.layer.time_s or 0.0
+
+
+def explanation_of(
+    table: LayerTable,
+    base: LayerTable,
+    *,
+    cost: PrecisionCost,
+    base_cost: PrecisionCost,
+    device: Device | None,
+    key: Callable[[LayerPair], str],
+) -> Explanation:
+    """Explains the time of one table against another.
+
+    Args:
+        table: executed layers in the precision.
+        base: executed layers in the precision that it is compared with.
+        cost: of the network in the precision.
+        base_cost: of the network in the base's.
+        device: that both ran on; rates that it does not tell are taken from ``base``.
+        key: what layers are grouped by (``roofline.GROUPINGS``).
+    """
+    pairs = layer_pairs(base_cost, cost)
+    by_name = {pair.name: pair for pair in pairs}
+    base_parts = _parts(base, by_name, base_cost.unpacking)
+    rated = device and _with_seen_rates(device, base_parts, base.precision)
+    parts = _parts(table, by_name, cost.unpacking)
+    matrices = [part for part in parts if part.row.macs]
+    return Explanation(
+        table=table,
+        base=base,
+        device=rated,
+        groups=_groups(parts, base_parts, pairs, rated, key),
+        reasons=_reasons(parts, rated),
+        bound=bound_of(pairs, rated),
+        matrices=len(matrices),
+        wider=sum(1 for part in matrices if part.cause is Cause.WIDER),
+        base_beyond_s=_beyond(base_parts, rated),
+    )
+
+
+def _beyond(parts: Sequence[_Part], device: Device | None) -> float | None:
+    """Seconds that the base's layers take beyond their least time on paper; None where that is not known."""
+    if device is None:
+        return None
+    beyond = 0.0
+    for part in parts:
+        least = [least_times(pair, device, base=True) for pair in part.pairs]
+        known = [times for times in least if times is not None]
+        if len(known) < len(least):
+            return None
+        needed = max(sum(work for work, _ in known), sum(moving for _, moving in known))
+        beyond += max(0.0, part.time_s - needed)
+    return beyond
+
+
+def _parts(table: LayerTable, by_name: Mapping[str, LayerPair], unpacking: frozenset[str]) -> list[_Part]:
+    found = []
+    for row in table.rows:
+        pairs = tuple(by_name[name] for name in row.nodes if name in by_name)
+        main = max(pairs, key=_work, default=None)
+        found.append(_Part(row=row, main=main, cause=_cause(row, main, table.precision, unpacking), pairs=pairs))
+    return found
+
+
+def _work(pair: LayerPair) -> tuple[int, int, int]:
+    layer = pair.other or pair.base
+    assert layer is not None, "a pair has one of both"
+    return (layer.macs, 0 if pair.added else 1, layer.elementwise)
+
+
+def _cause(row: LayerRow, main: LayerPair | None, precision: str, unpacking: frozenset[str]) -> Cause:
+    """The cause of a layer; BEYOND stands for those in the asked type until their least time is taken off."""
+    layer = row.layer
+    if not row.macs and row.nodes and unpacking.issuperset(row.nodes):
+        return Cause.UNPACKING
+    if not row.nodes and layer.kind in _DEQUANTISING_KINDS and layer.executed == "int32":
+        return Cause.UNPACKING  # a bias that the runtime quantised itself: activations are never int32
+    if not row.macs and (layer.kind in _REQUANTISING_KINDS or (main is not None and main.op in MOVES)):
+        return Cause.REQUANTISING
+    if layer.moves or (main is None and layer.kind in _REORDERING_KINDS):
+        return Cause.REORDERING
+    if main is None and not row.nodes:
+        return Cause.UNKNOWN
+    if main is None:  # only Q/DQ nodes that are folded on paper
+        return Cause.REQUANTISING
+    if layer.executed and layer.executed != _executed_name(precision):
+        return Cause.WIDER if row.macs else Cause.BETWEEN
+    return Cause.BEYOND
+
+
+def _executed_name(precision: str) -> str:
+    """The type that a precision shows as: tf32 is how fp32 numbers are multiplied."""
+    return "fp32" if precision == "tf32" else precision
+
+
+def _with_seen_rates(device: Device, parts: Sequence[_Part], precision: str) -> Device:
+    """The device with the best rates that any layer reached, where it has none of its own."""
+    relative = device.rates.get(precision, 1.0)
+    timed = [part for part in parts if part.time_s]
+    work = max((2 * part.row.macs / part.time_s for part in timed), default=0.0) / relative
+    moved = max((sum(pair.base_bytes for pair in part.pairs) / part.time_s for part in timed), default=0.0)
+    return replace(
+        device,
+        fp32_flops_per_s=device.fp32_flops_per_s or work or None,
+        bytes_per_s=device.bytes_per_s or moved or None,
+    )
+
+
+def _groups(
+    parts: Sequence[_Part],
+    base_parts: Sequence[_Part],
+    pairs: Sequence[LayerPair],
+    device: Device | None,
+    key: Callable[[LayerPair], str],
+) -> tuple[ExplainedGroup, ...]:
+    """Longest first; every executed layer of either table is in one."""
+    after: dict[str, list[_Part]] = {}
+    before: dict[str, list[_Part]] = {}
+    for found, where in ((parts, after), (base_parts, before)):
+        for part in found:
+            where.setdefault(_group_of(part, key), []).append(part)
+    paper: dict[str, list[LayerPair]] = {}
+    for pair in pairs:
+        paper.setdefault(key(pair), []).append(pair)
+    groups = [
+        ExplainedGroup(
+            name=name,
+            time_s=sum(part.time_s for part in after.get(name, ())),
+            base_time_s=sum(part.time_s for part in before.get(name, ())),
+            bound=bound_of(paper.get(name, ()), device),
+            reasons=_reasons(after.get(name, ()), device),
+        )
+        for name in dict.fromkeys([*after, *before])
+    ]
+    return tuple(sorted(groups, key=lambda group: -max(group.time_s, group.base_time_s)))
+
+
+def _group_of(part: _Part, key: Callable[[LayerPair], str]) -> str:
+    if part.cause in {Cause.REQUANTISING, Cause.UNPACKING}:
+        return ADDED
+    if part.cause is Cause.REORDERING:
+        return REORDERED
+    return NOWHERE if part.main is None else key(part.main)
+
+
+def _reasons(parts: Sequence[_Part], device: Device | None) -> tuple[Reason, ...]:
+    """Every cause with time, longest first; they add up to the time of the parts."""
+    times: dict[Cause, float] = {}
+    owners: dict[Cause, list[_Part]] = {}
+    for part in parts:
+        for cause, time_s in _split(part, device).items():
+            if time_s > 0:
+                times[cause] = times.get(cause, 0.0) + time_s
+                owners.setdefault(cause, []).append(part)
+    return tuple(
+        Reason(
+            cause=cause,
+            time_s=time_s,
+            layers=len(owners[cause]),
+            names=tuple(part.row.name for part in sorted(owners[cause], key=lambda part: -part.time_s)[:_NAMED]),
+            kinds=tuple(Counter(_kind(part) for part in owners[cause]).most_common()),
+        )
+        for cause, time_s in sorted(times.items(), key=lambda item: -item[1])
+    )
+
+
+def _kind(part: _Part) -> str:
+    return (
+        part.main.op
+        if part.main is not None and part.cause not in {Cause.REQUANTISING, Cause.UNPACKING}
+        else part.row.layer.kind
+    )
+
+
+def _split(part: _Part, device: Device | None) -> dict[Cause, float]:
+    """The time of a layer by cause: the least time of what computes in the asked type is taken off."""
+    if part.cause is not Cause.BEYOND or device is None:
+        return {part.cause: part.time_s}
+    least = [least_times(pair, device) for pair in part.pairs]
+    if any(times is None for times in least):
+        return {part.cause: part.time_s}
+    work = sum(times[0] for times in least if times is not None)
+    moving = sum(times[1] for times in least if times is not None)
+    cause, needed = (Cause.ARITHMETIC, work) if work > moving else (Cause.BYTES, moving)
+    taken = min(needed, part.time_s)
+    return {cause: taken, Cause.BEYOND: part.time_s - taken}

@@ -1,0 +1,131 @@
+"""Did a network run in the precision that was asked for, and if not, which of its layers?
+
+What the runtime told of its layers is joined with the cost on paper of the ONNX nodes that they stand for. The shares
+count everything: work whose type is not told and work that no layer covers have shares of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from benchbox.cost.executed.attribution import attribution
+from benchbox.graph.graph import Graph
+from benchbox.schema.cost import LayerCost, NetworkCost
+from benchbox.schema.layers import ExecutedLayer
+from benchbox.schema.model import Precision
+from benchbox.schema.proof import TF32_OPTION, UNCOVERED, UNTOLD, OtherLayer, Proof, type_of
+from benchbox.schema.trial import Trial
+
+
+def prover(graph: Graph, cost: NetworkCost, *, precision: Precision, required: float) -> Callable[[Trial], Proof]:
+    """What makes a proof of what a check brought back; see ``proof_from_layers``."""
+
+    def prove(trial: Trial) -> Proof:
+        return proof_from_layers(
+            graph,
+            cost,
+            trial.layers,
+            precision=precision,
+            required=required,
+            tf32=trial.evidence.options.get(TF32_OPTION, ""),
+        )
+
+    return prove
+
+
+def proof_from_layers(
+    graph: Graph,
+    cost: NetworkCost,
+    layers: Sequence[ExecutedLayer],
+    *,
+    precision: Precision,
+    required: float,
+    tf32: str = "",
+) -> Proof:
+    """The shares of a network by executed type.
+
+    Args:
+        graph: that the layers were made from.
+        cost: of the graph.
+        layers: in the order of execution, each once.
+        precision: that was asked for.
+        required: share of the multiply-adds that must have run in it, 0 to 1.
+        tf32: what the runtime says of its TF32 switch, "" where it says nothing.
+    """
+    joined = attribution(graph, cost, _with_nodes_of_modules(cost, layers))
+    costs = {layer.name: layer for layer in cost.layers}
+    macs: Counter[str] = Counter()
+    moved: Counter[str] = Counter()
+    others: list[OtherLayer] = []
+    wanted = type_of(precision)
+    for row in joined.rows:
+        kind = row.layer.executed or UNTOLD
+        macs[kind] += row.macs
+        moved[kind] += row.moved_bytes
+        if row.macs and kind != wanted:
+            others.append(OtherLayer(name=row.name, type=kind, macs=row.macs))
+    for name in joined.uncovered:
+        macs[UNCOVERED] += costs[name].macs
+        moved[UNCOVERED] += _bytes_of(costs[name])
+        if costs[name].macs:
+            others.append(OtherLayer(name=name, type=UNCOVERED, macs=costs[name].macs))
+    shares, shares_of_bytes = _shares(macs, wanted), _shares(moved, wanted)
+    judged = shares or shares_of_bytes
+    proof = Proof(
+        asked=precision,
+        required=required,
+        share=judged.get(wanted, 0.0),
+        macs=shares,
+        bytes=shares_of_bytes,
+        passed=None,
+        layers=tuple(others),
+        tf32=tf32,
+    )
+    return replace(proof, passed=_passed(proof, judged))
+
+
+def _passed(proof: Proof, shares: Mapping[str, float]) -> bool | None:
+    if not proof.switch_fits:
+        return False
+    # Shares are quotients of integers: a share that is exactly the one required must not fail by its rounding.
+    enough = proof.required - 1e-12
+    if proof.share >= enough:
+        return True
+    hidden = shares.get(UNTOLD, 0.0) + shares.get(UNCOVERED, 0.0)
+    return None if hidden and proof.share + hidden >= enough else False
+
+
+def _shares(amounts: Mapping[str, int], wanted: str) -> dict[str, float]:
+    """Amounts as shares of their sum, largest first; the type asked for is always there. Empty where nothing is."""
+    total = sum(amounts.values())
+    if not total:
+        return {}
+    told = {kind: amount / total for kind, amount in amounts.items() if amount or kind == wanted}
+    return dict(sorted({wanted: 0.0, **told}.items(), key=lambda entry: -entry[1]))
+
+
+def _bytes_of(cost: LayerCost) -> int:
+    return cost.weight_bytes + cost.read_bytes + cost.write_bytes
+
+
+def _with_nodes_of_modules(cost: NetworkCost, layers: Sequence[ExecutedLayer]) -> tuple[ExecutedLayer, ...]:
+    """Layers that are known by a module of PyTorch only, with the nodes of that module.
+
+    A node is called after its module, or lies behind the module's name. A node with multiply-adds belongs to the
+    innermost module that something was dispatched in.
+    """
+    matrices = [layer.name for layer in cost.layers if layer.macs]
+    found: dict[str, list[str]] = {}
+    for path in sorted({layer.module for layer in layers if layer.module is not None}, key=len, reverse=True):
+        taken = {name for names in found.values() for name in names}
+        found[path] = [name for name in _inside(path, matrices) if name not in taken]
+    return tuple(
+        layer if layer.module is None else replace(layer, nodes=tuple(found[layer.module]), tensors=())
+        for layer in layers
+    )
+
+
+def _inside(path: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if not path or name == path or name.startswith(f"{path}.")]

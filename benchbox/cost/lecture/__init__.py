@@ -1,0 +1,1 @@
+"""What does the lecture on CNN architectures print?"""

@@ -1,0 +1,66 @@
+"""What does one operator cost? A rule is a function of shapes and attributes, registered under the operator's name.
+
+Every operator has a rule or is declared free; one that has neither is an error that names it, never a silent zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchbox.errors import ArtifactError
+from benchbox.graph.node import NodeView
+from benchbox.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpCost:
+    """Multiply-adds of matrix work, and all other arithmetic operations."""
+
+    macs: int = 0
+    elementwise: int = 0
+
+
+Rule = Callable[[NodeView], OpCost]
+RULES: Registry[Rule] = Registry("operator", "benchbox.cost.rules")
+# Operators whose outputs are their input's bytes under another shape: no work, no new memory.
+VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
+
+
+def cost_rule(*operators: str) -> Callable[[Rule], Rule]:
+    """Registers a function as the rule of these operators."""
+
+    def register(rule: Rule) -> Rule:
+        for operator in operators:
+            RULES.register(operator, rule)
+        return rule
+
+    return register
+
+
+def declare_free(*operators: str) -> None:
+    """Says that these operators compute nothing: they move, reshape or describe."""
+    for operator in operators:
+        RULES.register(operator, _free)
+
+
+def cost_of(node: NodeView) -> OpCost:
+    """The cost of a node; an operator without a rule raises ArtifactError that names node and operator."""
+    if node.op not in RULES:
+        raise ArtifactError(
+            f"there is no cost rule for operator {node.op}",
+            values=f"node {node.name}",
+            remedy="add one in cost/rules/, or count it as zero with --allow-unknown",
+        )
+    try:
+        return RULES.get(node.op)(node)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # ranks and attributes no rule expects
+        raise ArtifactError(
+            f"node {node.name} ({node.op}) is not what its operator says",
+            values=f"inputs {[tensor and tensor.shape for tensor in node.inputs]}: {error}",
+            remedy="the file is damaged or was edited",
+        ) from error
+
+
+def _free(_: NodeView) -> OpCost:
+    return OpCost()

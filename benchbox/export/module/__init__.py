@@ -1,0 +1,1 @@
+"""How does a PyTorch module become a canonical ONNX graph?"""

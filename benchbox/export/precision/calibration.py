@@ -1,0 +1,219 @@
+"""Which range does every tensor of a network need, seen on which data?
+
+The network's fp32 graph runs on the calibration data with its tensors as further outputs. The largest magnitudes are
+found inside the graph, so that only numbers leave it; entropy and percentile take a second look, with the range known,
+at every tensor's histogram.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchbox.backends.base import BACKENDS, OpenRequest
+from benchbox.errors import ArtifactError, EnvironmentLackError
+from benchbox.export.precision.samples import CalibrationData
+from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.derivation import CalibrationMethod
+from benchbox.schema.model import Precision
+from benchbox.stats.clipping import BINS, entropy_threshold, histogram_of, percentile_threshold
+
+if TYPE_CHECKING:
+    import onnx
+
+PERCENTILE = 0.9999
+# Samples in one run of the graph; all tensors of one are held at once where histograms are taken.
+_RANGE_BATCH = 4
+_HISTOGRAM_BATCH = 1
+
+
+def ranges_from_data(
+    proto: onnx.ModelProto,
+    tensors: Sequence[str],
+    data: CalibrationData,
+    *,
+    inputs: Sequence[TensorSpec],
+    method: CalibrationMethod,
+) -> dict[str, float]:
+    """The largest magnitude that each tensor is to represent.
+
+    Args:
+        proto: the fp32 graph.
+        tensors: names of activations of it.
+        data: what it runs on.
+        inputs: of the graph, the batch first (None where free).
+        method: minmax takes the largest magnitude seen, the others cut it.
+
+    Raises:
+        ArtifactError: a tensor that becomes NaN or infinite on the data, or bad data.
+        EnvironmentLackError: ONNX Runtime is not installed.
+    """
+    fixed = inputs[0].shape[0]
+    tops = _largest(proto, tensors, data, inputs, fixed or min(_RANGE_BATCH, data.samples))
+    for name, top in tops.items():
+        if not np.isfinite(top):
+            raise ArtifactError(
+                f"{name} is not finite on the calibration data",
+                values=f"largest magnitude {top}, {data.text}",
+                remedy="check the data and the network's weights",
+            )
+    if method is CalibrationMethod.MINMAX:
+        return tops
+    counts = _histograms(proto, tops, data, inputs, fixed or _HISTOGRAM_BATCH)
+    if method is CalibrationMethod.ENTROPY:
+        return {name: entropy_threshold(counts[name], top) for name, top in tops.items()}
+    return {name: percentile_threshold(counts[name], top, share=PERCENTILE) for name, top in tops.items()}
+
+
+def _largest(
+    proto: onnx.ModelProto,
+    tensors: Sequence[str],
+    data: CalibrationData,
+    inputs: Sequence[TensorSpec],
+    batch: int,
+) -> dict[str, float]:
+    from onnx import TensorProto, helper
+
+    observed = _copied(proto)
+    names = {}
+    for index, tensor in enumerate(tensors):
+        low, high = f"benchbox.low.{index}", f"benchbox.high.{index}"
+        observed.graph.node.append(helper.make_node("ReduceMin", [tensor], [low], keepdims=0))
+        observed.graph.node.append(helper.make_node("ReduceMax", [tensor], [high], keepdims=0))
+        names[tensor] = (low, high)
+    outputs = [name for pair in names.values() for name in pair]
+    del observed.graph.output[:]
+    observed.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in outputs)
+    specs = [TensorSpec(name=name, dtype="float32", shape=()) for name in outputs]
+    tops = dict.fromkeys(tensors, 0.0)
+    for made in evaluated(observed, specs, data, inputs, batch):
+        for tensor, pair in names.items():
+            sizes = np.abs([float(made[name]) for name in pair])
+            tops[tensor] = float(np.maximum(tops[tensor], sizes.max()))  # keeps NaN
+    return tops
+
+
+def _histograms(
+    proto: onnx.ModelProto,
+    tops: Mapping[str, float],
+    data: CalibrationData,
+    inputs: Sequence[TensorSpec],
+    batch: int,
+) -> dict[str, np.ndarray]:
+    observed = _copied(proto)
+    names = [name for name in tops if name not in {spec.name for spec in inputs}]
+    specs = shapes_at_batch(proto, names, inputs, batch)
+    from onnx import TensorProto, helper
+
+    del observed.graph.output[:]
+    observed.graph.output.extend(
+        helper.make_tensor_value_info(spec.name, TensorProto.FLOAT, list(spec.shape)) for spec in specs
+    )
+    counts = {name: np.zeros(BINS, dtype=np.int64) for name in tops}
+    feeds = data.batches(batch)
+    for made, feed in zip(evaluated(observed, specs, data, inputs, batch), feeds, strict=True):
+        for name, top in tops.items():
+            counts[name] += histogram_of(made[name] if name in made else feed[name], top)
+    return counts
+
+
+def shapes_at_batch(
+    proto: onnx.ModelProto, tensors: Sequence[str], inputs: Sequence[TensorSpec], batch: int
+) -> list[TensorSpec]:
+    """Type and shape of float32 tensors of a graph at one batch size; raises ArtifactError for one not known."""
+    shapes = float_shapes(proto, inputs, batch)
+    unknown = [name for name in tensors if name not in shapes]
+    if unknown:
+        raise ArtifactError(
+            "the shape of a tensor is not known before the network runs",
+            values=", ".join(unknown[:5]),
+            remedy="use --calibration-method minmax, or exclude the layers",
+        )
+    return [TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in tensors]
+
+
+def float_shapes(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], batch: int) -> dict[str, tuple[int, ...]]:
+    """Shapes at one batch size of all float32 tensors between nodes whose shapes are known before the network runs."""
+    import onnx
+
+    bound = onnx.ModelProto()
+    bound.CopyFrom(proto)
+    known = {spec.name: spec for spec in inputs}
+    for value in bound.graph.input:
+        if value.name in known:
+            sizes = (batch, *known[value.name].shape[1:])
+            for dim, size in zip(value.type.tensor_type.shape.dim, sizes, strict=True):
+                dim.dim_value = int(size or 1)
+    for value in bound.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(bound, data_prop=True).graph
+    shapes = {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*inferred.input, *inferred.value_info, *inferred.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    return {name: shape for name, shape in shapes.items() if shape and 0 not in shape}
+
+
+def _copied(proto: onnx.ModelProto) -> onnx.ModelProto:
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return copy
+
+
+def evaluated(
+    observed: onnx.ModelProto,
+    outputs: Sequence[TensorSpec],
+    data: CalibrationData,
+    inputs: Sequence[TensorSpec],
+    batch: int,
+    *,
+    precision: Precision = Precision.FP32,
+) -> Iterator[dict[str, np.ndarray]]:
+    """What a graph gives for each batch of the data, through ONNX Runtime.
+
+    Args:
+        observed: the graph, in whatever precision.
+        outputs: of it, with their shapes at this batch size.
+        data: what it runs on.
+        inputs: of the graph, the batch first.
+        batch: samples at once.
+        precision: what the graph is in, which decides how far it may be optimised.
+
+    Raises:
+        EnvironmentLackError: ONNX Runtime is not installed.
+    """
+    backend = BACKENDS.get("onnxruntime")
+    availability = backend.probe()
+    if not availability.usable:
+        raise EnvironmentLackError(
+            "graphs are run with ONNX Runtime, which is missing", values=availability.reason, remedy=availability.remedy
+        )
+    with tempfile.TemporaryDirectory(prefix="benchbox-calibration-") as folder:
+        path = Path(folder) / "observed.onnx"
+        path.write_bytes(observed.SerializeToString())
+        request = OpenRequest(
+            precision=precision,
+            threads=len(os.sched_getaffinity(0)),
+            inputs=tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in inputs),
+            outputs=tuple(outputs),
+            onnx_path=path,
+            exact=True,
+        )
+        session = backend.open(request)
+        try:
+            for feed in data.batches(batch):
+                session.upload(0, feed)
+                session.enqueue(0)
+                session.synchronize()
+                yield session.download(0)
+        finally:
+            session.close()

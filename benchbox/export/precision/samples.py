@@ -1,0 +1,232 @@
+"""Which samples is a network calibrated on?
+
+Images through the evaluation recipe of the network, arrays as they are, or seeded synthetic inputs. The samples are
+known by a digest of everything that decides them before any of them is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from benchbox.errors import ArtifactError, UsageError
+from benchbox.models.pictures.images import picture_files, recipe_from_source
+from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.model import ModelSource
+from benchbox.stats.inputs import seeded_arrays
+from benchbox.store.artifact_files import sha256_of
+
+_T = TypeVar("_T")
+SYNTHETIC_SAMPLES = 32
+# Sample numbers of their own: what a network is calibrated on is not what it is checked on.
+FIRST_SYNTHETIC = 1_000_000
+MOST_SAMPLES = 512
+_ARRAYS = frozenset({".npy", ".npz"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationData:
+    """Samples for calibration, not loaded yet: where from, in words, and a digest of all that decides them."""
+
+    text: str
+    synthetic: bool
+    digest: str
+    samples: int
+    load: Callable[[], Iterator[Mapping[str, np.ndarray]]]
+
+    def batches(self, size: int) -> Iterator[dict[str, np.ndarray]]:
+        """The samples in order, stacked; the last batch is filled up from the first samples."""
+        first: list[Mapping[str, np.ndarray]] = []
+        waiting: list[Mapping[str, np.ndarray]] = []
+        for sample in self.load():
+            if len(first) < size:
+                first.append(sample)
+            waiting.append(sample)
+            if len(waiting) == size:
+                yield _stacked(waiting)
+                waiting = []
+        if waiting:
+            spare = [first[index % len(first)] for index in range(size - len(waiting))]
+            yield _stacked([*waiting, *spare])
+
+
+def require_there(choice: str) -> Path:
+    """The path of calibration data with something usable in it; else a UsageError, before anything is exported."""
+    path = Path(choice)
+    if not path.exists():
+        raise UsageError(
+            f"there is no calibration data {choice}", remedy="give a folder of images or arrays, or a .npy or .npz file"
+        )
+    if not _array_files(path) and not _pictures(path):
+        raise UsageError(
+            f"there is nothing to calibrate on in {choice}",
+            values="no images (.jpg, .png, ...) and no arrays (.npy, .npz)",
+            remedy="leave --calibration out for seeded synthetic inputs, which are flagged",
+        )
+    return path
+
+
+def _array_files(path: Path) -> tuple[Path, ...]:
+    if path.is_file():
+        return (path,) if path.suffix.lower() in _ARRAYS else ()
+    return tuple(sorted(file for file in path.rglob("*") if file.suffix.lower() in _ARRAYS and file.is_file()))
+
+
+def _pictures(path: Path) -> tuple[Path, ...]:
+    return picture_files(path) if path.is_dir() else ()
+
+
+def data_from_choice(
+    choice: str | None, *, source: ModelSource, inputs: Sequence[TensorSpec], seed: int
+) -> CalibrationData:
+    """The calibration data that ``--calibration`` names; seeded synthetic inputs for None.
+
+    Args:
+        choice: a folder of pictures, a folder of .npy or .npz files, one such file, or None.
+        source: the network, for its image recipe.
+        inputs: what a sample must look like, the batch first.
+        seed: of synthetic samples.
+
+    Raises:
+        UsageError: no such path, nothing usable in it, pictures for a network that takes none.
+        ArtifactError: a file that cannot be read, of another shape, or with NaN or infinity in it (on loading).
+    """
+    if choice is None:
+        return _synthetic(inputs, seed)
+    path = require_there(choice)
+    files = _array_files(path)
+    return _from_arrays(files, inputs) if files else _from_pictures(_pictures(path), source, inputs)
+
+
+def _synthetic(inputs: Sequence[TensorSpec], seed: int) -> CalibrationData:
+    def load() -> Iterator[dict[str, np.ndarray]]:
+        for index in range(SYNTHETIC_SAMPLES):
+            drawn = seeded_arrays(inputs, seed=seed, samples=1, first=FIRST_SYNTHETIC + index)
+            yield {name: array[0] for name, array in drawn.items()}
+
+    shapes = ", ".join(f"{spec.name} {spec.dtype} {spec.shape[1:]}" for spec in inputs)
+    text = f"seeded synthetic inputs (standard normal, seed {seed})"
+    return CalibrationData(
+        text=text,
+        synthetic=True,
+        digest=hashlib.sha256(f"{text}; {shapes}; {SYNTHETIC_SAMPLES}".encode()).hexdigest(),
+        samples=SYNTHETIC_SAMPLES,
+        load=load,
+    )
+
+
+def _from_pictures(files: Sequence[Path], source: ModelSource, inputs: Sequence[TensorSpec]) -> CalibrationData:
+    if len(inputs) != 1:
+        raise UsageError(
+            f"{source.name} has several inputs",
+            values=", ".join(spec.name for spec in inputs),
+            remedy="calibrate it on .npz files with one array per input",
+        )
+    spec = inputs[0]
+    recipe = recipe_from_source(source, tuple(size or 1 for size in spec.shape[1:]))
+    chosen = _spread(files)
+
+    def load() -> Iterator[dict[str, np.ndarray]]:
+        for file in chosen:
+            yield {spec.name: recipe.array_from_file(file).astype(spec.dtype)}
+
+    return CalibrationData(
+        text=f"{len(chosen)} of {len(files)} images; {recipe.text}",
+        synthetic=False,
+        digest=_digest(chosen, recipe.text),
+        samples=len(chosen),
+        load=load,
+    )
+
+
+def _from_arrays(files: Sequence[Path], inputs: Sequence[TensorSpec]) -> CalibrationData:
+    places = [(file, index) for file in files for index in range(_samples_in(file, inputs))]
+    chosen = _spread(places)
+
+    def load() -> Iterator[dict[str, np.ndarray]]:
+        opened: tuple[Path, dict[str, np.ndarray]] | None = None
+        for file, index in chosen:
+            if opened is None or opened[0] != file:
+                opened = (file, _arrays_in(file, inputs))
+            yield {name: array[index] for name, array in opened[1].items()}
+
+    return CalibrationData(
+        text=f"{len(chosen)} of {len(places)} samples in {len(files)} array files",
+        synthetic=False,
+        digest=_digest(files, str(len(chosen))),
+        samples=len(chosen),
+        load=load,
+    )
+
+
+def _samples_in(file: Path, inputs: Sequence[TensorSpec]) -> int:
+    return len(next(iter(_arrays_in(file, inputs).values())))
+
+
+def _arrays_in(file: Path, inputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
+    """The arrays of a file by input, the samples first; checked."""
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        found = {inputs[0].name: loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtifactError(
+            f"{file} is no readable array file", values=str(error), remedy="write it with numpy.save or numpy.savez"
+        ) from error
+    if len(inputs) == len(found) == 1:
+        found = {inputs[0].name: next(iter(found.values()))}
+    missing = [spec.name for spec in inputs if spec.name not in found]
+    if missing:
+        raise ArtifactError(
+            f"{file} lacks inputs of the network",
+            values=f"wants {', '.join(spec.name for spec in inputs)}; has {', '.join(found)}",
+            remedy="write one array per input: numpy.savez(file, **{name: array})",
+        )
+    arrays = {spec.name: _sample_first(found[spec.name], spec, file) for spec in inputs}
+    if len({len(array) for array in arrays.values()}) != 1 or not len(next(iter(arrays.values()))):
+        raise ArtifactError(
+            f"{file} does not have the same number of samples for every input",
+            values=", ".join(f"{name} {array.shape}" for name, array in arrays.items()),
+        )
+    return arrays
+
+
+def _sample_first(array: np.ndarray, spec: TensorSpec, file: Path) -> np.ndarray:
+    shape = tuple(spec.shape[1:])
+    if array.shape == shape:
+        array = array[np.newaxis]
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1 or array.dtype.kind not in "fiub":
+        raise ArtifactError(
+            f"{file} does not fit input {spec.name}",
+            values=f"{array.dtype} {array.shape}; wants numbers of shape {shape} or (samples, *{shape})",
+            remedy="calibration arrays are network inputs: decoded, resized, normalised, channels first",
+        )
+    if not np.isfinite(array).all():
+        raise ArtifactError(
+            f"{file} has values that are not finite",
+            values=f"{int((~np.isfinite(array)).sum())} of {array.size} for input {spec.name}",
+            remedy="a range cannot be taken from NaN or infinity; clean the data",
+        )
+    return array.astype(spec.dtype)
+
+
+def _spread(items: Sequence[_T]) -> list[_T]:
+    """At most ``MOST_SAMPLES`` of the items, evenly spread, in order."""
+    if len(items) <= MOST_SAMPLES:
+        return list(items)
+    return [items[index * len(items) // MOST_SAMPLES] for index in range(MOST_SAMPLES)]
+
+
+def _digest(files: Sequence[Path], words: str) -> str:
+    digest = hashlib.sha256(words.encode())
+    for file in files:
+        digest.update(sha256_of(file).encode())
+    return digest.hexdigest()
+
+
+def _stacked(samples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}

@@ -1,0 +1,1 @@
+"""Which conditions may move or void a number? One file an origin."""

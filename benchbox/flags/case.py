@@ -1,0 +1,141 @@
+"""Which conditions were seen that may move or void a number?
+
+One function a flag; thresholds and advice are in docs/metrics.md. A flag is data: gates and reports read it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from benchbox.flags.compilations import flags_of_compilation
+from benchbox.flags.device import flags_of_device
+from benchbox.flags.energy import flags_of_power
+from benchbox.flags.host import (
+    cgroup_throttled,
+    cpu_contended,
+    cpu_steal,
+    oversubscribed,
+    provider_fallback,
+    threads_not_given,
+)
+from benchbox.flags.leaks import leak
+from benchbox.flags.loadgen import flags_of_load
+from benchbox.flags.outputs import flags_of_outputs
+from benchbox.flags.precision import flags_of_proof
+from benchbox.flags.reference import flags_of_reference
+from benchbox.flags.samples import (
+    between_processes,
+    flags_of_samples,
+    noisy,
+    tail_undersampled,
+)
+from benchbox.flags.seen import HALF_WIDTH_WANTED, Seen, flag, half_width, headline_of
+from benchbox.metrics.readings import timing_trials
+from benchbox.schema.reading import Flag, Severity
+
+
+def flags_of(seen: Seen) -> tuple[Flag, ...]:
+    """Every flag that the case raises."""
+    return tuple(flag for look in _LOOKS for flag in look(seen))
+
+
+def _precision(seen: Seen) -> Iterator[Flag]:
+    return flags_of_proof(seen.proof)
+
+
+def _calibration_synthetic(seen: Seen) -> Iterator[Flag]:
+    made = seen.quantization
+    if made is not None and made.synthetic:
+        yield flag(
+            "CALIBRATION_SYNTHETIC",
+            Severity.WARNING,
+            f"{seen.precision} was calibrated on {made.data}: speed is right, accuracy is not; use --calibration",
+        )
+
+
+def _precision_miss(seen: Seen) -> Iterator[Flag]:
+    for reading in seen.readings:
+        if reading.metric != headline_of(seen.plan):
+            continue
+        width = half_width(reading)
+        if width == math.inf:
+            yield flag(
+                "SINGLE_PROCESS", Severity.WARNING, "one process says nothing about spread: use --trials 5 or more"
+            )
+        elif width > HALF_WIDTH_WANTED:
+            yield flag(
+                "PRECISION_MISS",
+                Severity.WARNING,
+                f"the interval of {reading.metric} is ±{100 * width:.1f} %, wider than ±{100 * HALF_WIDTH_WANTED:g} %: "
+                "use more --trials or a quieter machine",
+            )
+
+
+def _interrupted(seen: Seen) -> Iterator[Flag]:
+    if seen.interrupted:
+        yield flag(
+            "INTERRUPTED",
+            Severity.WARNING,
+            f"the run was ended after {len(timing_trials(seen.trials))} of at least {seen.plan.trials} timed "
+            "processes: run it again for the rest",
+        )
+
+
+def _samples(seen: Seen) -> Iterator[Flag]:
+    return flags_of_samples(timing_trials(seen.trials), seen.plan)
+
+
+def _virtual_clock(seen: Seen) -> Iterator[Flag]:
+    if seen.virtual:
+        yield flag("VIRTUAL_CLOCK", Severity.ERROR, "nothing was computed: these numbers test the harness only")
+
+
+def _outputs(seen: Seen) -> Iterator[Flag]:
+    return flags_of_outputs(timing_trials(seen.trials))
+
+
+def _machine_shifted(seen: Seen) -> Iterator[Flag]:
+    return flags_of_reference(timing_trials(seen.trials))
+
+
+def _recompiled(seen: Seen) -> Iterator[Flag]:
+    return flags_of_compilation(timing_trials(seen.trials))
+
+
+def _device(seen: Seen) -> Iterator[Flag]:
+    return flags_of_device(seen.trials, seen.evidence, seen.plan)
+
+
+def _load(seen: Seen) -> Iterator[Flag]:
+    return flags_of_load(timing_trials(seen.trials), seen.plan)
+
+
+def _power(seen: Seen) -> Iterator[Flag]:
+    return flags_of_power(seen.trials, seen.plan)
+
+
+_LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
+    _virtual_clock,
+    _precision,
+    _calibration_synthetic,
+    provider_fallback,
+    threads_not_given,
+    oversubscribed,
+    cgroup_throttled,
+    cpu_steal,
+    cpu_contended,
+    _machine_shifted,
+    noisy,
+    between_processes,
+    _precision_miss,
+    tail_undersampled,
+    _interrupted,
+    _outputs,
+    _recompiled,
+    leak,
+    _samples,
+    _device,
+    _load,
+    _power,
+)

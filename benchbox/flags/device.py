@@ -1,0 +1,172 @@
+"""Which conditions of inferences on a device may move or void a number?
+
+From the times themselves; ``gpu.py`` has what happened to the GPU meanwhile, ``case.py`` the conditions of the
+host. Thresholds and advice are in docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+
+from benchbox.flags.gpu import flags_of_gpu
+from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.reading import Flag, Severity
+from benchbox.schema.trial import Evidence, Pass, Trial
+
+# trtexec's constant (TensorRT, samples/common/sampleReporting.cpp): above it the host cannot keep the device busy.
+ENQUEUE_SHARE = 0.8
+BUSY_SHARE = 0.95
+# Of a request's time from start to end: a call that takes that much has waited for the device.
+SYNC_SHARE = 0.8
+# Between the device's clock and the host's over the same inferences.
+CLOCKS_APART = 0.01
+# In these modes both clocks bracket the same inferences and nothing else.
+_SAME_WINDOW = frozenset({Mode.ISOLATED, Mode.BATCHED, Mode.PIPELINED})
+LEAST_SAMPLES = 30
+GRAPH_FAILED = "failed"
+# What a session without a device of its own says it runs on.
+HOSTS = ("cpu", "virtual")
+
+
+def flags_of_device(trials: Sequence[Trial], checked: Evidence, plan: MeasurementPlan) -> Iterator[Flag]:
+    """Every flag that a case raises on a device; none where it ran on no device of its own.
+
+    Args:
+        trials: every one of the case.
+        checked: evidence of the inspected session that checked the outputs.
+        plan: what they were asked for.
+    """
+    on_device = [trial for trial in trials if trial.purpose is Pass.TIMING and trial.evidence.device not in HOSTS]
+    if on_device:
+        yield from _simulated(on_device[0])
+        yield from _provider_shared(checked)
+        yield from _graph_fallback(on_device)
+        # Streams that run at once, and LoadGen, leave no times of the device.
+        if all(trial.gpu_ns for trial in on_device):
+            yield from _who_is_the_limit(on_device, plan)
+        yield from _clocks_disagree(on_device, plan)
+        yield from _memory_unattributed([trial for trial in trials if trial.purpose is Pass.MEMORY])
+    yield from flags_of_gpu(trials, plan)
+
+
+def _simulated(trial: Trial) -> Iterator[Flag]:
+    if trial.evidence.simulated:
+        yield Flag(
+            code="SIMULATED",
+            severity=Severity.ERROR,
+            message="the device is simulated: these numbers test the harness only",
+        )
+
+
+def _provider_shared(checked: Evidence) -> Iterator[Flag]:
+    nodes: dict[str, int] = json.loads(checked.options.get("nodes", "{}"))
+    on_cpu = sum(count for provider, count in nodes.items() if provider.startswith("CPU"))
+    copies = int(checked.options.get("copies", "0"))
+    if on_cpu or copies:
+        told = f"{on_cpu} of {sum(nodes.values())} nodes run on the CPU, " if nodes else ""
+        yield Flag(
+            code="EP_FALLBACK",
+            severity=Severity.WARNING,
+            message=f"{told}{copies} copies between CPU and GPU were inserted: another opset or --precision may have "
+            "kernels for them",
+        )
+
+
+def _graph_fallback(trials: Sequence[Trial]) -> Iterator[Flag]:
+    for trial in trials:
+        state = trial.evidence.options.get("cuda_graph", "")
+        if state.startswith(GRAPH_FAILED):
+            yield Flag(
+                code="GRAPH_FALLBACK",
+                severity=Severity.ERROR,
+                message=f"no CUDA graph was used ({state}): measure the backend without -graph instead",
+            )
+            return
+
+
+def _who_is_the_limit(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    """The first of these that explains why the device waited; the later ones would only say it again."""
+    for look in (_backend_syncs, _transfer_bound, _enqueue_bound):
+        found = list(look(trials, plan))
+        if found:
+            yield from found
+            return
+
+
+def _backend_syncs(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    if plan.mode is not Mode.PIPELINED:
+        return
+    share = _median_ratio(trials, lambda trial: trial.enqueue_ns, lambda trial: trial.samples_ns)
+    if share > SYNC_SHARE:
+        yield Flag(
+            code="BACKEND_SYNCS",
+            severity=Severity.WARNING,
+            message=f"the call that starts an inference takes {share:.0%} of the request: the runtime waits for the "
+            "device in it, so nothing is overlapped; use --mode isolated",
+        )
+
+
+def _transfer_bound(trials: Sequence[Trial], _: MeasurementPlan) -> Iterator[Flag]:
+    for direction, times in (("in", lambda trial: trial.h2d_ns), ("out", lambda trial: trial.d2h_ns)):
+        if not all(map(times, trials)):
+            continue
+        share = _median_ratio(trials, times, lambda trial: trial.gpu_ns)
+        if share >= 1:
+            yield Flag(
+                code="TRANSFER_BOUND",
+                severity=Severity.WARNING,
+                message=f"copying a batch {direction} takes {share:.1f} times as long as computing it: the link is the "
+                "limit where data come from the host; smaller or fewer inputs and outputs help, a faster network does "
+                "not",
+            )
+            return
+
+
+def _enqueue_bound(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    share = _median_ratio(trials, lambda trial: trial.enqueue_ns, lambda trial: trial.gpu_ns)
+    told = [trial for trial in trials if trial.device_window_ns]
+    busy = statistics.median(sum(trial.gpu_ns) / trial.device_window_ns for trial in told) if told else 1.0
+    if share > ENQUEUE_SHARE:
+        why = f"starting an inference takes {share:.0%} of its time on the device"
+    elif plan.mode is Mode.PIPELINED and busy < BUSY_SHARE:
+        why = f"the device was at work for {busy:.0%} of the time although the next request was always asked for"
+    else:
+        return
+    yield Flag(
+        code="ENQUEUE_BOUND",
+        severity=Severity.WARNING,
+        message=f"{why}: the host is the limit; try a CUDA graph or a larger --batch",
+    )
+
+
+def _median_ratio(
+    trials: Sequence[Trial], above: Callable[[Trial], Sequence[int]], below: Callable[[Trial], Sequence[int]]
+) -> float:
+    """The median over processes of one median over another."""
+    return statistics.median(statistics.median(above(trial)) / statistics.median(below(trial)) for trial in trials)
+
+
+def _clocks_disagree(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    told = [trial for trial in trials if trial.device_window_ns and len(trial.samples_ns) >= LEAST_SAMPLES]
+    if not told or plan.mode not in _SAME_WINDOW:
+        return
+    apart = statistics.median(trial.device_window_ns / trial.window_ns - 1 for trial in told)
+    if abs(apart) > CLOCKS_APART:
+        yield Flag(
+            code="CLOCKS_DISAGREE",
+            severity=Severity.WARNING,
+            message=f"the device's clock gives the same inferences {apart:+.1%} of the host's time: events may bracket "
+            "another stream, or a clock stepped; do not trust the throughput",
+        )
+
+
+def _memory_unattributed(trials: Sequence[Trial]) -> Iterator[Flag]:
+    if trials and not any(trial.device_bytes.get("process") for trial in trials):
+        yield Flag(
+            code="PROC_MEM_UNATTRIBUTED",
+            severity=Severity.INFO,
+            message="NVML tells no memory of this process (no nvidia-ml-py, or a container hides its id): "
+            "device_memory_process is absent, the other methods stand",
+        )

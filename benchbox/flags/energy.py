@@ -1,0 +1,120 @@
+"""Which conditions move or void energy, and were the GPU's clocks held?
+
+Thresholds and advice are in docs/metrics.md; ``case.py`` and ``device.py`` have the other conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchbox.schema.energy import EnergyRun
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.reading import Flag, Severity
+from benchbox.schema.trial import Pass, Trial
+
+ENERGY_METRICS = (
+    "energy_per_sample",
+    "energy_per_sample_net",
+    "power_mean",
+    "idle_power",
+    "dram_energy_per_sample",
+    "dram_energy_per_sample_net",
+)
+WINDOW_WANTED_S = 10.0
+INCONSISTENT_SHARE = 0.05
+EDGE_SHARE = 0.005
+OTHERS_SHARE = 0.05
+
+
+def flags_of_power(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    """Every flag of energy, and whether the clocks of the device that was timed were free.
+
+    Args:
+        trials: all of the case.
+        plan: what they were asked for.
+    """
+    if any(trial.gpu_ns for trial in trials if trial.purpose is Pass.TIMING) and not plan.locked_clocks:
+        yield clocks_not_locked()
+    for trial in trials:
+        if trial.energy is not None:
+            yield from _of_energy(trial.energy)
+
+
+def clocks_not_locked() -> Flag:
+    """What is said of a GPU whose clocks nobody held."""
+    return Flag(
+        code="CLOCKS_NOT_LOCKED",
+        severity=Severity.INFO,
+        message="the GPU chooses its clocks by load, power and heat: --lock-clocks holds them where permitted",
+    )
+
+
+def _of_energy(run: EnergyRun) -> Iterator[Flag]:
+    if run.shared:
+        yield _flag("ENERGY_SHARED", Severity.ERROR, f"no energy: {run.absent}")
+        return
+    if run.absent:
+        yield _flag("ENERGY_UNAVAILABLE", Severity.INFO, f"no energy: {run.absent}")
+        return
+    if run.window_s < WINDOW_WANTED_S:
+        yield _flag(
+            "ENERGY_SHORT_WINDOW",
+            Severity.WARNING,
+            f"windows of {run.window_s:g} s: sensors that look only a part of the time may miss some; "
+            f"use --energy-window {WINDOW_WANTED_S:g} or longer",
+        )
+    if run.resets:
+        yield _flag(
+            "COUNTER_RESET",
+            Severity.WARNING,
+            f"the energy counter went backwards {run.resets} times; those windows were not used and taken again",
+        )
+    if (run.others_cpu_share or 0.0) > OTHERS_SHARE:
+        yield _flag(
+            "ENERGY_CPU_BUSY",
+            Severity.WARNING,
+            f"other processes used {run.others_cpu_share:.0%} of the CPUs, and their energy is counted: stop them",
+        )
+    yield from _inconsistent(run)
+    yield from _edges(run)
+    yield from _not_above_idle(run)
+
+
+def _inconsistent(run: EnergyRun) -> Iterator[Flag]:
+    both = [(window.energy_j[run.scope], window.power_j) for window in run.windows if window.power_j is not None]
+    counted = sum(energy_j for energy_j, _ in both)
+    integrated = sum(power_j for _, power_j in both)
+    if counted > 0 and abs(integrated - counted) > INCONSISTENT_SHARE * counted:
+        yield _flag(
+            "ENERGY_INCONSISTENT",
+            Severity.ERROR,
+            f"the counter says {counted:.4g} J, the power sensor over the same time {integrated:.4g} J: "
+            "use a longer --energy-window; if they stay apart this GPU's sensors cannot be trusted",
+        )
+
+
+def _edges(run: EnergyRun) -> Iterator[Flag]:
+    worst = max(window.edge_s / window.duration_s for window in run.windows)
+    if worst > EDGE_SHARE:
+        yield _flag(
+            "ENERGY_EDGES_WIDE",
+            Severity.WARNING,
+            f"a step of the counter was seen only to {worst:.1%} of a window: inferences are long; "
+            "use a longer --energy-window",
+        )
+
+
+def _not_above_idle(run: EnergyRun) -> Iterator[Flag]:
+    power_w = sum(window.energy_j[run.scope] / window.duration_s for window in run.windows) / len(run.windows)
+    idle_w = run.idle_power_w[run.scope]
+    if power_w <= idle_w:
+        yield _flag(
+            "ENERGY_NOT_ABOVE_IDLE",
+            Severity.WARNING,
+            f"{power_w:.4g} W under load, {idle_w:.4g} W idle: there is no net energy; stop other work, "
+            "or use a larger --batch",
+        )
+
+
+def _flag(code: str, severity: Severity, message: str) -> Flag:
+    return Flag(code=code, severity=severity, message=message, metrics=ENERGY_METRICS)

@@ -1,0 +1,247 @@
+"""Which of the things that happened to the GPU while it was timed may move or void a number?
+
+From the counters that ``machine/gpu/watch.py`` took. What a GPU or its driver does not tell raises nothing and is named
+once. Thresholds and advice are in docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+
+from benchbox.schema.plan import BASE_CLOCKS, MeasurementPlan
+from benchbox.schema.reading import Flag, Severity
+from benchbox.schema.trial import Pass, Trial
+
+SW_THERMAL_SHARE, POWER_SHARE = 0.005, 0.01
+CLOCK_SPREAD = 0.02
+# nvbench throws samples away below this share of the default clock.
+CLOCK_SHARE = 0.75
+# Of all looks, how many must see the process elsewhere before it counts as living there.
+REMOTE_SHARE = 0.5
+HZ_PER_MHZ = 1e6
+# What is told where a counter is missing: by the counter that every GPU which tells such things has.
+_WATCHED = {
+    "gpu_throttle_sw_thermal_s": "throttling by heat",
+    "gpu_power_capped_s": "the power limit",
+    "gpu_clock_median_hz": "clocks",
+    "gpu_ecc_uncorrected": "memory errors",
+    "gpu_xid_events": "driver errors (XID)",
+    "gpu_pcie_lanes": "the PCIe link",
+    "gpu_other_processes": "other processes",
+}
+
+
+def flags_of_gpu(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    """Every flag that the GPU's own counters raise.
+
+    Args:
+        trials: every one of the case.
+        plan: at what clocks were held is read from it.
+    """
+    timed = [trial for trial in trials if trial.purpose is Pass.TIMING and (trial.gpu_ns or _watched(trial))]
+    if not timed:
+        return
+    watched = [trial for trial in timed if _watched(trial)]
+    yield from _unwatched(timed)
+    for look in _LOOKS:
+        yield from look(watched)
+    yield from _clock_low(watched, plan)
+
+
+def _watched(trial: Trial) -> bool:
+    return "gpu_looks" in trial.counters
+
+
+def _unwatched(trials: Sequence[Trial]) -> Iterator[Flag]:
+    missing = [title for name, title in _WATCHED.items() if not any(name in trial.counters for trial in trials)]
+    if missing:
+        nobody = not any(_watched(trial) for trial in trials)
+        why = "NVML is not there (nvidia-ml-py, a driver)" if nobody else "this GPU or its driver does not tell"
+        yield _flag("GPU_UNWATCHED", Severity.INFO, f"not watched: {', '.join(missing)}; {why}, so none is flagged")
+
+
+def _throttle_hw(trials: Sequence[Trial]) -> Iterator[Flag]:
+    slowed_s = _sum(trials, "gpu_throttle_hw_s")
+    looks = _sum(trials, "gpu_slowdown_looks")
+    if slowed_s > 0 or looks > 0:
+        how = f"for {slowed_s:.3g} s" if slowed_s > 0 else f"in {looks:.0f} of {_sum(trials, 'gpu_looks'):.0f} looks"
+        yield _flag(
+            "THROTTLE_HW",
+            Severity.ERROR,
+            f"the GPU's hardware slowed it down {how} (heat or the power brake): look at cooling and power supply",
+        )
+
+
+def _throttle_sw(trials: Sequence[Trial]) -> Iterator[Flag]:
+    share = _share(trials, "gpu_throttle_sw_thermal_s")
+    if share > SW_THERMAL_SHARE:
+        yield _flag(
+            "THROTTLE_SW_THERMAL",
+            Severity.ERROR,
+            f"the driver slowed the GPU down because of heat for {share:.1%} of the time: cool it, or lock a lower "
+            "clock (--lock-clocks)",
+        )
+
+
+def _power_capped(trials: Sequence[Trial]) -> Iterator[Flag]:
+    share = _share(trials, "gpu_power_capped_s")
+    if share > POWER_SHARE:
+        yield _flag(
+            "POWER_CAPPED",
+            Severity.WARNING,
+            f"the power limit held clocks down for {share:.0%} of the time: usual for heavy work; for numbers that "
+            "repeat lock a clock that it can hold (--lock-clocks)",
+        )
+
+
+def _clock_unstable(trials: Sequence[Trial]) -> Iterator[Flag]:
+    clocked = [trial.counters for trial in trials if trial.counters.get("gpu_clock_median_hz")]
+    if not clocked:
+        return
+    low = min(counters["gpu_clock_min_hz"] for counters in clocked)
+    high = max(counters["gpu_clock_max_hz"] for counters in clocked)
+    middle = statistics.median(counters["gpu_clock_median_hz"] for counters in clocked)
+    if (high - low) / middle > CLOCK_SPREAD:
+        yield _flag(
+            "CLOCK_UNSTABLE",
+            Severity.WARNING,
+            f"the SM clock went from {low / HZ_PER_MHZ:.0f} to {high / HZ_PER_MHZ:.0f} MHz: a longer warm-up, or "
+            "--lock-clocks where permitted",
+        )
+
+
+def _clock_low(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    """Against the highest clock, or the one that was asked for; what "base" is in Hz no GPU tells."""
+    clocked = [trial.counters for trial in trials if trial.counters.get("gpu_clock_median_hz")]
+    limits = [counters["gpu_clock_limit_hz"] for counters in clocked if "gpu_clock_limit_hz" in counters]
+    if not limits or plan.locked_clocks == BASE_CLOCKS:
+        return
+    limit = float(plan.locked_clocks.split()[0]) * HZ_PER_MHZ if plan.locked_clocks else max(limits)
+    middle = statistics.median(counters["gpu_clock_median_hz"] for counters in clocked)
+    if middle < CLOCK_SHARE * limit:
+        # A small board that runs at its power limit is as fast as it gets; anything else keeps it from that.
+        capped = _share(trials, "gpu_power_capped_s") > POWER_SHARE
+        yield _flag(
+            "CLOCK_LOW",
+            Severity.WARNING if capped else Severity.ERROR,
+            f"the SM clock was {middle / HZ_PER_MHZ:.0f} MHz, {middle / limit:.0%} of "
+            f"{limit / HZ_PER_MHZ:.0f} MHz: {'its power limit allows no more' if capped else 'find what holds it down'}"
+            " (nvidia-smi -q -d PERFORMANCE,CLOCK)",
+        )
+
+
+def _shared(trials: Sequence[Trial]) -> Iterator[Flag]:
+    others = _most(trials, "gpu_other_processes")
+    reasons = [f"{others:.0f} other processes computed on the GPU"] if others else []
+    reasons += ["others compute on it through MPS"] if _most(trials, "gpu_mps_processes") else []
+    reasons += ["the GPU is divided (MIG)"] if _most(trials, "gpu_mig") else []
+    displays = _most(trials, "gpu_graphics_processes")
+    if reasons:
+        yield _flag("GPU_SHARED", Severity.ERROR, f"{', '.join(reasons)}: end that, they take time, memory and power")
+    elif displays:
+        yield _flag(
+            "GPU_SHARED",
+            Severity.WARNING,
+            f"{displays:.0f} processes draw on the GPU: measure on one without a display",
+        )
+
+
+def _ecc(trials: Sequence[Trial]) -> Iterator[Flag]:
+    lost, mended = _sum(trials, "gpu_ecc_uncorrected"), _sum(trials, "gpu_ecc_corrected")
+    if lost or mended:
+        yield _flag(
+            "ECC_ERRORS",
+            Severity.ERROR if lost else Severity.WARNING,
+            f"the GPU's memory had {lost:.0f} errors that could not be and {mended:.0f} that were corrected: "
+            "if it goes on, it wants to be replaced",
+        )
+
+
+def _remapped(trials: Sequence[Trial]) -> Iterator[Flag]:
+    rows = _sum(trials, "gpu_remapped_rows")
+    if rows:
+        yield _flag(
+            "REMAPPED_ROWS",
+            Severity.ERROR,
+            f"the GPU replaced {rows:.0f} rows of its memory during the run: reset it and measure again",
+        )
+
+
+def _xid(trials: Sequence[Trial]) -> Iterator[Flag]:
+    events = _sum(trials, "gpu_xid_events")
+    if events:
+        last = next(trial.counters["gpu_xid_last"] for trial in reversed(trials) if "gpu_xid_last" in trial.counters)
+        yield _flag(
+            "XID",
+            Severity.ERROR,
+            f"the driver reported {events:.0f} errors of the GPU, the last one XID {last:.0f}: see dmesg",
+        )
+
+
+def _pcie(trials: Sequence[Trial]) -> Iterator[Flag]:
+    for name, what in (("gpu_pcie_generation", "generation"), ("gpu_pcie_lanes", "lanes")):
+        seen, limit = _most(trials, name), _most(trials, f"{name}_limit")
+        if 0 < seen < limit:
+            yield _flag(
+                "PCIE_DEGRADED",
+                Severity.WARNING,
+                f"under load the link to the GPU had {what} {seen:.0f} of {limit:.0f}: copies are slower; look at the "
+                "slot, risers and power management",
+            )
+            return
+
+
+def _numa(trials: Sequence[Trial]) -> Iterator[Flag]:
+    looks = sum(trial.counters["gpu_looks"] for trial in trials if "gpu_numa_remote_looks" in trial.counters)
+    if looks and _sum(trials, "gpu_numa_remote_looks") > REMOTE_SHARE * looks:
+        yield _flag(
+            "NUMA_REMOTE",
+            Severity.WARNING,
+            "the process ran on CPUs of another NUMA node than the GPU's: starting inferences and copies take longer; "
+            "pin it (numactl --cpunodebind=NODE, which doctor tells)",
+        )
+
+
+def _confidential(trials: Sequence[Trial]) -> Iterator[Flag]:
+    if _most(trials, "gpu_confidential_compute"):
+        yield _flag(
+            "CONF_COMPUTE",
+            Severity.ERROR,
+            "confidential computing is on: event times are not to be trusted there (trtexec does not use them), and "
+            "copies are encrypted",
+        )
+
+
+def _sum(trials: Sequence[Trial], name: str) -> float:
+    return sum(trial.counters.get(name, 0.0) for trial in trials)
+
+
+def _most(trials: Sequence[Trial], name: str) -> float:
+    return max((trial.counters.get(name, 0.0) for trial in trials), default=0.0)
+
+
+def _share(trials: Sequence[Trial], name: str) -> float:
+    """Of the time in which the counter was watched, how much it grew."""
+    told = [trial.counters for trial in trials if name in trial.counters]
+    window_s = sum(counters["gpu_window_s"] for counters in told)
+    return sum(counters[name] for counters in told) / window_s if window_s else 0.0
+
+
+def _flag(code: str, severity: Severity, message: str) -> Flag:
+    return Flag(code=code, severity=severity, message=message)
+
+
+_LOOKS: tuple[Callable[[Sequence[Trial]], Iterator[Flag]], ...] = (
+    _throttle_hw,
+    _throttle_sw,
+    _power_capped,
+    _clock_unstable,
+    _shared,
+    _ecc,
+    _remapped,
+    _xid,
+    _pcie,
+    _numa,
+    _confidential,
+)

@@ -1,0 +1,84 @@
+"""Did the host give the network what the plan asked for: providers, threads, processor time?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchbox.flags.seen import Seen, flag
+from benchbox.metrics.readings import timing_trials
+from benchbox.schema.reading import Flag, Severity
+
+STEAL_WARNING, STEAL_ERROR = 0.005, 0.02
+# Share of its time that a ready thread waits for a CPU. Seen with as many threads as CPUs: below 0.6 % on a quiet
+# machine, above 30 % beside one other busy process. (Involuntary switches do not tell the two apart as well.)
+WAITING_LIMIT = 0.02
+
+
+def provider_fallback(seen: Seen) -> Iterator[Flag]:
+    """Whether a trial ran on other providers than the check."""
+    for trial in timing_trials(seen.trials):
+        if trial.evidence.providers != seen.evidence.providers:
+            yield flag(
+                "PROVIDER_FALLBACK",
+                Severity.ERROR,
+                f"a trial ran on {', '.join(trial.evidence.providers)}, the check on "
+                f"{', '.join(seen.evidence.providers)}: find out why the provider was not available",
+            )
+            return
+
+
+def threads_not_given(seen: Seen) -> Iterator[Flag]:
+    """Whether the runtime took another number of threads than was asked for."""
+    if seen.evidence.threads != seen.plan.threads:
+        yield flag(
+            "THREADS_NOT_GIVEN",
+            Severity.ERROR,
+            f"{seen.plan.threads} threads were asked for, {seen.evidence.threads} were given",
+        )
+
+
+def oversubscribed(seen: Seen) -> Iterator[Flag]:
+    """Whether there are more threads than CPUs."""
+    if seen.plan.threads > seen.cpus:
+        yield flag(
+            "OVERSUBSCRIBED",
+            Severity.ERROR,
+            f"{seen.plan.threads} threads on {seen.cpus} CPUs: use --threads {seen.cpus} or fewer",
+        )
+
+
+def cpu_steal(seen: Seen) -> Iterator[Flag]:
+    """Whether a hypervisor gave time to other machines."""
+    grown = [trial.counters for trial in timing_trials(seen.trials) if trial.counters.get("all_ticks")]
+    everything = sum(counters["all_ticks"] for counters in grown)
+    stolen = sum(counters["steal_ticks"] for counters in grown) / everything if everything else 0.0
+    if stolen > STEAL_WARNING:
+        severity = Severity.ERROR if stolen > STEAL_ERROR else Severity.WARNING
+        yield flag("CPU_STEAL", severity, f"the hypervisor gave {100 * stolen:.1f} % of the time to others")
+
+
+def cpu_contended(seen: Seen) -> Iterator[Flag]:
+    """Whether threads waited for a CPU."""
+    waits = [
+        trial.counters["run_delay_s"] / (trial.counters["window_s"] * seen.plan.threads)
+        for trial in timing_trials(seen.trials)
+        if trial.counters.get("window_s") and "run_delay_s" in trial.counters
+    ]
+    if waits and max(waits) > WAITING_LIMIT:
+        yield flag(
+            "CPU_CONTENDED",
+            Severity.WARNING,
+            f"threads were ready and waited for a CPU for up to {100 * max(waits):.1f} % of the time: stop other work",
+        )
+
+
+def cgroup_throttled(seen: Seen) -> Iterator[Flag]:
+    """Whether the container's CPU quota stopped the worker."""
+    periods = sum(trial.counters.get("cgroup_throttled", 0.0) for trial in timing_trials(seen.trials))
+    if periods:
+        yield flag(
+            "CGROUP_THROTTLED",
+            Severity.ERROR,
+            f"the container's CPU quota stopped the worker in {periods:.0f} periods: "
+            "use fewer --threads or a larger quota",
+        )

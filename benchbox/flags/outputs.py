@@ -1,0 +1,66 @@
+"""Did the outputs stay the same while they were timed?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchbox.schema.reading import Flag, Severity
+from benchbox.schema.trial import OutputsSeen, Trial
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchbox.schema.artifact import Hop
+
+    Outputs = Mapping[str, NDArray[np.generic]]
+
+
+CODE = "OUTPUT_CHANGED"
+
+
+def flags_of_outputs(trials: Sequence[Trial]) -> Iterator[Flag]:
+    """The flag of outputs that changed: an error beyond tolerance, else information; none where all bits agree.
+
+    Args:
+        trials: timed ones.
+    """
+    seen = [trial.outputs for trial in trials if trial.outputs is not None]
+    wrong = [hop for each in seen for hop in (each.change, each.reference) if hop is not None and not hop.passed]
+    changes = [each.change for each in seen if each.change is not None]
+    if wrong:
+        hop = max(wrong, key=lambda found: found.rel_l2_error)
+        yield Flag(
+            code=CODE,
+            severity=Severity.ERROR,
+            message=f"outputs changed while they were timed, in {_processes_of(seen, wrong)} of {len(seen)} processes: "
+            f"{hop.source} -> {hop.target}: {_distance(hop)}, beyond tolerance: find out what the network keeps from "
+            "run to run",
+        )
+    elif changes:
+        hop = max(changes, key=lambda found: found.rel_l2_error)
+        yield Flag(
+            code=CODE,
+            severity=Severity.INFO,
+            message=f"the same inputs gave other bits in {len(changes)} of {len(seen)} processes ({_distance(hop)}, "
+            "within tolerance): the runtime adds in another order each time",
+        )
+    elif len({each.sha256 for each in seen}) > 1:
+        yield Flag(
+            code=CODE,
+            severity=Severity.INFO,
+            message=f"the same inputs gave {len({each.sha256 for each in seen})} different sets of bits in {len(seen)} "
+            "processes, all within tolerance: the runtime chose other kernels or another order",
+        )
+
+
+def _processes_of(seen: Sequence[OutputsSeen], hops: Sequence[Hop]) -> int:
+    return sum(each.change in hops or each.reference in hops for each in seen)
+
+
+def _distance(hop: Hop) -> str:
+    if not np.isfinite(hop.rel_l2_error):
+        return "not comparable (NaN, infinity, or another shape)"
+    return f"relative L2 error {hop.rel_l2_error:.3g}"

@@ -1,0 +1,29 @@
+"""Was the machine the same in every timed process?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchbox.metrics.reference import ARITHMETIC, HANDOVER, SHIFTED, reference_of
+from benchbox.schema.reading import Flag, Severity
+from benchbox.schema.trial import Trial
+
+_WORDS = {
+    ARITHMETIC: "the same arithmetic took {low:.3g} to {high:.3g} µs: something shares its processors",
+    HANDOVER: "one CPU saw what another wrote after {low:.3f} to {high:.3f} µs, as where a hypervisor moves them apart",
+}
+
+
+def flags_of_reference(trials: Sequence[Trial]) -> Iterator[Flag]:
+    """Whether the machine was another in some of the timed processes than in others; one flag says it."""
+    words = []
+    for kind, limit in SHIFTED.items():
+        found = [seen for trial in trials if (seen := reference_of(trial.counters, kind)) is not None]
+        if len(found) > 1 and max(found) > limit * min(found):
+            words.append(_WORDS[kind].format(low=min(found) * 1e6, high=max(found) * 1e6))
+    if words:
+        yield Flag(
+            code="MACHINE_SHIFTED",
+            severity=Severity.WARNING,
+            message=f"the machine was not the same all the time: {'; '.join(words)}; run it again",
+        )

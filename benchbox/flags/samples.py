@@ -1,0 +1,228 @@
+"""Were the samples of a process all of one kind: settled, level, of one mode, and far above the harness's own time?
+
+A condition is flagged where at least half of the processes show it, in the host's times or in the device's: on a shared
+machine any one may have been disturbed, which widens the interval and needs no flag of its own. Thresholds and advice
+are in docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+
+from benchbox.flags.seen import Seen, flag
+from benchbox.metrics.metric import steady
+from benchbox.metrics.readings import timing_trials
+from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
+from benchbox.schema.reading import Flag, Severity
+from benchbox.schema.trial import Trial
+from benchbox.stats.blocks import block_medians
+from benchbox.stats.modality import Modes, modes_of
+from benchbox.stats.quantile import samples_needed
+from benchbox.stats.trend import level_shift, median_slope
+
+# trtexec warns of GPU times from 2.5 % on.
+NOISE_LIMIT, GPU_NOISE_LIMIT = 0.10, 0.025
+MAD_TO_SD = 1.4826
+LEAST_PROCESSES = 3
+# Between processes: their share of all variance, and their standard deviation relative to the median.
+BETWEEN_SHARE, BETWEEN_SPREAD = 0.5, 0.01
+
+SHARE = 0.5
+MOVED = 0.01
+SHIFT_P = DIP_P = 0.01
+MODES_APART, MODE_SHARE = 0.05, 0.10
+FLOOR_FACTOR = 10
+_ONE_IN_FLIGHT = frozenset({Mode.ISOLATED, Mode.SINGLE_STREAM, Mode.MULTI_STREAM, Mode.SERVER})
+# Fewer blocks or samples than this say nothing about a trend or a second mode.
+LEAST_BLOCKS, LEAST_SAMPLES = 10, 100
+
+
+def flags_of_samples(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    """Every flag that the samples of the timed trials raise."""
+    sampled = [trial for trial in trials if trial.samples_ns]
+    if not sampled:
+        return
+    yield from _not_steady(sampled)
+    if plan.mode is not Mode.SERVER:  # there a sample waits as long as others before it take: neighbours are alike
+        yield from _moved(sampled)
+        yield from _two_modes(sampled)
+    yield from _near_floor(sampled, plan)
+
+
+def _not_steady(trials: Sequence[Trial]) -> Iterator[Flag]:
+    restless = [trial for trial in trials if not trial.settled or _cut_at_its_limit(trial)]
+    if _half(restless, trials):
+        yield Flag(
+            code="NOT_STEADY",
+            severity=Severity.WARNING,
+            message=f"{len(restless)} of {len(trials)} processes were still getting faster or slower: give them a "
+            "longer --max-time, or find what else runs",
+        )
+
+
+def _cut_at_its_limit(trial: Trial) -> bool:
+    """MSER-5 wanted to cut half of the samples or more, and the halves really differ."""
+    half = len(trial.samples_ns) // 2
+    if trial.steady_from < half - 5 or half < LEAST_SAMPLES // 2:
+        return False
+    first, second = (statistics.median(part) for part in (trial.samples_ns[:half], trial.samples_ns[half:]))
+    return abs(second / first - 1) > MOVED
+
+
+def _moved(trials: Sequence[Trial]) -> Iterator[Flag]:
+    kinds = [max(map(movement, _series(trial)), key=lambda found: abs(found[1])) for trial in trials]
+    drifting = [change for kind, change in kinds if kind == "drift"]
+    shifting = [change for kind, change in kinds if kind == "shift"]
+    if _half(drifting, trials):
+        yield Flag(
+            code="DRIFT",
+            severity=Severity.WARNING,
+            message=f"{len(drifting)} of {len(trials)} processes drifted, by {statistics.median(drifting):+.1%} from "
+            "start to end: clocks or temperature may be changing; use a longer warm-up or locked clocks",
+        )
+    if _half(shifting, trials):
+        yield Flag(
+            code="LEVEL_SHIFT",
+            severity=Severity.WARNING,
+            message=f"{len(shifting)} of {len(trials)} processes changed their level at once, by "
+            f"{statistics.median(shifting):+.1%}: look for work that started or ended beside them",
+        )
+
+
+def movement(samples: Sequence[int]) -> tuple[str, float]:
+    """How the samples move over a process: "drift", "shift" or "", and the change as a ratio minus 1.
+
+    From block medians. A drift's slope has an interval without 0; a shift has a small p-value; where both are so, the
+    one that leaves the smaller residues counts. Changes of a hundredth or less are none.
+    """
+    medians = block_medians(tuple(samples))
+    if len(medians) < LEAST_BLOCKS:
+        return "", 0.0
+    slope, shift = median_slope(medians), level_shift(medians)
+    centre = statistics.median(medians)
+    drifted = slope.slope * (len(medians) - 1) / centre
+    shifted = shift.after / shift.before - 1
+    drifts = (slope.low > 0 or slope.high < 0) and abs(drifted) > MOVED
+    shifts = shift.p_value < SHIFT_P and abs(shifted) > MOVED
+    if drifts and shifts:
+        line = statistics.median(value - slope.slope * place for place, value in enumerate(medians))
+        off_line = sum(abs(value - line - slope.slope * place) for place, value in enumerate(medians))
+        off_step = sum(
+            abs(value - (shift.before if place < shift.at else shift.after)) for place, value in enumerate(medians)
+        )
+        drifts = off_line <= off_step
+    return ("drift", drifted) if drifts else ("shift", shifted) if shifts else ("", 0.0)
+
+
+def _two_modes(trials: Sequence[Trial]) -> Iterator[Flag]:
+    apart = [modes for trial in trials if (modes := _modes_apart(trial)) is not None]
+    if _half(apart, trials):
+        typical = apart[0]
+        yield Flag(
+            code="BIMODAL",
+            severity=Severity.WARNING,
+            message=f"{len(apart)} of {len(trials)} processes have two modes, {typical.lower / 1e6:.4g} ms and "
+            f"{typical.upper / 1e6:.4g} ms ({typical.upper_share:.0%} of the samples): the median may be either",
+        )
+
+
+def _modes_apart(trial: Trial) -> Modes | None:
+    for part in _series(trial):
+        modes = modes_of(part) if len(part) >= LEAST_SAMPLES else None
+        if (
+            modes is not None
+            and modes.p_value < DIP_P
+            and modes.upper / modes.lower - 1 > MODES_APART
+            and MODE_SHARE <= modes.upper_share <= 1 - MODE_SHARE
+        ):
+            return modes
+    return None
+
+
+def _series(trial: Trial) -> list[Sequence[int]]:
+    """The steady times of the host, and of the device where there is one: it does not see the host's disturbances."""
+    return [steady(trial, times) for times in (trial.samples_ns, trial.gpu_ns) if times]
+
+
+def _near_floor(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    latency = statistics.median(statistics.median(trial.samples_ns) for trial in trials)
+    floor = statistics.median(trial.floor_ns for trial in trials)
+    if plan.mode in _ONE_IN_FLIGHT and floor and latency < FLOOR_FACTOR * floor:
+        loop = "LoadGen around nothing" if plan.mode in LOADGEN_MODES else "the loop around nothing"
+        yield _near("a sample", latency, loop, floor)
+    timed = [trial for trial in trials if trial.gpu_ns and trial.gpu_floor_ns]
+    if timed:
+        gpu = statistics.median(statistics.median(trial.gpu_ns) for trial in timed)
+        gpu_floor = statistics.median(trial.gpu_floor_ns for trial in timed)
+        if gpu < FLOOR_FACTOR * gpu_floor:
+            yield _near("an inference on the device", gpu, "two events with nothing between them", gpu_floor)
+
+
+def _near(what: str, taken_ns: float, floor: str, floor_ns: float) -> Flag:
+    return Flag(
+        code="NEAR_FLOOR",
+        severity=Severity.WARNING,
+        message=f"{what} takes {taken_ns / 1e3:.3g} µs, {floor} {floor_ns / 1e3:.3g} µs: use --mode batched or a "
+        "larger --batch",
+    )
+
+
+def _half(some: Sequence[object], everything: Sequence[object]) -> bool:
+    return len(some) >= max(1, SHARE * len(everything))
+
+
+def tail_undersampled(seen: Seen) -> Iterator[Flag]:
+    """Whether a process has too few samples to bound its 99th percentile."""
+    counts = [len(trial.samples_ns) for trial in timing_trials(seen.trials) if trial.samples_ns]
+    needed = samples_needed(0.99)
+    if counts and min(counts) < needed:
+        yield flag(
+            "TAIL_UNDERSAMPLED",
+            Severity.INFO,
+            f"p99 rests on {min(counts)} samples a process, {needed} are needed to bound it with 95 % confidence: "
+            "use a longer --max-time",
+        )
+
+
+def noisy(seen: Seen) -> Iterator[Flag]:
+    """By the device's own times where there are some: the host's disturbances are not in them, so less is noise."""
+    if seen.plan.mode is Mode.SERVER:
+        return  # arrivals are random: waiting varies, whatever the machine does
+    timed = timing_trials(seen.trials)
+    for what, limit, series in (
+        ("inferences on the device", GPU_NOISE_LIMIT, [trial.gpu_ns for trial in timed]),
+        ("inferences", NOISE_LIMIT, [trial.samples_ns for trial in timed]),
+    ):
+        spreads = [statistics.pstdev(times) / statistics.fmean(times) for times in series if times]
+        if spreads and statistics.median(spreads) > limit:
+            yield flag(
+                "NOISY",
+                Severity.WARNING,
+                f"{what} of a process vary by {100 * statistics.median(spreads):.3g} % (standard deviation over mean): "
+                "look at p90 and p99 as well as p50",
+            )
+            return
+
+
+def between_processes(seen: Seen) -> Iterator[Flag]:
+    """Medians against the robust spread inside processes; what of it their own sampling explains is taken off."""
+    timed = [steady(trial, trial.samples_ns) for trial in timing_trials(seen.trials)]
+    if len(timed) < LEAST_PROCESSES or min(map(len, timed)) < LEAST_PROCESSES:
+        return
+    medians = [statistics.median(samples) for samples in timed]
+    inside = statistics.median(
+        (MAD_TO_SD * statistics.median(abs(sample - middle) for sample in samples) / middle) ** 2
+        for samples, middle in zip(timed, medians, strict=True)
+    )
+    # The variance of a median of n is about pi / 2 / n of that of one sample.
+    explained = statistics.fmean(math.pi / 2 * inside / len(samples) for samples in timed)
+    between = max(0.0, statistics.variance(math.log(middle) for middle in medians) - explained)
+    if between > BETWEEN_SHARE * (between + inside) and math.sqrt(between) > BETWEEN_SPREAD:
+        yield flag(
+            "BETWEEN_PROC",
+            Severity.INFO,
+            f"processes differ by {math.sqrt(between):.1%}, which is {between / (between + inside):.0%} of all "
+            "variance: more --trials help, longer ones do not",
+        )

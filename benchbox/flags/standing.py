@@ -1,0 +1,117 @@
+"""What can be said before a run: which conditions of this machine will disturb any measurement on it?
+
+Told by ``benchbox doctor``. They are no flags of records: what of them really disturbed a run is seen during it
+(``case.py``, ``gpu.py``), and every record holds the environment that they are read from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchbox.flags.energy import clocks_not_locked
+from benchbox.schema.environment import Environment
+from benchbox.schema.reading import Flag, Severity
+
+LOAD_PER_CPU = 0.5
+# Share of the last 10 s in which some task waited for a CPU.
+PRESSURE_PERCENT = 10.0
+
+
+def standing_flags(environment: Environment) -> tuple[Flag, ...]:
+    """Every condition that stands, with what to do about it.
+
+    Args:
+        environment: captured before this process touched a GPU: it would count itself among those who use it.
+    """
+    return (*_host(environment), *_gpu(environment))
+
+
+def _host(environment: Environment) -> Iterator[Flag]:
+    hardware, observed = environment.hardware, environment.observed
+    if hardware.get("hypervisor") == "yes":
+        kind = hardware.get("hypervisor_kind", "")
+        yield _info(
+            "VIRTUALIZED",
+            f"a virtual machine{f' ({kind})' if kind else ''}: neighbours may take time; watch CPU_STEAL, or use a "
+            "machine of its own",
+        )
+    if changing := _changing_clocks(environment):
+        yield _info("GOVERNOR", f"{changing}: clocks may change during a run (python -m pyperf system tune, as root)")
+    if hardware.get("aslr") == "off":
+        yield _info(
+            "ASLR_OFF",
+            "addresses are not randomised: every process has the same layout, lucky or not, and the interval does not "
+            "show it; switch it on (sysctl kernel.randomize_va_space=2)",
+        )
+    load, pressure = observed.get("load_1min", ""), observed.get("pressure_cpu", "").removesuffix(" %")
+    busy = _number(load) > LOAD_PER_CPU * int(hardware.get("cpus_allowed", "1"))
+    if busy or _number(pressure) > PRESSURE_PERCENT:
+        waiting = f", tasks waited for a CPU in {pressure} % of the last 10 s" if pressure else ""
+        yield Flag(
+            code="LOADED",
+            severity=Severity.WARNING,
+            message=f"the load average is {load}{waiting}: stop other work before measuring",
+        )
+
+
+def _changing_clocks(environment: Environment) -> str:
+    hardware = environment.hardware
+    governor = hardware.get("governor", "unknown")
+    parts = [] if governor == "performance" else [f"the CPU frequency governor is {governor}"]
+    if governor == "unknown":
+        parts = ["the CPU frequency governor cannot be read"]
+    parts += ["turbo is on"] if hardware.get("turbo") == "on" else []
+    parts += ["two threads share a core (SMT)"] if hardware.get("smt") == "on" else []
+    return ", ".join(parts)
+
+
+def _gpu(environment: Environment) -> Iterator[Flag]:
+    hardware, observed = environment.hardware, environment.observed
+    if "gpu" not in hardware:
+        return
+    if "gpu_clocks" not in hardware:
+        yield clocks_not_locked()
+    others = int(_number(observed.get("gpu_processes", "0")))
+    reasons = [f"{others} processes compute on the GPU"] if others else []
+    reasons += ["MPS shares it"] if _number(observed.get("gpu_mps_processes", "0")) else []
+    reasons += ["it is divided (MIG)"] if hardware.get("gpu_mig") == "1" else []
+    if reasons:
+        yield Flag(
+            code="GPU_SHARED",
+            severity=Severity.WARNING,
+            message=f"{', '.join(reasons)}: end that before measuring; numbers taken beside it are void",
+        )
+    limit, usual = hardware.get("gpu_power_limit_w", ""), hardware.get("gpu_power_limit_default_w", "")
+    if limit and usual and _number(limit) < _number(usual):
+        yield _info(
+            "POWER_LIMIT_LOWERED",
+            f"the GPU may draw {limit} W, its default is {usual} W: heavy work is slower (nvidia-smi -pl {usual})",
+        )
+    if hardware.get("gpu_persistence") == "0":
+        yield _info(
+            "PERSISTENCE_OFF",
+            "the driver unloads when nobody uses the GPU: the first process pays for loading it, and counters start "
+            "again (nvidia-smi -pm 1)",
+        )
+    if hardware.get("gpu_confidential_compute") not in {None, "0"}:
+        yield Flag(
+            code="CONF_COMPUTE",
+            severity=Severity.WARNING,
+            message="confidential computing is on: event times are not to be trusted, numbers will be void",
+        )
+    if "gpu_remapped_rows" in observed:
+        yield Flag(
+            code="REMAPPED_ROWS",
+            severity=Severity.WARNING,
+            message=f"rows of the GPU's memory were replaced: {observed['gpu_remapped_rows']}; a reset takes in what "
+            "waits, a GPU that goes on wants to be replaced",
+        )
+
+
+def _number(text: str) -> float:
+    """A number that was captured as text, 0 where there is none."""
+    return float(text) if text.replace(".", "", 1).isdigit() else 0.0
+
+
+def _info(code: str, message: str) -> Flag:
+    return Flag(code=code, severity=Severity.INFO, message=message)

@@ -1,0 +1,1 @@
+"""What does an ONNX file say of its network, without its weights?"""

@@ -1,0 +1,302 @@
+"""What is the structure of an ONNX file: nodes in order, with every shape concrete?
+
+Shapes come from ONNX's own inference with data propagation, once the sizes of the inputs are known. Weights are not
+needed: only integers that may be shapes or axes keep their data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.graph.node import NodeView, Tensor
+from benchbox.graph.parameters import params_per_node
+from benchbox.graph.propagation import small_values
+from benchbox.graph.skimming import BITS, STRING
+from benchbox.graph.structure import MAX_ELEMENTS, Sizes, bind_sizes, proto_from_file
+
+if TYPE_CHECKING:
+    import onnx
+
+_STANDARD = ("", "ai.onnx")
+# Constants up to these numbers of elements may be shapes, axes or scales and take part in shape inference.
+SMALL_INTEGERS, SMALL_FLOATS = 1024, 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """A graph with the sizes of its inputs bound.
+
+    ``weights`` are initialisers by name; ``params_of`` the trainable parameters that a node stands for, per node name;
+    ``params`` their total as our exporter noted it in the file, None in a file from elsewhere.
+    """
+
+    nodes: tuple[NodeView, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    weights: Mapping[str, Tensor]
+    params_of: Mapping[str, int]
+    params: int | None
+
+
+def graph_from_file(
+    path: Path,
+    *,
+    batch: int | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    named: Mapping[str, tuple[int, ...]] | None = None,
+) -> Graph:
+    """Reads an ONNX file's structure and binds its dimensions.
+
+    Args:
+        path: of the ONNX file.
+        batch: size of the first dimension of every input; None for 1 where the file leaves it open.
+        input_shape: the other dimensions of the first input, where the file leaves them open.
+        named: the other dimensions of inputs by name, and sizes of named dimensions.
+
+    Raises:
+        UsageError: no such file; a dimension that is not known or contradicts the file.
+        ArtifactError: not an ONNX file, an invalid graph, control flow, a shape that cannot be inferred.
+    """
+    return _graph(proto_from_file(path), path, Sizes(batch=batch, shape=input_shape, named=named or {}))
+
+
+def graph_from_proto(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
+    """As ``graph_from_file``, from a structure that was read already or derived from such a one.
+
+    Args:
+        proto: a checked structure (``proto_from_file``); not changed.
+        path: of the file that it comes from: for messages, and constants that are stored beside it.
+        sizes: of its inputs.
+    """
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return _graph(copy, path, sizes)
+
+
+def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
+    """Reads a structure, which it changes."""
+    weights = _weights(proto.graph)
+    bound = bind_sizes(proto.graph, sizes, path)
+    names = _node_names(proto.graph)
+    params_of = params_per_node(proto.graph, names, producer=proto.producer_name)
+    constants = _small_constants(proto.graph, path)
+    _drop_data(proto.graph, constants)
+    _keep_foreign_shapes(proto.graph, bound)
+    shapes = _inferred(proto, path)
+    tensors = {**shapes, **weights}
+    return Graph(
+        nodes=tuple(
+            _view(index, name, node, tensors, constants)
+            for index, (node, name) in enumerate(zip(proto.graph.node, names, strict=True))
+        ),
+        inputs=tuple(shapes[value.name] for value in proto.graph.input if value.name not in weights),
+        outputs=tuple(value.name for value in proto.graph.output),
+        weights=weights,
+        params_of=params_of,
+        params=next((int(entry.value) for entry in proto.metadata_props if entry.key == "benchbox.params"), None),
+    )
+
+
+def _weights(graph: onnx.GraphProto) -> dict[str, Tensor]:
+    return {
+        tensor.name: Tensor(name=tensor.name, shape=tuple(tensor.dims), item_bytes=_item_bytes(tensor.data_type))
+        for tensor in graph.initializer
+    }
+
+
+def _drop_data(graph: onnx.GraphProto, constants: Mapping[str, tuple[float, ...]]) -> None:
+    """Turns weights into inputs without data; shape inference does not need it and copies what it gets."""
+    import onnx
+
+    declared = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if tensor.name not in constants and tensor.name not in declared:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    saved = [tensor.SerializeToString() for tensor in graph.initializer if tensor.name in constants]
+    del graph.initializer[:]
+    for data in saved:
+        graph.initializer.add().ParseFromString(data)
+
+
+def _keep_foreign_shapes(graph: onnx.GraphProto, bound: Mapping[str, int]) -> None:
+    """Forgets what the file says about shapes inside, which may be stale, but for operators that ONNX cannot infer."""
+    foreign = {value for node in graph.node if node.domain not in _STANDARD for value in node.output}
+    saved = [value.SerializeToString() for value in graph.value_info if value.name in foreign]
+    del graph.value_info[:]
+    for data in saved:
+        value = graph.value_info.add()
+        value.ParseFromString(data)
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in bound:
+                dim.dim_value = bound[dim.dim_param]
+
+
+def _inferred(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
+    """Every tensor whose shape follows from the inputs; looks again where sizes are computed inside the graph."""
+    made = {value for node in proto.graph.node for value in node.output if value}
+    found = _inferred_once(proto, path)
+    scratch = proto
+    while not found.keys() >= made:
+        scratch, computed = _with_computed_constants(scratch, found)
+        if not computed:
+            break
+        found.update(computed)
+        found.update(_inferred_once(scratch, path))
+    return found
+
+
+def _with_computed_constants(
+    proto: onnx.ModelProto, found: Mapping[str, Tensor]
+) -> tuple[onnx.ModelProto, dict[str, Tensor]]:
+    """A copy whose small computed integers are initialisers, which inference sees; and those tensors."""
+    import onnx
+    from onnx import numpy_helper
+
+    opset = max(entry.version for entry in proto.opset_import if entry.domain in _STANDARD)
+    computed = small_values(proto.graph, {name: tensor.shape for name, tensor in found.items()}, opset)
+    scratch = onnx.ModelProto()
+    scratch.CopyFrom(proto)
+    del scratch.graph.node[:]
+    scratch.graph.node.extend(node for node in proto.graph.node if node.output[0] not in computed)
+    scratch.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in computed.items())
+    return scratch, {
+        name: Tensor(name=name, shape=value.shape, item_bytes=float(value.itemsize)) for name, value in computed.items()
+    }
+
+
+def _inferred_once(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
+    import onnx
+
+    try:
+        graph = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True).graph
+    except Exception as error:  # inference errors have no public class
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ArtifactError(
+            f"the shapes in {path} do not fit together",
+            values=" ".join(lines[:2]) or type(error).__name__,
+            remedy="check the input shape (--input) and the file",
+        ) from error
+    found = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        tensor = value.type.tensor_type
+        shape = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim)
+        if not value.type.HasField("tensor_type") or not tensor.HasField("shape") or min(shape, default=0) < 0:
+            continue
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise ArtifactError(f"tensor {value.name} of {path} is absurdly large", values=f"shape {shape}")
+        found[value.name] = Tensor(name=value.name, shape=shape, item_bytes=_item_bytes(tensor.elem_type))
+    return found
+
+
+def _node_names(graph: onnx.GraphProto) -> list[str]:
+    """Every node's own name; one without or with a repeated name gets its operator and place."""
+    seen: set[str] = set()
+    names = []
+    for index, node in enumerate(graph.node):
+        name = node.name if node.name and node.name not in seen else f"{node.op_type}_{index}"
+        seen.add(name)
+        names.append(name)
+    return names
+
+
+def _small_constants(graph: onnx.GraphProto, path: Path) -> dict[str, tuple[float, ...]]:
+    """The values of small constants by name, of initialisers and of Constant nodes."""
+    import onnx
+
+    tensors = [(tensor.name, tensor) for tensor in graph.initializer]
+    for node in graph.node:
+        if node.op_type == "Constant" and node.domain in _STANDARD:
+            tensors += [(node.output[0], entry.t) for entry in node.attribute if entry.name == "value"]
+    integers = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+    found = {}
+    for name, tensor in tensors:
+        limit = SMALL_INTEGERS if tensor.data_type in integers else SMALL_FLOATS if tensor.data_type in floats else -1
+        if math.prod(tensor.dims) <= limit and not (tensor.data_type in floats and tensor.external_data):
+            found[name] = _values(name, tensor, path)
+    return found
+
+
+def _values(name: str, tensor: onnx.TensorProto, path: Path) -> tuple[float, ...]:
+    from onnx import external_data_helper, numpy_helper
+
+    try:
+        if tensor.data_location == tensor.EXTERNAL:
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.data_location = tensor.DEFAULT
+            del tensor.external_data[:]
+        return tuple(numpy_helper.to_array(tensor).ravel().tolist())
+    except Exception as error:  # numpy, the file system and onnx each have errors of their own
+        raise ArtifactError(
+            f"constant {name} of {path} cannot be read", values=f"shape {list(tensor.dims)}: {error}"
+        ) from error
+
+
+def _view(
+    index: int,
+    name: str,
+    node: onnx.NodeProto,
+    tensors: Mapping[str, Tensor],
+    constants: Mapping[str, tuple[float, ...]],
+) -> NodeView:
+    import onnx
+
+    def tensor(value: str) -> Tensor:
+        if value not in tensors:
+            raise _unknown_shape(name, node, value)
+        return tensors[value]
+
+    operator = node.op_type if node.domain in _STANDARD else f"{node.domain}::{node.op_type}"
+    attributes = {}
+    for attribute in node.attribute:
+        try:
+            value = onnx.helper.get_attribute_value(attribute)
+        except ValueError as error:
+            raise ArtifactError(
+                f"attribute {attribute.name} cannot be read", values=f"node {name} ({node.op_type}): {error}"
+            ) from error
+        attributes[attribute.name] = (
+            tuple(value) if isinstance(value, Sequence) and not isinstance(value, bytes) else value
+        )
+    return NodeView(
+        index=index,
+        name=name,
+        op=operator,
+        inputs=tuple(tensor(value) if value else None for value in node.input),
+        outputs=tuple(tensor(value) for value in node.output if value),
+        attributes=attributes,
+        constants={place: constants[value] for place, value in enumerate(node.input) if value in constants},
+        layers=tuple(
+            layer for entry in node.metadata_props if entry.key == "benchbox.layers" for layer in entry.value.split()
+        ),
+    )
+
+
+def _unknown_shape(name: str, node: onnx.NodeProto, value: str) -> BenchboxError:
+    if node.domain not in _STANDARD:
+        return ArtifactError(
+            f"operator {node.domain}::{node.op_type} is not part of the ONNX standard",
+            values=f"node {name}; the shape of {value} is not known",
+        )
+    return ArtifactError(
+        f"the shape of tensor {value} cannot be inferred",
+        values=f"node {name} ({node.op_type})",
+        remedy="it may depend on data; fix the shape in the file",
+    )
+
+
+def _item_bytes(kind: int) -> float:
+    if kind == STRING:
+        return 0.0
+    if kind not in BITS:
+        raise ArtifactError(
+            f"there is no data type {kind} in ONNX", remedy="the file is damaged, or newer than benchbox knows"
+        )
+    return BITS[kind] / 8

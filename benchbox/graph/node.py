@@ -1,0 +1,73 @@
+"""What is one node of a graph, with the shapes of its tensors?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from benchbox.errors import ArtifactError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """Name, shape and bytes per element of a tensor; rules see no data."""
+
+    name: str
+    shape: tuple[int, ...]
+    item_bytes: float
+
+    @property
+    def elements(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return math.prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the dense tensor, rounded up."""
+        return math.ceil(self.elements * self.item_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeView:
+    """One node as a rule sees it: concrete shapes and attributes.
+
+    ``inputs`` has None for an optional input that is left out. ``constants`` holds the values of small
+    inputs that are known (axes, shapes, scales), by input position. ``index`` is the node's place in the file.
+    ``layers`` are the classes of the PyTorch layers that the node stands for (``Conv2d+bias``), where benchbox
+    exported the file. ``scales`` are the constants that quantised inputs and outputs are stored with, where Q/DQ nodes
+    were folded away (``cost/precision/folding.py``).
+    """
+
+    index: int
+    name: str
+    op: str
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    constants: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
+    scales: tuple[Tensor, ...] = ()
+
+    def input(self, position: int) -> Tensor:
+        """An input that the operator must have; raises ArtifactError where the graph leaves it out."""
+        found = self.inputs[position] if position < len(self.inputs) else None
+        if found is None:
+            raise ArtifactError(
+                f"node {self.name} ({self.op}) lacks its input {position}", remedy="the graph is invalid"
+            )
+        return found
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute; raises TypeError where the file has something else there."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int):
+            raise TypeError(f"attribute {name} is {value!r:.40}, not a whole number")
+        return value
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """A list of integers, empty where it is left out; raises TypeError where the file has something else there."""
+        value = self.attributes.get(name, ())
+        if not isinstance(value, tuple) or not all(isinstance(number, int) for number in value):
+            raise TypeError(f"attribute {name} is {value!r:.40}, not a list of whole numbers")
+        return value

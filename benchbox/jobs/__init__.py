@@ -1,0 +1,1 @@
+"""In which order do the stages of a command run?"""

@@ -1,0 +1,148 @@
+"""In which order does a network become a table of its executed layers, or two tables set against each other?
+
+    source -> ONNX file -> engine, where one is needed -> short timing without a profiler -> profiled pass -> join
+
+Like ``jobs/run.py`` this holds the order of the stages and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from benchbox.cost.counting import cost_from_graph
+from benchbox.cost.executed.attribution import attribution
+from benchbox.cost.executed.explanation import explanation_of
+from benchbox.cost.precision.roofline import GROUPINGS
+from benchbox.errors import MeasurementError, UsageError
+from benchbox.graph.graph import graph_from_file
+from benchbox.jobs.prepare import graph_precision, onnx_from_source, precision_costs_from_source
+from benchbox.jobs.run import Case, engine_of_case, require_runnable
+from benchbox.machine.environment import capture
+from benchbox.machine.rates import HERE, device_from_isa, device_from_product
+from benchbox.measure.process.trials import TrialRequest, run_trial
+from benchbox.schema.device import Device
+from benchbox.schema.explanation import Explanation
+from benchbox.schema.layers import LayerTable
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.trial import Pass
+from benchbox.stats.quantile import percentile
+
+
+def table_from_case(
+    case: Case, *, plan: MeasurementPlan, root: Path, say: Callable[[str], None] = lambda _: None
+) -> LayerTable:
+    """Profiles a case in processes of its own and joins its layers with their cost on paper.
+
+    Args:
+        case: what to look into.
+        plan: threads, warm-up, and how many inferences are profiled (``min_samples``).
+        root: project root.
+        say: is told what is being done.
+
+    Raises:
+        UsageError, EnvironmentLackError: the backend cannot run this, or does not tell its layers.
+        ArtifactError, MeasurementError: as for ``benchbox run``.
+    """
+    require_runnable(case.backend, case.precision, case.source)
+    given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
+    artifact = onnx_from_source(case.source, precision=given, root=root, derivation=case.derivation, say=say)
+    built = engine_of_case(case, artifact, root, say)
+    path = root / artifact.path
+    bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
+    graph = graph_from_file(path, batch=case.batch, input_shape=bound)
+    cost = cost_from_graph(graph, model=case.source.name, sha256=artifact.sha256)
+    request = TrialRequest(
+        purpose=Pass.TIMING,
+        number=0,
+        backend=case.backend,
+        precision=case.precision,
+        plan=replace(plan, batch=case.batch),
+        artifact=artifact,
+        source=case.source,
+        root=root,
+        engine=built.engine if built else None,
+    )
+    say(f"profiling {plan.min_samples} inferences")
+    layers = run_trial(replace(request, purpose=Pass.LAYERS)).layers
+    say("timing without a profiler")
+    timed = run_trial(request)
+    if not layers:
+        raise MeasurementError(f"{case.backend} told no layers", values=case.title)
+    joined = attribution(graph, cost, layers)
+    return LayerTable(
+        model=case.source.name,
+        backend=case.backend,
+        precision=case.precision.value,
+        batch=case.batch,
+        threads=plan.threads,
+        iterations=plan.min_samples,
+        rows=joined.rows,
+        macs=cost.macs,
+        flops=cost.flops,
+        uncovered=joined.uncovered,
+        uncovered_macs=joined.uncovered_macs,
+        latency_s=percentile(sorted(timed.gpu_ns or timed.samples_ns), 0.5) * 1e-9,
+        onnx_sha256=artifact.sha256,
+        simulated=timed.evidence.simulated,
+        gpu=bool(timed.gpu_ns),
+    )
+
+
+def explanation_from_case(
+    case: Case,
+    *,
+    against: Precision,
+    by: str,
+    plan: MeasurementPlan,
+    root: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> Explanation:
+    """Profiles a case in its precision and in another, and explains the difference.
+
+    Args:
+        case: what to look into.
+        against: the precision that it is compared with.
+        by: what layers are grouped by: "layer", "module" or "op".
+        plan: as for ``table_from_case``.
+        root: project root.
+        say: is told what is being done.
+
+    Raises:
+        UsageError: twice the same precision; else as for ``table_from_case``.
+    """
+    if against is case.precision:
+        raise UsageError(f"--against {against} is the precision itself", remedy="compare with another, such as fp32")
+    require_runnable(case.backend, against, case.source)
+    base_case = replace(case, precision=against, derivation=case.derivation.for_precision(against))
+    say(f"{against}:")
+    base = table_from_case(base_case, plan=plan, root=root, say=say)
+    say(f"{case.precision}:")
+    table = table_from_case(case, plan=plan, root=root, say=say)
+    costs = precision_costs_from_source(
+        case.source,
+        precisions=(against, case.precision),
+        derivation=case.derivation,
+        batch=case.batch,
+        root=root,
+        say=say,
+    )
+    base_cost, cost = costs.precisions
+    return explanation_of(
+        table,
+        base,
+        cost=cost,
+        base_cost=base_cost,
+        device=_device(on_gpu=table.gpu),
+        key=GROUPINGS[by],
+    )
+
+
+def _device(*, on_gpu: bool) -> Device | None:
+    """What is published of the device that tables were measured on; None where nothing is."""
+    hardware = capture().hardware
+    if on_gpu:
+        return device_from_product(hardware.get("gpu", ""))
+    return device_from_isa(hardware.get("isa", ""), name=HERE, title=hardware.get("cpu", "this processor"))

@@ -1,0 +1,235 @@
+"""How does a model reference become the files and figures that the stages need?
+
+Every stage that can be answered from a cache is: the ONNX file, the engine, the structure without weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchbox.backends.base import BACKENDS, Compiler, ConvertingBackend
+from benchbox.errors import UsageError
+from benchbox.graph.graph import Graph
+from benchbox.schema.artifact import BatchRange, OnnxArtifact
+from benchbox.schema.cost import NetworkCost, PrecisionCost
+from benchbox.schema.derivation import USUAL, Derivation
+from benchbox.schema.model import ModelSource, Precision, SourceKind
+
+if TYPE_CHECKING:
+    from benchbox.export.engines import Built
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperCosts:
+    """A network's cost as its file is, in fp32 if the file is in fp32, and in the precisions asked for."""
+
+    cost: NetworkCost
+    fp32: PrecisionCost | None
+    precisions: tuple[PrecisionCost, ...]
+
+
+def exported_sources(root: Path) -> tuple[ModelSource, ...]:
+    """The networks that have an artifact under the root, each once, in alphabetical order."""
+    from benchbox.models.sources import resolve
+    from benchbox.store.artifact_files import artifacts_under
+
+    found: dict[ModelSource, None] = {}
+    for artifact in sorted(artifacts_under(root), key=lambda artifact: artifact.model):
+        bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
+        found[resolve(artifact.source, input_shape=bound, weights=artifact.weights)] = None
+    return tuple(found)
+
+
+def graph_precision(
+    backend: str, precision: Precision, derivation: Derivation = USUAL, *, source: ModelSource | None = None
+) -> Precision:
+    """The precision of the ONNX file that a backend is given: fp32 where it converts to the precision itself.
+
+    A user's own file that is in the precision already is given as it is, and what another converter was asked for.
+
+    Raises UsageError for nodes to be left out of a conversion that is not ours.
+    """
+    found = BACKENDS.get(backend)
+    if not isinstance(found, ConvertingBackend) or precision not in found.converts:
+        return precision
+    if derivation.converter is not USUAL.converter:
+        return precision
+    if source is not None and source.kind is SourceKind.ONNX:
+        from benchbox.export.precision.contents import precision_from_file
+
+        if precision_from_file(Path(source.reference)) is precision:
+            return precision
+    if derivation.exclude:
+        raise UsageError(
+            f"{backend} converts to {precision} itself and leaves no node out",
+            values=f"--exclude {','.join(derivation.exclude)}",
+            remedy="leave --exclude away, or choose another --backend",
+        )
+    return Precision.FP32
+
+
+def onnx_from_source(
+    source: ModelSource,
+    *,
+    precision: Precision,
+    root: Path,
+    batch: BatchRange | None = None,
+    derivation: Derivation = USUAL,
+    say: Callable[[str], None] = lambda _: None,
+    making: Callable[[], object] = lambda: None,
+) -> OnnxArtifact:
+    """The checked ONNX file of a network, from the cache where nothing that matters has changed.
+
+    tf32 runs the fp32 graph: the difference is what the backend may do with it. ``making`` is called if there is no
+    such file and before it is made.
+    """
+    from benchbox.export.exporting import artifact_from_source, cached_artifact
+
+    wanted = Precision.FP32 if precision is Precision.TF32 else precision
+    cached = cached_artifact(source, precision=wanted, root=root, batch=batch, derivation=derivation)
+    if cached:
+        return cached
+    making()
+    return artifact_from_source(source, precision=wanted, batch=batch, root=root, derivation=derivation, say=say)
+
+
+def engine_from_source(
+    source: ModelSource,
+    *,
+    compiler: Compiler,
+    precision: Precision,
+    root: Path,
+    batch: BatchRange | None = None,
+    targets: tuple[str, ...] = (),
+    timing_cache: Path | None = None,
+    derivation: Derivation = USUAL,
+    say: Callable[[str], None] = lambda _: None,
+) -> Built:
+    """The engine of a network, its ONNX file exported and checked first if need be; both come from caches if whole."""
+    from benchbox.export.engines import engine_from_artifact
+
+    refusal = compiler.refusal(precision)
+    if refusal:
+        raise UsageError(f"{compiler.name} cannot build {precision}", values=refusal)
+    artifact = onnx_from_source(source, precision=precision, root=root, derivation=derivation, say=say)
+    return engine_from_artifact(
+        artifact,
+        compiler=compiler,
+        precision=precision,
+        root=root,
+        batch=batch,
+        targets=targets,
+        timing_cache=timing_cache,
+        say=say,
+    )
+
+
+def graph_from_source(
+    source: ModelSource,
+    *,
+    batch: int | None = None,
+    named: Mapping[str, tuple[int, ...]] | None = None,
+    root: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[Graph, str]:
+    """The graph that a network's cost is counted on, and the sha256 of the file that it was read from.
+
+    That is the user's own ONNX file, or the exported one if it is there already, else the structure without weights.
+    """
+    from benchbox.graph.graph import graph_from_file
+
+    path, sha256 = _counted_file(source, root=root, say=say)
+    return graph_from_file(path, batch=batch, input_shape=source.input_shape, named=named), sha256
+
+
+def precision_costs_from_source(
+    source: ModelSource,
+    *,
+    precisions: Sequence[Precision],
+    derivation: Derivation = USUAL,
+    batch: int | None = None,
+    named: Mapping[str, tuple[int, ...]] | None = None,
+    root: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> PaperCosts:
+    """What a network costs on paper as its file is, and in each precision; nothing is calibrated or written.
+
+    Args:
+        source: of the network; an ONNX file in a low precision has a cost in that one only.
+        precisions: what it is counted in.
+        derivation: what is left out and what the rest is in, for precisions that have a use for it.
+        batch: of the count.
+        named: shapes of further inputs, sizes of named dimensions.
+        root: project root.
+        say: is told what is being done.
+
+    Raises:
+        UsageError: a file in another precision.
+        ArtifactError: the graph cannot be counted, cast or quantised.
+    """
+    from benchbox.cost.counting import cost_from_graph
+    from benchbox.cost.precision.precisions import precision_cost
+    from benchbox.export.precision.contents import contents_of
+    from benchbox.export.precision.weightless import structure_in_precision
+    from benchbox.graph.graph import graph_from_proto
+    from benchbox.graph.structure import Sizes, proto_from_file
+
+    path, sha256 = _counted_file(source, root=root, say=say)
+    structure = proto_from_file(path)
+    sizes = Sizes(batch=batch, shape=source.input_shape, named=named or {})
+    protos = {
+        precision: structure_in_precision(structure, precision, derivation.for_precision(precision))
+        for precision in precisions
+    }
+    given = graph_from_proto(structure, path, sizes)
+    cost = cost_from_graph(given, model=source.name, sha256=sha256)
+    is_fp32 = contents_of(structure).precision is Precision.FP32
+
+    def counted(graph: Graph, precision: Precision) -> PrecisionCost:
+        return precision_cost(
+            graph,
+            given if is_fp32 else None,
+            model=source.name,
+            sha256=sha256,
+            precision=precision.value,
+            variant=derivation.for_precision(precision).variant,
+        )
+
+    costs = tuple(counted(graph_from_proto(proto, path, sizes), precision) for precision, proto in protos.items())
+    return PaperCosts(cost=cost, fp32=counted(given, Precision.FP32) if is_fp32 else None, precisions=costs)
+
+
+def _counted_file(source: ModelSource, *, root: Path, say: Callable[[str], None]) -> tuple[Path, str]:
+    """The file that a network is counted on, and its sha256."""
+    from benchbox.export.exporting import cached_artifact
+    from benchbox.export.outline import structure_from_source
+    from benchbox.store.artifact_files import sha256_of
+
+    if source.kind is SourceKind.ONNX:
+        path = Path(source.reference)
+        return path, sha256_of(path) if path.is_file() else ""
+    if source.weights is not None:
+        artifact: OnnxArtifact | None = onnx_from_source(source, precision=Precision.FP32, root=root, say=say)
+    else:
+        artifact = cached_artifact(source, precision=Precision.FP32, root=root)
+    path = root / artifact.path if artifact else structure_from_source(source, root=root, say=say)
+    return path, artifact.sha256 if artifact else sha256_of(path)
+
+
+def cost_from_source(
+    source: ModelSource,
+    *,
+    batch: int | None = None,
+    named: Mapping[str, tuple[int, ...]] | None = None,
+    allow_unknown: bool = False,
+    root: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> NetworkCost:
+    """What a network costs on paper at one batch size, counted on its ONNX structure."""
+    from benchbox.cost.counting import cost_from_graph
+
+    graph, sha256 = graph_from_source(source, batch=batch, named=named, root=root, say=say)
+    return cost_from_graph(graph, model=source.name, sha256=sha256, allow_unknown=allow_unknown)

@@ -1,0 +1,382 @@
+"""In which order does a network become a record?
+
+    source -> ONNX file (export, check) -> engine, where one is needed -> cost on paper
+           -> outputs checked -> time -> memory -> record stored
+
+The order of the stages is all that lives here; each stage lives in its own package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
+from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, UsageError
+from benchbox.jobs.prepare import graph_precision, onnx_from_source
+from benchbox.schema.artifact import BatchRange, OnnxArtifact
+from benchbox.schema.cost import NetworkCost
+from benchbox.schema.derivation import USUAL, Derivation
+from benchbox.schema.environment import Environment
+from benchbox.schema.model import ModelSource, Precision, SourceKind
+from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
+from benchbox.schema.proof import REQUIRED_SHARE
+from benchbox.schema.record import Analytic, BuildCost, Correctness, Record, RecordKey, Status
+from benchbox.schema.trial import Trial
+
+if TYPE_CHECKING:
+    from benchbox.export.engines import Built
+    from benchbox.graph.graph import Graph
+    from benchbox.measure.case import CaseRequest, CaseResult
+
+_Wanted = tuple[ModelSource, Precision, Derivation]
+_Made = tuple[OnnxArtifact, tuple[BuildCost, ...]]
+
+
+class Progress(Protocol):
+    """Where the stages say what they do."""
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        ...
+
+    def step(self, done: float, total: float, text: str) -> None:
+        """``done`` of ``total`` steps are finished; ``text`` runs now."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One combination to measure.
+
+    ``plan`` stands in for that of the run; ``interpreter`` is the command of the Python that its processes run in.
+    """
+
+    source: ModelSource
+    backend: str
+    precision: Precision
+    batch: int
+    mode: Mode = Mode.ISOLATED
+    derivation: Derivation = USUAL
+    plan: MeasurementPlan | None = None
+    interpreter: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The case in a few words."""
+        name = f"{self.source.name} {self.backend} {self.precision} b{self.batch}"
+        return f"{name} {self.derivation.variant}".strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a case: its record, its raw trials, and the error behind a failed or skipped one."""
+
+    record: Record
+    trials: tuple[Trial, ...] = ()
+    error: BenchboxError | None = None
+
+
+def cases_from_axes(
+    *,
+    sources: Sequence[ModelSource],
+    backends: Sequence[str],
+    precisions: Sequence[Precision],
+    batches: Sequence[int],
+    mode: Mode = Mode.ISOLATED,
+    derivation: Derivation = USUAL,
+) -> tuple[Case, ...]:
+    """Every combination, models outermost; raises UsageError if no backend can run any of the precisions.
+
+    ``derivation`` is for the precisions that have a use for it.
+    """
+    wanted = [(precision, derivation.for_precision(precision)) for precision in precisions]
+    axes = itertools.product(sources, backends, wanted, batches)
+    cases = tuple(
+        Case(source=source, backend=name, precision=precision, batch=size, mode=mode, derivation=choice)
+        for source, name, (precision, choice), size in axes
+    )
+    refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
+    if refusals and all(refusals.values()):
+        raise UsageError(
+            "nothing that was asked for can run",
+            values="\n".join(f"{backend} {precision}: {why}" for (backend, precision), why in refusals.items()),
+            remedy="'benchbox doctor' lists what each backend runs",
+        )
+    return cases
+
+
+def best_backend() -> str:
+    """The usable backend of highest rank; raises EnvironmentLackError where there is none."""
+    candidates = sorted((backend for backend in BACKENDS if backend.rank >= 0), key=lambda found: -found.rank)
+    reasons = []
+    for backend in candidates:
+        availability = backend.probe()
+        if availability.usable:
+            return backend.name
+        reasons.append(f"{backend.name}: {availability.reason}; {availability.remedy}")
+    raise EnvironmentLackError(
+        "no backend can run on this machine", values="\n".join(reasons), remedy="see 'benchbox doctor'"
+    )
+
+
+def measured(
+    cases: Sequence[Case],
+    *,
+    plan: MeasurementPlan,
+    root: Path,
+    progress: Progress,
+    interleaved: bool = False,
+    min_executed: float | None = None,
+) -> Iterator[Outcome]:
+    """Measures the cases and yields each outcome when its record has been stored.
+
+    All cases are prepared first, then their processes run in turn (``measure/schedule.py``). An error inside a case
+    becomes a failed or skipped record and the others go on; a lone case that cannot run at all raises its UsageError or
+    EnvironmentLackError and leaves no record. Numbers from a virtual clock are yielded but never stored.
+
+    Args:
+        cases: what to measure.
+        plan: how.
+        root: project root.
+        progress: is told what runs.
+        interleaved: two cases are to be compared: A B, B A, ... instead of an order drawn anew in each round.
+        min_executed: share of the MACs that must run in the precision asked for, or the case has failed; None for the
+            usual share, below which its numbers are flagged.
+    """
+    from benchbox.machine.environment import capture
+    from benchbox.machine.interpreters import environment_of
+    from benchbox.measure.schedule import abba, drawn_anew, results_from_cases
+    from benchbox.store.records import append, check_writable
+
+    check_writable(root)
+    environment = capture(locked_clocks=plan.locked_clocks)
+    elsewhere: dict[tuple[str, ...], Environment] = {}
+    # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
+    artifacts: dict[_Wanted, _Made] = {}
+    ready: list[tuple[Record, CaseRequest]] = []
+    for case in cases:
+        blank = _blank(case, case.plan or plan, environment)
+        try:
+            if case.interpreter:
+                elsewhere.setdefault(case.interpreter, environment_of(case.interpreter))
+                blank = dataclasses.replace(blank, environment=elsewhere[case.interpreter])
+            ready.append(_prepared(case, blank, root, artifacts, min_executed, functools.partial(_say, progress, case)))
+        except BenchboxError as error:
+            # What cannot run was not tried: skipped. What was tried and went wrong: failed.
+            status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
+            if (len(cases) == 1 or interleaved) and status is Status.SKIPPED:
+                raise  # in a matrix a skipped combination is an answer; asked for by itself it is a mistake
+            record = dataclasses.replace(blank, status=status, reason=_reason(error))
+            if isinstance(error, NumericsError):
+                record = dataclasses.replace(record, correctness=Correctness(hops=error.hops, passed=False))
+            outcome = Outcome(record=record, error=error)
+            append(root, outcome.record, outcome.trials)
+            yield outcome
+    order = abba() if interleaved else drawn_anew(plan.seed)
+    requests = [request for _, request in ready]
+    for place, result in results_from_cases(requests, order=order, progress=progress.step):
+        record = _record_from_result(ready[place][0], result)
+        if not BACKENDS.get(record.key.backend).virtual:
+            append(root, record, result.trials)
+        yield Outcome(record=record, trials=result.trials, error=result.error)
+
+
+def planned(cases: Sequence[Case], *, plan: MeasurementPlan) -> tuple[Record, ...]:
+    """What ``measured`` would do, as skipped records that are stored nowhere."""
+    from benchbox.machine.environment import capture
+
+    environment = capture()
+    blanks = [_blank(case, plan, environment) for case in cases]
+    refusals = [BACKENDS.get(case.backend).refusal(case.precision) for case in cases]
+    reasons = [f"cannot run: {refusal}" if refusal else "dry run: would be measured" for refusal in refusals]
+    return tuple(
+        dataclasses.replace(blank, status=Status.SKIPPED, reason=why)
+        for blank, why in zip(blanks, reasons, strict=True)
+    )
+
+
+def _say(progress: Progress, case: Case, text: str) -> None:
+    progress.say(f"{case.title}: {text}")
+
+
+def _reason(error: BenchboxError | None) -> str:
+    """An error as one line of a record."""
+    parts = (error.what, error.values) if error else ()
+    text = "; ".join(" ".join(part.split()) for part in parts if part)
+    return f"numerics: {text}" if isinstance(error, NumericsError) else text
+
+
+def _prepared(
+    case: Case,
+    blank: Record,
+    root: Path,
+    artifacts: dict[_Wanted, _Made],
+    min_executed: float | None,
+    say: Callable[[str], None],
+) -> tuple[Record, CaseRequest]:
+    """The record of a case with all that is known before it runs, and what its processes are asked for."""
+    from benchbox.cost.executed.proof import prover
+    from benchbox.machine.build_watch import BuildWatch
+    from benchbox.measure.case import CaseRequest
+
+    require_runnable(case.backend, case.precision, case.source, blank.plan)
+    given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
+    wanted = (case.source, given, case.derivation)
+    if wanted not in artifacts:
+        artifacts[wanted] = _onnx_of_case(case, given, root, say)
+    artifact, builds = artifacts[wanted]
+    graph, cost = _graph_and_cost(artifact, root=root, batch=case.batch)
+    watch = BuildWatch()
+    built = engine_of_case(case, artifact, root, say)
+    engine = built.engine if built else None
+    if built and not built.cached:
+        builds = (*builds, watch.cost("engine"))
+    request = CaseRequest(
+        backend=case.backend,
+        precision=case.precision,
+        plan=blank.plan,
+        artifact=artifact,
+        engine=engine,
+        root=root,
+        source=case.source,
+        flops=cost.flops,
+        title=case.title,
+        interpreter=case.interpreter,
+        prove=prover(
+            graph,
+            cost,
+            precision=case.precision,
+            required=REQUIRED_SHARE if min_executed is None else min_executed,
+        ),
+        insist=min_executed is not None,
+    )
+    known = dataclasses.replace(
+        blank,
+        correctness=Correctness(hops=artifact.hops),
+        analytic=Analytic(
+            params=cost.params,
+            macs=cost.macs,
+            flops=cost.flops,
+            weight_bytes=cost.weight_bytes,
+            peak_activation_bytes=cost.peak_activation_bytes,
+        ),
+        onnx_sha256=artifact.sha256,
+        engine_sha256=engine.sha256 if engine else None,
+        builds=builds,
+    )
+    return known, request
+
+
+def _onnx_of_case(case: Case, graph: Precision, root: Path, say: Callable[[str], None]) -> _Made:
+    """The case's ONNX file, and what making it took if it was made now."""
+    from benchbox.machine.build_watch import BuildWatch
+
+    watches: list[BuildWatch] = []
+    artifact = onnx_from_source(
+        case.source,
+        precision=graph,
+        root=root,
+        derivation=case.derivation,
+        say=say,
+        making=lambda: watches.append(BuildWatch()),
+    )
+    return artifact, tuple(watch.cost("onnx") for watch in watches)
+
+
+def _record_from_result(known: Record, result: CaseResult) -> Record:
+    hops = (*known.correctness.hops, *result.correctness.hops)
+    return dataclasses.replace(
+        known,
+        status=Status.FAILED if result.error else Status.OK,
+        reason=_reason(result.error),
+        readings=result.readings,
+        flags=result.flags,
+        correctness=dataclasses.replace(result.correctness, hops=hops),
+        evidence=result.evidence,
+        sampling=result.sampling,
+        proof=result.proof,
+    )
+
+
+def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable[[str], None]) -> Built | None:
+    """The engine for a backend that runs one, built for exactly the batch size of the case; None for the others."""
+    from benchbox.export.engines import engine_from_artifact
+
+    backend = BACKENDS.get(case.backend)
+    compiler = BACKENDS.get(backend.compiler) if isinstance(backend, EngineBackend) else None
+    if not isinstance(compiler, Compiler):
+        return None
+    size = BatchRange(minimum=case.batch, optimum=case.batch, maximum=case.batch)
+    return engine_from_artifact(artifact, compiler=compiler, precision=case.precision, root=root, batch=size, say=say)
+
+
+def require_runnable(name: str, precision: Precision, source: ModelSource, plan: MeasurementPlan | None = None) -> None:
+    """Raises UsageError or EnvironmentLackError with the reason if a backend cannot run a network so."""
+    backend = BACKENDS.get(name)
+    if plan is not None:
+        _require_mode(plan, name, backend.device)
+    refusal = backend.refusal(precision)
+    if refusal:
+        raise UsageError(f"{name} cannot run {precision}", values=refusal)
+    if backend.consumes == "module" and source.kind is SourceKind.ONNX:
+        raise UsageError(
+            f"{name} runs PyTorch modules, not ONNX files",
+            values=source.reference,
+            remedy="name the network as package.module:factory, or choose another --backend",
+        )
+    state = backend.probe()
+    if not state.usable:
+        what = f"backend {name} cannot run on this machine"
+        raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
+
+
+def _require_mode(plan: MeasurementPlan, name: str, device: str) -> None:
+    from benchbox.measure.loadgen.issuing import loadgen_lack
+    from benchbox.measure.loop.modes import mode_refusal
+
+    reason = mode_refusal(plan.mode, device=device, batch=plan.batch, streams=plan.streams)
+    if reason:
+        raise UsageError(f"--mode {plan.mode} has no meaning on {name}", values=reason, remedy="use --mode isolated")
+    if plan.mode in LOADGEN_MODES and (lack := loadgen_lack()):
+        raise lack
+
+
+def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Record:
+    """The record of a case before anything is known about it."""
+    import datetime
+
+    from benchbox.store.records import new_record_id
+
+    now = datetime.datetime.now(datetime.UTC)
+    return Record(
+        id=new_record_id(now),
+        status=Status.SKIPPED,
+        reason="",
+        key=RecordKey(
+            model=case.source.name,
+            backend=case.backend,
+            precision=case.precision,
+            batch=case.batch,
+            mode=case.mode,
+            device=BACKENDS.get(case.backend).device,
+            variant=" ".join(filter(None, (case.derivation.variant, plan.like and f"like {plan.like}"))),
+        ),
+        plan=dataclasses.replace(plan, batch=case.batch, mode=case.mode),
+        environment=environment,
+        started_at=now.isoformat(timespec="seconds"),
+    )
+
+
+def _graph_and_cost(artifact: OnnxArtifact, *, root: Path, batch: int) -> tuple[Graph, NetworkCost]:
+    from benchbox.cost.counting import cost_from_graph
+    from benchbox.graph.graph import graph_from_file
+
+    bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
+    graph = graph_from_file(root / artifact.path, batch=batch, input_shape=bound)
+    return graph, cost_from_graph(graph, model=artifact.model, sha256=artifact.sha256)

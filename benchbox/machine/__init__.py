@@ -1,0 +1,1 @@
+"""What is this machine, and what does it do while something is measured?"""

@@ -1,0 +1,1 @@
+"""What is the GPU, and what happens to it?"""

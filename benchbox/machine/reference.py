@@ -1,0 +1,55 @@
+"""Was the machine itself the same while a network was timed on it?
+
+Two things that know nothing of the network are timed in every timed process on a CPU, before the warm-up and after the
+samples: matrix products on one thread (``arithmetic``), and how long one CPU takes to see what another wrote
+(``handover``, only where the network has several threads). Processors that are shared with others change for minutes
+at a time; all processes of a run see the same then, and no interval over them can show it. This does: within a record
+as a flag, between two records as a doubt.
+"""
+
+from __future__ import annotations
+
+import time
+
+from benchbox.machine.handover import handover_s
+from benchbox.metrics.reference import AFTER, ARITHMETIC, BEFORE, HANDOVER, counter_name
+
+# numpy's BLAS keeps products of this size on one thread: a second one would meet those of the network's runtime, which
+# still spin after its last inference.
+SIZE = 64
+PRODUCTS, BATCHES = 100, 20
+
+
+def references(threads: int) -> dict[str, float]:
+    """Every reference now, by kind, in seconds; without that which cannot be taken here.
+
+    Args:
+        threads: of the network: one hands nothing over.
+    """
+    found = {ARITHMETIC: product_s(), HANDOVER: handover_s() if threads > 1 else None}
+    return {kind: seconds for kind, seconds in found.items() if seconds is not None}
+
+
+def references_before(threads: int) -> dict[str, float]:
+    """The references as counters of a trial, in seconds, before anything of it ran."""
+    return {counter_name(kind, BEFORE): seconds for kind, seconds in references(threads).items()}
+
+
+def references_after(threads: int) -> dict[str, float]:
+    """The same after its samples."""
+    return {counter_name(kind, AFTER): seconds for kind, seconds in references(threads).items()}
+
+
+def product_s() -> float:
+    """Time of a product of two 64 by 64 matrices in fp32 by numpy, in seconds: the best of 20 means of 100."""
+    import numpy as np  # the rest of this module is read by reports
+
+    left, right = (np.full((SIZE, SIZE), value, dtype=np.float32) for value in (0.5, 0.25))
+    out = np.empty_like(left)
+    times: list[int] = []
+    for _ in range(BATCHES):
+        begin = time.perf_counter_ns()
+        for _ in range(PRODUCTS):
+            np.matmul(left, right, out=out)
+        times.append(time.perf_counter_ns() - begin)
+    return min(times) * 1e-9 / PRODUCTS

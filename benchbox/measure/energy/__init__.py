@@ -1,0 +1,1 @@
+"""How much energy does an inference take?"""

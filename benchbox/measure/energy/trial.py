@@ -1,0 +1,106 @@
+"""How is the energy of a session's inferences measured: by which counter, under which load?
+
+A session on a device of its own is measured by the device's counter, any other by the processor's. Inferences run as in
+the timed pass, one in flight, on the input slots in turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from benchbox.backends.base import DeviceSession
+from benchbox.machine.counters import counters, differences, others_share
+from benchbox.machine.energy_counter import Gauge
+from benchbox.machine.gpu.nvml import gpu_gauge
+from benchbox.machine.rapl import powercap_root, rapl_gauge
+from benchbox.measure.energy.procedure import COOL_AT_MOST_S, PATIENCE_S, EnergyPlan, energy_run
+from benchbox.measure.loop.modes import issuer_for
+from benchbox.measure.loop.warmup import warmed_up
+from benchbox.schema.energy import EnergyRun
+from benchbox.schema.plan import MeasurementPlan, Mode
+
+if TYPE_CHECKING:
+    from benchbox.backends.base import Session
+
+# Clocks rise and power sensors average for about a second.
+LEAD_IN_S = 1.0
+
+
+class HostTime:
+    """The monotonic clock of the host."""
+
+    def now_s(self) -> float:
+        """Seconds of ``time.perf_counter``."""
+        return time.perf_counter()
+
+    def sleep(self, duration_s: float) -> None:
+        """Sleeps."""
+        time.sleep(duration_s)
+
+
+class SessionLoad:
+    """A session's inferences on its input slots in turn; the slots are filled."""
+
+    def __init__(self, session: Session, plan: MeasurementPlan) -> None:
+        self.overlaps = isinstance(session, DeviceSession)
+        self._session = session
+        self._plan = replace(plan, warmup_s=max(plan.warmup_s, LEAD_IN_S))
+        self._next = 0
+
+    def warm(self) -> float:
+        """The plan's warm-up, of at least a second; the time of an inference at its end in s."""
+        warm = warmed_up(issuer_for([self._session], replace(self._plan, mode=Mode.ISOLATED)), self._plan)
+        if isinstance(self._session, DeviceSession):
+            self._session.laps.forget()
+        return warm.typical_ns * 1e-9
+
+    def start(self) -> None:
+        """Enqueues an inference."""
+        self._session.enqueue(self._next)
+        self._next = (self._next + 1) % self._plan.input_slots
+
+    def finish(self) -> None:
+        """Waits for it."""
+        self._session.synchronize()
+
+
+def energy_of_session(session: Session, plan: MeasurementPlan, *, virtual: bool) -> EnergyRun:
+    """Measures as the plan says; where no counter can be read the reason is all there is.
+
+    Args:
+        session: open, with inputs resident in its slots.
+        plan: with the number and length of the windows; the idle power is taken over one more window.
+        virtual: no time passes in the session.
+    """
+    if virtual:
+        return EnergyRun(absent="no time passes and nothing is computed on a virtual clock")
+    with contextlib.ExitStack() as closing:
+        found = closing.enter_context(_gauge(session))
+        if isinstance(found, str):
+            return EnergyRun(absent=found)
+        windows = EnergyPlan(
+            windows=plan.energy_windows,
+            window_s=plan.energy_window_s,
+            idle_s=plan.energy_window_s,
+            seed=plan.seed,
+        )
+        before = counters()
+        run = energy_run(found, SessionLoad(session, plan), windows, HostTime())
+        if isinstance(session, DeviceSession):
+            return run
+        # A processor's counter counts whatever runs on it.
+        return replace(run, others_cpu_share=others_share(differences(before, counters())))
+
+
+def _gauge(session: Session) -> AbstractContextManager[Gauge | str]:
+    return gpu_gauge() if isinstance(session, DeviceSession) else rapl_gauge(root=powercap_root())
+
+
+def with_time_for_energy(plan: MeasurementPlan) -> MeasurementPlan:
+    """The plan with a time limit that leaves room for all windows, each taken twice, and their cool-downs."""
+    each_s = plan.energy_window_s + max(plan.warmup_s, LEAD_IN_S) + COOL_AT_MOST_S + PATIENCE_S
+    return replace(plan, timeout_s=plan.timeout_s + (2 * plan.energy_windows + 1) * each_s)

@@ -1,0 +1,1 @@
+"""How does MLPerf LoadGen issue requests?"""

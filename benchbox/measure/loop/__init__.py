@@ -1,0 +1,1 @@
+"""What is one inference, and when have enough been timed?"""

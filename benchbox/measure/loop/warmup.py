@@ -1,0 +1,97 @@
+"""When is a session warm enough to be measured?
+
+After a fixed part, a number of inferences and a time, whichever takes longer: the first calls pay for lazy loading,
+memory arenas and caches. Then until it has settled: of the last three blocks' medians the newest is neither the fastest
+nor the slowest by more than a hundredth. Whatever still trends is always the extreme; noise seldom is three times
+running. On a GPU its clock must have settled too: the same within a hundredth after each of three blocks running. A
+clock that still rises behind a memory-bound network would move no median. Warm-up inferences are kept in the record
+but are no samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from benchbox.measure.loop.modes import Issuer
+    from benchbox.schema.plan import MeasurementPlan
+
+SETTLED_WITHIN = 0.01
+SETTLING_BLOCKS = 3
+BLOCK_S = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUp:
+    """The times of the warm-up (ns), the time between samples at its end (ns), and whether it settled."""
+
+    times_ns: NDArray[np.int64]
+    typical_ns: float
+    settled: bool
+
+
+def warmed_up(issuer: Issuer, plan: MeasurementPlan, *, clock_hz: Callable[[], float | None] | None = None) -> WarmUp:
+    """Runs the warm-up: at least ``warmup_iterations`` and ``warmup_s``, then ``warmup_max_s`` more at most.
+
+    Args:
+        issuer: of a session that was just opened.
+        plan: its times and numbers.
+        clock_hz: reads the device's clock, and gives None where this device does not tell it.
+
+    An inference that takes longer than the longest measurement ends it early: such a network is warm enough when it has
+    run twice, and is not asked whether it has settled. Neither is one that is measured as another tool does it, whose
+    warm-up is the fixed part alone.
+    """
+    now, start = issuer.now_ns, issuer.now_ns()
+    times = issuer.block(1).times_ns
+    while len(times) < plan.warmup_iterations or now() - start < plan.warmup_s * 1e9:
+        if times.sum() > plan.max_time_s * 1e9 and len(times) >= 2:
+            return WarmUp(times_ns=times, typical_ns=_pace(now() - start, times), settled=True)
+        count = max(1, min(len(times), int(plan.warmup_s * 1e9 / max(1.0, float(np.median(times)))) + 1))
+        times = np.concatenate([times, issuer.block(count).times_ns])
+    if plan.like:
+        return WarmUp(times_ns=times, typical_ns=_pace(now() - start, times), settled=True)
+    size = max(1, int(BLOCK_S * 1e9 / max(1.0, float(np.median(times)))))
+    fixed = now()
+    medians: list[float] = []
+    clocks_hz: list[float] = []
+    while True:
+        begin = now()
+        block = issuer.block(size).times_ns
+        took = now() - begin
+        times = np.concatenate([times, block])
+        medians.append(float(np.median(block)))
+        if clock_hz is not None and (now_hz := clock_hz()) is not None:
+            clocks_hz.append(now_hz)
+        if has_settled(medians) and clock_has_settled(clocks_hz):
+            return WarmUp(times_ns=times, typical_ns=_pace(took, block), settled=True)
+        if len(medians) >= SETTLING_BLOCKS and now() - fixed > plan.warmup_max_s * 1e9:
+            return WarmUp(times_ns=times, typical_ns=_pace(took, block), settled=False)
+
+
+def has_settled(medians: Sequence[float]) -> bool:
+    """Whether the newest of the last three is not the extreme by more than ``SETTLED_WITHIN``."""
+    if len(medians) < SETTLING_BLOCKS:
+        return False
+    *before, newest = medians[-SETTLING_BLOCKS:]
+    return min(before) * (1 - SETTLED_WITHIN) <= newest <= max(before) * (1 + SETTLED_WITHIN)
+
+
+def clock_has_settled(clocks_hz: Sequence[float]) -> bool:
+    """Whether the last three are within ``SETTLED_WITHIN`` of their middle; true of a clock that nobody tells."""
+    last = sorted(clocks_hz[-SETTLING_BLOCKS:])
+    if not last:
+        return True
+    return len(last) == SETTLING_BLOCKS and last[-1] - last[0] <= SETTLED_WITHIN * last[1]
+
+
+def _pace(took_ns: float, times: NDArray[np.int64]) -> float:
+    """Time from one sample to the next, pauses and flushing included."""
+    return max(float(took_ns), float(times.sum()) / max(1, len(times))) / max(1, len(times))

@@ -1,0 +1,1 @@
+"""What does one worker process do, and who starts and ends it?"""

@@ -1,0 +1,65 @@
+"""What happens in a process whose memory is measured?
+
+The network is loaded and run a few times, and after each phase the kernel's own high-water mark of the host and the
+device's free memory are read. Nothing polls: what comes and goes between two looks is in the marks all the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from benchbox.backends.base import DeviceSession
+from benchbox.machine.counters import peak_resident_bytes, resident_bytes
+from benchbox.machine.gpu.nvml import gpu_users
+from benchbox.metrics.device_memory import held_name
+from benchbox.metrics.host_phases import FIRST, LOAD, RUN, RUNTIME, STEADY
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.trial import Trial
+
+if TYPE_CHECKING:
+    from benchbox.backends.base import Session
+
+INFERENCES = 5
+
+
+def memory_trial(
+    blank: Trial, session: Session, plan: MeasurementPlan, *, runtime_bytes: int, fill: Callable[[], None]
+) -> Trial:
+    """The trial with what the host and the device held.
+
+    Args:
+        blank: with its number.
+        session: just opened.
+        plan: its input slots are used in turn.
+        runtime_bytes: resident after the runtime was loaded and before the network was.
+        fill: makes inputs resident in every slot.
+    """
+    host_bytes = {RUNTIME: runtime_bytes, LOAD: peak_resident_bytes()}
+    device_bytes = _held(session, LOAD)
+    fill()
+    for index in range(INFERENCES):
+        session.enqueue(index % plan.input_slots)
+        session.synchronize()
+        if index == 0:
+            host_bytes[FIRST] = peak_resident_bytes()
+            device_bytes |= _held(session, FIRST)
+    device_bytes |= _held(session, STEADY)
+    if isinstance(session, DeviceSession):
+        users = gpu_users()
+        known = users.memory_of(os.getpid()) if users else None
+        device_bytes |= {**session.device_memory(), **({} if known is None else {"process": known})}
+    peak = peak_resident_bytes()
+    return replace(
+        blank,
+        peak_host_bytes=peak,
+        host_bytes={**host_bytes, RUN: peak, STEADY: resident_bytes()},
+        device_bytes=device_bytes,
+    )
+
+
+def _held(session: Session, phase: str) -> dict[str, int]:
+    """What the device holds at the end of a phase; nothing where there is no device."""
+    return {held_name(phase): session.device_memory()["device_held"]} if isinstance(session, DeviceSession) else {}

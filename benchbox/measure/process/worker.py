@@ -1,0 +1,356 @@
+"""What happens in the process that measures one trial?
+
+``python -m benchbox.measure.process.worker FOLDER`` reads FOLDER/request, does one pass, writes FOLDER/answer, and
+ends. The answer goes through a file because native libraries print to standard output as they like. The parent is
+``trials.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import datetime
+import errno
+import gc
+import os
+import pickle
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest, TellingSession
+from benchbox.errors import BenchboxError, MeasurementError, UsageError
+from benchbox.machine.counters import differences, resident_bytes
+from benchbox.machine.gpu.watch import GpuWatch, gpu_watch
+from benchbox.machine.reference import references_after, references_before
+from benchbox.measure.energy.trial import energy_of_session
+from benchbox.measure.loadgen.trial import load_trial
+from benchbox.measure.loop.clock_steps import SteadyClock, kernel_ns, require_forward
+from benchbox.measure.loop.compilations import counters_of
+from benchbox.measure.loop.floor import floor_ns, gpu_floor_ns
+from benchbox.measure.loop.modes import issuer_for, sessions_of
+from benchbox.measure.loop.sampling import sampled
+from benchbox.measure.loop.warmup import warmed_up
+from benchbox.measure.process.leaks import growth, held_bytes, leaks
+from benchbox.measure.process.memory import memory_trial
+from benchbox.measure.process.outputs import outputs_of, outputs_seen
+from benchbox.measure.process.trials import PARENT, unwritable_answer
+from benchbox.metrics.workload import inferences_per_sample
+from benchbox.schema.artifact import Hop, TensorSpec
+from benchbox.schema.plan import LOADGEN_MODES, TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
+from benchbox.schema.trial import Pass, Trial
+from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+from benchbox.stats.inputs import seeded_arrays
+
+if TYPE_CHECKING:
+    from benchbox.backends.base import Session
+    from benchbox.measure.loop.modes import Issuer
+    from benchbox.measure.process.trials import TrialRequest
+
+# Inferences that take longer do not feel what lies in a cache.
+SOON_NS = 100e6
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OUT_OF_MEMORY = re.compile(
+    r"failed to allocate|bad.alloc|out of memory|can.t allocate|not enough memory", re.IGNORECASE
+)
+
+
+def trial_from_request(request: TrialRequest) -> Trial:
+    """Does the pass that the request asks for, in this process."""
+    begin = time.perf_counter()
+    started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    backend = BACKENDS.get(request.backend)
+    backend.probe()  # loads the runtime
+    before_bytes = resident_bytes()
+    with contextlib.ExitStack() as closing:
+        sessions = []
+        for _ in range(sessions_of(request.plan) if request.purpose is Pass.TIMING else 1):
+            sessions.append(backend.open(_open_request(request)))
+            closing.callback(sessions[-1].close)
+        session, load_s = sessions[0], time.perf_counter() - begin
+        # What the libraries made is not garbage: looking through it again would take a tenth of a second a block.
+        gc.collect()
+        gc.freeze()
+        passes: dict[Pass, Callable[[], Trial]] = {
+            Pass.CHECK: lambda: _check(request, session),
+            Pass.TIMING: lambda: _time(request, sessions),
+            Pass.MEMORY: lambda: memory_trial(
+                _blank(request, session),
+                session,
+                request.plan,
+                runtime_bytes=before_bytes,
+                fill=lambda: _fill_slots(request, session),
+            ),
+            Pass.ENERGY: lambda: _energy(request, session),
+            Pass.LAYERS: lambda: _layers(request, session),
+        }
+        trial = passes[request.purpose]()
+        return replace(
+            trial,
+            started_at=started_at,
+            duration_s=time.perf_counter() - begin,
+            clock=trial.clock or session.stopwatch.clock,
+            evidence=session.evidence(),
+            load_s=0.0 if backend.virtual else load_s,
+        )
+
+
+def _open_request(request: TrialRequest) -> OpenRequest:
+    consumes = BACKENDS.get(request.backend).consumes
+    batch = request.plan.batch
+
+    def module() -> Any:
+        from benchbox.models.sources import module_from_source
+
+        return module_from_source(request.source, seed=request.artifact.seed)
+
+    return OpenRequest(
+        precision=request.precision,
+        threads=request.plan.threads,
+        inputs=_bound(request.artifact.inputs, batch),
+        outputs=_bound(request.artifact.outputs, batch),
+        slots=1 if request.purpose is Pass.CHECK else request.plan.input_slots,
+        onnx_path=request.root / request.artifact.path if consumes == "onnx" else None,
+        engine_path=request.root / request.engine.path if request.engine else None,
+        module=module if consumes == "module" else None,
+        inspect=request.purpose in {Pass.CHECK, Pass.LAYERS},
+        track_memory=request.purpose is Pass.MEMORY,
+        transfers=request.purpose is Pass.TIMING and request.plan.transfer == TRANSFER_INSIDE,
+        blocking=request.plan.wait == WAIT_BLOCKING,
+        fallback=request.artifact.fallback,
+        engine_flags=request.engine.recipe.flags if request.engine else (),
+    )
+
+
+def _bound(specs: Sequence[TensorSpec], batch: int) -> tuple[TensorSpec, ...]:
+    return tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in specs)
+
+
+def _blank(request: TrialRequest, session: Session) -> Trial:
+    return Trial(
+        number=request.number, purpose=request.purpose, started_at="", duration_s=0.0, evidence=session.evidence()
+    )
+
+
+def _check(request: TrialRequest, session: Session) -> Trial:
+    """Compares the outputs of all reference samples with the reference; what was executed, by layer, comes back too."""
+    artifact = request.artifact
+    samples, outputs = _outputs_of_reference_samples(request, session, most_rounds=artifact.reference_samples)
+    hop = _hop(request, artifact.reference_form, artifact.reference_path, samples, outputs)
+    file_hop = None
+    if artifact.outputs_path is not None and BACKENDS.get(request.backend).consumes != "module":
+        file_hop = _hop(request, artifact.form, artifact.outputs_path, samples, outputs)
+    layers = session.told_layers() if isinstance(session, TellingSession) else ()
+    return replace(_blank(request, session), evidence=session.evidence(), hop=hop, file_hop=file_hop, layers=layers)
+
+
+def _outputs_of_reference_samples(
+    request: TrialRequest, session: Session, *, most_rounds: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Runs reference samples on slot 0, repeated to fill whole batches, in so many inferences at most.
+
+    Returns:
+        The places of the samples, and the outputs by name.
+    """
+    artifact, batch = request.artifact, request.plan.batch
+    inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.reference_samples)
+    rounds = min(most_rounds, -(-artifact.reference_samples // batch))
+    samples = np.arange(rounds * batch) % artifact.reference_samples
+    made = []
+    for part in np.split(samples, rounds):
+        session.upload(0, {name: array[part] for name, array in inputs.items()})
+        session.enqueue(0)
+        session.synchronize()
+        made.append(session.download(0))
+    return samples, {name: np.concatenate([part[name] for part in made]) for name in made[0]}
+
+
+def _hop(request: TrialRequest, form: str, stored: str, samples: np.ndarray, outputs: dict[str, np.ndarray]) -> Hop:
+    """How far outputs are from stored ones of the same samples."""
+    with np.load(request.root / stored) as file:
+        expected = {name: file[name][samples] for name in file.files}
+    return hop_from_outputs(
+        form, f"{request.backend}-{request.precision}", expected, outputs, TOLERANCES[request.precision]
+    )
+
+
+def _fill_slots(request: TrialRequest, session: Session) -> None:
+    """Makes distinct random inputs resident in every slot."""
+    batch = request.plan.batch
+    for slot in range(request.plan.input_slots):
+        first = slot * batch
+        arrays = seeded_arrays(request.artifact.inputs, seed=request.plan.seed, samples=batch, first=first)
+        session.upload(slot, arrays)
+
+
+def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
+    """Warms up, then samples; counters are read around the samples only, a GPU is looked at between them."""
+    session = sessions[0]
+    for each in sessions:
+        _fill_slots(request, each)
+    # What runs on a device of its own hardly depends on the host's CPUs, and on a virtual one nothing runs.
+    refer = not isinstance(session, DeviceSession) and not BACKENDS.get(request.backend).virtual
+    before = references_before(request.plan.threads) if refer else {}
+    with gpu_watch() if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
+        if request.plan.mode in LOADGEN_MODES:
+            trial = load_trial(_blank(request, session), sessions, request.plan, watch)
+        else:
+            trial = _timed(request, sessions, watch)
+    after = references_after(request.plan.threads) if refer else {}
+    return replace(trial, counters={**trial.counters, **before, **after})
+
+
+def _timed(request: TrialRequest, sessions: Sequence[Session], watch: GpuWatch | None) -> Trial:
+    session, plan = sessions[0], request.plan
+    real = not BACKENDS.get(request.backend).virtual
+    issuer = SteadyClock(issuer_for(sessions, plan), clock=session.stopwatch.clock, other=kernel_ns if real else None)
+    warm = warmed_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
+    first = outputs_of(sessions)
+    if warm.typical_ns < SOON_NS:
+        issuer.block(plan.input_slots)  # copying outputs took their place in the caches
+    if isinstance(session, DeviceSession):
+        session.laps.forget()
+    if watch:
+        watch.begin()
+    held, before = held_bytes(session), counters_of(session)
+    begin = time.perf_counter()
+    result = sampled(issuer, plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
+    grown = {**differences(before, counters_of(session)), "window_s": time.perf_counter() - begin}
+    grown |= growth(held, held_bytes(session))
+    if watch:
+        grown |= watch.seen()
+    last = outputs_of(sessions)
+    trial = replace(
+        _blank(request, session),
+        warmup_ns=tuple(warm.times_ns.tolist()),
+        settled=warm.settled,
+        samples_ns=tuple(result.times_ns.tolist()),
+        steady_from=result.steady_from,
+        floor_ns=floor_ns(session),
+        window_ns=result.window_ns,
+        stopped_by=result.stopped_by,
+        like=request.plan.like,
+        counters=grown,
+    )
+    if isinstance(session, DeviceSession):
+        trial = _with_device_times(trial, session, plan)
+    return _looked_at_again(trial, request, sessions, issuer, (first, last)) if real else trial
+
+
+def _looked_at_again(
+    trial: Trial,
+    request: TrialRequest,
+    sessions: Sequence[Session],
+    issuer: Issuer,
+    outputs: tuple[list[dict[str, np.ndarray]], list[dict[str, np.ndarray]]],
+) -> Trial:
+    """Adds what more inferences tell after everything was timed: whether memory leaks, whether outputs are right."""
+    inferences = inferences_per_sample(request.plan)
+    found = leaks(sessions[0], issuer.block, grown=trial.counters, samples=len(trial.samples_ns), inferences=inferences)
+    artifact = request.artifact
+    samples, made = _outputs_of_reference_samples(request, sessions[0], most_rounds=1)
+    reference = _hop(request, artifact.reference_form, artifact.reference_path, samples, made)
+    seen = outputs_seen(*outputs, precision=request.precision, reference=reference)
+    return replace(trial, counters={**trial.counters, **found}, outputs=seen)
+
+
+def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPlan) -> Trial:
+    """Adds what the device's clock says of the measured inferences, and of copies where they were asked for."""
+    # Streams that run at once hide in each other's events.
+    alone = plan.mode is not Mode.CONCURRENT
+    require_forward(session.laps.gpu_ns, clock="the device's events")
+    timed = replace(
+        trial,
+        gpu_ns=session.laps.gpu_ns if alone else (),
+        enqueue_ns=session.laps.enqueue_ns if alone else (),
+        h2d_ns=session.laps.h2d_ns,
+        d2h_ns=session.laps.d2h_ns,
+        device_window_ns=session.laps.window_ns if alone else 0,
+        gpu_floor_ns=gpu_floor_ns(session),
+    )
+    if plan.transfer != TRANSFER_TIMED:
+        return timed
+    h2d_ns, d2h_ns = session.transfer_ns(plan.min_samples)
+    return replace(timed, h2d_ns=h2d_ns, d2h_ns=d2h_ns)
+
+
+def _energy(request: TrialRequest, session: Session) -> Trial:
+    """Runs inferences over windows of an energy counter, if there is one."""
+    _fill_slots(request, session)
+    virtual = BACKENDS.get(request.backend).virtual
+    return replace(_blank(request, session), energy=energy_of_session(session, request.plan, virtual=virtual))
+
+
+def _layers(request: TrialRequest, session: Session) -> Trial:
+    """What was executed, layer by layer, with the runtime's own profiler watching."""
+    if not isinstance(session, LayeredSession):
+        raise UsageError(
+            f"{request.backend} does not tell its layers",
+            remedy="use --backend onnxruntime, or tensorrt on a machine with a GPU",
+        )
+    _fill_slots(request, session)
+    plan = request.plan
+    layers = session.executed_layers(warmup=plan.warmup_iterations, iterations=plan.min_samples)
+    return replace(_blank(request, session), layers=layers)
+
+
+def failure_from_error(error: Exception) -> BenchboxError:
+    """What a runtime or a network raised, in one line; running out of memory is recognised by its words."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return unwritable_answer(error, Path(error.filename or tempfile.gettempdir()))
+    text = " ".join(str(error).split())
+    values = f"{type(error).__name__}: {text[:400] or 'no reason given'}"
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
+        return MeasurementError("the worker ran out of memory", values=values, remedy="try a smaller --batch")
+    return MeasurementError(
+        "the network failed while it ran",
+        values=values,
+        remedy="run it outside benchbox to see whether it fails there too",
+    )
+
+
+def die_with_parent() -> bool:
+    """Asks the kernel to kill this process when its parent dies, however that happens: nobody waits for its answer.
+
+    False if the parent is dead already.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.environ.get(PARENT, "") in {"", str(os.getppid())}
+
+
+def main(folder: Path) -> None:
+    """Answers the request in the folder; whatever goes wrong is an answer too."""
+    if not die_with_parent():
+        return
+    tempfile.tempdir = str(folder)  # what this process leaves behind when it is killed goes with the folder
+    answer: Trial | BenchboxError
+    try:
+        answer = trial_from_request(pickle.loads((folder / "request").read_bytes()))
+    except BenchboxError as error:
+        answer = error
+    except Exception as error:  # a runtime's errors have no common class; the parent tells them in one line
+        answer = failure_from_error(error)
+    try:
+        _write(folder, answer)
+    except OSError as error:
+        _write(folder, unwritable_answer(error, folder))  # a few hundred bytes in the place of what did not fit
+
+
+def _write(folder: Path, answer: Trial | BenchboxError) -> None:
+    draft = folder / "answer.draft"
+    draft.write_bytes(pickle.dumps(answer))
+    draft.replace(folder / "answer")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,70 @@
+"""How long does the device work on an inference, and how long does the host take to start it?
+
+``gpu_time_p50``: median over inferences of the time between the two events right before and right behind the work of
+one inference, on the stream of the work. Gaps that the host leaves between kernels are inside. ``enqueue_time_p50``:
+median of the host time of the one call that starts the work. ``h2d_time_p50`` and ``d2h_time_p50``: medians of the
+device times of copying the inputs of a batch from pinned memory and its outputs back, by themselves, where asked for
+(``--transfers``). All per process, in seconds.
+
+``gpu_cycles_p50``: ``gpu_time_p50`` times the SM clock (median of what was read between the blocks of the same
+process): what an inference costs where arithmetic is the limit, whatever the clock was. Where clocks are not held it
+tells a slower network from a slower clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from benchbox.metrics.metric import METRICS, Metric, steady
+from benchbox.metrics.workload import Workload
+from benchbox.schema.reading import Better
+from benchbox.schema.trial import Pass, Trial
+from benchbox.stats.quantile import percentile
+
+CYCLES = "gpu_cycles_p50"
+_SAMPLES: dict[str, Callable[[Trial], Sequence[int]]] = {
+    "gpu_time_p50": lambda trial: steady(trial, trial.gpu_ns),
+    "enqueue_time_p50": lambda trial: steady(trial, trial.enqueue_ns),
+    "h2d_time_p50": lambda trial: trial.h2d_ns,
+    "d2h_time_p50": lambda trial: trial.d2h_ns,
+}
+
+
+def _median_of(samples: Callable[[Trial], Sequence[int]]) -> Callable[[Trial, Workload], float]:
+    return lambda trial, _: percentile(sorted(samples(trial)), 0.5) * 1e-9
+
+
+def _has(samples: Callable[[Trial], Sequence[int]]) -> Callable[[Trial], bool]:
+    return lambda trial: bool(samples(trial))
+
+
+for _name, _samples in _SAMPLES.items():
+    METRICS.register(
+        _name,
+        Metric(
+            name=_name,
+            unit="s",
+            better=Better.LOWER,
+            purpose=Pass.TIMING,
+            value=_median_of(_samples),
+            applies=_has(_samples),
+        ),
+    )
+
+
+def _cycles(trial: Trial, workload: Workload) -> float:
+    return _median_of(_SAMPLES["gpu_time_p50"])(trial, workload) * trial.counters["gpu_clock_median_hz"]
+
+
+METRICS.register(
+    CYCLES,
+    Metric(
+        name=CYCLES,
+        unit="1",
+        better=Better.LOWER,
+        purpose=Pass.TIMING,
+        value=_cycles,
+        applies=lambda trial: bool(trial.gpu_ns) and "gpu_clock_median_hz" in trial.counters,
+        method=lambda _: "SM clock by NVML, between blocks",
+    ),
+)

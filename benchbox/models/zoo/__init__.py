@@ -1,0 +1,1 @@
+"""Which networks does benchbox know by name? One file a family."""

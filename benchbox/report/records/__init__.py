@@ -1,0 +1,1 @@
+"""How are records shown? One file a format."""

@@ -1,0 +1,1 @@
+"""How is the answer of one command shown? One file a command."""

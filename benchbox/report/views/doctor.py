@@ -1,0 +1,134 @@
+"""How is the state of this machine told: what can run, on what, and what will disturb a measurement?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from benchbox.machine.instruments import Instrument
+from benchbox.report.table import Column, text_table
+from benchbox.schema.environment import Environment
+from benchbox.schema.reading import Flag
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendState:
+    """One backend on this machine: its version and precisions, or why it cannot run and what to do.
+
+    ``builds`` says that it can make engines here, even where it cannot run them.
+    """
+
+    name: str
+    device: str
+    usable: bool
+    builds: bool
+    version: str
+    precisions: tuple[str, ...]
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerState:
+    """One package that CUDA can be driven through: its versions and the GPU, or why it cannot and what to do."""
+
+    name: str
+    version: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """Everything that ``benchbox doctor`` found; ``threads`` is the default number of CPU threads."""
+
+    backends: tuple[BackendState, ...]
+    layers: tuple[LayerState, ...]
+    environment: Environment
+    instruments: tuple[Instrument, ...]
+    flags: tuple[Flag, ...]
+    threads: int
+
+
+def document_from_checkup(checkup: Checkup) -> dict[str, object]:
+    """The JSON document ``benchbox.doctor/1``."""
+    return {
+        "schema": "benchbox.doctor/1",
+        "backends": [
+            {
+                "name": backend.name,
+                "device": backend.device,
+                "usable": backend.usable,
+                "builds": backend.builds,
+                "version": backend.version,
+                "precisions": list(backend.precisions),
+                "reason": backend.reason,
+                "remedy": backend.remedy,
+            }
+            for backend in checkup.backends
+        ],
+        "cuda_layers": [asdict(layer) for layer in checkup.layers],
+        "environment": {
+            "hash": checkup.environment.hash,
+            "hardware": dict(checkup.environment.hardware),
+            "software": dict(checkup.environment.software),
+            "observed": dict(checkup.environment.observed),
+        },
+        "instruments": [asdict(instrument) for instrument in checkup.instruments],
+        "flags": [
+            {"code": flag.code, "severity": flag.severity.value, "message": flag.message} for flag in checkup.flags
+        ],
+        "threads": checkup.threads,
+    }
+
+
+def render_checkup(checkup: Checkup) -> str:
+    """The same for people."""
+    parts = [
+        "Backends\n" + _backends(checkup.backends),
+        "CUDA\n" + _facts({layer.name: layer.version or _lack(layer) for layer in checkup.layers}),
+        "Hardware\n" + _facts(checkup.environment.hardware),
+        "Software\n" + _facts(checkup.environment.software),
+        "Now\n" + _facts(checkup.environment.observed),
+        "What can be read and set\n" + _instruments(checkup.instruments),
+        "What will disturb a measurement\n" + _flags(checkup.flags),
+        f"environment {checkup.environment.hash}; {checkup.threads} CPU threads by default",
+    ]
+    return "\n\n".join(parts)
+
+
+def _backends(backends: Sequence[BackendState]) -> str:
+    """What can run as a table, then why the rest cannot: each reason once, with the backends that it stops."""
+    columns = (Column(title="backend"), Column(title="device"), Column(title="version"), Column(title="precisions"))
+    rows = [
+        (backend.name, backend.device, backend.version, " ".join(backend.precisions))
+        for backend in backends
+        if backend.usable
+    ]
+    lacking: dict[str, list[str]] = {}
+    for backend in backends:
+        if not backend.usable:
+            lacking.setdefault(_lack(backend), []).append(f"{backend.name}{' (builds)' if backend.builds else ''}")
+    reasons = "".join(f"\n  {', '.join(names)}\n    {reason}" for reason, names in lacking.items())
+    return text_table(columns, rows) + (f"\n\nBackends that cannot run here{reasons}" if reasons else "")
+
+
+def _lack(state: BackendState | LayerState) -> str:
+    return "; ".join(filter(None, (state.reason, state.remedy)))
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    width = max((len(name) for name in facts), default=0)
+    return "\n".join(f"  {name:{width}}  {value}" for name, value in facts.items())
+
+
+def _instruments(instruments: Sequence[Instrument]) -> str:
+    width = max((len(instrument.name) for instrument in instruments), default=0)
+    return "\n".join(
+        f"  {'yes' if instrument.usable else 'no ':3}  {instrument.name:{width}}  {instrument.detail}"
+        for instrument in instruments
+    )
+
+
+def _flags(flags: Sequence[Flag]) -> str:
+    return "\n".join(f"  {flag.severity.value:7}  {flag.code}: {flag.message}" for flag in flags) or "  nothing seen"

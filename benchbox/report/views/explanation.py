@@ -1,0 +1,249 @@
+"""How is it shown why a precision is not as much faster as it could be?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.report.views.layers import document_from_layers
+from benchbox.schema.explanation import Cause, ExplainedGroup, Explanation, Reason
+from benchbox.units import ABSENT, format_factor, format_flops_per_s, format_quantity, format_ratio, format_time
+
+FORMS = ("table", "md", "json")
+_SHOWN, _NAMED = 3, 5
+_LEAST_SHARE = 0.005
+
+# What each cause is called: in a cell, and in a sentence with the precision filled in.
+_WORDS = {
+    Cause.REQUANTISING: "Q/DQ and casts",
+    Cause.UNPACKING: "weights dequantised",
+    Cause.REORDERING: "reordering",
+    Cause.WIDER: "not in {precision}",
+    Cause.BETWEEN: "other layers not in {precision}",
+    Cause.UNKNOWN: "in no node",
+    Cause.ARITHMETIC: "arithmetic",
+    Cause.BYTES: "bytes",
+    Cause.BEYOND: "beyond the bound",
+}
+_MEANINGS = {
+    Cause.REQUANTISING: "kernels that only quantise, dequantise or cast activations",
+    Cause.UNPACKING: "weights dequantised anew in every inference",
+    Cause.REORDERING: "kernels that only change the layout",
+    Cause.WIDER: "convolutions and matrix products that did not run in {precision}",
+    Cause.BETWEEN: "other layers that did not run in {precision}",
+    Cause.UNKNOWN: "kernels that stand for no node",
+    Cause.ARITHMETIC: "what layers in {precision} need for arithmetic at the best rate",
+    Cause.BYTES: "what layers in {precision} need for their bytes at the best rate: bound by memory",
+    Cause.BEYOND: "what kernels in {precision} take beyond that",
+}
+
+
+def render_explanation(explanation: Explanation, *, form: str) -> str:
+    """The explanation as text in one of ``FORMS``."""
+    if form == "json":
+        return json.dumps(document_from_explanation(explanation), indent=2)
+    draw = markdown_table if form == "md" else text_table
+    return "\n\n".join(
+        [
+            draw(_group_columns(explanation), [_group_texts(group, explanation) for group in explanation.groups]),
+            draw(_REASON_COLUMNS, [_reason_texts(reason, explanation) for reason in explanation.reasons]),
+            "\n".join([*_notes(explanation), *_sentences(explanation)]),
+        ]
+    )
+
+
+def document_from_explanation(explanation: Explanation) -> dict[str, object]:
+    """The JSON document ``benchbox.layers/1`` of the precision, with the key ``against``."""
+    bound, device = explanation.bound, explanation.device
+    return {
+        **document_from_layers(explanation.table, explanation.table.rows),
+        "against": {
+            "precision": explanation.base.precision,
+            "latency_s": explanation.base.latency_s,
+            "profiled_s": explanation.base.time_s,
+            "speedup": explanation.speedup,
+            "profiled_speedup": explanation.profiled_speedup,
+            "bound": {"compute": bound.compute, "memory": bound.memory, "ideal": bound.ideal},
+            "rates": None
+            if device is None
+            else {
+                "relative": dict(device.rates),
+                "fp32_flops_per_s": device.fp32_flops_per_s,
+                "bytes_per_s": device.bytes_per_s,
+                "source": device.source,
+            },
+            "beyond_s": explanation.base_beyond_s,
+            "matrix_layers": explanation.matrices,
+            "matrix_layers_in_another_type": explanation.wider,
+            "reasons": [_reason_document(reason, explanation) for reason in explanation.reasons],
+            "groups": [
+                {
+                    "name": group.name,
+                    "time_s": group.time_s,
+                    "base_time_s": group.base_time_s,
+                    "speedup": group.speedup,
+                    "bound": {
+                        "compute": group.bound.compute,
+                        "memory": group.bound.memory,
+                        "ideal": group.bound.ideal,
+                        "by": group.bound.by,
+                    },
+                    "reasons": [_reason_document(reason, explanation) for reason in group.reasons],
+                }
+                for group in explanation.groups
+            ],
+            "layers": document_from_layers(explanation.base, explanation.base.rows)["layers"],
+        },
+    }
+
+
+def _reason_document(reason: Reason, explanation: Explanation) -> dict[str, object]:
+    return {
+        "cause": reason.cause.value,
+        "time_s": reason.time_s,
+        "share": _share(reason.time_s, explanation),
+        "layers": reason.layers,
+        "kinds": dict(reason.kinds),
+        "longest": list(reason.names),
+    }
+
+
+_REASON_COLUMNS = (
+    Column(title="cause"),
+    Column(title="time", number=True),
+    Column(title="share", number=True),
+    Column(title="layers", number=True),
+    Column(title="of"),
+    Column(title="longest"),
+)
+
+
+def _group_columns(explanation: Explanation) -> tuple[Column, ...]:
+    return (
+        Column(title="layers"),
+        Column(title=explanation.base.precision, number=True),
+        Column(title=explanation.table.precision, number=True),
+        Column(title="speed-up", number=True),
+        Column(title="bound", number=True),
+        Column(title="by"),
+        Column(title=f"where the time of {explanation.table.precision} goes, of the whole"),
+    )
+
+
+def _group_texts(group: ExplainedGroup, explanation: Explanation) -> tuple[str, ...]:
+    shown = [reason for reason in group.reasons if (_share(reason.time_s, explanation) or 0.0) >= _LEAST_SHARE]
+    return (
+        group.name,
+        format_time(group.base_time_s) if group.base_time_s else ABSENT,
+        format_time(group.time_s) if group.time_s else ABSENT,
+        format_factor(group.speedup),
+        format_factor(group.bound.ideal),
+        group.bound.by or ABSENT,
+        ", ".join(
+            f"{_word(reason.cause, explanation, _WORDS)} {_percent(reason.time_s, explanation)}" for reason in shown
+        ),
+    )
+
+
+def _reason_texts(reason: Reason, explanation: Explanation) -> tuple[str, ...]:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in reason.kinds[:_SHOWN])
+    return (
+        _word(reason.cause, explanation, _MEANINGS),
+        format_time(reason.time_s),
+        _percent(reason.time_s, explanation),
+        str(reason.layers),
+        kinds + (", …" if len(reason.kinds) > _SHOWN else ""),
+        ", ".join(reason.names[:_SHOWN]),
+    )
+
+
+def _word(cause: Cause, explanation: Explanation, words: Mapping[Cause, str]) -> str:
+    """What a cause is called; without rates nothing is known of what a layer needs."""
+    if cause is Cause.BEYOND and explanation.device is None:
+        return f"layers in {explanation.table.precision}"
+    return words[cause].format(precision=explanation.table.precision)
+
+
+def _share(time_s: float, explanation: Explanation) -> float | None:
+    return time_s / explanation.table.time_s if explanation.table.time_s else None
+
+
+def _percent(time_s: float, explanation: Explanation) -> str:
+    return format_ratio(_share(time_s, explanation))
+
+
+def _notes(explanation: Explanation) -> list[str]:
+    """What was measured and which rates the bounds are of."""
+    table, base, device = explanation.table, explanation.base, explanation.device
+    lines = [
+        f"{table.model} on {table.backend}, batch {table.batch}, {table.threads} threads: profiled layers together "
+        f"{format_time(base.time_s)} in {base.precision} and {format_time(table.time_s)} in {table.precision}, medians "
+        f"of {table.iterations} inferences; without a profiler {format_time(base.latency_s)} and "
+        f"{format_time(table.latency_s)}"
+    ]
+    if device is None:
+        lines.append("no rates are known of this device: no bound, and no least time of a layer")
+    else:
+        relative = ", ".join(f"{kind} {format_factor(rate)}" for kind, rate in device.rates.items() if kind != "fp32")
+        lines.append(
+            f"bounds: fp32 {format_flops_per_s(device.fp32_flops_per_s)}, memory "
+            f"{format_quantity(device.bytes_per_s, 'B/s')}, the best seen in {base.precision} or published; arithmetic "
+            f"relative to fp32: {relative} ({device.title})"
+        )
+    if table.simulated:
+        lines.append("SIMULATED: the device of the tests, no measurement")
+    return lines
+
+
+def _sentences(explanation: Explanation) -> list[str]:
+    """The answer in two sentences: how much faster, how much it could be, and what takes the time."""
+    table, base, bound = explanation.table, explanation.base, explanation.bound
+    first = f"{table.precision} is {format_factor(explanation.speedup)} as fast as {base.precision}"
+    if explanation.profiled_speedup is not None:
+        first += f" ({format_factor(explanation.profiled_speedup)} by profiled layers)"
+    first += f"; bound {format_factor(bound.ideal)}." if bound.ideal is not None else "; its bound is not known."
+    spoken = [_spoken(reason, explanation) for reason in explanation.reasons]
+    large = [text for text, reason in zip(spoken, explanation.reasons, strict=True) if _counts(reason, explanation)]
+    second = "; ".join(large[:_NAMED])
+    return [first, f"{second[:1].upper()}{second[1:]}." if second else "No layer took time."]
+
+
+def _counts(reason: Reason, explanation: Explanation) -> bool:
+    return (_share(reason.time_s, explanation) or 0.0) >= 2 * _LEAST_SHARE
+
+
+def _spoken(reason: Reason, explanation: Explanation) -> str:
+    precision, share = explanation.table.precision, _percent(reason.time_s, explanation)
+    count = "1 kernel" if reason.layers == 1 else f"{reason.layers} kernels"
+    if reason.cause is Cause.WIDER:
+        return (
+            f"{explanation.wider} of {explanation.matrices} convolutions and matrix products did not run in "
+            f"{precision}: {share} of its time"
+        )
+    if reason.cause is Cause.BETWEEN:
+        kinds = _listed([kind for kind, _ in reason.kinds])
+        return f"{reason.layers} other layers ({kinds}) did not run in {precision}: {share}"
+    if reason.cause is Cause.REQUANTISING:
+        return f"quantising, dequantising and casting takes {share} ({count})"
+    if reason.cause is Cause.UNPACKING:
+        return f"dequantising weights anew in every inference takes {share} ({count})"
+    if reason.cause is Cause.REORDERING:
+        return f"changing the layout takes {share} ({count})"
+    if reason.cause is Cause.UNKNOWN:
+        return f"what stands for no node takes {share} ({count})"
+    if reason.cause is Cause.ARITHMETIC:
+        return f"arithmetic in {precision} at the best rate needs {share}"
+    if reason.cause is Cause.BYTES:
+        return f"layers bound by memory need {share} for their bytes"
+    if explanation.device is None:
+        return f"layers in {precision} take {share}"
+    text = f"kernels in {precision} take {share} beyond what they need"
+    if explanation.base_beyond_s is None or not explanation.base.time_s:
+        return text
+    base = format_ratio(explanation.base_beyond_s / explanation.base.time_s)
+    return f"{text} (those in {explanation.base.precision} {base} of theirs)"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")

@@ -1,0 +1,152 @@
+"""Both CUDA layers keep the contract on the simulated device, and say what they lack on this machine."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from layer_contract import CHECKS
+from simulation import simulated
+
+from benchbox.backends.cuda import bindings, pycuda
+from benchbox.backends.cuda.choice import LAYERS, chosen_layer, first_gpu, open_layer, probed_layer
+from benchbox.backends.cuda.driver import SIMULATED
+from benchbox.backends.cuda.interface import CudaLayer
+from benchbox.errors import EnvironmentLackError, MeasurementError, UsageError
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(name: str, check: Callable[[CudaLayer], None]) -> None:
+    with simulated() as simulation:
+        layer = open_layer(name)
+        assert layer.name == name
+        check(layer)
+        layer.close()
+        assert simulation.DEVICE.used_bytes == 0
+        assert simulation.DEVICE.host == {}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_simulated_device_gives_itself_away(name: str) -> None:
+    with simulated():
+        layer = open_layer(name)
+        assert layer.gpu().simulated
+        assert layer.gpu().name.startswith(SIMULATED)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_use_after_free_sticks(name: str) -> None:
+    with simulated():
+        layer = open_layer(name)
+        stream, address = layer.stream(), layer.allocate(512)
+        layer.free(address)
+        layer.fill(address, 1, 512, stream)
+        with pytest.raises(MeasurementError, match="IllegalAddress"):
+            layer.synchronize(stream)
+        with pytest.raises(MeasurementError, match="IllegalAddress"):
+            layer.allocate(512)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_no_device_is_said(name: str) -> None:
+    with simulated(target="none"):
+        with pytest.raises(EnvironmentLackError, match="no usable NVIDIA GPU"):
+            open_layer(name)
+        probed = probed_layer(name)
+        assert probed["version"] == ""
+        assert "driver" in probed["remedy"]
+
+
+def test_a_driver_that_is_too_old_is_said() -> None:
+    with simulated(old_driver=True), pytest.raises(EnvironmentLackError) as error:
+        open_layer("cuda-bindings")
+    assert "cudaErrorInsufficientDriver" in error.value.values
+    assert "install a newer NVIDIA driver" in error.value.remedy
+
+
+def test_pycuda_pushes_and_pops_the_primary_context() -> None:
+    with simulated():
+        layer = open_layer("pycuda")
+        current = importlib.import_module("pycuda.driver")._CURRENT
+        assert len(current) == 1
+        layer.close()
+        assert current == []
+
+
+def test_the_layer_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCHBOX_CUDA", raising=False)
+    assert chosen_layer() == "cuda-bindings"
+    monkeypatch.setenv("BENCHBOX_CUDA", "pycuda")
+    assert chosen_layer() == "pycuda"
+    with simulated():
+        assert open_layer().name == "pycuda"
+    monkeypatch.setenv("BENCHBOX_CUDA", "pycudda")
+    with pytest.raises(UsageError, match="did you mean 'pycuda'"):
+        chosen_layer()
+
+
+def test_first_gpu_asks_the_layer() -> None:
+    with simulated(target="sm86"):
+        assert first_gpu().target == "sm86"
+
+
+def test_a_layer_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (bindings, pycuda):
+        monkeypatch.setattr(module, "installed", lambda: False)
+        with pytest.raises(EnvironmentLackError, match="not installed") as error:
+            module.opened()
+        assert "pip install 'benchbox[" in error.value.remedy
+
+
+def test_cuda_bindings_here_works_or_says_why() -> None:
+    """The real package: without a driver it imports and reports that there is no device."""
+    probed = probed_layer("cuda-bindings")
+    assert probed["version"] or probed["reason"]
+
+
+def _called() -> dict[str, int]:
+    """CUDA functions that bindings.py calls, with the number of arguments, and the other names that it takes."""
+    tree = ast.parse(Path(inspect.getfile(bindings)).read_text())
+    calls: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        if node.func.attr in {"_call", "_allocated"} and isinstance(node.args[0], ast.Constant):
+            calls[str(node.args[0].value)] = len(node.args) - 1
+        elif node.func.attr.startswith("cuda"):
+            calls[node.func.attr] = len(node.args)
+    return calls
+
+
+def test_cuda_bindings_has_what_is_called() -> None:
+    """Names and argument counts, against the real package."""
+    api = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
+    called = _called()
+    assert len(called) > 25
+    for name, count in called.items():
+        signature = (getattr(api, name).__doc__ or "").strip().splitlines()[0]
+        inside = re.search(r"\((.*)\)", signature)
+        assert inside is not None, signature
+        wanted = len([part for part in inside[1].split(",") if part.strip()])
+        assert wanted == count, f"{signature}, called with {count}"
+
+
+def test_cuda_bindings_has_the_names_that_are_read() -> None:
+    api = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
+    read = set(re.findall(r"self\._api\.([\w.]+)|self\._kinds\.(\w+)", Path(inspect.getfile(bindings)).read_text()))
+    for dotted, kind in read:
+        found = api.cudaMemcpyKind if kind else api
+        for part in (kind or dotted).split("."):
+            assert hasattr(found, part), f"{dotted or kind}"
+            found = getattr(found, part)
+
+
+def test_cuda_bindings_has_the_type_of_pool_attributes() -> None:
+    driver = pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not installed")
+    assert driver.cuuint64_t(0).getPtr()

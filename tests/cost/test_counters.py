@@ -1,0 +1,147 @@
+"""Other counters' numbers are reproduced exactly: the packages themselves are run on every network of the zoo."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch._dynamo
+import torch._numpy  # ptflops replaces functions of PyTorch while it counts; what imports them then is confused
+from graphs import saved, small_network
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchbox.cost.conventions import require_convention
+from benchbox.cost.counters import COUNTERS, count_of, counter_from_name
+from benchbox.cost.counting import cost_from_graph
+from benchbox.errors import UsageError
+from benchbox.graph.graph import Graph, graph_from_file
+from benchbox.models.zoo.zoo import build, spec, specs
+
+
+def fvcores(module: nn.Module, shape: tuple[int, ...]) -> int:
+    from fvcore.nn import FlopCountAnalysis
+
+    analysis = FlopCountAnalysis(module, torch.zeros(1, *shape))
+    return int(analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total())
+
+
+def ptflops(module: nn.Module, shape: tuple[int, ...]) -> int:
+    from ptflops import get_model_complexity_info
+
+    macs, _ = get_model_complexity_info(
+        module, shape, as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
+    )
+    return int(macs)
+
+
+def torchinfos(module: nn.Module, shape: tuple[int, ...]) -> int:
+    import torchinfo
+
+    return int(torchinfo.summary(module, input_size=(1, *shape), verbose=0, device="cpu").total_mult_adds)
+
+
+def flop_counters(module: nn.Module, shape: tuple[int, ...]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        module(torch.zeros(1, *shape))
+    return int(counter.get_total_flops())
+
+
+PACKAGES: dict[str, Callable[[nn.Module, tuple[int, ...]], int]] = {
+    "fvcore": fvcores,
+    "ptflops": ptflops,
+    "torchinfo": torchinfos,
+    "flop-counter": flop_counters,
+}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("name", specs())
+def test_every_counter_of_layers(name: str, zoo_graph: Callable[[str], Graph]) -> None:
+    module = build(name).eval()
+    with quiet():
+        theirs = {counter: count(module, spec(name).input_shape) for counter, count in PACKAGES.items()}
+    ours = {counter: count_of(COUNTERS[counter], zoo_graph(name)).total for counter in PACKAGES}
+    assert ours == theirs
+    assert count_of(COUNTERS["torchvision"], zoo_graph(name)).total == spec(name).macs
+
+
+def onnx_tools(name: str, folder: Path) -> int:
+    """What onnx-tool counts on the exported graph; its own weights are put in, since it wants to have some."""
+    import onnx_tool
+
+    from benchbox.export.outline import structure_from_source
+    from benchbox.models.sources import resolve
+
+    proto = onnx.load(
+        str(structure_from_source(resolve(name, input_shape=None, weights=None), root=folder)), load_external_data=False
+    )
+    for tensor in proto.graph.initializer:
+        if tensor.data_location == tensor.EXTERNAL:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.zeros(tuple(tensor.dims), np.float32), tensor.name))
+    with quiet():
+        model = onnx_tool.Model(proto, {"verbose": False})
+        model.graph.shape_infer({"input": np.zeros((1, *spec(name).input_shape), np.float32)})
+        model.graph.profile()
+    macs: Any = model.graph.macs
+    return int(macs[0] if isinstance(macs, list | tuple) else macs)
+
+
+@pytest.mark.parametrize("name", specs())
+def test_onnx_tool(name: str, zoo_graph: Callable[[str], Graph], tmp_path_factory: pytest.TempPathFactory) -> None:
+    zoo_graph(name)
+    theirs = onnx_tools(name, tmp_path_factory.getbasetemp() / "zoo0")
+    assert count_of(COUNTERS["onnx-tool"], zoo_graph(name)).total == theirs
+
+
+def test_parts_add_up_and_say_why(zoo_graph: Callable[[str], Graph]) -> None:
+    count = count_of(counter_from_name("fvcore"), zoo_graph("resnet18"))
+    assert sum(count.parts.values()) == count.total
+    assert count.parts["batch norms, 2 per element"] == count.total - spec("resnet18").macs - 512 * 49
+
+
+def test_inception_v4_is_what_timm_publishes(zoo_graph: Callable[[str], Graph]) -> None:
+    """infer_gmacs and param_count of timm's results/benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv, by fvcore."""
+    assert f"{count_of(counter_from_name('fvcore'), zoo_graph('inception_v4')).total / 1e9:.2f}" == "12.28"
+    assert f"{spec('inception_v4').params / 1e6:.2f}" == "42.68"
+
+
+def test_a_counter_is_a_convention_of_the_table(zoo_graph: Callable[[str], Graph]) -> None:
+    for name in COUNTERS:
+        cost = cost_from_graph(zoo_graph("lenet5"), model="lenet5", sha256="", convention=name)
+        assert cost.count == count_of(COUNTERS[name], zoo_graph("lenet5")).total
+        assert require_convention(name) == name
+
+
+def test_counters_of_layers_refuse_a_file_without_layers(tmp_path: Path) -> None:
+    graph = graph_from_file(saved(tmp_path / "net.onnx", small_network()))
+    for name in ("fvcore", "ptflops", "torchinfo"):
+        with pytest.raises(UsageError, match="does not name"):
+            count_of(COUNTERS[name], graph)
+        with pytest.raises(UsageError, match="does not name"):
+            cost_from_graph(graph, model="net", sha256="", convention=name)
+    assert count_of(COUNTERS["torchvision"], graph).total > 0
+
+
+def test_an_unknown_counter_gets_a_suggestion() -> None:
+    with pytest.raises(UsageError, match="ptflops"):
+        counter_from_name("ptflop")

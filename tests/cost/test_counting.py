@@ -1,0 +1,98 @@
+"""Whole networks cost what is published, and totals are what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchbox.cost.counting import cost_from_onnx
+from benchbox.cost.grouping import grouped_layers
+from benchbox.export.exporting import artifact_from_source
+from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.zoo.zoo import spec
+from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.cost import NetworkCost
+from benchbox.schema.model import Precision
+
+# Exact totals; to three decimals in G they are torchvision's published ones (tests/golden/published_models.csv).
+NETWORKS = (
+    "lenet5",
+    "alexnet",
+    "alexnet_paper",
+    "vgg16",
+    "resnet18",
+    "resnet18_v1",
+    "resnet50",
+    "preact_resnet18",
+    "googlenet",
+    "squeezenet1_1",
+    "mobilenet_v2",
+)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[OnnxArtifact, Path]:
+    root = tmp_path_factory.mktemp("counted")
+    source = resolve(str(request.param), input_shape=None, weights=None)
+    return artifact_from_source(source, precision=Precision.FP32, root=root), root
+
+
+def cost_of(exported: tuple[OnnxArtifact, Path], batch: int = 1) -> NetworkCost:
+    artifact, root = exported
+    return cost_from_onnx(root / artifact.path, model=artifact.model, batch=batch, sha256=artifact.sha256)
+
+
+def test_totals_are_exact(exported: tuple[OnnxArtifact, Path]) -> None:
+    cost = cost_of(exported)
+    facts = spec(cost.model)
+    assert cost.macs == facts.macs
+    assert cost.params == facts.params
+    assert cost.activation_bytes == facts.activation_bytes
+    assert sum(layer.params for layer in cost.layers) == facts.params
+    assert cost.flops == 2 * cost.macs + sum(layer.elementwise for layer in cost.layers)
+    assert cost.input_shape == facts.input_shape
+
+
+def test_layers_are_named_by_their_modules(exported: tuple[OnnxArtifact, Path]) -> None:
+    cost = cost_of(exported)
+    source = resolve(cost.model, input_shape=None, weights=None)
+    modules = (
+        {path for path, _ in module_from_source(source, seed=0).named_modules()} if cost.model == "lenet5" else None
+    )
+    for layer in cost.layers:
+        if layer.macs:
+            assert layer.params > 0
+            if modules is not None:
+                assert layer.name in modules
+
+
+def test_the_batch_scales_what_it_must(exported: tuple[OnnxArtifact, Path]) -> None:
+    one, three = cost_of(exported), cost_of(exported, batch=3)
+    assert three.macs == 3 * one.macs
+    assert three.flops == 3 * one.flops
+    assert three.activation_bytes == 3 * one.activation_bytes
+    assert three.peak_activation_bytes == 3 * one.peak_activation_bytes
+    assert (three.params, three.weight_bytes) == (one.params, one.weight_bytes)
+
+
+@pytest.mark.parametrize("by", ["layer", "module", "op"])
+def test_groups_add_up_to_the_whole(by: str, exported: tuple[OnnxArtifact, Path]) -> None:
+    cost = cost_of(exported)
+    rows = grouped_layers(cost, by=by)
+    assert sum(row.macs for row in rows) == cost.macs
+    assert sum(row.flops for row in rows) == cost.flops
+    assert sum(row.params for row in rows) == cost.params
+    assert len({row.name for row in rows}) == len(rows)
+
+
+def test_fp16_halves_the_bytes_and_keeps_the_work(tmp_path: Path) -> None:
+    source = resolve("lenet5", input_shape=None, weights=None)
+    full, half = (
+        artifact_from_source(source, precision=precision, root=tmp_path)
+        for precision in (Precision.FP32, Precision.FP16)
+    )
+    cost, cast = (cost_from_onnx(tmp_path / artifact.path, model="lenet5") for artifact in (full, half))
+    assert (cast.macs, cast.params, cast.flops) == (cost.macs, cost.params, cost.flops)
+    floats = cost.weight_bytes - 16  # the shape of a Reshape stays int64
+    assert cast.weight_bytes - 16 == floats // 2

@@ -1,0 +1,143 @@
+"""Bad layers that were put into networks on purpose are found, and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.exporting import artifact_from_source
+from benchbox.export.precision.bisection import BisectionRequest, bisection_from_request
+from benchbox.models.sources import resolve
+from benchbox.schema.bisection import Bisection
+from benchbox.schema.derivation import Derivation
+from benchbox.schema.model import Precision
+from benchbox.stats.agreement import TOLERANCES, Tolerance
+
+WIDTH = 32
+
+
+def saved(path: Path, scales: dict[str, float], nodes: list[onnx.NodeProto]) -> str:
+    """A network of dense layers, each with seeded weights of its own scale."""
+    rng = np.random.default_rng(5)
+    weights = [
+        numpy_helper.from_array((rng.normal(0, WIDTH**-0.5, (WIDTH, WIDTH)) * scale).astype(np.float32), f"{name}.w")
+        for name, scale in scales.items()
+    ]
+    border = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", WIDTH]) for name in ("input", "output")]
+    graph = helper.make_graph(nodes, "net", border[:1], border[1:], weights)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, str(path))
+    return str(path)
+
+
+def dense(name: str, source: str, target: str) -> onnx.NodeProto:
+    return helper.make_node("MatMul", [source, f"{name}.w"], [target], name=name)
+
+
+def one_bad_layer(path: Path) -> str:
+    """The weights of ``bad[1]`` are beyond fp16's range, what it reads and writes is not."""
+    nodes = [
+        dense("small", "input", "a"),
+        helper.make_node("Tanh", ["a"], ["b"], name="tanh"),
+        dense("bad[1]", "b", "c"),
+        dense("last", "c", "output"),
+    ]
+    return saved(path, {"small": 1e-3, "bad[1]": 1e6, "last": 1e-2}, nodes)
+
+
+def overflowing(path: Path) -> str:
+    """What ``up`` writes is beyond fp16's range, ``relu`` hands it on, ``down`` brings it back."""
+    nodes = [
+        dense("first", "input", "a"),
+        dense("up", "a", "b"),
+        helper.make_node("Relu", ["b"], ["c"], name="relu"),
+        dense("down", "c", "d"),
+        dense("last", "d", "output"),
+    ]
+    return saved(path, {"first": 10.0, "up": 3e4, "down": 1e-3, "last": 1.0}, nodes)
+
+
+def bisected(
+    path: str, root: Path, precision: Precision = Precision.FP16, *, tolerance: Tolerance | None = None
+) -> Bisection:
+    source = resolve(path, input_shape=None, weights=None)
+    original = artifact_from_source(source, precision=Precision.FP32, root=root)
+    request = BisectionRequest(
+        original=original,
+        source=source,
+        precision=precision,
+        derivation=Derivation(),
+        tolerance=tolerance or TOLERANCES[precision],
+        root=root,
+    )
+    return bisection_from_request(request)
+
+
+def test_one_bad_layer_is_named(tmp_path: Path) -> None:
+    found = bisected(one_bad_layer(tmp_path / "net.onnx"), tmp_path)
+    assert not found.before.passed
+    assert found.exclude == ("bad[1]",)
+    assert found.restored.passed
+    worst = found.layers[0]
+    assert (worst.node, worst.op) == ("bad[1]", "MatMul")
+    assert worst.before < 1e-2 < worst.after
+    assert worst.added == pytest.approx((worst.after**2 - worst.before**2) ** 0.5)
+    assert {layer.node for layer in found.layers} == {"small", "tanh", "bad[1]", "last"}
+
+
+def test_an_overflow_is_the_layers_that_write_and_read_it(tmp_path: Path) -> None:
+    found = bisected(overflowing(tmp_path / "net.onnx"), tmp_path)
+    assert found.before.rel_l2_error == float("inf")
+    assert found.exclude == ("up", "relu", "down")
+    assert found.restored.passed
+    assert found.layers[0].node == "up"
+    assert found.layers[0].added == float("inf")
+    assert [layer.added for layer in found.layers if layer.node in {"relu", "down"}] == [0.0, 0.0]
+
+
+def test_the_same_network_is_within_tolerance_in_bf16(tmp_path: Path) -> None:
+    found = bisected(overflowing(tmp_path / "net.onnx"), tmp_path, Precision.BF16)
+    assert found.before.passed
+    assert found.exclude == ()
+    assert found.before == found.restored
+    assert found.before.target == "onnx-bf16-emulated"
+    assert len(found.layers) == 5
+
+
+@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16, Precision.INT8, Precision.FP8])
+def test_a_tighter_tolerance_is_restored(precision: Precision, tmp_path: Path) -> None:
+    path = one_bad_layer(tmp_path / "net.onnx")
+    loose = bisected(path, tmp_path, precision, tolerance=Tolerance(rel_l2_error=1e3, cosine=-1))
+    assert loose.exclude == ()
+    less = Tolerance(rel_l2_error=0.8 * loose.before.rel_l2_error, cosine=-1)
+    found = bisected(path, tmp_path, precision, tolerance=less)
+    assert found.exclude
+    assert found.restored.rel_l2_error <= less.rel_l2_error
+    assert found.conversions > 2
+
+
+def test_what_no_list_restores_is_an_error_with_its_numbers(tmp_path: Path) -> None:
+    """One layer at least must be left to quantise."""
+    with pytest.raises(ArtifactError, match=r"(?s)no exclude list.*net in int8.*1e-07.*2 layers left out"):
+        bisected(
+            one_bad_layer(tmp_path / "net.onnx"),
+            tmp_path,
+            Precision.INT8,
+            tolerance=Tolerance(rel_l2_error=1e-7, cosine=-1),
+        )
+
+
+def test_a_precision_without_a_graph_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="tf32 cannot be bisected"):
+        bisected(
+            one_bad_layer(tmp_path / "net.onnx"),
+            tmp_path,
+            Precision.TF32,
+            tolerance=Tolerance(rel_l2_error=0.1, cosine=0.9),
+        )

@@ -1,0 +1,238 @@
+"""Verdicts: when one is given, when it is withheld, and how often it is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from sample_records import ENVIRONMENT, record, skipped, trials
+
+from benchbox.gate.comparable import Measured, Rules, environments_apart
+from benchbox.gate.judge import overall, verdicts_from_measured
+from benchbox.schema.energy import EnergyRun, EnergyWindow
+from benchbox.schema.load import LoadRun
+from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.reading import Flag, Severity
+from benchbox.schema.trial import Pass
+from benchbox.schema.verdict import Outcome, Verdict
+
+
+def measured(medians_s: Sequence[float], number: int = 0, **fields: Any) -> Measured:
+    """A record whose processes had these medians; every process also reports its memory."""
+    timed, memory = trials()
+    made = []
+    for place, value in enumerate(medians_s):
+        nanoseconds = round(value * 1e9)
+        made.append(dataclasses.replace(timed, number=place, samples_ns=(nanoseconds,) * 3, window_ns=3 * nanoseconds))
+        made.append(dataclasses.replace(memory, number=place, peak_host_bytes=1000 + place))
+    return Measured(record=record(number, **{"flags": (), **fields}), trials=tuple(made))
+
+
+def verdict(base: Measured, head: Measured, **rules: Any) -> Verdict:
+    (found,) = verdicts_from_measured([base], [head], Rules(**rules))
+    return found
+
+
+STEADY = [1.0, 1.001, 0.999, 1.002, 0.998]
+
+
+@pytest.mark.parametrize(
+    ("factor", "outcome"),
+    [(1.0, Outcome.SAME), (1.1, Outcome.SLOWER), (0.9, Outcome.FASTER), (1.05, Outcome.INCONCLUSIVE)],
+)
+def test_outcomes(factor: float, outcome: Outcome) -> None:
+    found = verdict(measured(STEADY), measured([factor * value for value in STEADY]))
+    assert found.outcome is outcome
+    assert found.ratio == pytest.approx(factor)
+    assert (found.n_base, found.n_head) == (5, 5)
+    assert found.mde is not None
+    assert 0 < found.mde < 0.01
+
+
+def test_more_throughput_is_faster() -> None:
+    found = verdict(measured(STEADY), measured([0.8 * value for value in STEADY]), metrics=("throughput",))
+    assert found.outcome is Outcome.FASTER
+    assert found.ratio == pytest.approx(1.25)
+
+
+def test_the_least_effect_decides() -> None:
+    head = measured([1.03 * value for value in STEADY])
+    assert verdict(measured(STEADY), head).outcome is Outcome.SAME
+    assert verdict(measured(STEADY), head, effect=0.02).outcome is Outcome.SLOWER
+
+
+def test_three_processes_are_too_few() -> None:
+    found = verdict(measured(STEADY[:3]), measured([2.0, 2.1, 1.9]))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "too few" in found.reason
+
+
+def test_other_environments_are_not_compared() -> None:
+    other = dataclasses.replace(ENVIRONMENT, hash="ffff", hardware={"cpu": "another"}, software={"benchbox": "0.2.0"})
+    head = measured(STEADY, environment=other)
+    found = verdict(measured(STEADY), head)
+    assert found.outcome is Outcome.INCOMPARABLE
+    assert "cpu 'none' and 'another'" in found.reason
+    assert "benchbox '0.1.0' and '0.2.0'" in found.reason
+    assert verdict(measured(STEADY), head, across_environments=True).outcome is Outcome.SAME
+
+
+def test_other_threads_are_not_compared() -> None:
+    found = verdict(measured(STEADY), measured(STEADY, plan=MeasurementPlan(threads=2)))
+    assert found.outcome is Outcome.INCOMPARABLE
+    assert "threads differ: 1 and 2" in found.reason
+
+
+def test_flags_that_void_a_number_withhold_the_verdict() -> None:
+    flag = Flag(code="CPU_STEAL", severity=Severity.ERROR, message="stolen")
+    found = verdict(measured(STEADY), measured([2 * value for value in STEADY], flags=(flag,)))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "CPU_STEAL" in found.reason
+
+
+def test_warnings_stand_beside_the_verdict() -> None:
+    noisy = Flag(code="NOISY", severity=Severity.WARNING, message="it varies")
+    told = Flag(code="TAIL_UNDERSAMPLED", severity=Severity.INFO, message="few samples")
+    found = verdict(measured(STEADY), measured([1.2 * value for value in STEADY], flags=(noisy, told)))
+    assert found.outcome is Outcome.SLOWER
+    assert found.reason.endswith("; warnings: NOISY")
+
+
+def test_a_flag_about_energy_says_nothing_of_latency() -> None:
+    flag = Flag(code="ENERGY_SHARED", severity=Severity.ERROR, message="shared", metrics=("energy_per_sample",))
+    found = verdict(measured(STEADY), measured([2 * value for value in STEADY], flags=(flag,)))
+    assert found.outcome is Outcome.SLOWER
+
+
+def _with_energy(run: EnergyRun, *flags: Flag) -> Measured:
+    timed, _ = trials()
+    made = dataclasses.replace(timed, purpose=Pass.ENERGY, samples_ns=(), energy=run)
+    return Measured(record=record(flags=flags), trials=(made,))
+
+
+def test_energy_is_judged_where_it_was_measured() -> None:
+    window = EnergyWindow(energy_j={"gpu_board": 3000.0}, duration_s=10.0, inferences=2000.5)
+    run = EnergyRun(scope="gpu_board", idle_power_w={"gpu_board": 60.0}, windows=(window,))
+    flag = Flag(code="ENERGY_INCONSISTENT", severity=Severity.ERROR, message="apart", metrics=("energy_per_sample",))
+    rules = {"metrics": ("energy_per_sample",)}
+    found = verdict(_with_energy(run), _with_energy(run), **rules)
+    assert (found.outcome, found.n_base) == (Outcome.INCONCLUSIVE, 1)
+    assert "too few processes" in found.reason
+    assert "ENERGY_INCONSISTENT" in verdict(_with_energy(run), _with_energy(run, flag), **rules).reason
+    absent = verdict(_with_energy(run), _with_energy(EnergyRun(absent="no counter")), **rules)
+    assert (absent.outcome, absent.reason) == (Outcome.INCOMPARABLE, "the head has no energy_per_sample")
+
+
+def test_cases_on_one_side_only_and_cases_without_numbers_are_reported() -> None:
+    missing = Measured(record=skipped(), trials=())
+    found = verdicts_from_measured([measured(STEADY)], [missing], Rules())
+    assert [one.reason for one in found] == ["only the base has it", "only the head has it"]
+    (both,) = verdicts_from_measured([missing], [missing], Rules())
+    assert "skipped: bf16 cannot run here" in both.reason
+    assert overall(found) is overall([both]) is overall([]) is Outcome.INCOMPARABLE
+
+
+def test_a_metric_that_a_side_lacks() -> None:
+    head = measured(STEADY)
+    head = dataclasses.replace(head, trials=tuple(t for t in head.trials if t.purpose is Pass.TIMING))
+    found = verdict(measured(STEADY), head, metrics=("peak_host_memory",))
+    assert (found.outcome, found.reason) == (Outcome.INCOMPARABLE, "the head has no peak_host_memory")
+
+
+def test_replicates_of_one_environment_are_joined_and_older_environments_left() -> None:
+    old = measured([9.0] * 5, 0, environment=dataclasses.replace(ENVIRONMENT, hash="old"))
+    base = [old, measured(STEADY, 1), measured(STEADY, 2)]
+    (found,) = verdicts_from_measured(base, [measured(STEADY, 3)], Rules())
+    assert (found.outcome, found.n_base) == (Outcome.SAME, 10)
+
+
+def noisy(draw: np.random.Generator, count: int, factor: float = 1.0) -> Measured:
+    """Processes of a shared machine: 1.5 % between them, and now and then one that is much slower."""
+    values = factor * np.exp(0.015 * draw.standard_t(3, count))
+    return measured(values.tolist())
+
+
+def test_equal_sides_get_no_false_verdict() -> None:
+    draw = np.random.default_rng(1)
+    found = [verdict(noisy(draw, 8), noisy(draw, 8)).outcome for _ in range(300)]
+    assert sum(outcome in (Outcome.FASTER, Outcome.SLOWER) for outcome in found) <= 1
+
+
+def test_a_slowdown_of_a_tenth_is_found() -> None:
+    draw = np.random.default_rng(2)
+    found = [verdict(noisy(draw, 8), noisy(draw, 8, 1.1)).outcome for _ in range(200)]
+    assert found.count(Outcome.SLOWER) >= 180
+    assert Outcome.FASTER not in found
+
+
+def test_fields_that_an_older_record_lacks_are_told_apart_from_what_differs() -> None:
+    hardware, software = {"cpu": "a", "governor": "powersave"}, {"benchbox": "1", "numpy": "2"}
+    base = dataclasses.replace(ENVIRONMENT, hash="1", hardware=hardware, software=software)
+    newer = dataclasses.replace(
+        base, hash="2", hardware={**hardware, "aslr": "full", "microcode": "7"}, software={**software, "os": "Debian"}
+    )
+    reason = environments_apart(base, newer)
+    assert "the base did not note aslr, microcode, os" in reason
+    assert "what both noted is equal (--across-environments compares)" in reason
+    changed = dataclasses.replace(
+        newer,
+        hardware={**newer.hardware, "governor": "performance"},
+        software={"benchbox": "1", "env OMP_PROC_BIND": "true", "torch": "3", "os": "Debian"},
+    )
+    reason = environments_apart(base, changed)
+    assert "governor 'powersave' and 'performance'" in reason
+    assert "env OMP_PROC_BIND not set and 'true'" in reason
+    assert "numpy '2' and not installed" in reason
+    assert "torch not installed and '3'" in reason
+    assert "the base did not note aslr, microcode, os" in reason
+    assert "is equal" not in reason
+    assert "the head did not note" in environments_apart(newer, base)
+
+
+def test_what_another_tool_measures_is_another_case() -> None:
+    alike = measured(STEADY, plan=MeasurementPlan(like="trtexec-11"))
+    assert "like differ" in verdict(measured(STEADY), alike).reason
+
+
+def load_of(**fields: Any) -> LoadRun:
+    return LoadRun(**{"version": "6.0.17", "samples": 3, "completed_per_s": 100.0, "valid": True, **fields})
+
+
+def loaded(mode: Mode, overs: Sequence[int], **plan: Any) -> Measured:
+    """A record of one of LoadGen's modes; of its three samples so many were over the bound, process by process."""
+    made = measured(STEADY, plan=MeasurementPlan(mode=mode, **plan))
+    key = dataclasses.replace(made.record.key, mode=mode)
+    numbers = iter(overs)
+    own = [
+        dataclasses.replace(trial, load=load_of(over_bound=next(numbers))) if trial.purpose is Pass.TIMING else trial
+        for trial in made.trials
+    ]
+    if mode is Mode.OFFLINE:
+        own = [dataclasses.replace(trial, samples_ns=()) for trial in own]
+    return Measured(record=dataclasses.replace(made.record, key=key), trials=tuple(own))
+
+
+def test_other_rates_and_bounds_are_not_compared() -> None:
+    base = loaded(Mode.SERVER, [1] * 5, rate_per_s=100.0, latency_bound_s=0.1)
+    assert verdict(base, base).outcome is Outcome.SAME
+    for other in ({"rate_per_s": 200.0, "latency_bound_s": 0.1}, {"rate_per_s": 100.0, "latency_bound_s": 0.2}):
+        found = verdict(base, loaded(Mode.SERVER, [1] * 5, **other))
+        assert found.outcome is Outcome.INCOMPARABLE
+        assert "differ" in found.reason
+
+
+def test_a_share_of_zero_has_no_ratio() -> None:
+    base, head = loaded(Mode.SERVER, [1, 0, 1, 1, 1]), loaded(Mode.SERVER, [1] * 5)
+    found = verdict(base, head, metrics=("over_bound_share",))
+    assert found.outcome is Outcome.INCOMPARABLE
+    assert "there is no ratio" in found.reason
+    assert verdict(head, head, metrics=("over_bound_share",)).outcome is Outcome.SAME
+
+
+def test_offline_is_compared_by_its_rate() -> None:
+    made = loaded(Mode.OFFLINE, [0] * 5)
+    assert "compare throughput" in verdict(made, made).reason
+    assert verdict(made, made, metrics=("throughput",)).outcome is Outcome.SAME

@@ -1,0 +1,178 @@
+"""What a file's structure is, and which files are refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from benchbox.cost.counting import cost_from_onnx
+from benchbox.errors import ArtifactError, UsageError
+from benchbox.graph.graph import graph_from_file
+
+
+def saved(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    *,
+    shape: list[int | str | None],
+    weights: dict[str, np.ndarray] | None = None,
+    functions: list[onnx.FunctionProto] | None = None,
+) -> Path:
+    output = nodes[-1].output[0]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
+    )
+    imports = [helper.make_opsetid("", 20), helper.make_opsetid("com.example", 1)]
+    path.write_bytes(helper.make_model(graph, opset_imports=imports, functions=functions or []).SerializeToString())
+    return path
+
+
+def relu(path: Path, shape: list[int | str | None]) -> Path:
+    return saved(path, [helper.make_node("Relu", ["x"], ["y"], name="relu")], shape=shape)
+
+
+def test_dimensions_are_bound(tmp_path: Path) -> None:
+    path = relu(tmp_path / "net.onnx", ["batch", 3, "height", "width"])
+    graph = graph_from_file(path, batch=4, input_shape=(3, 8, 6))
+    assert graph.inputs[0].shape == (4, 3, 8, 6)
+    assert graph.nodes[0].outputs[0].shape == (4, 3, 8, 6)
+
+
+@pytest.mark.parametrize("free", ["n", None])
+def test_a_free_first_dimension_is_the_batch(free: str | None, tmp_path: Path) -> None:
+    assert graph_from_file(relu(tmp_path / "net.onnx", [free, 3]), batch=5).inputs[0].shape == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch", "input_shape", "word"),
+    [
+        (["batch", "width"], 1, None, "width"),
+        ([2, 3], 4, None, "fixed at 2"),
+        (["batch", 3], 1, (4,), "fixed at 1x3"),
+        (["batch", 3], 1, (3, 3), "number of dimensions"),
+    ],
+)
+def test_dimensions_that_do_not_fit(
+    shape: list[int | str | None], batch: int, input_shape: tuple[int, ...] | None, word: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=word):
+        graph_from_file(relu(tmp_path / "net.onnx", shape), batch=batch, input_shape=input_shape)
+
+
+def test_shapes_computed_from_shapes_are_known(tmp_path: Path) -> None:
+    """The exporters' Shape -> Gather -> Concat -> Reshape chains."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], name="shape"),
+        helper.make_node("Gather", ["s", "first"], ["b"], name="gather"),
+        helper.make_node("Concat", ["b", "minus"], ["to"], name="concat", axis=0),
+        helper.make_node("Reshape", ["x", "to"], ["y"], name="reshape"),
+        helper.make_node("MatMul", ["y", "w"], ["z"], name="product"),
+    ]
+    weights = {
+        "first": np.array([0], np.int64),
+        "minus": np.array([-1], np.int64),
+        "w": np.zeros((12, 5), np.float32),
+    }
+    path = saved(tmp_path / "net.onnx", nodes, shape=["batch", 3, 4], weights=weights)
+    assert cost_from_onnx(path, model="net", batch=2).macs == 2 * 12 * 5
+
+
+def test_a_shape_that_depends_on_data_is_an_error_not_a_one(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["where"], name="nonzero"),
+        helper.make_node("Cast", ["where"], ["y"], name="cast", to=TensorProto.FLOAT),
+    ]
+    with pytest.raises(ArtifactError, match=r"nonzero \(NonZero\)"):
+        graph_from_file(saved(tmp_path / "net.onnx", nodes, shape=["batch", 3]), batch=1)
+
+
+def test_parameters_of_a_foreign_file(tmp_path: Path) -> None:
+    """Weights count, batch-norm statistics and integers do not, shared ones once."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="one"),
+        helper.make_node("MatMul", ["a", "w"], ["b"], name="two"),
+        helper.make_node("BatchNormalization", ["b", "g", "h", "m", "v"], ["c"], name="norm"),
+        helper.make_node("Reshape", ["c", "to"], ["d"], name="reshape"),
+    ]
+    vector = np.ones(4, np.float32)
+    weights = {"w": np.ones((4, 4), np.float32), "g": vector, "h": vector, "m": vector, "v": vector}
+    path = saved(tmp_path / "net.onnx", nodes, shape=["batch", 4], weights={**weights, "to": np.array([-1, 2, 2])})
+    cost = cost_from_onnx(path, model="net")
+    assert cost.params == 16 + 8
+    assert [layer.params for layer in cost.layers] == [16, 0, 8, 0]
+    assert cost.weight_bytes == 64 + 4 * 16 + 3 * 8
+    assert cost.layers[1].weight_bytes == 64, "a layer's bytes are what it reads, shared or not"
+
+
+def test_weights_are_not_read(tmp_path: Path) -> None:
+    """External data may be absent: structure alone is counted."""
+    path = saved(
+        tmp_path / "net.onnx",
+        [helper.make_node("MatMul", ["x", "w"], ["y"], name="product")],
+        shape=["batch", 64],
+        weights={"w": np.zeros((64, 64), np.float32)},
+    )
+    onnx.save(onnx.load(str(path)), str(path), save_as_external_data=True, location="net.data", size_threshold=0)
+    (tmp_path / "net.data").unlink()
+    assert cost_from_onnx(path, model="net").macs == 64 * 64
+
+
+def test_nodes_without_names_get_some(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Relu", ["y"], ["z"])]
+    cost = cost_from_onnx(saved(tmp_path / "net.onnx", nodes, shape=["batch", 3]), model="net")
+    assert [layer.name for layer in cost.layers] == ["Relu_0", "Relu_1"]
+
+
+def bad_graph(kind: str, path: Path) -> Path:
+    node = helper.make_node
+    if kind == "text":
+        path.write_text("no network")
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "truncated":
+        path.write_bytes(relu(path, ["batch", 3]).read_bytes()[:-5])
+    elif kind == "cycle":
+        saved(path, [node("Add", ["x", "b"], ["a"], name="one"), node("Relu", ["a"], ["b"], name="two")], shape=[1, 3])
+    elif kind == "control flow":
+        body = helper.make_graph([], "body", [], [])
+        saved(path, [node("If", ["x"], ["y"], name="if", then_branch=body, else_branch=body)], shape=[1])
+    elif kind == "domain":
+        saved(path, [node("Magic", ["x"], ["y"], name="magic", domain="com.example")], shape=[1, 3])
+    elif kind == "huge":
+        relu(path, [2**40, 2**20])
+    elif kind == "mismatch":
+        weights = {"w": np.zeros((5, 5), np.float32)}
+        saved(path, [node("MatMul", ["x", "w"], ["y"], name="product")], shape=["batch", 4], weights=weights)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        ("text", "net.onnx"),
+        ("empty", "net.onnx"),
+        ("truncated", "net.onnx"),
+        ("cycle", "one"),
+        ("control flow", "if"),
+        ("domain", "com.example::Magic"),
+        ("huge", "absurdly"),
+        ("mismatch", "net.onnx"),
+    ],
+)
+def test_bad_files_are_named(kind: str, word: str, tmp_path: Path) -> None:
+    path = bad_graph(kind, tmp_path / "net.onnx")
+    with pytest.raises(ArtifactError, match=word):
+        cost_from_onnx(path, model="net", batch=2**40 if kind == "huge" else 1)
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"absent\.onnx"):
+        graph_from_file(tmp_path / "absent.onnx", batch=1)

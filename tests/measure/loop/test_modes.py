@@ -1,0 +1,131 @@
+"""Issuers on virtual clocks and pretended sessions: what is in flight, in a sample, in the window."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pretended_device import PretendedDevice
+
+from benchbox.backends.base import DeviceSession, OpenRequest
+from benchbox.backends.null import NullBackend, NullSession
+from benchbox.errors import UsageError
+from benchbox.measure.loop.floor import floor_ns
+from benchbox.measure.loop.modes import UNKNOWN_CACHE_BYTES, issuer_for, last_cache_bytes, mode_refusal, sessions_of
+from benchbox.metrics.workload import inferences_per_sample
+from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan, Mode
+
+SPEC = TensorSpec(name="input", dtype="float32", shape=(1, 4))
+
+
+def null(**knobs: Any) -> NullSession:
+    request = OpenRequest(precision=Precision.FP32, threads=1, inputs=(SPEC,), outputs=(SPEC,), slots=4)
+    return NullBackend(**{"jitter": 0.0, "cold_factor": 1.0, **knobs}).open(request)
+
+
+def test_batched_shares_one_clock_read_among_a_group() -> None:
+    session = null(inference_ns=1000)
+    block = issuer_for([session], MeasurementPlan(mode=Mode.BATCHED, group=5)).block(7)
+    assert block.times_ns.tolist() == [1000] * 7
+    assert block.window_ns == 7 * 5 * 1000
+    assert inferences_per_sample(MeasurementPlan(mode=Mode.BATCHED, group=5)) == 5
+    assert inferences_per_sample(MeasurementPlan(group=5)) == 1
+
+
+def test_batched_on_a_device_waits_once_a_group() -> None:
+    device = PretendedDevice(work_ns=1000, enqueue_ns=10)
+    block = issuer_for([device], MeasurementPlan(mode=Mode.BATCHED, group=4)).block(4)
+    assert block.times_ns.tolist() == [(10 + 4 * 1000) // 4] * 4
+    assert device.laps.reserved == [8, 8], "no more events than the session can keep"
+    assert device.laps.most_in_flight == 4
+
+
+def test_pipelined_has_two_in_flight_and_hides_the_host() -> None:
+    device = PretendedDevice(work_ns=1000, enqueue_ns=100)
+    assert isinstance(device, DeviceSession)
+    block = issuer_for([device], MeasurementPlan(mode=Mode.PIPELINED)).block(8)
+    assert device.laps.most_in_flight == 2
+    assert block.window_ns == 100 + 8 * 1000, "starting the next hides behind the work of the last"
+    assert block.times_ns.tolist()[1:] == [2000] * 7, "a time holds the wait behind the request before it"
+    isolated = issuer_for([PretendedDevice(work_ns=1000, enqueue_ns=100)], MeasurementPlan()).block(8)
+    assert isolated.window_ns == 8 * 1100
+
+
+def test_cold_flushes_before_each_and_outside_the_clock() -> None:
+    device = PretendedDevice(work_ns=1000, enqueue_ns=0)
+    block = issuer_for([device], MeasurementPlan(mode=Mode.COLD)).block(5)
+    assert device.flushed == 5
+    assert block.times_ns.tolist() == [1000] * 5
+    assert block.window_ns == 5000
+
+
+def test_cold_on_a_host_sweeps_its_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchbox.measure.loop.modes.last_cache_bytes", lambda: 1 << 20)
+    session = null(inference_ns=1000)
+    assert issuer_for([session], MeasurementPlan(mode=Mode.COLD)).block(3).times_ns.tolist() == [1000] * 3
+
+
+class Sleeping:
+    """A session whose inference sleeps, and that knows how many ran at once."""
+
+    running = most = 0
+    lock = threading.Lock()
+
+    class stopwatch:
+        clock = "perf_counter_ns"
+        now_ns = staticmethod(time.perf_counter_ns)
+
+    def enqueue(self, slot: int) -> None:
+        with Sleeping.lock:
+            Sleeping.running += 1
+            Sleeping.most = max(Sleeping.most, Sleeping.running)
+        time.sleep(0.002)
+        with Sleeping.lock:
+            Sleeping.running -= 1
+
+    def synchronize(self) -> None: ...
+
+
+def test_concurrent_sessions_run_at_once() -> None:
+    plan = MeasurementPlan(mode=Mode.CONCURRENT, streams=3)
+    assert sessions_of(plan) == 3
+    assert sessions_of(MeasurementPlan(streams=3)) == 1
+    block = issuer_for([Sleeping() for _ in range(3)], plan).block(10)  # type: ignore[misc]
+    assert Sleeping.most == 3
+    assert len(block.times_ns) == 12, "shared out evenly, rounded up"
+    assert block.window_ns < block.times_ns.sum(), "three ran at the same time"
+
+
+def test_an_error_in_a_stream_is_told() -> None:
+    class Failing(Sleeping):
+        def enqueue(self, slot: int) -> None:
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        issuer_for([Failing(), Failing()], MeasurementPlan(mode=Mode.CONCURRENT)).block(4)  # type: ignore[list-item]
+
+
+def test_pipelining_a_cpu_is_refused() -> None:
+    assert "nothing is left to overlap" in (mode_refusal(Mode.PIPELINED, device="cpu") or "")
+    assert mode_refusal(Mode.PIPELINED, device="cuda") is None
+    assert mode_refusal(Mode.COLD, device="cpu") is None
+    with pytest.raises(UsageError):
+        issuer_for([null()], MeasurementPlan(mode=Mode.PIPELINED))
+
+
+def test_the_last_cache(tmp_path: Path) -> None:
+    assert last_cache_bytes(tmp_path) == UNKNOWN_CACHE_BYTES
+    for index, size in enumerate(["32K", "1M", "300M", "odd"]):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(size + "\n")
+    assert last_cache_bytes(tmp_path) == 300 << 20
+
+
+def test_the_floor_is_the_loop_around_nothing() -> None:
+    assert floor_ns(null()) == 0, "no virtual time passes"
+    assert 0 < floor_ns(Sleeping()) < 1_000_000  # type: ignore[arg-type]

@@ -1,0 +1,172 @@
+"""Every format shows every record, and numbers become text only for people."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+
+import pytest
+from sample_records import record, skipped
+
+from benchbox.report.records.base import FORMATS
+from benchbox.report.table import Column, folded_table, markdown_table, text_table
+from benchbox.report.views.cost import document_from_cost, render_cost, require_form
+from benchbox.report.views.reconciliation import render_reconciliation
+from benchbox.schema.cost import LayerCost, NetworkCost
+from benchbox.store.documents import document_from_record
+
+RECORDS = (record(0), skipped(1))
+
+
+def test_the_terminal_shows_numbers_reasons_and_flags() -> None:
+    text = FORMATS.get("table").render(RECORDS)
+    lines = text.splitlines()
+    assert lines[0].split()[:5] == ["model", "backend", "precision", "batch", "threads"]
+    assert "1.000 ms" in lines[2]
+    assert "±10 %" in lines[2]
+    assert "6.522 M" in lines[2]
+    assert "0123456789ab" in lines[2]
+    assert "skipped: lenet5 null bf16 batch 1: bf16 cannot run here" in text
+    assert "VIRTUAL_CLOCK (error), lenet5 null fp32 batch 1: nothing was computed" in text
+    assert "docs/metrics.md" in lines[-1]
+    assert "no records" in FORMATS.get("table").render(())
+
+
+def test_a_narrow_screen_gets_the_table_in_parts() -> None:
+    columns = [Column(title=title) for title in ("name", "first", "second", "third")]
+    rows = [["a", "1" * 8, "2" * 8, "3" * 8], ["b", "4" * 8, "5" * 8, "6" * 30]]
+    parts = folded_table(columns, rows, keys=1, width=24).split("\n\n")
+    assert [part.splitlines()[0].split() for part in parts] == [["name", "first", "second"], ["name", "third"]]
+    assert [part.splitlines()[2].split() for part in parts] == [["a", "1" * 8, "2" * 8], ["a", "3" * 8]]
+    assert max(len(line) for line in parts[0].splitlines()) <= 24
+    assert folded_table(columns, rows, keys=1, width=200) == text_table(columns, rows)
+
+
+def test_a_screen_gets_no_line_that_is_wider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "90")
+    text = FORMATS.get("table").render(RECORDS)
+    assert max(len(line) for line in text.splitlines()) <= 90
+    assert "VIRTUAL_CLOCK (error)" in text
+
+
+@pytest.mark.parametrize("form", ["table", "md"])
+def test_memory_on_paper_stands_beside_what_was_measured(form: str) -> None:
+    text = FORMATS.get(form).render(RECORDS)
+    head, _, measured, skipped_row = [line for line in text.splitlines() if line.startswith("|") or form == "table"][:4]
+    assert "on paper" in head
+    assert "4.911 MiB" in measured, "5,024,336 bytes of weights and 125,440 of activations"
+    assert "4.911 MiB" not in skipped_row
+
+
+def test_markdown_is_one_table_with_bars_escaped() -> None:
+    text = FORMATS.get("md").render(RECORDS)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 4
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+
+
+def test_csv_is_unrounded_with_empty_cells_for_the_unmeasured() -> None:
+    rows = list(csv.DictReader(io.StringIO(FORMATS.get("csv").render(RECORDS))))
+    assert [row["status"] for row in rows] == ["ok", "skipped"]
+    assert float(rows[0]["latency_p50"]) == 1e-3
+    assert rows[0]["throughput_low"] == ""
+    assert rows[1]["latency_p50"] == ""
+    assert rows[0]["env"] == "0123456789ab"
+    assert FORMATS.get("csv").render(()).startswith("id,")
+
+
+def test_json_holds_the_whole_records() -> None:
+    document = json.loads(FORMATS.get("json").render(RECORDS))
+    assert document == {
+        "schema": "benchbox.report/1",
+        "records": [json.loads(json.dumps(document_from_record(one))) for one in RECORDS],
+    }
+
+
+def test_tables_are_aligned_by_what_is_seen() -> None:
+    columns = (Column(title="name"), Column(title="n", number=True))
+    assert text_table(columns, [("é—µ", "10"), ("表", "2")]).splitlines() == [
+        "name   n",
+        "────  ──",
+        "é—µ   10",
+        "表     2",
+    ]
+    assert markdown_table(columns, [("a|b", "1")]).splitlines()[2] == "| a\\|b | 1 |"
+
+
+COST = NetworkCost(
+    model="net",
+    input_shape=(3, 8, 8),
+    batch=2,
+    onnx_sha256="cd" * 32,
+    params=30,
+    weight_bytes=120,
+    activation_bytes=64,
+    peak_activation_bytes=48,
+    convention="mac",
+    layers=(
+        LayerCost(
+            name="conv",
+            op="Conv",
+            output_shape=(2, 4),
+            macs=100,
+            elementwise=0,
+            params=30,
+            weight_bytes=120,
+            read_bytes=16,
+            write_bytes=32,
+            count=100,
+        ),
+        LayerCost(name="relu", op="Relu", output_shape=(2, 4), elementwise=8, read_bytes=32, write_bytes=32),
+    ),
+)
+
+
+@pytest.mark.parametrize("form", ["table", "md"])
+def test_the_cost_for_people(form: str) -> None:
+    text = render_cost(COST, rows=COST.layers, form=form)
+    assert "conv" in text
+    assert "100 %" in text
+    assert "100 MACs, 208 FLOPs" in text
+
+
+def test_the_cost_for_programs() -> None:
+    document = document_from_cost(COST, rows=COST.layers)
+    text = render_cost(COST, rows=COST.layers, form="json")
+    assert json.loads(text) == json.loads(json.dumps(document))
+    assert document["layers"][1]["flops"] == 8  # type: ignore[index]
+    rows = list(csv.DictReader(io.StringIO(render_cost(COST, rows=COST.layers, form="csv"))))
+    assert [row["output_shape"] for row in rows] == ["2x4", "2x4"]
+    assert sum(int(row["flops"]) for row in rows) == 208
+    with pytest.raises(Exception, match="did you mean 'csv'"):
+        require_form("cvs")
+
+
+def test_another_convention_has_a_column_and_what_is_not_counted_is_said() -> None:
+    cost = dataclasses.replace(COST, convention="fvcore", uncounted=tuple(f"node{k} (Magic)" for k in range(7)))
+    text = render_cost(cost, rows=cost.layers, form="table")
+    assert "count" in text.splitlines()[0]
+    assert "share is of the fvcore count, 100" in text
+    assert "UNCOUNTED, taken as zero: node0 (Magic)" in text
+    assert "and 2 more" in text
+
+
+def test_intensity_is_operations_per_byte_moved() -> None:
+    assert COST.layers[0].intensity == pytest.approx(200 / 168)
+    assert LayerCost(name="view", op="Reshape", output_shape=(1,)).intensity is None
+    document = document_from_cost(COST, rows=COST.layers)
+    assert document["arithmetic_intensity"] == pytest.approx(208 / (120 + 48 + 64))
+
+
+def test_a_reconciliation_takes_numbers_apart() -> None:
+    counts = [{"name": "fvcore", "unit": "FLOPs", "total": 12, "parts": {"products": 10, "norms": 2}, "source": "1.0"}]
+    text = render_reconciliation("net", counts, {"ptflops": "no layers"}, form="table")
+    lines = text.splitlines()
+    assert lines[0] == "net"
+    assert any("fvcore" in line and "12" in line and "products" in line for line in lines)
+    assert any("norms" in line and "fvcore" not in line for line in lines)
+    assert "fvcore: 1.0" in text
+    assert "ptflops: not reproduced here: no layers" in text
