@@ -42,7 +42,7 @@ def line(hop: Hop) -> str:
 def session_hops(source: ModelSource, artifact: OnnxArtifact, backend: str, precision: Precision, root: Path) -> None:
     """What a session makes of the file, or of the module for a backend that runs those."""
     request = TrialRequest(
-        purpose=Pass.CHECK,
+        pass_=Pass.CHECK,
         number=0,
         backend=backend,
         precision=precision,

@@ -6,7 +6,7 @@ relative standard deviation of the reported p50 over the repetitions at most hal
 
 On a virtual machine the host may move the virtual CPUs: threads then take another time to see each other's writes, and
 a network on two of them runs on another level for minutes. That is in both standard deviations, and neither way of
-measuring can take it out. benchbox says so in its record (``reference_handover``, MACHINE_SHIFTED); so the spread of
+measuring can take it out. benchbox says so in its record (``probe_handover``, MACHINE_SHIFTED); so the spread of
 those repetitions that were taken on the usual machine stands beside that of all, with the same said for the single
 process from outside. Repetitions go on until there are ten such of each, 25 at most.
 """
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbox.machine.handover import handover_s
-from benchbox.metrics.reference import HANDOVER, SHIFTED
+from benchbox.metrics.probes import HANDOVER, SHIFTED
 
 REPETITIONS, MOST = 10, 25
 SINGLE = """
@@ -67,7 +67,7 @@ def measured(root: str, *flags: str) -> tuple[float, float, float]:
     (record,) = json.loads(ran.stdout)["records"]
     values = {reading["metric"]: reading["value"] for reading in record["readings"]}
     shifted = "MACHINE_SHIFTED" in {flag["code"] for flag in record["flags"]}
-    return took, values["latency_p50"], float("inf") if shifted else values["reference_handover"]
+    return took, values["latency_p50"], float("inf") if shifted else values["probe_handover"]
 
 
 def looped(onnx: Path, seconds: float) -> tuple[float, float]:

@@ -197,10 +197,10 @@ class DeviceSession(Session, Protocol):
 
 
 @runtime_checkable
-class TellingSession(Session, Protocol):
+class LayerReporting(Session, Protocol):
     """A session that can tell which layers ran, and in which types."""
 
-    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+    def reported_layers(self) -> tuple[ExecutedLayer, ...]:
         """The layers in the order of execution, each once; their times mean nothing.
 
         After an inference, in a session that was opened for inspection.

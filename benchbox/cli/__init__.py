@@ -16,7 +16,7 @@ import click
 
 from benchbox import __version__
 from benchbox.cli.flags.shared import common_options
-from benchbox.cli.signals import end_in_order_when_told, stop_waiting, was_told
+from benchbox.cli.signals import end_in_order_on_signal, stop_waiting, was_signalled
 from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError
 
 _COMMANDS = "benchbox.cli.commands"
@@ -87,13 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def exit_status(arguments: Sequence[str]) -> int:
     """Runs one command and turns whatever happens into an exit status, printing errors to standard error."""
     debug = "--debug" in arguments
-    end_in_order_when_told()
+    end_in_order_on_signal()
     try:
         outcome = cli.main(list(arguments), prog_name="benchbox", standalone_mode=False)
     except BenchboxError as error:
         if debug:
             _print_traceback()
-        if was_told():
+        if was_signalled():
             return _interrupted()  # what was going on when the signal came may have made an error of its own of it
         _print_error(error.what, error.values, error.remedy)
         return error.exit_status
@@ -113,7 +113,7 @@ def exit_status(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             _print_traceback()
-        if was_told():
+        if was_signalled():
             return _interrupted()
         _print_error(
             "benchbox has a bug",

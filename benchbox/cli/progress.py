@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from benchbox.cli.signals import end_if_told
+from benchbox.cli.signals import end_if_signalled
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -38,11 +38,11 @@ class _Obedient:
         self._shown = shown
 
     def say(self, text: str) -> None:
-        end_if_told()
+        end_if_signalled()
         self._shown.say(text)
 
     def step(self, done: float, total: float, text: str) -> None:
-        end_if_told()
+        end_if_signalled()
         self._shown.step(done, total, text)
 
 

@@ -20,7 +20,7 @@ class _Order:
     waiting = over = False
 
 
-def end_in_order_when_told() -> None:
+def end_in_order_on_signal() -> None:
     """From now on SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt.
 
     Workers are killed then, clocks given back, and what was measured is kept. That takes a moment. Being told again
@@ -38,17 +38,17 @@ def end_in_order_when_told() -> None:
         signal.signal(signal.SIGALRM, _waited)
 
 
-def was_told() -> bool:
+def was_signalled() -> bool:
     """Whether this command was told to end."""
     return _Order.last_at > -math.inf
 
 
-def end_if_told() -> None:
+def end_if_signalled() -> None:
     """Raises KeyboardInterrupt if this command was told to end.
 
     Callbacks of the interpreter, and native code that calls back, swallow the one that the signal raised.
     """
-    if was_told():
+    if was_signalled():
         _forget_waiting()
         raise KeyboardInterrupt
 

@@ -1,7 +1,7 @@
 """How does a network become an ONNX structure without weights, which is all that counting needs?
 
-The way is the one of the real export (``module/tracing.py``, ``module/canonical.py``), so that the nodes are those of the
-deployed file; only the weights are single numbers repeated, which are neither drawn, nor checked, nor written.
+The way is the one of the real export (``module/tracing.py``, ``module/canonical.py``), so that the nodes are those of
+the deployed file; only the weights are single numbers repeated, which are neither drawn, nor checked, nor written.
 """
 
 from __future__ import annotations

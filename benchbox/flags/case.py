@@ -20,10 +20,10 @@ from benchbox.flags.host import (
     threads_not_given,
 )
 from benchbox.flags.leaks import leak
-from benchbox.flags.loadgen import flags_of_load
+from benchbox.flags.loadgen import flags_of_loadgen
 from benchbox.flags.outputs import flags_of_outputs
 from benchbox.flags.precision import flags_of_proof
-from benchbox.flags.reference import flags_of_reference
+from benchbox.flags.probes import flags_of_probes
 from benchbox.flags.samples import (
     between_processes,
     flags_of_samples,
@@ -96,7 +96,7 @@ def _outputs(seen: Seen) -> Iterator[Flag]:
 
 
 def _machine_shifted(seen: Seen) -> Iterator[Flag]:
-    return flags_of_reference(timing_trials(seen.trials))
+    return flags_of_probes(timing_trials(seen.trials))
 
 
 def _recompiled(seen: Seen) -> Iterator[Flag]:
@@ -108,7 +108,7 @@ def _device(seen: Seen) -> Iterator[Flag]:
 
 
 def _load(seen: Seen) -> Iterator[Flag]:
-    return flags_of_load(timing_trials(seen.trials), seen.plan)
+    return flags_of_loadgen(timing_trials(seen.trials), seen.plan)
 
 
 def _power(seen: Seen) -> Iterator[Flag]:

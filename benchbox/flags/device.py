@@ -38,7 +38,7 @@ def flags_of_device(trials: Sequence[Trial], checked: Evidence, plan: Measuremen
         checked: evidence of the inspected session that checked the outputs.
         plan: what they were asked for.
     """
-    on_device = [trial for trial in trials if trial.purpose is Pass.TIMING and trial.evidence.device not in HOSTS]
+    on_device = [trial for trial in trials if trial.pass_ is Pass.TIMING and trial.evidence.device not in HOSTS]
     if on_device:
         yield from _simulated(on_device[0])
         yield from _provider_shared(checked)
@@ -47,7 +47,7 @@ def flags_of_device(trials: Sequence[Trial], checked: Evidence, plan: Measuremen
         if all(trial.gpu_ns for trial in on_device):
             yield from _who_is_the_limit(on_device, plan)
         yield from _clocks_disagree(on_device, plan)
-        yield from _memory_unattributed([trial for trial in trials if trial.purpose is Pass.MEMORY])
+        yield from _memory_unattributed([trial for trial in trials if trial.pass_ is Pass.MEMORY])
     yield from flags_of_gpu(trials, plan)
 
 

@@ -33,7 +33,7 @@ def flags_of_power(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
         trials: all of the case.
         plan: what they were asked for.
     """
-    if any(trial.gpu_ns for trial in trials if trial.purpose is Pass.TIMING) and not plan.locked_clocks:
+    if any(trial.gpu_ns for trial in trials if trial.pass_ is Pass.TIMING) and not plan.locked_clocks:
         yield clocks_not_locked()
     for trial in trials:
         if trial.energy is not None:

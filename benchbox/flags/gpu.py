@@ -39,7 +39,7 @@ def flags_of_gpu(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Fla
         trials: every one of the case.
         plan: at what clocks were held is read from it.
     """
-    timed = [trial for trial in trials if trial.purpose is Pass.TIMING and (trial.gpu_ns or _watched(trial))]
+    timed = [trial for trial in trials if trial.pass_ is Pass.TIMING and (trial.gpu_ns or _watched(trial))]
     if not timed:
         return
     watched = [trial for trial in timed if _watched(trial)]

@@ -22,9 +22,9 @@ CLOCK_APART_S, CLOCK_APART_SHARE = 0.02, 0.001
 KEPT_UP, GREW = 0.95, 2.0
 
 
-def flags_of_load(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+def flags_of_loadgen(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
     """Every flag that LoadGen's runs raise; none for trials of other modes."""
-    loaded = [trial for trial in trials if trial.load is not None]
+    loaded = [trial for trial in trials if trial.loadgen is not None]
     if not loaded:
         return
     yield Flag(
@@ -40,8 +40,8 @@ def flags_of_load(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Fl
 
 
 def _invalid(trials: Sequence[Trial]) -> Iterator[Flag]:
-    against = [trial for trial in trials if trial.load is not None and not trial.load.valid]
-    if against and (run := against[0].load):
+    against = [trial for trial in trials if trial.loadgen is not None and not trial.loadgen.valid]
+    if against and (run := against[0].loadgen):
         advice = "; use a longer --max-time" if against[0].stopped_by == "max_time" else ""
         yield Flag(
             code="LOADGEN_INVALID",
@@ -52,7 +52,7 @@ def _invalid(trials: Sequence[Trial]) -> Iterator[Flag]:
 
 
 def _clock_stepped(trials: Sequence[Trial]) -> Iterator[Flag]:
-    worst = max((trial.load.clock_off_s for trial in trials if trial.load is not None), key=abs)
+    worst = max((trial.loadgen.clock_off_s for trial in trials if trial.loadgen is not None), key=abs)
     if any(_apart(trial) for trial in trials):
         yield Flag(
             code="CLOCK_STEPPED",
@@ -64,7 +64,7 @@ def _clock_stepped(trials: Sequence[Trial]) -> Iterator[Flag]:
 
 def _apart(trial: Trial) -> bool:
     allowed = CLOCK_APART_S + CLOCK_APART_SHARE * trial.window_ns * 1e-9
-    return trial.load is not None and abs(trial.load.clock_off_s) > allowed
+    return trial.loadgen is not None and abs(trial.loadgen.clock_off_s) > allowed
 
 
 def _overloaded(trials: Sequence[Trial]) -> Iterator[Flag]:
@@ -79,7 +79,7 @@ def _overloaded(trials: Sequence[Trial]) -> Iterator[Flag]:
 
 
 def _kept_up(trial: Trial) -> float:
-    run = trial.load
+    run = trial.loadgen
     return run.completed_per_s / run.offered_per_s if run is not None and run.offered_per_s else 1.0
 
 
@@ -90,7 +90,7 @@ def _grew(samples: Sequence[int]) -> bool:
 
 def _near_floor(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
     each = statistics.median(
-        plan.batch * 1e9 / trial.load.completed_per_s for trial in trials if trial.load is not None
+        plan.batch * 1e9 / trial.loadgen.completed_per_s for trial in trials if trial.loadgen is not None
     )
     floor = statistics.median(trial.floor_ns for trial in trials)
     if each < FLOOR_FACTOR * floor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchbox.schema.proof import UNCOVERED, UNTOLD, Proof
+from benchbox.schema.proof import UNCOVERED, UNREPORTED, Proof
 from benchbox.schema.reading import Flag, Severity
 from benchbox.units import format_share
 
@@ -36,7 +36,7 @@ def flags_of_proof(proof: Proof | None) -> Iterator[Flag]:
 def shares_in_words(proof: Proof) -> str:
     """Every share of the multiply-adds, that of the precision asked for first: "fp16 0 %, fp32 100 %"."""
     shares = proof.macs or proof.bytes
-    kinds = sorted(shares, key=lambda kind: (kind != proof.type, kind in {UNTOLD, UNCOVERED}, -shares[kind]))
+    kinds = sorted(shares, key=lambda kind: (kind != proof.type, kind in {UNREPORTED, UNCOVERED}, -shares[kind]))
     return ", ".join(f"{kind} {format_share(shares[kind])}" for kind in kinds)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from benchbox.gate.comparable import (
     Measured,
 )
-from benchbox.gate.outcome import judged
+from benchbox.gate.outcome import judge_ratio
 from benchbox.gate.values import values_of
 from benchbox.metrics.device_times import CYCLES
 from benchbox.metrics.metric import METRICS, Metric
-from benchbox.metrics.reference import ARITHMETIC, REFERENCES, SHIFTED
+from benchbox.metrics.probes import ARITHMETIC, PROBES, SHIFTED
 from benchbox.schema.trial import Pass
 from benchbox.schema.verdict import Outcome
 from benchbox.stats.rank import rank_test, ratio_interval
@@ -25,7 +25,7 @@ def doubt_about(
     base: Sequence[Measured], head: Sequence[Measured], metric: Metric, outcome: Outcome, effect: float, *, alike: bool
 ) -> str:
     """What the machine under both sides did that may stand behind an outcome; empty where nothing did."""
-    if metric.purpose is not Pass.TIMING or metric.name in {*REFERENCES.values(), CYCLES}:
+    if metric.pass_ is not Pass.TIMING or metric.name in {*PROBES.values(), CYCLES}:
         return ""
     doubts = [_speed_doubt(base, head, outcome, effect)] if alike else []
     doubts += [_clock_doubt(base, head, outcome, effect)] if metric.name.startswith(_CLOCKED) else []
@@ -37,7 +37,7 @@ def _speed_doubt(base: Sequence[Measured], head: Sequence[Measured], outcome: Ou
 
     Both sides of ``run --ab`` meet the same machine, and may have different numbers of threads: they are not asked.
     """
-    for kind, name in REFERENCES.items():
+    for kind, name in PROBES.items():
         references = [values_of(side, METRICS.get(name)) for side in (base, head)]
         if not all(references):
             continue
@@ -62,7 +62,7 @@ def _clock_doubt(base: Sequence[Measured], head: Sequence[Measured], outcome: Ou
         return ""
     ratio, low, high = ratio_interval(*cycles)
     clock = ratio / ratio_interval(*times)[0]
-    by_cycles, _ = judged(METRICS.get(CYCLES), low, high, rank_test(*cycles), effect)
+    by_cycles, _ = judge_ratio(METRICS.get(CYCLES), low, high, rank_test(*cycles), effect)
     if by_cycles is outcome or 1 / (1 + CLOCK_EFFECT) <= clock <= 1 + CLOCK_EFFECT:
         return ""
     return (

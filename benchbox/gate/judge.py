@@ -17,7 +17,7 @@ from benchbox.gate.comparable import (
     obstacle,
 )
 from benchbox.gate.doubts import doubt_about
-from benchbox.gate.outcome import judged
+from benchbox.gate.outcome import judge_ratio
 from benchbox.gate.values import flags_about, values_of
 from benchbox.metrics.metric import METRICS, Metric
 from benchbox.schema.plan import Mode
@@ -84,7 +84,7 @@ def _verdict(
         return Verdict(key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=reason)
     effect = rules.effect if rules.effect is not None else GPU_EFFECT if key.device.startswith("cuda") else CPU_EFFECT
     ratio, low, high = ratio_interval(*values)
-    outcome, reason = judged(metric, low, high, rank_test(*values), effect)
+    outcome, reason = judge_ratio(metric, low, high, rank_test(*values), effect)
     if outcome is not Outcome.INCONCLUSIVE and (doubt := doubt_about(base, head, metric, outcome, effect, alike=alike)):
         outcome, reason = Outcome.INCONCLUSIVE, doubt
     if flags := flags_about(metric, [*base, *head], Severity.ERROR):

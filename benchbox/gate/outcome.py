@@ -9,7 +9,9 @@ from benchbox.schema.verdict import Outcome
 SIGNIFICANCE = 0.05
 
 
-def judged(metric: Metric, low: float | None, high: float | None, p_value: float, effect: float) -> tuple[Outcome, str]:
+def judge_ratio(
+    metric: Metric, low: float | None, high: float | None, p_value: float, effect: float
+) -> tuple[Outcome, str]:
     """The outcome that a 95 % interval of head over base and a rank test give, and why.
 
     Args:

@@ -19,7 +19,7 @@ def values_of(side: Sequence[Measured], metric: Metric) -> list[float]:
         metric.value(trial, _workload(entry.record))
         for entry in side
         for trial in entry.trials
-        if trial.purpose is metric.purpose and metric.applies(trial)
+        if trial.pass_ is metric.pass_ and metric.applies(trial)
     ]
 
 

@@ -55,7 +55,7 @@ def table_from_case(
     graph = graph_from_file(path, batch=case.batch, input_shape=bound)
     cost = cost_from_graph(graph, model=case.source.name, sha256=artifact.sha256)
     request = TrialRequest(
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         number=0,
         backend=case.backend,
         precision=case.precision,
@@ -66,7 +66,7 @@ def table_from_case(
         engine=built.engine if built else None,
     )
     say(f"profiling {plan.min_samples} inferences")
-    layers = run_trial(replace(request, purpose=Pass.LAYERS)).layers
+    layers = run_trial(replace(request, pass_=Pass.LAYERS)).layers
     say("timing without a profiler")
     timed = run_trial(request)
     if not layers:

@@ -125,7 +125,7 @@ def best_backend() -> str:
     )
 
 
-def measured(
+def measure_cases(
     cases: Sequence[Case],
     *,
     plan: MeasurementPlan,
@@ -187,7 +187,7 @@ def measured(
         yield Outcome(record=record, trials=result.trials, error=result.error)
 
 
-def planned(cases: Sequence[Case], *, plan: MeasurementPlan) -> tuple[Record, ...]:
+def plan_cases(cases: Sequence[Case], *, plan: MeasurementPlan) -> tuple[Record, ...]:
     """What ``measured`` would do, as skipped records that are stored nowhere."""
     from benchbox.machine.environment import capture
 

@@ -172,7 +172,7 @@ class CaseRun:
         return workload_of(self.request.plan, flops=self.request.flops)
 
     def _ran(self, purpose: Pass) -> Trial | None:
-        number = sum(1 for trial in self.trials if trial.purpose is purpose)
+        number = sum(1 for trial in self.trials if trial.pass_ is purpose)
         try:
             self.trials.append(run_trial(_trial_request(self.request, purpose, number)))
         except BenchboxError as error:
@@ -183,7 +183,7 @@ class CaseRun:
 
 def _trial_request(request: CaseRequest, purpose: Pass, number: int) -> TrialRequest:
     return TrialRequest(
-        purpose=purpose,
+        pass_=purpose,
         number=number,
         backend=request.backend,
         precision=request.precision,

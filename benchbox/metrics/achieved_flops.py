@@ -15,8 +15,8 @@ from benchbox.stats.quantile import percentile
 
 def flops_per_s(trial: Trial, workload: Workload) -> float:
     """FLOPs (2·MAC plus elementwise) of one inference over its median time, in 1/s."""
-    if trial.load is not None and (workload.inferences_per_sample > 1 or not trial.samples_ns):
-        return workload.flops * trial.load.completed_per_s / workload.batch
+    if trial.loadgen is not None and (workload.inferences_per_sample > 1 or not trial.samples_ns):
+        return workload.flops * trial.loadgen.completed_per_s / workload.batch
     return workload.flops / (percentile(sorted(steady(trial, trial.samples_ns)), 0.5) * 1e-9)
 
 
@@ -26,8 +26,8 @@ METRICS.register(
         name="achieved_flops",
         unit="1/s",
         better=Better.HIGHER,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         value=flops_per_s,
-        applies=lambda trial: trial.load is None or trial.load.offered_per_s is None,
+        applies=lambda trial: trial.loadgen is None or trial.loadgen.offered_per_s is None,
     ),
 )

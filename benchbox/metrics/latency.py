@@ -26,7 +26,7 @@ def _percentile_metric(name: str, probability: float) -> Metric:
         return percentile(sorted(steady(trial, trial.samples_ns)), probability) * 1e-9
 
     return Metric(
-        name=name, unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=value, applies=_has_times, method=issued_by
+        name=name, unit="s", better=Better.LOWER, pass_=Pass.TIMING, value=value, applies=_has_times, method=issued_by
     )
 
 
@@ -43,7 +43,7 @@ METRICS.register(
         name="latency_mean",
         unit="s",
         better=Better.LOWER,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         value=_mean,
         applies=_has_times,
         method=issued_by,
@@ -63,7 +63,7 @@ METRICS.register(
         name="latency_p99_bound",
         unit="s",
         better=Better.LOWER,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         value=_p99_bound,
         applies=lambda trial: len(steady(trial, trial.samples_ns)) >= samples_needed(0.99),
     ),

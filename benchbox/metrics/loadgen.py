@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from benchbox.metrics.metric import METRICS, Metric
 from benchbox.metrics.workload import Workload
-from benchbox.schema.load import LoadRun
+from benchbox.schema.loadgen import LoadgenRun
 from benchbox.schema.reading import Better
 from benchbox.schema.trial import Pass, Trial
 
 
-def _run(trial: Trial) -> LoadRun:
-    assert trial.load is not None, "applies() has looked"
-    return trial.load
+def _run(trial: Trial) -> LoadgenRun:
+    assert trial.loadgen is not None, "applies() has looked"
+    return trial.loadgen
 
 
 def _early_stopping(trial: Trial, _: Workload) -> float:
@@ -48,9 +48,9 @@ METRICS.register(
         name="latency_early_stopping",
         unit="s",
         better=Better.LOWER,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         value=_early_stopping,
-        applies=lambda trial: trial.load is not None and trial.load.early_stopping_s is not None,
+        applies=lambda trial: trial.loadgen is not None and trial.loadgen.early_stopping_s is not None,
         method=_percentile,
     ),
 )
@@ -60,9 +60,9 @@ METRICS.register(
         name="offered_rate",
         unit="1/s",
         better=Better.HIGHER,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         value=_offered,
-        applies=lambda trial: trial.load is not None and trial.load.offered_per_s is not None,
+        applies=lambda trial: trial.loadgen is not None and trial.loadgen.offered_per_s is not None,
     ),
 )
 METRICS.register(
@@ -71,10 +71,10 @@ METRICS.register(
         name="over_bound_share",
         unit="1",
         better=Better.LOWER,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         value=_over_bound,
         replicates=lambda trial, workload: (_over_bound(trial, workload),),
-        applies=lambda trial: trial.load is not None and trial.load.over_bound is not None,
+        applies=lambda trial: trial.loadgen is not None and trial.loadgen.over_bound is not None,
         method=lambda _: "share of samples",
     ),
 )

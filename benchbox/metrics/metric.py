@@ -23,7 +23,7 @@ class Metric:
     name: str
     unit: str
     better: Better
-    purpose: Pass
+    pass_: Pass
     value: Callable[[Trial, Workload], float]
     applies: Callable[[Trial], bool] = lambda _: True
     replicates: Callable[[Trial, Workload], Sequence[float]] | None = None
@@ -35,7 +35,7 @@ METRICS: Registry[Metric] = Registry("metric", "benchbox.metrics")
 
 def issued_by(trial: Trial) -> str:
     """What issued the requests of a trial where benchbox did not: a part of its readings' methods."""
-    return f"LoadGen {trial.load.version}" if trial.load is not None else ""
+    return f"LoadGen {trial.loadgen.version}" if trial.loadgen is not None else ""
 
 
 def steady(trial: Trial, values: Sequence[int]) -> Sequence[int]:

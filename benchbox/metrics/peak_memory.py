@@ -20,5 +20,5 @@ def peak_bytes(trial: Trial, _: Workload) -> float:
 
 METRICS.register(
     "peak_host_memory",
-    Metric(name="peak_host_memory", unit="bytes", better=Better.LOWER, purpose=Pass.MEMORY, value=peak_bytes),
+    Metric(name="peak_host_memory", unit="bytes", better=Better.LOWER, pass_=Pass.MEMORY, value=peak_bytes),
 )

@@ -20,7 +20,7 @@ def readings_from_trials(trials: Sequence[Trial], workload: Workload) -> tuple[R
     """A reading of every metric that all trials of its pass have; a metric whose pass was not run has none."""
     readings = []
     for metric in METRICS:
-        taken = [trial for trial in trials if trial.purpose is metric.purpose]
+        taken = [trial for trial in trials if trial.pass_ is metric.pass_]
         if taken and all(map(metric.applies, taken)):
             readings.append(reading_from_trials(metric, taken, workload))
     return tuple(readings)
@@ -31,7 +31,7 @@ def reading_from_trials(metric: Metric, trials: Sequence[Trial], workload: Workl
 
     Of a metric that is replicated within a process: the mean of the replicates and its interval.
     """
-    taken = [trial for trial in trials if trial.purpose is metric.purpose]
+    taken = [trial for trial in trials if trial.pass_ is metric.pass_]
     if metric.replicates is None:
         values = [metric.value(trial, workload) for trial in taken]
         centre, low, high = log_t_interval(values)
@@ -60,7 +60,7 @@ def sampling_from_trials(trials: Sequence[Trial]) -> Sampling | None:
     return Sampling(
         processes=len(timed),
         # In mode offline no sample has a time of its own; how many were computed is known all the same.
-        samples=sum(len(trial.samples_ns) or (trial.load.samples if trial.load else 0) for trial in timed),
+        samples=sum(len(trial.samples_ns) or (trial.loadgen.samples if trial.loadgen else 0) for trial in timed),
         warmup=sum(len(trial.warmup_ns) for trial in timed),
         not_steady=sum(trial.steady_from for trial in timed),
         stopped_by=dict(Counter(trial.stopped_by for trial in timed)),
@@ -72,4 +72,4 @@ def sampling_from_trials(trials: Sequence[Trial]) -> Sampling | None:
 
 def timing_trials(trials: Sequence[Trial]) -> tuple[Trial, ...]:
     """The trials that were timed."""
-    return tuple(trial for trial in trials if trial.purpose is Pass.TIMING)
+    return tuple(trial for trial in trials if trial.pass_ is Pass.TIMING)

@@ -18,8 +18,8 @@ def samples_per_s(trial: Trial, workload: Workload) -> float:
 
     Of the window, the share that the steady samples took of all of them.
     """
-    if trial.load is not None:
-        return trial.load.completed_per_s
+    if trial.loadgen is not None:
+        return trial.loadgen.completed_per_s
     samples = steady(trial, trial.samples_ns)
     window_s = trial.window_ns * 1e-9 * sum(samples) / sum(trial.samples_ns)
     return workload.batch * workload.inferences_per_sample * len(samples) / window_s
@@ -31,7 +31,7 @@ METRICS.register(
         name="throughput",
         unit="1/s",
         better=Better.HIGHER,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         value=samples_per_s,
         method=issued_by,
     ),

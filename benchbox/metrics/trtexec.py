@@ -44,7 +44,7 @@ def _metric(name: str, times: Callable[[Trial], Sequence[int]], reduce: Callable
         return bool(trial.like) and bool(times(trial)) and min(times(trial)) > 0
 
     return Metric(
-        name=name, unit="s", better=Better.LOWER, purpose=Pass.TIMING, value=value, applies=applies, method=_method
+        name=name, unit="s", better=Better.LOWER, pass_=Pass.TIMING, value=value, applies=applies, method=_method
     )
 
 
@@ -66,7 +66,7 @@ METRICS.register(
         name="trtexec_throughput",
         unit="1/s",
         better=Better.HIGHER,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         value=_queries_per_s,
         applies=lambda trial: bool(trial.like) and trial.device_window_ns > 0,
         method=_method,

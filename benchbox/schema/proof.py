@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchbox.schema.model import Precision
 
 # Keys of shares beside names of types: work whose type the runtime does not tell, and work that no layer covers.
-UNTOLD, UNCOVERED = "untold", "uncovered"
+UNREPORTED, UNCOVERED = "untold", "uncovered"
 # The least share of the multiply-adds that must run in the precision, where the user names none.
 REQUIRED_SHARE = 0.9
 # What evidence says about TF32 under the option of this name, on every backend.

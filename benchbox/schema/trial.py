@@ -9,7 +9,7 @@ from enum import StrEnum
 from benchbox.schema.artifact import Hop
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.layers import ExecutedLayer
-from benchbox.schema.load import LoadRun
+from benchbox.schema.loadgen import LoadgenRun
 
 
 class Pass(StrEnum):
@@ -79,7 +79,7 @@ class Trial:
     """
 
     number: int
-    purpose: Pass
+    pass_: Pass
     started_at: str
     duration_s: float
     evidence: Evidence
@@ -108,4 +108,4 @@ class Trial:
     layers: tuple[ExecutedLayer, ...] = ()
     energy: EnergyRun | None = None
     outputs: OutputsSeen | None = None
-    load: LoadRun | None = None
+    loadgen: LoadgenRun | None = None

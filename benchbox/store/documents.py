@@ -18,7 +18,7 @@ from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.bisection import Bisection
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.engine import EngineArtifact
-from benchbox.schema.load import LoadRun
+from benchbox.schema.loadgen import LoadgenRun
 from benchbox.schema.record import RECORD_SCHEMA, Record
 from benchbox.schema.trial import OutputsSeen
 from benchbox.store.migrations import lifted
@@ -115,14 +115,14 @@ def outputs_from_document(document: Mapping[str, Any], *, origin: str) -> Output
     return _validated(OutputsSeen, inside, origin)
 
 
-def document_from_load(run: LoadRun) -> dict[str, Any]:
+def document_from_loadgen(run: LoadgenRun) -> dict[str, Any]:
     """What LoadGen said, as a JSON-ready dict."""
     return cast(dict[str, Any], _plain(run))
 
 
-def load_from_document(document: Mapping[str, Any], *, origin: str) -> LoadRun:
+def loadgen_from_document(document: Mapping[str, Any], *, origin: str) -> LoadgenRun:
     """What LoadGen said in a document; a damaged one raises StoreError that names ``origin``."""
-    return _validated(LoadRun, document, origin)
+    return _validated(LoadgenRun, document, origin)
 
 
 def document_from_engine(engine: EngineArtifact) -> dict[str, Any]:

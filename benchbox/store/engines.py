@@ -179,7 +179,7 @@ def sole_builder(stem: Path, *, waiting: Callable[[], None] | None) -> Iterator[
         yield swept
 
 
-def pruned(root: Path, *, backends: Iterable[str], versions: Mapping[str, str]) -> tuple[Pruned, ...]:
+def prune_engines(root: Path, *, backends: Iterable[str], versions: Mapping[str, str]) -> tuple[Pruned, ...]:
     """Deletes the engines that are of no use any more and what killed builds left; engines being built are left alone.
 
     Args:

@@ -23,11 +23,11 @@ from benchbox.schema.trial import Pass, Trial
 from benchbox.store.atomic import draft_of
 from benchbox.store.documents import (
     document_from_energy,
-    document_from_load,
+    document_from_loadgen,
     document_from_outputs,
     document_from_record,
     energy_from_document,
-    load_from_document,
+    loadgen_from_document,
     outputs_from_document,
     record_from_document,
 )
@@ -174,7 +174,7 @@ def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
     return tuple(
         Trial(
             number=row["number"],
-            purpose=Pass(row["purpose"]),
+            pass_=Pass(row["purpose"]),
             started_at=row["started_at"],
             duration_s=row["duration_s"],
             evidence=record.evidence,
@@ -203,7 +203,7 @@ def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
             counters=json.loads(row["counters"]),
             energy=energy_from_document(json.loads(row["energy"]), origin=str(path)) if row.get("energy") else None,
             outputs=outputs_from_document(json.loads(row["outputs"]), origin=str(path)) if row.get("outputs") else None,
-            load=load_from_document(json.loads(row["load"]), origin=str(path)) if row.get("load") else None,
+            loadgen=loadgen_from_document(json.loads(row["load"]), origin=str(path)) if row.get("load") else None,
         )
         for row in read_trials(path)
     )
@@ -280,7 +280,7 @@ def _row(record: Record, trial: Trial) -> dict[str, Any]:
         "device": key.device,
         "status": record.status.value,
         "number": trial.number,
-        "purpose": trial.purpose.value,
+        "purpose": trial.pass_.value,
         "started_at": trial.started_at,
         "duration_s": trial.duration_s,
         "clock": trial.clock,
@@ -305,7 +305,7 @@ def _row(record: Record, trial: Trial) -> dict[str, Any]:
         "counters": json.dumps(dict(trial.counters)),
         "energy": json.dumps(document_from_energy(trial.energy)) if trial.energy else None,
         "outputs": json.dumps(document_from_outputs(trial.outputs)) if trial.outputs else None,
-        "load": json.dumps(document_from_load(trial.load)) if trial.load else None,
+        "load": json.dumps(document_from_loadgen(trial.loadgen)) if trial.loadgen else None,
     }
 
 

@@ -20,9 +20,9 @@ from benchbox.flags.leaks import PLACES, growth_name, leak_name
 from benchbox.machine import counters as kernel
 from benchbox.machine.gpu import watch as gpu_watch
 from benchbox.metrics.metric import METRICS
-from benchbox.metrics.reference import SHIFTED, counter_name
+from benchbox.metrics.probes import SHIFTED, counter_name
 from benchbox.schema.energy import EnergyRun, EnergyWindow
-from benchbox.schema.load import LoadRun
+from benchbox.schema.loadgen import LoadgenRun
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.record import Analytic, BuildCost, Sampling
 from benchbox.store.records import append
@@ -147,7 +147,7 @@ def test_every_counter_is_defined() -> None:
     assert [name for name in sorted(found) if f"`{name}`" not in text] == []
 
 
-@pytest.mark.parametrize("kind", [MeasurementPlan, Sampling, Analytic, BuildCost, EnergyRun, EnergyWindow, LoadRun])
+@pytest.mark.parametrize("kind", [MeasurementPlan, Sampling, Analytic, BuildCost, EnergyRun, EnergyWindow, LoadgenRun])
 def test_every_field_of_a_record_is_defined(kind: type) -> None:
     text = (ROOT / "docs" / "metrics.md").read_text().split("## Every other number in a record")[1]
     assert [field.name for field in dataclasses.fields(kind) if f"`{field.name}`" not in text] == []

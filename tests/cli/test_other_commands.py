@@ -19,7 +19,7 @@ def test_doctor(benchbox: Callable) -> None:
     assert "fp32" in backends["onnxruntime"]["precisions"]
     assert document["threads"] >= 1
     assert {"name", "usable", "detail"} == set(document["instruments"][0])
-    assert document["environment"]["observed"]["reference_arithmetic"].endswith("s")
+    assert document["environment"]["observed"]["probe_arithmetic"].endswith("s")
     text = benchbox("doctor").out
     assert "What can be read and set" in text
     assert "onnxruntime" in text

@@ -15,7 +15,7 @@ HEAD = """
     import os, signal, sys, time
     from benchbox.cli import ending
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    ending.end_in_order_when_told()
+    ending.end_in_order_on_signal()
     def told(number=signal.SIGINT): os.kill(os.getpid(), number)
 """
 
@@ -40,7 +40,7 @@ def test_each_signal_interrupts(name: str, tmp_path: Path) -> None:
             told(signal.{name})
             time.sleep(10)
         except KeyboardInterrupt:
-            print("interrupted", ending.was_told())
+            print("interrupted", ending.was_signalled())
     """
     assert said(script, tmp_path) == ["interrupted", "True"]
 
@@ -79,9 +79,9 @@ def test_one_that_comes_later_interrupts_an_ending_that_hangs(tmp_path: Path) ->
 def test_what_was_ignored_stays_ignored(tmp_path: Path) -> None:
     script = """
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        ending.end_in_order_when_told()
+        ending.end_in_order_on_signal()
         told(signal.SIGHUP)
-        print("goes on", ending.was_told())
+        print("goes on", ending.was_signalled())
     """
     assert said(script, tmp_path) == ["goes", "on", "False"]
 

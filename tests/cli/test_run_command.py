@@ -27,11 +27,11 @@ METRICS = {
     "first_inference": "s",
     "host_memory_runtime": "bytes",
     "host_memory_steady": "bytes",
-    "reference_arithmetic": "s",
+    "probe_arithmetic": "s",
 }
 # Only where a process grew, enough samples were taken, or there are several threads.
 SOMETIMES = {
-    "reference_handover": "s",
+    "probe_handover": "s",
     "host_memory_load": "bytes",
     "host_memory_run": "bytes",
     "host_memory_first": "bytes",

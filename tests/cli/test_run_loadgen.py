@@ -82,12 +82,12 @@ def test_a_scenario_becomes_a_record(
     assert record["sampling"]["floor_s"] > 0
     stored = next(kept for kept in records_under(root) if kept.id == record["id"])
     path = next(path for path in record_files(root) if record["id"] in path.name)
-    timed = [trial for trial in trials_from_file(path, stored) if trial.load is not None]
+    timed = [trial for trial in trials_from_file(path, stored) if trial.loadgen is not None]
     assert len(timed) == 1
     for trial in timed:
         assert trial.clock == "LoadGen's (system clock)"
-        assert trial.load is not None
-        assert trial.load.version == VERSION
+        assert trial.loadgen is not None
+        assert trial.loadgen.version == VERSION
         assert (len(trial.samples_ns) == 0) is (flags[1] == "offline")
         assert len(trial.warmup_ns) >= 2
     table = subprocess.run([SCRIPT, "report", "--root", str(root)], capture_output=True, text=True, check=True).stdout

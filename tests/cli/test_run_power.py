@@ -80,7 +80,7 @@ def test_energy_of_the_simulated_gpu(simulated_root: Path) -> None:
     (trial,) = [
         trial
         for trial in trials_from_file(record_files(simulated_root)[-1], stored)
-        if trial.purpose.value == "energy" and trial.energy is not None
+        if trial.pass_.value == "energy" and trial.energy is not None
     ]
     assert trial.energy is not None
     assert trial.energy.tick_s == pytest.approx(0.1, rel=0.2)

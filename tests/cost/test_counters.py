@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-import torch._dynamo
-import torch._numpy  # ptflops replaces functions of PyTorch while it counts; what imports them then is confused
+import torch._dynamo  # noqa: F401
+import torch._numpy  # noqa: F401 - ptflops replaces functions of PyTorch while it counts; what imports them then is confused
 from graphs import saved, small_network
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode

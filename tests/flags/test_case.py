@@ -14,8 +14,8 @@ from benchbox.flags.case import flags_of
 from benchbox.flags.energy import ENERGY_METRICS
 from benchbox.flags.seen import Seen
 from benchbox.metrics.metric import METRICS
+from benchbox.metrics.probes import ARITHMETIC, counter_name
 from benchbox.metrics.readings import readings_from_trials, sampling_from_trials
-from benchbox.metrics.reference import ARITHMETIC, counter_name
 from benchbox.metrics.workload import Workload
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
@@ -39,8 +39,8 @@ def test_metrics_by_hand() -> None:
         *ENERGY_METRICS,
         "gpu_time_p50",
         "gpu_cycles_p50",
-        "reference_arithmetic",
-        "reference_handover",
+        "probe_arithmetic",
+        "probe_handover",
         "enqueue_time_p50",
         "h2d_time_p50",
         "d2h_time_p50",

@@ -29,7 +29,7 @@ def _evidence(*, simulated: bool = False, **options: str) -> Evidence:
 def _trial(evidence: Evidence, **fields: Any) -> Trial:
     defaults = {"gpu_ns": (100_000,) * 5, "enqueue_ns": (10_000,) * 5, "counters": QUIET_GPU}
     return Trial(
-        number=0, started_at="", duration_s=1.0, evidence=evidence, **{"purpose": Pass.TIMING, **defaults, **fields}
+        number=0, started_at="", duration_s=1.0, evidence=evidence, **{"pass_": Pass.TIMING, **defaults, **fields}
     )
 
 
@@ -78,7 +78,7 @@ def test_each_is_raised(trial: Trial, code: str, severity: Severity) -> None:
     ],
 )
 def test_memory_of_an_unknown_process(device_bytes: dict[str, int], codes: dict[str, Severity]) -> None:
-    weighed = _trial(_evidence(), purpose=Pass.MEMORY, device_bytes=device_bytes, gpu_ns=(), enqueue_ns=())
+    weighed = _trial(_evidence(), pass_=Pass.MEMORY, device_bytes=device_bytes, gpu_ns=(), enqueue_ns=())
     assert _codes(_trial(_evidence()), weighed) == codes
 
 

@@ -84,7 +84,7 @@ def test_what_is_not_above_idle_has_no_net_energy() -> None:
 
 
 def test_the_flags_know_every_metric_of_energy() -> None:
-    assert {metric.name for metric in METRICS if metric.purpose is Pass.ENERGY} == set(ENERGY_METRICS)
+    assert {metric.name for metric in METRICS if metric.pass_ is Pass.ENERGY} == set(ENERGY_METRICS)
 
 
 def codes(*trials: Trial, plan: MeasurementPlan = PLAN) -> dict[str, Severity]:

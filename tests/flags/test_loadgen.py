@@ -9,12 +9,12 @@ import pytest
 from builders import seen, trial
 
 from benchbox.flags.case import flags_of
-from benchbox.flags.loadgen import flags_of_load
+from benchbox.flags.loadgen import flags_of_loadgen
 from benchbox.measure.loop.modes import mode_refusal, sessions_of
 from benchbox.metrics.metric import METRICS
 from benchbox.metrics.readings import readings_from_trials, sampling_from_trials
 from benchbox.metrics.workload import workload_of
-from benchbox.schema.load import LoadRun
+from benchbox.schema.loadgen import LoadgenRun
 from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
 from benchbox.schema.reading import Severity
 from benchbox.schema.trial import Trial
@@ -25,11 +25,11 @@ GROWING = tuple(range(1_000_000, 401_000_000, 1_000_000))
 
 def loaded(number: int = 0, *, load: dict[str, Any] | None = None, **fields: Any) -> Trial:
     run = {"version": "6.0.17", "samples": 400, "completed_per_s": 1000.0, "valid": True, **(load or {})}
-    return trial(number=number, **{"samples_ns": LEVEL, "floor_ns": 3000, "load": LoadRun(**run), **fields})
+    return trial(number=number, **{"samples_ns": LEVEL, "floor_ns": 3000, "loadgen": LoadgenRun(**run), **fields})
 
 
 def codes(*trials: Trial, mode: Mode = Mode.SERVER, **plan: Any) -> dict[str, Severity]:
-    found = flags_of_load(trials, MeasurementPlan(mode=mode, **plan))
+    found = flags_of_loadgen(trials, MeasurementPlan(mode=mode, **plan))
     return {flag.code: flag.severity for flag in found}
 
 
@@ -41,7 +41,7 @@ def test_a_good_run_only_says_that_it_is_no_mlperf_result() -> None:
 def test_loadgens_verdict_is_passed_on_in_its_words() -> None:
     against = loaded(load={"valid": False, "reasons": ("Only processed 25 queries.",)}, stopped_by="max_time")
     trials = [loaded(), against]
-    found = {flag.code: flag for flag in flags_of_load(trials, MeasurementPlan(mode=Mode.MULTI_STREAM))}
+    found = {flag.code: flag for flag in flags_of_loadgen(trials, MeasurementPlan(mode=Mode.MULTI_STREAM))}
     assert found["LOADGEN_INVALID"].severity is Severity.WARNING
     assert found["LOADGEN_INVALID"].message == (
         "LoadGen calls 1 of 2 runs invalid: Only processed 25 queries; use a longer --max-time"

@@ -10,7 +10,7 @@ from sample_records import record, trials
 
 from benchbox.gate.comparable import Measured, Rules
 from benchbox.gate.judge import verdict_between, verdicts_from_measured
-from benchbox.metrics.reference import ARITHMETIC, HANDOVER, counter_name
+from benchbox.metrics.probes import ARITHMETIC, HANDOVER, counter_name
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.verdict import Outcome, Verdict
 
@@ -98,7 +98,7 @@ def test_cpus_that_were_moved_apart_are_no_claim_either(factor: float, machine: 
 
 
 def test_the_reference_itself_is_compared_like_any_metric() -> None:
-    found = verdict(measured(1.0, reference_s=1e-3), measured(1.0, reference_s=1.25e-3), "reference_arithmetic")
+    found = verdict(measured(1.0, reference_s=1e-3), measured(1.0, reference_s=1.25e-3), "probe_arithmetic")
     assert (found.outcome, found.ratio) == (Outcome.SLOWER, pytest.approx(1.25))
 
 

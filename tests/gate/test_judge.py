@@ -13,7 +13,7 @@ from sample_records import ENVIRONMENT, record, skipped, trials
 from benchbox.gate.comparable import Measured, Rules, environments_apart
 from benchbox.gate.judge import overall, verdicts_from_measured
 from benchbox.schema.energy import EnergyRun, EnergyWindow
-from benchbox.schema.load import LoadRun
+from benchbox.schema.loadgen import LoadgenRun
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Pass
@@ -109,7 +109,7 @@ def test_a_flag_about_energy_says_nothing_of_latency() -> None:
 
 def _with_energy(run: EnergyRun, *flags: Flag) -> Measured:
     timed, _ = trials()
-    made = dataclasses.replace(timed, purpose=Pass.ENERGY, samples_ns=(), energy=run)
+    made = dataclasses.replace(timed, pass_=Pass.ENERGY, samples_ns=(), energy=run)
     return Measured(record=record(flags=flags), trials=(made,))
 
 
@@ -137,7 +137,7 @@ def test_cases_on_one_side_only_and_cases_without_numbers_are_reported() -> None
 
 def test_a_metric_that_a_side_lacks() -> None:
     head = measured(STEADY)
-    head = dataclasses.replace(head, trials=tuple(t for t in head.trials if t.purpose is Pass.TIMING))
+    head = dataclasses.replace(head, trials=tuple(t for t in head.trials if t.pass_ is Pass.TIMING))
     found = verdict(measured(STEADY), head, metrics=("peak_host_memory",))
     assert (found.outcome, found.reason) == (Outcome.INCOMPARABLE, "the head has no peak_host_memory")
 
@@ -197,8 +197,8 @@ def test_what_another_tool_measures_is_another_case() -> None:
     assert "like differ" in verdict(measured(STEADY), alike).reason
 
 
-def load_of(**fields: Any) -> LoadRun:
-    return LoadRun(**{"version": "6.0.17", "samples": 3, "completed_per_s": 100.0, "valid": True, **fields})
+def load_of(**fields: Any) -> LoadgenRun:
+    return LoadgenRun(**{"version": "6.0.17", "samples": 3, "completed_per_s": 100.0, "valid": True, **fields})
 
 
 def loaded(mode: Mode, overs: Sequence[int], **plan: Any) -> Measured:
@@ -207,7 +207,7 @@ def loaded(mode: Mode, overs: Sequence[int], **plan: Any) -> Measured:
     key = dataclasses.replace(made.record.key, mode=mode)
     numbers = iter(overs)
     own = [
-        dataclasses.replace(trial, load=load_of(over_bound=next(numbers))) if trial.purpose is Pass.TIMING else trial
+        dataclasses.replace(trial, loadgen=load_of(over_bound=next(numbers))) if trial.pass_ is Pass.TIMING else trial
         for trial in made.trials
     ]
     if mode is Mode.OFFLINE:

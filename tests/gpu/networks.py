@@ -36,7 +36,7 @@ def specs_of(name: str, batch: int = BATCH) -> tuple[TensorSpec, TensorSpec]:
     assert shape is not None
     return (
         TensorSpec(name="input", dtype="float32", shape=(batch, *shape)),
-        TensorSpec(name="output", dtype="float32", shape=(batch, reference_of(name, batch).shape[1])),
+        TensorSpec(name="output", dtype="float32", shape=(batch, probe_of(name, batch).shape[1])),
     )
 
 
@@ -49,7 +49,7 @@ def inputs_of(name: str, batch: int = BATCH) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def reference_of(name: str, batch: int = BATCH) -> np.ndarray:
+def probe_of(name: str, batch: int = BATCH) -> np.ndarray:
     """What PyTorch's CPU makes of the inputs in fp32."""
     import torch
 
@@ -81,7 +81,7 @@ def check_outputs(session: Any, name: str, precision: Precision, figures: dict[s
         session.enqueue(slot)
         session.synchronize()
         output = session.download(slot)
-        hop = hop_from_outputs("cpu", "gpu", {"output": reference_of(name)}, output, TOLERANCES[precision])
+        hop = hop_from_outputs("cpu", "gpu", {"output": probe_of(name)}, output, TOLERANCES[precision])
         figures["rel_l2_error"] = hop.rel_l2_error
         assert hop.passed, f"{name} {precision}: relative L2 error {hop.rel_l2_error:.3g}, cosine {hop.cosine:.6f}"
 

@@ -44,7 +44,7 @@ def test_a_working_gpu_is_watched(torch_cuda: Any, figures: dict[str, Any]) -> N
         assert 0 <= seen.get(name, 0.0) <= 1.5 * seen["gpu_window_s"], f"{name} is counted in another unit"
     trial = Trial(
         number=0,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         started_at="",
         duration_s=1.0,
         evidence=Evidence(backend="", device="", providers=(), threads=1),

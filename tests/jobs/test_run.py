@@ -10,7 +10,7 @@ from benchbox.backends.base import BACKENDS, Availability
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
 from benchbox.jobs import run as pipeline
 from benchbox.jobs.prepare import exported_sources, onnx_from_source
-from benchbox.jobs.run import best_backend, cases_from_axes, measured, planned
+from benchbox.jobs.run import best_backend, cases_from_axes, measure_cases, plan_cases
 from benchbox.models.sources import resolve
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
@@ -59,7 +59,7 @@ def test_planning_stores_nothing(tmp_path: Path) -> None:
     cases = cases_from_axes(
         sources=(LENET,), backends=("onnxruntime",), precisions=(Precision.FP32, Precision.BF16), batches=(1,)
     )
-    records = planned(cases, plan=MeasurementPlan())
+    records = plan_cases(cases, plan=MeasurementPlan())
     assert [record.status for record in records] == [Status.SKIPPED] * 2
     assert list(tmp_path.iterdir()) == []
 
@@ -72,7 +72,7 @@ def test_a_stage_that_fails_becomes_a_failed_record(tmp_path: Path, monkeypatch:
     cases = cases_from_axes(
         sources=(LENET,), backends=("onnxruntime",), precisions=(Precision.FP32, Precision.TF32), batches=(1,)
     )
-    outcomes = list(measured(cases, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
+    outcomes = list(measure_cases(cases, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
     assert [outcome.record.status for outcome in outcomes] == [Status.FAILED, Status.SKIPPED]
     assert outcomes[0].record.reason == "the export broke; node 7"
     assert len(record_files(tmp_path)) == 2
@@ -83,7 +83,7 @@ def test_a_backend_that_is_missing_skips_its_cases(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(BACKENDS.get("pytorch"), "probe", lambda: gone)
     axes = {"sources": (LENET,), "precisions": (Precision.FP32,), "batches": (1, 2)}
     both = list(
-        measured(
+        measure_cases(
             cases_from_axes(backends=("pytorch",), **axes), plan=MeasurementPlan(), root=tmp_path, progress=Silent()
         )
     )
@@ -92,7 +92,7 @@ def test_a_backend_that_is_missing_skips_its_cases(tmp_path: Path, monkeypatch: 
     ] * 2
     alone = cases_from_axes(backends=("pytorch",), sources=(LENET,), precisions=(Precision.FP32,), batches=(1,))
     with pytest.raises(EnvironmentLackError, match="install it"):
-        list(measured(alone, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
+        list(measure_cases(alone, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
     assert len(record_files(tmp_path)) == 2
 
 
@@ -112,7 +112,7 @@ def test_pytorch_does_not_run_onnx_files(tmp_path: Path) -> None:
     source = resolve(str(path), input_shape=None, weights=None)
     case = cases_from_axes(sources=(source,), backends=("pytorch",), precisions=(Precision.FP32,), batches=(1,))
     with pytest.raises(UsageError, match="not ONNX files"):
-        list(measured(case, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
+        list(measure_cases(case, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
 
 
 def test_a_factory_is_exported_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +127,6 @@ def test_a_factory_is_exported_once_a_run(tmp_path: Path, monkeypatch: pytest.Mo
         def say(self, text: str) -> None:
             said.append(text)
 
-    outcomes = list(measured(cases, plan=plan, root=tmp_path, progress=Listening()))
+    outcomes = list(measure_cases(cases, plan=plan, root=tmp_path, progress=Listening()))
     assert [outcome.record.status for outcome in outcomes] == [Status.OK] * 2
     assert len([text for text in said if "exporting" in text]) == 1

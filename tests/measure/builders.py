@@ -59,19 +59,19 @@ def evidence(**fields: Any) -> Evidence:
     return Evidence(**{**values, **fields})
 
 
-def trial(purpose: Pass = Pass.TIMING, **fields: Any) -> Trial:
+def trial(pass_: Pass = Pass.TIMING, **fields: Any) -> Trial:
     values: dict[str, Any] = {
         "number": 0,
-        "purpose": purpose,
+        "pass_": pass_,
         "started_at": "2026-01-01T00:00:00+00:00",
         "duration_s": 1.0,
         "evidence": evidence(executed=None),
         "clock": "perf_counter_ns",
-        "samples_ns": (1_000_000,) * 400 if purpose is Pass.TIMING else (),
-        "window_ns": 400_000_000 if purpose is Pass.TIMING else 0,
+        "samples_ns": (1_000_000,) * 400 if pass_ is Pass.TIMING else (),
+        "window_ns": 400_000_000 if pass_ is Pass.TIMING else 0,
         "stopped_by": "precision",
         "counters": QUIET,
-        "peak_host_bytes": 100_000_000 if purpose is Pass.MEMORY else None,
+        "peak_host_bytes": 100_000_000 if pass_ is Pass.MEMORY else None,
     }
     return Trial(**{**values, **fields})
 

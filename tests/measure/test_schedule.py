@@ -31,16 +31,16 @@ class Runner:
 
     def __call__(self, request: TrialRequest) -> Trial:
         name: Any = request.source
-        self.order.append((name, request.purpose))
-        if error := self.raises.get((name, request.purpose)):
+        self.order.append((name, request.pass_))
+        if error := self.raises.get((name, request.pass_)):
             raise error
         level = self.times.get(name, [1_000_000])
         samples = (level[request.number % len(level)],) * 400
         return trial(
-            request.purpose,
+            request.pass_,
             number=request.number,
-            hop=RIGHT if request.purpose is Pass.CHECK else None,
-            samples_ns=samples if request.purpose is Pass.TIMING else (),
+            hop=RIGHT if request.pass_ is Pass.CHECK else None,
+            samples_ns=samples if request.pass_ is Pass.TIMING else (),
             window_ns=sum(samples),
         )
 
@@ -102,14 +102,14 @@ def test_two_sides_go_forward_and_backward(runner: Runner) -> None:
 def test_a_wide_interval_asks_for_more_processes(runner: Runner) -> None:
     runner.times = {"wide": [1_000_000, 1_200_000], "narrow": [1_000_000]}
     results = dict(run(requests("wide", "narrow", trials=3, max_trials=6)))
-    counts = {place: sum(trial.purpose is Pass.TIMING for trial in result.trials) for place, result in results.items()}
+    counts = {place: sum(trial.pass_ is Pass.TIMING for trial in result.trials) for place, result in results.items()}
     assert counts == {0: 6, 1: 3}
 
 
 def test_more_processes_end_with_the_budget(runner: Runner) -> None:
     runner.times = {"wide": [1_000_000, 1_200_000]}
     ((_, result),) = run(requests("wide", trials=3, max_trials=20, timing_budget_s=4.5))  # each takes 1 s
-    assert sum(trial.purpose is Pass.TIMING for trial in result.trials) == 5
+    assert sum(trial.pass_ is Pass.TIMING for trial in result.trials) == 5
 
 
 def test_an_error_ends_its_case_and_no_other(runner: Runner) -> None:

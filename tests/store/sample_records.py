@@ -70,7 +70,7 @@ def skipped(number: int = 1) -> Record:
 def trials() -> tuple[Trial, ...]:
     timed = Trial(
         number=0,
-        purpose=Pass.TIMING,
+        pass_=Pass.TIMING,
         started_at="2026-01-02T03:04:05+00:00",
         duration_s=1.5,
         evidence=EVIDENCE,
@@ -81,7 +81,7 @@ def trials() -> tuple[Trial, ...]:
         stopped_by="precision",
         counters={"window_s": 1.0},
     )
-    return (timed, dataclasses.replace(timed, purpose=Pass.MEMORY, samples_ns=(), peak_host_bytes=12345))
+    return (timed, dataclasses.replace(timed, pass_=Pass.MEMORY, samples_ns=(), peak_host_bytes=12345))
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -23,7 +23,7 @@ from benchbox.store.engines import (
     kept_engine,
     kept_engines,
     key_of,
-    pruned,
+    prune_engines,
     sole_builder,
     write_card,
     write_engine,
@@ -155,7 +155,7 @@ def test_damage_is_seen_and_pruned(damage: str, words: str, tmp_path: Path) -> N
     found = kept_engine(stem, tmp_path)
     assert found is not None
     assert words in found.fault
-    removed = pruned(tmp_path, backends=BACKENDS, versions={})
+    removed = prune_engines(tmp_path, backends=BACKENDS, versions={})
     assert all(words in entry.reason for entry in removed)
     assert names(tmp_path) == {"net.onnx"}
 
@@ -176,7 +176,7 @@ def test_prune_keeps_what_is_of_use(tmp_path: Path) -> None:
     old = kept(tmp_path, recipe=dataclasses.replace(RECIPE, backend_version="1.6.0"))
     other = kept(tmp_path, recipe=dataclasses.replace(RECIPE, backend="tensorrt", backend_version="11.4.0"))
     before = names(tmp_path)
-    removed = pruned(tmp_path, backends=BACKENDS, versions={"tensorrt-rtx": "1.7.1"})
+    removed = prune_engines(tmp_path, backends=BACKENDS, versions={"tensorrt-rtx": "1.7.1"})
     assert {entry.path.name for entry in removed} == {old.name + end for end in (".engine", ".json", ".log", ".timing")}
     assert sum(entry.size_bytes for entry in removed) > len(ENGINE)
     assert names(tmp_path) == before - {entry.path.name for entry in removed}
@@ -188,7 +188,7 @@ def test_prune_leaves_foreign_files_alone(tmp_path: Path) -> None:
     stem = kept(tmp_path)
     note = stem.with_name("notes.txt")
     note.write_text("mine")
-    pruned(tmp_path, backends=BACKENDS, versions={"tensorrt-rtx": "2.0"})
+    prune_engines(tmp_path, backends=BACKENDS, versions={"tensorrt-rtx": "2.0"})
     assert names(tmp_path) == {"net.onnx", "notes.txt"}
 
 
@@ -222,7 +222,7 @@ def test_a_disk_that_fills_leaves_no_half_engine(tmp_path: Path) -> None:
     told = subprocess.run([sys.executable, "-c", FILLS_THE_DISK, str(stem)], capture_output=True, text=True, check=True)
     assert "the engine cannot be written" in told.stdout
     assert kept_engine(stem, tmp_path) is None
-    pruned(tmp_path, backends=BACKENDS, versions={})
+    prune_engines(tmp_path, backends=BACKENDS, versions={})
     assert names(tmp_path) == set()
 
 
@@ -259,11 +259,11 @@ def holder(stem: Path, doing: str) -> subprocess.Popen[str]:
 def test_a_killed_build_leaves_no_engine_and_no_lock(doing: str, tmp_path: Path) -> None:
     stem = engine_stem(tmp_path, backend="tensorrt-rtx", model="net", precision="fp32", key=key_of(RECIPE))
     process = holder(stem, doing)
-    assert pruned(tmp_path, backends=BACKENDS, versions={}) == ()  # while it runs, nothing is taken from it
+    assert prune_engines(tmp_path, backends=BACKENDS, versions={}) == ()  # while it runs, nothing is taken from it
     process.kill()
     process.wait()
     assert kept_engine(stem, tmp_path) is None
-    removed = pruned(tmp_path, backends=BACKENDS, versions={})
+    removed = prune_engines(tmp_path, backends=BACKENDS, versions={})
     assert len(removed) == {"compiling": 0, "writing": 1, "between": 2}[doing]
     assert names(tmp_path) == set()
 

@@ -61,7 +61,7 @@ def test_energy_comes_back_window_by_window(tmp_path: Path) -> None:
     run = EnergyRun(
         counter="RAPL", scope="cpu_package", tick_s=0.001, window_s=10.0, windows=(window, window), resets=1
     )
-    made = dataclasses.replace(trials()[1], purpose=Pass.ENERGY, energy=run)
+    made = dataclasses.replace(trials()[1], pass_=Pass.ENERGY, energy=run)
     path = append(tmp_path, record(), (*trials(), made))
     assert [trial.energy for trial in trials_from_file(path, record())] == [None, None, run]
 

@@ -171,7 +171,7 @@ class OnnxRuntimeSession:
             device=OnnxRuntimeBackend.device,
             providers=tuple(self._session.get_providers()),
             threads=options.intra_op_num_threads,
-            executed=None if self._profile is None else executed_precisions(self.told_layers()),
+            executed=None if self._profile is None else executed_precisions(self.reported_layers()),
             options={
                 TF32_OPTION: TF32_ABSENT,
                 "graph_optimization_level": options.graph_optimization_level.name,
@@ -194,7 +194,7 @@ class OnnxRuntimeSession:
         self._told = layers_from_profile(events, skip=0)
         return layers_from_profile(events, skip=warmup)
 
-    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+    def reported_layers(self) -> tuple[ExecutedLayer, ...]:
         """The layers of the inferences so far, from the profile, which ends here."""
         assert self._profile is not None, "a session that is not inspected keeps no profile"
         if self._told is None:

@@ -312,19 +312,19 @@ class OnnxRuntimeCudaSession:
         }
         if self._request.inspect:
             options["nodes"] = json.dumps(nodes_by_provider(self._session))
-            options["copies"] = str(sum(layer.kind in COPIES for layer in self.told_layers()))
+            options["copies"] = str(sum(layer.kind in COPIES for layer in self.reported_layers()))
         return Evidence(
             backend=next(backend.name for backend in _BACKENDS if self._is(backend)),
             device=str(gpu),
             providers=tuple(self._session.get_providers()),
             threads=self._request.threads,
-            executed=executed_precisions(self.told_layers()) if self._request.inspect else None,
+            executed=executed_precisions(self.reported_layers()) if self._request.inspect else None,
             options=options,
             versions={"onnxruntime": str(self._runtime.__version__), **self._layer.versions()},
             simulated=gpu.simulated,
         )
 
-    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+    def reported_layers(self) -> tuple[ExecutedLayer, ...]:
         """The nodes that ran, from the profile, which ends here; only in a session opened for inspection."""
         assert self._request.inspect, "a session that is not inspected keeps no profile"
         if self._told is None:

@@ -198,7 +198,7 @@ class OpenVinoSession:
     def evidence(self) -> Evidence:
         """Options as the compiled model reports them; executed precisions from the graph that the plugin runs."""
         given = {name: self._compiled.get_property(name) for name in _READ_BACK}
-        executed = executed_precisions(self.told_layers(), self._matrices) if self._request.inspect else None
+        executed = executed_precisions(self.reported_layers(), self._matrices) if self._request.inspect else None
         return Evidence(
             backend=OpenVinoBackend.name,
             device=OpenVinoBackend.device,
@@ -227,7 +227,7 @@ class OpenVinoSession:
                     times.setdefault(entry.node_name, []).append(entry.real_time.total_seconds())
         return self._layers(times)
 
-    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+    def reported_layers(self) -> tuple[ExecutedLayer, ...]:
         """The layers of the graph that the plugin executes; only in a session opened for inspection."""
         assert self._request.inspect, "only an inspected session knows which operations are matrix products"
         return self._layers(None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchbox.schema.layers import ExecutedLayer
-from benchbox.schema.proof import UNTOLD
+from benchbox.schema.proof import UNREPORTED
 
 PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i8": "int8", "u8": "int8", "i32": "int32",
               "i64": "int64", "boolean": "bool"}  # fmt: skip
@@ -96,7 +96,7 @@ def layers_from_runtime(
 
     def computes(node: RuntimeNode) -> str:
         hidden = node.kind == GENERATED and node.precision != hint and not matrices.isdisjoint(node.operations)
-        return UNTOLD if hidden else _precision(node.precision)
+        return UNREPORTED if hidden else _precision(node.precision)
 
     return tuple(
         ExecutedLayer(

@@ -134,7 +134,7 @@ class PyTorchSession:
             versions={"torch": str(self._torch.__version__)},
         )
 
-    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+    def reported_layers(self) -> tuple[ExecutedLayer, ...]:
         """The modules that matrix operations ran in; only in a session opened for inspection."""
         assert self._watch is not None, "a session that is not inspected is not watched"
         return self._watch.layers()

@@ -122,7 +122,7 @@ class PyTorchCompileGraph(PyTorchCudaBackend):
 
 def compiled_graphs() -> int:
     """How many graphs Dynamo has compiled in this process, recompilations included."""
-    from torch._dynamo.utils import counters
+    from torch._dynamo.utils import counters  # noqa: PLC2701
 
     return int(counters["stats"]["unique_graphs"])
 
@@ -319,7 +319,7 @@ class PyTorchCudaSession:
             versions={"torch": str(self._torch.__version__), "cuda_runtime": str(self._torch.version.cuda)},
         )
 
-    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+    def reported_layers(self) -> tuple[ExecutedLayer, ...]:
         """The modules that matrix operations ran in; only in a session opened for inspection."""
         assert self._watch is not None, "a session that is not inspected is not watched"
         return self._watch.layers()

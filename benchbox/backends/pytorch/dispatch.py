@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
-from benchbox.schema.proof import UNTOLD, tf32_option
+from benchbox.schema.proof import UNREPORTED, tf32_option
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ class DispatchWatch:
                 name=path or "the network itself",
                 kind=" ".join(operators),
                 inputs=tuple(sorted(types := set().union(*operators.values()))),
-                computes=next(iter(types)) if len(types) == 1 else UNTOLD,
+                computes=next(iter(types)) if len(types) == 1 else UNREPORTED,
                 module=path,
             )
             for path, operators in self._seen.items()
@@ -88,10 +88,10 @@ class DispatchWatch:
         tensors = [entry for entry in arguments if isinstance(entry, self._torch.Tensor)]
         kind = str(tensors[0].dtype).removeprefix("torch.") if tensors else ""
         types = self._seen.setdefault(self._paths[-1], {}).setdefault(operator, set())
-        types.add(_TYPES.get(kind, kind or UNTOLD))
+        types.add(_TYPES.get(kind, kind or UNREPORTED))
 
     def _dispatch_mode(self) -> Any:
-        from torch.utils import _python_dispatch
+        from torch.utils import _python_dispatch  # noqa: PLC2701
 
         watch = self
         base: Any = _python_dispatch.TorchDispatchMode  # without types of its own

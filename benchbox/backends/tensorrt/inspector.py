@@ -16,7 +16,7 @@ from typing import Any
 
 from benchbox.errors import ArtifactError
 from benchbox.schema.layers import ExecutedLayer
-from benchbox.schema.proof import UNTOLD
+from benchbox.schema.proof import UNREPORTED
 
 _NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _MOVING = re.compile(r"reformat|shuffle_copy|^copy", re.IGNORECASE)
@@ -93,7 +93,7 @@ def _layer(entry: str | Mapping[str, Any]) -> ExecutedLayer:
         tensors=() if nodes else _named(name),
         inputs=_types(entry.get("Inputs")),
         outputs=_types(entry.get("Outputs")),
-        computes=UNTOLD if _OPAQUE in name else "",
+        computes=UNREPORTED if _OPAQUE in name else "",
         tactic=str(entry.get("TacticName", "")),
         stream=stream if isinstance(stream, int) else None,
         moves=not nodes and bool(_MOVING.search(kind) or _MOVING.search(name)),

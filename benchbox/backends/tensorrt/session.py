@@ -251,7 +251,7 @@ class TensorRtSession:
         layers = layers_from_inspection(self.inspection())
         return with_times(layers, self.layer_times(warmup=warmup, iterations=iterations))
 
-    def told_layers(self) -> tuple[ExecutedLayer, ...]:
+    def reported_layers(self) -> tuple[ExecutedLayer, ...]:
         """The engine's layers as they were built, without times."""
         return layers_from_inspection(self.inspection())
 
@@ -296,7 +296,7 @@ class TensorRtSession:
             device=str(gpu),
             providers=(self._bindings.vendor.title,),
             threads=self._request.threads,
-            executed=executed_precisions(self.told_layers()) if self._request.inspect else None,
+            executed=executed_precisions(self.reported_layers()) if self._request.inspect else None,
             options={
                 **tf32_option(has=gpu.has_tf32, allowed=TF32 in self._request.engine_flags),
                 "cuda_layer": self._layer.name,

@@ -222,9 +222,9 @@ def _list(root: Path, backend: str | None, as_json: bool) -> None:
 def _prune(root: Path, backend: str | None, as_json: bool) -> None:
     from benchbox.export.engines import compilers, installed_versions
     from benchbox.report.views.engines import document_from_pruned, render_pruned
-    from benchbox.store.engines import pruned
+    from benchbox.store.engines import prune_engines
 
-    removed = pruned(root, backends=compilers(backend), versions=installed_versions())
+    removed = prune_engines(root, backends=compilers(backend), versions=installed_versions())
     if as_json:
         write_json(document_from_pruned(removed))
         return

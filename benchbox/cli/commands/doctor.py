@@ -39,14 +39,14 @@ def _checkup() -> Checkup:
     from benchbox.flags.standing import standing_flags
     from benchbox.machine.environment import capture, effective_cpus
     from benchbox.machine.instruments import instruments
-    from benchbox.machine.reference import references
-    from benchbox.metrics.reference import REFERENCES
+    from benchbox.machine.probes import references
+    from benchbox.metrics.probes import PROBES
     from benchbox.report.views.doctor import BackendState, Checkup, LayerState
     from benchbox.schema.model import Precision
     from benchbox.units import format_time
 
     environment = capture()  # before any backend is asked: it would find this process on the GPU
-    now = {REFERENCES[kind]: format_time(seconds) for kind, seconds in references(effective_cpus()).items()}
+    now = {PROBES[kind]: format_time(seconds) for kind, seconds in references(effective_cpus()).items()}
     environment = replace(environment, observed={**environment.observed, **now})
     found = instruments()
     states = []

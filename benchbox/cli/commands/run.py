@@ -198,13 +198,13 @@ def _measure(
     min_executed: float | None,
 ) -> None:
     from benchbox.cli.progress import shown_progress
-    from benchbox.jobs.run import measured
+    from benchbox.jobs.run import measure_cases
     from benchbox.schema.record import Status
 
     outcomes: list[Outcome] = []
     try:
         with shown_progress() as progress:
-            for outcome in measured(
+            for outcome in measure_cases(
                 cases, plan=plan, root=root, progress=progress, interleaved=interleaved, min_executed=min_executed
             ):
                 outcomes.append(outcome)
@@ -237,9 +237,9 @@ def _show(records: Sequence[Record], as_json: bool, verdicts: Sequence[Verdict] 
 
 
 def _show_plan(cases: Sequence[Case], plan: MeasurementPlan, as_json: bool) -> None:
-    from benchbox.jobs.run import planned
+    from benchbox.jobs.run import plan_cases
 
-    records = planned(cases, plan=plan)
+    records = plan_cases(cases, plan=plan)
     if as_json:
         _show(records, as_json)
         return

@@ -15,7 +15,7 @@ from benchbox.graph.graph import Graph
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
-from benchbox.schema.proof import TF32_OPTION, UNCOVERED, UNTOLD, OtherLayer, Proof, type_of
+from benchbox.schema.proof import TF32_OPTION, UNCOVERED, UNREPORTED, OtherLayer, Proof, type_of
 from benchbox.schema.trial import Trial
 
 
@@ -61,7 +61,7 @@ def proof_from_layers(
     others: list[OtherLayer] = []
     wanted = type_of(precision)
     for row in joined.rows:
-        kind = row.layer.executed or UNTOLD
+        kind = row.layer.executed or UNREPORTED
         macs[kind] += row.macs
         moved[kind] += row.moved_bytes
         if row.macs and kind != wanted:
@@ -93,7 +93,7 @@ def _passed(proof: Proof, shares: Mapping[str, float]) -> bool | None:
     enough = proof.required - 1e-12
     if proof.share >= enough:
         return True
-    hidden = shares.get(UNTOLD, 0.0) + shares.get(UNCOVERED, 0.0)
+    hidden = shares.get(UNREPORTED, 0.0) + shares.get(UNCOVERED, 0.0)
     return None if hidden and proof.share + hidden >= enough else False
 
 

@@ -19,7 +19,7 @@ from benchbox.machine.gpu.nvml import gpu_gauge
 from benchbox.machine.rapl import powercap_root, rapl_gauge
 from benchbox.measure.energy.procedure import COOL_AT_MOST_S, PATIENCE_S, EnergyPlan, energy_run
 from benchbox.measure.loop.modes import issuer_for
-from benchbox.measure.loop.warmup import warmed_up
+from benchbox.measure.loop.warmup import warm_up
 from benchbox.schema.energy import EnergyRun
 from benchbox.schema.plan import MeasurementPlan, Mode
 
@@ -53,7 +53,7 @@ class SessionLoad:
 
     def warm(self) -> float:
         """The plan's warm-up, of at least a second; the time of an inference at its end in s."""
-        warm = warmed_up(issuer_for([self._session], replace(self._plan, mode=Mode.ISOLATED)), self._plan)
+        warm = warm_up(issuer_for([self._session], replace(self._plan, mode=Mode.ISOLATED)), self._plan)
         if isinstance(self._session, DeviceSession):
             self._session.laps.forget()
         return warm.typical_ns * 1e-9

@@ -29,7 +29,7 @@ from benchbox.errors import EnvironmentLackError
 from benchbox.measure.loadgen.answering import OFFLINE_IN_FLIGHT, Answering, Complete, Direct, Queue
 from benchbox.measure.loadgen.logs import Times, Words, times_from_trace, words_from_detail
 from benchbox.measure.loop.timing import collector_off
-from benchbox.schema.load import LoadRun
+from benchbox.schema.loadgen import LoadgenRun
 from benchbox.schema.plan import MeasurementPlan, Mode
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _PACKAGE = "mlcommons-loadgen"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadgenResult:
     """What a run brought back.
 
     Times of its queries in order (ns; none in mode offline), the span from the first's scheduled time to the last
@@ -62,7 +62,7 @@ class Loaded:
     times_ns: NDArray[np.int64]
     window_ns: int
     stopped_by: str
-    run: LoadRun
+    run: LoadgenRun
 
 
 def loadgen_lack() -> EnvironmentLackError | None:
@@ -76,7 +76,7 @@ def loadgen_lack() -> EnvironmentLackError | None:
     )
 
 
-def loaded(sessions: Sequence[Session], plan: MeasurementPlan, *, number: int, typical_ns: float) -> Loaded:
+def run_loadgen(sessions: Sequence[Session], plan: MeasurementPlan, *, number: int, typical_ns: float) -> LoadgenResult:
     """Lets LoadGen issue requests to warm sessions until it has enough, or ``max_time_s`` have passed.
 
     Args:
@@ -108,7 +108,7 @@ def loadgen_floor_ns(plan: MeasurementPlan) -> int:
     rate = min(plan.rate_per_s or FLOOR_RATE_PER_S, FLOOR_RATE_PER_S)
     empty = replace(plan, min_time_s=FLOOR_S, max_time_s=FLOOR_S, min_samples=1, rate_per_s=max(rate, 100.0))
     sessions: list[Any] = [_Nothing() for _ in range(plan.streams if plan.mode is Mode.SERVER else 1)]
-    found = loaded(sessions, empty, number=0, typical_ns=FLOOR_TYPICAL_NS)
+    found = run_loadgen(sessions, empty, number=0, typical_ns=FLOOR_TYPICAL_NS)
     if plan.mode is Mode.OFFLINE:
         return round(found.window_ns * plan.batch / found.run.samples)
     return int(np.median(found.times_ns))
@@ -230,14 +230,14 @@ def _log_settings(folder: Path, *, trace: bool) -> Any:
     return settings
 
 
-def _offline(issued: _Issued, words: Words) -> Loaded:
+def _offline(issued: _Issued, words: Words) -> LoadgenResult:
     """One query: no times of samples, since all of them waited for the last."""
     took_ns = int(words.number("result_max_latency_ns"))
-    return Loaded(
+    return LoadgenResult(
         times_ns=np.array([], dtype=np.int64),
         window_ns=took_ns,
         stopped_by=words.ended_by,
-        run=LoadRun(
+        run=LoadgenRun(
             version=_version(),
             samples=issued.samples,
             completed_per_s=issued.samples / (took_ns * 1e-9),
@@ -248,7 +248,7 @@ def _offline(issued: _Issued, words: Words) -> Loaded:
     )
 
 
-def _queries(times: Times, issued: _Issued, words: Words, plan: MeasurementPlan) -> Loaded:
+def _queries(times: Times, issued: _Issued, words: Words, plan: MeasurementPlan) -> LoadgenResult:
     """Times of queries, and rates as LoadGen defines them."""
     start, last = int(times.scheduled_ns[0]), int(times.done_ns.max())
     spent_ns = last - start
@@ -268,11 +268,11 @@ def _queries(times: Times, issued: _Issued, words: Words, plan: MeasurementPlan)
         told = words.number("early_stopping_latency_ss" if single else "early_stopping_latency_ms")
         if told:  # 0 where there were too few queries
             estimate, percentile = told * 1e-9, SINGLE_STREAM_PERCENTILE if single else TAIL_PERCENTILE
-    return Loaded(
+    return LoadgenResult(
         times_ns=times.times_ns,
         window_ns=spent_ns,
         stopped_by=words.ended_by,
-        run=LoadRun(
+        run=LoadgenRun(
             version=_version(),
             samples=issued.samples,
             completed_per_s=completed,

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import DeviceSession
 from benchbox.machine.counters import differences
 from benchbox.machine.gpu.watch import GpuWatch
-from benchbox.measure.loadgen.issuing import CLOCK, loaded, loadgen_floor_ns
+from benchbox.measure.loadgen.issuing import CLOCK, loadgen_floor_ns, run_loadgen
 from benchbox.measure.loop.compilations import counters_of
 from benchbox.measure.loop.modes import issuer_for
-from benchbox.measure.loop.warmup import warmed_up
+from benchbox.measure.loop.warmup import warm_up
 from benchbox.schema.plan import TRANSFER_TIMED, MeasurementPlan, Mode
 from benchbox.schema.trial import Trial
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Session
 
 
-def load_trial(
+def loadgen_trial(
     blank: Trial, sessions: Sequence[Session], plan: MeasurementPlan, watch: GpuWatch | None = None
 ) -> Trial:
     """The trial with what LoadGen measured.
@@ -43,12 +43,12 @@ def load_trial(
     """
     at_once = Mode.CONCURRENT if len(sessions) > 1 else Mode.ISOLATED
     issuer = issuer_for(sessions, replace(plan, mode=at_once))
-    warm = warmed_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
+    warm = warm_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
     if watch:
         watch.begin()
     before = counters_of(sessions[0])
     begin = time.perf_counter()
-    found = loaded(sessions, plan, number=blank.number, typical_ns=warm.typical_ns)
+    found = run_loadgen(sessions, plan, number=blank.number, typical_ns=warm.typical_ns)
     grown = {**differences(before, counters_of(sessions[0])), "window_s": time.perf_counter() - begin}
     if watch:
         watch.look()
@@ -63,7 +63,7 @@ def load_trial(
         window_ns=found.window_ns,
         stopped_by=found.stopped_by,
         counters=grown,
-        load=found.run,
+        loadgen=found.run,
     )
     session = sessions[0]
     return _on_device(trial, session, plan) if isinstance(session, DeviceSession) else trial

@@ -47,7 +47,7 @@ class Sampled:
     stopped_by: str
 
 
-def sampled(
+def sample(
     issuer: Issuer, plan: MeasurementPlan, *, typical_ns: float, look: Callable[[], object] | None = None
 ) -> Sampled:
     """Times inferences until the plan is satisfied.

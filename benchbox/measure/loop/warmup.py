@@ -37,7 +37,7 @@ class WarmUp:
     settled: bool
 
 
-def warmed_up(issuer: Issuer, plan: MeasurementPlan, *, clock_hz: Callable[[], float | None] | None = None) -> WarmUp:
+def warm_up(issuer: Issuer, plan: MeasurementPlan, *, clock_hz: Callable[[], float | None] | None = None) -> WarmUp:
     """Runs the warm-up: at least ``warmup_iterations`` and ``warmup_s``, then ``warmup_max_s`` more at most.
 
     Args:

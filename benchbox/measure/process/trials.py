@@ -33,7 +33,7 @@ _LOOK_EVERY_S = 1.0
 class TrialRequest:
     """Everything that a worker needs to know; it is sent to it as it stands."""
 
-    purpose: Pass
+    pass_: Pass
     number: int
     backend: str
     precision: Precision

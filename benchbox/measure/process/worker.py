@@ -26,19 +26,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, OpenRequest, TellingSession
+from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, LayerReporting, OpenRequest
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.machine.counters import differences, resident_bytes
 from benchbox.machine.gpu.watch import GpuWatch, gpu_watch
-from benchbox.machine.reference import references_after, references_before
+from benchbox.machine.probes import probes_after, probes_before
 from benchbox.measure.energy.trial import energy_of_session
-from benchbox.measure.loadgen.trial import load_trial
+from benchbox.measure.loadgen.trial import loadgen_trial
 from benchbox.measure.loop.clock_steps import SteadyClock, kernel_ns, require_forward
 from benchbox.measure.loop.compilations import counters_of
 from benchbox.measure.loop.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.loop.modes import issuer_for, sessions_of
-from benchbox.measure.loop.sampling import sampled
-from benchbox.measure.loop.warmup import warmed_up
+from benchbox.measure.loop.sampling import sample
+from benchbox.measure.loop.warmup import warm_up
 from benchbox.measure.process.leaks import growth, held_bytes, leaks
 from benchbox.measure.process.memory import memory_trial
 from benchbox.measure.process.outputs import outputs_of, outputs_seen
@@ -73,7 +73,7 @@ def trial_from_request(request: TrialRequest) -> Trial:
     before_bytes = resident_bytes()
     with contextlib.ExitStack() as closing:
         sessions = []
-        for _ in range(sessions_of(request.plan) if request.purpose is Pass.TIMING else 1):
+        for _ in range(sessions_of(request.plan) if request.pass_ is Pass.TIMING else 1):
             sessions.append(backend.open(_open_request(request)))
             closing.callback(sessions[-1].close)
         session, load_s = sessions[0], time.perf_counter() - begin
@@ -93,7 +93,7 @@ def trial_from_request(request: TrialRequest) -> Trial:
             Pass.ENERGY: lambda: _energy(request, session),
             Pass.LAYERS: lambda: _layers(request, session),
         }
-        trial = passes[request.purpose]()
+        trial = passes[request.pass_]()
         return replace(
             trial,
             started_at=started_at,
@@ -118,13 +118,13 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         threads=request.plan.threads,
         inputs=_bound(request.artifact.inputs, batch),
         outputs=_bound(request.artifact.outputs, batch),
-        slots=1 if request.purpose is Pass.CHECK else request.plan.input_slots,
+        slots=1 if request.pass_ is Pass.CHECK else request.plan.input_slots,
         onnx_path=request.root / request.artifact.path if consumes == "onnx" else None,
         engine_path=request.root / request.engine.path if request.engine else None,
         module=module if consumes == "module" else None,
-        inspect=request.purpose in {Pass.CHECK, Pass.LAYERS},
-        track_memory=request.purpose is Pass.MEMORY,
-        transfers=request.purpose is Pass.TIMING and request.plan.transfer == TRANSFER_INSIDE,
+        inspect=request.pass_ in {Pass.CHECK, Pass.LAYERS},
+        track_memory=request.pass_ is Pass.MEMORY,
+        transfers=request.pass_ is Pass.TIMING and request.plan.transfer == TRANSFER_INSIDE,
         blocking=request.plan.wait == WAIT_BLOCKING,
         fallback=request.artifact.fallback,
         engine_flags=request.engine.recipe.flags if request.engine else (),
@@ -136,9 +136,7 @@ def _bound(specs: Sequence[TensorSpec], batch: int) -> tuple[TensorSpec, ...]:
 
 
 def _blank(request: TrialRequest, session: Session) -> Trial:
-    return Trial(
-        number=request.number, purpose=request.purpose, started_at="", duration_s=0.0, evidence=session.evidence()
-    )
+    return Trial(number=request.number, pass_=request.pass_, started_at="", duration_s=0.0, evidence=session.evidence())
 
 
 def _check(request: TrialRequest, session: Session) -> Trial:
@@ -149,7 +147,7 @@ def _check(request: TrialRequest, session: Session) -> Trial:
     file_hop = None
     if artifact.outputs_path is not None and BACKENDS.get(request.backend).consumes != "module":
         file_hop = _hop(request, artifact.form, artifact.outputs_path, samples, outputs)
-    layers = session.told_layers() if isinstance(session, TellingSession) else ()
+    layers = session.reported_layers() if isinstance(session, LayerReporting) else ()
     return replace(_blank(request, session), evidence=session.evidence(), hop=hop, file_hop=file_hop, layers=layers)
 
 
@@ -199,13 +197,13 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
         _fill_slots(request, each)
     # What runs on a device of its own hardly depends on the host's CPUs, and on a virtual one nothing runs.
     refer = not isinstance(session, DeviceSession) and not BACKENDS.get(request.backend).virtual
-    before = references_before(request.plan.threads) if refer else {}
+    before = probes_before(request.plan.threads) if refer else {}
     with gpu_watch() if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
         if request.plan.mode in LOADGEN_MODES:
-            trial = load_trial(_blank(request, session), sessions, request.plan, watch)
+            trial = loadgen_trial(_blank(request, session), sessions, request.plan, watch)
         else:
             trial = _timed(request, sessions, watch)
-    after = references_after(request.plan.threads) if refer else {}
+    after = probes_after(request.plan.threads) if refer else {}
     return replace(trial, counters={**trial.counters, **before, **after})
 
 
@@ -213,7 +211,7 @@ def _timed(request: TrialRequest, sessions: Sequence[Session], watch: GpuWatch |
     session, plan = sessions[0], request.plan
     real = not BACKENDS.get(request.backend).virtual
     issuer = SteadyClock(issuer_for(sessions, plan), clock=session.stopwatch.clock, other=kernel_ns if real else None)
-    warm = warmed_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
+    warm = warm_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
     first = outputs_of(sessions)
     if warm.typical_ns < SOON_NS:
         issuer.block(plan.input_slots)  # copying outputs took their place in the caches
@@ -223,7 +221,7 @@ def _timed(request: TrialRequest, sessions: Sequence[Session], watch: GpuWatch |
         watch.begin()
     held, before = held_bytes(session), counters_of(session)
     begin = time.perf_counter()
-    result = sampled(issuer, plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
+    result = sample(issuer, plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
     grown = {**differences(before, counters_of(session)), "window_s": time.perf_counter() - begin}
     grown |= growth(held, held_bytes(session))
     if watch:

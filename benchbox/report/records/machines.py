@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchbox.metrics.reference import REFERENCES, SHIFTED
+from benchbox.metrics.probes import PROBES, SHIFTED
 from benchbox.schema.record import Record
 from benchbox.units import format_time
 
@@ -17,7 +17,7 @@ def notes_on_machines(records: Sequence[Record]) -> tuple[str, ...]:
     environments: dict[str, list[Record]] = {}
     for record in records:
         environments.setdefault(record.environment.hash, []).append(record)
-    notes = [_note(alike, name, SHIFTED[kind]) for alike in environments.values() for kind, name in REFERENCES.items()]
+    notes = [_note(alike, name, SHIFTED[kind]) for alike in environments.values() for kind, name in PROBES.items()]
     return tuple(filter(None, notes))
 
 

@@ -228,7 +228,7 @@ def test_nodes_on_the_cpu_and_copies_are_counted(
     assert evidence.options["copies"] == "0"
     assert evidence.executed == {"fp32": 4}
     copies = [ExecutedLayer(name=kind, kind=kind) for kind in ("MemcpyToHost", "Conv", "MemcpyFromHost")]
-    monkeypatch.setattr(session, "told_layers", lambda: copies)
+    monkeypatch.setattr(session, "reported_layers", lambda: copies)
     assert session.evidence().options["copies"] == "2"
     session.close()
 

@@ -190,7 +190,10 @@ def test_inspection_sees_the_executed_types(precision: Precision) -> None:
     session.enqueue(0)
     session.synchronize()
     assert session.evidence().executed == {precision: 2}
-    assert [(layer.module, layer.executed) for layer in session.told_layers()] == [("0", precision), ("3", precision)]
+    assert [(layer.module, layer.executed) for layer in session.reported_layers()] == [
+        ("0", precision),
+        ("3", precision),
+    ]
 
 
 def test_a_graph_is_captured_a_slot() -> None:

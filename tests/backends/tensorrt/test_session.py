@@ -366,7 +366,7 @@ def test_what_the_device_does_to_its_times_is_seen_in_them(
         # The host's own times are those of this machine; only the device's clock is simulated.
         seen = Trial(
             number=0,
-            purpose=Pass.TIMING,
+            pass_=Pass.TIMING,
             started_at="",
             duration_s=1.0,
             evidence=session.evidence(),

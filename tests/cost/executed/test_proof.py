@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from benchbox.backends.base import BACKENDS, OpenRequest, TellingSession
+from benchbox.backends.base import BACKENDS, LayerReporting, OpenRequest
 from benchbox.backends.openvino.cpu import cpu_capabilities
 from benchbox.backends.tensorrt.inspector import layers_from_inspection
 from benchbox.cost.counting import cost_from_graph
@@ -24,7 +24,7 @@ from benchbox.models.sources import module_from_source, resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
-from benchbox.schema.proof import TF32_ABSENT, TF32_ALLOWED, TF32_FORBIDDEN, TF32_OPTION, UNCOVERED, UNTOLD, Proof
+from benchbox.schema.proof import TF32_ABSENT, TF32_ALLOWED, TF32_FORBIDDEN, TF32_OPTION, UNCOVERED, UNREPORTED, Proof
 from benchbox.stats.inputs import seeded_arrays
 
 LENET = resolve("lenet5", input_shape=None, weights=None)
@@ -59,10 +59,10 @@ def test_shares_by_hand(lenet: Graph) -> None:
     halves = MACS["conv2"] + MACS["fc1"]
     assert proof.macs["fp16"] == proof.share == pytest.approx(halves / WHOLE)
     assert proof.macs["fp32"] == pytest.approx(MACS["conv1"] / WHOLE)
-    assert proof.macs[UNTOLD] == pytest.approx(MACS["fc2"] / WHOLE)
+    assert proof.macs[UNREPORTED] == pytest.approx(MACS["fc2"] / WHOLE)
     assert [(layer.name, layer.type, layer.macs) for layer in proof.layers] == [
         ("conv1", "fp32", MACS["conv1"]),
-        ("fc2", UNTOLD, MACS["fc2"]),
+        ("fc2", UNREPORTED, MACS["fc2"]),
     ]
     assert sum(proof.bytes.values()) == pytest.approx(1)
     assert proof.bytes["fp16"] > 0.5, "fc1 has most of the weights"
@@ -94,7 +94,7 @@ def test_shares_add_up_to_one(
     assert sum(layer.macs for layer in proof.layers) == pytest.approx((1 - proof.share) * WHOLE, abs=1e-3)
     if proof.passed:
         assert proof.share >= required - 1e-9
-    hidden = proof.macs.get(UNTOLD, 0) + proof.macs.get(UNCOVERED, 0)
+    hidden = proof.macs.get(UNREPORTED, 0) + proof.macs.get(UNCOVERED, 0)
     if proof.passed is False:
         assert proof.share + hidden < required
 
@@ -182,7 +182,7 @@ def test_a_region_that_shows_its_border_only_is_untold(lenet: Graph) -> None:
         "Metadata": "".join(f"[ONNX Layer: {node}]\x1e" for node in MACS),
     }
     proof = proof_of(lenet, list(layers_from_inspection(json.dumps({"Layers": [region]}))))
-    assert (proof.macs, proof.passed) == ({UNTOLD: 1.0, "fp16": 0.0}, None)
+    assert (proof.macs, proof.passed) == ({UNREPORTED: 1.0, "fp16": 0.0}, None)
 
 
 @pytest.fixture(scope="module")
@@ -240,11 +240,11 @@ def test_real_runtimes(
         inspect=True,
     )
     session = BACKENDS.get(backend).open(request)
-    assert isinstance(session, TellingSession)
+    assert isinstance(session, LayerReporting)
     for seed in range(2):
         session.upload(0, seeded_arrays(artifact.inputs, seed=seed, samples=1))
         session.enqueue(0)
-    layers, options = session.told_layers(), session.evidence().options
+    layers, options = session.reported_layers(), session.evidence().options
     session.close()
     graph = graph_from_file(root / artifact.path, batch=1, input_shape=(1, 28, 28))
     proof = proof_of(graph, list(layers), precision=precision, tf32=options[TF32_OPTION])

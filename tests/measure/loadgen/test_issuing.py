@@ -13,7 +13,7 @@ from scipy import stats
 
 from benchbox.errors import EnvironmentLackError, MeasurementError
 from benchbox.measure.loadgen import issuing as loadgen
-from benchbox.measure.loadgen.issuing import loaded, loadgen_floor_ns
+from benchbox.measure.loadgen.issuing import loadgen_floor_ns, run_loadgen
 from benchbox.measure.loadgen.logs import DETAIL, TRACE, Words, times_from_trace, words_from_detail
 from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
 from benchbox.stats.quantile import percentile
@@ -42,7 +42,7 @@ def plan(mode: Mode, **fields: Any) -> MeasurementPlan:
 
 
 def run(session: Any, wanted: MeasurementPlan, *, number: int = 0) -> loadgen.Loaded:
-    return loaded([session], wanted, number=number, typical_ns=TYPICAL_NS)
+    return run_loadgen([session], wanted, number=number, typical_ns=TYPICAL_NS)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_offline_is_one_query_without_times_of_samples(batch: int, told: list[Wo
 def test_a_slow_network_gets_a_query_that_ends_in_time() -> None:
     session = Sleeping()
     wanted = plan(Mode.OFFLINE, min_samples=30, min_time_s=0.02, max_time_s=0.02)
-    loaded([session], wanted, number=0, typical_ns=10e6)  # seemingly 10 ms: two fit
+    run_loadgen([session], wanted, number=0, typical_ns=10e6)  # seemingly 10 ms: two fit
     assert len(session.slots) <= 3
 
 
@@ -185,7 +185,7 @@ def test_arrivals_are_drawn_from_the_seed_and_the_trial() -> None:
     wanted = plan(Mode.SERVER, rate_per_s=2000.0, max_time_s=60.0)
     sessions = [Sleeping() for _ in range(3)]
     pairs = zip(sessions, (0, 0, 1), strict=True)
-    runs = [loaded([session], wanted, number=number, typical_ns=1000.0) for session, number in pairs]  # type: ignore[list-item]
+    runs = [run_loadgen([session], wanted, number=number, typical_ns=1000.0) for session, number in pairs]  # type: ignore[list-item]
     assert runs[0].run.offered_per_s == runs[1].run.offered_per_s != runs[2].run.offered_per_s
     assert sessions[0].slots == sessions[1].slots != sessions[2].slots
     assert runs[0].run.offered_per_s == pytest.approx(2000, rel=0.25), "Poisson: 662 arrivals scatter by 4 %"
@@ -194,7 +194,7 @@ def test_arrivals_are_drawn_from_the_seed_and_the_trial() -> None:
 def test_several_sessions_serve_one_queue() -> None:
     sessions = [Sleeping() for _ in range(3)]
     wanted = plan(Mode.SERVER, streams=3, rate_per_s=3000.0)
-    found = loaded(sessions, wanted, number=0, typical_ns=TYPICAL_NS / 3)  # type: ignore[arg-type]
+    found = run_loadgen(sessions, wanted, number=0, typical_ns=TYPICAL_NS / 3)  # type: ignore[arg-type]
     assert all(session.slots for session in sessions)
     assert sum(len(session.slots) for session in sessions) == found.run.samples == len(found.times_ns)
 

@@ -9,9 +9,9 @@ import pytest
 
 from benchbox.errors import MeasurementError
 from benchbox.measure.loop.clock_steps import SteadyClock, kernel_ns, require_forward
-from benchbox.measure.loop.sampling import sampled
+from benchbox.measure.loop.sampling import sample
 from benchbox.measure.loop.timing import Block
-from benchbox.measure.loop.warmup import warmed_up
+from benchbox.measure.loop.warmup import warm_up
 from benchbox.schema.plan import MeasurementPlan
 
 HOUR = 3600 * 10**9
@@ -49,8 +49,8 @@ PLAN = MeasurementPlan(warmup_s=0.1, min_time_s=1.0, max_time_s=2.0)
 
 def measured(clocks: Clocks, *, second: Callable[[], int] | None) -> tuple[int, ...]:
     issuer = SteadyClock(clocks, clock="tested", other=second)
-    warm = warmed_up(issuer, PLAN)
-    return tuple(sampled(issuer, PLAN, typical_ns=warm.typical_ns).times_ns.tolist())
+    warm = warm_up(issuer, PLAN)
+    return tuple(sample(issuer, PLAN, typical_ns=warm.typical_ns).times_ns.tolist())
 
 
 def test_clocks_that_agree_give_numbers() -> None:

@@ -13,9 +13,9 @@ import pytest
 from benchbox.backends.base import OpenRequest
 from benchbox.backends.null import NullBackend, NullSession
 from benchbox.measure.loop.modes import Issuer, issuer_for
-from benchbox.measure.loop.sampling import median_half_width, sampled
+from benchbox.measure.loop.sampling import median_half_width, sample
 from benchbox.measure.loop.timing import timed_block
-from benchbox.measure.loop.warmup import SETTLING_BLOCKS, has_settled, warmed_up
+from benchbox.measure.loop.warmup import SETTLING_BLOCKS, has_settled, warm_up
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
@@ -85,9 +85,9 @@ def test_the_collector_comes_back_after_an_error() -> None:
 
 
 def test_warm_up_lasts_for_the_longer_of_time_and_count() -> None:
-    slow = warmed_up(issuer(inference_ns=200_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
+    slow = warm_up(issuer(inference_ns=200_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
     assert len(slow.times_ns) == 10 + SETTLING_BLOCKS
-    fast = warmed_up(issuer(inference_ns=1_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
+    fast = warm_up(issuer(inference_ns=1_000_000, jitter=0.0, cold_factor=1.0), plan(warmup_s=0.5))
     assert 0.5e9 <= fast.times_ns.sum() < 1.1e9
     assert slow.settled
     assert fast.settled
@@ -95,21 +95,21 @@ def test_warm_up_lasts_for_the_longer_of_time_and_count() -> None:
 
 
 def test_warm_up_of_a_very_slow_network_ends() -> None:
-    warm = warmed_up(issuer(inference_ns=60_000_000_000, jitter=0.0, cold_factor=1.0), plan(max_time_s=10.0))
+    warm = warm_up(issuer(inference_ns=60_000_000_000, jitter=0.0, cold_factor=1.0), plan(max_time_s=10.0))
     assert len(warm.times_ns) == 2
     assert warm.typical_ns == 60_000_000_000
 
 
 def test_warm_up_waits_until_times_no_longer_fall() -> None:
     """Getting faster by 3 % a block of 30 ms until 0.6 s: the fixed part would have ended at 0.1 s."""
-    warm = warmed_up(scripted(lambda n: 1e6 * max(1.0, 1.6 - n / 1000)), plan(warmup_s=0.1))
+    warm = warm_up(scripted(lambda n: 1e6 * max(1.0, 1.6 - n / 1000)), plan(warmup_s=0.1))
     assert warm.settled
     assert warm.times_ns[-1] == 1_000_000
     assert 0.6e9 < warm.times_ns.sum() < 1.5e9
 
 
 def test_warm_up_of_what_never_settles_is_cut_and_told() -> None:
-    warm = warmed_up(scripted(lambda n: 1e6 * 1.01 ** (n / 10)), plan(warmup_s=0.1, warmup_max_s=0.5))
+    warm = warm_up(scripted(lambda n: 1e6 * 1.01 ** (n / 10)), plan(warmup_s=0.1, warmup_max_s=0.5))
     assert not warm.settled
     assert warm.times_ns.sum() < 0.9e9
 
@@ -125,15 +125,15 @@ def test_warm_up_of_what_never_settles_is_cut_and_told() -> None:
 def test_warm_up_waits_for_the_clock_of_a_device(clocks_hz: list[float | None]) -> None:
     looks = iter(clocks_hz)
     limits = plan(warmup_s=0.1, warmup_max_s=5.0)
-    assert warmed_up(scripted(lambda _: 1e6), limits, clock_hz=lambda: next(looks)).settled
+    assert warm_up(scripted(lambda _: 1e6), limits, clock_hz=lambda: next(looks)).settled
     assert list(looks) == []
 
 
 def test_a_clock_that_never_settles_is_told() -> None:
     clocks_hz = itertools.cycle([1.9e9, 1.7e9])
     limits = plan(warmup_s=0.1, warmup_max_s=0.5)
-    assert not warmed_up(scripted(lambda _: 1e6), limits, clock_hz=lambda: next(clocks_hz)).settled
-    assert warmed_up(scripted(lambda _: 1e6), limits, clock_hz=lambda: None).settled
+    assert not warm_up(scripted(lambda _: 1e6), limits, clock_hz=lambda: next(clocks_hz)).settled
+    assert warm_up(scripted(lambda _: 1e6), limits, clock_hz=lambda: None).settled
 
 
 def test_noise_settles_soon() -> None:
@@ -145,7 +145,7 @@ def test_noise_settles_soon() -> None:
 
 def test_what_is_left_of_the_warm_up_is_cut_afterwards() -> None:
     draw = np.random.default_rng(2)
-    result = sampled(
+    result = sample(
         scripted(lambda n: (1.3e6 if n < 60 else 1e6) * draw.normal(1, 0.001)),
         plan(min_time_s=0.5, max_time_s=0.6),
         typical_ns=1e6,
@@ -155,7 +155,7 @@ def test_what_is_left_of_the_warm_up_is_cut_afterwards() -> None:
 
 
 def test_sampling_stops_on_precision() -> None:
-    result = sampled(
+    result = sample(
         issuer(inference_ns=1_000_000, jitter=0.001, cold_factor=1.0),
         plan(min_time_s=0.5, max_time_s=20.0, target_half_width=0.01),
         typical_ns=1e6,
@@ -166,7 +166,7 @@ def test_sampling_stops_on_precision() -> None:
 
 
 def test_sampling_stops_at_the_maximum_time() -> None:
-    result = sampled(
+    result = sample(
         issuer(inference_ns=1_000_000, jitter=0.5, cold_factor=1.0),
         plan(min_time_s=0.1, max_time_s=1.0, target_half_width=1e-6),
         typical_ns=1e6,
@@ -176,7 +176,7 @@ def test_sampling_stops_at_the_maximum_time() -> None:
 
 
 def test_a_very_slow_network_still_gives_a_few_samples() -> None:
-    result = sampled(
+    result = sample(
         issuer(inference_ns=30_000_000_000, jitter=0.0, cold_factor=1.0),
         plan(min_time_s=2.0, max_time_s=10.0),
         typical_ns=3e10,
@@ -186,7 +186,7 @@ def test_a_very_slow_network_still_gives_a_few_samples() -> None:
 
 
 def test_a_typical_time_that_was_far_too_long_is_corrected() -> None:
-    result = sampled(
+    result = sample(
         issuer(inference_ns=1000, jitter=0.01, cold_factor=1.0),
         plan(min_time_s=0.001, max_time_s=0.01, min_samples=30),
         typical_ns=1e9,

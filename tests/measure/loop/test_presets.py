@@ -8,9 +8,9 @@ from builders import QUIET_GPU, trial
 
 from benchbox.errors import UsageError
 from benchbox.measure.loop.presets import PRESETS, backend_like, plan_like
-from benchbox.measure.loop.sampling import sampled
+from benchbox.measure.loop.sampling import sample
 from benchbox.measure.loop.timing import Block
-from benchbox.measure.loop.warmup import warmed_up
+from benchbox.measure.loop.warmup import warm_up
 from benchbox.metrics.readings import readings_from_trials
 from benchbox.metrics.trtexec import STATISTICS, TIMES
 from benchbox.metrics.workload import Workload
@@ -157,10 +157,10 @@ class _Issuer:
 def test_at_least_three_seconds_and_ten_requests(name: str, each_s: float, warm: int, least: int, most: int) -> None:
     plan = plan_like(MeasurementPlan(), name)
     issuer = _Issuer(each_s)
-    warmth = warmed_up(issuer, plan)
+    warmth = warm_up(issuer, plan)
     assert warm <= len(warmth.times_ns) <= 1.5 * warm, "0.2 s, and no search for a steady state"
     assert warmth.settled
-    result = sampled(issuer, plan, typical_ns=warmth.typical_ns)
+    result = sample(issuer, plan, typical_ns=warmth.typical_ns)
     assert least <= len(result.times_ns) <= most
     assert result.stopped_by == "min_time"
 
@@ -169,5 +169,5 @@ def test_looks_come_between_parts_of_a_fifth_of_a_second() -> None:
     issuer = _Issuer(0.001)
     looks: list[int] = []
     plan = plan_like(MeasurementPlan(), "trtexec-11")
-    sampled(issuer, plan, typical_ns=1e6, look=lambda: looks.append(issuer.now_ns()))
+    sample(issuer, plan, typical_ns=1e6, look=lambda: looks.append(issuer.now_ns()))
     assert looks == [200_000_000 * (number + 1) for number in range(15)]

@@ -81,9 +81,9 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Tr
         # Outside a worker all of them are the same network with the same seeded weights.
         artifact = artifact_from_source(source("steady"), precision=Precision.FP32, root=root)
 
-        def run(way: str, *, purpose: Pass = Pass.TIMING, **fields: object) -> Trial:
+        def run(way: str, *, pass_: Pass = Pass.TIMING, **fields: object) -> Trial:
             request = TrialRequest(
-                purpose=purpose,
+                pass_=pass_,
                 number=0,
                 backend="pytorch",
                 precision=Precision.FP32,
@@ -115,7 +115,7 @@ def test_a_steady_network_changes_nothing(mode: Mode, timed: Callable[..., Trial
 
 @pytest.mark.parametrize(("way", "words"), [("nan_later", "NaN"), ("drifting", "relative L2 error")])
 def test_outputs_that_go_wrong_while_they_are_timed(way: str, words: str, timed: Callable[..., Trial]) -> None:
-    checked = timed(way, purpose=Pass.CHECK)
+    checked = timed(way, pass_=Pass.CHECK)
     assert checked.hop is not None
     assert checked.hop.passed, "the check comes too early to see it"
     found = timed(way)

@@ -105,9 +105,9 @@ def request_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         # Outside a worker all of them are the same network with the same seeded weights.
         artifact = artifact_from_source(source("silent"), precision=Precision.FP32, root=root)
 
-        def build(way: str, *, purpose: Pass = Pass.CHECK, timeout_s: float = 120.0) -> TrialRequest:
+        def build(way: str, *, pass_: Pass = Pass.CHECK, timeout_s: float = 120.0) -> TrialRequest:
             return TrialRequest(
-                purpose=purpose,
+                pass_=pass_,
                 number=0,
                 backend="pytorch",
                 precision=Precision.FP32,
@@ -192,7 +192,7 @@ def test_temporary_files_of_a_worker_go_with_it(
     assert run_trial(request).hop is not None
     endless = dataclasses.replace(PLAN, timeout_s=2.0, min_samples=100_000_000)
     with pytest.raises(MeasurementError, match="timeout"):
-        run_trial(dataclasses.replace(request, purpose=Pass.LAYERS, plan=endless))
+        run_trial(dataclasses.replace(request, pass_=Pass.LAYERS, plan=endless))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,7 +231,7 @@ def worker(folder: Path, request: TrialRequest, *, file_bytes: int | None = None
 def test_an_answer_that_does_not_fit_on_the_disk_is_told(
     file_bytes: int | None, kind: type, request_for: Callable[..., TrialRequest], tmp_path: Path
 ) -> None:
-    request = dataclasses.replace(request_for("silent", purpose=Pass.TIMING), backend="onnxruntime")
+    request = dataclasses.replace(request_for("silent", pass_=Pass.TIMING), backend="onnxruntime")
     assert worker(tmp_path, request, file_bytes=file_bytes) == 0
     answer = pickle.loads((tmp_path / "answer").read_bytes())
     assert isinstance(answer, kind)
@@ -249,7 +249,7 @@ def test_an_answer_that_does_not_fit_on_the_disk_is_told(
 def test_a_worker_whose_parent_is_gone_does_nothing(
     parent: int | None, answers: bool, request_for: Callable[..., TrialRequest], tmp_path: Path
 ) -> None:
-    request = dataclasses.replace(request_for("silent", purpose=Pass.MEMORY), backend="null")
+    request = dataclasses.replace(request_for("silent", pass_=Pass.MEMORY), backend="null")
     assert worker(tmp_path, request, parent=parent) == 0
     assert (tmp_path / "answer").exists() is answers
 

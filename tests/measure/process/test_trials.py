@@ -78,7 +78,7 @@ def lenet_artifact(root: Path) -> OnnxArtifact:
 
 def trial_request(artifact: OnnxArtifact, root: Path, purpose: Pass, backend: str = "onnxruntime") -> TrialRequest:
     return TrialRequest(
-        purpose=purpose, number=0, backend=backend, precision=Precision.FP32, plan=PLAN, artifact=artifact,
+        pass_=purpose, number=0, backend=backend, precision=Precision.FP32, plan=PLAN, artifact=artifact,
         source=LENET, root=root,
     )  # fmt: skip
 
@@ -124,7 +124,7 @@ def dying(way: str, folder: Path, *, timeout_s: float = 60.0) -> TrialRequest:
     source = resolve(f"dying_networks:{way}", input_shape=(4,), weights=None)
     artifact = artifact_from_source(source, precision=Precision.FP32, root=folder)
     return TrialRequest(
-        purpose=Pass.CHECK, number=0, backend="pytorch", precision=Precision.FP32,
+        pass_=Pass.CHECK, number=0, backend="pytorch", precision=Precision.FP32,
         plan=dataclasses.replace(PLAN, timeout_s=timeout_s), artifact=artifact, source=source, root=folder,
     )  # fmt: skip
 
@@ -230,7 +230,7 @@ def test_a_case_is_check_then_time_then_memory(lenet_artifact: OnnxArtifact, roo
         case_request(lenet_artifact, root), progress=lambda done, total, text: steps.append((done, total, text))
     )
     assert result.error is None
-    assert [trial.purpose for trial in result.trials] == [Pass.CHECK, *[Pass.TIMING] * 2, *[Pass.MEMORY] * 2]
+    assert [trial.pass_ for trial in result.trials] == [Pass.CHECK, *[Pass.TIMING] * 2, *[Pass.MEMORY] * 2]
     assert result.correctness.passed is True
     assert [done for done, _, _ in steps] == [0, 1, 2, 3, 5], "memory is one step"
     assert {total for _, total, _ in steps} == {5}
@@ -246,7 +246,7 @@ def test_wrong_outputs_have_no_numbers(lenet_artifact: OnnxArtifact, root: Path)
     assert isinstance(result.error, ArtifactError)
     assert result.readings == ()
     assert result.correctness.passed is False
-    assert [trial.purpose for trial in result.trials] == [Pass.CHECK]
+    assert [trial.pass_ for trial in result.trials] == [Pass.CHECK]
 
 
 def test_the_null_backend_walks_through_all_of_it(lenet_artifact: OnnxArtifact, root: Path) -> None:

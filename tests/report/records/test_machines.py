@@ -14,7 +14,7 @@ from benchbox.schema.record import Record
 
 
 def referred(number: int, handover_s: float, arithmetic_s: float = 8e-6, environment: str = "a") -> Record:
-    values = {"reference_handover": handover_s, "reference_arithmetic": arithmetic_s}
+    values = {"probe_handover": handover_s, "probe_arithmetic": arithmetic_s}
     readings = tuple(
         Reading(metric=name, unit="s", value=value, low=None, high=None, n=1, better=Better.LOWER)
         for name, value in values.items()
@@ -28,8 +28,8 @@ def referred(number: int, handover_s: float, arithmetic_s: float = 8e-6, environ
         ([], []),
         ([record(1), record(2)], []),
         ([referred(1, 137e-9), referred(2, 150e-9)], []),
-        ([referred(1, 137e-9), referred(2, 150e-9), referred(3, 285e-9)], ["reference_handover"]),
-        ([referred(1, 137e-9, 8e-6), referred(2, 137e-9, 9e-6)], ["reference_arithmetic"]),
+        ([referred(1, 137e-9), referred(2, 150e-9), referred(3, 285e-9)], ["probe_handover"]),
+        ([referred(1, 137e-9, 8e-6), referred(2, 137e-9, 9e-6)], ["probe_arithmetic"]),
         # Records of different environments are not compared anyway.
         ([referred(1, 137e-9), referred(2, 285e-9, environment="b")], []),
     ],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadRun:
+class LoadgenRun:
     """One run of LoadGen around a session; times are by its clock, from the time for which a query was scheduled.
 
     ``samples`` were answered, ``completed_per_s`` of them a second. ``valid`` is LoadGen's verdict and ``reasons`` are

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from builders import QUIET, trial
 
-from benchbox.flags.reference import flags_of_reference
+from benchbox.flags.probes import flags_of_probes
 from benchbox.machine import handover
 from benchbox.machine.handover import handover_s
-from benchbox.machine.reference import product_s, references_after, references_before
+from benchbox.machine.probes import probes_after, probes_before, product_s
+from benchbox.metrics.probes import ARITHMETIC, HANDOVER, counter_name, probe_of
 from benchbox.metrics.readings import readings_from_trials
-from benchbox.metrics.reference import ARITHMETIC, HANDOVER, counter_name, reference_of
 from benchbox.metrics.workload import Workload
 from benchbox.schema.trial import Trial
 
@@ -100,10 +100,10 @@ def test_a_partner_alone_ends_by_itself() -> None:
 
 @pytest.mark.parametrize(("threads", "kinds"), [(1, [ARITHMETIC]), (2, [ARITHMETIC, HANDOVER])])
 def test_one_thread_hands_nothing_over(threads: int, kinds: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchbox.machine.reference.handover_s", lambda: 1e-7)
-    counters = {**references_before(threads), **references_after(threads)}
+    monkeypatch.setattr("benchbox.machine.probes.handover_s", lambda: 1e-7)
+    counters = {**probes_before(threads), **probes_after(threads)}
     assert sorted(counters) == sorted(counter_name(kind, when) for kind in kinds for when in ("before", "after"))
-    assert [kind for kind in (ARITHMETIC, HANDOVER) if reference_of(counters, kind)] == list(kinds)
+    assert [kind for kind in (ARITHMETIC, HANDOVER) if probe_of(counters, kind)] == list(kinds)
 
 
 @pytest.mark.parametrize("kind", [ARITHMETIC, HANDOVER])
@@ -115,8 +115,8 @@ def test_a_process_gives_the_mean_of_before_and_after(kind: str) -> None:
 
 
 def test_where_it_was_not_taken_there_is_no_reading() -> None:
-    assert reference_of(QUIET, ARITHMETIC) is None
-    assert reference_of({**QUIET, counter_name(ARITHMETIC, "before"): 1.0}, ARITHMETIC) is None
+    assert probe_of(QUIET, ARITHMETIC) is None
+    assert probe_of({**QUIET, counter_name(ARITHMETIC, "before"): 1.0}, ARITHMETIC) is None
     assert not [
         reading for reading in readings_from_trials([trial(load_s=0.5)], WORKLOAD) if "reference" in reading.metric
     ]
@@ -133,10 +133,10 @@ def test_where_it_was_not_taken_there_is_no_reading() -> None:
 )
 def test_a_machine_that_shifts_is_flagged(kind: str, ratio: float, words: str) -> None:
     trials = [referred(1e-3, 1e-3, kind), referred(1e-3, 1e-3, kind), referred(ratio * 1e-3, ratio * 1e-3, kind)]
-    found = list(flags_of_reference(trials))
+    found = list(flags_of_probes(trials))
     assert [flag.code for flag in found] == (["MACHINE_SHIFTED"] if words else [])
     assert all(words in flag.message for flag in found)
 
 
 def test_one_process_cannot_shift() -> None:
-    assert not list(flags_of_reference([referred(1e-3, 1e-3)]))
+    assert not list(flags_of_probes([referred(1e-3, 1e-3)]))

@@ -1,8 +1,8 @@
 """Was it the same machine? Times of what has nothing to do with the network, taken beside it.
 
-``reference_arithmetic``: time of a small matrix product on one thread. ``reference_handover``: time until one
+``probe_arithmetic``: time of a small matrix product on one thread. ``probe_handover``: time until one
 CPU sees what another wrote, with more than one thread. Both in seconds, per process the geometric mean of one before
-the warm-up and one after the samples (``machine/reference.py``). Two records that differ in them were not taken on the
+the warm-up and one after the samples (``machine/probes.py``). Two records that differ in them were not taken on the
 same machine, whatever its name.
 """
 
@@ -22,7 +22,7 @@ ARITHMETIC, HANDOVER = "arithmetic", "handover"
 SHIFTED = {ARITHMETIC: 1.10, HANDOVER: 1.50}
 BEFORE, AFTER = "before", "after"
 
-REFERENCES = {ARITHMETIC: "reference_arithmetic", HANDOVER: "reference_handover"}
+PROBES = {ARITHMETIC: "probe_arithmetic", HANDOVER: "probe_handover"}
 _METHODS = {
     ARITHMETIC: "matrix product by numpy, one thread",
     HANDOVER: "two processes of Python, through shared memory",
@@ -31,7 +31,7 @@ _METHODS = {
 
 def _value_of(kind: str) -> Callable[[Trial, Workload], float]:
     def value(trial: Trial, _: Workload) -> float:
-        found = reference_of(trial.counters, kind)
+        found = probe_of(trial.counters, kind)
         assert found is not None, "applies() has looked"
         return found
 
@@ -39,21 +39,21 @@ def _value_of(kind: str) -> Callable[[Trial, Workload], float]:
 
 
 def _applies_to(kind: str) -> Callable[[Trial], bool]:
-    return lambda trial: reference_of(trial.counters, kind) is not None
+    return lambda trial: probe_of(trial.counters, kind) is not None
 
 
 def _method_of(kind: str) -> Callable[[Trial], str]:
     return lambda _: _METHODS[kind]
 
 
-for _kind, _name in REFERENCES.items():
+for _kind, _name in PROBES.items():
     METRICS.register(
         _name,
         Metric(
             name=_name,
             unit="s",
             better=Better.LOWER,
-            purpose=Pass.TIMING,
+            pass_=Pass.TIMING,
             value=_value_of(_kind),
             applies=_applies_to(_kind),
             method=_method_of(_kind),
@@ -63,10 +63,10 @@ for _kind, _name in REFERENCES.items():
 
 def counter_name(kind: str, when: str) -> str:
     """The counter of a reference ("before" or "after")."""
-    return f"reference_{kind}_{when}_s"
+    return f"probe_{kind}_{when}_s"
 
 
-def reference_of(counters: Mapping[str, float], kind: str) -> float | None:
+def probe_of(counters: Mapping[str, float], kind: str) -> float | None:
     """One reference of a timed process, in seconds: the geometric mean of both times; None where it was not taken."""
     names = [counter_name(kind, when) for when in (BEFORE, AFTER)]
     if not all(name in counters for name in names):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 
 from benchbox.machine.handover import handover_s
-from benchbox.metrics.reference import AFTER, ARITHMETIC, BEFORE, HANDOVER, counter_name
+from benchbox.metrics.probes import AFTER, ARITHMETIC, BEFORE, HANDOVER, counter_name
 
 # numpy's BLAS keeps products of this size on one thread: a second one would meet those of the network's runtime, which
 # still spin after its last inference.
@@ -30,12 +30,12 @@ def references(threads: int) -> dict[str, float]:
     return {kind: seconds for kind, seconds in found.items() if seconds is not None}
 
 
-def references_before(threads: int) -> dict[str, float]:
+def probes_before(threads: int) -> dict[str, float]:
     """The references as counters of a trial, in seconds, before anything of it ran."""
     return {counter_name(kind, BEFORE): seconds for kind, seconds in references(threads).items()}
 
 
-def references_after(threads: int) -> dict[str, float]:
+def probes_after(threads: int) -> dict[str, float]:
     """The same after its samples."""
     return {counter_name(kind, AFTER): seconds for kind, seconds in references(threads).items()}
 

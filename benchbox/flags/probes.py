@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchbox.metrics.reference import ARITHMETIC, HANDOVER, SHIFTED, reference_of
+from benchbox.metrics.probes import ARITHMETIC, HANDOVER, SHIFTED, probe_of
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Trial
 
@@ -14,11 +14,11 @@ _WORDS = {
 }
 
 
-def flags_of_reference(trials: Sequence[Trial]) -> Iterator[Flag]:
+def flags_of_probes(trials: Sequence[Trial]) -> Iterator[Flag]:
     """Whether the machine was another in some of the timed processes than in others; one flag says it."""
     words = []
     for kind, limit in SHIFTED.items():
-        found = [seen for trial in trials if (seen := reference_of(trial.counters, kind)) is not None]
+        found = [seen for trial in trials if (seen := probe_of(trial.counters, kind)) is not None]
         if len(found) > 1 and max(found) > limit * min(found):
             words.append(_WORDS[kind].format(low=min(found) * 1e6, high=max(found) * 1e6))
     if words:
