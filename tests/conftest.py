@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
-# No test may depend on speed: an example that takes long on a busy machine is no failure.
-settings.register_profile("benchbox", deadline=None)
-settings.load_profile("benchbox")
+# tests/gpu runs where there is nothing but pytest, numpy and torch.
+if importlib.util.find_spec("hypothesis") is not None:
+    from hypothesis import settings
+
+    # No test may depend on speed: an example that takes long on a busy machine is no failure.
+    settings.register_profile("benchbox", deadline=None)
+    settings.load_profile("benchbox")
 
 
 @dataclass(frozen=True)
