@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -16,10 +17,12 @@ import click
 
 from benchbox import __version__
 from benchbox.cli.flags.shared import common_options
-from benchbox.cli.signals import end_in_order_on_signal, stop_waiting, was_signalled
+from benchbox.cli.signals import end_in_order_on_signal, finish_shutdown, was_signalled
 from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError
 
+_PROGRAM = "benchbox"
 _COMMANDS = "benchbox.cli.commands"
+_COMPLETE = "_BENCHBOX_COMPLETE"  # the variable of a shell that asks for completions
 
 
 class _CommandFolder(click.Group):
@@ -55,7 +58,7 @@ class _CommandFolder(click.Group):
 
 
 @click.command(cls=_CommandFolder, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
-@click.version_option(__version__, prog_name="benchbox")
+@click.version_option(__version__, prog_name=_PROGRAM)
 @common_options
 def cli() -> None:
     """How fast does a network run here, how sure is that number, and what does it cost on paper?
@@ -89,28 +92,27 @@ def exit_status(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     end_in_order_on_signal()
     try:
-        outcome = cli.main(list(arguments), prog_name="benchbox", standalone_mode=False)
+        return _run(arguments)
     except BenchboxError as error:
         if debug:
             _print_traceback()
         if was_signalled():
-            return _interrupted()  # what was going on when the signal came may have made an error of its own of it
+            return _interrupted()  # the interrupt may have surfaced as an error of what was running
         _print_error(error.what, error.values, error.remedy)
         return error.exit_status
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "benchbox"
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _PROGRAM
         _print_error(_lower_first(error.format_message()).rstrip("."), "", f"see '{command} --help'")
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _interrupted()
-    except (BrokenPipeError, SystemExit):
-        # click answers a closed pipe by ending the process itself; no command of ours does.
-        _forget_stdout()
-        return EXIT_DONE
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, BrokenPipeError) and _stdout_is_closed():
+            _forget_stdout()
+            return EXIT_DONE
         if debug:
             _print_traceback()
         if was_signalled():
@@ -122,8 +124,32 @@ def exit_status(arguments: Sequence[str]) -> int:
         )
         return EXIT_BUG
     finally:
-        stop_waiting()
+        finish_shutdown()
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """As click's own main, which would take every closed pipe for standard output and end the process by itself."""
+    if instruction := os.environ.get(_COMPLETE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, _PROGRAM, _COMPLETE, instruction)
+    try:
+        with cli.make_context(_PROGRAM, list(arguments)) as context:
+            outcome = cli.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     return outcome if isinstance(outcome, int) else EXIT_DONE
+
+
+def _stdout_is_closed() -> bool:
+    """Whether the reader of standard output is gone: another pipe may break too, and that is an error."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # not a file, or closed
+        return False
+    watch = select.poll()
+    watch.register(descriptor, select.POLLOUT)
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in watch.poll(0))
 
 
 def _interrupted() -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from benchbox.cli.signals import end_if_signalled
+from benchbox.cli.signals import raise_if_signalled
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -31,18 +31,18 @@ class Progress(Protocol):
         ...
 
 
-class _Obedient:
-    """Shows what it is told, unless the command was told to end."""
+class _Interruptible:
+    """Shows progress, and raises KeyboardInterrupt if the command got a signal to end."""
 
     def __init__(self, shown: Progress) -> None:
         self._shown = shown
 
     def say(self, text: str) -> None:
-        end_if_signalled()
+        raise_if_signalled()
         self._shown.say(text)
 
     def step(self, done: float, total: float, text: str) -> None:
-        end_if_signalled()
+        raise_if_signalled()
         self._shown.step(done, total, text)
 
 
@@ -71,7 +71,7 @@ class _Bar:
 def shown_progress() -> Iterator[Progress]:
     """A bar if standard error is a terminal that can draw one, else plain lines."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield _Obedient(_Lines())
+        yield _Interruptible(_Lines())
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -85,4 +85,4 @@ def shown_progress() -> Iterator[Progress]:
     )
     # Drawn at steps only: a thread that redraws ten times a second would disturb what is being measured.
     with RichProgress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        yield _Obedient(_Bar(bar, bar.add_task("", total=None, visible=False)))
+        yield _Interruptible(_Bar(bar, bar.add_task("", total=None, visible=False)))

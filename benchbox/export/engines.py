@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, CompileRequest
+from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.engine import EngineArtifact, EngineRecipe
@@ -62,7 +63,7 @@ def builder_named(name: str | None) -> Compiler:
     """The compiler of that name, else the first that can build here; raises EnvironmentLackError if it cannot."""
     reasons = []
     for compiler in compilers(name).values():
-        state = compiler.probe()
+        state = probe_of(compiler)
         if state.builds:
             return compiler
         reasons.append((compiler.name, state))
@@ -75,7 +76,7 @@ def builder_named(name: str | None) -> Compiler:
 
 def installed_versions() -> dict[str, str]:
     """Version of each compiler that is installed, by its name."""
-    states = {name: compiler.probe() for name, compiler in compilers().items()}
+    states = {name: probe_of(compiler) for name, compiler in compilers().items()}
     return {name: state.version for name, state in states.items() if state.version}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.backends.base import BACKENDS, Backend, OpenRequest
+from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, NumericsError
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
 from benchbox.export.precision.sixteenbit_formats import SixteenBit, emulated_format
@@ -119,7 +120,7 @@ def outputs_from_onnx(
     kernels and does not round to fp16 between nodes.
     """
     backend = BACKENDS.get("onnxruntime")
-    availability = backend.probe()
+    availability = probe_of(backend)
     name = f"onnx-{precision}"
     if not availability.usable:
         import onnx

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
+from benchbox.backends.probing import probe_of
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, UsageError
 from benchbox.jobs.prepare import graph_precision, onnx_from_source
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
@@ -109,20 +110,6 @@ def cases_from_axes(
             remedy="'benchbox doctor' lists what each backend runs",
         )
     return cases
-
-
-def best_backend() -> str:
-    """The usable backend of highest rank; raises EnvironmentLackError where there is none."""
-    candidates = sorted((backend for backend in BACKENDS if backend.rank >= 0), key=lambda found: -found.rank)
-    reasons = []
-    for backend in candidates:
-        availability = backend.probe()
-        if availability.usable:
-            return backend.name
-        reasons.append(f"{backend.name}: {availability.reason}; {availability.remedy}")
-    raise EnvironmentLackError(
-        "no backend can run on this machine", values="\n".join(reasons), remedy="see 'benchbox doctor'"
-    )
 
 
 def measure_cases(
@@ -330,7 +317,7 @@ def require_runnable(name: str, precision: Precision, source: ModelSource, plan:
             values=source.reference,
             remedy="name the network as package.module:factory, or choose another --backend",
         )
-    state = backend.probe()
+    state = probe_of(backend)
     if not state.usable:
         what = f"backend {name} cannot run on this machine"
         raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)

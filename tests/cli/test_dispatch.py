@@ -12,6 +12,7 @@ import pytest
 
 from benchbox import __version__
 from benchbox import cli as command_line
+from benchbox.cli.commands import models
 from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, MeasurementError, StoreError, UsageError
 
 SCRIPT = Path(sys.executable).with_name("benchbox")
@@ -54,7 +55,7 @@ def test_each_error_has_its_exit_status(
     def fail(*_: object, **__: object) -> None:
         raise error("the thing broke", values="got 3, want 4", remedy="mend it")
 
-    monkeypatch.setattr(command_line.cli, "main", fail)
+    monkeypatch.setattr(command_line.cli, "invoke", fail)
     ran = benchbox("report")
     assert ran.status == status
     assert [line.strip() for line in ran.err.splitlines()] == ["Error: the thing broke", "got 3, want 4", "mend it"]
@@ -64,7 +65,7 @@ def test_a_bug_is_status_70_and_hides_its_traceback(benchbox: Callable, monkeypa
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(command_line.cli, "main", fail)
+    monkeypatch.setattr(command_line.cli, "invoke", fail)
     ran = benchbox("report")
     assert ran.status == 70
     assert "ZeroDivisionError: oh" in ran.err
@@ -78,7 +79,7 @@ def test_interrupt_is_status_130(benchbox: Callable, monkeypatch: pytest.MonkeyP
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_line.cli, "main", interrupt)
+    monkeypatch.setattr(command_line.cli, "invoke", interrupt)
     assert benchbox("run").status == 130
 
 
@@ -91,6 +92,43 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     os.close(write_end)
     assert run.returncode == 0
     assert run.stderr == b""
+
+
+def _ended_by(benchbox: Callable, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    """Exit status of a command in whose middle something is raised."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(models.command, "callback", fail)
+    ran = benchbox("models")
+    assert type(error).__name__ in ran.err
+    return ran.status
+
+
+@pytest.mark.parametrize("error", [SystemExit(), SystemExit(0), SystemExit("done"), BrokenPipeError(32, "Broken pipe")])
+def test_only_standard_output_may_close(
+    error: BaseException, benchbox: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A foreign sys.exit is no success, nor is a broken pipe to another process."""
+    assert _ended_by(benchbox, monkeypatch, error) == 70
+
+
+def test_a_broken_pipe_elsewhere_is_an_error_although_standard_output_is_a_pipe(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\n"
+        "from benchbox.cli import main\n"
+        "from benchbox.cli.commands import models\n"
+        "def fail(**_):\n"
+        "    read_end, write_end = os.pipe()\n"
+        "    os.close(read_end)\n"
+        "    os.write(write_end, b'x')\n"
+        "models.command.callback = fail\n"
+        "main(['models'])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert run.returncode == 70
+    assert "BrokenPipeError" in run.stderr
 
 
 def test_colour_is_for_terminals_only(benchbox: Callable) -> None:

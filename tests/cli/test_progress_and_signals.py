@@ -13,10 +13,10 @@ import pytest
 
 HEAD = """
     import os, signal, sys, time
-    from benchbox.cli import ending
+    from benchbox.cli import signals
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    ending.end_in_order_on_signal()
-    def told(number=signal.SIGINT): os.kill(os.getpid(), number)
+    signals.end_in_order_on_signal()
+    def signalled(number=signal.SIGINT): os.kill(os.getpid(), number)
 """
 
 
@@ -37,10 +37,10 @@ def said(script: str, folder: Path) -> list[str]:
 def test_each_signal_interrupts(name: str, tmp_path: Path) -> None:
     script = f"""
         try:
-            told(signal.{name})
+            signalled(signal.{name})
             time.sleep(10)
         except KeyboardInterrupt:
-            print("interrupted", ending.was_signalled())
+            print("interrupted", signals.was_signalled())
     """
     assert said(script, tmp_path) == ["interrupted", "True"]
 
@@ -49,10 +49,10 @@ def test_the_second_does_not_interrupt_the_ending(tmp_path: Path) -> None:
     script = """
         try:
             try:
-                told()
+                signalled()
             finally:
-                told(signal.SIGTERM)
-                told()
+                signalled(signal.SIGTERM)
+                signalled()
                 print("cleaned")
         except KeyboardInterrupt:
             print("interrupted")
@@ -62,13 +62,13 @@ def test_the_second_does_not_interrupt_the_ending(tmp_path: Path) -> None:
 
 def test_one_that_comes_later_interrupts_an_ending_that_hangs(tmp_path: Path) -> None:
     script = """
-        ending.ENDING_S = 0.2
+        signals.REPEAT_S = 0.2
         try:
-            told()
+            signalled()
         except KeyboardInterrupt:
             try:
                 time.sleep(0.5)
-                told()
+                signalled()
                 time.sleep(10)
             except KeyboardInterrupt:
                 print("again")
@@ -79,9 +79,9 @@ def test_one_that_comes_later_interrupts_an_ending_that_hangs(tmp_path: Path) ->
 def test_what_was_ignored_stays_ignored(tmp_path: Path) -> None:
     script = """
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        ending.end_in_order_on_signal()
-        told(signal.SIGHUP)
-        print("goes on", ending.was_signalled())
+        signals.end_in_order_on_signal()
+        signalled(signal.SIGHUP)
+        print("goes on", signals.was_signalled())
     """
     assert said(script, tmp_path) == ["goes", "on", "False"]
 
@@ -109,7 +109,7 @@ def test_an_import_that_never_ends_is_interrupted(tmp_path: Path) -> None:
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: pass\n"
     )
     script = """
-        ending.ENDING_S = 0.3
+        signals.REPEAT_S = 0.3
         try:
             import endless
         except KeyboardInterrupt:
@@ -122,11 +122,11 @@ def test_an_interrupt_that_waits_does_not_hit_the_end_of_the_interpreter(tmp_pat
     """An alarm that comes when the interpreter has put its handlers away would kill it."""
     (tmp_path / "short.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     script = """
-        ending._LATER_S = 0.3
+        signals._RETRY_S = 0.3
         import atexit
         atexit.register(lambda: time.sleep(0.6))
         import short
-        ending.stop_waiting()
+        signals.finish_shutdown()
         print("done")
     """
     assert said(script, tmp_path) == ["done"]
@@ -138,12 +138,12 @@ def test_a_swallowed_interrupt_comes_back_at_the_next_step(tmp_path: Path) -> No
         with shown_progress() as progress:
             progress.step(0, 2, "first")
             try:
-                told()
+                signalled()
             except KeyboardInterrupt:
                 pass
-            for tell in (lambda: progress.step(1, 2, "second"), lambda: progress.say("more")):
+            for report in (lambda: progress.step(1, 2, "second"), lambda: progress.say("more")):
                 try:
-                    tell()
+                    report()
                     print("went on")
                 except KeyboardInterrupt:
                     print("interrupted")
@@ -154,11 +154,11 @@ def test_a_swallowed_interrupt_comes_back_at_the_next_step(tmp_path: Path) -> No
 def test_an_error_that_an_interrupt_was_made_into_is_an_interrupt(
     benchbox: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchbox.cli import signals as ending
+    from benchbox.cli import signals
     from benchbox.cli.commands import models
 
     def wrapped(*_: object, **__: object) -> None:
-        ending._Order.last_at = 0.0
+        signals._shutdown.last_at = 0.0
         raise RuntimeError("inside a foreign library: KeyboardInterrupt")
 
     before = signal.getsignal(signal.SIGINT)
@@ -166,5 +166,5 @@ def test_an_error_that_an_interrupt_was_made_into_is_an_interrupt(
     ran = benchbox("models")
     assert (ran.status, ran.err.strip()) == (130, "interrupted; what was finished is kept")
     monkeypatch.undo()
-    assert benchbox("models").status == 0, "the next command was told nothing"
+    assert benchbox("models").status == 0, "the next command starts without a signal"
     signal.signal(signal.SIGINT, before)

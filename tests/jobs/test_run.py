@@ -10,7 +10,7 @@ from benchbox.backends.base import BACKENDS, Availability
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
 from benchbox.jobs import run as pipeline
 from benchbox.jobs.prepare import exported_sources, onnx_from_source
-from benchbox.jobs.run import best_backend, cases_from_axes, measure_cases, plan_cases
+from benchbox.jobs.run import cases_from_axes, measure_cases, plan_cases
 from benchbox.models.sources import resolve
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
@@ -45,14 +45,6 @@ def test_a_matrix_that_nothing_can_run_is_refused_with_all_reasons() -> None:
         )
     assert "onnxruntime fp8" in str(caught.value)
     assert "pytorch fp8" in str(caught.value)
-
-
-def test_the_best_backend_is_a_usable_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert best_backend() == "onnxruntime"
-    gone = Availability(usable=False, reason="not installed", remedy="install it")
-    monkeypatch.setattr(BACKENDS.get("onnxruntime"), "probe", lambda: gone)
-    with pytest.raises(EnvironmentLackError, match="install it"):
-        best_backend()
 
 
 def test_planning_stores_nothing(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class OnnxRuntimeBackend:
 
     def probe(self) -> Availability:
         """Whether exactly one ONNX Runtime is installed and imports."""
-        wheel = only_wheel()
+        wheel = only_wheel("cpu")
         if not wheel.usable:
             return wheel
         try:
@@ -208,8 +208,12 @@ class OnnxRuntimeSession:
             self._profile.cleanup()
 
 
-def only_wheel() -> Availability:
-    """Whether exactly one ONNX Runtime is installed; nothing is imported for it."""
+def only_wheel(extra: str) -> Availability:
+    """Whether exactly one ONNX Runtime is installed; nothing is imported for it.
+
+    Args:
+        extra: of this package, that installs the wheel which the caller needs ("cpu" or "gpu").
+    """
     wheels = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
     if len(wheels) == 2:
         return Availability(
@@ -218,7 +222,8 @@ def only_wheel() -> Availability:
             remedy="pip uninstall onnxruntime onnxruntime-gpu, then install the one you want",
         )
     if not wheels:
-        return Availability(usable=False, reason="ONNX Runtime is not installed", remedy="pip install 'benchbox[cpu]'")
+        remedy = f"pip install 'benchbox[{extra}]'"
+        return Availability(usable=False, reason="ONNX Runtime is not installed", remedy=remedy)
     return Availability(usable=True, version=_version(wheels[0]))
 
 

@@ -64,7 +64,7 @@ class OnnxRuntimeCuda:
         """Whether the GPU wheel is the one installed, a GPU is there, and the provider's libraries load."""
         from benchbox.backends.cuda.choice import open_layer
 
-        wheel = only_wheel()
+        wheel = only_wheel("gpu")
         if not wheel.usable:
             return wheel
         try:

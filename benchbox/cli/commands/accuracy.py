@@ -76,9 +76,10 @@ def command(
     """
     from pathlib import Path
 
+    from benchbox.backends.probing import best_backend
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.prepare import graph_precision, onnx_from_source
-    from benchbox.jobs.run import best_backend, require_runnable
+    from benchbox.jobs.run import require_runnable
     from benchbox.machine.environment import effective_cpus
     from benchbox.measure.accuracy import accuracy_from_pictures
     from benchbox.models.pictures.labels import labelled_from_folder
@@ -90,7 +91,6 @@ def command(
     for precision in wanted:
         require_runnable(runner, precision, source)
     pictures = labelled_from_folder(Path(folder), mapping=Path(labels) if labels else None)
-    size = parse_count(batch, flag="--batch")
     cpus = parse_count(threads, flag="--threads") if threads else effective_cpus()
     root = project_root()
     results = []
@@ -108,7 +108,7 @@ def command(
                     precision=precision,
                     root=root,
                     threads=cpus,
-                    batch=size,
+                    batch=parse_count(batch, flag="--batch"),
                     progress=progress.step,
                 )
             )

@@ -35,14 +35,14 @@ def command(as_json: bool) -> None:
 
 def _checkup() -> Checkup:
     from benchbox.backends.base import BACKENDS
-    from benchbox.backends.cuda.choice import LAYERS, probed_layer
+    from benchbox.backends.cuda.choice import LAYERS
+    from benchbox.backends.probing import probe_of, probe_of_layer, supported_precisions
     from benchbox.flags.standing import standing_flags
     from benchbox.machine.environment import capture, effective_cpus
     from benchbox.machine.instruments import instruments
     from benchbox.machine.probes import references
     from benchbox.metrics.probes import PROBES
     from benchbox.report.views.doctor import BackendState, Checkup, LayerState
-    from benchbox.schema.model import Precision
     from benchbox.units import format_time
 
     environment = capture()  # before any backend is asked: it would find this process on the GPU
@@ -51,7 +51,7 @@ def _checkup() -> Checkup:
     found = instruments()
     states = []
     for backend in sorted(BACKENDS, key=lambda found: -found.rank):
-        availability = backend.probe()
+        availability = probe_of(backend)
         states.append(
             BackendState(
                 name=backend.name,
@@ -59,14 +59,18 @@ def _checkup() -> Checkup:
                 usable=availability.usable,
                 builds=availability.builds,
                 version=availability.version,
-                precisions=tuple(precision for precision in Precision if backend.refusal(precision) is None),
+                precisions=supported_precisions(backend),
                 reason=availability.reason,
                 remedy=availability.remedy,
             )
         )
+    layers = []
+    for name in LAYERS:
+        state = probe_of_layer(name)
+        layers.append(LayerState(name=name, version=state.version, reason=state.reason, remedy=state.remedy))
     return Checkup(
         backends=tuple(states),
-        layers=tuple(LayerState(name=name, **probed_layer(name)) for name in LAYERS),
+        layers=tuple(layers),
         environment=environment,
         instruments=found,
         flags=standing_flags(environment),

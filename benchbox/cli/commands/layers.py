@@ -72,9 +72,10 @@ def command(
       benchbox layers net.onnx --precision fp16 --json
       benchbox layers resnet50 --precision int8 --against fp32
     """
+    from benchbox.backends.probing import best_backend
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.layers import table_from_case
-    from benchbox.jobs.run import Case, best_backend
+    from benchbox.jobs.run import Case
     from benchbox.machine.environment import effective_cpus
     from benchbox.models.sources import parse_shape, resolve
     from benchbox.report.views.layers import FORMS, GROUPINGS, ORDERS, arranged, render_layers, require_choice
@@ -82,7 +83,6 @@ def command(
 
     form = "json" if as_json else require_choice("format", form, FORMS)
     grouping = require_choice("grouping", by or ("op" if against else "layer"), GROUPINGS)
-    sorting = require_choice("order", order, ORDERS)
     shown = parse_count(top, flag="--top") if top else None
     plan = MeasurementPlan(
         threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
@@ -102,7 +102,7 @@ def command(
         return
     with shown_progress() as progress:
         table = table_from_case(case, plan=plan, root=project_root(), say=progress.say)
-    click.echo(render_layers(table, arranged(table, by=grouping, order=sorting, top=shown), form=form))
+    click.echo(render_layers(table, arranged(table, by=grouping, order=require_choice("order", order, ORDERS), top=shown), form=form))
 
 
 def _explained(case: Case, against: Precision, *, by: str, plan: MeasurementPlan, form: str) -> str:

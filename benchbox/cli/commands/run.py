@@ -143,7 +143,8 @@ def command(
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
     """
-    from benchbox.jobs.run import best_backend, cases_from_axes
+    from benchbox.backends.probing import best_backend
+    from benchbox.jobs.run import cases_from_axes
 
     root = project_root()
     wanted = comma_list(precisions, parse_precision)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.backends.base import BACKENDS, OpenRequest
+from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, EnvironmentLackError
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.schema.artifact import TensorSpec
@@ -192,7 +193,7 @@ def evaluated(
         EnvironmentLackError: ONNX Runtime is not installed.
     """
     backend = BACKENDS.get("onnxruntime")
-    availability = backend.probe()
+    availability = probe_of(backend)
     if not availability.usable:
         raise EnvironmentLackError(
             "graphs are run with ONNX Runtime, which is missing", values=availability.reason, remedy=availability.remedy
