@@ -83,14 +83,11 @@ def command(
 
     form = "json" if as_json else require_choice("format", form, FORMS)
     grouping = require_choice("grouping", by or ("op" if against else "layer"), GROUPINGS)
+    require_choice("order", order, ORDERS)
     shown = parse_count(top, flag="--top") if top else None
-    plan = MeasurementPlan(
-        threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
-        min_samples=parse_count(iterations, flag="--iterations"),
-        warmup_s=0.1,
-        min_time_s=0.3,
-        max_time_s=1.0,
-    )
+    cpus = parse_count(threads, flag="--threads") if threads else effective_cpus()
+    samples = parse_count(iterations, flag="--iterations")
+    plan = MeasurementPlan(threads=cpus, min_samples=samples, warmup_s=0.1, min_time_s=0.3, max_time_s=1.0)
     case = Case(
         source=resolve(model, input_shape=parse_shape(input_shape) if input_shape else None, weights=weights),
         backend=backend or best_backend(),
@@ -102,7 +99,7 @@ def command(
         return
     with shown_progress() as progress:
         table = table_from_case(case, plan=plan, root=project_root(), say=progress.say)
-    click.echo(render_layers(table, arranged(table, by=grouping, order=require_choice("order", order, ORDERS), top=shown), form=form))
+    click.echo(render_layers(table, arranged(table, by=grouping, order=order, top=shown), form=form))
 
 
 def _explained(case: Case, against: Precision, *, by: str, plan: MeasurementPlan, form: str) -> str:
