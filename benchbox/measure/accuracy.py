@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,8 +121,8 @@ def _request(
     return OpenRequest(
         precision=precision,
         threads=threads,
-        inputs=tuple(replace(spec, shape=(size, *spec.shape[1:])) for spec in artifact.inputs),
-        outputs=tuple(replace(spec, shape=(size, *spec.shape[1:])) for spec in artifact.outputs),
+        inputs=tuple(spec.at_batch(size) for spec in artifact.inputs),
+        outputs=tuple(spec.at_batch(size) for spec in artifact.outputs),
         onnx_path=root / artifact.path if consumes == "onnx" else None,
         module=module if consumes == "module" else None,
         fallback=artifact.fallback,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchbox.schema.derivation import Quantization
 from benchbox.schema.model import Precision
@@ -15,6 +15,10 @@ class TensorSpec:
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+
+    def at_batch(self, size: int) -> TensorSpec:
+        """The same tensor with ``size`` as its first dimension, fixed or free before."""
+        return replace(self, shape=(size, *self.shape[1:]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import pytest
 from benchbox.backends.base import BACKENDS
 
 REPOSITORY = Path(__file__).parents[2]
-NEEDED = ("click", "pydantic", "pyarrow", "psutil", "onnxscript")
+NEEDED = ("click", "pydantic", "pyarrow", "onnxscript")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ from benchbox.measure.process.memory import memory_trial
 from benchbox.measure.process.outputs import outputs_of, outputs_seen
 from benchbox.measure.process.trials import PARENT, unwritable_answer
 from benchbox.metrics.workload import inferences_per_sample
-from benchbox.schema.artifact import Hop, TensorSpec
+from benchbox.schema.artifact import Hop
 from benchbox.schema.plan import LOADGEN_MODES, TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
 from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
@@ -116,8 +116,8 @@ def _open_request(request: TrialRequest) -> OpenRequest:
     return OpenRequest(
         precision=request.precision,
         threads=request.plan.threads,
-        inputs=_bound(request.artifact.inputs, batch),
-        outputs=_bound(request.artifact.outputs, batch),
+        inputs=tuple(spec.at_batch(batch) for spec in request.artifact.inputs),
+        outputs=tuple(spec.at_batch(batch) for spec in request.artifact.outputs),
         slots=1 if request.pass_ is Pass.CHECK else request.plan.input_slots,
         onnx_path=request.root / request.artifact.path if consumes == "onnx" else None,
         engine_path=request.root / request.engine.path if request.engine else None,
@@ -129,10 +129,6 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         fallback=request.artifact.fallback,
         engine_flags=request.engine.recipe.flags if request.engine else (),
     )
-
-
-def _bound(specs: Sequence[TensorSpec], batch: int) -> tuple[TensorSpec, ...]:
-    return tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in specs)
 
 
 def _blank(request: TrialRequest, session: Session) -> Trial:
