@@ -352,7 +352,7 @@ def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Recor
             batch=case.batch,
             mode=case.mode,
             device=BACKENDS.get(case.backend).device,
-            variant=" ".join(filter(None, (case.derivation.variant, plan.like and f"like {plan.like}"))),
+            variant=case.derivation.variant,
         ),
         plan=dataclasses.replace(plan, batch=case.batch, mode=case.mode),
         environment=environment,

@@ -1,9 +1,10 @@
-"""How often is a network right?"""
+"""How often is a network right in a precision, and which layers lose that?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchbox.schema.artifact import Hop
 from benchbox.schema.model import Precision
 from benchbox.schema.trial import Evidence
 
@@ -32,3 +33,37 @@ class AccuracyResult:
     recipe: str
     onnx_sha256: str
     evidence: Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerError:
+    """Relative L2 errors of one node against fp32: of the worst tensor it reads, of what it writes, and what it added.
+
+    ``added`` is sqrt(max(0, after² - before²)): errors of different origin are independent, so their squares add.
+    It is infinite where a node makes infinity or NaN of finite numbers, and 0 where it reads them.
+    """
+
+    node: str
+    op: str
+    before: float
+    after: float
+    added: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bisection:
+    """Layers by the error they add, largest first, and the exclude list that restores the tolerance.
+
+    ``exclude`` names nodes; none of them could be given back when it was tried. ``before`` and ``restored`` are the
+    hops without and with it; ``conversions`` counts the graphs that were really made and run.
+    """
+
+    model: str
+    precision: Precision
+    rel_l2_tolerance: float
+    cosine_tolerance: float
+    before: Hop
+    layers: tuple[LayerError, ...]
+    exclude: tuple[str, ...]
+    restored: Hop
+    conversions: int

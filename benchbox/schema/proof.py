@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from benchbox.schema.model import Precision
 
-# Keys of shares beside names of types: work whose type the runtime does not tell, and work that no layer covers.
-UNREPORTED, UNCOVERED = "untold", "uncovered"
-# The least share of the multiply-adds that must run in the precision, where the user names none.
+# Keys of shares beside names of types: work whose type the runtime does not report, and work that no layer covers.
+UNREPORTED, UNCOVERED = "unreported", "uncovered"
+# Default of the least share of the multiply-adds that must run in the precision.
 REQUIRED_SHARE = 0.9
-# What evidence says about TF32 under the option of this name, on every backend.
+# The option of the evidence that states TF32, on every backend.
 TF32_OPTION = "tf32"
 TF32_ALLOWED, TF32_FORBIDDEN, TF32_ABSENT = "allowed", "forbidden", "none on this device"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherLayer:
-    """A layer with multiply-adds that did not run in the type asked for; ``type`` may be untold or uncovered."""
+    """A layer with multiply-adds that did not run in the type asked for; ``type`` may be unreported or uncovered."""
 
     name: str
     type: str
@@ -29,10 +29,10 @@ class OtherLayer:
 class Proof:
     """Shares of a network by the type that it was executed in.
 
-    ``macs`` and ``bytes`` have a share in 0..1 for each type, "untold" and "uncovered" among them, and add up to 1;
+    ``macs`` and ``bytes`` have a share in 0..1 for each type, "unreported" and "uncovered" included, and add up to 1;
     empty where the network has none. ``share`` is that of the type asked for: of the multiply-adds, or of the bytes
-    in a network without any. ``passed`` says whether it reaches ``required``; None where it does not and what is untold
-    or uncovered may be the reason. ``layers`` are those with multiply-adds in anything else, in the order of execution.
+    in a network without any. ``passed`` says whether it reaches ``required``; None where it does not, but might with
+    what is unreported or uncovered. ``layers`` are those with multiply-adds in anything else, as executed.
     ``tf32`` is the switch as the runtime reports it: TF32 leaves no trace in types, tf32 and fp32 are both stored as
     fp32.
     """
@@ -53,7 +53,7 @@ class Proof:
 
     @property
     def switch_fits(self) -> bool:
-        """Whether the TF32 switch, where it is told, is what the precision asks for."""
+        """Whether the TF32 switch, where it is reported, is what the precision asks for."""
         wrong = TF32_FORBIDDEN if self.asked is Precision.TF32 else TF32_ALLOWED
         return self.asked not in (Precision.FP32, Precision.TF32) or self.tf32 != wrong
 
@@ -68,6 +68,6 @@ def tf32_option(*, has: bool, allowed: bool) -> dict[str, str]:
 
     Args:
         has: whether the device can compute in TF32.
-        allowed: whether the runtime may, by its own account.
+        allowed: whether the runtime reports that it may.
     """
     return {TF32_OPTION: TF32_ABSENT if not has else TF32_ALLOWED if allowed else TF32_FORBIDDEN}

@@ -1,7 +1,9 @@
 """What is kept of one measured case?
 
 Version history of the record:
-    1   first version
+    1   first version; proof, builds, sampling, variant and plans of LoadGen came without a new number
+    2   probes were called references, work without a reported type "untold", the columns of raw samples ``pass`` and
+        ``loadgen`` purpose and load; the variant no longer repeats the plan's ``like``
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Flag, Reading
 from benchbox.schema.trial import Evidence
 
-RECORD_SCHEMA = "benchbox.record/1"
+RECORD_SCHEMA = "benchbox.record/2"
 
 
 class Status(StrEnum):
@@ -31,10 +33,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordKey:
-    """What was measured: two records with equal keys and environments are replicates.
+    """The name of what was measured. It does not identify a case: ``schema/identity.py`` does.
 
-    ``variant`` tells graphs of one precision apart that were derived with other choices than the usual ones, and what
-    was measured as another tool does it from what was not.
+    ``variant`` names the choices of a derived precision that are not the defaults ("exclude=fc* fallback=fp16").
     """
 
     model: str
@@ -48,7 +49,7 @@ class RecordKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Analytic:
-    """The cost on paper, at the record's batch size, that stands beside the readings."""
+    """The cost on paper at the record's batch size."""
 
     params: int
     macs: int
@@ -59,7 +60,7 @@ class Analytic:
 
 @dataclass(frozen=True, kw_only=True)
 class Correctness:
-    """How far the outputs are from the reference, hop by hop; ``passed`` None where nothing was checked."""
+    """Errors of the outputs, hop by hop; ``passed`` None where nothing was checked."""
 
     hops: tuple[Hop, ...] = ()
     passed: bool | None = None
@@ -85,10 +86,10 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildCost:
-    """What it took to make a file that the case runs: ``what`` is "onnx" (export and its checks) or "engine".
+    """Time and memory to make a file that the case runs: ``what`` is "onnx" (export and its checks) or "engine".
 
-    ``peak_host_bytes`` is the largest resident set of the building process meanwhile, all that it had loaded before
-    included; None where the kernel does not tell it for a part of a process's life.
+    ``peak_host_bytes`` is the largest resident set of the building process meanwhile, including all that it had loaded
+    before; None where the kernel does not report it for a part of a process's life.
     """
 
     what: str
@@ -101,9 +102,9 @@ class Record:
     """One case, measured once on one machine: immutable, self-contained, the unit of the store.
 
     ``reason`` says why a record is failed or skipped, "" otherwise. A failed or skipped record has no
-    readings. ``started_at`` is UTC in ISO 8601. ``trials`` and their raw samples lie beside the record in
-    its file, not in it. ``builds`` are of the files that this run made; none of those that it found. ``proof`` says
-    what of it ran in the precision asked for; None in records of older versions and where nothing was checked.
+    readings. ``started_at`` is UTC in ISO 8601. Raw samples are rows of the record's file, not part of the record.
+    ``builds`` are of the files that this run made, not of those that it found. ``proof`` says how much ran in the
+    requested precision; None in older records and where nothing was checked.
     """
 
     id: str

@@ -11,6 +11,9 @@ from benchbox.schema.energy import EnergyRun
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.loadgen import LoadgenRun
 
+# Fields of a trial that are not stored with its samples: the record holds what matters of them.
+IN_RECORD = {"stored": False}
+
 
 class Pass(StrEnum):
     """What one worker process is for: outputs, time, memory, energy and layers are taken in separate processes."""
@@ -24,12 +27,11 @@ class Pass(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a session says was really given, beside what was asked for.
+    """What a session reports that it was given, beside what was asked for.
 
-    ``executed`` counts the matrix operations (convolutions, matrix products) by the precision they
-    computed in, None where the session was not opened for inspection. ``providers`` are the runtime's
-    own words. ``versions`` names the libraries that ran. ``simulated`` is true of the device that tests pretend to
-    have.
+    ``executed`` counts the matrix operations (convolutions, matrix products) by the precision they computed in, None
+    where the session was not opened for inspection. ``providers`` are named as the runtime names them, ``versions``
+    are of the libraries that ran. ``simulated`` marks the tests' GPU: ``store/records.py`` does not store its records.
     """
 
     backend: str
@@ -44,10 +46,11 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputsSeen:
-    """What a timed process saw of its outputs, outside the clock.
+    """The outputs of a timed process, checked outside the timed window.
 
-    ``sha256`` is of the bits after the warm-up. ``change`` is from there to after the samples, on the same inputs; None
-    where all bits stayed. ``reference`` is from the reference to what reference samples gave at the very end.
+    ``sha256`` is of the outputs after the warm-up. ``change`` is the hop from there to the outputs after the samples,
+    on the same inputs; None where all bits are equal. ``reference`` is the hop from the expected outputs to those of
+    the same inputs at the end of the process.
     """
 
     sha256: str
@@ -57,32 +60,31 @@ class OutputsSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What one worker process brought back, raw.
+    """The raw results of one worker process.
 
     ``samples_ns`` are the times of the measured inferences in order, ``warmup_ns`` those before; both by the clock
-    named ``clock``. ``settled`` says whether the warm-up ended because it had settled; samples before ``steady_from``
-    still belong to it, and the statistics leave them out. ``floor_ns`` is the median of the same loop around nothing,
-    ``gpu_floor_ns`` that of two events with nothing between them, 0 where it was not taken. ``window_ns`` is the host
-    time from the start of the first to the end of the last measured inference. ``counters`` are differences over the
-    window of what the kernel counts (steal, context switches, throttling). ``stopped_by`` says which rule ended the
-    sampling. On a device, ``gpu_ns`` are the times between the two events of each measured inference and ``enqueue_ns``
-    those of the call that started it, in the order of ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole
-    batch in and out, where they were asked for; ``device_bytes`` is device memory by the method that gave it;
-    ``host_bytes`` the most that was resident at the end of each phase of a memory pass; ``load_s`` the time to load the
-    runtime and the network; ``energy`` is what an energy pass counted. ``counters`` of a device trial also hold what
-    ``machine/gpu/watch.py`` saw (docs/metrics.md). ``device_window_ns`` is the device's time from the beginning of the
-    first to the end of the last inference of each block, added up; ``like`` the tool whose way of measuring was asked
-    for, "" for benchbox's own. ``outputs`` is what became of the outputs in a timed process. ``load`` is what LoadGen
-    said where it issued the requests: then ``samples_ns`` are times of queries by its clock, none in mode offline.
-    ``hop`` is how far the outputs are from the reference, ``file_hop`` how far from what the checked ONNX file made of
-    the same samples; None where no file ran.
+    named ``clock``. ``settled``: the warm-up ended because times had settled; samples before ``steady_from`` still
+    belong to it and are left out of statistics. ``floor_ns`` is the median of the same loop around a no-op,
+    ``gpu_floor_ns`` that of two events with nothing between them, 0 where not taken. ``window_ns`` is host time from
+    the start of the first to the end of the last measured inference, ``device_window_ns`` device time from the start
+    of the first to the end of the last inference of each block, summed. ``like`` is the tool imitated, "" for
+    benchbox's own way. ``stopped_by`` is the rule that ended the sampling. ``gpu_ns`` are the times between the two
+    events of each measured inference and ``enqueue_ns`` those of the call that started it, in the order of
+    ``samples_ns``; ``h2d_ns`` and ``d2h_ns`` are copies of a whole batch in and out, where requested.
+    ``device_bytes`` is device memory by the method that measured it, ``host_bytes`` the peak resident set at the end
+    of each phase of a memory pass, ``load_s`` the time to load the runtime and the network. ``counters`` are
+    differences over the window of kernel counters (steal, context switches, throttling) and, on a GPU, the
+    observations of ``machine/gpu/watch.py`` (docs/metrics.md). ``hop`` is the error against the expected outputs,
+    ``file_hop`` that against the outputs of the checked ONNX file on the same samples, None where no file ran.
+    ``energy`` is the result of an energy pass. ``loadgen`` is LoadGen's report where it issued the requests: then
+    ``samples_ns`` are times of queries by its clock, none in mode offline.
     """
 
     number: int
     pass_: Pass
     started_at: str
     duration_s: float
-    evidence: Evidence
+    evidence: Evidence = field(metadata=IN_RECORD)
     clock: str = ""
     warmup_ns: tuple[int, ...] = ()
     settled: bool = True
@@ -103,9 +105,9 @@ class Trial:
     host_bytes: Mapping[str, int] = field(default_factory=dict)
     load_s: float = 0.0
     counters: Mapping[str, float] = field(default_factory=dict)
-    hop: Hop | None = None
-    file_hop: Hop | None = None
-    layers: tuple[ExecutedLayer, ...] = ()
+    hop: Hop | None = field(default=None, metadata=IN_RECORD)
+    file_hop: Hop | None = field(default=None, metadata=IN_RECORD)
+    layers: tuple[ExecutedLayer, ...] = field(default=(), metadata=IN_RECORD)
     energy: EnergyRun | None = None
     outputs: OutputsSeen | None = None
     loadgen: LoadgenRun | None = None

@@ -13,31 +13,24 @@ import datetime
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import StoreError
 from benchbox.schema.record import Record
-from benchbox.schema.trial import Pass, Trial
+from benchbox.schema.trial import Trial
 from benchbox.store.atomic import draft_of
-from benchbox.store.documents import (
-    document_from_energy,
-    document_from_loadgen,
-    document_from_outputs,
-    document_from_record,
-    energy_from_document,
-    loadgen_from_document,
-    outputs_from_document,
-    record_from_document,
-)
+from benchbox.store.columns import columns_of_samples, row_from_trial, trial_from_row
+from benchbox.store.documents import document_from_record, record_from_document
+from benchbox.store.migrations import raise_row
 
 if TYPE_CHECKING:
     import pyarrow
 
 FOLDER = Path("results") / "records"
 METADATA_KEY = b"benchbox.record"
-# A store that holds this file is one of tests: it takes records of a simulated device and no others.
+# A store with this file is for tests: it takes records of the simulated GPU and no others.
 SIMULATION_MARK = Path("results") / "SIMULATED"
 
 
@@ -62,8 +55,7 @@ def append(root: Path, record: Record, trials: Sequence[Trial]) -> Path:
     """Writes one record with its trials and returns the file.
 
     Raises:
-        StoreError: the place cannot be written, a record of this id exists, or a record of a simulated device would
-            come among measurements.
+        StoreError: the place cannot be written, a record of this id exists, or the record is of the simulated GPU.
     """
     import pyarrow.parquet as pq
 
@@ -85,14 +77,14 @@ def append(root: Path, record: Record, trials: Sequence[Trial]) -> Path:
 
 
 def _require_same_kind(root: Path, record: Record) -> None:
-    """Keeps what tests simulate and what was measured apart."""
+    """Keeps records of the tests' simulated GPU out of the stores of measurements, and measurements out of theirs."""
     if record.evidence is None:
         return  # nothing ran, so there is no number to mistake
     marked = (root / SIMULATION_MARK).exists()
     if record.evidence.simulated and not marked:
         raise StoreError(
-            "a simulated device measures nothing: its record is not stored",
-            values=f"{record.evidence.device}",
+            "records of the simulated GPU are not stored",
+            values=record.evidence.device,
             remedy="remove the simulation from PYTHONPATH",
         )
     if marked and not record.evidence.simulated:
@@ -149,64 +141,35 @@ def read_record(path: Path) -> Record:
     import pyarrow.parquet as pq
 
     with _readable(path):
-        metadata = pq.read_schema(path).metadata or {}
-        if METADATA_KEY not in metadata:
-            raise StoreError(
-                f"{path} is no record of benchbox", values=f"it lacks the metadata {METADATA_KEY.decode()}"
-            )
-        document = json.loads(metadata[METADATA_KEY])
+        document = _document(pq.read_schema(path).metadata, path)
     return record_from_document(document, origin=str(path))
 
 
 def read_trials(path: Path) -> list[dict[str, Any]]:
-    """The rows of a record's file: one dict per trial with its raw samples (``warmup_ns``, ``samples_ns``)."""
+    """The rows of a record's file, with the columns of this version: one dict per trial with its raw samples."""
     import pyarrow.parquet as pq
 
     with _readable(path):
-        rows: list[dict[str, Any]] = pq.read_table(path, partitioning=None).to_pylist()
-    return rows
+        table = pq.read_table(path, partitioning=None)
+        schema = _document(table.schema.metadata, path).get("schema")
+        return [raise_row(row, schema=schema, origin=str(path)) for row in table.to_pylist()]
 
 
 def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
-    """The trials of a measured record's file; what they say about their process is the record's evidence."""
+    """The trials of a measured record's file; the evidence of each is the record's."""
     if record.evidence is None:
         return ()
-    return tuple(
-        Trial(
-            number=row["number"],
-            pass_=Pass(row["purpose"]),
-            started_at=row["started_at"],
-            duration_s=row["duration_s"],
-            evidence=record.evidence,
-            clock=row["clock"],
-            warmup_ns=tuple(row["warmup_ns"]),
-            samples_ns=tuple(row["samples_ns"]),
-            # records from before devices were measured have no such columns
-            gpu_ns=tuple(row.get("gpu_ns") or ()),
-            enqueue_ns=tuple(row.get("enqueue_ns") or ()),
-            h2d_ns=tuple(row.get("h2d_ns") or ()),
-            d2h_ns=tuple(row.get("d2h_ns") or ()),
-            device_bytes=json.loads(row.get("device_bytes") or "{}"),
-            # records from before warm-ups were judged
-            settled=row.get("settled") is not False,
-            steady_from=row.get("steady_from") or 0,
-            floor_ns=row.get("floor_ns") or 0,
-            gpu_floor_ns=row.get("gpu_floor_ns") or 0,
-            host_bytes=json.loads(row.get("host_bytes") or "{}"),
-            load_s=row.get("load_s") or 0.0,
-            window_ns=row["window_ns"],
-            # records from before a device's own window was kept
-            device_window_ns=row.get("device_window_ns") or 0,
-            like=row.get("like") or "",
-            stopped_by=row["stopped_by"],
-            peak_host_bytes=row["peak_host_bytes"],
-            counters=json.loads(row["counters"]),
-            energy=energy_from_document(json.loads(row["energy"]), origin=str(path)) if row.get("energy") else None,
-            outputs=outputs_from_document(json.loads(row["outputs"]), origin=str(path)) if row.get("outputs") else None,
-            loadgen=loadgen_from_document(json.loads(row["load"]), origin=str(path)) if row.get("load") else None,
-        )
-        for row in read_trials(path)
-    )
+    with _readable(path):
+        rows = read_trials(path)
+        return tuple(trial_from_row(row, evidence=record.evidence, origin=str(path)) for row in rows)
+
+
+def _document(metadata: Mapping[bytes, bytes] | None, path: Path) -> dict[str, Any]:
+    """The record's JSON in the metadata of its file."""
+    if not metadata or METADATA_KEY not in metadata:
+        raise StoreError(f"{path} is no record of benchbox", values=f"it lacks the metadata {METADATA_KEY.decode()}")
+    document: dict[str, Any] = json.loads(metadata[METADATA_KEY])
+    return document
 
 
 @contextlib.contextmanager
@@ -225,88 +188,9 @@ def _readable(path: Path) -> Iterator[None]:
 def _table(record: Record, trials: Sequence[Trial]) -> pyarrow.Table:
     import pyarrow as pa
 
-    schema = pa.schema(
-        [
-            ("record_id", pa.string()),
-            ("model", pa.string()),
-            ("backend", pa.string()),
-            ("precision", pa.string()),
-            ("batch", pa.int64()),
-            ("mode", pa.string()),
-            ("device", pa.string()),
-            ("status", pa.string()),
-            ("number", pa.int64()),
-            ("purpose", pa.string()),
-            ("started_at", pa.string()),
-            ("duration_s", pa.float64()),
-            ("clock", pa.string()),
-            ("warmup_ns", pa.list_(pa.int64())),
-            ("samples_ns", pa.list_(pa.int64())),
-            ("gpu_ns", pa.list_(pa.int64())),
-            ("enqueue_ns", pa.list_(pa.int64())),
-            ("h2d_ns", pa.list_(pa.int64())),
-            ("d2h_ns", pa.list_(pa.int64())),
-            ("window_ns", pa.int64()),
-            ("device_window_ns", pa.int64()),
-            ("like", pa.string()),
-            ("stopped_by", pa.string()),
-            ("peak_host_bytes", pa.int64()),
-            ("device_bytes", pa.string()),
-            ("settled", pa.bool_()),
-            ("steady_from", pa.int64()),
-            ("floor_ns", pa.int64()),
-            ("gpu_floor_ns", pa.int64()),
-            ("host_bytes", pa.string()),
-            ("load_s", pa.float64()),
-            ("counters", pa.string()),
-            ("energy", pa.string()),
-            ("outputs", pa.string()),
-            ("load", pa.string()),
-        ],
-        metadata={METADATA_KEY: json.dumps(document_from_record(record), allow_nan=False).encode()},
-    )
-    return pa.Table.from_pylist([_row(record, trial) for trial in trials], schema=schema)
-
-
-def _row(record: Record, trial: Trial) -> dict[str, Any]:
-    key = record.key
-    return {
-        "record_id": record.id,
-        "model": key.model,
-        "backend": key.backend,
-        "precision": key.precision.value,
-        "batch": key.batch,
-        "mode": key.mode.value,
-        "device": key.device,
-        "status": record.status.value,
-        "number": trial.number,
-        "purpose": trial.pass_.value,
-        "started_at": trial.started_at,
-        "duration_s": trial.duration_s,
-        "clock": trial.clock,
-        "warmup_ns": list(trial.warmup_ns),
-        "samples_ns": list(trial.samples_ns),
-        "gpu_ns": list(trial.gpu_ns),
-        "enqueue_ns": list(trial.enqueue_ns),
-        "h2d_ns": list(trial.h2d_ns),
-        "d2h_ns": list(trial.d2h_ns),
-        "window_ns": trial.window_ns,
-        "device_window_ns": trial.device_window_ns,
-        "like": trial.like,
-        "stopped_by": trial.stopped_by,
-        "peak_host_bytes": trial.peak_host_bytes,
-        "device_bytes": json.dumps(dict(trial.device_bytes)),
-        "settled": trial.settled,
-        "steady_from": trial.steady_from,
-        "floor_ns": trial.floor_ns,
-        "gpu_floor_ns": trial.gpu_floor_ns,
-        "host_bytes": json.dumps(dict(trial.host_bytes)),
-        "load_s": trial.load_s,
-        "counters": json.dumps(dict(trial.counters)),
-        "energy": json.dumps(document_from_energy(trial.energy)) if trial.energy else None,
-        "outputs": json.dumps(document_from_outputs(trial.outputs)) if trial.outputs else None,
-        "load": json.dumps(document_from_loadgen(trial.loadgen)) if trial.loadgen else None,
-    }
+    document = json.dumps(document_from_record(record), allow_nan=False).encode()
+    schema = pa.schema(columns_of_samples(), metadata={METADATA_KEY: document})
+    return pa.Table.from_pylist([row_from_trial(record, trial) for trial in trials], schema=schema)
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:

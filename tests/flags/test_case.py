@@ -218,7 +218,7 @@ def test_the_message_has_the_shares_and_the_first_layers() -> None:
 
 
 def test_what_the_runtime_does_not_tell_is_a_warning() -> None:
-    flag = flag_of(proof(Precision.FP16, {"untold": 1.0, "fp16": 0.0}, passed=None))
+    flag = flag_of(proof(Precision.FP16, {"unreported": 1.0, "fp16": 0.0}, passed=None))
     assert (flag.code, flag.severity) == ("PRECISION_NOT_EXECUTED", Severity.WARNING)
 
 

@@ -45,7 +45,7 @@ def test_the_document_has_the_contracts_keys() -> None:
         "engine_sha256",
         "started_at",
     }
-    assert document["schema"] == "benchbox.record/1"
+    assert document["schema"] == "benchbox.record/2"
     assert set(document["key"]) == {"model", "backend", "precision", "batch", "mode", "device"}
     assert set(document["readings"][0]) == {"metric", "unit", "value", "low", "high", "n", "better", "mde"}
     assert set(document["flags"][0]) == {"code", "severity", "message"}
@@ -108,10 +108,10 @@ def test_a_proof_survives_the_round_trip() -> None:
         asked=Precision.INT8,
         required=0.9,
         share=0.95,
-        macs={"int8": 0.95, "untold": 0.05},
+        macs={"int8": 0.95, "unreported": 0.05},
         bytes={"int8": 0.5, "fp32": 0.25, "uncovered": 0.25},
         passed=None,
-        layers=(OtherLayer(name="fc", type="untold", macs=5),),
+        layers=(OtherLayer(name="fc", type="unreported", macs=5),),
         tf32="forbidden",
     )
     document = json.loads(json.dumps(document_from_record(record(proof=proof))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import math
 import subprocess
 import sys
@@ -11,14 +12,21 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from golden_records import FULL, FULL_TRIALS
 from sample_records import HOP as SAMPLE_HOP
 from sample_records import record, skipped, trials
 
 from benchbox.errors import StoreError
+from benchbox.metrics.probes import HANDOVER, probe_of
 from benchbox.schema.energy import EnergyRun, EnergyWindow
-from benchbox.schema.trial import OutputsSeen, Pass
+from benchbox.schema.record import RECORD_SCHEMA
+from benchbox.schema.trial import OutputsSeen, Pass, Trial
 from benchbox.store.atomic import draft_of
+from benchbox.store.columns import columns_of_samples
+from benchbox.store.documents import plain
+from benchbox.store.migrations import STEPS
 from benchbox.store.records import (
+    METADATA_KEY,
     append,
     check_writable,
     new_record_id,
@@ -29,7 +37,7 @@ from benchbox.store.records import (
     trials_from_file,
 )
 
-GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "records").glob("*.parquet"))
+GOLDEN_FOLDER = Path(__file__).parents[1] / "golden" / "records"
 
 
 def everything(root: Path) -> list[Path]:
@@ -41,7 +49,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert path == tmp_path / "results/records/env=0123456789ab/date=2026-01-02" / f"{record().id}.parquet"
     assert read_record(path) == record()
     rows = read_trials(path)
-    assert [row["purpose"] for row in rows] == ["timing", "memory"]
+    assert [row["pass"] for row in rows] == ["timing", "memory"]
     assert rows[0]["samples_ns"] == [1000, 1001, 999]
     assert rows[0]["warmup_ns"] == [5000, 1000]
     assert rows[1]["peak_host_bytes"] == 12345
@@ -177,17 +185,70 @@ def test_a_draft_becomes_the_file_only_without_an_error(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_records_of_every_version_stay_readable(path: Path) -> None:
+EXPECTED = {
+    "record_v1": (record(), trials()),
+    "record_v1_late": (FULL, FULL_TRIALS),
+    "record_v2": (FULL, FULL_TRIALS),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_records_of_every_version_stay_readable(name: str) -> None:
+    path = GOLDEN_FOLDER / f"{name}.parquet"
+    expected, made = EXPECTED[name]
+    assert read_record(path) == expected
+    assert trials_from_file(path, expected) == made
+    assert [row["samples_ns"] for row in read_trials(path)] == [list(trial.samples_ns) for trial in made]
+
+
+def test_a_run_of_version_1_keeps_its_values() -> None:
+    """Read around the migration: what the file holds, and what becomes of it."""
+    path = GOLDEN_FOLDER / "record_v1_run.parquet"
+    table = pq.read_table(path, partitioning=None)
+    raw, rows = json.loads(table.schema.metadata[METADATA_KEY]), table.to_pylist()
     found = read_record(path)
-    assert found == record()
-    assert found.key.device == "virtual"
-    assert read_trials(path)[0]["samples_ns"] == [1000, 1001, 999]
+    renamed = {"reference_arithmetic": "probe_arithmetic", "reference_handover": "probe_handover"}
+    before = {renamed.get(entry["metric"], entry["metric"]): entry for entry in raw["readings"]}
+    assert {"probe_arithmetic", "probe_handover", "latency_p50", "peak_host_memory"} <= set(before)
+    for reading in found.readings:
+        old = before.pop(reading.metric)
+        assert (reading.value, reading.low, reading.n, reading.mde) == (old["value"], old["low"], old["n"], old["mde"])
+    assert not before
+    assert plain(found.plan) == raw["plan"]
+    assert plain(found.environment) == raw["environment"]
+    made = trials_from_file(path, found)
+    assert [trial.pass_.value for trial in made] == [row["purpose"] for row in rows]
+    assert {Pass.CHECK, Pass.TIMING, Pass.MEMORY} == {trial.pass_ for trial in made}
+    for trial, row in zip(made, rows, strict=True):
+        assert list(trial.samples_ns) == row["samples_ns"]
+        assert trial.peak_host_bytes == row["peak_host_bytes"]
+        counters = {name.replace("reference_", "probe_"): value for name, value in json.loads(row["counters"]).items()}
+        assert dict(trial.counters) == counters
+    (timed, *_) = (trial for trial in made if trial.pass_ is Pass.TIMING)
+    assert probe_of(timed.counters, HANDOVER) is not None
+    assert timed.outputs is not None, "what was seen of the outputs came back too"
 
 
 def test_there_is_a_golden_record_of_every_version() -> None:
-    from benchbox.schema.record import RECORD_SCHEMA
-    from benchbox.store.migrations import STEPS
-
     versions = {name.rpartition("/")[2] for name in (*STEPS, RECORD_SCHEMA)}
-    assert {path.stem.rpartition("_v")[2] for path in GOLDEN} == versions
+    assert {path.stem.split("_")[1].removeprefix("v") for path in GOLDEN_FOLDER.glob("*.parquet")} == versions
+
+
+def test_every_field_of_a_trial_is_stored_but_those_that_the_record_holds() -> None:
+    """Each in a golden trial with a value that is not its default, so that a lost column cannot go unseen."""
+    for field in dataclasses.fields(Trial):
+        stored = field.metadata.get("stored", True)
+        assert stored or field.name in {"evidence", "hop", "file_hop", "layers"}
+        if stored and field.default is not dataclasses.MISSING:
+            assert any(getattr(trial, field.name) != field.default for trial in FULL_TRIALS), field.name
+        if stored and field.default_factory is not dataclasses.MISSING:
+            assert any(getattr(trial, field.name) for trial in FULL_TRIALS), field.name
+    columns = {name for name, _ in columns_of_samples()}
+    assert {"pass", "loadgen", "samples_ns", "onnx_sha256", "variant", "threads", "rate_per_s"} <= columns
+    assert not {"purpose", "load", "evidence", "hop"} & columns
+
+
+def test_a_counter_that_is_no_number_is_left_out(tmp_path: Path) -> None:
+    made = dataclasses.replace(trials()[0], counters={"window_s": 1.0, "odd": math.nan})
+    (found,) = trials_from_file(append(tmp_path, record(), (made,)), record())
+    assert dict(found.counters) == {"window_s": 1.0}

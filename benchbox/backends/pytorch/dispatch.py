@@ -56,7 +56,7 @@ class DispatchWatch:
     def layers(self) -> tuple[ExecutedLayer, ...]:
         """One layer for each module that matrix operations ran in, in the order of their first run.
 
-        Where a module's operations differ in type, which one is which is untold.
+        Where a module's operations differ in type, which is which is not reported.
         """
         return tuple(
             ExecutedLayer(

@@ -115,9 +115,9 @@ def command(
             if not as_json:
                 click.echo(_text(results[-1]))
     if as_json:
-        from benchbox.store.documents import document_from_accuracy
+        from benchbox.store.documents import plain
 
-        write_json({"schema": "benchbox.accuracy/1", "results": [document_from_accuracy(entry) for entry in results]})
+        write_json({"schema": "benchbox.accuracy/1", "results": [plain(entry) for entry in results]})
 
 
 def _chosen(

@@ -21,7 +21,7 @@ from benchbox.cli.flags.shared import (
 )
 
 if TYPE_CHECKING:
-    from benchbox.schema.bisection import Bisection
+    from benchbox.schema.accuracy import Bisection
     from benchbox.schema.model import Precision
     from benchbox.stats.agreement import Tolerance
 
@@ -96,12 +96,12 @@ def command(
             say=progress.say,
         )
     if as_json:
-        from benchbox.store.documents import document_from_bisection
+        from benchbox.store.documents import plain
 
         write_json(
             {
                 "schema": "benchbox.bisect/1",
-                **document_from_bisection(found),
+                **plain(found),
                 "arguments": _arguments(excludes, found.exclude),
             }
         )

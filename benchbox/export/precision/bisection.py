@@ -24,8 +24,8 @@ from benchbox.export.precision.quantization import QUANTIZABLE, observed_tensors
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.export.precision.sixteenbit_formats import FORMATS, emulated_format
+from benchbox.schema.accuracy import Bisection, LayerError
 from benchbox.schema.artifact import Hop, OnnxArtifact, TensorSpec
-from benchbox.schema.bisection import Bisection, LayerError
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.stats.agreement import Tolerance, hop_from_outputs

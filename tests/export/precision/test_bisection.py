@@ -13,7 +13,7 @@ from benchbox.errors import ArtifactError, UsageError
 from benchbox.export.exporting import artifact_from_source
 from benchbox.export.precision.bisection import BisectionRequest, bisection_from_request
 from benchbox.models.sources import resolve
-from benchbox.schema.bisection import Bisection
+from benchbox.schema.accuracy import Bisection
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import TOLERANCES, Tolerance

@@ -23,7 +23,7 @@ from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import OutputsSeen, Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
-from benchbox.store.documents import document_from_outputs, outputs_from_document
+from benchbox.store.documents import plain, value_from_plain
 
 PLAN = MeasurementPlan(
     threads=1, warmup_s=0.01, warmup_max_s=0.05, min_time_s=0.02, max_time_s=0.1, timeout_s=120.0, min_samples=20
@@ -204,7 +204,7 @@ def test_severity_follows_the_tolerance(last: list[dict[str, np.ndarray]], sever
     made = outputs_seen(outputs(1, 2, 3), last, precision=Precision.FP32, reference=RIGHT)
     found = flags(trial(outputs=made), trial(number=1), code="OUTPUT_CHANGED")
     assert [flag.severity for flag in found] == ([severity] if severity else [])
-    assert outputs_from_document(document_from_outputs(made), origin="here") == made
+    assert value_from_plain(OutputsSeen, plain(made), origin="here") == made
 
 
 def test_nan_that_never_changes_is_seen_too() -> None:

@@ -1,0 +1,83 @@
+"""What was measured: when are two records replicates of one case, and what tells two cases apart?"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import Mode
+from benchbox.schema.record import Record
+
+# Sizes of a plan that only some modes use: everywhere else their defaults mean nothing and must not split a case.
+_USED_BY: dict[str, frozenset[Mode]] = {
+    "group": frozenset({Mode.BATCHED}),
+    "streams": frozenset({Mode.CONCURRENT, Mode.MULTI_STREAM, Mode.SERVER}),
+    "rate_per_s": frozenset({Mode.SERVER}),
+    "latency_bound_s": frozenset({Mode.SERVER}),
+    "wait": frozenset({Mode.PIPELINED}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseIdentity:
+    """One case: records with equal identities and environments are replicates, all others are never pooled.
+
+    ``onnx_sha256`` identifies the network under its name; None where a case ended before its file was there.
+    ``group``, ``streams``, ``rate_per_s``, ``latency_bound_s`` and ``wait`` are None in modes that do not use them.
+    The other fields are those of the record's key and plan.
+    """
+
+    model: str
+    onnx_sha256: str | None
+    backend: str
+    precision: Precision
+    variant: str
+    batch: int
+    mode: Mode
+    group: int | None
+    streams: int | None
+    rate_per_s: float | None
+    latency_bound_s: float | None
+    threads: int
+    transfer: str
+    wait: str | None
+    like: str
+    device: str
+
+    @property
+    def without_network(self) -> CaseIdentity:
+        """The same case for whatever network has this name."""
+        return dataclasses.replace(self, onnx_sha256=None)
+
+    def differences(self, other: CaseIdentity) -> tuple[str, ...]:
+        """Names of the fields in which two cases differ, in the order of the fields."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return tuple(name for name in names if getattr(self, name) != getattr(other, name))
+
+
+def identity_of(record: Record) -> CaseIdentity:
+    """The case that a record is of."""
+    key, plan = record.key, record.plan
+    return CaseIdentity(
+        model=key.model,
+        onnx_sha256=record.onnx_sha256,
+        backend=key.backend,
+        precision=key.precision,
+        variant=key.variant,
+        batch=key.batch,
+        mode=key.mode,
+        group=plan.group if _used(key.mode, "group") else None,
+        streams=plan.streams if _used(key.mode, "streams") else None,
+        rate_per_s=plan.rate_per_s if _used(key.mode, "rate_per_s") else None,
+        latency_bound_s=plan.latency_bound_s if _used(key.mode, "latency_bound_s") else None,
+        threads=plan.threads,
+        transfer=plan.transfer,
+        wait=plan.wait if _used(key.mode, "wait") else None,
+        like=plan.like,
+        device=key.device,
+    )
+
+
+def _used(mode: Mode, name: str) -> bool:
+    return mode in _USED_BY[name]
