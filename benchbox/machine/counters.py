@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Mapping
 from pathlib import Path
 
-_CGROUP = Path("/sys/fs/cgroup")
+from benchbox.limits import throttled_periods
+
 _STAT = Path("/proc/stat")
 _PRESSURE = Path("/proc/pressure/cpu")
 _TASKS = Path("/proc/self/task")
@@ -26,9 +28,8 @@ def counters() -> dict[str, float]:
         "involuntary_switches": float(usage.ru_nivcsw),
         "cpu_s": usage.ru_utime + usage.ru_stime,
     }
-    delays = [task.read_text().split()[1] for task in _TASKS.glob("*/schedstat")]
-    if delays:
-        found["run_delay_s"] = sum(map(int, delays)) * 1e-9
+    if (delay_ns := _DELAYS.total_ns()) is not None:
+        found["run_delay_s"] = delay_ns * 1e-9
     if _STAT.exists():
         # user nice system idle iowait irq softirq steal; guest time is counted in user already
         ticks = [float(number) for number in _STAT.read_text().splitlines()[0].split()[1:9]]
@@ -38,12 +39,42 @@ def counters() -> dict[str, float]:
     if _PRESSURE.exists():
         # Time in which some task of the machine waited for a CPU, in microseconds at the end of the first line.
         found["pressure_s"] = float(_PRESSURE.read_text().split("\n")[0].rpartition("=")[2]) * 1e-6
-    for file in (_CGROUP / "cpu.stat", _CGROUP / "cpu" / "cpu.stat"):
-        if file.exists():
-            words = dict(line.split()[:2] for line in file.read_text().splitlines() if len(line.split()) >= 2)
-            if "nr_throttled" in words:
-                found["cgroup_throttled"] = float(words["nr_throttled"])
+    if (periods := throttled_periods()) is not None:
+        found["cgroup_throttled"] = float(periods)
     return found
+
+
+class RunDelays:
+    """How long the threads of this process were ready and waited for a CPU, those that have ended included.
+
+    The kernel keeps the time with each thread and drops it when the thread ends. The last value that was seen of each
+    is kept, so that the sum never falls; threads that begin and end between two readings are not seen.
+
+    Args:
+        tasks: the kernel's folder with an entry for each thread.
+    """
+
+    def __init__(self, tasks: Path = _TASKS) -> None:
+        self._tasks = tasks
+        self._newest_ns: dict[str, int] = {}
+        self._ended_ns = 0
+
+    def total_ns(self) -> int | None:
+        """The sum now in ns, None where the kernel does not count it."""
+        for task in self._tasks.glob("[0-9]*"):
+            # A thread may end between being listed and being read.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                delay_ns, before_ns = (
+                    int((task / "schedstat").read_text().split()[1]),
+                    self._newest_ns.get(task.name, 0),
+                )
+                if delay_ns < before_ns:  # another thread that was given the number of one that ended
+                    self._ended_ns += before_ns
+                self._newest_ns[task.name] = delay_ns
+        return self._ended_ns + sum(self._newest_ns.values()) if self._newest_ns else None
+
+
+_DELAYS = RunDelays()
 
 
 def differences(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:

@@ -19,10 +19,8 @@ from pathlib import Path
 
 from benchbox import __version__
 from benchbox.machine.gpu.facts import gpu_facts, gpu_now
-from benchbox.machine.host import cpu_quota, effective_cpus, host_facts, host_now, operating_system
+from benchbox.machine.host import host_facts, host_now, operating_system
 from benchbox.schema.environment import Environment
-
-__all__ = ["capture", "cpu_quota", "effective_cpus", "environment_hash"]
 
 _PACKAGES = (
     "onnxruntime",

@@ -14,12 +14,13 @@ import socket
 import time
 from pathlib import Path
 
+from benchbox.limits import cpu_quota, effective_cpus, memory_limit
+
 _CPU = Path("sys/devices/system/cpu")
 _CLOCKSOURCE = Path("sys/devices/system/clocksource/clocksource0/current_clocksource")
 _ASLR = {"0": "off", "1": "stack and libraries", "2": "full"}
 # What /proc/version says in gVisor, which pretends to be this kernel.
 _GVISOR = "Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016"
-_NO_LIMIT_BYTES = 1 << 60
 _MIB_PER_GIB_IN_KIB = 2**20
 
 
@@ -85,35 +86,6 @@ def operating_system(root: Path) -> str:
     return ""
 
 
-def effective_cpus(*, root: Path = Path("/")) -> int:
-    """CPUs that this process may really use: its affinity mask, bounded by the cgroup's quota; at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cpu_quota(root=root)
-    return allowed if quota is None else max(1, min(allowed, int(quota)))
-
-
-def cpu_quota(*, root: Path = Path("/")) -> float | None:
-    """The cgroup's CPU quota in CPUs, None without one; version 2 first, then version 1."""
-    unified = read_text(root / "sys/fs/cgroup/cpu.max").split()
-    if len(unified) == 2 and unified[0] != "max":
-        return int(unified[0]) / int(unified[1])
-    quota = read_text(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us")
-    period = read_text(root / "sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    if quota and period and int(quota) > 0:
-        return int(quota) / int(period)
-    return None
-
-
-def memory_limit(root: Path) -> int | None:
-    """The cgroup's memory limit in bytes, None without one."""
-    for file in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = read_text(root / file)
-        # Version 1 writes "no limit" as the largest number of pages.
-        if text.isdigit() and int(text) < _NO_LIMIT_BYTES:
-            return int(text)
-    return None
-
-
 def hypervisor_kind(root: Path) -> str:
     """What virtualises this machine, as far as it gives itself away; "" where nothing does."""
     version = read_text(root / "proc/version")
@@ -162,7 +134,7 @@ def _memory_gib(root: Path) -> str:
 
 
 def _memory_limit_gib(root: Path) -> str:
-    limit = memory_limit(root)
+    limit = memory_limit(root=root)
     return "" if limit is None else f"{limit / 2**30:.3g}"
 
 

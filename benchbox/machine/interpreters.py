@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import pickle
+import json
 import shlex
 import subprocess
+from typing import Any
 
 from benchbox import __version__
 from benchbox.errors import EnvironmentLackError
 from benchbox.schema.environment import Environment
 
-_ASK = (
-    "import pickle, sys; from benchbox import __version__; from benchbox.machine.environment import capture; "
-    "sys.stdout.buffer.write(pickle.dumps((__version__, capture())))"
-)
+# What a sitecustomize, a wrapper or a container prints as well stands before or behind the line with the answer.
+_MARK = "benchbox-environment:"
+_ASK = f"""
+import dataclasses, json
+from benchbox import __version__
+from benchbox.machine.environment import capture
+print("\\n{_MARK}" + json.dumps([__version__, dataclasses.asdict(capture())]), flush=True)
+"""
 PATIENCE_S = 120.0
 
 
@@ -25,7 +30,7 @@ def environment_of(interpreter: tuple[str, ...]) -> Environment:
             project root and the temporary folder under the same paths.
 
     Raises:
-        EnvironmentLackError: it does not start, or has no benchbox, or another version of it.
+        EnvironmentLackError: it does not start, has no benchbox or another version of it, or does not answer.
     """
     shown = shlex.join(interpreter)
     try:
@@ -49,12 +54,26 @@ def environment_of(interpreter: tuple[str, ...]) -> Environment:
             values=f"{shown}: {words[-1]}",
             remedy=f"install benchbox {__version__} there, with the runtime that is to be measured",
         )
-    version, environment = pickle.loads(asked.stdout)
+    version, environment = _answer(asked.stdout.decode(errors="replace"), shown)
     if version != __version__:
         raise EnvironmentLackError(
             "the other Python has another version of benchbox",
             values=f"{shown} has {version}, this is {__version__}",
             remedy="install the same version in both: the runtimes may differ, the harness must not",
         )
-    assert isinstance(environment, Environment)
-    return environment
+    return Environment(**environment)
+
+
+def _answer(printed: str, shown: str) -> tuple[str, dict[str, Any]]:
+    """The version and the fields of the environment, from all that was printed."""
+    _, mark, rest = printed.rpartition(_MARK)
+    try:
+        version, environment = json.loads(rest.partition("\n")[0])
+    except ValueError as error:
+        words = printed.strip().splitlines() if not mark else [rest.partition("\n")[0]]
+        raise EnvironmentLackError(
+            "the other Python does not report its environment",
+            values=f"{shown} printed {words[-1][:200] if words else 'nothing'}",
+            remedy="its command must pass on the arguments and the output of Python",
+        ) from error
+    return version, environment

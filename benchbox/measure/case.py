@@ -16,7 +16,7 @@ from benchbox.errors import ArtifactError, BenchboxError, NumericsError
 from benchbox.flags.case import flags_of
 from benchbox.flags.precision import shares_in_words
 from benchbox.flags.seen import HALF_WIDTH_WANTED, Seen, half_width, headline_of
-from benchbox.machine.environment import effective_cpus
+from benchbox.limits import effective_cpus
 from benchbox.measure.energy.trial import with_time_for_energy
 from benchbox.measure.process.trials import TrialRequest, run_trial
 from benchbox.metrics.metric import METRICS

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from simulation import simulated
 
+from benchbox.limits import cpu_quota, effective_cpus, memory_limit
 from benchbox.machine import environment
 from benchbox.machine.counters import counters, differences, others_share, peak_resident_bytes
-from benchbox.machine.environment import capture, cpu_quota, effective_cpus, environment_hash
-from benchbox.machine.host import hypervisor_kind, memory_limit
+from benchbox.machine.environment import capture, environment_hash
+from benchbox.machine.host import hypervisor_kind
 
 
 def write(root: Path, name: str, text: str) -> None:
@@ -233,13 +234,13 @@ def test_what_virtualises_a_machine(name: str, text: str, kind: str, tmp_path: P
 
 
 def test_memory_limits_of_both_versions(tmp_path: Path) -> None:
-    assert memory_limit(tmp_path) is None
+    assert memory_limit(root=tmp_path) is None
     write(tmp_path, "sys/fs/cgroup/memory/memory.limit_in_bytes", str(0x7FFFFFFFFFFFF000))
-    assert memory_limit(tmp_path) is None, "version 1 writes no limit as a very large one"
+    assert memory_limit(root=tmp_path) is None, "version 1 writes no limit as a very large one"
     write(tmp_path, "sys/fs/cgroup/memory/memory.limit_in_bytes", str(1 << 30))
-    assert memory_limit(tmp_path) == 1 << 30
+    assert memory_limit(root=tmp_path) == 1 << 30
     write(tmp_path, "sys/fs/cgroup/memory.max", "max")
-    assert memory_limit(tmp_path) == 1 << 30
+    assert memory_limit(root=tmp_path) == 1 << 30
 
 
 @pytest.mark.parametrize(

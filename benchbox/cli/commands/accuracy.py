@@ -80,7 +80,7 @@ def command(
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.prepare import graph_precision, onnx_from_source
     from benchbox.jobs.run import require_runnable
-    from benchbox.machine.environment import effective_cpus
+    from benchbox.limits import effective_cpus
     from benchbox.measure.accuracy import accuracy_from_pictures
     from benchbox.models.pictures.labels import labelled_from_folder
     from benchbox.models.sources import parse_shape, resolve

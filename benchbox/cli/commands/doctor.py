@@ -38,7 +38,8 @@ def _checkup() -> Checkup:
     from benchbox.backends.cuda.choice import LAYERS
     from benchbox.backends.probing import probe_of, probe_of_layer, supported_precisions
     from benchbox.flags.standing import standing_flags
-    from benchbox.machine.environment import capture, effective_cpus
+    from benchbox.limits import effective_cpus
+    from benchbox.machine.environment import capture
     from benchbox.machine.instruments import instruments
     from benchbox.machine.probes import references
     from benchbox.metrics.probes import PROBES

@@ -76,7 +76,7 @@ def command(
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.layers import table_from_case
     from benchbox.jobs.run import Case
-    from benchbox.machine.environment import effective_cpus
+    from benchbox.limits import effective_cpus
     from benchbox.models.sources import parse_shape, resolve
     from benchbox.report.views.layers import FORMS, GROUPINGS, ORDERS, arranged, render_layers, require_choice
     from benchbox.schema.plan import MeasurementPlan

@@ -283,7 +283,7 @@ def _mode(text: str) -> Mode:
 def _plan(
     *, threads: str | None, trials: str | None, max_time: str | None, timeout: str | None, quick: bool, paired: bool
 ) -> MeasurementPlan:
-    from benchbox.machine.environment import effective_cpus
+    from benchbox.limits import effective_cpus
     from benchbox.schema.plan import MeasurementPlan
 
     usual = PAIRED_TRIALS if paired else TRIALS

@@ -11,12 +11,13 @@ sessions as streams, each in a thread of its own with one request in flight. ``o
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
-from typing import TYPE_CHECKING, Protocol
+from threading import Barrier, BrokenBarrierError
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from benchbox.measure.loop.timing import Block, blocks_of_laps, collector_off, i
 from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from benchbox.backends.base import Session
 
 # Where the kernel does not tell the size of the last cache: larger than that of any processor sold so far.
@@ -69,6 +72,17 @@ def issuer_for(sessions: Sequence[Session], plan: MeasurementPlan) -> Issuer:
     raise UsageError(f"--mode {plan.mode} is not for this backend", remedy="use --mode isolated")
 
 
+@contextlib.contextmanager
+def issuing(sessions: Sequence[Session], plan: MeasurementPlan) -> Iterator[Issuer]:
+    """``issuer_for``, with its threads ended afterwards."""
+    issuer = issuer_for(sessions, plan)
+    try:
+        yield issuer
+    finally:
+        if isinstance(issuer, _Concurrent):
+            issuer.close()
+
+
 def sessions_of(plan: MeasurementPlan) -> int:
     """How many sessions a plan's mode needs at once."""
     return plan.streams if plan.mode in {Mode.CONCURRENT, Mode.SERVER} else 1
@@ -99,28 +113,53 @@ class _Single:
 
 
 class _Concurrent:
-    """Several sessions, each in a thread of its own; runtimes let go of the interpreter while they compute."""
+    """Several sessions, each in a thread of its own; runtimes release the interpreter lock while they compute."""
 
     def __init__(self, sessions: Sequence[Session], *, slots: int) -> None:
         self.now_ns = sessions[0].stopwatch.now_ns
         self._sessions = sessions
         self._slots = slots
+        # The same threads for all blocks: runtimes keep a pool of workers for each thread that calls them.
         self._threads = ThreadPoolExecutor(len(sessions))
 
     def block(self, count: int) -> Block:
-        """``count`` samples in all, shared out evenly; each thread's clock runs only while all are at work."""
+        """``count`` samples in all, shared evenly and in the order in which they ended, whichever session ran them.
+
+        Each thread's clock runs only while all are at work.
+        """
         share = -(-count // len(self._sessions))
         together = Barrier(len(self._sessions))
+        runs: list[Future[_Span]] = []
         with collector_off():
-            runs = [self._threads.submit(self._run, session, share, together) for session in self._sessions]
-            spans = [run.result() for run in runs]
-        start, end = min(span[0] for span in spans), max(span[1] for span in spans)
-        return Block(times_ns=np.concatenate([span[2] for span in spans]), window_ns=end - start)
+            try:
+                for session in self._sessions:
+                    runs.append(self._threads.submit(self._run, session, share, together))
+            except RuntimeError:  # no more threads: those that did start must not wait for the others
+                together.abort()
+                raise
+            failures = [failure for run in runs if (failure := run.exception()) is not None]
+        if failures:
+            # A stream that failed before the start breaks the barrier of the others: its error is the cause.
+            raise next((failure for failure in failures if not isinstance(failure, BrokenBarrierError)), failures[0])
+        spans = [run.result() for run in runs]
+        ends, times = (
+            np.concatenate(parts) for parts in zip(*((span.ends, span.times) for span in spans), strict=True)
+        )
+        window_ns = max(span.ends[-1] for span in spans) - min(span.start for span in spans)
+        return Block(times_ns=times[np.argsort(ends, kind="stable")], window_ns=int(window_ns))
 
-    def _run(self, session: Session, count: int, together: Barrier) -> tuple[int, int, np.ndarray]:
-        now, enqueue, synchronize = session.stopwatch.now_ns, session.enqueue, session.synchronize
-        times = no_times(count)
-        together.wait()
+    def close(self) -> None:
+        """Ends the threads."""
+        self._threads.shutdown()
+
+    def _run(self, session: Session, count: int, together: Barrier) -> _Span:
+        try:
+            now, enqueue, synchronize = session.stopwatch.now_ns, session.enqueue, session.synchronize
+            times, ends = no_times(count), no_times(count)
+            together.wait()
+        except BaseException:
+            together.abort()
+            raise
         start = now()
         for index in range(count):
             begin = now()
@@ -128,7 +167,16 @@ class _Concurrent:
             synchronize()
             end = now()
             times[index] = end - begin
-        return start, now(), np.frombuffer(times, dtype=np.int64)
+            ends[index] = end
+        return _Span(start, np.frombuffer(ends, dtype=np.int64), np.frombuffer(times, dtype=np.int64))
+
+
+class _Span(NamedTuple):
+    """What one session did in a block: its start, and end and duration of each of its inferences (ns)."""
+
+    start: int
+    ends: NDArray[np.int64]
+    times: NDArray[np.int64]
 
 
 def _batched_block(session: Session, count: int, *, slots: int, group: int) -> Block:

@@ -36,7 +36,7 @@ from benchbox.measure.loadgen.trial import loadgen_trial
 from benchbox.measure.loop.clock_steps import SteadyClock, kernel_ns, require_forward
 from benchbox.measure.loop.compilations import counters_of
 from benchbox.measure.loop.floor import floor_ns, gpu_floor_ns
-from benchbox.measure.loop.modes import issuer_for, sessions_of
+from benchbox.measure.loop.modes import issuing, sessions_of
 from benchbox.measure.loop.sampling import sample
 from benchbox.measure.loop.warmup import warm_up
 from benchbox.measure.process.leaks import growth, held_bytes, leaks
@@ -198,15 +198,16 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
         if request.plan.mode in LOADGEN_MODES:
             trial = loadgen_trial(_blank(request, session), sessions, request.plan, watch)
         else:
-            trial = _timed(request, sessions, watch)
+            with issuing(sessions, request.plan) as issuer:
+                trial = _timed(request, sessions, issuer, watch)
     after = probes_after(request.plan.threads) if refer else {}
     return replace(trial, counters={**trial.counters, **before, **after})
 
 
-def _timed(request: TrialRequest, sessions: Sequence[Session], watch: GpuWatch | None) -> Trial:
+def _timed(request: TrialRequest, sessions: Sequence[Session], issuer: Issuer, watch: GpuWatch | None) -> Trial:
     session, plan = sessions[0], request.plan
     real = not BACKENDS.get(request.backend).virtual
-    issuer = SteadyClock(issuer_for(sessions, plan), clock=session.stopwatch.clock, other=kernel_ns if real else None)
+    issuer = SteadyClock(issuer, clock=session.stopwatch.clock, other=kernel_ns if real else None)
     warm = warm_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
     first = outputs_of(sessions)
     if warm.typical_ns < SOON_NS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -13,12 +15,21 @@ from pretended_device import PretendedDevice
 from benchbox.backends.base import DeviceSession, OpenRequest
 from benchbox.backends.null import NullBackend, NullSession
 from benchbox.errors import UsageError
+from benchbox.flags.samples import movement
 from benchbox.measure.loop.floor import floor_ns
-from benchbox.measure.loop.modes import UNKNOWN_CACHE_BYTES, issuer_for, last_cache_bytes, mode_refusal, sessions_of
+from benchbox.measure.loop.modes import (
+    UNKNOWN_CACHE_BYTES,
+    issuer_for,
+    issuing,
+    last_cache_bytes,
+    mode_refusal,
+    sessions_of,
+)
 from benchbox.metrics.workload import inferences_per_sample
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.stats.truncation import mser5_cut
 
 SPEC = TensorSpec(name="input", dtype="float32", shape=(1, 4))
 
@@ -108,6 +119,75 @@ def test_an_error_in_a_stream_is_told() -> None:
 
     with pytest.raises(RuntimeError, match="no"):
         issuer_for([Failing(), Failing()], MeasurementPlan(mode=Mode.CONCURRENT)).block(4)  # type: ignore[list-item]
+
+
+class Ticking:
+    """A session on a clock of its own, whose inference takes a given time, disturbed by a five-hundredth."""
+
+    def __init__(self, inference_ns: int, *, fails: bool = False) -> None:
+        draw, self._now_ns = random.Random(inference_ns), 0
+        self._next_ns = lambda: round(inference_ns * draw.gauss(1, 0.002))
+        self._fails = fails
+
+    @property
+    def stopwatch(self) -> Ticking:
+        if self._fails:
+            raise RuntimeError("no clock")
+        return self
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def enqueue(self, slot: int) -> None:
+        self._now_ns += self._next_ns()
+
+    def synchronize(self) -> None: ...
+
+
+@pytest.mark.parametrize("apart", [1.02, 1.06])
+def test_concurrent_samples_are_in_the_order_of_time(apart: float) -> None:
+    """Two steady sessions of unlike speed are no shift of level, and neither of them is a warm-up."""
+    plan = MeasurementPlan(mode=Mode.CONCURRENT, streams=2)
+    sessions: Any = [Ticking(1_000_000), Ticking(round(apart * 1_000_000))]
+    block = issuer_for(sessions, plan).block(400)
+    times = block.times_ns.tolist()
+    assert statistics.median(times) == pytest.approx((1 + apart) / 2 * 1e6, rel=0.01)
+    assert mser5_cut(times) < 100
+    assert movement(times)[0] == ""
+    assert times[0] < times[1], "the faster one ended first"
+    assert block.window_ns == pytest.approx(200 * apart * 1e6, rel=0.02)
+
+
+def test_a_stream_that_cannot_start_leaves_no_other_waiting() -> None:
+    with issuing([Ticking(1000), Ticking(1000)], MeasurementPlan(mode=Mode.CONCURRENT)) as issuer:  # type: ignore[list-item]
+        issuer._sessions[1]._fails = True  # type: ignore[attr-defined]
+        with pytest.raises(RuntimeError, match="no clock"):
+            issuer.block(4)
+
+
+def test_threads_that_cannot_be_started_leave_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[threading.Thread] = []
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if len(started) == 1:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        real(thread)
+
+    with issuing([Ticking(1000), Ticking(1000)], MeasurementPlan(mode=Mode.CONCURRENT)) as issuer:  # type: ignore[list-item]
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            issuer.block(4)
+    assert not started[0].is_alive()
+
+
+def test_threads_of_streams_end_with_the_measurement() -> None:
+    before = threading.active_count()
+    with issuing([Ticking(1000), Ticking(1000)], MeasurementPlan(mode=Mode.CONCURRENT)) as issuer:  # type: ignore[list-item]
+        issuer.block(4)
+        assert threading.active_count() == before + 2
+    assert threading.active_count() == before
 
 
 def test_pipelining_a_cpu_is_refused() -> None:
