@@ -110,7 +110,7 @@ def test_one_thread_hands_nothing_over(threads: int, kinds: Sequence[str], monke
 def test_a_process_gives_the_mean_of_before_and_after(kind: str) -> None:
     readings = readings_from_trials([referred(1e-3, 4e-3, kind)] * 3, WORKLOAD)
     (reading,) = [found for found in readings if found.metric.startswith("probe")]
-    assert reading.metric == f"reference_{kind}"
+    assert reading.metric == f"probe_{kind}"
     assert (reading.unit, reading.value, reading.n) == ("s", pytest.approx(2e-3), 3)
 
 
