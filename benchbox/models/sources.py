@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,15 +110,17 @@ def module_from_source(source: ModelSource, *, seed: int, say: Callable[[str], N
 
     A module of the zoo is built without memory first and then filled, so that default weights are never drawn.
     A factory keeps the weights it makes (after ``torch.manual_seed``); only the statistics of fresh batch norms are
-    replaced (models/seeding.py says why). ``say`` is told which given weights the network has no use for.
+    replaced (models/seeding.py says why). ``say`` receives the names of given weights that the network does not have.
 
     Raises:
         EnvironmentLackError: PyTorch is not installed.
-        UsageError: the factory cannot be imported, raises or returns no module; weights that do not fit.
+        UsageError: there is no such factory, or it returns no module; weights that do not fit.
+        EnvironmentLackError, ArtifactError: the factory needs a package that is missing, or raises.
     """
     _require_torch(source)
     import torch
 
+    from benchbox.models.factories import module_from_factory
     from benchbox.models.seeding import load_weights, seed_trivial_statistics, seed_weights
 
     torch.manual_seed(seed)
@@ -130,7 +131,7 @@ def module_from_source(source: ModelSource, *, seed: int, say: Callable[[str], N
         if source.weights is None:
             seed_weights(module, seed=seed)
     else:
-        module = _module_from_factory(source.reference)
+        module = module_from_factory(source.reference)
         if source.weights is None:
             seed_trivial_statistics(module, seed=seed)
     if source.weights is not None:
@@ -177,27 +178,3 @@ def _factory_source(reference: str, input_shape: tuple[int, ...] | None, weights
 def _safe(name: str) -> str:
     """A name that can stand in a file name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
-
-
-def _module_from_factory(reference: str) -> nn.Module:
-    from torch import nn
-
-    module_name, _, factory_name = reference.partition(":")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does: a user's own file is importable from its folder
-    try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-        made = factory()
-    except Exception as error:  # whatever a user's code raises is told in one line
-        raise UsageError(
-            f"{reference} makes no network",
-            values=f"{type(error).__name__}: {error}",
-            remedy="the reference must name a callable without arguments that returns an nn.Module",
-        ) from error
-    if not isinstance(made, nn.Module):
-        raise UsageError(
-            f"{reference} makes no network",
-            values=f"it returned {made!r:.80}, a {type(made).__name__}",
-            remedy="it must return an nn.Module",
-        )
-    return made

@@ -157,3 +157,10 @@ def test_report_output_is_whole_or_absent(benchbox: Callable, tmp_path: Path) ->
     assert benchbox("report", "--format", "csv", "--output", "report.csv").status == 0
     assert (tmp_path / "report.csv").read_text().startswith("id,")
     assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
+
+
+def test_a_factory_that_ends_the_process_is_an_error(benchbox: Callable) -> None:
+    Path("users_net_that_exits.py").write_text("import sys\ndef net(): sys.exit(0)\n")
+    ran = benchbox("flops", "users_net_that_exits:net", "--input", "4")
+    assert (ran.status, ran.out) == (4, "")
+    assert "users_net_that_exits:net raised SystemExit" in ran.err

@@ -155,7 +155,8 @@ def command(
         backends=comma_list(backends, _known_backend) if backends else (LIKE_BACKEND if like else best_backend(),),
         precisions=wanted,
         batches=comma_list(batches, lambda text: parse_count(text, flag="--batch")),
-        mode=_mode(mode), derivation=choice,  # fmt: skip
+        mode=_mode(mode),
+        derivation=choice,  # fmt: skip
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick, paired=bool(ab))
     plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams, rate=rate, latency_bound=latency_bound)

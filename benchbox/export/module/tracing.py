@@ -54,7 +54,7 @@ def proto_from_module(
                 input_names=["input"],
                 verbose=False,
             )
-    except Exception as error:  # the exporter wraps whatever the network's own code raises
+    except (Exception, SystemExit) as error:  # the exporter passes on whatever the network's own code raises
         raise ArtifactError(
             f"{name} cannot be exported to ONNX with input {_shape_text(input_shape)}",
             values=_root_cause(error),
