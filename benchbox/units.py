@@ -7,6 +7,7 @@ never as 1000.0 µs.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 ABSENT = "–"
 _DIGITS = 4
@@ -99,6 +100,18 @@ def format_quantity(value: float | None, unit: str) -> str:
     if unit == "1/s":
         return format_rate(value)
     return _scaled(value, _DECIMAL, "" if unit == "1" else unit).strip()
+
+
+def format_alike(values: Sequence[float], unit: str) -> list[str]:
+    """Values of one column, all with the prefix and the decimals of the largest: "1.005 ms", "0.997 ms"."""
+    largest = max(values, key=abs, default=0.0)
+    number, _, suffix = format_quantity(largest, unit).partition(" ")
+    if not largest or not all(map(math.isfinite, values)):
+        return [format_quantity(value, unit) for value in values]
+    prefixes = _BINARY if unit == "bytes" else _DECIMAL
+    scale = next((factor for factor, prefix in reversed(prefixes) if prefix and suffix.startswith(prefix)), 1.0)
+    decimals = len(number.partition(".")[2])
+    return [f"{value / scale:.{decimals}f} {suffix}".strip() for value in values]
 
 
 def _scaled(value: float | None, prefixes: tuple[tuple[float, str], ...], unit: str) -> str:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from benchbox.units import (
     ABSENT,
+    format_alike,
     format_bytes,
     format_count,
     format_factor,
@@ -91,3 +92,19 @@ def test_bytes_read_back(size: int) -> None:
 )
 def test_factors(factor: float | None, text: str) -> None:
     assert format_factor(factor) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "texts"),
+    [
+        ([1.0051e-3, 0.9968e-3], "s", ["1.005 ms", "0.997 ms"]),
+        ([0.5, 51.25, 5.0], "s", ["0.50 s", "51.25 s", "5.00 s"]),
+        ([1200.0, 900.0], "1/s", ["1.200 k/s", "0.900 k/s"]),
+        ([2.0**20, 2.0**19], "bytes", ["1.000 MiB", "0.500 MiB"]),
+        ([3.5, 7.0], "J", ["3.500 J", "7.000 J"]),
+        ([], "s", []),
+        ([0.0, 0.0], "s", ["0 s", "0 s"]),
+    ],
+)
+def test_a_column_has_one_prefix(values: list[float], unit: str, texts: list[str]) -> None:
+    assert format_alike(values, unit) == texts

@@ -1,10 +1,12 @@
-"""What came out when two measurements of the same case were compared?"""
+"""What came out when measurements of one case were compared: two sets of them, or night after night?"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from benchbox.schema.reading import Better
 from benchbox.schema.record import RecordKey
 
 
@@ -37,3 +39,64 @@ class Verdict:
     n_base: int = 0
     n_head: int = 0
     reason: str = ""
+
+
+class ChangeState(StrEnum):
+    """What became of a change of level: it stands, a later one took it back, or the environment changed with it."""
+
+    NEW = "new"
+    REVERTED = "reverted"
+    ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPoint:
+    """One record of a series: when (UTC, ISO 8601), of which commit, in which environment, and its reading.
+
+    ``value``, ``low`` and ``high`` are in the unit of the series. ``network`` is the ONNX file's SHA-256.
+    """
+
+    at: str
+    commit: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    env: str
+    record: str
+    network: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelChange:
+    """A change of level before the point ``index``: ``ratio`` of the new level over the old, with 95 %.
+
+    ``commits`` are those of the last point before and the first point after. ``environment`` holds what changed of the
+    environment at that place, each as (before, after). ``better`` says whether the new level is the better one.
+    """
+
+    index: int
+    ratio: float
+    low: float | None
+    high: float | None
+    better: bool
+    commits: tuple[str, str]
+    environment: Mapping[str, tuple[str, str]]
+    state: ChangeState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One metric of one case on one machine, in the order of time, with its lasting changes of level.
+
+    ``epochs`` are the indices of the points at which the environment differs from that of the point before, with what
+    changed, each as (before, after).
+    """
+
+    case: Mapping[str, object]
+    metric: str
+    unit: str
+    better: Better
+    points: tuple[HistoryPoint, ...]
+    changes: tuple[LevelChange, ...]
+    epochs: Mapping[int, Mapping[str, tuple[str, str]]]

@@ -1,0 +1,85 @@
+"""How did the cases do from night to night?"""
+
+from __future__ import annotations
+
+import click
+
+from benchbox.cli.flags.shared import common_options, json_option, project_root, write_json
+
+# A change of level of a machine shared with others, which most are; see "compare --min-effect".
+EFFECT = 0.05
+
+
+@click.command("history")
+@click.argument("models", metavar="[MODEL]...", nargs=-1)
+@click.option("--metric", metavar="NAME", default="latency_p50", show_default=True, help="The metric to follow.")
+@click.option(
+    "--min-effect",
+    metavar="RATIO",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=EFFECT,
+    show_default=True,
+    help="Smallest change of level to report, for example 0.03.",
+)
+@click.option(
+    "--last", metavar="N", type=click.IntRange(1), default=30, show_default=True, help="Records to show of each case."
+)
+@click.option(
+    "--where",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Only these records, as in 'benchbox report'; patterns like resnet* work; several must all hold.",
+)
+@click.option("--format", "form", default="table", show_default=True, help="table or json.")
+@json_option
+@common_options
+def command(
+    models: tuple[str, ...],
+    metric: str,
+    min_effect: float,
+    last: int,
+    where: tuple[str, ...],
+    form: str,
+    as_json: bool,
+) -> None:
+    """Show each case over time, with its lasting changes of level drawn between the records.
+
+    A series holds the records of one case on the same hardware. Another driver or library begins an epoch, drawn as a
+    rule with what changed. A change needs at least 3 records behind it and about 6 on either side: one bad night is
+    none. The exit status is 0 whatever is found.
+
+    \b
+    Examples:
+      benchbox history
+      benchbox history resnet50 --where backend=onnxruntime
+      benchbox history resnet50 --metric throughput --json
+    """
+    from benchbox.errors import UsageError
+    from benchbox.gate.history import series_from_records
+    from benchbox.metrics.metric import METRICS
+    from benchbox.registry import require_known, suggestion
+    from benchbox.report.views.history import document_from_series, render_history
+    from benchbox.store.records import records_under
+    from benchbox.store.selection import conditions_from_words, matching
+
+    form = "json" if as_json else require_known("format", form, ("table", "json"))
+    require_known("metric", metric, METRICS.names())
+    conditions = conditions_from_words(where)
+    stored = [record for record in records_under(project_root()) if matching(record, conditions)]
+    known = sorted({record.key.model for record in stored})
+    for model in models:
+        if model not in known:
+            raise UsageError(
+                f"there are no records of '{model}'",
+                values=suggestion(model, known),
+                remedy=f"records are of: {', '.join(known)}" if known else "measure first: benchbox run MODEL",
+            )
+    chosen = [record for record in stored if not models or record.key.model in models]
+    series = series_from_records(chosen, metric=metric, effect=min_effect)
+    if form == "json":
+        write_json(document_from_series(series))
+    elif series:
+        click.echo(render_history(series, last=last))
+    else:
+        have = f"{len(chosen)} records, none with {metric}" if chosen else "no records"
+        click.echo(f"{have}; 'benchbox run' makes some")

@@ -1,0 +1,131 @@
+"""When did a case change its level, and what else changed at that time?
+
+Records of one case on the same hardware make a series, in the order in which they were measured. Its lasting changes of
+level are found by ``stats/changes.py``. Another driver or library does not end a series: it begins an epoch, and a
+change of level at that place is put down to the environment, not to the network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from benchbox.metrics.metric import METRICS
+from benchbox.schema.environment import Environment
+from benchbox.schema.identity import identity_of
+from benchbox.schema.reading import Better, Reading
+from benchbox.schema.record import Record, Status
+from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
+from benchbox.stats.changes import Change, changes_of
+
+# A change of level is located to within a night or so: a neighbour's new environment may be its cause.
+NEAR = 1
+
+
+def series_from_records(records: Iterable[Record], *, metric: str, effect: float) -> tuple[Series, ...]:
+    """The series of every case that has the metric, in the order of their first records.
+
+    Args:
+        records: in any order; failed and skipped ones, and those without the metric, are left out.
+        metric: the reading that is followed.
+        effect: the least change of level that matters, as a ratio minus 1.
+    """
+    cases: dict[object, list[tuple[Record, Reading]]] = {}
+    for record in sorted(records, key=lambda entry: (entry.started_at, entry.id)):
+        reading = next((found for found in record.readings if found.metric == metric), None)
+        if record.status is Status.OK and reading is not None and reading.value > 0:
+            cases.setdefault(_case_of(record), []).append((record, reading))
+    return tuple(_series(found, metric, effect) for found in cases.values())
+
+
+def _series(found: Sequence[tuple[Record, Reading]], metric: str, effect: float) -> Series:
+    records = [record for record, _ in found]
+    environments = [record.environment for record in records]
+    epochs = {
+        index: _differences(before, after)
+        for index, (before, after) in enumerate(pairwise(environments), start=1)
+        if before.hash != after.hash
+    }
+    points = tuple(_point(record, reading) for record, reading in found)
+    better = METRICS.get(metric).better
+    raw = changes_of([point.value for point in points], effect=effect)
+    return Series(
+        case=_description(records[-1]),
+        metric=metric,
+        unit=found[0][1].unit,
+        better=better,
+        points=points,
+        changes=tuple(_change(place, raw, points, epochs, better, effect) for place in range(len(raw))),
+        epochs=epochs,
+    )
+
+
+def _case_of(record: Record) -> object:
+    """What makes two records points of one series: the case, whatever weights its network has, on equal hardware."""
+    return identity_of(record).without_network, tuple(sorted(record.environment.hardware.items()))
+
+
+def _description(record: Record) -> dict[str, object]:
+    """The case by its fields, without those that its mode does not use."""
+    identity = dataclasses.asdict(identity_of(record).without_network)
+    return {name: value for name, value in identity.items() if value not in (None, "")}
+
+
+def _point(record: Record, reading: Reading) -> HistoryPoint:
+    return HistoryPoint(
+        at=record.started_at,
+        commit=record.environment.observed.get("commit", ""),
+        value=reading.value,
+        low=reading.low,
+        high=reading.high,
+        n=reading.n,
+        env=record.environment.hash,
+        record=record.id,
+        network=record.onnx_sha256 or "",
+    )
+
+
+def _change(
+    place: int,
+    raw: Sequence[Change],
+    points: Sequence[HistoryPoint],
+    epochs: Mapping[int, Mapping[str, tuple[str, str]]],
+    better: Better,
+    effect: float,
+) -> LevelChange:
+    change = raw[place]
+    near = [index for index in range(change.index - NEAR, change.index + NEAR + 1) if index in epochs]
+    return LevelChange(
+        index=change.index,
+        ratio=change.ratio,
+        low=change.low,
+        high=change.high,
+        better=(change.ratio < 1) is (better is Better.LOWER),
+        commits=(points[change.index - 1].commit, points[change.index].commit),
+        environment={name: pair for index in near for name, pair in epochs[index].items()},
+        state=_state(raw[place:], effect, near=bool(near)),
+    )
+
+
+def _state(changes: Sequence[Change], effect: float, *, near: bool) -> ChangeState:
+    """Of the first of these changes: a later level within what matters of the one before it takes it back."""
+    if near:
+        return ChangeState.ENVIRONMENT
+    level = 0.0
+    for change in changes:
+        level += math.log(change.ratio)
+        if abs(level) < math.log1p(effect):
+            return ChangeState.REVERTED
+    return ChangeState.NEW
+
+
+def _differences(before: Environment, after: Environment) -> dict[str, tuple[str, str]]:
+    """What differs of the software, and of the hardware where a series goes over it."""
+    found = {}
+    for one, other in ((before.hardware, after.hardware), (before.software, after.software)):
+        for name in sorted({*one, *other}):
+            if one.get(name) != other.get(name):
+                found[name] = (one.get(name, ""), other.get(name, ""))
+    return found

@@ -1,0 +1,156 @@
+"""How is the history of a case shown? Nights as rows, changes of level drawn between them, environments as rules."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from benchbox.report.table import Column, text_table
+from benchbox.schema.reading import Better
+from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
+from benchbox.units import format_alike, format_half_width
+
+_COLUMNS = (
+    Column(title="measured (UTC)"),
+    Column(title="commit"),
+    Column(title="value", number=True),
+    Column(title="95 %", number=True),
+    Column(title="n", number=True),
+    Column(title="record"),
+)
+# Characters of a commit and how many differing fields of an environment stand in one rule.
+_COMMIT, _FIELDS = 9, 3
+
+
+def render_history(series: Sequence[Series], *, last: int) -> str:
+    """One block a series: its title, its rows, and how many changes of level it has.
+
+    Args:
+        series: what ``series_from_records`` gives.
+        last: rows to show of each; changes further back are counted in the line below.
+    """
+    return "\n\n".join("\n".join(_block(each, last)) for each in series)
+
+
+def document_from_series(series: Sequence[Series]) -> dict[str, Any]:
+    """The JSON document ``benchbox.history/1``."""
+    return {"schema": "benchbox.history/1", "series": [_plain(each) for each in series]}
+
+
+def _plain(series: Series) -> dict[str, Any]:
+    return {
+        "case": dict(series.case),
+        "metric": series.metric,
+        "unit": series.unit,
+        "better": series.better.value,
+        "points": [dataclasses.asdict(point) for point in series.points],
+        "changes": [
+            {
+                "index": change.index,
+                "ratio": change.ratio,
+                "low": change.low,
+                "high": change.high,
+                "better": change.better,
+                "commits": list(change.commits),
+                "environment": _pairs(change.environment),
+                "state": change.state.value,
+            }
+            for change in series.changes
+        ],
+        "epochs": [{"index": index, "environment": _pairs(changed)} for index, changed in series.epochs.items()],
+    }
+
+
+def _pairs(changed: Mapping[str, tuple[str, str]]) -> dict[str, list[str]]:
+    return {name: list(pair) for name, pair in changed.items()}
+
+
+def _block(series: Series, last: int) -> Iterator[str]:
+    direction = "lower" if series.better is Better.LOWER else "higher"
+    yield f"{_title(series.case)}: {series.metric} ({direction} is better)"
+    first = max(0, len(series.points) - last)
+    shown = series.points[first:]
+    values = format_alike([point.value for point in shown], series.unit)
+    rows = [_row(point, value) for point, value in zip(shown, values, strict=True)]
+    header, rule, *lines = text_table(_COLUMNS, rows).splitlines()
+    yield header
+    yield rule
+    changes = {change.index: change for change in series.changes}
+    for index, line in enumerate(lines, start=first):
+        if index in series.epochs and index > first:
+            yield _rule(f"environment: {_fields(series.epochs[index])}", len(rule))
+        if index in changes and index > first:
+            yield _rule(_step(changes[index]), len(rule))
+        yield line
+    yield _summary(series, first)
+
+
+def _row(point: HistoryPoint, value: str) -> list[str]:
+    return [
+        point.at[:16].replace("T", " "),
+        _commit(point.commit),
+        value,
+        format_half_width(point.value, point.low, point.high),
+        str(point.n),
+        point.record,
+    ]
+
+
+def _commit(commit: str) -> str:
+    """A commit in short, "+" behind one with changes."""
+    name = commit.removesuffix("-dirty")
+    return name[:_COMMIT] + ("+" if name != commit else "")
+
+
+def _step(change: LevelChange) -> str:
+    word = "better" if change.better else "worse"
+    interval = (
+        f" [{change.low - 1:+.1%}, {change.high - 1:+.1%}]"
+        if change.low is not None and change.high is not None
+        else ""
+    )
+    state = {
+        ChangeState.NEW: "",
+        ChangeState.REVERTED: ", taken back later",
+        ChangeState.ENVIRONMENT: ", with the environment",
+    }[change.state]
+    before, after = map(_commit, change.commits)
+    commits = f", {before}..{after}" if before and after and before != after else ""
+    return f"{word}: {change.ratio - 1:+.1%}{interval}{commits}{state}"
+
+
+def _rule(text: str, width: int) -> str:
+    return f"── {text} {'─' * max(2, width - len(text) - 4)}"
+
+
+def _fields(changed: Mapping[str, tuple[str, str]]) -> str:
+    shown = [f"{name} {before or 'absent'} → {after or 'absent'}" for name, (before, after) in changed.items()]
+    more = len(shown) - _FIELDS
+    return ", ".join(shown[:_FIELDS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _summary(series: Series, first: int) -> str:
+    hidden = sum(change.index <= first for change in series.changes)
+    changes = _counted(len(series.changes), "change of level", "changes of level") if series.changes else "one level"
+    parts = [f"{_counted(len(series.points), 'record')}, {changes}"]
+    if hidden:
+        parts.append(f"{hidden} of them before the first row shown (--last)")
+    return "; ".join(parts)
+
+
+def _title(case: Mapping[str, object]) -> str:
+    """The case in words: "resnet18 on onnxruntime, fp32, batch 1, isolated, 2 threads, cpu"."""
+    named = {"batch": "batch {}", "threads": "threads {}", "group": "group {}", "streams": "streams {}"}
+    named |= {"rate_per_s": "{} samples/s", "latency_bound_s": "bound {} s", "like": "like {}", "wait": "wait {}"}
+    usual = {"transfer": "resident"}
+    parts = [
+        named.get(name, "{}").format(value)
+        for name, value in case.items()
+        if name not in ("model", "backend") and value != usual.get(name)
+    ]
+    return f"{case['model']} on {case['backend']}, {', '.join(parts)}"
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
