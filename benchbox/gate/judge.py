@@ -1,56 +1,44 @@
 """Is the head faster or slower than the base, and may the question be asked at all?
 
-The process is the unit: one value per process goes in, never the iterations of one. A claim needs the whole interval
-of the ratio on one side of the least effect of interest; the same needs all of it inside (equivalence, Schuirmann
-1987); whatever lies across is inconclusive. Numbers from different environments are not compared, and a claim that
-the machine's own speed may explain is not made.
+The process is the unit: one value per process goes in, never its single inferences; only energy is replicated by
+windows within a process. Faster or slower needs the whole interval of the ratio beyond the smallest effect of interest;
+same needs all of it inside (equivalence, Schuirmann 1987); anything else is inconclusive. Other cases, networks and
+environments are not compared, and no claim is made that the machine's own speed may explain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchbox.gate.comparable import (
-    Measured,
-    Rules,
-    by_case,
-    obstacle,
-)
+from benchbox.gate.comparable import Measured, Pair, Rules, note_on_networks, obstacle, pairs_of_cases
 from benchbox.gate.doubts import doubt_about
 from benchbox.gate.outcome import judge_ratio
-from benchbox.gate.values import flags_about, values_of
+from benchbox.gate.values import flags_about, note_on_replication, values_of
 from benchbox.metrics.metric import METRICS, Metric
+from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.plan import Mode
 from benchbox.schema.reading import Severity
-from benchbox.schema.record import RecordKey
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.stats.rank import minimum_detectable_effect, rank_test, ratio_interval
 
-# Least effects of interest: a machine shared with others moves by a few percent from day to day, a GPU by less.
+# Smallest effects of interest: a machine shared with others moves by a few percent from day to day, a GPU by less.
 CPU_EFFECT, GPU_EFFECT = 0.05, 0.02
 _WORST_FIRST = (Outcome.SLOWER, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE, Outcome.FASTER, Outcome.SAME)
 
 
 def verdicts_from_measured(base: Iterable[Measured], head: Iterable[Measured], rules: Rules) -> tuple[Verdict, ...]:
-    """A verdict for every case on either side and every metric, in the order of the base, then of the head.
-
-    Several records of a case on one side are replicates if their environments are equal; otherwise the newest counts.
-    """
-    sides = [by_case(side) for side in (base, head)]
-    keys = dict.fromkeys([*sides[0], *sides[1]])
+    """A verdict for every case on either side and every metric, in the order of the base, then of the head."""
     return tuple(
-        _verdict(key, METRICS.get(metric), sides[0].get(key, ()), sides[1].get(key, ()), rules)
-        for key in keys
-        for metric in rules.metrics
+        _verdict(pair, METRICS.get(metric), rules) for pair in pairs_of_cases(base, head) for metric in rules.metrics
     )
 
 
 def verdict_between(base: Measured, head: Measured, metric: str, rules: Rules) -> Verdict:
-    """One record against another, whatever differs between them: it is what the question is about.
+    """One record against another, whatever differs between them: the difference is the question.
 
-    The verdict's key is the head's.
+    The verdict names the head's case.
     """
-    return _verdict(head.record.key, METRICS.get(metric), (base,), (head,), rules, alike=False)
+    return _verdict(Pair(base=(base,), head=(head,)), METRICS.get(metric), rules, alike=False)
 
 
 def overall(verdicts: Sequence[Verdict]) -> Outcome:
@@ -59,30 +47,19 @@ def overall(verdicts: Sequence[Verdict]) -> Outcome:
     return next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.INCOMPARABLE)
 
 
-def _verdict(
-    key: RecordKey,
-    metric: Metric,
-    base: Sequence[Measured],
-    head: Sequence[Measured],
-    rules: Rules,
-    *,
-    alike: bool = True,
-) -> Verdict:
-    if found := obstacle(base, head, rules, alike=alike):
-        return Verdict(key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=found)
+def _verdict(pair: Pair, metric: Metric, rules: Rules, *, alike: bool = True) -> Verdict:
+    case, base, head = pair.identity, pair.base, pair.head
+    if found := obstacle(pair, rules, alike=alike):
+        return Verdict(case=case, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=found)
     values = [values_of(side, metric) for side in (base, head)]
     if not all(values):
         missing = "base" if not values[0] else "head"
-        return Verdict(
-            key=key,
-            metric=metric.name,
-            outcome=Outcome.INCOMPARABLE,
-            reason=f"the {missing} has no {metric.name}" + _instead(key, metric),
-        )
+        reason = f"the {missing} has no {metric.name}{_instead(case, metric)}"
+        return Verdict(case=case, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=reason)
     if min(map(min, values)) <= 0:
         reason = f"{metric.name} is 0 in a process: there is no ratio"
-        return Verdict(key=key, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=reason)
-    effect = rules.effect if rules.effect is not None else GPU_EFFECT if key.device.startswith("cuda") else CPU_EFFECT
+        return Verdict(case=case, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=reason)
+    effect = rules.effect if rules.effect is not None else GPU_EFFECT if case.device.startswith("cuda") else CPU_EFFECT
     ratio, low, high = ratio_interval(*values)
     outcome, reason = judge_ratio(metric, low, high, rank_test(*values), effect)
     if outcome is not Outcome.INCONCLUSIVE and (doubt := doubt_about(base, head, metric, outcome, effect, alike=alike)):
@@ -91,8 +68,9 @@ def _verdict(
         outcome, reason = Outcome.INCONCLUSIVE, f"flagged as invalid: {', '.join(flags)}"
     if warnings := flags_about(metric, [*base, *head], Severity.WARNING):
         reason += f"; warnings: {', '.join(warnings)}"
+    notes = (note_on_networks(base[0].record, head[0].record) if alike else "", note_on_replication(metric, base, head))
     return Verdict(
-        key=key,
+        case=case,
         metric=metric.name,
         outcome=outcome,
         ratio=ratio,
@@ -101,11 +79,11 @@ def _verdict(
         mde=minimum_detectable_effect(*values),
         n_base=len(values[0]),
         n_head=len(values[1]),
-        reason=reason,
+        reason="; ".join(filter(None, (reason, *notes))),
     )
 
 
-def _instead(key: RecordKey, metric: Metric) -> str:
-    """What to compare of a mode in which no sample has a time of its own."""
-    timeless = key.mode is Mode.OFFLINE and metric.name.startswith("latency")
+def _instead(case: CaseIdentity, metric: Metric) -> str:
+    """What to compare in a mode in which no sample has a time of its own."""
+    timeless = case.mode is Mode.OFFLINE and metric.name.startswith("latency")
     return ": in mode offline compare throughput (--metric)" if timeless else ""

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchbox.gate.comparable import (
-    Measured,
-)
+from benchbox.gate.comparable import Measured
 from benchbox.metrics.metric import Metric
 from benchbox.metrics.workload import Workload, workload_of
 from benchbox.schema.reading import Severity
 from benchbox.schema.record import Record
+from benchbox.schema.trial import Pass, Trial
 
 
 def values_of(side: Sequence[Measured], metric: Metric) -> list[float]:
-    """One value per process."""
+    """One value per process; of a metric that is replicated within a process, one per replicate."""
     return [
-        metric.value(trial, _workload(entry.record))
+        value
         for entry in side
         for trial in entry.trials
         if trial.pass_ is metric.pass_ and metric.applies(trial)
+        for value in _values_of(trial, metric, _workload(entry.record))
     ]
+
+
+def _values_of(trial: Trial, metric: Metric, workload: Workload) -> Sequence[float]:
+    return [metric.value(trial, workload)] if metric.replicates is None else metric.replicates(trial, workload)
+
+
+def note_on_replication(metric: Metric, *sides: Sequence[Measured]) -> str:
+    """That the interval lacks the spread between processes, where a side's replicates are all of one process."""
+    processes = (sum(trial.pass_ is metric.pass_ for entry in side for trial in entry.trials) for side in sides)
+    if metric.pass_ is not Pass.ENERGY or min(processes) > 1:
+        return ""
+    return "windows of one process: the interval lacks the spread between processes"
 
 
 def _workload(record: Record) -> Workload:
@@ -28,6 +40,6 @@ def _workload(record: Record) -> Workload:
 
 
 def flags_about(metric: Metric, entries: Sequence[Measured], severity: Severity) -> list[str]:
-    """Codes of a severity on either side: errors void a verdict; what warnings are about is in the spread already."""
+    """Codes of a severity on either side: errors void a verdict, warnings are only listed."""
     flags = [flag for entry in entries for flag in entry.record.flags if flag.severity is severity]
     return sorted({flag.code for flag in flags if not flag.metrics or metric.name in flag.metrics})

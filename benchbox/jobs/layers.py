@@ -86,7 +86,6 @@ def table_from_case(
         uncovered_macs=joined.uncovered_macs,
         latency_s=percentile(sorted(timed.gpu_ns or timed.samples_ns), 0.5) * 1e-9,
         onnx_sha256=artifact.sha256,
-        simulated=timed.evidence.simulated,
         gpu=bool(timed.gpu_ns),
     )
 

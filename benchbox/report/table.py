@@ -1,21 +1,71 @@
-"""How are rows laid out: as an aligned text table, as Markdown?"""
+"""How are rows laid out: as an aligned text table, as Markdown, as CSV?"""
 
 from __future__ import annotations
 
+import csv
+import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from benchbox.units import ABSENT
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
-    """A column's title; numbers are aligned to the right."""
+class Column(Generic[Row]):
+    """A column's title and its text in a row; numbers are aligned to the right.
+
+    An optional column is left out where no row has a text other than "" and the dash for what is absent.
+    """
 
     title: str
+    cell: Callable[[Row], str] = str
     number: bool = False
+    optional: bool = False
 
 
-def text_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+def table_of(
+    columns: Sequence[Column[Row]], rows: Sequence[Row], *, last: Sequence[str] = (), form: str = "table"
+) -> str:
+    """The rows as aligned text ("table") or Markdown ("md"); ``last`` are the texts of one more row, if any."""
+    shown, texts = texts_of(columns, rows)
+    return (markdown_table if form == "md" else text_table)(shown, [*texts, *([last] if last else [])])
+
+
+def texts_of(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> tuple[list[Column[Row]], list[list[str]]]:
+    """The columns that these rows need, and the texts of each row."""
+    whole = [[column.cell(row) for column in columns] for row in rows]
+    needed = [
+        place
+        for place, column in enumerate(columns)
+        if not column.optional or any(texts[place] not in {"", ABSENT} for texts in whole)
+    ]
+    return [columns[place] for place in needed], [[texts[place] for place in needed] for texts in whole]
+
+
+def csv_text(rows: Sequence[Mapping[str, object]], *, empty: Sequence[str] = ("name",)) -> str:
+    """One line per row under the names of the first row's entries, or ``empty`` without rows; no newline at the end.
+
+    Lists are joined by spaces, nested documents are left out, None is an empty cell.
+    """
+    flat = [{key: _csv_cell(value) for key, value in row.items() if not isinstance(value, Mapping)} for row in rows]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(flat[0]) if flat else list(empty), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue().rstrip("\n")
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return "" if value is None else value
+
+
+def text_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns two spaces apart under a rule; lines are never wrapped."""
     widths = [
         max(_width(text) for text in (column.title, *(row[index] for row in rows)))
@@ -31,8 +81,8 @@ def text_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def folded_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, keys: int, width: int) -> str:
-    """A text table that is as wide as a screen at most: what does not fit stands below, behind the same first columns.
+def folded_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], *, keys: int, width: int) -> str:
+    """A text table of at most a screen's width: columns that do not fit follow below, after the same first columns.
 
     Args:
         columns: of the whole table.
@@ -54,12 +104,12 @@ def folded_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, ke
     )
 
 
-def _table_width(columns: Sequence[Column], rows: Sequence[Sequence[str]], chosen: Sequence[int]) -> int:
+def _table_width(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], chosen: Sequence[int]) -> int:
     widest = (max(_width(text) for text in (columns[index].title, *(row[index] for row in rows))) for index in chosen)
     return sum(widest) + 2 * (len(chosen) - 1)
 
 
-def markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]]) -> str:
     """A table of GitHub's Markdown; bars in cells are escaped."""
     lines = [
         [column.title for column in columns],

@@ -81,8 +81,8 @@ class LayerTable:
 
     ``macs`` and ``flops`` are the whole network's; what no row covers is in ``uncovered`` (node names) and
     ``uncovered_macs``, so that rows and uncovered together are the whole. ``latency_s`` is the median of unprofiled
-    inferences taken beside it, on a device by its own clock: profiling takes time of its own. ``gpu`` is true of a
-    device with a clock of its own, ``simulated`` of the device that tests pretend to have.
+    inferences taken beside it, on a device by its own clock: profiling takes time of its own. ``gpu``: the device
+    has a clock of its own.
     """
 
     model: str
@@ -98,7 +98,6 @@ class LayerTable:
     uncovered_macs: int
     latency_s: float
     onnx_sha256: str
-    simulated: bool = False
     gpu: bool = False
 
     @property

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.reading import Better
-from benchbox.schema.record import RecordKey
 
 
 class Outcome(StrEnum):
-    """Same, faster and slower are claims; the other two say why none is made."""
+    """Same, faster and slower are claims; the other two mean that none is made."""
 
     SAME = "same"
     FASTER = "faster"
@@ -25,11 +25,11 @@ class Verdict:
     """One metric of one case, head against base.
 
     ``ratio`` is head over base with its 95 % interval, whichever direction is better; faster and slower mean better
-    and worse. ``mde`` is the least change that the processes at hand would show, as a ratio minus 1. ``n_base`` and
-    ``n_head`` count processes. Numbers are None where there was nothing to compare.
+    and worse. ``mde`` is the smallest change that these values would detect with 80 % probability, as a ratio minus 1.
+    ``n_base`` and ``n_head`` count processes, or windows of energy. Numbers are None where nothing was compared.
     """
 
-    key: RecordKey
+    case: CaseIdentity
     metric: str
     outcome: Outcome
     ratio: float | None = None

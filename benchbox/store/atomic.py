@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,28 @@ def draft_of(target: Path, *, durable: bool = True) -> Iterator[Path]:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Writes a file that a user named: whole or not at all, in UTF-8, with the mode that the umask gives.
+
+    A device, a FIFO and a file with several hard links are written through, a symbolic link to where it points: none of
+    them is replaced. Raises OSError as the file system does.
+    """
+    if _is_written_through(target):
+        with target.open("w", encoding="utf-8") as file:
+            file.write(text)
+        return
+    with draft_of(target.resolve()) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def _is_written_through(target: Path) -> bool:
+    try:
+        state = target.stat()
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(state.st_mode) or state.st_nlink > 1 or target.parts[:2] in {("/", "dev"), ("/", "proc")}
 
 
 def drafts_of(target: Path) -> tuple[Path, ...]:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchbox.schema.identity import CaseIdentity, identity_of
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import Record
+from benchbox.store.documents import plain, value_from_plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Column -> pandas dtype of the tidy frame; nullable types, because what was not measured is absent, not 0.
-COLUMNS = {
-    "id": "string",
-    "started_at": "datetime64[ns, UTC]",
+_OF_CASE = {
     "model": "string",
     "backend": "string",
     "precision": "string",
+    "variant": "string",
     "batch": "Int64",
     "mode": "string",
-    "device": "string",
+    "group": "Int64",
+    "streams": "Int64",
+    "rate_per_s": "Float64",
+    "latency_bound_s": "Float64",
     "threads": "Int64",
-    "status": "string",
-    "reason": "string",
+    "transfer": "string",
+    "wait": "string",
+    "like": "string",
+    "device": "string",
+    "onnx_sha256": "string",
+}
+_WHICH = {"id": "string", "started_at": "datetime64[ns, UTC]", **_OF_CASE, "status": "string", "reason": "string"}
+COLUMNS = {
+    **_WHICH,
     "metric": "string",
     "unit": "string",
     "value": "Float64",
@@ -41,21 +52,20 @@ COLUMNS = {
     "engine_build_s": "Float64",
     "engine_build_host_bytes": "Int64",
     "env": "string",
+    "locked_clocks": "string",
     "flags": "string",
     "correct": "boolean",
     "rel_l2_error": "Float64",
-    "onnx_sha256": "string",
+    "engine_sha256": "string",
 }
 _OF_READING = ("metric", "unit", "value", "low", "high", "n", "better")
-# Columns of the wide table that say what a row is, before those of the metrics.
-_IDENTITY = tuple(name for name in list(COLUMNS)[:11])
 
 
 def frame_from_records(records: Sequence[Record]) -> pd.DataFrame:
     """A tidy frame: one row per record and metric, in base SI units.
 
-    A failed or skipped record has one row whose metric is missing, so that nothing is silently left out. Columns and
-    their types are always all there, also for no records.
+    A failed or skipped record has one row whose metric is missing, so that nothing is silently left out. All columns
+    and their types are there also without records.
     """
     import pandas as pd
 
@@ -82,26 +92,32 @@ def table_from_frame(frame: pd.DataFrame) -> pd.DataFrame:
             parts[f"{metric}{suffix}"] = rows[column]
     counts = frame.groupby("id", sort=False)["n"].max()
     wide = pd.concat([table, pd.DataFrame(parts, index=table.index), counts.rename("n")], axis=1).reset_index()
-    rest = [name for name in fixed if name not in _IDENTITY]
+    rest = [name for name in fixed if name not in _WHICH]
     if not metrics:
         parts = {f"{metric}{suffix}": None for metric in ("latency_p50",) for suffix in ("", "_low", "_high")}
         wide = wide.assign(**{name: pd.Series(dtype="Float64") for name in parts})
-    return wide[[*_IDENTITY, *parts, "n", *rest]]
+    return wide[[*_WHICH, *parts, "n", *rest]]
+
+
+def identity_from_row(row: Mapping[str, Any]) -> CaseIdentity:
+    """The case of a row of either frame: rows of equal cases and environments are replicates.
+
+    Args:
+        row: by column name, as ``frame.to_dict("records")`` gives them.
+    """
+    import pandas as pd
+
+    values = {name: None if pd.isna(row[name]) else row[name] for name in _OF_CASE}
+    return value_from_plain(CaseIdentity, values, origin="a row")
 
 
 def _rows(record: Record) -> Iterator[dict[str, Any]]:
-    key, analytic = record.key, record.analytic
+    analytic = record.analytic
     hops = record.correctness.hops
     shared = {
         "id": record.id,
         "started_at": record.started_at,
-        "model": key.model,
-        "backend": key.backend,
-        "precision": key.precision.value,
-        "batch": key.batch,
-        "mode": key.mode.value,
-        "device": key.device,
-        "threads": record.plan.threads,
+        **plain(identity_of(record)),
         "status": record.status.value,
         "reason": record.reason,
         "params": analytic.params if analytic else None,
@@ -111,10 +127,11 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
         "peak_activation_bytes": analytic.peak_activation_bytes if analytic else None,
         **_builds(record),
         "env": record.environment.hash,
+        "locked_clocks": record.plan.locked_clocks,
         "flags": " ".join(flag.code for flag in record.flags),
         "correct": record.correctness.passed,
         "rel_l2_error": max((hop.rel_l2_error for hop in hops), default=None),
-        "onnx_sha256": record.onnx_sha256,
+        "engine_sha256": record.engine_sha256,
     }
     for reading in record.readings:
         yield {**shared, **_reading(reading)}
@@ -123,7 +140,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
 
 
 def _builds(record: Record) -> dict[str, float | int | None]:
-    """What making the files took; absent for those that were found made."""
+    """Time and memory of building the files; absent for those that were there already."""
     made = {build.what: build for build in record.builds}
     found: dict[str, float | int | None] = {}
     for what in ("onnx", "engine"):

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchbox.errors import StoreError
 from benchbox.schema.record import Record
@@ -27,6 +28,8 @@ from benchbox.store.migrations import raise_row
 
 if TYPE_CHECKING:
     import pyarrow
+
+T = TypeVar("T")
 
 FOLDER = Path("results") / "records"
 METADATA_KEY = b"benchbox.record"
@@ -104,6 +107,45 @@ def records_under(root: Path) -> Iterator[Record]:
     """All records under a root, oldest first; a damaged file raises StoreError that names it."""
     for path in record_files(root):
         yield read_record(path)
+
+
+def readable_records(paths: Iterable[Path], *, warn: Callable[[str], None]) -> list[tuple[Path, Record]]:
+    """The records that can be read among these files, each damaged one named in a warning.
+
+    Args:
+        paths: record files.
+        warn: receives one line per damaged file.
+
+    Raises:
+        StoreError: there are files and none can be read.
+    """
+    return _readable_parts(((path, functools.partial(read_record, path)) for path in paths), warn)
+
+
+def readable_trials(
+    records: Iterable[tuple[Path, Record]], *, warn: Callable[[str], None]
+) -> list[tuple[Path, tuple[Record, tuple[Trial, ...]]]]:
+    """The same records with their trials; those whose rows are damaged are named and left out. Raises as above."""
+    return _readable_parts(((path, functools.partial(_with_trials, path, record)) for path, record in records), warn)
+
+
+def _with_trials(path: Path, record: Record) -> tuple[Record, tuple[Trial, ...]]:
+    return record, trials_from_file(path, record)
+
+
+def _readable_parts(parts: Iterable[tuple[Path, Callable[[], T]]], warn: Callable[[str], None]) -> list[tuple[Path, T]]:
+    found: list[tuple[Path, T]] = []
+    errors: list[StoreError] = []
+    for path, read in parts:
+        try:
+            found.append((path, read()))
+        except StoreError as error:
+            errors.append(error)
+    if errors and not found:
+        raise errors[0]
+    for skipped in errors:
+        warn(f"warning: skipped: {skipped.what}: {' '.join(skipped.values.split())}")
+    return found
 
 
 def record_files_of(place: str, root: Path) -> tuple[Path, ...]:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from benchbox.errors import UsageError
 from benchbox.registry import suggestion
+from benchbox.schema.identity import CaseIdentity, identity_of
 from benchbox.schema.record import Record
 
+
+def _text_of_case(name: str, record: Record) -> str:
+    """A field of a case as a condition names it: numbers without needless zeros, "" for what the case does not have."""
+    value = getattr(identity_of(record), name)
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 _VALUES: Mapping[str, Callable[[Record], str]] = {
-    "model": lambda record: record.key.model,
-    "backend": lambda record: record.key.backend,
-    "precision": lambda record: record.key.precision.value,
-    "batch": lambda record: str(record.key.batch),
-    "mode": lambda record: record.key.mode.value,
-    "device": lambda record: record.key.device,
+    **{field.name: functools.partial(_text_of_case, field.name) for field in dataclasses.fields(CaseIdentity)},
     "status": lambda record: record.status.value,
     "env": lambda record: record.environment.hash,
     "id": lambda record: record.id,
+    "started_at": lambda record: record.started_at,
 }
+KEYS = tuple(_VALUES)
 
 
 def conditions_from_words(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -28,10 +35,10 @@ def conditions_from_words(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
     for word in words:
         key, equals, pattern = word.partition("=")
         if not equals or not pattern:
-            raise UsageError("--where takes KEY=VALUE", values=f"got '{word}'", remedy=f"keys: {', '.join(_VALUES)}")
+            raise UsageError("--where takes KEY=VALUE", values=f"got '{word}'", remedy=f"keys: {', '.join(KEYS)}")
         if key not in _VALUES:
             raise UsageError(
-                f"records have no '{key}'", values=suggestion(key, _VALUES), remedy=f"keys: {', '.join(_VALUES)}"
+                f"records have no '{key}' to select by", values=suggestion(key, KEYS), remedy=f"keys: {', '.join(KEYS)}"
             )
         pairs.append((key, pattern))
     return tuple(pairs)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.shared import comma_list, common_options, json_option, project_root, write_json
+from benchbox.cli.flags.shared import comma_list, common_options, json_option, project_root, warn, write_json
 
 if TYPE_CHECKING:
     from benchbox.gate.comparable import Measured
@@ -21,19 +21,31 @@ if TYPE_CHECKING:
 @click.option(
     "--min-effect",
     metavar="RATIO",
-    help="Least change that matters, for example 0.03 [default: 0.05 on a CPU, 0.02 on a GPU].",
+    help="Smallest change that matters, for example 0.03 [default: 0.05 on a CPU, 0.02 on a GPU].",
 )
-@click.option("--across-environments", is_flag=True, help="Compare numbers from different environments all the same.")
+@click.option("--across-environments", is_flag=True, help="Compare numbers from different environments too.")
+@click.option(
+    "--across-networks", is_flag=True, help="Compare networks of one name that differ in MACs or parameters too."
+)
 @click.option("--format", "form", default="table", show_default=True, help="table, md or json.")
 @json_option
 @common_options
 def command(
-    base: str, head: str, metrics: str, min_effect: str | None, across_environments: bool, form: str, as_json: bool
+    base: str,
+    head: str,
+    metrics: str,
+    min_effect: str | None,
+    across_environments: bool,
+    across_networks: bool,
+    form: str,
+    as_json: bool,
 ) -> None:
     """Judge HEAD against BASE: same, faster, slower, inconclusive or incomparable, case by case.
 
     BASE and HEAD are a record's file, a folder with records, or the beginning of record ids ('benchbox report' shows
-    them). The exit status is 0 whatever the verdicts are.
+    them). Records of one case (network, backend, precision, batch, mode with its sizes, threads) are replicates; other
+    cases are never pooled. A damaged record is skipped with a warning that names its file. The exit status is 0
+    whatever the verdicts are.
 
     \b
     Examples:
@@ -52,6 +64,7 @@ def command(
         metrics=comma_list(metrics, lambda name: require_known("metric", name, METRICS.names())),
         effect=_effect(min_effect) if min_effect else None,
         across_environments=across_environments,
+        across_networks=across_networks,
     )
     verdicts = verdicts_from_measured(_measured(base), _measured(head), rules)
     word = overall(verdicts)
@@ -63,13 +76,10 @@ def command(
 
 def _measured(place: str) -> list[Measured]:
     from benchbox.gate.comparable import Measured
-    from benchbox.store.records import read_record, record_files_of, trials_from_file
+    from benchbox.store.records import readable_records, readable_trials, record_files_of
 
-    found = []
-    for path in record_files_of(place, project_root()):
-        record = read_record(path)
-        found.append(Measured(record=record, trials=trials_from_file(path, record)))
-    return found
+    records = readable_records(record_files_of(place, project_root()), warn=warn)
+    return [Measured(record=record, trials=trials) for _, (record, trials) in readable_trials(records, warn=warn)]
 
 
 def _effect(text: str) -> float:

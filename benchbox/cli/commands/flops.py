@@ -88,7 +88,8 @@ def command(
     from benchbox.cost.grouping import TREE, grouped_layers, require_grouping
     from benchbox.jobs.prepare import graph_from_source
     from benchbox.models.sources import parse_shapes, resolve
-    from benchbox.report.views.cost import render_cost, require_form
+    from benchbox.report.forms import require_form
+    from benchbox.report.views.cost import render_cost
 
     shape, named = parse_shapes(shapes)
     size = parse_count(batch, flag="--batch") if batch else None

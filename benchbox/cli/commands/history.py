@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchbox.cli.flags.shared import common_options, json_option, project_root, write_json
+from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
 
 # A change of level of a machine shared with others, which most are; see "compare --min-effect".
 EFFECT = 0.05
@@ -59,13 +59,14 @@ def command(
     from benchbox.metrics.metric import METRICS
     from benchbox.registry import require_known, suggestion
     from benchbox.report.views.history import document_from_series, render_history
-    from benchbox.store.records import records_under
+    from benchbox.store.records import readable_records, record_files
     from benchbox.store.selection import conditions_from_words, matching
 
     form = "json" if as_json else require_known("format", form, ("table", "json"))
     require_known("metric", metric, METRICS.names())
     conditions = conditions_from_words(where)
-    stored = [record for record in records_under(project_root()) if matching(record, conditions)]
+    found = readable_records(record_files(project_root()), warn=warn)
+    stored = [record for _, record in found if matching(record, conditions)]
     known = sorted({record.key.model for record in stored})
     for model in models:
         if model not in known:

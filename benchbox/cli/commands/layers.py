@@ -78,12 +78,14 @@ def command(
     from benchbox.jobs.run import Case
     from benchbox.limits import effective_cpus
     from benchbox.models.sources import parse_shape, resolve
-    from benchbox.report.views.layers import FORMS, GROUPINGS, ORDERS, arranged, render_layers, require_choice
+    from benchbox.registry import require_known
+    from benchbox.report.forms import require_form
+    from benchbox.report.views.layers import GROUPINGS, ORDERS, arranged, render_layers
     from benchbox.schema.plan import MeasurementPlan
 
-    form = "json" if as_json else require_choice("format", form, FORMS)
-    grouping = require_choice("grouping", by or ("op" if against else "layer"), GROUPINGS)
-    require_choice("order", order, ORDERS)
+    form = "json" if as_json else require_form(form)
+    grouping = require_known("grouping", by or ("op" if against else "layer"), GROUPINGS)
+    require_known("order", order, ORDERS)
     shown = parse_count(top, flag="--top") if top else None
     cpus = parse_count(threads, flag="--threads") if threads else effective_cpus()
     samples = parse_count(iterations, flag="--iterations")
@@ -105,10 +107,10 @@ def command(
 def _explained(case: Case, against: Precision, *, by: str, plan: MeasurementPlan, form: str) -> str:
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.layers import explanation_from_case
+    from benchbox.registry import require_known
     from benchbox.report.views.explanation import FORMS, render_explanation
-    from benchbox.report.views.layers import require_choice
 
-    require_choice("format with --against", form, FORMS)
+    require_known("format with --against", form, FORMS)
     with shown_progress() as progress:
         explanation = explanation_from_case(
             case, against=against, by=by, plan=plan, root=project_root(), say=progress.say

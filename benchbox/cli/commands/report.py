@@ -4,57 +4,64 @@ from __future__ import annotations
 
 import click
 
-from benchbox.cli.flags.shared import common_options, json_option, project_root
+from benchbox.cli.flags.shared import common_options, json_option, project_root, warn
 
 
 @click.command("report")
-@click.option("--format", "form", default="table", show_default=True, help="table, md, csv or json.")
+@click.option(
+    "--format",
+    "form",
+    metavar="FORMAT",
+    help="table, md, csv or json [default: by the ending of --output, else table].",
+)
 @click.option("--output", metavar="FILE", type=click.Path(), help="Write to FILE instead of standard output.")
 @click.option(
     "--where",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Only these records: model, backend, precision, batch, mode, device, status, env, id; "
-    "patterns like resnet* work; several must all hold.",
+    help="Only these records, for example model=resnet* or threads=4; several must all hold. Keys: what identifies a "
+    "case (model, backend, precision, variant, batch, mode, threads, rate_per_s, onnx_sha256, ...), status, env, id, "
+    "started_at.",
 )
 @json_option
 @common_options
-def command(form: str, output: str | None, where: tuple[str, ...], as_json: bool) -> None:
+def command(form: str | None, output: str | None, where: tuple[str, ...], as_json: bool) -> None:
     """Show stored records: measured numbers with their intervals beside the cost on paper.
+
+    A damaged record is skipped with a warning that names its file.
 
     \b
     Examples:
       benchbox report
       benchbox report --where model=resnet50 --where backend=onnxruntime
-      benchbox report --format csv --output results.csv
+      benchbox report --output results.csv
     """
-    from benchbox.report.records.base import FORMATS
-    from benchbox.store.records import records_under
+    from benchbox.report.records.base import FORMATS, format_of_file
+    from benchbox.report.records.terminal import screen_width
+    from benchbox.store.records import readable_records, record_files
     from benchbox.store.selection import conditions_from_words, matching
 
-    chosen = FORMATS.get("json" if as_json else form)
+    chosen = FORMATS.get("json" if as_json else form or format_of_file(output or ""))
     conditions = conditions_from_words(where)
-    records = tuple(record for record in records_under(project_root()) if matching(record, conditions))
-    text = chosen.render(records)
+    found = readable_records(record_files(project_root()), warn=warn)
+    records = tuple(record for _, record in found if matching(record, conditions))
     if output is None:
+        text = chosen.render(records, width=screen_width())
         click.echo(text, nl=not text.endswith("\n"))
         return
-    _write(output, text)
+    text = chosen.render(records)
+    _write(output, text if text.endswith("\n") else f"{text}\n")
 
 
 def _write(output: str, text: str) -> None:
-    """The whole text or nothing: a temporary file beside the target, then a rename."""
-    import tempfile
     from pathlib import Path
 
     from benchbox.errors import StoreError
+    from benchbox.store.atomic import write_text
 
-    target = Path(output)
     try:
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=f".{target.name}.", delete=False) as draft:
-            draft.write(text)
-        Path(draft.name).replace(target)
+        write_text(Path(output), text)
     except OSError as error:
         raise StoreError(
-            "the report cannot be written", values=f"{target}: {error.strerror}", remedy="choose another --output"
+            "the report cannot be written", values=f"{output}: {error.strerror}", remedy="choose another --output"
         ) from error

@@ -230,9 +230,9 @@ def _show(records: Sequence[Record], as_json: bool, verdicts: Sequence[Verdict] 
             document["verdicts"] = [document_from_verdict(verdict) for verdict in verdicts]
         write_json(document)
         return
-    from benchbox.report.records.terminal import render
+    from benchbox.report.records.terminal import render, screen_width
 
-    click.echo(render(records))
+    click.echo(render(records, width=screen_width()))
     if verdicts:
         click.echo("\n" + render_verdicts(verdicts, verdicts[0].outcome, form="table"))
 

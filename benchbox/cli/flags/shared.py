@@ -271,8 +271,13 @@ def parse_batch_range(text: str) -> BatchRange:
     return BatchRange(minimum=numbers[0], optimum=numbers[1], maximum=numbers[2])
 
 
-def write_json(document: object) -> None:
-    """Prints one JSON document to standard output; a non-finite number in it is a bug and raises ValueError."""
-    import json
+def warn(line: str) -> None:
+    """Prints one line to standard error."""
+    click.echo(line, err=True)
 
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+def write_json(document: object) -> None:
+    """Prints one JSON document to standard output; numbers that are not finite become null."""
+    from benchbox.store.documents import json_text
+
+    click.echo(json_text(document))

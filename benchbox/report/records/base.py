@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from benchbox.registry import Registry
 from benchbox.schema.record import Record
 
 
+class Render(Protocol):
+    """Writes records as text."""
+
+    def __call__(self, records: Sequence[Record], *, width: int | None = None) -> str:
+        """The text; ``width`` is that of the screen in characters, None where it goes to a file or a pipe."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A way to write records as text, registered in ``FORMATS`` by its file in ``report/``."""
+    """A way to write records as text, registered in ``FORMATS`` by its file in ``report/records/``.
+
+    ``suffix`` is the ending of files in this format.
+    """
 
     name: str
-    render: Callable[[Sequence[Record]], str]
+    suffix: str
+    render: Render
 
 
 FORMATS: Registry[Format] = Registry("format", "benchbox.report.records")
+
+
+def format_of_file(name: str) -> str:
+    """The format that a file's ending means; the table for all others."""
+    suffix = Path(name).suffix.lower()
+    return next((known.name for known in FORMATS if known.suffix == suffix), "table")

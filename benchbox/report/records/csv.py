@@ -8,11 +8,11 @@ from benchbox.report.records.base import FORMATS, Format
 from benchbox.schema.record import Record
 
 
-def render(records: Sequence[Record]) -> str:
+def render(records: Sequence[Record], *, width: int | None = None) -> str:
     """One line per record (RFC 4180), unrounded, in base SI units; empty cells are what was not measured."""
     from benchbox.store.frame import frame_from_records, table_from_frame
 
     return table_from_frame(frame_from_records(records)).to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%S%z")
 
 
-FORMATS.register("csv", Format(name="csv", render=render))
+FORMATS.register("csv", Format(name="csv", suffix=".csv", render=render))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from benchbox.report.records.base import FORMATS, Format
 from benchbox.schema.record import Record
-from benchbox.store.documents import document_from_record
+from benchbox.store.documents import document_from_record, json_text
 
 
-def render(records: Sequence[Record]) -> str:
+def render(records: Sequence[Record], *, width: int | None = None) -> str:
     """One document of kind ``benchbox.report/1`` with the records as ``benchbox run --json`` prints them."""
     document = {"schema": "benchbox.report/1", "records": [document_from_record(record) for record in records]}
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(document) + "\n"
 
 
-FORMATS.register("json", Format(name="json", render=render))
+FORMATS.register("json", Format(name="json", suffix=".json", render=render))

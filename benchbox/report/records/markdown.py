@@ -10,11 +10,12 @@ from benchbox.report.table import markdown_table
 from benchbox.schema.record import Record
 
 
-def render(records: Sequence[Record]) -> str:
+def render(records: Sequence[Record], *, width: int | None = None) -> str:
     """A table and, below it, a list of reasons and flags."""
-    table = markdown_table(*columns_and_rows(records))
+    columns, rows, _ = columns_and_rows(records)
+    table = markdown_table(columns, rows)
     notes = notes_from_records(records)
     return table + ("\n\n" + "\n".join(f"- {note}" for note in notes) if notes else "") + "\n"
 
 
-FORMATS.register("md", Format(name="md", render=render))
+FORMATS.register("md", Format(name="md", suffix=".md", render=render))

@@ -1,14 +1,15 @@
-"""How is the state of this machine told: what can run, on what, and what will disturb a measurement?"""
+"""How is the state of this machine shown: what can run, on what, and what will disturb a measurement?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from benchbox.machine.instruments import Instrument
-from benchbox.report.table import Column, text_table
+from benchbox.report.table import Column, table_of
 from benchbox.schema.environment import Environment
 from benchbox.schema.reading import Flag
+from benchbox.store.documents import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,33 +53,12 @@ class Checkup:
 
 def document_from_checkup(checkup: Checkup) -> dict[str, object]:
     """The JSON document ``benchbox.doctor/1``."""
+    document = plain(checkup)
     return {
         "schema": "benchbox.doctor/1",
-        "backends": [
-            {
-                "name": backend.name,
-                "device": backend.device,
-                "usable": backend.usable,
-                "builds": backend.builds,
-                "version": backend.version,
-                "precisions": list(backend.precisions),
-                "reason": backend.reason,
-                "remedy": backend.remedy,
-            }
-            for backend in checkup.backends
-        ],
-        "cuda_layers": [asdict(layer) for layer in checkup.layers],
-        "environment": {
-            "hash": checkup.environment.hash,
-            "hardware": dict(checkup.environment.hardware),
-            "software": dict(checkup.environment.software),
-            "observed": dict(checkup.environment.observed),
-        },
-        "instruments": [asdict(instrument) for instrument in checkup.instruments],
-        "flags": [
-            {"code": flag.code, "severity": flag.severity.value, "message": flag.message} for flag in checkup.flags
-        ],
-        "threads": checkup.threads,
+        "cuda_layers": document.pop("layers"),
+        **document,
+        "flags": [{name: flag[name] for name in ("code", "severity", "message")} for flag in document["flags"]],
     }
 
 
@@ -97,20 +77,23 @@ def render_checkup(checkup: Checkup) -> str:
     return "\n\n".join(parts)
 
 
+_COLUMNS: tuple[Column[BackendState], ...] = (
+    Column(title="backend", cell=lambda backend: backend.name),
+    Column(title="device", cell=lambda backend: backend.device),
+    Column(title="version", cell=lambda backend: backend.version),
+    Column(title="precisions", cell=lambda backend: " ".join(backend.precisions)),
+)
+
+
 def _backends(backends: Sequence[BackendState]) -> str:
     """What can run as a table, then why the rest cannot: each reason once, with the backends that it stops."""
-    columns = (Column(title="backend"), Column(title="device"), Column(title="version"), Column(title="precisions"))
-    rows = [
-        (backend.name, backend.device, backend.version, " ".join(backend.precisions))
-        for backend in backends
-        if backend.usable
-    ]
     lacking: dict[str, list[str]] = {}
     for backend in backends:
         if not backend.usable:
             lacking.setdefault(_lack(backend), []).append(f"{backend.name}{' (builds)' if backend.builds else ''}")
     reasons = "".join(f"\n  {', '.join(names)}\n    {reason}" for reason, names in lacking.items())
-    return text_table(columns, rows) + (f"\n\nBackends that cannot run here{reasons}" if reasons else "")
+    usable = [backend for backend in backends if backend.usable]
+    return table_of(_COLUMNS, usable) + (f"\n\nBackends that cannot run here{reasons}" if reasons else "")
 
 
 def _lack(state: BackendState | LayerState) -> str:

@@ -1,21 +1,21 @@
-"""How are engines told: what was built, what is kept, what was deleted?"""
+"""How are engines listed: what was built, what is kept, what was deleted?"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbox.report.table import Column, text_table
+from benchbox.report.table import Column, table_of
 from benchbox.schema.engine import EngineArtifact
-from benchbox.store.documents import document_from_engine
+from benchbox.store.documents import document_from_engine, plain
 from benchbox.store.engines import Pruned
 from benchbox.units import ABSENT, format_bytes, format_time
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """An engine that is kept; ``fault`` is why it is of no use any more. No artifact where its card is damaged."""
+    """An engine that is kept; ``fault`` says why it cannot be used. No artifact where its card is damaged."""
 
     name: str
     engine: EngineArtifact | None
@@ -52,16 +52,7 @@ def render_listed(listed: Sequence[Listed]) -> str:
     """Every kept engine as a table."""
     if not listed:
         return "no engines are kept under this root"
-    columns = (
-        Column(title="engine"),
-        Column(title="version"),
-        Column(title="batch"),
-        Column(title="for"),
-        Column(title="size", number=True),
-        Column(title="build", number=True),
-        Column(title="state"),
-    )
-    return text_table(columns, [_row(entry) for entry in listed])
+    return table_of(_COLUMNS, listed)
 
 
 def document_from_listed(listed: Sequence[Listed]) -> dict[str, object]:
@@ -90,9 +81,7 @@ def document_from_pruned(pruned: Sequence[Pruned]) -> dict[str, object]:
     """The JSON document ``benchbox.prune/1``."""
     return {
         "schema": "benchbox.prune/1",
-        "removed": [
-            {"path": str(entry.path), "size_bytes": entry.size_bytes, "reason": entry.reason} for entry in pruned
-        ],
+        "removed": plain(tuple(pruned)),
         "freed_bytes": sum(entry.size_bytes for entry in pruned),
     }
 
@@ -105,21 +94,22 @@ def batch_text(engine: EngineArtifact) -> str:
     return f"{batch.minimum}:{batch.optimum}:{batch.maximum}"
 
 
-def _row(entry: Listed) -> tuple[str, ...]:
-    if entry.engine is None:
-        return (entry.name, *[ABSENT] * 5, entry.fault)
-    engine = entry.engine
-    return (
-        entry.name,
-        engine.recipe.backend_version,
-        batch_text(engine),
-        _where(engine),
-        format_bytes(engine.size_bytes),
-        format_time(engine.build_s),
-        entry.fault or "ok",
-    )
-
-
 def _where(engine: EngineArtifact) -> str:
     recipe = engine.recipe
     return recipe.device or ",".join(recipe.targets) or "every GPU that this version supports"
+
+
+def _of_engine(title: str, cell: Callable[[EngineArtifact], str], *, number: bool = False) -> Column[Listed]:
+    """A column that is absent where the card is damaged."""
+    return Column(title=title, cell=lambda entry: cell(entry.engine) if entry.engine else ABSENT, number=number)
+
+
+_COLUMNS: tuple[Column[Listed], ...] = (
+    Column(title="engine", cell=lambda entry: entry.name),
+    _of_engine("version", lambda engine: engine.recipe.backend_version),
+    _of_engine("batch", batch_text),
+    _of_engine("for", _where),
+    _of_engine("size", lambda engine: format_bytes(engine.size_bytes), number=True),
+    _of_engine("build", lambda engine: format_time(engine.build_s), number=True),
+    Column(title="state", cell=lambda entry: entry.fault or "ok"),
+)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
-from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.report.table import Column, table_of
 from benchbox.report.views.layers import document_from_layers
 from benchbox.schema.explanation import Cause, ExplainedGroup, Explanation, Reason
+from benchbox.store.documents import json_text, plain
 from benchbox.units import ABSENT, format_factor, format_flops_per_s, format_quantity, format_ratio, format_time
 
 FORMS = ("table", "md", "json")
@@ -42,12 +42,11 @@ _MEANINGS = {
 def render_explanation(explanation: Explanation, *, form: str) -> str:
     """The explanation as text in one of ``FORMS``."""
     if form == "json":
-        return json.dumps(document_from_explanation(explanation), indent=2)
-    draw = markdown_table if form == "md" else text_table
+        return json_text(document_from_explanation(explanation))
     return "\n\n".join(
         [
-            draw(_group_columns(explanation), [_group_texts(group, explanation) for group in explanation.groups]),
-            draw(_REASON_COLUMNS, [_reason_texts(reason, explanation) for reason in explanation.reasons]),
+            table_of(_group_columns(explanation), explanation.groups, form=form),
+            table_of(_reason_columns(explanation), explanation.reasons, form=form),
             "\n".join([*_notes(explanation), *_sentences(explanation)]),
         ]
     )
@@ -55,7 +54,7 @@ def render_explanation(explanation: Explanation, *, form: str) -> str:
 
 def document_from_explanation(explanation: Explanation) -> dict[str, object]:
     """The JSON document ``benchbox.layers/1`` of the precision, with the key ``against``."""
-    bound, device = explanation.bound, explanation.device
+    device = explanation.device
     return {
         **document_from_layers(explanation.table, explanation.table.rows),
         "against": {
@@ -64,7 +63,7 @@ def document_from_explanation(explanation: Explanation) -> dict[str, object]:
             "profiled_s": explanation.base.time_s,
             "speedup": explanation.speedup,
             "profiled_speedup": explanation.profiled_speedup,
-            "bound": {"compute": bound.compute, "memory": bound.memory, "ideal": bound.ideal},
+            "bound": plain(explanation.bound),
             "rates": None
             if device is None
             else {
@@ -79,16 +78,8 @@ def document_from_explanation(explanation: Explanation) -> dict[str, object]:
             "reasons": [_reason_document(reason, explanation) for reason in explanation.reasons],
             "groups": [
                 {
-                    "name": group.name,
-                    "time_s": group.time_s,
-                    "base_time_s": group.base_time_s,
+                    **plain(group),
                     "speedup": group.speedup,
-                    "bound": {
-                        "compute": group.bound.compute,
-                        "memory": group.bound.memory,
-                        "ideal": group.bound.ideal,
-                        "by": group.bound.by,
-                    },
                     "reasons": [_reason_document(reason, explanation) for reason in group.reasons],
                 }
                 for group in explanation.groups
@@ -109,52 +100,37 @@ def _reason_document(reason: Reason, explanation: Explanation) -> dict[str, obje
     }
 
 
-_REASON_COLUMNS = (
-    Column(title="cause"),
-    Column(title="time", number=True),
-    Column(title="share", number=True),
-    Column(title="layers", number=True),
-    Column(title="of"),
-    Column(title="longest"),
-)
-
-
-def _group_columns(explanation: Explanation) -> tuple[Column, ...]:
+def _reason_columns(explanation: Explanation) -> tuple[Column[Reason], ...]:
     return (
-        Column(title="layers"),
-        Column(title=explanation.base.precision, number=True),
-        Column(title=explanation.table.precision, number=True),
-        Column(title="speed-up", number=True),
-        Column(title="bound", number=True),
-        Column(title="by"),
-        Column(title=f"where the time of {explanation.table.precision} goes, of the whole"),
+        Column(title="cause", cell=lambda reason: _word(reason.cause, explanation, _MEANINGS)),
+        Column(title="time", cell=lambda reason: format_time(reason.time_s), number=True),
+        Column(title="share", cell=lambda reason: _percent(reason.time_s, explanation), number=True),
+        Column(title="layers", cell=lambda reason: str(reason.layers), number=True),
+        Column(title="of", cell=lambda reason: _listed([f"{count} {kind}" for kind, count in reason.kinds])),
+        Column(title="longest", cell=lambda reason: ", ".join(reason.names[:_SHOWN])),
     )
 
 
-def _group_texts(group: ExplainedGroup, explanation: Explanation) -> tuple[str, ...]:
-    shown = [reason for reason in group.reasons if (_share(reason.time_s, explanation) or 0.0) >= _LEAST_SHARE]
-    return (
-        group.name,
-        format_time(group.base_time_s) if group.base_time_s else ABSENT,
-        format_time(group.time_s) if group.time_s else ABSENT,
-        format_factor(group.speedup),
-        format_factor(group.bound.ideal),
-        group.bound.by or ABSENT,
-        ", ".join(
+def _group_columns(explanation: Explanation) -> tuple[Column[ExplainedGroup], ...]:
+    precision = explanation.table.precision
+
+    def times(time_s: float) -> str:
+        return format_time(time_s) if time_s else ABSENT
+
+    def causes(group: ExplainedGroup) -> str:
+        shown = [reason for reason in group.reasons if (_share(reason.time_s, explanation) or 0.0) >= _LEAST_SHARE]
+        return ", ".join(
             f"{_word(reason.cause, explanation, _WORDS)} {_percent(reason.time_s, explanation)}" for reason in shown
-        ),
-    )
+        )
 
-
-def _reason_texts(reason: Reason, explanation: Explanation) -> tuple[str, ...]:
-    kinds = ", ".join(f"{count} {kind}" for kind, count in reason.kinds[:_SHOWN])
     return (
-        _word(reason.cause, explanation, _MEANINGS),
-        format_time(reason.time_s),
-        _percent(reason.time_s, explanation),
-        str(reason.layers),
-        kinds + (", …" if len(reason.kinds) > _SHOWN else ""),
-        ", ".join(reason.names[:_SHOWN]),
+        Column(title="layers", cell=lambda group: group.name),
+        Column(title=explanation.base.precision, cell=lambda group: times(group.base_time_s), number=True),
+        Column(title=precision, cell=lambda group: times(group.time_s), number=True),
+        Column(title="speed-up", cell=lambda group: format_factor(group.speedup), number=True),
+        Column(title="bound", cell=lambda group: format_factor(group.bound.ideal), number=True),
+        Column(title="by", cell=lambda group: group.bound.by or ABSENT),
+        Column(title=f"where the time of {precision} goes, of the whole", cell=causes),
     )
 
 
@@ -183,7 +159,7 @@ def _notes(explanation: Explanation) -> list[str]:
         f"{format_time(table.latency_s)}"
     ]
     if device is None:
-        lines.append("no rates are known of this device: no bound, and no least time of a layer")
+        lines.append("the rates of this device are unknown: no bound and no least time of a layer")
     else:
         relative = ", ".join(f"{kind} {format_factor(rate)}" for kind, rate in device.rates.items() if kind != "fp32")
         lines.append(
@@ -191,8 +167,6 @@ def _notes(explanation: Explanation) -> list[str]:
             f"{format_quantity(device.bytes_per_s, 'B/s')}, the best seen in {base.precision} or published; arithmetic "
             f"relative to fp32: {relative} ({device.title})"
         )
-    if table.simulated:
-        lines.append("SIMULATED: the device of the tests, no measurement")
     return lines
 
 
@@ -202,7 +176,7 @@ def _sentences(explanation: Explanation) -> list[str]:
     first = f"{table.precision} is {format_factor(explanation.speedup)} as fast as {base.precision}"
     if explanation.profiled_speedup is not None:
         first += f" ({format_factor(explanation.profiled_speedup)} by profiled layers)"
-    first += f"; bound {format_factor(bound.ideal)}." if bound.ideal is not None else "; its bound is not known."
+    first += f"; bound {format_factor(bound.ideal)}." if bound.ideal is not None else "; its bound is unknown."
     spoken = [_spoken(reason, explanation) for reason in explanation.reasons]
     large = [text for text, reason in zip(spoken, explanation.reasons, strict=True) if _counts(reason, explanation)]
     second = "; ".join(large[:_NAMED])
@@ -231,7 +205,7 @@ def _spoken(reason: Reason, explanation: Explanation) -> str:
     if reason.cause is Cause.REORDERING:
         return f"changing the layout takes {share} ({count})"
     if reason.cause is Cause.UNKNOWN:
-        return f"what stands for no node takes {share} ({count})"
+        return f"kernels that stand for no node take {share} ({count})"
     if reason.cause is Cause.ARITHMETIC:
         return f"arithmetic in {precision} at the best rate needs {share}"
     if reason.cause is Cause.BYTES:

@@ -11,7 +11,7 @@ from benchbox.schema.reading import Better
 from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
 from benchbox.units import format_alike, format_half_width
 
-_COLUMNS = (
+_COLUMNS: tuple[Column[list[str]], ...] = (
     Column(title="measured (UTC)"),
     Column(title="commit"),
     Column(title="value", number=True),

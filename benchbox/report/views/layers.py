@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchbox.registry import require_known
-from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.report.forms import render_form
+from benchbox.report.table import Column, table_of
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
 from benchbox.units import ABSENT, format_bytes, format_count, format_flops_per_s, format_ratio, format_time
 
-_COLUMNS = (
-    Column(title="layer"),
-    Column(title="executed as"),
-    Column(title="type"),
-    Column(title="time", number=True),
-    Column(title="share", number=True),
-    Column(title="MACs", number=True),
-    Column(title="achieved", number=True),
-    Column(title="bytes", number=True),
-    Column(title="FLOP/B", number=True),
-    Column(title="bound"),
-    Column(title="nodes", number=True),
-)
-FORMS = ("table", "md", "csv", "json")
 GROUPINGS = ("layer", "module", "op")
 ORDERS = ("executed", "time")
 _SHOWN = 5
 _KIND_WIDTH = 28
-
-
-def require_choice(kind: str, word: str, known: Sequence[str]) -> str:
-    """The word if it is known, else a UsageError with the nearest."""
-    return require_known(kind, word, known)
 
 
 def ridge_of(rows: Sequence[LayerRow]) -> float | None:
@@ -71,15 +49,40 @@ def arranged(table: LayerTable, *, by: str, order: str, top: int | None) -> tupl
 
 
 def render_layers(table: LayerTable, rows: Sequence[LayerRow], *, form: str) -> str:
-    """The table as text in one of ``FORMS``."""
-    if form == "json":
-        return json.dumps(document_from_layers(table, rows), indent=2)
-    if form == "csv":
-        return _csv(table, rows)
+    """The table as text in one of ``report.forms.FORMS``."""
     ridge = ridge_of(table.rows)
-    texts = [_texts(row, table, ridge) for row in rows]
-    drawn = (markdown_table if form == "md" else text_table)(_COLUMNS, texts)
-    return f"{drawn}\n\n{_summary(table, shown=len(rows))}"
+    return render_form(
+        form,
+        document=lambda: document_from_layers(table, rows),
+        lines=lambda: [_document(row, ridge) for row in rows],
+        body=lambda form: f"{table_of(_columns(table, ridge), rows, form=form)}\n\n{_summary(table, shown=len(rows))}",
+    )
+
+
+def _columns(table: LayerTable, ridge: float | None) -> tuple[Column[LayerRow], ...]:
+    def share(row: LayerRow) -> str:
+        return format_ratio((row.layer.time_s or 0.0) / table.time_s) if table.time_s else ABSENT
+
+    return (
+        Column(title="layer", cell=lambda row: row.name),
+        Column(title="executed as", cell=_kind_text),
+        Column(title="type", cell=lambda row: row.layer.executed or ABSENT),
+        Column(title="time", cell=lambda row: format_time(row.layer.time_s), number=True),
+        Column(title="share", cell=share, number=True),
+        Column(title="MACs", cell=lambda row: format_count(row.macs), number=True),
+        Column(title="achieved", cell=lambda row: format_flops_per_s(row.flops_per_s), number=True),
+        Column(title="bytes", cell=lambda row: format_bytes(row.moved_bytes), number=True),
+        Column(
+            title="FLOP/B", cell=lambda row: ABSENT if row.intensity is None else f"{row.intensity:.2f}", number=True
+        ),
+        Column(title="bound", cell=lambda row: _bound(row, ridge) or ABSENT),
+        Column(title="nodes", cell=lambda row: str(len(row.nodes)), number=True),
+    )
+
+
+def _kind_text(row: LayerRow) -> str:
+    kind = row.layer.kind
+    return kind if len(kind) <= _KIND_WIDTH else f"{kind[: _KIND_WIDTH - 1]}…"
 
 
 def document_from_layers(table: LayerTable, rows: Sequence[LayerRow]) -> dict[str, object]:
@@ -95,7 +98,6 @@ def document_from_layers(table: LayerTable, rows: Sequence[LayerRow]) -> dict[st
         "iterations": table.iterations,
         "macs": table.macs,
         "flops": table.flops,
-        "simulated": table.simulated,
         "latency_s": table.latency_s,
         "profiled_s": table.time_s,
         "unmapped_s": table.unmapped_time_s,
@@ -126,34 +128,6 @@ def _document(row: LayerRow, ridge: float | None) -> dict[str, object]:
         "arithmetic_intensity": row.intensity,
         "bound": _bound(row, ridge),
     }
-
-
-def _csv(table: LayerTable, rows: Sequence[LayerRow]) -> str:
-    ridge = ridge_of(table.rows)
-    text = io.StringIO()
-    lines = [{**_document(row, ridge), "nodes": " ".join(row.nodes)} for row in rows]
-    writer = csv.DictWriter(text, fieldnames=list(lines[0]) if lines else ["name"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue().rstrip("\n")
-
-
-def _texts(row: LayerRow, table: LayerTable, ridge: float | None) -> tuple[str, ...]:
-    layer = row.layer
-    kind = layer.kind if len(layer.kind) <= _KIND_WIDTH else f"{layer.kind[: _KIND_WIDTH - 1]}…"
-    return (
-        row.name,
-        kind,
-        layer.executed or ABSENT,
-        format_time(layer.time_s),
-        format_ratio((layer.time_s or 0.0) / table.time_s) if table.time_s else ABSENT,
-        format_count(row.macs),
-        format_flops_per_s(row.flops_per_s),
-        format_bytes(row.moved_bytes),
-        ABSENT if row.intensity is None else f"{row.intensity:.2f}",
-        _bound(row, ridge) or ABSENT,
-        str(len(row.nodes)),
-    )
 
 
 def _bound(row: LayerRow, ridge: float | None) -> str:
@@ -200,8 +174,6 @@ def _summary(table: LayerTable, *, shown: int) -> str:
         f"data for the runtime's sake, {format_ratio(table.unmapped_time_s / whole)} belongs to no node",
         "achieved and bytes are on paper; bound: against the best rates in this table; definitions: docs/metrics.md",
     ]
-    if table.simulated:
-        lines.append("SIMULATED: the device of the tests, no measurement")
     if table.uncovered:
         more = f" and {len(table.uncovered) - _SHOWN} more" if len(table.uncovered) > _SHOWN else ""
         lines.append(f"in no layer: {', '.join(table.uncovered[:_SHOWN])}{more}")

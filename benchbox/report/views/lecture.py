@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from benchbox.cost.lecture.table import LectureRow
-from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.report.table import Column, csv_text, table_of
+from benchbox.store.documents import plain
 
-_COLUMNS = (
-    Column(title="layer"),
-    Column(title="in C", number=True),
-    Column(title="in H/W", number=True),
-    Column(title="filters", number=True),
-    Column(title="kernel", number=True),
-    Column(title="stride", number=True),
-    Column(title="pad", number=True),
-    Column(title="out C", number=True),
-    Column(title="out H/W", number=True),
-    Column(title="memory (KB)", number=True),
-    Column(title="params (k)", number=True),
-    Column(title="flop (M)", number=True),
+
+def _whole(number: float) -> str:
+    """KB, k and M as the lecture prints them: rounded half up to whole numbers."""
+    return str(int(number + 0.5))
+
+
+def _same(sizes: tuple[int, ...]) -> str:
+    """One number where all are equal, as for square maps and kernels."""
+    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))
+
+
+_COLUMNS: tuple[Column[LectureRow], ...] = (
+    Column(title="layer", cell=lambda row: row.name),
+    Column(title="in C", cell=lambda row: str(row.in_c), number=True),
+    Column(title="in H/W", cell=lambda row: _same(row.in_hw), number=True),
+    Column(title="filters", cell=lambda row: "" if row.filters is None else str(row.filters), number=True),
+    Column(title="kernel", cell=lambda row: _same(row.kernel), number=True),
+    Column(title="stride", cell=lambda row: _same(row.stride), number=True),
+    Column(title="pad", cell=lambda row: _same(row.pad), number=True),
+    Column(title="out C", cell=lambda row: str(row.out_c), number=True),
+    Column(title="out H/W", cell=lambda row: _same(row.out_hw), number=True),
+    Column(title="memory (KB)", cell=lambda row: _whole(row.memory_bytes / 1024), number=True),
+    Column(title="params (k)", cell=lambda row: _whole(row.params / 1000), number=True),
+    Column(title="flop (M)", cell=lambda row: _whole(row.flops / 1e6), number=True),
 )
 
 
@@ -33,14 +43,9 @@ def render_lecture(rows: Sequence[LectureRow], *, title: str, form: str) -> str:
         title: said below the table.
         form: of the output.
     """
-    total = ("total", *[""] * 8, *_sums(rows))
     if form == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([column.title for column in _COLUMNS])
-        writer.writerows(_cells(row) for row in rows)
-        return text.getvalue().rstrip("\n")
-    table = (markdown_table if form == "md" else text_table)(_COLUMNS, [*map(_cells, rows), total])
+        return csv_text([{column.title: column.cell(row) for column in _COLUMNS} for row in rows])
+    table = table_of(_COLUMNS, rows, last=("total", *[""] * 8, *_sums(rows)), form=form)
     return (
         f"{table}\n\n{title}\na multiply-add is 1 flop, a pool does C·H·W·K²; memory is what a layer writes, 4 bytes "
         "an element, KB of 1024; see docs/lecture.md"
@@ -49,49 +54,11 @@ def render_lecture(rows: Sequence[LectureRow], *, title: str, form: str) -> str:
 
 def document_from_rows(rows: Sequence[LectureRow]) -> list[dict[str, object]]:
     """The rows for the JSON document, in elements, bytes and single operations."""
-    return [
-        {
-            "name": row.name,
-            "in_c": row.in_c,
-            "in_hw": list(row.in_hw),
-            "filters": row.filters,
-            "kernel": list(row.kernel),
-            "stride": list(row.stride),
-            "pad": list(row.pad),
-            "out_c": row.out_c,
-            "out_hw": list(row.out_hw),
-            "memory_bytes": row.memory_bytes,
-            "params": row.params,
-            "flops": row.flops,
-        }
-        for row in rows
-    ]
-
-
-def _cells(row: LectureRow) -> tuple[str, ...]:
-    return (
-        row.name,
-        str(row.in_c),
-        _same(row.in_hw),
-        "" if row.filters is None else str(row.filters),
-        _same(row.kernel),
-        _same(row.stride),
-        _same(row.pad),
-        str(row.out_c),
-        _same(row.out_hw),
-        *_numbers(row.memory_bytes, row.params, row.flops),
-    )
+    return [{**plain(row), "memory_bytes": row.memory_bytes} for row in rows]
 
 
 def _sums(rows: Sequence[LectureRow]) -> tuple[str, ...]:
-    return _numbers(sum(r.memory_bytes for r in rows), sum(r.params for r in rows), sum(r.flops for r in rows))
-
-
-def _numbers(memory_bytes: int, params: int, flops: int) -> tuple[str, ...]:
-    """KB, k and M as the lecture prints them: rounded half up to whole numbers."""
-    return tuple(str(int(number + 0.5)) for number in (memory_bytes / 1024, params / 1000, flops / 1e6))
-
-
-def _same(sizes: tuple[int, ...]) -> str:
-    """One number where all are equal, as for square maps and kernels."""
-    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))
+    memory_bytes, params, flops = (
+        sum(getattr(row, name) for row in rows) for name in ("memory_bytes", "params", "flops")
+    )
+    return _whole(memory_bytes / 1024), _whole(params / 1000), _whole(flops / 1e6)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.report.forms import render_form
+from benchbox.report.table import Column, table_of
 from benchbox.report.views.cost import document_from_cost
-from benchbox.schema.cost import Bound, BoundRow, NetworkCost, PrecisionCost
+from benchbox.schema.cost import BoundRow, NetworkCost, PrecisionCost
 from benchbox.schema.device import Device
+from benchbox.store.documents import plain
 from benchbox.units import (
     ABSENT,
     format_bytes,
@@ -22,32 +21,6 @@ from benchbox.units import (
     format_ratio,
 )
 
-_TOTALS = (
-    Column(title="precision"),
-    Column(title="in it", number=True),
-    Column(title="weights", number=True),
-    Column(title="activations", number=True),
-    Column(title="at most alive", number=True),
-    Column(title="must move", number=True),
-    Column(title="compute limit", number=True),
-    Column(title="memory limit", number=True),
-    Column(title="bound", number=True),
-)
-_ROWS = (
-    Column(title="layer"),
-    Column(title="op"),
-    Column(title="type"),
-    Column(title="MACs", number=True),
-    Column(title="weights", number=True),
-    Column(title="writes", number=True),
-    Column(title="must move", number=True),
-    Column(title="in fp32", number=True),
-    Column(title="compute limit", number=True),
-    Column(title="memory limit", number=True),
-    Column(title="bound", number=True),
-    Column(title="by"),
-    Column(title="least time", number=True),
-)
 _HOLDING_BACK = 3
 
 
@@ -69,21 +42,28 @@ def render_precisions(
     Args:
         cost: of the network as its file is.
         parts: the precisions.
-        device: whose rates the bounds are of; None where nothing is known of it.
+        device: whose rates the bounds are of; None where its rates are unknown.
         named: what the device was called.
         form: table, md, csv or json.
     """
-    if form == "json":
-        return json.dumps(document_from_precisions(cost, parts, device), indent=2)
-    if form == "csv":
-        return _csv(parts)
-    draw = markdown_table if form == "md" else text_table
-    shape = "x".join(map(str, cost.input_shape))
-    blocks = [draw(_TOTALS, [_total_texts(part) for part in parts])]
+    return render_form(
+        form,
+        document=lambda: document_from_precisions(cost, parts, device),
+        lines=lambda: [
+            {"precision": part.cost.precision, **_row_document(row), **plain(row.bound)}
+            for part in parts
+            for row in part.rows
+        ],
+        body=lambda form: _text(cost, parts, device, named=named, form=form),
+    )
+
+
+def _text(cost: NetworkCost, parts: Sequence[PrecisionRows], device: Device | None, *, named: str, form: str) -> str:
+    blocks = [table_of(_TOTALS, parts, form=form)]
     for part in parts:
         if part.cost.precision != "fp32":
-            total = part.whole.bound.time_s
-            blocks.append(f"{_title(part.cost)}\n\n{draw(_ROWS, [_row_texts(row, total) for row in part.rows])}")
+            blocks.append(f"{_title(part.cost)}\n\n{table_of(_columns(part.whole.bound.time_s), part.rows, form=form)}")
+    shape = "x".join(map(str, cost.input_shape))
     lines = [f"{cost.model}, input {shape}, batch {cost.batch}; {_device_text(device, named)}"]
     lines += [_sentence(part) for part in parts if part.cost.precision != "fp32"]
     lines.append("must move: bytes if all that can be is fused; bounds are against fp32; definitions: docs/metrics.md")
@@ -96,7 +76,7 @@ def document_from_precisions(
     """The JSON document ``benchbox.flops/1`` with the keys ``device`` and ``precisions``."""
     return {
         **document_from_cost(cost, rows=cost.layers),
-        "device": None if device is None else _device_document(device),
+        "device": plain(device),
         "precisions": [
             {
                 "precision": part.cost.precision,
@@ -106,7 +86,7 @@ def document_from_precisions(
                 "activation_bytes": part.cost.cost.activation_bytes,
                 "peak_activation_bytes": part.cost.cost.peak_activation_bytes,
                 "least_bytes": part.whole.least_bytes,
-                "bound": _bound_document(part.whole.bound),
+                "bound": plain(part.whole.bound),
                 "operators": [_row_document(row) for row in part.operators],
                 "layers": [_row_document(row) for row in part.rows],
             }
@@ -115,112 +95,69 @@ def document_from_precisions(
     }
 
 
-def _device_document(device: Device) -> dict[str, object]:
-    return {
-        "name": device.name,
-        "title": device.title,
-        "rates": dict(device.rates),
-        "fp32_flops_per_s": device.fp32_flops_per_s,
-        "bytes_per_s": device.bytes_per_s,
-        "widened": list(device.widened),
-        "source": device.source,
-    }
-
-
 def _row_document(row: BoundRow) -> dict[str, object]:
-    return {
-        "name": row.name,
-        "op": row.op,
-        "layers": row.layers,
-        "types": list(row.types),
-        "macs": row.macs,
-        "weight_bytes": row.weight_bytes,
-        "read_bytes": row.read_bytes,
-        "write_bytes": row.write_bytes,
-        "least_bytes": row.least_bytes,
-        "fp32_least_bytes": row.base_bytes,
-        "bound": _bound_document(row.bound),
-    }
-
-
-def _bound_document(bound: Bound) -> dict[str, object]:
-    return {
-        "compute": bound.compute,
-        "memory": bound.memory,
-        "ideal": bound.ideal,
-        "by": bound.by,
-        "time_s": bound.time_s,
-        "base_time_s": bound.base_time_s,
-    }
-
-
-def _csv(parts: Sequence[PrecisionRows]) -> str:
-    lines = [
-        {"precision": part.cost.precision, **_flat(_row_document(row)), **_flat(_bound_document(row.bound))}
-        for part in parts
-        for row in part.rows
-    ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue().rstrip("\n")
-
-
-def _flat(document: Mapping[str, object]) -> dict[str, object]:
-    return {
-        key: " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else value
-        for key, value in document.items()
-        if not isinstance(value, dict)
-    }
+    document: dict[str, object] = plain(row)
+    return {"fp32_least_bytes": document.pop("base_bytes"), **document}
 
 
 def _title(cost: PrecisionCost) -> str:
     return f"{cost.precision} {cost.variant}".strip()
 
 
-def _total_texts(part: PrecisionRows) -> tuple[str, ...]:
-    cost, bound = part.cost.cost, part.whole.bound
-    return (
-        _title(part.cost),
-        format_ratio(part.cost.macs_in_precision / cost.macs) if cost.macs else ABSENT,
-        format_bytes(cost.weight_bytes),
-        format_bytes(cost.activation_bytes),
-        format_bytes(cost.peak_activation_bytes),
-        format_bytes(part.whole.least_bytes),
-        format_factor(bound.compute),
-        format_factor(bound.memory),
-        format_factor(bound.ideal),
-    )
+def _share_in_it(part: PrecisionRows) -> str:
+    cost = part.cost
+    return format_ratio(cost.macs_in_precision / cost.cost.macs) if cost.cost.macs else ABSENT
 
 
-def _row_texts(row: BoundRow, whole_s: float | None) -> tuple[str, ...]:
-    bound = row.bound
+_TOTALS: tuple[Column[PrecisionRows], ...] = (
+    Column(title="precision", cell=lambda part: _title(part.cost)),
+    Column(title="in it", cell=_share_in_it, number=True),
+    Column(title="weights", cell=lambda part: format_bytes(part.cost.cost.weight_bytes), number=True),
+    Column(title="activations", cell=lambda part: format_bytes(part.cost.cost.activation_bytes), number=True),
+    Column(title="at most alive", cell=lambda part: format_bytes(part.cost.cost.peak_activation_bytes), number=True),
+    Column(title="must move", cell=lambda part: format_bytes(part.whole.least_bytes), number=True),
+    Column(title="compute limit", cell=lambda part: format_factor(part.whole.bound.compute), number=True),
+    Column(title="memory limit", cell=lambda part: format_factor(part.whole.bound.memory), number=True),
+    Column(title="bound", cell=lambda part: format_factor(part.whole.bound.ideal), number=True),
+)
+
+
+def _columns(whole_s: float | None) -> tuple[Column[BoundRow], ...]:
+    def share(row: BoundRow) -> str:
+        time_s = row.bound.time_s
+        return ABSENT if not whole_s or time_s is None else format_ratio(time_s / whole_s)
+
     return (
-        row.name,
-        row.op,
-        ", ".join(row.types) or ABSENT,
-        format_count(row.macs),
-        format_bytes(row.weight_bytes),
-        format_bytes(row.write_bytes),
-        format_bytes(row.least_bytes) if row.least_bytes else "fused",
-        format_bytes(row.base_bytes) if row.base_bytes else ABSENT,
-        format_factor(bound.compute),
-        format_factor(bound.memory),
-        format_factor(bound.ideal),
-        bound.by or ABSENT,
-        ABSENT if not whole_s or bound.time_s is None else format_ratio(bound.time_s / whole_s),
+        Column(title="layer", cell=lambda row: row.name),
+        Column(title="op", cell=lambda row: row.op),
+        Column(title="type", cell=lambda row: ", ".join(row.types) or ABSENT),
+        Column(title="MACs", cell=lambda row: format_count(row.macs), number=True),
+        Column(title="weights", cell=lambda row: format_bytes(row.weight_bytes), number=True),
+        Column(title="writes", cell=lambda row: format_bytes(row.write_bytes), number=True),
+        Column(
+            title="must move",
+            cell=lambda row: format_bytes(row.least_bytes) if row.least_bytes else "fused",
+            number=True,
+        ),
+        Column(
+            title="in fp32", cell=lambda row: format_bytes(row.base_bytes) if row.base_bytes else ABSENT, number=True
+        ),
+        Column(title="compute limit", cell=lambda row: format_factor(row.bound.compute), number=True),
+        Column(title="memory limit", cell=lambda row: format_factor(row.bound.memory), number=True),
+        Column(title="bound", cell=lambda row: format_factor(row.bound.ideal), number=True),
+        Column(title="by", cell=lambda row: row.bound.by or ABSENT),
+        Column(title="least time", cell=share, number=True),
     )
 
 
 def _device_text(device: Device | None, named: str) -> str:
     if device is None:
-        return f"no rates are known of {named}: only bytes are compared"
+        return f"the rates of {named} are unknown: only bytes are compared"
     parts = [f"rates of {device.title} ({device.source})"]
     if device.widened:
         parts.append(f"no arithmetic in {', '.join(device.widened)}: computed in fp32")
     if device.balance is None:
-        parts.append("no balance of arithmetic and memory known: both limits (--flops and --bandwidth give one)")
+        parts.append("the balance of arithmetic and memory is unknown: both limits (--flops and --bandwidth give one)")
     else:
         assert device.bytes_per_s is not None, "a balance has both rates"
         parts.append(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
-from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.report.table import Column, table_of
 from benchbox.units import format_count
 
-_COLUMNS = (
-    Column(title="counter"),
-    Column(title="prints", number=True),
-    Column(title="called"),
-    Column(title="made of"),
-    Column(title="amount", number=True),
+_COLUMNS: tuple[Column[tuple[str, ...]], ...] = (
+    Column(title="counter", cell=itemgetter(0)),
+    Column(title="prints", cell=itemgetter(1), number=True),
+    Column(title="called", cell=itemgetter(2)),
+    Column(title="made of", cell=itemgetter(3)),
+    Column(title="amount", cell=itemgetter(4), number=True),
 )
 
 
@@ -36,7 +37,7 @@ def render_reconciliation(
         for place, (reason, amount) in enumerate(parts.items()):
             first = (str(count["name"]), f"{total:,}", str(count["unit"])) if place == 0 else ("", "", "")
             lines.append((*first, reason, format_count(amount)))
-    table = (markdown_table if form == "md" else text_table)(_COLUMNS, lines)
+    table = table_of(_COLUMNS, lines, form=form)
     notes = [f"{name}: not reproduced here: {why}" for name, why in refused.items()]
     sources = [f"{count['name']}: {count['source']}" for count in counts if count["source"]]
     return "\n".join([title, "", table, "", *sources, *notes])

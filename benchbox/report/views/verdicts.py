@@ -4,31 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchbox.report.table import Column, markdown_table, text_table
+from benchbox.report.cases import columns_of_cases
+from benchbox.report.table import Column, table_of
 from benchbox.schema.verdict import Outcome, Verdict
+from benchbox.store.documents import plain
 
-_COLUMNS = (
-    Column(title="model"),
-    Column(title="backend"),
-    Column(title="precision"),
-    Column(title="batch", number=True),
-    Column(title="metric"),
-    Column(title="verdict"),
-    Column(title="head/base", number=True),
-    Column(title="95 %", number=True),
-    Column(title="shows", number=True),
-    Column(title="n", number=True),
-    Column(title="why"),
+_COLUMNS: tuple[Column[Verdict], ...] = (
+    Column(title="metric", cell=lambda verdict: verdict.metric),
+    Column(title="verdict", cell=lambda verdict: verdict.outcome.value),
+    Column(
+        title="head/base", cell=lambda verdict: "" if verdict.ratio is None else f"{verdict.ratio:.3f}", number=True
+    ),
+    Column(
+        title="95 %",
+        cell=lambda verdict: (
+            "" if verdict.low is None or verdict.high is None else f"{verdict.low:.3f} to {verdict.high:.3f}"
+        ),
+        number=True,
+    ),
+    Column(title="MDE", cell=lambda verdict: "" if verdict.mde is None else f"{100 * verdict.mde:.1f} %", number=True),
+    Column(
+        title="n",
+        cell=lambda verdict: "" if verdict.ratio is None else f"{verdict.n_base}+{verdict.n_head}",
+        number=True,
+    ),
+    Column(title="why", cell=lambda verdict: verdict.reason),
 )
 
 
 def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str) -> str:
     """The verdicts as a table ("table") or Markdown ("md"), and the one word for all of them."""
-    table = (markdown_table if form == "md" else text_table)(_COLUMNS, [_texts(verdict) for verdict in verdicts])
+    naming: list[Column[Verdict]] = columns_of_cases([verdict.case for verdict in verdicts], lambda each: each.case)
     return (
-        f"{table}\n\noverall: {overall}\n"
-        "head/base is the Hodges-Lehmann ratio of process values; shows is the least change that they would show with "
-        "80 % probability; see docs/metrics.md"
+        f"{table_of([*naming, *_COLUMNS], verdicts, form=form)}\n\noverall: {overall}\n"
+        "head/base: Hodges-Lehmann ratio of process values. MDE: smallest change that they could detect with 80 % "
+        "probability. n: processes of base + head (windows of energy). Definitions: docs/metrics.md"
     )
 
 
@@ -42,41 +52,6 @@ def document_from_verdicts(verdicts: Sequence[Verdict], overall: Outcome) -> dic
 
 
 def document_from_verdict(verdict: Verdict) -> dict[str, object]:
-    """One verdict of that document."""
-    key = verdict.key
-    return {
-        "key": {
-            "model": key.model,
-            "backend": key.backend,
-            "precision": key.precision.value,
-            "batch": key.batch,
-            "mode": key.mode.value,
-            "device": key.device,
-        },
-        "metric": verdict.metric,
-        "outcome": verdict.outcome.value,
-        "ratio": verdict.ratio,
-        "low": verdict.low,
-        "high": verdict.high,
-        "mde": verdict.mde,
-        "n_base": verdict.n_base,
-        "n_head": verdict.n_head,
-        "reason": verdict.reason,
-    }
-
-
-def _texts(verdict: Verdict) -> tuple[str, ...]:
-    key = verdict.key
-    return (
-        key.model,
-        key.backend,
-        key.precision.value,
-        str(key.batch),
-        verdict.metric,
-        verdict.outcome.value,
-        "" if verdict.ratio is None else f"{verdict.ratio:.3f}",
-        "" if verdict.low is None or verdict.high is None else f"{verdict.low:.3f} to {verdict.high:.3f}",
-        "" if verdict.mde is None else f"{100 * verdict.mde:.1f} %",
-        f"{verdict.n_base}+{verdict.n_head}" if verdict.ratio is not None else "",
-        verdict.reason,
-    )
+    """One verdict of that document; its key is all that identifies the case."""
+    document = plain(verdict)
+    return {"key": document.pop("case"), **document}

@@ -142,7 +142,7 @@ def test_nothing_is_known_of_the_device(costs: PaperCosts, tables: tuple[LayerTa
     assert found.base_beyond_s is None
     assert not {Cause.ARITHMETIC, Cause.BYTES} & {reason.cause for reason in found.reasons}
     assert sum(reason.time_s for reason in found.reasons) == pytest.approx(12 * MS)
-    assert "its bound is not known" in render_explanation(found, form="table")
+    assert "its bound is unknown" in render_explanation(found, form="table")
 
 
 def test_text_and_document(costs: PaperCosts, tables: tuple[LayerTable, LayerTable]) -> None:

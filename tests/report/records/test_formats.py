@@ -10,9 +10,11 @@ import json
 import pytest
 from sample_records import record, skipped
 
+from benchbox.report.forms import require_form
 from benchbox.report.records.base import FORMATS
+from benchbox.report.records.terminal import screen_width
 from benchbox.report.table import Column, folded_table, markdown_table, text_table
-from benchbox.report.views.cost import document_from_cost, render_cost, require_form
+from benchbox.report.views.cost import document_from_cost, render_cost
 from benchbox.report.views.reconciliation import render_reconciliation
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.store.documents import document_from_record
@@ -47,7 +49,7 @@ def test_a_narrow_screen_gets_the_table_in_parts() -> None:
 def test_a_screen_gets_no_line_that_is_wider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "90")
-    text = FORMATS.get("table").render(RECORDS)
+    text = FORMATS.get("table").render(RECORDS, width=screen_width())
     assert max(len(line) for line in text.splitlines()) <= 90
     assert "VIRTUAL_CLOCK (error)" in text
 

@@ -8,8 +8,7 @@ import json
 
 import pytest
 
-from benchbox.errors import UsageError
-from benchbox.report.views.layers import GROUPINGS, arranged, render_layers, require_choice, ridge_of
+from benchbox.report.views.layers import arranged, render_layers, ridge_of
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
 
 
@@ -79,15 +78,9 @@ def test_text_says_what_is_not_in_it() -> None:
     text = render_layers(TABLE, TABLE.rows, form="table")
     assert "2,500,000 of 3,000,000 MACs are in these layers" in text
     assert "in no layer: c" in text
-    assert "SIMULATED" not in text
 
 
 def test_csv_has_a_row_a_layer() -> None:
     rows = list(csv.DictReader(io.StringIO(render_layers(TABLE, TABLE.rows, form="csv"))))
     assert [row["name"] for row in rows] == [row.name for row in TABLE.rows]
     assert render_layers(TABLE, (), form="csv") == "name"
-
-
-def test_unknown_words_are_answered() -> None:
-    with pytest.raises(UsageError, match="did you mean 'module'"):
-        require_choice("grouping", "modul", GROUPINGS)
