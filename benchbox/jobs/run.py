@@ -8,6 +8,7 @@ The order of the stages is all that lives here; each stage lives in its own pack
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -138,7 +139,7 @@ def measure_cases(
     """
     from benchbox.machine.environment import capture
     from benchbox.machine.interpreters import environment_of
-    from benchbox.measure.schedule import abba, drawn_anew, results_from_cases
+    from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
     from benchbox.store.records import append, check_writable
 
     check_writable(root)
@@ -151,7 +152,8 @@ def measure_cases(
         blank = _blank(case, case.plan or plan, environment)
         try:
             if case.interpreter:
-                elsewhere.setdefault(case.interpreter, environment_of(case.interpreter))
+                if case.interpreter not in elsewhere:
+                    elsewhere[case.interpreter] = environment_of(case.interpreter)
                 blank = dataclasses.replace(blank, environment=elsewhere[case.interpreter])
             ready.append(_prepared(case, blank, root, artifacts, min_executed, functools.partial(_say, progress, case)))
         except BenchboxError as error:
@@ -167,11 +169,15 @@ def measure_cases(
             yield outcome
     order = abba() if interleaved else drawn_anew(plan.seed)
     requests = [request for _, request in ready]
-    for place, result in results_from_cases(requests, order=order, progress=progress.step):
+
+    def keep(place: int, result: CaseResult) -> Outcome:
         record = _record_from_result(ready[place][0], result)
         if not BACKENDS.get(record.key.backend).virtual:
             append(root, record, result.trials)
-        yield Outcome(record=record, trials=result.trials, error=result.error)
+        return Outcome(record=record, trials=result.trials, error=result.error)
+
+    with contextlib.closing(measure_in_turn(requests, order=order, progress=progress.step, keep=keep)) as outcomes:
+        yield from outcomes
 
 
 def plan_cases(cases: Sequence[Case], *, plan: MeasurementPlan) -> tuple[Record, ...]:

@@ -2,17 +2,20 @@
 
 First every case's outputs are checked. Then rounds of timing: in each, every case gets one process, in an order drawn
 anew, so that a machine that slows down or warms up hits all cases alike and not the last one most. Cases leave when
-they have enough; memory and energy of each come at the end. A case is told as soon as it is complete.
+they have enough; memory and energy of each come at the end. A result is kept as soon as its case is complete.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol, TypeVar
 
+from benchbox.errors import BenchboxError
 from benchbox.measure.case import CaseRequest, CaseResult, CaseRun
 
+Kept = TypeVar("Kept")
 Progress = Callable[[float, float, str], None]
 
 
@@ -42,50 +45,68 @@ def abba() -> Order:
     return order
 
 
-def results_from_cases(
-    requests: Sequence[CaseRequest], *, order: Order, progress: Progress
-) -> Iterator[tuple[int, CaseResult]]:
-    """Checks, times and weighs cases; yields the place of each and its result when it is complete.
+def measure_in_turn(
+    requests: Sequence[CaseRequest], *, order: Order, progress: Progress, keep: Callable[[int, CaseResult], Kept]
+) -> Generator[Kept, None, None]:
+    """Checks, times and weighs cases; yields what ``keep`` makes of each result when the case is complete.
 
-    When the user ends the run (KeyboardInterrupt), what was timed of the unfinished cases is yielded first, flagged as
-    interrupted, and then the interrupt goes on: minutes of measuring are not lost.
+    When the user ends the run (KeyboardInterrupt), wherever that hits, what was timed of the unfinished cases is kept
+    first, flagged as interrupted, and then the interrupt goes on: minutes of measuring are not lost. A consumer that
+    was hit itself must close this generator (``contextlib.closing``): then they are kept, and not yielded.
 
     Args:
         requests: the cases.
         order: of the processes in a round.
-        progress: is told (steps done, steps in all, what runs now).
+        progress: is called with (steps done, steps in all, what runs now).
+        keep: stores the result of the case at a place in ``requests``. It is called again for a result whose storing
+            was interrupted.
     """
     runs = [CaseRun(request) for request in requests]
     steps = _Steps(runs, progress)
-    told: set[int] = set()
+    complete: set[int] = set()
+    kept: set[int] = set()
+
+    def keep_result(place: int) -> Kept:
+        made = keep(place, runs[place].result(interrupted=place not in complete))
+        kept.add(place)
+        return made
+
     try:
+        for place in _in_turn(runs, order, steps):
+            complete.add(place)
+            yield keep_result(place)
+    except (KeyboardInterrupt, GeneratorExit) as end:
+        made = []
         for place, run in enumerate(runs):
-            steps.tell(run, "checking outputs")
-            run.check()
-            if run.over:
-                told.add(place)
-                yield place, run.result()
-        while waiting := [place for place, run in enumerate(runs) if not run.over and not run.timed_enough]:
-            for turn in order(len(waiting)):
-                run = runs[waiting[turn]]
-                steps.tell(run, f"timing, process {run.timed + 1} of {max(run.request.plan.trials, run.timed + 1)}")
-                run.time()
-                if run.over:
-                    told.add(waiting[turn])
-                    yield waiting[turn], run.result()
-        for place, run in enumerate(runs):
-            if place not in told:
-                steps.tell(run, _weighing(run))
-                run.weigh()
-                told.add(place)
-                yield place, run.result()
-    except KeyboardInterrupt:
-        for place, run in enumerate(runs):
-            if place not in told and run.timed and not run.over:
-                told.add(place)
-                yield place, run.result(interrupted=True)
+            if place not in kept and (place in complete or (run.timed and not run.over)):
+                # One that cannot be stored must not take the others with it.
+                with contextlib.suppress(BenchboxError):
+                    made.append(keep_result(place))
+        if isinstance(end, KeyboardInterrupt):
+            yield from made
         raise
     steps.finish()
+
+
+def _in_turn(runs: Sequence[CaseRun], order: Order, steps: _Steps) -> Iterator[int]:
+    """Runs all processes; the place of each case when the last of its own has ended."""
+    for place, run in enumerate(runs):
+        steps.show(run, "checking outputs")
+        run.check()
+        if run.over:
+            yield place
+    checked = [place for place, run in enumerate(runs) if not run.over]
+    while waiting := [place for place in checked if not runs[place].over and not runs[place].timed_enough]:
+        for turn in order(len(waiting)):
+            run = runs[waiting[turn]]
+            steps.show(run, f"timing, process {run.timed + 1} of {max(run.request.plan.trials, run.timed + 1)}")
+            run.time()
+            if run.over:
+                yield waiting[turn]
+    for place in [place for place in checked if not runs[place].over]:
+        steps.show(runs[place], _weighing(runs[place]))
+        runs[place].weigh()
+        yield place
 
 
 def _weighing(run: CaseRun) -> str:
@@ -96,19 +117,19 @@ def _weighing(run: CaseRun) -> str:
 
 
 class _Steps:
-    """How much of all cases is done: a check and a weighing count as one process each."""
+    """How much of all cases is done: every process counts as one step."""
 
     def __init__(self, runs: Sequence[CaseRun], progress: Progress) -> None:
         self._runs = runs
         self._progress = progress
 
-    def tell(self, run: CaseRun, text: str) -> None:
-        """Says what runs now."""
+    def show(self, run: CaseRun, text: str) -> None:
+        """Reports what runs now."""
         title = f"{run.request.title}: " if run.request.title else ""
         self._progress(self._done(), self._total(), title + text)
 
     def finish(self) -> None:
-        """Says that all is done."""
+        """Reports that all is done."""
         self._progress(self._total(), self._total(), "done")
 
     def _done(self) -> float:

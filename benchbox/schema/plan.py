@@ -56,7 +56,7 @@ class MeasurementPlan:
     mode: Mode = Mode.ISOLATED
     threads: int = 1
     trials: int = 5
-    memory_trials: int = 3
+    memory_trials: int = 4
     max_trials: int = 0
     timing_budget_s: float = 17.0
     warmup_s: float = 0.5

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import sys
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from benchbox.backends.base import BACKENDS, OpenRequest, Session
 from benchbox.backends.null import NullBackend
+from benchbox.backends.onnxruntime.cpu import OnnxRuntimeSession
 from benchbox.errors import ArtifactError, EnvironmentLackError
 from benchbox.models.sources import module_from_source, resolve
 from benchbox.schema.artifact import OnnxArtifact
@@ -92,6 +94,23 @@ def test_threads_are_those_asked_for(name: str, lenet_fp32: OnnxArtifact, backen
     assert evidence.threads == 2
     assert evidence.executed is None, "evidence of types is only for sessions opened for it"
     assert evidence.versions
+    session.close()
+
+
+@pytest.mark.parametrize("given", ["0", "1"])
+def test_spinning_is_reported_as_the_session_has_it(
+    given: str, lenet_fp32: OnnxArtifact, backend_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = OnnxRuntimeSession._options
+
+    def options(session: OnnxRuntimeSession) -> Any:
+        made = real(session)
+        made.add_session_config_entry("session.intra_op.allow_spinning", given)
+        return made
+
+    monkeypatch.setattr(OnnxRuntimeSession, "_options", options)
+    session = BACKENDS.get("onnxruntime").open(request_for(lenet_fp32, backend_root))
+    assert session.evidence().options["allow_spinning"] == given
     session.close()
 
 

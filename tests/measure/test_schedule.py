@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import pytest
 from builders import trial
 
-from benchbox.errors import MeasurementError
+from benchbox.errors import MeasurementError, StoreError
 from benchbox.measure.case import CaseRequest, CaseResult
 from benchbox.measure.process.trials import TrialRequest
-from benchbox.measure.schedule import abba, drawn_anew, results_from_cases
+from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
 from benchbox.schema.artifact import Hop
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
@@ -74,7 +75,8 @@ def requests(*names: str, **plan: Any) -> list[CaseRequest]:
 
 
 def run(*args: Any, **fields: Any) -> Iterator[tuple[int, CaseResult]]:
-    return results_from_cases(*args, **{"order": drawn_anew(0), "progress": lambda *_: None, **fields})
+    usual = {"order": drawn_anew(0), "progress": lambda *_: None, "keep": lambda place, result: (place, result)}
+    return measure_in_turn(*args, **{**usual, **fields})
 
 
 def test_all_checks_then_rounds_then_memory(runner: Runner) -> None:
@@ -140,6 +142,50 @@ def _interrupt_at(step: float) -> Any:
             raise KeyboardInterrupt
 
     return progress
+
+
+def test_an_interrupt_while_a_result_is_stored_loses_none(runner: Runner) -> None:
+    """Storing takes a moment; the result that was being stored, and what was timed of the others, are kept."""
+    runner.raises[("c", Pass.TIMING)] = MeasurementError("it died")
+    stored: list[tuple[int, bool]] = []
+    hits = iter([True])
+
+    def keep(place: int, result: CaseResult) -> int:
+        if next(hits, False):
+            raise KeyboardInterrupt
+        stored.append((place, "INTERRUPTED" in {flag.code for flag in result.flags}))
+        return place
+
+    told: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        told.extend(run(requests("a", "b", "c"), keep=keep, order=lambda count: list(range(count))))
+    assert stored == [(0, True), (1, True), (2, False)], "c had ended, a and b were timed once"
+    assert told == [0, 1, 2]
+
+
+def test_a_consumer_that_is_interrupted_loses_none(runner: Runner) -> None:
+    stored: list[int] = []
+
+    def keep(place: int, result: CaseResult) -> int:
+        stored.append(place)
+        return place
+
+    with contextlib.closing(run(requests("a", "b"), keep=keep)) as places:  # type: ignore[type-var]
+        assert next(places) == 0  # type: ignore[comparison-overlap]
+    assert stored == [0, 1], "b was timed as often as planned; its memory was not measured"
+    assert runner.order[-1] == ("a", Pass.MEMORY)
+
+
+def test_one_result_that_cannot_be_stored_does_not_take_the_others_along(runner: Runner) -> None:
+    def keep(place: int, result: CaseResult) -> int:
+        if place == 0:
+            raise StoreError("the disk is full")
+        return place
+
+    told: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        told.extend(run(requests("a", "b", "c", trials=3), progress=_interrupt_at(7), keep=keep))
+    assert told == [1, 2]
 
 
 def test_before_the_first_timing_nothing_is_left(runner: Runner) -> None:

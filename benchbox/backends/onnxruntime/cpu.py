@@ -39,6 +39,8 @@ MATRIX_OPS = frozenset(
 # Without VNNI, products of unsigned and signed bytes saturate in 16 bits: outputs are wrong without a word. Asked to be
 # precise, the runtime takes weights as unsigned bytes there, and changes nothing where the CPU has VNNI.
 PRECISE_INT8 = "session.x64quantprecision"
+# Threads of the pool spin for a while when they run out of work: the runtime's default, set so that it can be reported.
+SPINNING = "session.intra_op.allow_spinning"
 _REFUSALS = {
     Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
     Precision.BF16: "ONNX Runtime's CPU provider has no bf16 convolutions",
@@ -125,6 +127,7 @@ class OnnxRuntimeSession:
         options.graph_optimization_level = levels.ORT_ENABLE_BASIC if plain else levels.ORT_ENABLE_ALL
         options.log_severity_level = 4
         options.add_session_config_entry(PRECISE_INT8, "1")
+        options.add_session_config_entry(SPINNING, "1")
         if self._profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(self._profile.name) / "ort")
@@ -177,7 +180,7 @@ class OnnxRuntimeSession:
                 "graph_optimization_level": options.graph_optimization_level.name,
                 "execution_mode": options.execution_mode.name,
                 "inter_op_num_threads": str(options.inter_op_num_threads),
-                "allow_spinning": "1",
+                "allow_spinning": options.get_session_config_entry(SPINNING),
                 PRECISE_INT8: options.get_session_config_entry(PRECISE_INT8),
                 "api": "run_with_iobinding",
                 **{f"disabled {name}": "1" for name in _disabled_optimizers(self._request)},

@@ -294,7 +294,7 @@ def _plan(
         threads=parse_count(threads, flag="--threads") if threads else effective_cpus(),
         trials=count,
         max_trials=count if trials or paired else MOST_TRIALS[quick],
-        memory_trials=1 if quick and paired else min(count, MeasurementPlan.memory_trials),
+        memory_trials=min(count, MeasurementPlan.memory_trials),
         min_time_s=min(longest, MeasurementPlan.min_time_s),
         max_time_s=longest,
         timeout_s=parse_seconds(timeout, flag="--timeout") if timeout else MeasurementPlan.timeout_s,

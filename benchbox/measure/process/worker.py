@@ -316,7 +316,11 @@ def failure_from_error(error: Exception) -> BenchboxError:
 def die_with_parent() -> bool:
     """Asks the kernel to kill this process when its parent dies, however that happens: nobody waits for its answer.
 
-    False if the parent is dead already.
+    To the kernel the parent is the thread that started this process. ``run_trial`` waits in that thread, so it does
+    not end before this process does.
+
+    Returns:
+        False if the parent is dead already.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -19,12 +20,12 @@ from benchbox.export.exporting import artifact_from_source
 from benchbox.measure.case import CaseRequest, CaseResult
 from benchbox.measure.process.trials import TrialRequest, run_trial
 from benchbox.measure.process.worker import failure_from_error
-from benchbox.measure.schedule import Progress, drawn_anew, results_from_cases
+from benchbox.measure.schedule import Progress, drawn_anew, measure_in_turn
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
-from benchbox.schema.trial import Pass
+from benchbox.schema.trial import Pass, Trial
 
 LENET = resolve("lenet5", input_shape=None, weights=None)
 PLAN = MeasurementPlan(
@@ -62,6 +63,12 @@ WAYS = """
             import subprocess
             open("child.pid", "w").write(str(subprocess.Popen(["sleep", "100"]).pid))
             time.sleep(100)
+        return Net(act)
+    def orphan():
+        def act():
+            import subprocess
+            open("child.pid", "w").write(str(subprocess.Popen(["sleep", "100"]).pid))
+            os._exit(3)
         return Net(act)
 """
 
@@ -166,7 +173,7 @@ def test_a_hanging_worker_is_killed_at_its_timeout(ways: Path) -> None:
 
 def test_what_a_worker_started_dies_with_it(ways: Path) -> None:
     with pytest.raises(MeasurementError):
-        run_trial(dying("child", ways, timeout_s=8.0))
+        run_trial(dying("orphan", ways))
     pid = int((ways / "child.pid").read_text())
     deadline = time.monotonic() + 10
     while _alive(pid) and time.monotonic() < deadline:
@@ -211,6 +218,20 @@ def test_interrupting_the_parent_kills_the_worker(ways: Path) -> None:
     assert not _alive(pid)
 
 
+def test_a_trial_may_be_run_by_a_thread(lenet_artifact: OnnxArtifact, root: Path) -> None:
+    """The kernel kills a worker when the thread that started it ends: that thread waits for the worker's end."""
+    request = TrialRequest(
+        pass_=Pass.CHECK, number=0, backend="onnxruntime", precision=Precision.FP32, plan=PLAN,
+        artifact=lenet_artifact, source=LENET, root=root,
+    )  # fmt: skip
+    found: list[Trial] = []
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: found.append(run_trial(request)))
+        thread.start()
+        thread.join(timeout=120)
+    assert [trial.pass_ for trial in found] == [Pass.CHECK, Pass.CHECK]
+
+
 def case_request(artifact: OnnxArtifact, root: Path, **fields: object) -> CaseRequest:
     request = CaseRequest(
         backend="onnxruntime", precision=Precision.FP32, plan=PLAN, artifact=artifact, source=LENET, root=root,
@@ -220,7 +241,9 @@ def case_request(artifact: OnnxArtifact, root: Path, **fields: object) -> CaseRe
 
 
 def result_from_case(request: CaseRequest, *, progress: Progress) -> CaseResult:
-    ((_, result),) = results_from_cases([request], order=drawn_anew(0), progress=progress)
+    ((_, result),) = measure_in_turn(
+        [request], order=drawn_anew(0), progress=progress, keep=lambda place, result: (place, result)
+    )
     return result
 
 
