@@ -156,15 +156,14 @@ def command(
         precisions=wanted,
         batches=comma_list(batches, lambda text: parse_count(text, flag="--batch")),
         mode=_mode(mode),
-        derivation=choice,  # fmt: skip
+        derivation=choice,
     )
     plan = _plan(threads=threads, trials=trials, max_time=max_time, timeout=timeout, quick=quick, paired=bool(ab))
     plan = with_mode(plan, mode=_mode(mode), group=group, streams=streams, rate=rate, latency_bound=latency_bound)
     plan = with_like(plan, like, duration=max_time) if like else plan
     cases = cases_like(two_sides(cases, plan, ab) if ab else cases, plan)
-    plan = with_energy(
-        _with_transfers(plan, cases) if transfers else plan, asked=energy, window=energy_window, count=energy_windows
-    )
+    plan = _with_transfers(plan, cases) if transfers else plan
+    plan = with_energy(plan, asked=energy, window=energy_window, count=energy_windows)
     clocks = clocks_from_text(lock_clocks, cases) if lock_clocks else None
     least = parse_share(min_executed, flag="--min-executed") if min_executed else None
     if dry_run:
