@@ -283,7 +283,10 @@ class CompileRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledEngine:
-    """What a builder made: the engine's bytes, its log, and what it declares."""
+    """What a builder made: the engine's bytes, its log, and what it declares.
+
+    ``peak_host_bytes`` is the most host memory that the process which built it had resident; None where unknown.
+    """
 
     engine: bytes | memoryview
     log: str
@@ -292,6 +295,7 @@ class CompiledEngine:
     memory: EngineMemory
     warnings: tuple[str, ...]
     timing_cache: bytes | None
+    peak_host_bytes: int | None = None
 
 
 @runtime_checkable

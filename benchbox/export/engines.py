@@ -43,10 +43,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """An engine, and whether it was there already."""
+    """An engine, whether it was there already, and else the host memory that building it took (None: unknown)."""
 
     engine: EngineArtifact
     cached: bool
+    peak_host_bytes: int | None = None
 
 
 def compilers(name: str | None = None) -> dict[str, Compiler]:
@@ -136,7 +137,7 @@ def engine_from_artifact(
         sha256 = write_engine(stem, engine=compiled.engine, log=compiled.log, timing_cache=compiled.timing_cache)
         artifact = _artifact(onnx, precision, sizes, recipe, stem, compiled, sha256)
         write_card(artifact, root)
-    return Built(engine=artifact, cached=False)
+    return Built(engine=artifact, cached=False, peak_host_bytes=compiled.peak_host_bytes)
 
 
 def external_sha256(path: Path) -> str | None:

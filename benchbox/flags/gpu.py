@@ -147,6 +147,16 @@ def _shared(trials: Sequence[Trial]) -> Iterator[Flag]:
         )
 
 
+def _mismatch(trials: Sequence[Trial]) -> Iterator[Flag]:
+    if _most(trials, "gpu_not_cudas"):
+        yield _flag(
+            "GPU_MISMATCH",
+            Severity.ERROR,
+            "NVML watched another GPU than the one CUDA computed on: clocks, throttling, power and users are not of "
+            "this measurement; set CUDA_DEVICE_ORDER=PCI_BUS_ID and report it",
+        )
+
+
 def _ecc(trials: Sequence[Trial]) -> Iterator[Flag]:
     lost, mended = _sum(trials, "gpu_ecc_uncorrected"), _sum(trials, "gpu_ecc_corrected")
     if lost or mended:
@@ -237,6 +247,7 @@ _LOOKS: tuple[Callable[[Sequence[Trial]], Iterator[Flag]], ...] = (
     _throttle_sw,
     _power_capped,
     _clock_unstable,
+    _mismatch,
     _shared,
     _ecc,
     _remapped,

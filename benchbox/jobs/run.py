@@ -229,7 +229,8 @@ def _prepared(
     built = engine_of_case(case, artifact, root, say)
     engine = built.engine if built else None
     if built and not built.cached:
-        builds = (*builds, watch.cost("engine"))
+        # The engine was built in a process of its own: its memory counts, not this one's.
+        builds = (*builds, dataclasses.replace(watch.cost("engine"), peak_host_bytes=built.peak_host_bytes))
     request = CaseRequest(
         backend=case.backend,
         precision=case.precision,

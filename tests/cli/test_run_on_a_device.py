@@ -151,24 +151,53 @@ def test_an_engine_of_another_gpu_is_built_again(simulated_root: Path) -> None:
 def test_without_a_gpu_the_reason_is_given(tmp_path: Path) -> None:
     ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", target="none")
     assert ran.returncode == 3
-    assert "can neither build nor run engines here: there is no usable NVIDIA GPU" in ran.stderr
+    assert "can neither build nor run engines here: there is no NVIDIA driver" in ran.stderr
 
 
-@pytest.mark.parametrize(("knobs", "seen"), [({}, True), ({"hide_pids": True}, False)])
-def test_a_process_that_nvml_does_not_show_has_no_memory(
-    knobs: dict[str, Any], seen: bool, simulated_root: Path
-) -> None:
-    """As in a container: unknown, not zero; and nobody else is made up."""
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_run_finds_only_its_own_worker_on_the_device(hidden: bool, simulated_root: Path, tmp_path: Path) -> None:
+    """Also in a container, where ids are the host's: the process that came with the context is the worker."""
+    knobs = {"hide_pids": hidden, "contexts": str(tmp_path)}
     ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
     (record,) = json.loads(ran.stdout)["records"]
-    assert ("device_memory_process" in _readings(record)) is seen
+    assert "device_memory_process" in _readings(record)
     assert "GPU_SHARED" not in {flag["code"] for flag in record["flags"]}
 
 
-def test_a_foreign_process_on_the_device_is_flagged(simulated_root: Path) -> None:
-    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", foreign=1)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_foreign_process_on_the_device_is_flagged(hidden: bool, simulated_root: Path, tmp_path: Path) -> None:
+    knobs = {"hide_pids": hidden, "contexts": str(tmp_path), "foreign": 1}
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
     (record,) = json.loads(ran.stdout)["records"]
-    assert "GPU_SHARED" in {flag["code"] for flag in record["flags"]}
+    flags = {flag["code"]: flag["message"] for flag in record["flags"]}
+    assert flags["GPU_SHARED"].startswith("1 other processes")
+
+
+def test_a_gpu_that_admits_one_process_is_measured(tmp_path: Path, simulated_root: Path) -> None:
+    """Engine and all, from an empty root: builder and workers have it one after the other, the command never."""
+    (tmp_path / "contexts").mkdir()
+    (tmp_path / SIMULATION_MARK).parent.mkdir()
+    (tmp_path / SIMULATION_MARK).touch()
+    knobs = {"compute_mode": 3, "contexts": str(tmp_path / "contexts")}
+    ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt,tensorrt-graph", *QUICK, "--json", **knobs)
+    assert ran.returncode == 0, ran.stderr
+    assert [record["status"] for record in json.loads(ran.stdout)["records"]] == ["ok", "ok"]
+    assert list((tmp_path / "contexts").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"), [({"compute_mode": 3, "foreign": 1}, "DevicesUnavailable"), ({"compute_mode": 2}, "PROHIBITED")]
+)
+def test_a_gpu_that_admits_no_process_is_unavailable(knobs: dict[str, Any], words: str, tmp_path: Path) -> None:
+    """doctor goes on, and a run is refused with what is missing in the environment."""
+    doctor = _benchbox(tmp_path, "doctor", "--json", contexts=str(tmp_path), **knobs)
+    assert doctor.returncode == 0, doctor.stderr
+    states = {state["name"]: state for state in json.loads(doctor.stdout)["backends"]}
+    assert not states["tensorrt"]["usable"]
+    assert words in states["tensorrt"]["reason"]
+    ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", contexts=str(tmp_path), **knobs)
+    assert ran.returncode == 3
+    assert words in ran.stderr
 
 
 def test_what_happens_to_the_device_is_flagged(simulated_root: Path) -> None:

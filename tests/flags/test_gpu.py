@@ -10,6 +10,7 @@ from builders import QUIET_GPU, evidence, trial
 from simulation import simulated
 
 from benchbox.flags.gpu import flags_of_gpu
+from benchbox.machine.gpu.nvml import users_now
 from benchbox.machine.gpu.watch import gpu_watch
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Flag, Severity
@@ -108,9 +109,10 @@ def test_what_one_gpu_does_not_tell_is_named() -> None:
 
 
 def _watched(**knobs: Any) -> tuple[Flag, ...]:
-    """What a moment of the simulated NVML raises."""
-    with simulated(**knobs), gpu_watch() as watch:
+    """What a moment of the simulated NVML raises, in a process that makes its context after it looked who is there."""
+    with simulated(**knobs) as simulation, gpu_watch(users_before=users_now()) as watch:
         assert watch is not None
+        simulation.DEVICE.require_context()
         watch.begin()
         for _ in range(4):
             time.sleep(0.005)
@@ -135,7 +137,7 @@ def test_a_quiet_simulated_gpu_is_watched_in_full() -> None:
         ({"sm_clocks_mhz": [1980, 1900]}, "CLOCK_UNSTABLE", "1900 to 1980 MHz"),
         ({"sm_clocks_mhz": [1200]}, "CLOCK_LOW", "1200 MHz, 61% of 1980 MHz"),
         ({"foreign": 2}, "GPU_SHARED", "2 other processes"),
-        ({"foreign": 2, "hide_pids": True}, "GPU_SHARED", "1 other processes"),
+        ({"foreign": 2, "hide_pids": True}, "GPU_SHARED", "2 other processes"),
         ({"graphics": 1}, "GPU_SHARED", "draw on the GPU"),
         ({"mig": 1}, "GPU_SHARED", "divided (MIG)"),
         ({"mps": True}, "GPU_SHARED", "MPS"),
@@ -156,9 +158,14 @@ def test_from_the_knob_to_the_flag(knobs: dict[str, Any], code: str, words: str)
 
 
 def test_a_hidden_process_id_alone_is_nobody_else() -> None:
-    """In a container a process may see nobody, or itself under another number."""
+    """In a container a process sees itself under another number."""
     assert _watched(hide_pids=True) == ()
-    assert _watched(hide_pids=True, foreign=1) == ()
+
+
+def test_another_gpu_than_cudas_voids_what_was_watched() -> None:
+    seen = trial(gpu_ns=(1,) * 400, counters={"gpu_looks": 1.0, "gpu_not_cudas": 1.0}, evidence=evidence())
+    codes = {flag.code: flag.severity for flag in flags_of_gpu([seen], MeasurementPlan())}
+    assert codes["GPU_MISMATCH"] is Severity.ERROR
 
 
 def test_without_nvml_nothing_is_watched() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib.util
 import json
 import os
 import sys
@@ -13,7 +15,7 @@ from typing import Any
 from unittest import mock
 
 SITE = Path(__file__).parent / "site"
-_SIMULATED = ("cuda", "pycuda", "tensorrt", "pynvml", "simulated_device")
+_SIMULATED = ("cuda", "pycuda", "tensorrt", "pynvml", "simulated_device", "simulated_driver")
 
 
 def environment(**knobs: Any) -> dict[str, str]:
@@ -26,8 +28,9 @@ def environment(**knobs: Any) -> dict[str, str]:
 def simulated(**knobs: Any) -> Iterator[ModuleType]:
     """The simulation in this process: a fresh device, whose module is given; the real packages are back afterwards."""
     with (
-        mock.patch.dict(os.environ, {"BENCHBOX_SIMULATION": json.dumps(knobs)}),
+        mock.patch.dict(os.environ, environment(**knobs)),
         mock.patch.object(sys, "path", [str(SITE), *sys.path]),
+        mock.patch.object(ctypes, "CDLL", _library_opener()),
     ):
         # Only these: whatever else is imported meanwhile stays, as most packages cannot be imported twice.
         real = _taken_out()
@@ -38,6 +41,17 @@ def simulated(**knobs: Any) -> Iterator[ModuleType]:
         finally:
             _taken_out()
             sys.modules.update(real)
+
+
+def _library_opener() -> Any:
+    """``ctypes.CDLL`` as it is in a process that was started with the simulation."""
+    spec = importlib.util.spec_from_file_location("simulated_site", SITE / "sitecustomize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch.object(ctypes, "CDLL", ctypes.CDLL):
+        spec.loader.exec_module(module)
+    return module.SimulatedCDLL
 
 
 def _taken_out() -> dict[str, ModuleType]:

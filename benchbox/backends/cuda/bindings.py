@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
-from benchbox.backends.cuda.driver import Gpu
+from benchbox.backends.cuda.driver import Gpu, gpu_from_driver
 from benchbox.backends.cuda.interface import (
     NS_PER_MS,
     CudaLayer,
@@ -27,13 +27,13 @@ from benchbox.backends.cuda.interface import (
     cuda_error,
     lack_of_device,
     out_of_memory,
+    unavailable,
 )
 from benchbox.errors import EnvironmentLackError
 
 PACKAGE = "cuda-bindings"
 REMEDY = "pip install 'benchbox[cuda]'"
 _MODULE = "cuda.bindings.runtime"
-_NUMBERS = "cuda.bindings.driver"
 
 
 def installed() -> bool:
@@ -44,17 +44,36 @@ def installed() -> bool:
         return False
 
 
+def require_device() -> None:
+    """Raises EnvironmentLackError without package, driver or device; makes no context."""
+    _require_device(_api())
+
+
 def opened() -> CudaBindings:
-    """The layer on the first visible device; raises EnvironmentLackError without package, driver or device."""
+    """The layer on the first visible device; raises EnvironmentLackError as ``require_device`` or if it is held."""
+    api = _api()
+    _require_device(api)
+    return CudaBindings(api)
+
+
+def _api() -> Any:
     if not installed():
         raise EnvironmentLackError(f"{PACKAGE} is not installed", remedy=REMEDY)
     try:
-        api = importlib.import_module(_MODULE)
+        return importlib.import_module(_MODULE)
     except Exception as error:  # a missing shared library may raise anything
         raise EnvironmentLackError(
             f"{PACKAGE} does not import", values=f"{type(error).__name__}: {error}", remedy=REMEDY
         ) from error
-    return CudaBindings(api)
+
+
+def _require_device(api: Any) -> None:
+    try:
+        status, count = api.cudaGetDeviceCount()
+    except Exception as error:  # without the driver's library the package raises its own kinds
+        raise lack_of_device(f"{type(error).__name__}: {error}") from error
+    if status != api.cudaError_t.cudaSuccess or not count:
+        raise lack_of_device(f"cudaGetDeviceCount: {getattr(status, 'name', status)}, devices: {count or 0}")
 
 
 class CudaBindings(CudaLayer):
@@ -66,14 +85,9 @@ class CudaBindings(CudaLayer):
     def __init__(self, api: Any) -> None:
         self._api = api
         self._done = api.cudaError_t.cudaSuccess
-        try:
-            status, count = api.cudaGetDeviceCount()
-        except Exception as error:  # without the driver's library the package raises its own kinds
-            raise lack_of_device(f"{type(error).__name__}: {error}") from error
-        if status != self._done or not count:
-            raise lack_of_device(f"cudaGetDeviceCount: {getattr(status, 'name', status)}, devices: {count or 0}")
-        self._call("cudaSetDevice", 0)
-        self._properties = self._call("cudaGetDeviceProperties", 0)
+        (status,) = api.cudaSetDevice(0)  # makes the primary context
+        if status != self._done:
+            raise unavailable(f"cudaSetDevice: {getattr(status, 'name', status)}")
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """What a CUDA call gives besides its status: nothing or one value."""
@@ -84,10 +98,7 @@ class CudaBindings(CudaLayer):
 
     @override
     def gpu(self) -> Gpu:
-        name = self._properties.name
-        text = name.decode(errors="replace").rstrip("\0") if isinstance(name, bytes) else str(name)
-        told = self._properties
-        return Gpu(name=text, target=f"sm{told.major}{told.minor}", l2_bytes=int(told.l2CacheSize) or None)
+        return gpu_from_driver()
 
     @override
     def versions(self) -> Mapping[str, str]:
@@ -106,18 +117,8 @@ class CudaBindings(CudaLayer):
 
     @override
     def pool_peak_bytes(self) -> int | None:
-        return int(self._call("cudaMemPoolGetAttribute", self._pool(), self._peak_attribute()))
-
-    @override
-    def reset_pool_peak(self) -> None:
-        zero = importlib.import_module(_NUMBERS).cuuint64_t(0)  # the type that the attribute must be given as
-        self._call("cudaMemPoolSetAttribute", self._pool(), self._peak_attribute(), zero)
-
-    def _pool(self) -> Any:
-        return self._call("cudaDeviceGetDefaultMemPool", 0)
-
-    def _peak_attribute(self) -> Any:
-        return self._api.cudaMemPoolAttr.cudaMemPoolAttrUsedMemHigh
+        pool = self._call("cudaDeviceGetDefaultMemPool", 0)
+        return int(self._call("cudaMemPoolGetAttribute", pool, self._api.cudaMemPoolAttr.cudaMemPoolAttrUsedMemHigh))
 
     @override
     def allocate(self, size: int) -> int:

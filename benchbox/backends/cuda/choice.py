@@ -1,8 +1,7 @@
-"""What does benchbox ask of CUDA, and through which Python package?
+"""Which Python package drives CUDA, and does it work here?
 
-A small interface, the **layer**: device and pinned memory, copies, streams, events, graphs. Two packages implement it:
-cuda-bindings (``bindings.py``, the default) and pycuda (``pycuda.py``). Both use the device's primary context, the one
-that TensorRT, ONNX Runtime and PyTorch use too, so that a stream or an address of one means the same to the others.
+``open_layer`` makes the process's CUDA context; everything else here leaves it without one, so that the process that
+starts the workers is no user of the GPU.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from benchbox.backends.child import in_child
 from benchbox.backends.cuda.driver import Gpu, gpu_from_driver
-from benchbox.backends.cuda.interface import (
-    CudaLayer,
-)
-from benchbox.errors import EnvironmentLackError
+from benchbox.backends.cuda.interface import CudaLayer, unavailable
+from benchbox.errors import BenchboxError
 from benchbox.registry import require_known
 
 CHOICE_VARIABLE = "BENCHBOX_CUDA"
@@ -51,30 +49,42 @@ def open_layer(name: str | None = None) -> CudaLayer:
     return layer
 
 
-def probed_layer(name: str) -> dict[str, str]:
-    """``version`` of a layer that can be used here, else ``reason`` and ``remedy``; the others are ""."""
-    try:
-        layer = open_layer(name)
-    except EnvironmentLackError as error:
-        reason = ": ".join(part for part in (error.what, error.values) if part)
-        return {"version": "", "reason": reason, "remedy": error.remedy}
-    try:
-        versions = ", ".join(f"{package} {version}" for package, version in layer.versions().items())
-        return {"version": f"{versions}, {layer.gpu()}", "reason": "", "remedy": ""}
-    finally:
-        layer.close()
+def ready_gpu(name: str | None = None) -> Gpu:
+    """The first visible GPU if a layer can work on it; this process gets no CUDA context by the question.
 
+    Where the GPU admits one process at a time, only an attempt shows whether it is free: a child makes it.
 
-def first_gpu() -> Gpu:
-    """The first visible GPU: as the chosen layer sees it, or as the driver does where no layer is installed.
+    Args:
+        name: of the layer; by default what ``chosen_layer`` says.
 
     Raises:
-        EnvironmentLackError: no driver, a driver that does not start, or no GPU.
+        EnvironmentLackError: the package, the driver or a device is missing, or the GPU's compute mode forbids it.
     """
-    if not layer_module(chosen_layer()).installed():
-        return gpu_from_driver()
-    layer = open_layer()
+    chosen = name or chosen_layer()
+    layer_module(chosen).require_device()
+    gpu = gpu_from_driver()
+    if gpu.prohibited:
+        raise unavailable("its compute mode is PROHIBITED", remedy="allow it: nvidia-smi -c DEFAULT")
+    if gpu.exclusive and not gpu.entered:
+        in_child("benchbox.backends.cuda.choice:opened_versions", chosen)
+    return gpu
+
+
+def probed_layer(name: str) -> dict[str, str]:
+    """``version`` of a layer that works here, tried in a child, else ``reason`` and ``remedy``; the others are ""."""
     try:
-        return layer.gpu()
+        gpu = ready_gpu(name)
+        versions = in_child("benchbox.backends.cuda.choice:opened_versions", name)
+    except BenchboxError as error:
+        reason = ": ".join(part for part in (error.what, error.values) if part)
+        return {"version": "", "reason": reason, "remedy": error.remedy}
+    return {"version": f"{versions}, {gpu}", "reason": "", "remedy": ""}
+
+
+def opened_versions(name: str) -> str:
+    """Versions of a layer after it was opened and closed again, for ``in_child``: opening makes a CUDA context."""
+    layer = open_layer(name)
+    try:
+        return ", ".join(f"{package} {version}" for package, version in layer.versions().items())
     finally:
         layer.close()

@@ -1,12 +1,14 @@
 """Is there an NVIDIA GPU, and which one?
 
-The driver's own library is asked through ctypes: no package is needed to learn that there is no GPU.
+The driver's own library is asked through ctypes, and only what makes no CUDA context: the process that asks may go on
+and start others that measure, and a context of its own would be another user of the GPU.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import hashlib
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,30 +16,38 @@ from benchbox.errors import EnvironmentLackError
 
 LIBRARY = "libcuda.so.1"
 SIMULATED = "simulated"  # how the name of the tests' device begins
-# CUdevice_attribute values of cuda.h.
-_COMPUTE_CAPABILITY_MAJOR = 75
-_COMPUTE_CAPABILITY_MINOR = 76
-_NAME_BYTES = 256
+PCI_OPTION, UUID_OPTION, L2_OPTION = "gpu_pci_bus_id", "gpu_uuid_hash", "gpu_l2_bytes"
+# CUdevice_attribute and CUcomputemode values of cuda.h.
+_COMPUTE_MODE, _L2_CACHE_SIZE = 20, 38
+_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
+_PROHIBITED, _EXCLUSIVE_PROCESS = 2, 3
+_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+_NAME_BYTES, _PCI_BYTES, _UUID_BYTES = 256, 64, 16
 _FIRST_WITH_TF32 = 80
+_HASH_DIGITS = 8
 _REMEDY = "install the NVIDIA driver, or pass the GPU into the container (docker run --gpus all)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """A GPU as the driver names it.
+    """A GPU as the driver reports it.
 
-    ``target`` is its compute capability ("sm89"); ``l2_bytes`` the size of its last cache, None where it was not asked
-    for or is not told; ``simulated`` is true of the device that the tests pretend to have: its numbers are no
-    measurements.
+    ``target`` is its compute capability ("sm89"); ``l2_bytes`` the size of its last-level cache, None where unknown;
+    ``pci_bus_id`` ("0000:3b:00.0") and ``uuid`` ("GPU-...", or that of a MIG instance) say which
+    one of several it is; ``compute_mode`` is CUDA's number; ``entered`` says that this process has its primary context.
     """
 
     name: str
     target: str
     l2_bytes: int | None = None
+    pci_bus_id: str = ""
+    uuid: str = ""
+    compute_mode: int = 0
+    entered: bool = False
 
     @property
     def simulated(self) -> bool:
-        """Whether this is the pretended device of the tests."""
+        """Whether this is the simulated device of the tests, whose numbers are no measurements."""
         return self.name.startswith(SIMULATED)
 
     @property
@@ -46,43 +56,75 @@ class Gpu:
         digits = self.target.removeprefix("sm")
         return digits.isdigit() and int(digits) >= _FIRST_WITH_TF32
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether only one process at a time may have a context on it (compute mode EXCLUSIVE_PROCESS)."""
+        return self.compute_mode == _EXCLUSIVE_PROCESS
+
+    @property
+    def prohibited(self) -> bool:
+        """Whether no process may have a context on it (compute mode PROHIBITED)."""
+        return self.compute_mode == _PROHIBITED
+
+    def options(self) -> dict[str, str]:
+        """Which GPU it is and the size of its cache, as options of a session's evidence; unknown ones are left out."""
+        found = {
+            PCI_OPTION: self.pci_bus_id,
+            UUID_OPTION: uuid_hash(self.uuid) if self.uuid else "",
+            L2_OPTION: str(self.l2_bytes or ""),
+        }
+        return {name: value for name, value in found.items() if value}
+
     def __str__(self) -> str:
         return f"{self.name} ({self.target})"
 
 
-def l2_option(gpu: Gpu) -> dict[str, str]:
-    """The size of the cache as an option of a session's evidence; nothing where it is not told."""
-    return {} if gpu.l2_bytes is None else {"gpu_l2_bytes": str(gpu.l2_bytes)}
+def uuid_hash(text: str) -> str:
+    """Eight digits that tell GPUs apart without naming them; ``text`` is "GPU-..." or the UUID of a MIG instance."""
+    return hashlib.sha256(text.removeprefix("GPU-").removeprefix("MIG-").encode()).hexdigest()[:_HASH_DIGITS]
 
 
-def gpu_from_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Gpu:
-    """The first GPU that CUDA_VISIBLE_DEVICES leaves visible.
-
-    Args:
-        load: opens the driver's library by name; raises OSError where there is none.
+def gpu_from_driver() -> Gpu:
+    """The first GPU that CUDA shows this process: the one that CUDA_VISIBLE_DEVICES names first, else the fastest.
 
     Raises:
         EnvironmentLackError: no driver, a driver that does not start, or no GPU.
     """
     try:
-        driver = load(LIBRARY)
+        driver = ctypes.CDLL(LIBRARY)
     except OSError as error:
         raise EnvironmentLackError("there is no NVIDIA driver", values=str(error), remedy=_REMEDY) from error
-    _require_success(driver.cuInit(0), "cuInit")
+    status = driver.cuInit(0)
     count = ctypes.c_int()
-    _require_success(driver.cuDeviceGetCount(ctypes.byref(count)), "cuDeviceGetCount")
+    if status != _NO_DEVICE:
+        _require_success(status, "cuInit")
+        _require_success(driver.cuDeviceGetCount(ctypes.byref(count)), "cuDeviceGetCount")
     if count.value < 1:
         raise EnvironmentLackError(
             "the NVIDIA driver shows no GPU", values="cuDeviceGetCount: 0", remedy="check CUDA_VISIBLE_DEVICES"
         )
     device = ctypes.c_int()
     _require_success(driver.cuDeviceGet(ctypes.byref(device), 0), "cuDeviceGet")
-    name = ctypes.create_string_buffer(_NAME_BYTES)
+    name, address = ctypes.create_string_buffer(_NAME_BYTES), ctypes.create_string_buffer(_PCI_BYTES)
+    identity = ctypes.create_string_buffer(_UUID_BYTES)
     _require_success(driver.cuDeviceGetName(name, _NAME_BYTES, device), "cuDeviceGetName")
-    major, minor = (
-        _attribute(driver, which, device) for which in (_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR)
+    _require_success(driver.cuDeviceGetPCIBusId(address, _PCI_BYTES, device), "cuDeviceGetPCIBusId")
+    _require_success(driver.cuDeviceGetUuid_v2(identity, device), "cuDeviceGetUuid_v2")
+    flags, active = ctypes.c_uint(), ctypes.c_int()
+    _require_success(
+        driver.cuDevicePrimaryCtxGetState(device, ctypes.byref(flags), ctypes.byref(active)),
+        "cuDevicePrimaryCtxGetState",
     )
-    return Gpu(name=name.value.decode(errors="replace"), target=f"sm{major}{minor}")
+    major = _attribute(driver, _COMPUTE_CAPABILITY_MAJOR, device)
+    return Gpu(
+        name=name.value.decode(errors="replace"),
+        target=f"sm{major}{_attribute(driver, _COMPUTE_CAPABILITY_MINOR, device)}",
+        l2_bytes=_attribute(driver, _L2_CACHE_SIZE, device) or None,
+        pci_bus_id=address.value.decode().lower(),
+        uuid=f"GPU-{uuid.UUID(bytes=identity.raw)}",
+        compute_mode=_attribute(driver, _COMPUTE_MODE, device),
+        entered=bool(active.value),
+    )
 
 
 def _attribute(driver: Any, which: int, device: ctypes.c_int) -> int:

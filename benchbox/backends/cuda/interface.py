@@ -17,16 +17,9 @@ from benchbox.errors import DeviceMemoryError, EnvironmentLackError, Measurement
 if TYPE_CHECKING:
     import numpy as np
 
-
 NS_PER_MS = 1e6
-
-
 Stream = NewType("Stream", object)
-
-
 Event = NewType("Event", object)
-
-
 Graph = NewType("Graph", object)
 """What a layer made; only that layer knows what is inside."""
 
@@ -70,11 +63,7 @@ class CudaLayer(Protocol):
         ...
 
     def pool_peak_bytes(self) -> int | None:
-        """The most that was in use of the default memory pool since ``reset_pool_peak``; None where not told."""
-        ...
-
-    def reset_pool_peak(self) -> None:
-        """Begins a new high-water mark of the default memory pool."""
+        """The most that was in use of the default memory pool in this process; None where unknown."""
         ...
 
     def allocate(self, size: int) -> int:
@@ -191,3 +180,8 @@ def lack_of_device(reason: str) -> EnvironmentLackError:
         values=reason,
         remedy="install a newer NVIDIA driver, or pass the GPU into the container (docker run --gpus all)",
     )
+
+
+def unavailable(reason: str, *, remedy: str = "end the other process, or wait for it") -> EnvironmentLackError:
+    """The error for a GPU that is there and admits no context of this process."""
+    return EnvironmentLackError("the GPU is not available to this process", values=reason, remedy=remedy)

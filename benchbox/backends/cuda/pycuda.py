@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
-from benchbox.backends.cuda.driver import Gpu
+from benchbox.backends.cuda.driver import Gpu, gpu_from_driver
 from benchbox.backends.cuda.interface import (
     NS_PER_MS,
     CudaLayer,
@@ -28,6 +28,7 @@ from benchbox.backends.cuda.interface import (
     cuda_error,
     lack_of_device,
     out_of_memory,
+    unavailable,
 )
 from benchbox.errors import BenchboxError, EnvironmentLackError
 
@@ -40,15 +41,31 @@ def installed() -> bool:
     return importlib.util.find_spec(PACKAGE) is not None
 
 
+def require_device() -> None:
+    """Raises EnvironmentLackError without package, driver or device; makes no context."""
+    _driver()
+
+
 def opened() -> PyCuda:
-    """The layer on the first visible device; raises EnvironmentLackError without package, driver or device."""
+    """The layer on the first visible device; raises EnvironmentLackError as ``require_device`` or if it is held."""
+    return PyCuda(_driver())
+
+
+def _driver() -> Any:
     if not installed():
         raise EnvironmentLackError(f"{PACKAGE} is not installed", remedy=REMEDY)
     try:
         driver = importlib.import_module("pycuda.driver")
     except Exception as error:  # it links libcuda: without a driver the import itself fails
         raise lack_of_device(f"pycuda does not import: {error}") from error
-    return PyCuda(driver)
+    try:
+        driver.init()
+        count = driver.Device.count()
+    except driver.Error as error:
+        raise lack_of_device(str(error)) from error
+    if not count:
+        raise lack_of_device("pycuda.driver.Device.count: 0")
+    return driver
 
 
 class PyCuda(CudaLayer):
@@ -60,24 +77,17 @@ class PyCuda(CudaLayer):
     def __init__(self, driver: Any) -> None:
         self._driver = driver
         try:
-            driver.init()
-            count = driver.Device.count()
+            self._context = driver.Device(0).retain_primary_context()
+            self._context.push()
         except driver.Error as error:
-            raise lack_of_device(str(error)) from error
-        if not count:
-            raise lack_of_device("pycuda.driver.Device.count: 0")
-        self._device = driver.Device(0)
-        self._context = self._device.retain_primary_context()
-        self._context.push()
+            raise unavailable(str(error)) from error
         # pycuda frees with its objects: they live here until they are given back by address.
         self._device_memory: dict[int, Any] = {}
         self._host_memory: dict[int, Any] = {}
 
     @override
     def gpu(self) -> Gpu:
-        major, minor = self._device.compute_capability()
-        l2_bytes = self._device.get_attribute(self._driver.device_attribute.L2_CACHE_SIZE)
-        return Gpu(name=self._device.name(), target=f"sm{major}{minor}", l2_bytes=int(l2_bytes) or None)
+        return gpu_from_driver()
 
     @override
     def versions(self) -> Mapping[str, str]:
@@ -95,10 +105,6 @@ class PyCuda(CudaLayer):
     @override
     def pool_peak_bytes(self) -> int | None:
         return None
-
-    @override
-    def reset_pool_peak(self) -> None:
-        """The pool is not in its API."""
 
     @override
     def allocate(self, size: int) -> int:

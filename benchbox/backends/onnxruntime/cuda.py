@@ -21,12 +21,11 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
-from benchbox.backends.cuda.driver import l2_option
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.onnxruntime.cpu import executed_precisions, only_wheel
 from benchbox.backends.onnxruntime.profile import COPIES, layers_from_profile
-from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError
+from benchbox.errors import ArtifactError, BenchboxError, DeviceMemoryError, EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.proof import tf32_option
@@ -62,7 +61,7 @@ class OnnxRuntimeCuda:
 
     def probe(self) -> Availability:
         """Whether the GPU wheel is the one installed, a GPU is there, and the provider's libraries load."""
-        from benchbox.backends.cuda.choice import open_layer
+        from benchbox.backends.cuda.choice import ready_gpu
 
         wheel = only_wheel("gpu")
         if not wheel.usable:
@@ -82,12 +81,10 @@ class OnnxRuntimeCuda:
                 remedy="pip uninstall onnxruntime, then pip install 'benchbox[gpu]'",
             )
         try:
-            layer = open_layer()
-        except EnvironmentLackError as error:
+            gpu = str(ready_gpu())
+        except BenchboxError as error:
             reason = ": ".join(part for part in (error.what, error.values) if part)
             return Availability(usable=False, version=version, reason=reason, remedy=error.remedy)
-        gpu = str(layer.gpu())
-        layer.close()
         lack = self._library_lack()
         if lack:
             return Availability(usable=False, version=version, reason=lack, remedy="pip install 'tensorrt>=10.14,<11'")
@@ -303,7 +300,7 @@ class OnnxRuntimeCudaSession:
         options = {
             **tf32_option(has=gpu.has_tf32, allowed=self._tf32_allowed()),
             "cuda_layer": self._layer.name,
-            **l2_option(gpu),
+            **gpu.options(),
             "cuda_graph": GRAPH_USED if self._graph else "off",
             "provider_options": json.dumps(
                 self._session.get_provider_options().get(self._provider, {}), sort_keys=True

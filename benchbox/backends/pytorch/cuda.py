@@ -15,10 +15,11 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.cuda.driver import gpu_from_driver
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import FLUSH_BYTES
 from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type, tf32_evidence, tf32_switches
-from benchbox.errors import DeviceMemoryError, EnvironmentLackError
+from benchbox.errors import BenchboxError, DeviceMemoryError, EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.trial import Evidence
@@ -32,7 +33,6 @@ _REFUSALS = {
     Precision.INT8: "eager mode runs no int8 network without a quantised module",
     Precision.FP8: "eager mode runs no fp8 network without a quantised module",
 }
-_FIRST_WITH_TF32 = 8  # compute capability of Ampere
 _WARM = 3  # inferences before a capture, as PyTorch's documentation asks for
 GRAPH_USED = "whole inference"
 
@@ -75,7 +75,11 @@ class PyTorchCudaBackend:
                 reason=f"PyTorch {version} finds no CUDA device",
                 remedy="install the NVIDIA driver, or the CUDA build of PyTorch",
             )
-        return Availability(usable=True, version=version, device=torch.cuda.get_device_name(0))
+        try:
+            gpu = gpu_from_driver()  # PyTorch would initialise CUDA to answer
+        except BenchboxError as error:
+            return Availability(usable=False, version=version, reason=error.what, remedy=error.remedy)
+        return Availability(usable=True, version=version, device=str(gpu))
 
     def refusal(self, precision: Precision) -> str | None:
         """fp32, tf32, fp16 and bf16 run; bf16 on GPUs before Ampere without kernels of its own."""
@@ -303,20 +307,23 @@ class PyTorchCudaSession:
         return made
 
     def evidence(self) -> Evidence:
-        """The device and the switches as PyTorch reports them; executed types as they were dispatched."""
+        """The device as the driver and the switches as PyTorch report them; executed types as they were dispatched."""
+        gpu = gpu_from_driver()
         return Evidence(
             backend=self._backend.name,
-            device=self._torch.cuda.get_device_name(0),
+            device=str(gpu),
             providers=(f"torch.compile {self._backend.compiled}" if self._backend.compiled else "eager",),
             threads=self._request.threads,
             executed=self._watch.executed() if self._watch else None,
             options={
                 "cuda_graph": self._graph_state,
-                **tf32_evidence(self._torch, has=self._torch.cuda.get_device_capability(0)[0] >= _FIRST_WITH_TF32),
+                **gpu.options(),
+                **tf32_evidence(self._torch, has=gpu.has_tf32),
                 **tf32_switches(self._torch),
                 "cudnn_benchmark": str(self._torch.backends.cudnn.benchmark),
             },
             versions={"torch": str(self._torch.__version__), "cuda_runtime": str(self._torch.version.cuda)},
+            simulated=gpu.simulated,
         )
 
     def reported_layers(self) -> tuple[ExecutedLayer, ...]:

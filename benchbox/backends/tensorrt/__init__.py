@@ -2,7 +2,8 @@
 
 One code for both: ``vendor.py`` imports them and knows what they can do, ``builder.py`` compiles, ``validity.py`` asks
 whether an engine would be refused, ``session.py`` runs one, ``journal.py`` reads what the vendor says. With and without
-a CUDA graph are two backends, as they are two things to measure; they share their engines.
+a CUDA graph are two backends, as they are two things to measure; they share their engines. A builder or runtime makes a
+CUDA context: both live in processes of their own, never in the one that starts the workers.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from benchbox.backends.base import BACKENDS, Availability
+from benchbox.backends.child import in_child
 from benchbox.backends.tensorrt.vendor import TENSORRT, TENSORRT_RTX, Bindings, Vendor, loaded
-from benchbox.errors import EnvironmentLackError
+from benchbox.errors import BenchboxError, EnvironmentLackError
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
@@ -38,25 +40,26 @@ class TensorRtRunner:
 
     def probe(self) -> Availability:
         """What is installed, whether it can build here, and what running its engines lacks."""
-        from benchbox.backends.cuda.choice import first_gpu, open_layer
+        from benchbox.backends.cuda.choice import ready_gpu
+        from benchbox.backends.cuda.driver import gpu_from_driver
 
         try:
             bindings = self.bindings()
         except EnvironmentLackError as error:
             return Availability(usable=False, reason=_in_one(error), remedy=error.remedy)
         try:
-            gpu = first_gpu()
+            gpu = gpu_from_driver()
         except EnvironmentLackError as error:
             builds = not bindings.tunes_on_gpu
             can = "builds engines here but cannot run them" if builds else "can neither build nor run engines here"
             return self._unusable(bindings, builds=builds, reason=f"{can}: {error.what}", remedy=error.remedy)
         if not bindings.supports(gpu.target):
             known = ", ".join(bindings.targets)
-            reason = f"builds engines here but cannot run them: {gpu} is none of {known}"
+            reason = f"builds engines here but cannot run them: {gpu} is not among {known}"
             return self._unusable(bindings, builds=True, reason=reason, remedy="use another GPU or --backend tensorrt")
         try:
-            open_layer().close()
-        except EnvironmentLackError as error:
+            ready_gpu()
+        except BenchboxError as error:
             reason = f"builds engines here but cannot run them: {_in_one(error)}"
             return self._unusable(bindings, builds=True, reason=reason, remedy=error.remedy)
         return Availability(usable=True, builds=True, version=bindings.version, device=str(gpu))
@@ -93,15 +96,21 @@ class TensorRtBackend(TensorRtRunner):
 
     def compile(self, request: CompileRequest, recipe: EngineRecipe) -> CompiledEngine:
         """The engine of a recipe; see ``Compiler``."""
-        from benchbox.backends.tensorrt.builder import engine_from_onnx
-
-        return engine_from_onnx(self.bindings(), request.onnx_path, recipe, timing_cache=request.timing_cache)
+        made: CompiledEngine = in_child(
+            "benchbox.backends.tensorrt.builder:built_here",
+            self.vendor,
+            request.onnx_path,
+            recipe,
+            request.timing_cache,
+        )
+        return made
 
     def fault(self, engine: bytes) -> str | None:
         """Why an engine's bytes would be refused on any machine; see ``Compiler``."""
-        from benchbox.backends.tensorrt.validity import verdict_on
-
-        return "; ".join(verdict_on(self.bindings(), engine).of_the_file) or None
+        if not self.bindings().judges_engines:
+            return None
+        found: str | None = in_child("benchbox.backends.tensorrt.validity:fault_of", self.vendor, engine)
+        return found
 
 
 class TensorRt(TensorRtBackend):
@@ -140,7 +149,7 @@ class TensorRtRtxGraph(TensorRtRunner):
     compiler: ClassVar[str] = TENSORRT_RTX.name
 
 
-def _in_one(error: EnvironmentLackError) -> str:
+def _in_one(error: BenchboxError) -> str:
     return ": ".join(part for part in (error.what, error.values) if part)
 
 

@@ -12,13 +12,15 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchbox.backends.base import CompiledEngine, CompileRequest
-from benchbox.backends.cuda.choice import first_gpu
+from benchbox.backends.child import high_water_bytes
+from benchbox.backends.cuda.driver import gpu_from_driver
 from benchbox.backends.tensorrt.journal import Lines, errors_in, journal, memory_in, text_of, warnings_in
-from benchbox.backends.tensorrt.vendor import Bindings
+from benchbox.backends.tensorrt.vendor import Bindings, Vendor, loaded
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.registry import require_known
 from benchbox.schema.engine import EngineRecipe
@@ -46,7 +48,7 @@ def recipe_from_request(bindings: Bindings, request: CompileRequest) -> EngineRe
         backend=bindings.vendor.name,
         backend_version=bindings.version,
         targets=targets,
-        device=str(first_gpu()) if bindings.tunes_on_gpu else "",
+        device=str(gpu_from_driver()) if bindings.tunes_on_gpu else "",
         profiles=request.profiles,
         flags=(*_ALWAYS, TF32) if request.precision is Precision.TF32 else _ALWAYS,
         timing_cache_sha256=None if request.timing_cache is None else hashlib.sha256(request.timing_cache).hexdigest(),
@@ -86,6 +88,12 @@ def engine_from_onnx(
         warnings=warnings_in(lines),
         timing_cache=tuned,
     )
+
+
+def built_here(vendor: Vendor, path: Path, recipe: EngineRecipe, timing_cache: bytes | None) -> CompiledEngine:
+    """``engine_from_onnx`` for ``in_child``: the engine as bytes, and the host memory that building it took."""
+    made = engine_from_onnx(loaded(vendor), path, recipe, timing_cache=timing_cache)
+    return replace(made, engine=bytes(made.engine), peak_host_bytes=high_water_bytes())
 
 
 def _known_targets(bindings: Bindings, asked: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from benchbox.backends.base import OpenRequest
 from benchbox.backends.clock import HostStopwatch
-from benchbox.backends.cuda.driver import l2_option
 from benchbox.backends.cuda.interface import CudaLayer, Graph
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.queries import Queries, QueryLaps
@@ -300,7 +299,7 @@ class TensorRtSession:
             options={
                 **tf32_option(has=gpu.has_tf32, allowed=TF32 in self._request.engine_flags),
                 "cuda_layer": self._layer.name,
-                **l2_option(gpu),
+                **gpu.options(),
                 "cuda_graph": self._graph_state,
                 "auxiliary_streams": str(self._engine.num_aux_streams),
                 "wait": WAIT_BLOCKING if self._request.blocking else WAIT_SPIN,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchbox.backends.tensorrt.journal import journal
-from benchbox.backends.tensorrt.vendor import Bindings
+from benchbox.backends.tensorrt.vendor import Bindings, Vendor, loaded
 from benchbox.errors import ArtifactError
 
 # What is wrong with the file itself; everything else is wrong with this machine.
@@ -53,6 +53,11 @@ def verdict_on(bindings: Bindings, engine: bytes) -> Verdict:
         of_the_file=tuple(text for name, text in _OF_THE_FILE.items() if name in named),
         of_the_machine=machine if named else ("there is no working NVIDIA driver to judge it by",),
     )
+
+
+def fault_of(vendor: Vendor, engine: bytes) -> str | None:
+    """Why an engine would be refused on any machine, None if it would not; for ``in_child``: it makes a runtime."""
+    return "; ".join(verdict_on(loaded(vendor), engine).of_the_file) or None
 
 
 def require_loadable(bindings: Bindings, engine: bytes, *, name: str) -> None:

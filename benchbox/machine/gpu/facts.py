@@ -6,14 +6,12 @@ is read "now" changes by itself and never enters it. A query that this GPU refus
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchbox.backends.cuda.driver import PCI_OPTION, UUID_OPTION, gpu_from_driver, uuid_hash
 from benchbox.machine.gpu.nvml import first_gpu_handle, read_or_none, text_of
-
-_HASH_DIGITS = 8
 
 
 def gpu_facts(root: Path = Path("/")) -> dict[str, str]:
@@ -40,7 +38,9 @@ def gpu_now() -> dict[str, str]:
         return _answers(
             api,
             {
-                "gpu_uuid_hash": lambda: _hashed(text_of(api.nvmlDeviceGetUUID(device))),
+                PCI_OPTION: lambda: pci_bus_id(api, device) or None,
+                UUID_OPTION: lambda: uuid_hash(text_of(api.nvmlDeviceGetUUID(device))),
+                "gpu_mig_instance": lambda: _instance(api, device),
                 "gpu_sm_clock_mhz": lambda: api.nvmlDeviceGetClockInfo(device, api.NVML_CLOCK_SM),
                 "gpu_memory_clock_mhz": lambda: api.nvmlDeviceGetClockInfo(device, api.NVML_CLOCK_MEM),
                 "gpu_temperature_c": lambda: api.nvmlDeviceGetTemperature(device, api.NVML_TEMPERATURE_GPU),
@@ -58,23 +58,21 @@ def gpu_now() -> dict[str, str]:
         )
 
 
-def pci_folder(api: Any, device: Any, root: Path) -> Path | None:
-    """The kernel's folder of a GPU, None where NVML does not tell its address on the bus.
+def pci_bus_id(api: Any, device: Any) -> str:
+    """The GPU's address on the bus as CUDA and the kernel write it ("0000:3b:00.0"); "" where unknown.
 
-    NVML writes the domain with eight hexadecimal digits, the kernel with four.
+    NVML writes the domain with eight hexadecimal digits, the others with four.
     """
     address = read_or_none(api, lambda: text_of(api.nvmlDeviceGetPciInfo(device).busId).strip("\0").lower())
-    if not address:
-        return None
-    domain, _, rest = address.partition(":")
-    return root / "sys/bus/pci/devices" / f"{domain[-4:]}:{rest}"
+    domain, _, rest = (address or "").partition(":")
+    return f"{domain[-4:]}:{rest}" if rest else ""
 
 
 def numa_node(api: Any, device: Any, root: Path) -> int | None:
-    """The NUMA node that the GPU hangs on, None where the machine has none or does not tell."""
-    folder = pci_folder(api, device, root)
+    """The NUMA node that the GPU is attached to, None where the machine has none or does not report it."""
+    address = pci_bus_id(api, device)
     try:
-        node = int((folder / "numa_node").read_text()) if folder else -1
+        node = int((root / "sys/bus/pci/devices" / address / "numa_node").read_text()) if address else -1
     except (OSError, ValueError):
         return None
     return node if node >= 0 else None
@@ -141,8 +139,11 @@ def _remapped(api: Any, device: Any) -> str | None:
     return ", ".join([str(corrected + uncorrected), *notes])
 
 
-def _hashed(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
+def _instance(api: Any, device: Any) -> str | None:
+    """Which MIG instance CUDA works on, as a hash of its UUID; None on a whole GPU."""
+    if not api.nvmlDeviceGetMigMode(device)[0]:
+        return None
+    return uuid_hash(gpu_from_driver().uuid)
 
 
 def _dotted(version: int) -> str:

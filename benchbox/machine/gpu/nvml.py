@@ -2,8 +2,7 @@
 
 ``facts.py`` asks it what the GPU is, ``watch.py`` what happens to it during a measurement. Only read, but for
 the clocks that ``held_gpu_clocks`` is asked to hold. Where the library or its package is missing nothing is known, and
-nothing is made up. Process ids are the host's: inside a container a process may not find itself, and its memory is
-then unknown, not zero.
+nothing is made up.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchbox.backends.cuda.driver import gpu_from_driver
 from benchbox.errors import EnvironmentLackError, MeasurementError, UsageError
 from benchbox.machine.energy_counter import CounterLostError, Gauge
 from benchbox.schema.plan import BASE_CLOCKS
@@ -26,35 +26,59 @@ BOARD = "gpu_board"
 
 @dataclass(frozen=True, kw_only=True)
 class GpuUsers:
-    """Who uses the GPU: bytes by process id (None where not told) as the library sees them."""
+    """The processes on the GPU: bytes by process id (None where unknown) as the library lists them.
+
+    ``before`` are the ids that were listed before this process made its CUDA context. In a container the library lists
+    the host's ids, under which no process finds itself: the one that came with the context is taken for this one.
+    """
 
     bytes_by_process: Mapping[int, int | None]
+    before: frozenset[int] = frozenset()
 
-    def memory_of(self, process: int) -> int | None:
-        """Bytes of one process, None where it is not seen or not told."""
-        return self.bytes_by_process.get(process)
+    @property
+    def own(self) -> int | None:
+        """The id under which this process is listed, None where several came since or none did."""
+        if os.getpid() in self.bytes_by_process:
+            return os.getpid()
+        came = self.bytes_by_process.keys() - self.before
+        return next(iter(came)) if len(came) == 1 else None
+
+    @property
+    def own_bytes(self) -> int | None:
+        """Bytes of this process, None where it is not listed or they are unknown."""
+        return None if self.own is None else self.bytes_by_process[self.own]
 
     @property
     def others(self) -> int:
-        """How many processes besides the one that asks and its parent, which may have built an engine.
-
-        In a container the one that asks is among them under another id, and its parent cannot be told from others.
-        """
-        if os.getpid() in self.bytes_by_process:
-            return len(self.bytes_by_process.keys() - {os.getpid(), os.getppid()})
-        return max(0, len(self.bytes_by_process) - 1)
+        """How many processes besides this one: of those that came with it, one is this one."""
+        came = self.bytes_by_process.keys() - self.before
+        return len(self.bytes_by_process) - bool(self.own is not None or came)
 
 
-def gpu_users() -> GpuUsers | None:
-    """The processes that compute on the first GPU; None without NVML."""
+def users_now() -> frozenset[int]:
+    """Ids of the processes on the first GPU, to be read before a CUDA context is made; empty without NVML."""
     with first_gpu_handle() as found:
-        if found is None:
-            return None
-        api, device = found
-        processes = read_or_none(api, lambda: api.nvmlDeviceGetComputeRunningProcesses(device))
-    if processes is None:
+        return frozenset() if found is None else frozenset(_listed(*found, graphics=True) or ())
+
+
+def gpu_users(before: frozenset[int] = frozenset()) -> GpuUsers | None:
+    """The processes that compute on the first GPU; None without NVML.
+
+    Args:
+        before: ``users_now`` from before this process made its CUDA context.
+    """
+    with first_gpu_handle() as found:
+        listed = None if found is None else _listed(*found, graphics=False)
+    return None if listed is None else GpuUsers(bytes_by_process=listed, before=before)
+
+
+def _listed(api: Any, device: Any, *, graphics: bool) -> dict[int, int | None] | None:
+    """Bytes by process id; None where the GPU lists no processes."""
+    running = read_or_none(api, lambda: api.nvmlDeviceGetComputeRunningProcesses(device))
+    if running is None:
         return None
-    return GpuUsers(bytes_by_process={process.pid: process.usedGpuMemory for process in processes})
+    drawing = read_or_none(api, lambda: api.nvmlDeviceGetGraphicsRunningProcesses(device)) if graphics else None
+    return {process.pid: process.usedGpuMemory for process in (*running, *(drawing or ()))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +98,12 @@ class GpuEnergyCounter:
 
 
 @contextlib.contextmanager
-def gpu_gauge() -> Iterator[Gauge | str]:
-    """The first GPU's energy, power and temperature, or why they cannot be read."""
+def gpu_gauge(before: frozenset[int] = frozenset()) -> Iterator[Gauge | str]:
+    """The first GPU's energy, power and temperature, or why they cannot be read.
+
+    Args:
+        before: ``users_now`` from before this process made its CUDA context.
+    """
     with first_gpu_handle() as found:
         if found is None:
             yield "NVML, which has the GPU's energy counter, is not there: no pynvml, no driver or no GPU"
@@ -94,7 +122,7 @@ def gpu_gauge() -> Iterator[Gauge | str]:
             temperature_c=lambda: read_or_none(
                 api, lambda: api.nvmlDeviceGetTemperature(device, api.NVML_TEMPERATURE_GPU)
             ),
-            foreign=lambda: _foreign(api, device),
+            foreign=lambda: _foreign(api, device, before),
         )
 
 
@@ -107,29 +135,16 @@ def _power_w(api: Any, device: Any) -> float | None:
     return None if power_mw is None else float(power_mw) * 1e-3
 
 
-def _foreign(api: Any, device: Any) -> str:
+def _foreign(api: Any, device: Any, before: frozenset[int]) -> str:
     """Why the board's energy is not that of this process alone, "" if nothing speaks against it."""
     mig = read_or_none(api, lambda: api.nvmlDeviceGetMigMode(device)[0])
     if mig:
         return "the GPU is divided (MIG) and its counter counts all parts: switch MIG off"
     if read_or_none(api, lambda: api.nvmlDeviceGetMPSComputeRunningProcesses(device)):
         return "the GPU is shared through MPS: stop the MPS daemon"
-    listed: dict[int, int | None] = {}
-    for query in (api.nvmlDeviceGetComputeRunningProcesses, api.nvmlDeviceGetGraphicsRunningProcesses):
-        listed.update({process.pid: process.usedGpuMemory for process in _processes(api, query, device)})
-    others = GpuUsers(bytes_by_process=listed).others
-    if not others:
-        return ""
-    if os.getpid() in listed:
-        return f"{others} other processes use the GPU: end them"
-    return (
-        f"{others} other processes use the GPU, where process ids are hidden: end them; it may be this run itself, "
-        "which built an engine: run it again"
-    )
-
-
-def _processes(api: Any, query: Callable[[Any], Any], device: Any) -> Any:
-    return read_or_none(api, lambda: query(device)) or ()
+    listed = _listed(api, device, graphics=True) or {}
+    others = GpuUsers(bytes_by_process=listed, before=before).others
+    return f"{others} other processes use the GPU: end them" if others else ""
 
 
 @contextlib.contextmanager
@@ -189,7 +204,11 @@ def _unlockable(reason: str) -> EnvironmentLackError:
 
 @contextlib.contextmanager
 def first_gpu_handle() -> Iterator[tuple[Any, Any] | None]:
-    """The package and the first GPU, None where either is missing."""
+    """The package and its handle of the GPU that CUDA calls the first one, None where either is missing.
+
+    CUDA numbers GPUs by speed, as CUDA_VISIBLE_DEVICES asks, this library by place on the bus: the address on the bus
+    is what both know. Of a MIG instance it is that of the whole GPU.
+    """
     if importlib.util.find_spec(PACKAGE) is None:
         yield None
         return
@@ -201,21 +220,13 @@ def first_gpu_handle() -> Iterator[tuple[Any, Any] | None]:
         return
     try:
         try:
-            device = _first_device(api)
-        except api.NVMLError:
+            device = api.nvmlDeviceGetHandleByPciBusId(gpu_from_driver().pci_bus_id.encode())
+        except (api.NVMLError, EnvironmentLackError):
             yield None
             return
         yield api, device
     finally:
         api.nvmlShutdown()
-
-
-def _first_device(api: Any) -> Any:
-    """The GPU that CUDA calls the first one."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    if first.startswith("GPU-"):
-        return api.nvmlDeviceGetHandleByUUID(first)
-    return api.nvmlDeviceGetHandleByIndex(int(first) if first.isdigit() else 0)
 
 
 def read_or_none(api: Any, read: Callable[[], Any]) -> Any:

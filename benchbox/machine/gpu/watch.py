@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchbox.machine.gpu.facts import numa_node
+from benchbox.machine.gpu.facts import numa_node, pci_bus_id
 from benchbox.machine.gpu.nvml import GpuUsers, first_gpu_handle, read_or_none
 
 HZ_PER_MHZ = 1e6
@@ -45,9 +45,21 @@ class GpuWatch:
         api: the package.
         device: its handle of the GPU.
         root: where /sys and /proc are looked for.
+        users_before: who used the GPU before this process made its CUDA context.
+        cuda_pci_bus_id: of the GPU that CUDA works on, as the session reports it; "" where unknown.
     """
 
-    def __init__(self, api: Any, device: Any, root: Path) -> None:
+    def __init__(
+        self,
+        api: Any,
+        device: Any,
+        root: Path,
+        *,
+        users_before: frozenset[int] = frozenset(),
+        cuda_pci_bus_id: str = "",
+    ) -> None:
+        self._users_before = users_before
+        self._cuda_pci_bus_id = cuda_pci_bus_id
         self._api = api
         self._device = device
         self._root = root
@@ -186,6 +198,9 @@ class GpuWatch:
             "gpu_mig": lambda: api.nvmlDeviceGetMigMode(self._device)[0],
         }
         answers = {name: read_or_none(api, read) for name, read in states.items()}
+        watched = pci_bus_id(api, self._device)
+        if watched and self._cuda_pci_bus_id:
+            answers["gpu_not_cudas"] = watched != self._cuda_pci_bus_id
         return {name: float(value) for name, value in answers.items() if value is not None}
 
     def _shared_with(self) -> dict[str, float]:
@@ -193,15 +208,16 @@ class GpuWatch:
         found: dict[str, float] = {}
         running = read_or_none(api, lambda: api.nvmlDeviceGetComputeRunningProcesses(device))
         if running is not None:
-            users = GpuUsers(bytes_by_process={process.pid: process.usedGpuMemory for process in running})
+            listed = {process.pid: process.usedGpuMemory for process in running}
+            users = GpuUsers(bytes_by_process=listed, before=self._users_before)
             found["gpu_other_processes"] = float(users.others)
         for name, read in (
             ("gpu_graphics_processes", lambda: api.nvmlDeviceGetGraphicsRunningProcesses(device)),
             ("gpu_mps_processes", lambda: api.nvmlDeviceGetMPSComputeRunningProcesses(device)),
         ):
-            listed = read_or_none(api, read)
-            if listed is not None:
-                found[name] = float(len(listed))
+            others = read_or_none(api, read)
+            if others is not None:
+                found[name] = float(len(others))
         return found
 
     def _registered(self) -> Any:
@@ -226,13 +242,15 @@ class GpuWatch:
 
 
 @contextlib.contextmanager
-def gpu_watch(root: Path = Path("/")) -> Iterator[GpuWatch | None]:
-    """The first GPU while it is timed; None without NVML."""
+def gpu_watch(
+    root: Path = Path("/"), *, users_before: frozenset[int] = frozenset(), cuda_pci_bus_id: str = ""
+) -> Iterator[GpuWatch | None]:
+    """The first GPU while it is timed; None without NVML. See ``GpuWatch`` for the arguments."""
     with first_gpu_handle() as found:
         if found is None:
             yield None
             return
-        watch = GpuWatch(*found, root)
+        watch = GpuWatch(*found, root, users_before=users_before, cuda_pci_bus_id=cuda_pci_bus_id)
         try:
             yield watch
         finally:

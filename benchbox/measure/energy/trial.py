@@ -68,18 +68,21 @@ class SessionLoad:
         self._session.synchronize()
 
 
-def energy_of_session(session: Session, plan: MeasurementPlan, *, virtual: bool) -> EnergyRun:
+def energy_of_session(
+    session: Session, plan: MeasurementPlan, *, virtual: bool, users_before: frozenset[int] = frozenset()
+) -> EnergyRun:
     """Measures as the plan says; where no counter can be read the reason is all there is.
 
     Args:
         session: open, with inputs resident in its slots.
         plan: with the number and length of the windows; the idle power is taken over one more window.
         virtual: no time passes in the session.
+        users_before: who used the GPU before this process made its CUDA context.
     """
     if virtual:
         return EnergyRun(absent="no time passes and nothing is computed on a virtual clock")
     with contextlib.ExitStack() as closing:
-        found = closing.enter_context(_gauge(session))
+        found = closing.enter_context(_gauge(session, users_before))
         if isinstance(found, str):
             return EnergyRun(absent=found)
         windows = EnergyPlan(
@@ -96,8 +99,8 @@ def energy_of_session(session: Session, plan: MeasurementPlan, *, virtual: bool)
         return replace(run, others_cpu_share=others_share(differences(before, counters())))
 
 
-def _gauge(session: Session) -> AbstractContextManager[Gauge | str]:
-    return gpu_gauge() if isinstance(session, DeviceSession) else rapl_gauge(root=powercap_root())
+def _gauge(session: Session, users_before: frozenset[int]) -> AbstractContextManager[Gauge | str]:
+    return gpu_gauge(users_before) if isinstance(session, DeviceSession) else rapl_gauge(root=powercap_root())
 
 
 def with_time_for_energy(plan: MeasurementPlan) -> MeasurementPlan:

@@ -6,7 +6,6 @@ device's free memory are read. Nothing polls: what comes and goes between two lo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,7 +25,13 @@ INFERENCES = 5
 
 
 def memory_trial(
-    blank: Trial, session: Session, plan: MeasurementPlan, *, runtime_bytes: int, fill: Callable[[], None]
+    blank: Trial,
+    session: Session,
+    plan: MeasurementPlan,
+    *,
+    runtime_bytes: int,
+    users_before: frozenset[int],
+    fill: Callable[[], None],
 ) -> Trial:
     """The trial with what the host and the device held.
 
@@ -35,6 +40,7 @@ def memory_trial(
         session: just opened.
         plan: its input slots are used in turn.
         runtime_bytes: resident after the runtime was loaded and before the network was.
+        users_before: who used the GPU before this process made its CUDA context.
         fill: makes inputs resident in every slot.
     """
     host_bytes = {RUNTIME: runtime_bytes, LOAD: peak_resident_bytes()}
@@ -48,8 +54,8 @@ def memory_trial(
             device_bytes |= _held(session, FIRST)
     device_bytes |= _held(session, STEADY)
     if isinstance(session, DeviceSession):
-        users = gpu_users()
-        known = users.memory_of(os.getpid()) if users else None
+        users = gpu_users(users_before)
+        known = users.own_bytes if users else None
         device_bytes |= {**session.device_memory(), **({} if known is None else {"process": known})}
     peak = peak_resident_bytes()
     return replace(

@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, LayerReporting, OpenRequest
+from benchbox.backends.cuda.driver import PCI_OPTION
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.machine.counters import differences, resident_bytes
+from benchbox.machine.gpu.nvml import users_now
 from benchbox.machine.gpu.watch import GpuWatch, gpu_watch
 from benchbox.machine.probes import probes_after, probes_before
 from benchbox.measure.energy.trial import energy_of_session
@@ -70,6 +72,7 @@ def trial_from_request(request: TrialRequest) -> Trial:
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     backend = BACKENDS.get(request.backend)
     backend.probe()  # loads the runtime
+    users_before = users_now() if backend.device == "cuda" else frozenset()
     before_bytes = resident_bytes()
     with contextlib.ExitStack() as closing:
         sessions = []
@@ -82,15 +85,16 @@ def trial_from_request(request: TrialRequest) -> Trial:
         gc.freeze()
         passes: dict[Pass, Callable[[], Trial]] = {
             Pass.CHECK: lambda: _check(request, session),
-            Pass.TIMING: lambda: _time(request, sessions),
+            Pass.TIMING: lambda: _time(request, sessions, users_before),
             Pass.MEMORY: lambda: memory_trial(
                 _blank(request, session),
                 session,
                 request.plan,
                 runtime_bytes=before_bytes,
+                users_before=users_before,
                 fill=lambda: _fill_slots(request, session),
             ),
-            Pass.ENERGY: lambda: _energy(request, session),
+            Pass.ENERGY: lambda: _energy(request, session, users_before),
             Pass.LAYERS: lambda: _layers(request, session),
         }
         trial = passes[request.pass_]()
@@ -186,7 +190,7 @@ def _fill_slots(request: TrialRequest, session: Session) -> None:
         session.upload(slot, arrays)
 
 
-def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
+def _time(request: TrialRequest, sessions: Sequence[Session], users_before: frozenset[int]) -> Trial:
     """Warms up, then samples; counters are read around the samples only, a GPU is looked at between them."""
     session = sessions[0]
     for each in sessions:
@@ -194,7 +198,9 @@ def _time(request: TrialRequest, sessions: Sequence[Session]) -> Trial:
     # What runs on a device of its own hardly depends on the host's CPUs, and on a virtual one nothing runs.
     refer = not isinstance(session, DeviceSession) and not BACKENDS.get(request.backend).virtual
     before = probes_before(request.plan.threads) if refer else {}
-    with gpu_watch() if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
+    pci_bus_id = session.evidence().options.get(PCI_OPTION, "")
+    watched = gpu_watch(users_before=users_before, cuda_pci_bus_id=pci_bus_id)
+    with watched if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
         if request.plan.mode in LOADGEN_MODES:
             trial = loadgen_trial(_blank(request, session), sessions, request.plan, watch)
         else:
@@ -278,11 +284,12 @@ def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPl
     return replace(timed, h2d_ns=h2d_ns, d2h_ns=d2h_ns)
 
 
-def _energy(request: TrialRequest, session: Session) -> Trial:
+def _energy(request: TrialRequest, session: Session, users_before: frozenset[int]) -> Trial:
     """Runs inferences over windows of an energy counter, if there is one."""
     _fill_slots(request, session)
     virtual = BACKENDS.get(request.backend).virtual
-    return replace(_blank(request, session), energy=energy_of_session(session, request.plan, virtual=virtual))
+    energy = energy_of_session(session, request.plan, virtual=virtual, users_before=users_before)
+    return replace(_blank(request, session), energy=energy)
 
 
 def _layers(request: TrialRequest, session: Session) -> Trial:

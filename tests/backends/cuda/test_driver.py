@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from benchbox.backends.cuda.driver import LIBRARY, Gpu, gpu_from_driver, l2_option
+from benchbox.backends.cuda.driver import LIBRARY, Gpu, gpu_from_driver
 from benchbox.backends.cuda.slots import flush_bytes
 from benchbox.errors import EnvironmentLackError
 
@@ -15,9 +16,10 @@ from benchbox.errors import EnvironmentLackError
 class Driver:
     """The entry points that are called, answering through pointers as the library does."""
 
-    def __init__(self, *, devices: int = 1, status: int = 0) -> None:
+    def __init__(self, *, devices: int = 1, status: int = 0, l2_bytes: int = 48 << 20) -> None:
         self.devices = devices
         self.status = status
+        self.l2_bytes = l2_bytes
 
     def cuInit(self, flags: int) -> int:
         assert flags == 0
@@ -37,35 +39,73 @@ class Driver:
         return 0
 
     def cuDeviceGetAttribute(self, value: Any, which: int, device: ctypes.c_int) -> int:
-        value._obj.value = {75: 8, 76: 9}[which]
+        value._obj.value = {75: 8, 76: 9, 38: self.l2_bytes, 20: 3}[which]
+        return 0
+
+    def cuDeviceGetPCIBusId(self, text: Any, size: int, device: ctypes.c_int) -> int:
+        assert len(text) == size
+        text.value = b"0000:3B:00.0"
+        return 0
+
+    def cuDeviceGetUuid_v2(self, identity: Any, device: ctypes.c_int) -> int:
+        identity.raw = bytes(range(16))
+        return 0
+
+    def cuDevicePrimaryCtxGetState(self, device: ctypes.c_int, flags: Any, active: Any) -> int:
+        active._obj.value = 1
         return 0
 
 
-def test_the_gpu_is_named_with_its_compute_capability() -> None:
-    gpu = gpu_from_driver(lambda name: {LIBRARY: Driver()}[name])
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Callable[[Driver], None]:
+    """Puts a driver in the place of this machine's."""
+
+    def install(driver: Driver) -> None:
+        monkeypatch.setattr(ctypes, "CDLL", lambda name: {LIBRARY: driver}[name])
+
+    return install
+
+
+def test_the_gpu_is_named_with_its_compute_capability_and_its_place(library: Callable[[Driver], None]) -> None:
+    library(Driver())
+    gpu = gpu_from_driver()
     assert (gpu.name, gpu.target, str(gpu)) == ("NVIDIA L4", "sm89", "NVIDIA L4 (sm89)")
+    assert (gpu.pci_bus_id, gpu.uuid) == ("0000:3b:00.0", "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f")
+    assert (gpu.l2_bytes, gpu.exclusive, gpu.prohibited, gpu.entered) == (48 << 20, True, False, True)
 
 
 @pytest.mark.parametrize(
     ("driver", "words"),
-    [(Driver(status=999), "cuInit: error 999"), (Driver(devices=0), "CUDA_VISIBLE_DEVICES")],
+    [
+        (Driver(status=999), "cuInit: error 999"),
+        (Driver(status=100), "shows no GPU"),
+        (Driver(devices=0), "CUDA_VISIBLE_DEVICES"),
+    ],
 )
-def test_a_driver_without_a_gpu_says_so(driver: Driver, words: str) -> None:
+def test_a_driver_without_a_gpu_says_so(driver: Driver, words: str, library: Callable[[Driver], None]) -> None:
+    driver.devices = 0 if driver.status else driver.devices
+    library(driver)
     with pytest.raises(EnvironmentLackError, match=words):
-        gpu_from_driver(lambda _: driver)
+        gpu_from_driver()
 
 
-def test_no_driver_says_so() -> None:
+def test_no_driver_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> Any:
         raise OSError(f"{name}: cannot open shared object file")
 
+    monkeypatch.setattr(ctypes, "CDLL", absent)
     with pytest.raises(EnvironmentLackError, match=r"no NVIDIA driver\n.*libcuda"):
-        gpu_from_driver(absent)
+        gpu_from_driver()
 
 
-def test_a_cache_that_is_not_told_is_absent() -> None:
-    assert l2_option(Gpu(name="a", target="sm90")) == {}
-    assert l2_option(Gpu(name="a", target="sm90", l2_bytes=50 << 20)) == {"gpu_l2_bytes": "52428800"}
+def test_what_is_unknown_of_a_gpu_is_absent_from_the_evidence(library: Callable[[Driver], None]) -> None:
+    assert Gpu(name="a", target="sm90").options() == {}
+    library(Driver(l2_bytes=0))
+    options = gpu_from_driver().options()
+    assert options["gpu_pci_bus_id"] == "0000:3b:00.0"
+    assert len(options["gpu_uuid_hash"]) == 8
+    assert "gpu_l2_bytes" not in options
+    assert Gpu(name="a", target="sm90", l2_bytes=50 << 20).options() == {"gpu_l2_bytes": "52428800"}
 
 
 @pytest.mark.parametrize(("l2_mib", "flushed_mib"), [(None, 256), (50, 256), (200, 400)])

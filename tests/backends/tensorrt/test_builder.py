@@ -179,7 +179,7 @@ def test_a_tuning_builder_needs_a_gpu(
     def absent() -> Gpu:
         raise EnvironmentLackError("there is no NVIDIA driver")
 
-    monkeypatch.setattr(builder, "first_gpu", absent)
+    monkeypatch.setattr(builder, "gpu_from_driver", absent)
     with pytest.raises(EnvironmentLackError, match="no NVIDIA driver"):
         recipe_from_request(tuning, asked)
     with pytest.raises(UsageError, match="GPU of this machine only"):
@@ -190,7 +190,7 @@ def test_a_tuning_builder_keys_by_gpu_and_timing_cache_and_returns_its_own(
     tuning: Bindings, networks: Networks, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The code of TensorRT 10 and 11, run with the bindings at hand: their features are hidden, not imitated."""
-    monkeypatch.setattr(builder, "first_gpu", lambda: Gpu(name="NVIDIA L4", target="sm89"))
+    monkeypatch.setattr(builder, "gpu_from_driver", lambda: Gpu(name="NVIDIA L4", target="sm89"))
     asked = request(networks, root, "lenet5", Precision.FP32)
     recipe = recipe_from_request(tuning, asked)
     assert (recipe.backend, recipe.device, recipe.targets) == ("tensorrt", "NVIDIA L4 (sm89)", ())

@@ -116,7 +116,7 @@ def test_if_the_keeper_is_killed_the_parent_sets_them_free(device: Callable[...,
     state = device()
     with locked_clocks(None):
         os.kill(calls(state)[0]["by"], signal.SIGKILL)
-    assert calls(state)[-1] == {"free": True, "by": os.getpid()}
+    assert calls(state)[-1] == {"free": True, "by": os.getpid(), "gpu": "0000:3B:00.0"}
 
 
 def test_clocks_that_stay_locked_are_told(device: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

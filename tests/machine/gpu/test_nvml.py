@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from simulation import simulated
 
+from benchbox.backends.cuda.driver import Gpu, gpu_from_driver
+from benchbox.errors import EnvironmentLackError
 from benchbox.machine.energy_counter import CounterLostError, Gauge
 from benchbox.machine.gpu import nvml
 from benchbox.machine.gpu.facts import gpu_facts, gpu_now
-from benchbox.machine.gpu.nvml import GpuUsers, gpu_gauge, gpu_users
+from benchbox.machine.gpu.nvml import GpuUsers, gpu_gauge, gpu_users, held_gpu_clocks
+from benchbox.machine.gpu.watch import gpu_watch
 
 
 class NVMLError(Exception):
@@ -40,7 +46,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "NVML_TEMPERATURE_GPU": 0,
         "nvmlInit": lambda: None,
         "nvmlShutdown": shutdown,
-        "nvmlDeviceGetHandleByIndex": lambda index: "gpu",
+        "nvmlDeviceGetHandleByPciBusId": lambda pci: {b"0000:3b:00.0": "gpu"}[pci],
         "nvmlDeviceGetName": lambda gpu: b"NVIDIA L4",
         "nvmlDeviceGetMemoryInfo": lambda gpu: SimpleNamespace(total=24 * 2**30, used=3 * 2**20),
         "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 72_000,
@@ -61,6 +67,9 @@ def library(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for name, value in entries.items():
         setattr(module, name, value)
     monkeypatch.setitem(sys.modules, "pynvml", module)
+    monkeypatch.setattr(
+        nvml, "gpu_from_driver", lambda: Gpu(name="NVIDIA L4", target="sm89", pci_bus_id="0000:3b:00.0")
+    )
     return module
 
 
@@ -85,13 +94,17 @@ def test_facts_leave_out_what_the_gpu_does_not_support(library: ModuleType) -> N
 def test_users(library: ModuleType) -> None:
     users = gpu_users()
     assert users is not None
-    assert users.memory_of(7) == 1000
-    assert users.memory_of(8) is None, "seen, but not told"
-    assert users.memory_of(9) is None, "not seen: unknown, not zero"
+    assert users.own is None, "two came, and neither is known to be this process"
     assert users.others == 1
+    users = gpu_users(frozenset({8}))
+    assert users is not None
+    assert (users.own, users.own_bytes, users.others) == (7, 1000, 1)
+    users = gpu_users(frozenset({7}))
+    assert users is not None
+    assert (users.own, users.own_bytes) == (8, None), "listed, but its memory is not"
 
 
-@pytest.mark.parametrize("missing", ["nvmlInit", "nvmlDeviceGetHandleByIndex"])
+@pytest.mark.parametrize("missing", ["nvmlInit", "nvmlDeviceGetHandleByPciBusId"])
 def test_without_a_driver_or_a_gpu_nothing_is_known(
     missing: str, library: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,15 +125,21 @@ def test_a_query_that_is_refused_is_no_answer(library: ModuleType, monkeypatch: 
     assert gpu_users() is None
 
 
-def test_nobody_seen_means_no_others() -> None:
-    """Inside a container the list may be empty although this process computes."""
-    assert GpuUsers(bytes_by_process={}).others == 0
-
-
-def test_the_parent_is_no_other(library: ModuleType) -> None:
-    """It may have built an engine on the GPU, and holds it until it ends."""
-    assert GpuUsers(bytes_by_process={os.getpid(): 1, os.getppid(): 1}).others == 0
-    assert GpuUsers(bytes_by_process={os.getpid(): 1, os.getppid(): 1, 7: 1}).others == 1
+@pytest.mark.parametrize(
+    ("listed", "before", "others"),
+    [
+        (set(), set(), 0),  # in a container the list may be empty although this process computes
+        ({os.getpid()}, set(), 0),
+        ({os.getpid(), os.getppid()}, {os.getppid()}, 1),  # the parent has no context of its own: it is as any other
+        ({4711}, set(), 0),  # in a container: this process under the host's number
+        ({4711}, {4711}, 1),  # somebody who was there before; this process is not listed
+        ({4711, 5}, {5}, 1),
+        ({4711, 5, 6}, {5}, 2),  # two came at once: one of them is this process
+        ({os.getpid(), 5, 6}, {5}, 2),
+    ],
+)
+def test_others_are_those_that_did_not_come_with_the_context(listed: set[int], before: set[int], others: int) -> None:
+    assert GpuUsers(bytes_by_process=dict.fromkeys(listed, 1), before=frozenset(before)).others == others
 
 
 @pytest.fixture
@@ -174,7 +193,7 @@ def test_the_power_of_an_older_gpu(meter: ModuleType, monkeypatch: pytest.Monkey
         (
             "nvmlDeviceGetComputeRunningProcesses",
             [SimpleNamespace(pid=8, usedGpuMemory=1), SimpleNamespace(pid=9, usedGpuMemory=1)],
-            "process ids are hidden",
+            "1 other processes",
         ),
     ],
 )
@@ -198,13 +217,58 @@ def test_a_counter_that_is_lost(meter: ModuleType, monkeypatch: pytest.MonkeyPat
         assert "no energy counter" in reason
 
 
-@pytest.mark.parametrize(("visible", "asked"), [("", 0), ("2,0", 2), ("GPU-1234", "GPU-1234"), ("MIG-5", 0), ("x", 0)])
-def test_it_is_the_gpu_that_cuda_sees(
-    visible: str, asked: int | str, meter: ModuleType, monkeypatch: pytest.MonkeyPatch
+FAST = {"pci": "0000:81:00.0", "uuid": "GPU-8a8a8a8a-0000-0000-0000-000000000001", "speed": 2.0}
+SLOW = {
+    "pci": "0000:01:00.0",
+    "uuid": "GPU-11111111-0000-0000-0000-000000000002",
+    "speed": 1.0,
+    "mig": ["MIG-22222222-0000-0000-0000-000000000003"],
+}
+
+
+@pytest.mark.parametrize(
+    ("visible", "order", "pci"),
+    [
+        (None, None, FAST["pci"]),  # CUDA's order is by speed, the library's by place: index 0 is another GPU
+        (None, "PCI_BUS_ID", SLOW["pci"]),
+        ("1", None, SLOW["pci"]),
+        ("1,0", "PCI_BUS_ID", FAST["pci"]),
+        (SLOW["uuid"], None, SLOW["pci"]),
+        ("GPU-1", None, SLOW["pci"]),
+        ("GPU-8a", None, FAST["pci"]),
+        (SLOW["mig"][0], None, SLOW["pci"]),
+        ("", None, None),
+        ("7", None, None),
+    ],
+)
+def test_it_is_the_gpu_that_cuda_works_on(
+    visible: str | None, order: str | None, pci: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    seen: list[int | str] = []
-    for name in ("nvmlDeviceGetHandleByIndex", "nvmlDeviceGetHandleByUUID"):
-        monkeypatch.setattr(meter, name, seen.append, raising=False)
-    gpu_users()
-    assert seen == [asked]
+    """The one that is looked at is the one that is locked; both of unlike GPUs, however one is chosen."""
+    for name, value in (("CUDA_VISIBLE_DEVICES", visible), ("CUDA_DEVICE_ORDER", order)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    log = tmp_path / "clocks"
+    with simulated(gpus=[SLOW, FAST], state=str(log), mig=int((visible or "").startswith("MIG-"))):
+        if pci is None:
+            assert gpu_now() == {}
+            with pytest.raises(EnvironmentLackError), held_gpu_clocks(None):
+                pytest.fail("no GPU is visible")
+            return
+        gpu, now = gpu_from_driver(), gpu_now()
+        assert gpu.pci_bus_id == now["gpu_pci_bus_id"] == pci
+        # The hash is that of the whole GPU; a MIG instance is named beside it.
+        assert (now["gpu_uuid_hash"] == gpu.options()["gpu_uuid_hash"]) is ("gpu_mig_instance" not in now)
+        assert now.get("gpu_mig_instance") == (gpu.options()["gpu_uuid_hash"] if "MIG" in (visible or "") else None)
+        with held_gpu_clocks(None):
+            pass
+    assert [json.loads(line)["gpu"] for line in log.read_text().splitlines()] == [pci, pci]
+
+
+def test_another_gpu_than_cudas_is_noticed() -> None:
+    with simulated(gpus=[SLOW, FAST]), gpu_watch(cuda_pci_bus_id=SLOW["pci"]) as watch:
+        assert watch is not None
+        watch.begin()
+        watch.look()
+        assert watch.seen()["gpu_not_cudas"] == 1.0

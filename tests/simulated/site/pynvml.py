@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from simulated_device import DEVICE, NAME
+from simulated_device import DEVICE, HIDDEN, NAME
 
 NVML_SUCCESS = 0
 NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
@@ -32,7 +32,6 @@ NVML_VOLATILE_ECC = 0
 nvmlClocksEventReasonHwSlowdown = 8
 nvmlEventTypeXidCriticalError = 8
 NVML_CLOCK_LIMIT_ID_TDP = 0xFFFFFF01
-_DEVICE = "device 0"
 
 
 class NVMLError(Exception):
@@ -100,10 +99,30 @@ def nvmlShutdown() -> None:
     return None
 
 
+def _gpu(handle: str) -> dict[str, Any]:
+    gpu: dict[str, Any] = DEVICE.knobs["gpus"][int(handle.removeprefix("device "))]
+    return gpu
+
+
+def _used(handle: str) -> bool:
+    """Whether it is the GPU that CUDA works on in this process."""
+    visible = DEVICE.cuda_gpus()
+    return bool(visible) and visible[0]["pci"] == _gpu(handle)["pci"]
+
+
 def nvmlDeviceGetHandleByIndex(index: int) -> str:
-    if index != 0:
+    if index >= len(DEVICE.knobs["gpus"]):
         raise NVMLError("Invalid Argument")
-    return _DEVICE
+    return f"device {index}"
+
+
+def nvmlDeviceGetHandleByPciBusId(pciBusId: bytes) -> str:
+    if not isinstance(pciBusId, bytes):
+        raise TypeError("it goes to C as it is")
+    for index, gpu in enumerate(DEVICE.knobs["gpus"]):
+        if gpu["pci"].encode().lower() == pciBusId.lower():
+            return f"device {index}"
+    raise NVMLError("Not Found")
 
 
 def nvmlDeviceGetName(handle: str) -> str:
@@ -131,7 +150,7 @@ def nvmlDeviceGetPowerManagementDefaultLimit(handle: str) -> int:
 
 
 def nvmlDeviceGetUUID(handle: str) -> str:
-    return "GPU-00000000-0000-0000-0000-000000000000"
+    return str(_gpu(handle)["uuid"])
 
 
 def nvmlDeviceGetCudaComputeCapability(handle: str) -> tuple[int, int]:
@@ -144,7 +163,7 @@ def nvmlSystemGetCudaDriverVersion() -> int:
 
 
 def nvmlDeviceGetPciInfo(handle: str) -> Any:
-    return SimpleNamespace(busId=b"00000000:3B:00.0")
+    return SimpleNamespace(busId=b"0000" + _gpu(handle)["pci"].encode())
 
 
 def nvmlDeviceGetCurrPcieLinkGeneration(handle: str) -> int:
@@ -230,7 +249,7 @@ def nvmlDeviceGetEccMode(handle: str) -> tuple[int, int]:
 
 
 def nvmlDeviceGetComputeMode(handle: str) -> int:
-    return 0
+    return int(DEVICE.knobs["compute_mode"])
 
 
 def nvmlDeviceGetMigMode(handle: str) -> tuple[int, int]:
@@ -276,8 +295,10 @@ def nvmlDeviceGetTotalEnergyConsumption(handle: str) -> int:
 
 
 def nvmlDeviceGetComputeRunningProcesses(handle: str) -> list[Any]:
-    own = [] if DEVICE.knobs["hide_pids"] else [os.getpid()]
-    pids = [*own, *range(900_000, 900_000 + DEVICE.knobs["foreign"])]
+    own = DEVICE.holders() if _used(handle) else []
+    # In a container every process is listed under the host's number, this one too.
+    hidden = HIDDEN if DEVICE.knobs["hide_pids"] else 0
+    pids = [*(pid + hidden for pid in own), *range(900_000, 900_000 + DEVICE.knobs["foreign"])]
     return [SimpleNamespace(pid=pid, usedGpuMemory=DEVICE.used_bytes) for pid in pids]
 
 
@@ -292,8 +313,8 @@ def nvmlDeviceGetMPSComputeRunningProcesses(handle: str) -> list[Any]:
 def nvmlDeviceSetGpuLockedClocks(handle: str, low: int, high: int) -> None:
     if not DEVICE.knobs["may_lock"]:
         raise NVMLError("Insufficient Permissions")
-    _calls(json.dumps({"locked": [low, high], "by": os.getpid()}))
+    _calls(json.dumps({"locked": [low, high], "by": os.getpid(), "gpu": _gpu(handle)["pci"]}))
 
 
 def nvmlDeviceResetGpuLockedClocks(handle: str) -> None:
-    _calls(json.dumps({"free": True, "by": os.getpid()}))
+    _calls(json.dumps({"free": True, "by": os.getpid(), "gpu": _gpu(handle)["pci"]}))

@@ -14,15 +14,20 @@ locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (share
 ``ecc_uncorrected``, ``ecc_corrected`` and ``remapped_rows`` (that come up after the first reading), ``xid``, ``pcie``
 and ``pcie_max`` (generation and lanes), ``confidential``, ``power_limit_w``, ``driver``. ``drift`` is how much longer
 (as a ratio) an inference takes after 1000 others, ``bimodal`` how much longer 4 of 10 take, ``leak_bytes`` what an
-inference keeps for ever, ``l2_bytes`` the size of its cache.
+inference keeps for ever, ``l2_bytes`` the size of its cache. ``gpus`` are the machine's GPUs in the order of the PCI
+bus, each with ``pci``, ``uuid``, ``speed`` (CUDA's own order is the fastest first) and ``mig`` (UUIDs of instances);
+``contexts`` is a folder in which every process of a test keeps a file for as long as it has a context,
+``compute_mode`` is as in the driver (2 prohibited, 3 one process only).
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,7 +75,23 @@ DEFAULTS: dict[str, Any] = {
     "leak_bytes": 0,
     "l2_bytes": 50 << 20,
     "state": "",
+    "gpus": [{"pci": "0000:3B:00.0", "uuid": "GPU-00000000-0000-0000-0000-000000000000"}],
+    "contexts": "",
+    "compute_mode": 0,
 }
+PROHIBITED, EXCLUSIVE = 2, 3
+HIDDEN = 1_000_000  # what the host's process ids are more than those in a container
+
+
+def _named(gpus: list[dict[str, Any]], entry: str) -> dict[str, Any] | None:
+    """The GPU that an entry of CUDA_VISIBLE_DEVICES names: by place, by UUID or the beginning of one, by instance."""
+    if entry.isdigit():
+        return gpus[int(entry)] if int(entry) < len(gpus) else None
+    for gpu in gpus:
+        if entry in gpu.get("mig", ()):
+            return {**gpu, "uuid": entry}
+    matching = [gpu for gpu in gpus if entry.startswith("GPU-") and gpu["uuid"].startswith(entry)]
+    return matching[0] if len(matching) == 1 else None
 
 
 class Fault(Exception):
@@ -135,6 +156,47 @@ class Device:
         self._next_address = 0x7F00_0000_0000
         self._next_stream = 1
         self._inferences = 0
+        self.has_context = False
+
+    def cuda_gpus(self) -> list[dict[str, Any]]:
+        """The GPUs that CUDA shows this process, in its order."""
+        if self.knobs["target"] == "none":
+            return []
+        found = list(self.knobs["gpus"])
+        if os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+            found.sort(key=lambda gpu: -gpu.get("speed", 1.0))
+        chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if chosen is None:
+            return found
+        visible: list[dict[str, Any]] = []
+        for entry in map(str.strip, chosen.split(",")):
+            gpu = _named(found, entry)
+            if gpu is None:  # an entry that names none hides all that follow
+                break
+            visible.append(gpu)
+        return visible
+
+    def require_context(self) -> None:
+        """Makes the process's context on the device, unless it has one."""
+        self.check()
+        if self.has_context:
+            return
+        mode = self.knobs["compute_mode"]
+        if mode == PROHIBITED or (mode == EXCLUSIVE and (self.holders() or self.knobs["foreign"])):
+            raise Fault("cudaErrorDevicesUnavailable", "the compute mode forbids it")
+        self.has_context = True
+        if self.knobs["contexts"]:
+            file = Path(self.knobs["contexts"]) / str(os.getpid())
+            file.touch()
+            atexit.register(file.unlink, missing_ok=True)
+
+    def holders(self) -> list[int]:
+        """Ids of the processes of this test that have a context on the device."""
+        own = [os.getpid()] if self.has_context else []
+        if not self.knobs["contexts"]:
+            return own
+        found = (int(file.name) for file in Path(self.knobs["contexts"]).iterdir())
+        return sorted({*own, *(pid for pid in found if Path(f"/proc/{pid}").exists())})
 
     @property
     def used_bytes(self) -> int:
@@ -154,7 +216,7 @@ class Device:
 
     def allocate(self, size: int) -> int:
         """New memory full of noise, never zeros."""
-        self.check()
+        self.require_context()
         if size <= 0:
             raise Fault("cudaErrorInvalidValue", f"{size} bytes")
         if self.used_bytes + size > self.knobs["memory_bytes"]:
@@ -179,7 +241,7 @@ class Device:
 
     def allocate_host(self, size: int) -> int:
         """New pinned memory: real memory, at its real address."""
-        self.check()
+        self.require_context()
         array = np.full(size, 0x5A, dtype=np.uint8)
         self.host[array.ctypes.data] = array
         return int(array.ctypes.data)
@@ -198,7 +260,7 @@ class Device:
 
     def new_stream(self) -> SimulatedStream:
         """A stream."""
-        self.check()
+        self.require_context()
         stream = SimulatedStream(self._next_stream)
         self.streams[stream.number] = stream
         self._next_stream += 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from simulated_device import DEVICE, NAME, Fault, SimulatedEvent
+from simulated_device import DEVICE, Fault, SimulatedEvent
 
 
 class Error(Exception):
@@ -21,7 +22,15 @@ class LogicError(Error):
     """As pycuda: a call that cannot be."""
 
 
-_CURRENT: list[Context] = []
+_THREAD = threading.local()
+
+
+def current() -> list[Context]:
+    """The contexts that this thread has pushed: each thread has a stack of its own."""
+    if not hasattr(_THREAD, "pushed"):
+        _THREAD.pushed = []
+    pushed: list[Context] = _THREAD.pushed
+    return pushed
 
 
 def _tried(call: Callable[[], Any]) -> Any:
@@ -32,12 +41,13 @@ def _tried(call: Callable[[], Any]) -> Any:
 
 
 def _require_context() -> None:
-    if not _CURRENT:
+    if not current():
         raise LogicError("invalid device context - no currently active context?")
 
 
 def init() -> None:
-    _tried(DEVICE.check)
+    if not DEVICE.cuda_gpus():
+        raise LogicError("cuInit failed: no CUDA-capable device is detected")
 
 
 def get_driver_version() -> int:
@@ -50,22 +60,16 @@ def mem_get_info() -> tuple[int, int]:
     return total - DEVICE.used_bytes, total
 
 
-class device_attribute:
-    """Attributes of a device."""
-
-    L2_CACHE_SIZE = 38
-
-
 class Context:
     """The primary context."""
 
     def push(self) -> None:
-        _CURRENT.append(self)
+        current().append(self)
 
     @staticmethod
     def pop() -> None:
         _require_context()
-        _CURRENT.pop()
+        current().pop()
 
 
 class Device:
@@ -77,20 +81,10 @@ class Device:
 
     @staticmethod
     def count() -> int:
-        return 0 if DEVICE.knobs["target"] == "none" else 1
-
-    def name(self) -> str:
-        return NAME
-
-    def get_attribute(self, attribute: int) -> int:
-        assert attribute == device_attribute.L2_CACHE_SIZE
-        return int(DEVICE.knobs["l2_bytes"])
-
-    def compute_capability(self) -> tuple[int, int]:
-        number = DEVICE.knobs["target"].removeprefix("sm")
-        return int(number[:-1]), int(number[-1])
+        return len(DEVICE.cuda_gpus())
 
     def retain_primary_context(self) -> Context:
+        _tried(DEVICE.require_context)
         return Context()
 
 

@@ -233,6 +233,7 @@ class Builder:
     """Makes engines."""
 
     def __init__(self, logger: ILogger) -> None:
+        DEVICE.require_context()
         self._logger = logger
 
     def create_network(self, flags: int) -> INetworkDefinition:
@@ -275,6 +276,7 @@ class Runtime:
     gpu_allocator: Any = None
 
     def __init__(self, logger: ILogger) -> None:
+        DEVICE.require_context()
         self.logger = logger
 
     def deserialize_cuda_engine(self, content: bytes) -> ICudaEngine | None:

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from simulated_device import DEVICE, NAME, Fault, SimulatedEvent, SimulatedGraph
-
-from cuda.bindings.driver import cuuint64_t
+from simulated_device import DEVICE, Fault, SimulatedEvent, SimulatedGraph
 
 cudaHostAllocDefault = 0
 cudaStreamNonBlocking = 1
@@ -28,6 +25,7 @@ class cudaError_t(IntEnum):
     cudaErrorInvalidValue = 1
     cudaErrorMemoryAllocation = 2
     cudaErrorInsufficientDriver = 35
+    cudaErrorDevicesUnavailable = 46
     cudaErrorNoDevice = 100
     cudaErrorInvalidResourceHandle = 400
     cudaErrorIllegalState = 401
@@ -70,19 +68,12 @@ def _answer(count: int, call: Callable[[], Any]) -> tuple[Any, ...]:
 def cudaGetDeviceCount() -> tuple[Any, ...]:
     if DEVICE.knobs["old_driver"]:
         return (cudaError_t.cudaErrorInsufficientDriver, None)
-    return _answer(1, lambda: 0 if DEVICE.knobs["target"] == "none" else 1)
+    gpus = len(DEVICE.cuda_gpus())
+    return _answer(1, lambda: gpus) if gpus else (cudaError_t.cudaErrorNoDevice, None)
 
 
 def cudaSetDevice(device: int) -> tuple[Any, ...]:
-    return _answer(0, DEVICE.check)
-
-
-def cudaGetDeviceProperties(device: int) -> tuple[Any, ...]:
-    number = DEVICE.knobs["target"].removeprefix("sm")
-    properties = SimpleNamespace(
-        name=NAME.encode(), major=int(number[:-1]), minor=int(number[-1]), l2CacheSize=DEVICE.knobs["l2_bytes"]
-    )
-    return _answer(1, lambda: properties)
+    return _answer(0, DEVICE.require_context)  # since CUDA 12 it makes the primary context
 
 
 def cudaRuntimeGetVersion() -> tuple[Any, ...]:
@@ -108,12 +99,6 @@ def cudaDeviceGetDefaultMemPool(device: int) -> tuple[Any, ...]:
 
 def cudaMemPoolGetAttribute(memPool: Any, attr: cudaMemPoolAttr) -> tuple[Any, ...]:
     return _answer(1, lambda: 0)
-
-
-def cudaMemPoolSetAttribute(memPool: Any, attr: cudaMemPoolAttr, value: cuuint64_t) -> tuple[Any, ...]:
-    if not isinstance(value, cuuint64_t):
-        raise TypeError(f"{attr} is set with a cuuint64_t")  # the real one reads its address
-    return _answer(0, DEVICE.check)
 
 
 def cudaMalloc(size: int) -> tuple[Any, ...]:

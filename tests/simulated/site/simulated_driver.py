@@ -1,0 +1,69 @@
+"""What would ``libcuda.so.1`` answer if the simulated device were the GPU? None of its calls here makes a context.
+
+Called through ctypes: a status is returned, answers are written where the pointers point.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from simulated_device import DEVICE, NAME
+
+NO_DEVICE, INVALID_DEVICE = 100, 101
+MAJOR, MINOR, L2_BYTES, COMPUTE_MODE = 75, 76, 38, 20
+
+
+class Library:
+    """The entry points that benchbox calls."""
+
+    def cuInit(self, flags: int) -> int:
+        return 0 if DEVICE.cuda_gpus() else NO_DEVICE
+
+    def cuDriverGetVersion(self, version: Any) -> int:
+        version._obj.value = 13020
+        return 0
+
+    def cuDeviceGetCount(self, count: Any) -> int:
+        count._obj.value = len(DEVICE.cuda_gpus())
+        return 0
+
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:
+        if ordinal >= len(DEVICE.cuda_gpus()):
+            return INVALID_DEVICE
+        device._obj.value = ordinal
+        return 0
+
+    def cuDeviceGetName(self, name: Any, size: int, device: Any) -> int:
+        name.value = NAME.encode()
+        return 0
+
+    def cuDeviceGetAttribute(self, value: Any, which: int, device: Any) -> int:
+        number = DEVICE.knobs["target"].removeprefix("sm")
+        value._obj.value = {
+            MAJOR: int(number[:-1]),
+            MINOR: int(number[-1]),
+            L2_BYTES: int(DEVICE.knobs["l2_bytes"]),
+            COMPUTE_MODE: int(DEVICE.knobs["compute_mode"]),
+        }[which]
+        return 0
+
+    def cuDeviceGetPCIBusId(self, text: Any, size: int, device: Any) -> int:
+        text.value = DEVICE.cuda_gpus()[device.value]["pci"].encode()
+        return 0
+
+    def cuDeviceGetUuid_v2(self, target: Any, device: Any) -> int:
+        text = DEVICE.cuda_gpus()[device.value]["uuid"]
+        target.raw = uuid.UUID(text.partition("-")[2]).bytes
+        return 0
+
+    def cuDevicePrimaryCtxGetState(self, device: Any, flags: Any, active: Any) -> int:
+        active._obj.value = int(DEVICE.has_context)
+        return 0
+
+
+def opened() -> Library:
+    """The library; OSError where the simulated machine has no driver."""
+    if DEVICE.knobs["target"] == "none":
+        raise OSError("libcuda.so.1: cannot open shared object file: No such file or directory")
+    return Library()
