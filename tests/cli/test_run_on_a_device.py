@@ -173,16 +173,14 @@ def test_a_foreign_process_on_the_device_is_flagged(hidden: bool, simulated_root
     assert flags["GPU_SHARED"].startswith("1 other processes")
 
 
-def test_a_gpu_that_admits_one_process_is_measured(tmp_path: Path, simulated_root: Path) -> None:
-    """Engine and all, from an empty root: builder and workers have it one after the other, the command never."""
-    (tmp_path / "contexts").mkdir()
-    (tmp_path / SIMULATION_MARK).parent.mkdir()
-    (tmp_path / SIMULATION_MARK).touch()
-    knobs = {"compute_mode": 3, "contexts": str(tmp_path / "contexts")}
-    ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt,tensorrt-graph", *QUICK, "--json", **knobs)
+def test_a_gpu_that_admits_one_process_is_measured(simulated_root: Path, tmp_path: Path) -> None:
+    """Its engine is built as well: builder and workers have the GPU one after the other, the command never."""
+    knobs = {"compute_mode": 3, "contexts": str(tmp_path), "target": "sm89"}
+    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
     assert ran.returncode == 0, ran.stderr
-    assert [record["status"] for record in json.loads(ran.stdout)["records"]] == ["ok", "ok"]
-    assert list((tmp_path / "contexts").iterdir()) == []
+    assert "building the engine" in ran.stderr
+    assert [record["status"] for record in json.loads(ran.stdout)["records"]] == ["ok"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -190,12 +188,12 @@ def test_a_gpu_that_admits_one_process_is_measured(tmp_path: Path, simulated_roo
 )
 def test_a_gpu_that_admits_no_process_is_unavailable(knobs: dict[str, Any], words: str, tmp_path: Path) -> None:
     """doctor goes on, and a run is refused with what is missing in the environment."""
-    doctor = _benchbox(tmp_path, "doctor", "--json", contexts=str(tmp_path), **knobs)
+    doctor = _benchbox(tmp_path, "doctor", "--json", **knobs)
     assert doctor.returncode == 0, doctor.stderr
     states = {state["name"]: state for state in json.loads(doctor.stdout)["backends"]}
     assert not states["tensorrt"]["usable"]
     assert words in states["tensorrt"]["reason"]
-    ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", contexts=str(tmp_path), **knobs)
+    ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", **knobs)
     assert ran.returncode == 3
     assert words in ran.stderr
 
