@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from benchbox.backends.base import BACKENDS, DeviceSession, OpenRequest
+from benchbox.backends.cuda.driver import Gpu
+from benchbox.backends.pytorch import cuda
 from benchbox.backends.pytorch.cuda import (
     GRAPH_USED,
     PyTorchCompileGraph,
@@ -29,6 +31,12 @@ from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 
 NAMES = ("pytorch-cuda", "pytorch-cuda-graph", "pytorch-compile", "pytorch-compile-graph")
+
+
+@pytest.fixture(autouse=True)
+def _gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the driver reports."""
+    monkeypatch.setattr(cuda, "gpu_from_driver", lambda: Gpu(name="pretended GPU", target="sm90"))
 
 
 def test_a_recompilation_is_counted() -> None:
@@ -75,9 +83,8 @@ class PretendedCuda:
     Event = Event
     CUDAGraph = Graph
 
-    def __init__(self, *, refuse_capture: bool = False, capability: tuple[int, int] = (9, 0)) -> None:
+    def __init__(self, *, refuse_capture: bool = False) -> None:
         self.refuse_capture = refuse_capture
-        self.capability = capability
         self.capturing = False
 
     def Stream(self) -> Any:
@@ -109,12 +116,6 @@ class PretendedCuda:
     def max_memory_reserved(self) -> int:
         return 9
 
-    def get_device_capability(self, index: int) -> tuple[int, int]:
-        return self.capability
-
-    def get_device_name(self, index: int) -> str:
-        return "pretended"
-
 
 class PretendedTorch:
     """torch, with the pretended ``cuda``."""
@@ -137,7 +138,6 @@ def _session(
     *,
     refuse: bool = False,
     inspect: bool = False,
-    capability: tuple[int, int] = (9, 0),
 ) -> PyTorchCudaSession:
     request = OpenRequest(
         precision=precision,
@@ -149,7 +149,7 @@ def _session(
         inspect=inspect,
     )
     return PyTorchCudaSession(
-        PretendedTorch(PretendedCuda(refuse_capture=refuse, capability=capability)),
+        PretendedTorch(PretendedCuda(refuse_capture=refuse)),
         request,
         backend=backend,
         device="cpu",
@@ -230,12 +230,15 @@ def switches() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("allowed", "capability", "told"),
-    [(True, (8, 0), "allowed"), (False, (9, 0), "forbidden"), (True, (7, 5), "none on this device")],
+    ("allowed", "target", "told"),
+    [(True, "sm80", "allowed"), (False, "sm90", "forbidden"), (True, "sm75", "none on this device")],
 )
-def test_evidence_reads_tf32_back(switches: None, allowed: bool, capability: tuple[int, int], told: str) -> None:
+def test_evidence_reads_tf32_back(
+    switches: None, allowed: bool, target: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "gpu_from_driver", lambda: Gpu(name="pretended GPU", target=target))
     allow_tf32(torch, allowed)
-    assert _session(PyTorchCudaBackend(), capability=capability).evidence().options["tf32"] == told
+    assert _session(PyTorchCudaBackend()).evidence().options["tf32"] == told
 
 
 def test_one_switch_that_is_left_on_counts(switches: None) -> None:
