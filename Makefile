@@ -19,6 +19,17 @@ endif
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 RUNTIME ?= cpu
 
+# The GPU suite has an environment of its own with the CUDA build of torch. GPU_PYTHON=python3 takes the packages of that
+# interpreter as they are and installs nothing; GPU_PARTS="context memory" runs these alone; GPU_EXTRAS=torch,gpu,tensorrt
+# installs TensorRT as well.
+GPU_VENV   ?= .venv-gpu
+GPU_TORCH  ?= torch==2.13.0
+GPU_EXTRAS ?= torch,gpu
+GPU_PARTS  ?= context memory pytorch compile run onnxruntime tensorrt energy
+GPU_PYTHON ?=
+GPU_READY  := $(if $(GPU_PYTHON),,$(GPU_VENV)/.installed)
+GPU_RUN    := $(or $(GPU_PYTHON),$(GPU_VENV)/bin/python)
+
 .PHONY: run test test-gpu setup lint types bench format clean help
 
 help:
@@ -30,8 +41,17 @@ run: setup
 test: setup lint types
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
-test-gpu: setup
-	$(BIN)/python -m pytest tests/gpu
+# One part after the other, each in a process of its own and saved by itself; status 5 is a part without tests.
+test-gpu: $(GPU_READY)
+	@failed=; for part in $(GPU_PARTS); do echo "== $$part"; \
+	  $(GPU_RUN) -m pytest tests/gpu -m gpu_$$part || test $$? = 5 || failed="$$failed $$part"; done; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+$(GPU_VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(GPU_VENV)/bin/python || $(PYTHON) -m venv $(GPU_VENV)
+	$(GPU_VENV)/bin/python -m pip install --quiet --constraint constraints.txt "$(GPU_TORCH)" pytest
+	$(GPU_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[$(GPU_EXTRAS)]"
+	@touch $(GPU_VENV)/.installed
 
 setup: $(STAMP)
 
@@ -70,4 +90,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(GPU_VENV) .mypy_cache .ruff_cache .hypothesis build dist

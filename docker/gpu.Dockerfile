@@ -13,7 +13,9 @@ ENV PIP_BREAK_SYSTEM_PACKAGES=1
 WORKDIR /opt/benchbox
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY benchbox benchbox
-RUN pip install --no-cache-dir --constraint constraints.txt "torch==2.13.0" \
+# A CPU wheel of ONNX Runtime in the image would own the package directory of the GPU wheel.
+RUN pip uninstall --yes onnxruntime \
+ && pip install --no-cache-dir --constraint constraints.txt "torch==2.13.0" \
  && pip install --no-cache-dir --constraint constraints.txt ".[torch,gpu]" pytest
 COPY tests tests
 ENV HOME=/tmp \

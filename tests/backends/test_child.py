@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -72,3 +73,30 @@ def test_the_high_water_mark(tmp_path: Path) -> None:
     (tmp_path / "status").write_text("Name:\tx\nVmHWM:\t  12 kB\n")
     assert high_water_bytes(tmp_path / "status") == 12 << 10
     assert high_water_bytes(tmp_path / "absent") is None
+
+
+def test_workers_and_the_clock_keeper_are_started_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both run with -P, which keeps a checkout off the path."""
+    import benchbox
+    from benchbox.machine.gpu import clock_lock
+    from benchbox.measure.process import trials
+
+    home = str(Path(benchbox.__file__).parents[1])
+    seen: list[str] = []
+
+    class Started(Exception):
+        pass
+
+    def popen(*_: object, env: dict[str, str], **__: object) -> None:
+        seen.append(env["PYTHONPATH"])
+        raise Started
+
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with pytest.raises(Started), clock_lock.locked_clocks(None):
+        pytest.fail("nothing was started")
+    request = mock.Mock(interpreter=(), plan=mock.Mock(threads=1))
+    (tmp_path / "log").touch()
+    with pytest.raises(Started):
+        trials._status(request, tmp_path)
+    assert [value.split(os.pathsep)[-1] for value in seen] == [home, home]

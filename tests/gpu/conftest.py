@@ -1,7 +1,8 @@
 """What did this machine's GPU show? Every check of tests/gpu ends as a line of one table, and as a file if a GPU ran.
 
 The checks need nothing but pytest, numpy, torch and this repository; each imports what else it needs and is "not
-possible", with the reason, where that is missing. Figures are saved under results/gpu/ (or $BENCHBOX_GPU_RESULTS) with
+possible", with the reason, where that is missing. They come in parts (``-m gpu_pytorch``), as a GPU may be there for
+minutes only. Figures are saved under results/gpu/ (or $BENCHBOX_GPU_RESULTS) with
 the environment that they came from; where no GPU ran, nothing is saved.
 """
 
@@ -19,6 +20,41 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
+
+# ``make test-gpu`` runs one part after the other, each in a process of its own: memory that compiled graphs keep would
+# count for the tests behind them.
+PARTS = ("context", "memory", "pytorch", "compile", "run", "onnxruntime", "tensorrt", "energy")
+_PART_OF_FILE = {
+    "test_contexts": "context",
+    "test_cuda_layers": "context",
+    "test_watching": "context",
+    "test_parts": "context",
+    "test_run": "run",
+    "test_like_trtexec": "tensorrt",
+    "test_energy": "energy",
+}
+
+
+def part_of(file: str, name: str) -> str:
+    """The part that a check belongs to, by its file's stem and its own name with parameters."""
+    if file == "test_pytorch":
+        return "memory" if "memory_by" in name else "compile" if "compile" in name else "pytorch"
+    if file == "test_engines":
+        return "onnxruntime" if "onnxruntime" in name else "tensorrt"
+    return _PART_OF_FILE[file]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for part in PARTS:
+        config.addinivalue_line("markers", f"gpu_{part}: a part of the GPU suite")
+
+
+# Before the selection by -m.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker(f"gpu_{part_of(item.path.stem, item.name)}")
 
 
 @dataclass
@@ -114,7 +150,7 @@ def _saved(lines: list[Line]) -> Path | None:
     folder = results_folder()
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC)
-    path = folder / f"{now:%Y%m%dT%H%M%SZ}-suite.json"
+    path = folder / f"{now:%Y%m%dT%H%M%S%fZ}-suite.json"
     document = {
         "schema": "benchbox.gpu-suite/1",
         "started_at": now.isoformat(timespec="seconds"),

@@ -70,14 +70,12 @@ def test_graph_against_no_graph(name: str, torch_cuda: Any, figures: dict[str, A
 
 def test_memory_by_three_methods(torch_cuda: Any, figures: dict[str, Any]) -> None:
     """Given out, taken, and gone from the device: each at least the one before; NVML where it sees the process."""
-    import os
-
     session = _open("pytorch-cuda", "resnet50", track_memory=True)
     check_outputs(session, "resnet50", Precision.FP32, figures)
     found = session.device_memory()
     users = gpu_users()
     figures.update(found)
-    figures["process"] = users.memory_of(os.getpid()) if users else None
+    figures["process"] = users.own_bytes if users else None
     session.close()
     weights = 25_557_032 * 4
     assert weights < found["allocated_peak"] <= found["reserved_peak"]

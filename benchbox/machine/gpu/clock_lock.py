@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 
 from benchbox import errors
+from benchbox.backends.child import child_environment
 from benchbox.errors import BenchboxError, MeasurementError
 from benchbox.machine.gpu.clock_keeper import ERROR, FREED, HELD
 from benchbox.machine.gpu.nvml import free_gpu_clocks
@@ -39,6 +40,7 @@ def locked_clocks(mhz: int | None) -> Iterator[str]:
         [sys.executable, "-P", "-m", "benchbox.machine.gpu.clock_keeper", str(mhz or BASE_CLOCKS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env=child_environment(),
         # Ctrl-C goes to every process of a terminal's session; the keeper must outlive it.
         start_new_session=True,
     )

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchbox.backends.child import child_environment
 from benchbox.errors import BenchboxError, MeasurementError, StoreError
 from benchbox.measure.process.strays import MARK, end_strays, new_mark
 from benchbox.schema.artifact import OnnxArtifact
@@ -96,7 +97,8 @@ def _status(request: TrialRequest, folder: Path) -> int:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={
-                **os.environ,
+                # Another interpreter has a package of its own.
+                **(os.environ if request.interpreter else child_environment()),
                 **dict.fromkeys(_THREAD_VARIABLES, str(request.plan.threads)),
                 # What a killed worker leaves of its temporary files goes with the folder.
                 "TMPDIR": str(folder),
