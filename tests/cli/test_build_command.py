@@ -32,7 +32,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> Gpu:
         raise EnvironmentLackError("there is no NVIDIA driver", remedy="install the NVIDIA driver")
 
-    monkeypatch.setattr("benchbox.backends.cuda.choice.first_gpu", absent)
+    monkeypatch.setattr("benchbox.backends.cuda.driver.gpu_from_driver", absent)
 
 
 def files(root: Path) -> list[str]:

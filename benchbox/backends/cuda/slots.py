@@ -63,6 +63,10 @@ class DeviceSlots:
                 self._addresses.append(slot)
                 for spec in specs:
                     slot[spec.name] = layer.allocate(max(1, size_bytes(spec)))
+                    # Defined before anything runs on it: a warm inference or a capture comes before the first upload,
+                    # and what indexes by it (Gather, loop counts) would read out of range.
+                    layer.fill(slot[spec.name], 0, max(1, size_bytes(spec)), stream)
+            layer.synchronize(stream)
             self._staging = layer.pinned(max(1, *(size_bytes(spec) for spec in specs)))
         except BaseException:
             self._free()

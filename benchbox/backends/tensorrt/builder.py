@@ -73,7 +73,7 @@ def engine_from_onnx(
     _configure(bindings, builder, network, config, recipe, lines)
     with _quiet_about_timing_caches():
         if bindings.tunes_on_gpu:
-            config.set_timing_cache(config.create_timing_cache(timing_cache or b""), False)
+            _set_timing_cache(bindings, config, timing_cache, lines)
         engine = builder.build_serialized_network(network, config)
         if engine is None:
             raise _refused(bindings, path, lines)
@@ -163,6 +163,20 @@ def _set_tf32(bindings: Bindings, config: Any, *, allowed: bool) -> None:
             f"{bindings.vendor.title} {bindings.version} does not take the TF32 flag",
             values=f"TF32 was to be {'allowed' if allowed else 'forbidden'}, the builder says otherwise",
             remedy="report it: fp32 and tf32 would be the same engine",
+        )
+
+
+def _set_timing_cache(bindings: Bindings, config: Any, content: bytes | None, lines: Lines) -> None:
+    """The tactics of an earlier build, or an empty cache to collect those of this one.
+
+    Raises ArtifactError where the builder refuses them: the recipe says that they were used.
+    """
+    cache = config.create_timing_cache(content or b"")
+    if cache is None or not config.set_timing_cache(cache, False):
+        raise ArtifactError(
+            f"{bindings.vendor.title} {bindings.version} refuses the timing cache on {gpu_from_driver()}",
+            values="\n".join(errors_in(lines)) or "it is of another GPU or another version, or damaged",
+            remedy="leave --timing-cache out, or name the .timing file of a build on this GPU with this version",
         )
 
 

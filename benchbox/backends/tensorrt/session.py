@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
 
 GRAPH_USED = "whole inference"
+_NVTX = "NONE"  # of ProfilingVerbosity
 
 
 class TensorRtSession:
@@ -127,6 +128,9 @@ class TensorRtSession:
         self._context = self._engine.create_execution_context(config)
         if self._context is None:
             raise self._refusal(f"{vendor} {self._bindings.version} cannot make an execution context")
+        # Engines are built with DETAILED, for the inspector; at run time that slows every enqueue (NvInferRuntime.h,
+        # setNvtxVerbosity).
+        self._context.nvtx_verbosity = getattr(api.ProfilingVerbosity, _NVTX)
 
     def _refusal(self, what: str) -> BenchboxError:
         reasons = "\n".join(errors_in(self._lines)) or "it gives no reason"
@@ -162,6 +166,9 @@ class TensorRtSession:
                     "the engine's output has another shape than the network's", values=f"{spec.name}: {made}, {spec}"
                 )
         size = int(self._context.update_device_memory_size_for_shapes())
+        # 0 means "none needed" as well as "error" (NvInferRuntime.h): only the log tells them apart.
+        if size == 0 and errors_in(self._lines):
+            raise self._refusal(f"{self._bindings.vendor.title} {self._bindings.version} cannot size its memory")
         self.memory["context_bytes"] = size
         if size > 0:
             address = self._layer.allocate(size)
@@ -305,6 +312,7 @@ class TensorRtSession:
                 "wait": WAIT_BLOCKING if self._request.blocking else WAIT_SPIN,
                 "allocation": "user-managed",
                 "api": "execute_async_v3",
+                "nvtx": _NVTX.lower(),
             },
             versions={self._bindings.vendor.name: self._bindings.version, **self._layer.versions()},
             simulated=gpu.simulated,

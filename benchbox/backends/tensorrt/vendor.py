@@ -36,6 +36,7 @@ REQUIRED = (
     "IRuntimeConfig.set_execution_context_allocation_strategy",
     "ExecutionContextAllocationStrategy.USER_MANAGED",
     "IExecutionContext.execute_async_v3",
+    "IExecutionContext.nvtx_verbosity",
     "IExecutionContext.set_device_memory",
     "IExecutionContext.update_device_memory_size_for_shapes",
 )

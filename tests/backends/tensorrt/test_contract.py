@@ -35,6 +35,7 @@ CLASS_IN = {
     ("builder.py", "config"): "IBuilderConfig",
     ("builder.py", "error"): "ParserError",
     ("builder.py", "tensor"): "ITensor",
+    ("builder.py", "cache"): "ITimingCache",
     ("session.py", "config"): "IRuntimeConfig",
 }
 # What methods give that are called on straight away.
@@ -54,7 +55,7 @@ OPTIONAL = {
 OURS = {
     *("Precision", "TENSORRT", "TENSORRT_RTX", "_backend", "layer", "path", "recipe", "request", "self", "spec"),
     *("bindings.vendor", "error.code()", "found", "self._bindings.vendor", "self._graphs", "self._launch"),
-    *("self._layer", "self._live", "self.lines", "severity"),
+    *("self._layer", "self._live", "self.lines", "severity", "made"),
 }
 # Classes of the vendor that ours derive from; it calls our methods.
 BASES = ("ILogger", "IProfiler", "IGpuAsyncAllocator")

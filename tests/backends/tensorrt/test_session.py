@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,7 +19,14 @@ from benchbox.backends.base import BACKENDS, Compiler, DeviceSession, EngineBack
 from benchbox.backends.cuda.choice import open_layer
 from benchbox.backends.tensorrt import TensorRt
 from benchbox.backends.tensorrt.session import GRAPH_USED, TensorRtSession
-from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError, MeasurementError, UsageError
+from benchbox.errors import (
+    ArtifactError,
+    BenchboxError,
+    DeviceMemoryError,
+    EnvironmentLackError,
+    MeasurementError,
+    UsageError,
+)
 from benchbox.export.engines import engine_from_artifact
 from benchbox.flags.samples import flags_of_samples
 from benchbox.measure.loop.modes import issuer_for
@@ -376,3 +385,54 @@ def test_what_the_device_does_to_its_times_is_seen_in_them(
         session.close()
     codes = {flag.code for flag in flags_of_samples([seen], MeasurementPlan())}
     assert {"DRIFT", "BIMODAL", "LEVEL_SHIFT"} & codes == ({code} if code else set())
+
+
+def test_slots_are_defined_before_anything_runs_on_them(
+    simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    """Graphs are captured behind a warm inference, which is before the first upload."""
+    engine = _engine(lenet_fp32, backend_root)
+    read: list[np.ndarray] = []
+    reading = importlib.import_module("tensorrt").IExecutionContext
+    original = reading._read
+    with mock.patch.object(reading, "_read", lambda self, *given: read.append(original(self, *given)) or read[-1]):
+        session = BACKENDS.get("tensorrt-graph").open(_request(lenet_fp32, engine, slots=3))
+    assert len(read) == 3
+    assert not any(array.any() for array in read)
+    session.close()
+
+
+def test_nvtx_is_off_while_inferences_are_timed(
+    simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    """An engine is built with detailed NVTX, which its context inherits and which slows every enqueue."""
+    session = BACKENDS.get("tensorrt").open(_request(lenet_fp32, _engine(lenet_fp32, backend_root)))
+    assert isinstance(session, TensorRtSession)
+    assert session._context.nvtx_verbosity.name == "NONE"
+    assert session.evidence().options["nvtx"] == "none"
+    session.close()
+
+
+def test_a_size_of_zero_with_an_error_is_an_error(lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+    with simulated(fail_sizing=True), pytest.raises(BenchboxError, match="cannot size its memory") as error:
+        BACKENDS.get("tensorrt").open(_request(lenet_fp32, _engine(lenet_fp32, backend_root)))
+    assert "told to refuse" in error.value.values
+
+
+@pytest.mark.parametrize("content", [b"damaged", b"tactics of sm80"])
+def test_a_timing_cache_that_is_refused_is_an_error(
+    content: bytes, simulation: ModuleType, lenet_fp32: OnnxArtifact, backend_root: Path, tmp_path: Path
+) -> None:
+    """The key of the engine says that the tactics were used."""
+    (tmp_path / "old.timing").write_bytes(content)
+    compiler = BACKENDS.get("tensorrt")
+    assert isinstance(compiler, Compiler)
+    with pytest.raises(ArtifactError, match=r"refuses the timing cache on simulated GPU.*\(sm90\)"):
+        engine_from_artifact(
+            lenet_fp32,
+            compiler=compiler,
+            precision=Precision.FP32,
+            root=backend_root,
+            batch=BatchRange(minimum=1, optimum=3, maximum=3),
+            timing_cache=tmp_path / "old.timing",
+        )

@@ -76,7 +76,7 @@ def no_gpu() -> Gpu:
 def test_without_a_driver_rtx_builds_and_tensorrt_does_not(
     rtx: Bindings, tuning: Bindings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchbox.backends.cuda.choice.first_gpu", no_gpu)
+    monkeypatch.setattr("benchbox.backends.cuda.driver.gpu_from_driver", no_gpu)
     monkeypatch.setattr(TensorRt, "bindings", lambda self: tuning)
     state = TensorRtRtx().probe()
     assert (state.usable, state.builds, state.version, state.remedy) == (False, True, rtx.version, "install it")
@@ -97,7 +97,7 @@ def test_with_a_gpu_both_build_and_run_what_it_supports(target: str, rtx_runs: b
         assert state.device == f"simulated GPU, no time passes ({target})"
         state = TensorRtRtx().probe()
         assert (state.usable, state.builds) == (rtx_runs, True)
-        assert rtx_runs or f"({target}) is none of sm75" in state.reason
+        assert rtx_runs or f"({target}) is not among sm75" in state.reason
 
 
 def test_opening_a_session_is_refused_with_the_reason(rtx: Bindings) -> None:

@@ -6,7 +6,8 @@ are faults; work runs when its stream is waited for, so that results read too ea
 be open. A fault sticks, as on a real device: every later call reports it.
 
 ``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``target`` ("sm90"),
-``fail_capture``, ``old_driver``, ``context_bytes``; and for ``pynvml``: ``nvml`` (whether it is there), ``idle_w``,
+``fail_capture``, ``fail_sizing`` (of the working memory), ``old_driver``, ``context_bytes``; and for ``pynvml``:
+``nvml`` (whether it is there), ``idle_w``,
 ``busy_w``, ``tick_s``, ``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``mig``, ``mps``,
 ``foreign`` (processes), ``graphics`` (processes), ``hide_pids``, ``may_lock``, ``state`` (the file that clocks are
 locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (shares of the time), ``throttle_fields`` and
@@ -40,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "inference_ns": 400_000,
     "target": "sm90",
     "fail_capture": False,
+    "fail_sizing": False,
     "old_driver": False,
     "context_bytes": 1 << 20,
     "nvml": True,

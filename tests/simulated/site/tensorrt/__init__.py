@@ -188,9 +188,16 @@ class IOptimizationProfile:
         self.shapes[tensor] = (tuple(least), tuple(best), tuple(most))
 
 
+_EMPTY = b""
+
+
+def _tactics() -> bytes:
+    return f"tactics of {DEVICE.knobs['target']}".encode()
+
+
 class ITimingCache:
     def __init__(self, content: bytes) -> None:
-        self._content = content or b"simulated tactics"
+        self._content = content
 
     def serialize(self) -> bytes:
         return self._content
@@ -217,16 +224,20 @@ class IBuilderConfig:
         self.profiles.append(profile)
         return len(self.profiles) - 1
 
-    def create_timing_cache(self, content: bytes) -> ITimingCache:
-        return ITimingCache(content)
+    def create_timing_cache(self, content: bytes) -> ITimingCache | None:
+        return None if content.startswith(b"damaged") else ITimingCache(content)
 
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
+        if cache is None:
+            raise TypeError("incompatible function arguments")  # as pybind does
+        if cache.serialize() not in {_EMPTY, _tactics()}:
+            return False  # of another GPU
         self._cache = cache
         return True
 
     def get_timing_cache(self) -> ITimingCache:
         assert self._cache is not None
-        return self._cache
+        return ITimingCache(_tactics())
 
 
 class Builder:
@@ -361,6 +372,7 @@ class IExecutionContext:
 
     profiler: Any = None
     enqueue_emits_profile = True
+    nvtx_verbosity = ProfilingVerbosity.DETAILED  # as the engine was built
 
     def report_to_profiler(self) -> bool:
         """Every layer gets an equal part of the inference."""
@@ -400,6 +412,9 @@ class IExecutionContext:
     def update_device_memory_size_for_shapes(self) -> int:
         if not self._ready():
             self._fail("not all input shapes are set")
+            return 0
+        if DEVICE.knobs["fail_sizing"]:
+            self._fail("the simulation was told to refuse")
             return 0
         return int(DEVICE.knobs["context_bytes"])
 
