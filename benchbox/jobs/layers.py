@@ -17,35 +17,35 @@ from benchbox.cost.executed.explanation import explanation_of
 from benchbox.cost.precision.roofline import GROUPINGS
 from benchbox.errors import MeasurementError, UsageError
 from benchbox.graph.graph import graph_from_file
+from benchbox.jobs.cases import Case, require_runnable
 from benchbox.jobs.prepare import graph_precision, onnx_from_source, precision_costs_from_source
-from benchbox.jobs.run import Case, engine_of_case, require_runnable
-from benchbox.machine.environment import capture
+from benchbox.jobs.run import engine_of_case
+from benchbox.machine.gpu.facts import gpu_facts
+from benchbox.machine.host import host_facts
 from benchbox.machine.rates import HERE, device_from_isa, device_from_product
 from benchbox.measure.process.trials import TrialRequest, run_trial
 from benchbox.schema.device import Device
 from benchbox.schema.explanation import Explanation
 from benchbox.schema.layers import LayerTable
 from benchbox.schema.model import Precision
-from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.trial import Pass
 from benchbox.stats.quantile import percentile
 
 
-def table_from_case(
-    case: Case, *, plan: MeasurementPlan, root: Path, say: Callable[[str], None] = lambda _: None
-) -> LayerTable:
+def table_from_case(case: Case, *, root: Path, say: Callable[[str], None] = lambda _: None) -> LayerTable:
     """Profiles a case in processes of its own and joins its layers with their cost on paper.
 
     Args:
-        case: what to look into.
-        plan: threads, warm-up, and how many inferences are profiled (``min_samples``).
+        case: what to profile; its plan has the threads, the warm-up, and the number of profiled inferences
+            (``min_samples``).
         root: project root.
-        say: is told what is being done.
+        say: shows what is being done.
 
     Raises:
-        UsageError, EnvironmentLackError: the backend cannot run this, or does not tell its layers.
+        UsageError, EnvironmentLackError: the backend cannot run this, or does not report its layers.
         ArtifactError, MeasurementError: as for ``benchbox run``.
     """
+    plan = case.plan
     require_runnable(case.backend, case.precision, case.source)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
     artifact = onnx_from_source(case.source, precision=given, root=root, derivation=case.derivation, say=say)
@@ -59,7 +59,7 @@ def table_from_case(
         number=0,
         backend=case.backend,
         precision=case.precision,
-        plan=replace(plan, batch=case.batch),
+        plan=plan,
         artifact=artifact,
         source=case.source,
         root=root,
@@ -70,7 +70,7 @@ def table_from_case(
     say("timing without a profiler")
     timed = run_trial(request)
     if not layers:
-        raise MeasurementError(f"{case.backend} told no layers", values=case.title)
+        raise MeasurementError(f"{case.backend} reported no layers", values=case.title)
     joined = attribution(graph, cost, layers)
     return LayerTable(
         model=case.source.name,
@@ -95,19 +95,17 @@ def explanation_from_case(
     *,
     against: Precision,
     by: str,
-    plan: MeasurementPlan,
     root: Path,
     say: Callable[[str], None] = lambda _: None,
 ) -> Explanation:
     """Profiles a case in its precision and in another, and explains the difference.
 
     Args:
-        case: what to look into.
+        case: what to profile, as for ``table_from_case``.
         against: the precision that it is compared with.
         by: what layers are grouped by: "layer", "module" or "op".
-        plan: as for ``table_from_case``.
         root: project root.
-        say: is told what is being done.
+        say: shows what is being done.
 
     Raises:
         UsageError: twice the same precision; else as for ``table_from_case``.
@@ -117,9 +115,9 @@ def explanation_from_case(
     require_runnable(case.backend, against, case.source)
     base_case = replace(case, precision=against, derivation=case.derivation.for_precision(against))
     say(f"{against}:")
-    base = table_from_case(base_case, plan=plan, root=root, say=say)
+    base = table_from_case(base_case, root=root, say=say)
     say(f"{case.precision}:")
-    table = table_from_case(case, plan=plan, root=root, say=say)
+    table = table_from_case(case, root=root, say=say)
     costs = precision_costs_from_source(
         case.source,
         precisions=(against, case.precision),
@@ -140,8 +138,8 @@ def explanation_from_case(
 
 
 def _device(*, on_gpu: bool) -> Device | None:
-    """What is published of the device that tables were measured on; None where nothing is."""
-    hardware = capture().hardware
+    """The published rates of the device that tables were measured on; None where they are unknown."""
     if on_gpu:
-        return device_from_product(hardware.get("gpu", ""))
+        return device_from_product(gpu_facts().get("gpu", ""))
+    hardware = host_facts(Path("/"))
     return device_from_isa(hardware.get("isa", ""), name=HERE, title=hardware.get("cpu", "this processor"))

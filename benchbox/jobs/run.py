@@ -11,25 +11,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
-from benchbox.backends.probing import probe_of
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, UsageError
+from benchbox.jobs.cases import Case, require_runnable
 from benchbox.jobs.prepare import graph_precision, onnx_from_source
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost
-from benchbox.schema.derivation import USUAL, Derivation
+from benchbox.schema.derivation import Derivation
 from benchbox.schema.environment import Environment
-from benchbox.schema.model import ModelSource, Precision, SourceKind
-from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
+from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.proof import REQUIRED_SHARE
 from benchbox.schema.record import Analytic, BuildCost, Correctness, Record, RecordKey, Status
-from benchbox.schema.trial import Trial
+from benchbox.schema.trial import Pass, Trial
 
 if TYPE_CHECKING:
     from benchbox.export.engines import Built
@@ -53,70 +51,21 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """One combination to measure.
+class Outcome:
+    """What became of a case: its record, its raw trials, and the error behind a failed or skipped one.
 
-    ``plan`` stands in for that of the run; ``interpreter`` is the command of the Python that its processes run in.
+    ``place`` is that of its case among those that were asked for: cases are completed in any order.
     """
 
-    source: ModelSource
-    backend: str
-    precision: Precision
-    batch: int
-    mode: Mode = Mode.ISOLATED
-    derivation: Derivation = USUAL
-    plan: MeasurementPlan | None = None
-    interpreter: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The case in a few words."""
-        name = f"{self.source.name} {self.backend} {self.precision} b{self.batch}"
-        return f"{name} {self.derivation.variant}".strip()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a case: its record, its raw trials, and the error behind a failed or skipped one."""
-
+    place: int
     record: Record
     trials: tuple[Trial, ...] = ()
     error: BenchboxError | None = None
 
 
-def cases_from_axes(
-    *,
-    sources: Sequence[ModelSource],
-    backends: Sequence[str],
-    precisions: Sequence[Precision],
-    batches: Sequence[int],
-    mode: Mode = Mode.ISOLATED,
-    derivation: Derivation = USUAL,
-) -> tuple[Case, ...]:
-    """Every combination, models outermost; raises UsageError if no backend can run any of the precisions.
-
-    ``derivation`` is for the precisions that have a use for it.
-    """
-    wanted = [(precision, derivation.for_precision(precision)) for precision in precisions]
-    axes = itertools.product(sources, backends, wanted, batches)
-    cases = tuple(
-        Case(source=source, backend=name, precision=precision, batch=size, mode=mode, derivation=choice)
-        for source, name, (precision, choice), size in axes
-    )
-    refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
-    if refusals and all(refusals.values()):
-        raise UsageError(
-            "nothing that was asked for can run",
-            values="\n".join(f"{backend} {precision}: {why}" for (backend, precision), why in refusals.items()),
-            remedy="'benchbox doctor' lists what each backend runs",
-        )
-    return cases
-
-
 def measure_cases(
     cases: Sequence[Case],
     *,
-    plan: MeasurementPlan,
     root: Path,
     progress: Progress,
     interleaved: bool = False,
@@ -129,33 +78,29 @@ def measure_cases(
     EnvironmentLackError and leaves no record. Numbers from a virtual clock are yielded but never stored.
 
     Args:
-        cases: what to measure.
-        plan: how.
+        cases: what to measure, and how.
         root: project root.
-        progress: is told what runs.
+        progress: shows what runs.
         interleaved: two cases are to be compared: A B, B A, ... instead of an order drawn anew in each round.
         min_executed: share of the MACs that must run in the precision asked for, or the case has failed; None for the
             usual share, below which its numbers are flagged.
     """
-    from benchbox.machine.environment import capture
-    from benchbox.machine.interpreters import environment_of
     from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
     from benchbox.store.records import append, check_writable
 
     check_writable(root)
-    environment = capture(locked_clocks=plan.locked_clocks)
-    elsewhere: dict[tuple[str, ...], Environment] = {}
+    environments = _Environments()
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
     artifacts: dict[_Wanted, _Made] = {}
-    ready: list[tuple[Record, CaseRequest]] = []
-    for case in cases:
-        blank = _blank(case, case.plan or plan, environment)
+    ready: list[tuple[int, Record, CaseRequest]] = []
+    for place, case in enumerate(cases):
+        blank = _blank(case, environments.here(case))
         try:
-            if case.interpreter:
-                if case.interpreter not in elsewhere:
-                    elsewhere[case.interpreter] = environment_of(case.interpreter)
-                blank = dataclasses.replace(blank, environment=elsewhere[case.interpreter])
-            ready.append(_prepared(case, blank, root, artifacts, min_executed, functools.partial(_say, progress, case)))
+            blank = dataclasses.replace(blank, environment=environments.of(case))
+            known, request = _prepared(
+                case, blank, root, artifacts, min_executed, functools.partial(_say, progress, case)
+            )
+            ready.append((place, known, request))
         except BenchboxError as error:
             # What cannot run was not tried: skipped. What was tried and went wrong: failed.
             status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
@@ -164,34 +109,59 @@ def measure_cases(
             record = dataclasses.replace(blank, status=status, reason=_reason(error))
             if isinstance(error, NumericsError):
                 record = dataclasses.replace(record, correctness=Correctness(hops=error.hops, passed=False))
-            outcome = Outcome(record=record, error=error)
-            append(root, outcome.record, outcome.trials)
-            yield outcome
-    order = abba() if interleaved else drawn_anew(plan.seed)
-    requests = [request for _, request in ready]
+            append(root, record, ())
+            yield Outcome(place=place, record=record, error=error)
+    order = abba() if interleaved else drawn_anew(cases[0].plan.seed)
+    requests = [request for _, _, request in ready]
 
-    def keep(place: int, result: CaseResult) -> Outcome:
-        record = _record_from_result(ready[place][0], result)
+    def keep(index: int, result: CaseResult) -> Outcome:
+        place, known, _ = ready[index]
+        record = _record_from_result(known, result)
         if not BACKENDS.get(record.key.backend).virtual:
             append(root, record, result.trials)
-        return Outcome(record=record, trials=result.trials, error=result.error)
+        return Outcome(place=place, record=record, trials=result.trials, error=result.error)
 
     with contextlib.closing(measure_in_turn(requests, order=order, progress=progress.step, keep=keep)) as outcomes:
         yield from outcomes
 
 
-def plan_cases(cases: Sequence[Case], *, plan: MeasurementPlan) -> tuple[Record, ...]:
-    """What ``measured`` would do, as skipped records that are stored nowhere."""
-    from benchbox.machine.environment import capture
-
-    environment = capture()
-    blanks = [_blank(case, plan, environment) for case in cases]
+def plan_cases(cases: Sequence[Case]) -> tuple[Record, ...]:
+    """What ``measure_cases`` would do, as skipped records that are not stored."""
+    environments = _Environments()
     refusals = [BACKENDS.get(case.backend).refusal(case.precision) for case in cases]
     reasons = [f"cannot run: {refusal}" if refusal else "dry run: would be measured" for refusal in refusals]
     return tuple(
-        dataclasses.replace(blank, status=Status.SKIPPED, reason=why)
-        for blank, why in zip(blanks, reasons, strict=True)
+        dataclasses.replace(_blank(case, environments.here(case)), status=Status.SKIPPED, reason=why)
+        for case, why in zip(cases, reasons, strict=True)
     )
+
+
+class _Environments:
+    """The environments of a run's cases, each captured once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[str, ...], str], Environment] = {}
+
+    def here(self, case: Case) -> Environment:
+        """The environment of this process."""
+        return self._captured((), case.plan.locked_clocks)
+
+    def of(self, case: Case) -> Environment:
+        """The environment of the case's own interpreter; raises what ``environment_of`` raises."""
+        return self._captured(case.interpreter, case.plan.locked_clocks)
+
+    def _captured(self, interpreter: tuple[str, ...], locked_clocks: str) -> Environment:
+        from benchbox.machine.environment import capture
+        from benchbox.machine.interpreters import environment_of
+
+        key = (interpreter, locked_clocks)
+        if key not in self._known:
+            self._known[key] = (
+                environment_of(interpreter, locked_clocks=locked_clocks)
+                if interpreter
+                else capture(locked_clocks=locked_clocks)
+            )
+        return self._known[key]
 
 
 def _say(progress: Progress, case: Case, text: str) -> None:
@@ -287,6 +257,7 @@ def _record_from_result(known: Record, result: CaseResult) -> Record:
     hops = (*known.correctness.hops, *result.correctness.hops)
     return dataclasses.replace(
         known,
+        started_at=_measured_from(result.trials, known.started_at),
         status=Status.FAILED if result.error else Status.OK,
         reason=_reason(result.error),
         readings=result.readings,
@@ -310,38 +281,7 @@ def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable
     return engine_from_artifact(artifact, compiler=compiler, precision=case.precision, root=root, batch=size, say=say)
 
 
-def require_runnable(name: str, precision: Precision, source: ModelSource, plan: MeasurementPlan | None = None) -> None:
-    """Raises UsageError or EnvironmentLackError with the reason if a backend cannot run a network so."""
-    backend = BACKENDS.get(name)
-    if plan is not None:
-        _require_mode(plan, name, backend.device)
-    refusal = backend.refusal(precision)
-    if refusal:
-        raise UsageError(f"{name} cannot run {precision}", values=refusal)
-    if backend.consumes == "module" and source.kind is SourceKind.ONNX:
-        raise UsageError(
-            f"{name} runs PyTorch modules, not ONNX files",
-            values=source.reference,
-            remedy="name the network as package.module:factory, or choose another --backend",
-        )
-    state = probe_of(backend)
-    if not state.usable:
-        what = f"backend {name} cannot run on this machine"
-        raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
-
-
-def _require_mode(plan: MeasurementPlan, name: str, device: str) -> None:
-    from benchbox.measure.loadgen.issuing import loadgen_lack
-    from benchbox.measure.loop.modes import mode_refusal
-
-    reason = mode_refusal(plan.mode, device=device, batch=plan.batch, streams=plan.streams)
-    if reason:
-        raise UsageError(f"--mode {plan.mode} has no meaning on {name}", values=reason, remedy="use --mode isolated")
-    if plan.mode in LOADGEN_MODES and (lack := loadgen_lack()):
-        raise lack
-
-
-def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Record:
+def _blank(case: Case, environment: Environment) -> Record:
     """The record of a case before anything is known about it."""
     import datetime
 
@@ -361,10 +301,19 @@ def _blank(case: Case, plan: MeasurementPlan, environment: Environment) -> Recor
             device=BACKENDS.get(case.backend).device,
             variant=case.derivation.variant,
         ),
-        plan=dataclasses.replace(plan, batch=case.batch, mode=case.mode),
+        plan=case.plan,
         environment=environment,
         started_at=now.isoformat(timespec="seconds"),
     )
+
+
+def _measured_from(trials: Sequence[Trial], prepared_at: str) -> str:
+    """When the first timed process started; where none did, the first process; where none ran, the preparation."""
+    import datetime
+
+    timed = [trial for trial in trials if trial.pass_ is Pass.TIMING] or trials
+    moments = [datetime.datetime.fromisoformat(trial.started_at) for trial in timed]
+    return min(moments).isoformat(timespec="seconds") if moments else prepared_at
 
 
 def _graph_and_cost(artifact: OnnxArtifact, *, root: Path, batch: int) -> tuple[Graph, NetworkCost]:

@@ -14,20 +14,21 @@ from benchbox.schema.environment import Environment
 # What a sitecustomize, a wrapper or a container prints as well stands before or behind the line with the answer.
 _MARK = "benchbox-environment:"
 _ASK = f"""
-import dataclasses, json
+import dataclasses, json, sys
 from benchbox import __version__
 from benchbox.machine.environment import capture
-print("\\n{_MARK}" + json.dumps([__version__, dataclasses.asdict(capture())]), flush=True)
+print("\\n{_MARK}" + json.dumps([__version__, dataclasses.asdict(capture(locked_clocks=sys.argv[1]))]), flush=True)
 """
 PATIENCE_S = 120.0
 
 
-def environment_of(interpreter: tuple[str, ...]) -> Environment:
+def environment_of(interpreter: tuple[str, ...], *, locked_clocks: str = "") -> Environment:
     """The environment as a Python of its own sees it.
 
     Args:
         interpreter: its command: ("venv/bin/python",), or the words that start one in a container, which must see the
             project root and the temporary folder under the same paths.
+        locked_clocks: at what the GPU's clocks are held, "" where they are free.
 
     Raises:
         EnvironmentLackError: it does not start, has no benchbox or another version of it, or does not answer.
@@ -35,7 +36,7 @@ def environment_of(interpreter: tuple[str, ...]) -> Environment:
     shown = shlex.join(interpreter)
     try:
         asked = subprocess.run(
-            [*interpreter, "-P", "-c", _ASK],
+            [*interpreter, "-P", "-c", _ASK, locked_clocks],
             capture_output=True,
             timeout=PATIENCE_S,
             stdin=subprocess.DEVNULL,

@@ -100,7 +100,7 @@ def test_text_names_the_files(benchbox: Callable, tmp_path: Path) -> None:
         (("lenet5", "--backend", "tensort"), 2, ("did you mean 'tensorrt'",)),
         (("lenet", *RTX), 2, ("did you mean 'lenet5'",)),
         (("empty.onnx", *RTX), 4, ("empty.onnx",)),
-        ((), 2, ("which MODEL",)),
+        ((), 2, ("needs a MODEL",)),
         (("lenet5", "--list"), 2, ("stand alone",)),
         (("--list", "--prune"), 2, ("stand alone",)),
     ],

@@ -159,18 +159,3 @@ def test_root_may_stand_before_and_after_the_command(benchbox: Callable, tmp_pat
     after = benchbox("report", "--json", "--root", str(tmp_path / "elsewhere"))
     assert before.status == after.status == 0
     assert before.document == after.document
-
-
-def test_shared_parsers() -> None:
-    from benchbox.cli.flags.shared import comma_list, parse_batch_range, parse_count, parse_precision
-
-    assert comma_list("1, 8,1", lambda text: parse_count(text, flag="--batch")) == (1, 8)
-    assert parse_batch_range("1:4:8").optimum == 4
-    for wrong in ("0", "-1", "x", "1.5", "²"):
-        with pytest.raises(UsageError, match="--batch"):
-            parse_count(wrong, flag="--batch")
-    for wrong in ("8:4:1", "1:2", "1:2:3:4", "a:b:c", ""):
-        with pytest.raises(UsageError):
-            parse_batch_range(wrong)
-    with pytest.raises(UsageError, match="fp16"):
-        parse_precision("fp61")

@@ -382,7 +382,7 @@ def test_modes_are_measured_and_told(
         (("--streams", "3", "--mode", "cold"), "--streams belongs to --mode concurrent"),
         (("--ab", "backend=onnxruntime", "speed=high"), "unknown key of --ab 'speed'"),
         (("--ab", "backend=onnxruntime", "pytorch"), "KEY=VALUE"),
-        (("--ab", "batch=1", "batch=2", "--batch", "1,2"), "takes one case apart"),
+        (("--ab", "batch=1", "batch=2", "--batch", "1,2"), "needs exactly one case"),
         (("--ab", "batch=1", "python=/no/such/python"), "does not start"),
     ],
 )

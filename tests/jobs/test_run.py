@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchbox.backends.base import BACKENDS, Availability
-from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
+from benchbox.errors import ArtifactError, EnvironmentLackError, MeasurementError, UsageError
 from benchbox.jobs import run as pipeline
+from benchbox.jobs.cases import Case, cases_from_axes
 from benchbox.jobs.prepare import exported_sources, onnx_from_source
-from benchbox.jobs.run import cases_from_axes, measure_cases, plan_cases
+from benchbox.jobs.run import measure_cases, plan_cases
+from benchbox.machine.interpreters import environment_of
+from benchbox.measure import schedule
+from benchbox.measure.case import CaseRequest, CaseResult
 from benchbox.models.sources import resolve
 from benchbox.schema.model import Precision
-from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.record import Status
+from benchbox.schema.trial import Evidence, Pass, Trial
+from benchbox.store import records
 from benchbox.store.records import record_files
 
 LENET = resolve("lenet5", input_shape=None, weights=None)
+
+
+AXES: dict[str, Any] = {
+    "sources": (LENET,),
+    "backends": ("onnxruntime",),
+    "precisions": (Precision.FP32,),
+    "batches": (1,),
+    "plan": MeasurementPlan(),
+}
+
+
+def cases_of(**axes: Any) -> tuple[Case, ...]:
+    return cases_from_axes(**{**AXES, **axes})
 
 
 class Silent:
@@ -26,34 +49,20 @@ class Silent:
     def step(self, done: float, total: float, text: str) -> None: ...
 
 
-def test_every_combination_once_and_in_order() -> None:
-    cases = cases_from_axes(
-        sources=(LENET,),
-        backends=("onnxruntime", "pytorch"),
-        precisions=(Precision.FP32, Precision.FP16),
-        batches=(1, 8),
-    )
-    assert len(cases) == 8
-    assert cases[0].title == "lenet5 onnxruntime fp32 b1"
-    assert cases[1].batch == 8
-
-
-def test_a_matrix_that_nothing_can_run_is_refused_with_all_reasons() -> None:
-    with pytest.raises(UsageError) as caught:
-        cases_from_axes(
-            sources=(LENET,), backends=("onnxruntime", "pytorch"), precisions=(Precision.FP8,), batches=(1,)
-        )
-    assert "onnxruntime fp8" in str(caught.value)
-    assert "pytorch fp8" in str(caught.value)
-
-
-def test_planning_stores_nothing(tmp_path: Path) -> None:
-    cases = cases_from_axes(
-        sources=(LENET,), backends=("onnxruntime",), precisions=(Precision.FP32, Precision.BF16), batches=(1,)
-    )
-    records = plan_cases(cases, plan=MeasurementPlan())
-    assert [record.status for record in records] == [Status.SKIPPED] * 2
+def test_planning_stores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(records, "append", pytest.fail)
+    planned = plan_cases(cases_of(precisions=(Precision.FP32, Precision.BF16)))
+    assert [record.status for record in planned] == [Status.SKIPPED] * 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_is_that_of_its_case() -> None:
+    (case,) = cases_of()
+    other = replace(case, plan=replace(case.plan, threads=7, batch=3, mode=Mode.COLD))
+    first, second = plan_cases([case, other])
+    assert (first.plan, second.plan) == (case.plan, other.plan)
+    assert (second.key.batch, second.key.mode) == (3, Mode.COLD)
 
 
 def test_a_stage_that_fails_becomes_a_failed_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,10 +70,8 @@ def test_a_stage_that_fails_becomes_a_failed_record(tmp_path: Path, monkeypatch:
         raise ArtifactError("the export broke", values="node 7", remedy="mend it")
 
     monkeypatch.setattr(pipeline, "onnx_from_source", fail)
-    cases = cases_from_axes(
-        sources=(LENET,), backends=("onnxruntime",), precisions=(Precision.FP32, Precision.TF32), batches=(1,)
-    )
-    outcomes = list(measure_cases(cases, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
+    cases = cases_of(precisions=(Precision.FP32, Precision.TF32))
+    outcomes = list(measure_cases(cases, root=tmp_path, progress=Silent()))
     assert [outcome.record.status for outcome in outcomes] == [Status.FAILED, Status.SKIPPED]
     assert outcomes[0].record.reason == "the export broke; node 7"
     assert len(record_files(tmp_path)) == 2
@@ -73,18 +80,14 @@ def test_a_stage_that_fails_becomes_a_failed_record(tmp_path: Path, monkeypatch:
 def test_a_backend_that_is_missing_skips_its_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = Availability(usable=False, reason="not installed", remedy="install it")
     monkeypatch.setattr(BACKENDS.get("pytorch"), "probe", lambda: gone)
-    axes = {"sources": (LENET,), "precisions": (Precision.FP32,), "batches": (1, 2)}
-    both = list(
-        measure_cases(
-            cases_from_axes(backends=("pytorch",), **axes), plan=MeasurementPlan(), root=tmp_path, progress=Silent()
-        )
-    )
+    matrix = cases_of(backends=("pytorch",), batches=(1, 2))
+    both = list(measure_cases(matrix, root=tmp_path, progress=Silent()))
     assert [outcome.record.reason for outcome in both] == [
         "backend pytorch cannot run on this machine; not installed"
     ] * 2
-    alone = cases_from_axes(backends=("pytorch",), sources=(LENET,), precisions=(Precision.FP32,), batches=(1,))
+    alone = cases_of(backends=("pytorch",))
     with pytest.raises(EnvironmentLackError, match="install it"):
-        list(measure_cases(alone, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
+        list(measure_cases(alone, root=tmp_path, progress=Silent()))
     assert len(record_files(tmp_path)) == 2
 
 
@@ -102,23 +105,67 @@ def test_pytorch_does_not_run_onnx_files(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(b"never read")
     source = resolve(str(path), input_shape=None, weights=None)
-    case = cases_from_axes(sources=(source,), backends=("pytorch",), precisions=(Precision.FP32,), batches=(1,))
+    case = cases_of(sources=(source,), backends=("pytorch",))
     with pytest.raises(UsageError, match="not ONNX files"):
-        list(measure_cases(case, plan=MeasurementPlan(), root=tmp_path, progress=Silent()))
+        list(measure_cases(case, root=tmp_path, progress=Silent()))
 
 
 def test_a_factory_is_exported_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("nets_made_once.py").write_text("import torch\ndef net(): return torch.nn.Linear(4, 2)\n")
     source = resolve("nets_made_once:net", input_shape=(4,), weights=None)
-    cases = cases_from_axes(sources=(source,), backends=("onnxruntime",), precisions=(Precision.FP32,), batches=(1, 2))
     plan = MeasurementPlan(trials=1, memory_trials=1, warmup_s=0.01, min_time_s=0.01, max_time_s=0.02)
+    cases = cases_of(sources=(source,), batches=(1, 2), plan=plan)
     said: list[str] = []
 
     class Listening(Silent):
         def say(self, text: str) -> None:
             said.append(text)
 
-    outcomes = list(measure_cases(cases, plan=plan, root=tmp_path, progress=Listening()))
+    outcomes = list(measure_cases(cases, root=tmp_path, progress=Listening()))
     assert [outcome.record.status for outcome in outcomes] == [Status.OK] * 2
     assert len([text for text in said if "exporting" in text]) == 1
+
+
+def process(pass_: Pass, at: str, number: int = 0) -> Trial:
+    evidence = Evidence(backend="onnxruntime", device="cpu", providers=(), threads=1)
+    return Trial(number=number, pass_=pass_, started_at=at, duration_s=1.0, evidence=evidence)
+
+
+def test_a_record_starts_with_its_first_timed_process_and_knows_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cases are prepared long before they are measured, and are complete in any order."""
+    timed = (
+        process(Pass.CHECK, "2031-01-01T00:00:00.000+00:00"),
+        process(Pass.TIMING, "2031-01-02T00:00:09.750+00:00", 1),
+        process(Pass.TIMING, "2031-01-02T00:00:05.250+00:00"),
+        process(Pass.MEMORY, "2031-01-02T00:00:01.000+00:00"),
+    )
+
+    def results(requests: Sequence[CaseRequest], **_: Any) -> Iterator[tuple[int, CaseResult]]:
+        assert len(requests) == 3
+        wrong = MeasurementError("the outputs are wrong")
+        yield 2, CaseResult(trials=timed[:1], error=wrong)
+        yield 1, CaseResult(trials=(), error=wrong)
+        yield 0, CaseResult(trials=timed)
+
+    monkeypatch.setattr(schedule, "results_from_cases", results)
+    matrix = cases_of(precisions=(Precision.TF32, Precision.FP32), batches=(1, 2))[1:]  # the first cannot run
+    matrix = (*matrix, *cases_of(batches=(3,)))
+    outcomes = list(measure_cases(matrix, root=tmp_path, progress=Silent()))
+    assert [outcome.place for outcome in outcomes] == [0, 3, 2, 1]
+    assert [outcome.record.key.batch for outcome in outcomes] == [2, 3, 2, 1]
+    started = [outcome.record.started_at for outcome in outcomes]
+    assert started[1] == "2031-01-01T00:00:00+00:00", "no process was timed: the first of all"
+    assert started[3] == "2031-01-02T00:00:05+00:00"
+    assert started[0] < "2031"
+    assert started[2] < "2031", "no process ran: the time of preparation"
+
+
+def test_both_sides_are_captured_with_the_clocks_that_the_run_locks() -> None:
+    (case,) = cases_of(plan=replace(MeasurementPlan(), locked_clocks="1410 MHz"))
+    (record,) = plan_cases([case])
+    assert record.environment.hardware["gpu_clocks"] == "locked, 1410 MHz"
+    other = environment_of((sys.executable,), locked_clocks="1410 MHz")
+    assert other.hardware["gpu_clocks"] == "locked, 1410 MHz"

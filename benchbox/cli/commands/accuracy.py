@@ -6,30 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.shared import (
-    comma_list,
-    common_options,
-    converter_option,
-    derivation_options,
-    json_option,
-    models_argument,
-    parse_count,
-    parse_derivation,
-    parse_precision,
-    project_root,
-    require_use,
-    source_options,
-    write_json,
-)
+from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, Listed
+from benchbox.cli.flags.network import NetworkFlags, network_command
+from benchbox.cli.flags.shared import project_root, write_json
 
 if TYPE_CHECKING:
     from benchbox.schema.accuracy import AccuracyResult, Share
-    from benchbox.schema.derivation import Derivation
     from benchbox.schema.model import Precision
 
 
-@click.command("accuracy")
-@models_argument(many=False, required=True)
+@network_command("accuracy")
 @click.option("--data", "folder", metavar="DIR", required=True, type=click.Path(), help="One subfolder per class.")
 @click.option(
     "--labels",
@@ -37,29 +23,31 @@ if TYPE_CHECKING:
     type=click.Path(),
     help="JSON object from subfolder to class index [default: subfolders in sorted order are 0, 1, 2, ...].",
 )
-@click.option("--backend", metavar="B", help="Backend to run on [default: the best one available].")
-@click.option("--precision", "precisions", metavar="P,...", default="fp32", show_default=True, help="Comma-separated.")
-@click.option("--batch", metavar="N", default="8", show_default=True, help="Pictures at once.")
-@click.option("--threads", metavar="N", help="CPU threads [default: the CPUs that this process may use].")
-@derivation_options
-@converter_option
-@source_options
-@json_option
-@common_options
+@click.option(
+    "--backend",
+    metavar="B",
+    type=BACKEND,
+    help="Backend to run on, for example openvino [default: the best available].",
+)
+@click.option(
+    "--precision",
+    "precisions",
+    metavar="P,...",
+    type=Listed(PRECISION),
+    default="fp32",
+    show_default=True,
+    help="Precisions, for example fp32,int8.",
+)
+@click.option("--batch", metavar="N", type=COUNT, default="8", show_default=True, help="Pictures at once.")
+@click.option("--threads", metavar="N", type=COUNT, help="CPU threads [default: the CPUs that this process may use].")
 def command(
-    model: str,
+    network: NetworkFlags,
     folder: str,
     labels: str | None,
     backend: str | None,
-    precisions: str,
-    batch: str,
-    threads: str | None,
-    excludes: tuple[str, ...],
-    fallback: str,
-    calibration: str | None,
-    method: str,
-    input_shape: str | None,
-    weights: str | None,
+    precisions: tuple[Precision, ...],
+    batch: int,
+    threads: int | None,
     as_json: bool,
 ) -> None:
     """Top-1 and top-5 of MODEL on labelled pictures, with 95 % intervals (Wilson).
@@ -78,24 +66,22 @@ def command(
 
     from benchbox.backends.probing import best_backend
     from benchbox.cli.progress import shown_progress
+    from benchbox.jobs.cases import require_runnable
     from benchbox.jobs.prepare import graph_precision, onnx_from_source
-    from benchbox.jobs.run import require_runnable
     from benchbox.limits import effective_cpus
     from benchbox.measure.accuracy import accuracy_from_pictures
     from benchbox.models.pictures.labels import labelled_from_folder
-    from benchbox.models.sources import parse_shape, resolve
 
-    wanted, choice = _chosen(precisions, calibration=calibration, method=method, fallback=fallback, excludes=excludes)
-    source = resolve(model, input_shape=parse_shape(input_shape) if input_shape else None, weights=weights)
+    choice = network.derivation_for(precisions)
+    source = network.source()
     runner = backend or best_backend()
-    for precision in wanted:
+    for precision in precisions:
         require_runnable(runner, precision, source)
     pictures = labelled_from_folder(Path(folder), mapping=Path(labels) if labels else None)
-    cpus = parse_count(threads, flag="--threads") if threads else effective_cpus()
     root = project_root()
     results = []
     with shown_progress() as progress:
-        for precision in wanted:
+        for precision in precisions:
             derivation = choice.for_precision(precision)
             given = graph_precision(runner, precision, derivation, source=source)
             artifact = onnx_from_source(source, precision=given, root=root, derivation=derivation, say=progress.say)
@@ -107,8 +93,8 @@ def command(
                     backend=runner,
                     precision=precision,
                     root=root,
-                    threads=cpus,
-                    batch=parse_count(batch, flag="--batch"),
+                    threads=threads or effective_cpus(),
+                    batch=batch,
                     progress=progress.step,
                 )
             )
@@ -118,20 +104,6 @@ def command(
         from benchbox.store.documents import plain
 
         write_json({"schema": "benchbox.accuracy/1", "results": [plain(entry) for entry in results]})
-
-
-def _chosen(
-    precisions: str, *, calibration: str | None, method: str, fallback: str, excludes: tuple[str, ...]
-) -> tuple[tuple[Precision, ...], Derivation]:
-    """The precisions, and how they are derived; raises UsageError for choices that none of them has a use for."""
-    from benchbox.errors import UsageError
-
-    wanted = comma_list(precisions, parse_precision)
-    if not wanted:
-        raise UsageError("which --precision?", values="none was given")
-    choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
-    require_use(wanted, choice)
-    return wanted, choice
 
 
 def _text(result: AccuracyResult) -> str:

@@ -6,19 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.shared import (
-    common_options,
-    derivation_options,
-    json_option,
-    models_argument,
-    parse_count,
-    parse_derivation,
-    parse_precision,
-    project_root,
-    require_use,
-    source_options,
-    write_json,
-)
+from benchbox.cli.flags.kinds import COUNT, PRECISION, RATIO
+from benchbox.cli.flags.network import NetworkFlags, network_command
+from benchbox.cli.flags.shared import project_root, write_json
 
 if TYPE_CHECKING:
     from benchbox.schema.accuracy import Bisection
@@ -26,32 +16,29 @@ if TYPE_CHECKING:
     from benchbox.stats.agreement import Tolerance
 
 
-@click.command("bisect")
-@models_argument(many=False, required=True)
-@click.option("--precision", "precision_text", metavar="P", required=True, help="fp16, bf16, int8 or fp8.")
-@click.option("--against", metavar="P", default="fp32", show_default=True, help="Precision to compare with: fp32.")
+@network_command("bisect", converter=False)
+@click.option("--precision", metavar="P", type=PRECISION, required=True, help="fp16, bf16, int8 or fp8.")
+@click.option(
+    "--against",
+    metavar="P",
+    type=PRECISION,
+    default="fp32",
+    show_default=True,
+    help="Precision to compare with: fp32.",
+)
 @click.option(
     "--tolerance",
     metavar="X",
-    help="Largest relative L2 error of the outputs [default: what export allows in this precision].",
+    type=RATIO,
+    help="Largest relative L2 error of the outputs, for example 0.02 [default: what export allows in this precision].",
 )
-@click.option("--top", metavar="N", default="10", show_default=True, help="Layers to list.")
-@derivation_options
-@source_options
-@json_option
-@common_options
+@click.option("--top", metavar="N", type=COUNT, default="10", show_default=True, help="Number of layers to list.")
 def command(
-    model: str,
-    precision_text: str,
-    against: str,
-    tolerance: str | None,
-    top: str,
-    excludes: tuple[str, ...],
-    fallback: str,
-    calibration: str | None,
-    method: str,
-    input_shape: str | None,
-    weights: str | None,
+    network: NetworkFlags,
+    precision: Precision,
+    against: Precision,
+    tolerance: float | None,
+    top: int,
     as_json: bool,
 ) -> None:
     """Find the layers of MODEL that lose most in a precision, and the smallest list of them to exclude.
@@ -70,17 +57,13 @@ def command(
     from benchbox.errors import UsageError
     from benchbox.export.precision.bisection import BisectionRequest, bisection_from_request
     from benchbox.jobs.prepare import onnx_from_source
-    from benchbox.models.sources import parse_shape, resolve
     from benchbox.schema.model import Precision
 
-    precision = parse_precision(precision_text)
-    if parse_precision(against) is not Precision.FP32:
+    if against is not Precision.FP32:
         raise UsageError("layers are compared with fp32 only", values=f"got --against {against}")
-    choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
-    require_use((precision,), choice)
-    shown = parse_count(top, flag="--top")
     allowed = _tolerance(tolerance, precision)
-    source = resolve(model, input_shape=parse_shape(input_shape) if input_shape else None, weights=weights)
+    choice = network.derivation_for([precision])
+    source = network.source()
     root = project_root()
     with shown_progress() as progress:
         original = onnx_from_source(source, precision=Precision.FP32, root=root, say=progress.say)
@@ -102,14 +85,14 @@ def command(
             {
                 "schema": "benchbox.bisect/1",
                 **plain(found),
-                "arguments": _arguments(excludes, found.exclude),
+                "arguments": _arguments(network.excludes, found.exclude),
             }
         )
         return
-    click.echo(_text(found, shown, excludes))
+    click.echo(_text(found, top, network.excludes))
 
 
-def _tolerance(text: str | None, precision: Precision) -> Tolerance:
+def _tolerance(rel_l2_error: float | None, precision: Precision) -> Tolerance:
     from benchbox.errors import UsageError
     from benchbox.schema.model import Precision
     from benchbox.stats.agreement import TOLERANCES, Tolerance
@@ -118,15 +101,9 @@ def _tolerance(text: str | None, precision: Precision) -> Tolerance:
         raise UsageError(
             f"{precision} cannot be bisected", values="it is the fp32 graph itself", remedy="fp16, bf16, int8 or fp8"
         )
-    if text is None:
+    if rel_l2_error is None:
         return TOLERANCES[precision]
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise UsageError("--tolerance takes a number between 0 and 1", values=f"got '{text}'")
-    return Tolerance(rel_l2_error=value, cosine=-1.0)
+    return Tolerance(rel_l2_error=rel_l2_error, cosine=-1.0)
 
 
 def _text(found: Bisection, shown: int, excludes: tuple[str, ...]) -> str:

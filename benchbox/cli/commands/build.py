@@ -6,28 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.shared import (
-    comma_list,
-    common_options,
-    converter_option,
-    derivation_options,
-    json_option,
-    models_argument,
-    parse_batch_range,
-    parse_derivation,
-    parse_precision,
-    project_root,
-    require_use,
-    source_options,
-    write_json,
-)
+from benchbox.cli.flags.kinds import BATCHES, COMPILER, PRECISION, TEXT, Listed
+from benchbox.cli.flags.network import NetworkFlags, network_command
+from benchbox.cli.flags.shared import project_root, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from benchbox.export.engines import Built
-    from benchbox.schema.derivation import Derivation
+    from benchbox.schema.artifact import BatchRange
     from benchbox.schema.model import Precision
 
 
@@ -63,50 +51,53 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@click.command("build")
-@models_argument(many=False, required=False)
-@click.option("--backend", metavar="B", help="tensorrt or tensorrt-rtx [default: the first that builds here].")
+@network_command("build", required=False)
+@click.option(
+    "--backend",
+    metavar="B",
+    type=COMPILER,
+    help="tensorrt or tensorrt-rtx [default: the first that builds here].",
+)
 @click.option(
     "--precision",
     "precisions",
     metavar="P,...",
+    type=Listed(PRECISION),
     default="fp32",
     show_default=True,
-    help="fp32 (TF32 forbidden), tf32 (allowed), fp16, bf16, int8 or fp8; comma-separated.",
+    help="fp32 (TF32 forbidden), tf32 (allowed), fp16, bf16, int8 or fp8, for example fp16,int8.",
 )
-@click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes the engine accepts [default: 1].")
+@click.option(
+    "--batch",
+    metavar="MIN:OPT:MAX",
+    type=BATCHES,
+    help="Batch sizes that the engine accepts, for example 1:8:32 [default: 1].",
+)
 @click.option(
     "--target",
     "targets",
     metavar="SM,...",
+    type=Listed(TEXT),
     help="Compute capabilities, for example sm86,sm89; tensorrt-rtx only [default: every one that it supports].",
 )
 @click.option(
-    "--timing-cache", metavar="FILE", type=click.Path(), help="Tactics that an earlier build measured; tensorrt only."
+    "--timing-cache",
+    metavar="FILE",
+    type=click.Path(),
+    help="Measured tactics of an earlier build; tensorrt only.",
 )
-@click.option("--list", "listing", is_flag=True, help="List the engines that are kept, and what is wrong with them.")
-@click.option("--prune", "pruning", is_flag=True, help="Delete engines that are of no use any more.")
+@click.option("--list", "listing", is_flag=True, help="List the stored engines, and why some cannot be used.")
+@click.option("--prune", "pruning", is_flag=True, help="Delete engines that can no longer be used.")
 @_weak_typing_options
-@derivation_options
-@converter_option
-@source_options
-@json_option
-@common_options
 def command(
-    model: str | None,
+    network: NetworkFlags,
     backend: str | None,
-    precisions: str,
-    batch: str | None,
-    targets: str | None,
+    precisions: tuple[Precision, ...],
+    batch: BatchRange | None,
+    targets: tuple[str, ...] | None,
     timing_cache: str | None,
     listing: bool,
     pruning: bool,
-    excludes: tuple[str, ...],
-    fallback: str,
-    calibration: str | None,
-    method: str,
-    input_shape: str | None,
-    weights: str | None,
     as_json: bool,
 ) -> None:
     """Build MODEL's engine in engines/tensorrt/ or engines/tensorrt-rtx/, once.
@@ -129,25 +120,19 @@ def command(
     from benchbox.errors import UsageError
 
     if listing or pruning:
-        if model is not None or (listing and pruning):
+        if network.models or (listing and pruning):
             raise UsageError("--list and --prune stand alone", values="neither takes a MODEL or the other")
         (_list if listing else _prune)(project_root(), backend, as_json)
         return
-    if model is None:
-        raise UsageError("which MODEL is to be built?", remedy="for example: benchbox build resnet50")
-    wanted = comma_list(precisions, parse_precision)
-    choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
-    require_use(wanted, choice)
+    if not network.models:
+        raise UsageError("build needs a MODEL", remedy="for example: benchbox build resnet50")
     built = _built(
-        model,
+        network,
         backend=backend,
-        precisions=wanted,
-        derivation=choice,
+        precisions=precisions,
         batch=batch,
-        targets=comma_list(targets.lower(), str) if targets else (),
+        targets=tuple(target.lower() for target in targets or ()),
         timing_cache=Path(timing_cache) if timing_cache else None,
-        input_shape=input_shape,
-        weights=weights,
         as_json=as_json,
     )
     if as_json:
@@ -157,27 +142,23 @@ def command(
 
 
 def _built(
-    model: str,
+    network: NetworkFlags,
     *,
     backend: str | None,
     precisions: tuple[Precision, ...],
-    derivation: Derivation,
-    batch: str | None,
+    batch: BatchRange | None,
     targets: tuple[str, ...],
     timing_cache: Path | None,
-    input_shape: str | None,
-    weights: str | None,
     as_json: bool,
 ) -> list[Built]:
     from benchbox.cli.progress import shown_progress
     from benchbox.export.engines import builder_named
     from benchbox.jobs.prepare import engine_from_source
-    from benchbox.models.sources import parse_shape, resolve
     from benchbox.report.views.engines import render_built
 
+    derivation = network.derivation_for(precisions)
     compiler = builder_named(backend)
-    sizes = parse_batch_range(batch) if batch else None
-    source = resolve(model, input_shape=parse_shape(input_shape) if input_shape else None, weights=weights)
+    source = network.source()
     root = project_root()
     built = []
     with shown_progress() as progress:
@@ -187,7 +168,7 @@ def _built(
                 compiler=compiler,
                 precision=precision,
                 root=root,
-                batch=sizes,
+                batch=batch,
                 targets=targets,
                 timing_cache=timing_cache,
                 derivation=derivation.for_precision(precision),

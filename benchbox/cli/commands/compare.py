@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.shared import comma_list, common_options, json_option, project_root, warn, write_json
+from benchbox.cli.flags.kinds import EFFECT, METRIC, Listed
+from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
 
 if TYPE_CHECKING:
     from benchbox.gate.comparable import Measured
@@ -16,11 +17,18 @@ if TYPE_CHECKING:
 @click.argument("base", metavar="BASE")
 @click.argument("head", metavar="HEAD")
 @click.option(
-    "--metric", "metrics", metavar="M,...", default="latency_p50", show_default=True, help="Metrics to judge."
+    "--metric",
+    "metrics",
+    metavar="M,...",
+    type=Listed(METRIC),
+    default="latency_p50",
+    show_default=True,
+    help="Metrics to judge, for example latency_p50,peak_host_memory.",
 )
 @click.option(
     "--min-effect",
     metavar="RATIO",
+    type=EFFECT,
     help="Smallest change that matters, for example 0.03 [default: 0.05 on a CPU, 0.02 on a GPU].",
 )
 @click.option("--across-environments", is_flag=True, help="Compare numbers from different environments too.")
@@ -33,8 +41,8 @@ if TYPE_CHECKING:
 def command(
     base: str,
     head: str,
-    metrics: str,
-    min_effect: str | None,
+    metrics: tuple[str, ...],
+    min_effect: float | None,
     across_environments: bool,
     across_networks: bool,
     form: str,
@@ -55,14 +63,13 @@ def command(
     """
     from benchbox.gate.comparable import Rules
     from benchbox.gate.judge import overall, verdicts_from_measured
-    from benchbox.metrics.metric import METRICS
     from benchbox.registry import require_known
     from benchbox.report.views.verdicts import document_from_verdicts, render_verdicts
 
     form = "json" if as_json else require_known("format", form, ("table", "md", "json"))
     rules = Rules(
-        metrics=comma_list(metrics, lambda name: require_known("metric", name, METRICS.names())),
-        effect=_effect(min_effect) if min_effect else None,
+        metrics=metrics,
+        effect=min_effect,
         across_environments=across_environments,
         across_networks=across_networks,
     )
@@ -80,15 +87,3 @@ def _measured(place: str) -> list[Measured]:
 
     records = readable_records(record_files_of(place, project_root()), warn=warn)
     return [Measured(record=record, trials=trials) for _, (record, trials) in readable_trials(records, warn=warn)]
-
-
-def _effect(text: str) -> float:
-    from benchbox.errors import UsageError
-
-    try:
-        effect = float(text)
-    except ValueError:
-        effect = -1.0
-    if not 0 < effect < 1:
-        raise UsageError("--min-effect takes a ratio between 0 and 1", values=f"got '{text}'", remedy="for 3 %: 0.03")
-    return effect

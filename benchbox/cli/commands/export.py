@@ -6,54 +6,32 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.shared import (
-    comma_list,
-    common_options,
-    converter_option,
-    derivation_options,
-    json_option,
-    models_argument,
-    parse_batch_range,
-    parse_derivation,
-    parse_precision,
-    project_root,
-    require_use,
-    source_options,
-    write_json,
-)
+from benchbox.cli.flags.kinds import BATCHES, PRECISION, Listed
+from benchbox.cli.flags.network import NetworkFlags, network_command
+from benchbox.cli.flags.shared import project_root, write_json
 
 if TYPE_CHECKING:
-    from benchbox.schema.artifact import Hop, OnnxArtifact
+    from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact
+    from benchbox.schema.model import Precision
 
 
-@click.command("export")
-@models_argument(many=True, required=True)
+@network_command("export", many=True)
 @click.option(
     "--precision",
     "precisions",
     metavar="P,...",
+    type=Listed(PRECISION),
     default="fp32",
     show_default=True,
-    help="fp32, fp16, bf16, int8 or fp8; comma-separated.",
+    help="fp32, fp16, bf16, int8 or fp8, for example fp32,fp16.",
 )
-@click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes the file is checked for [default: any].")
-@derivation_options
-@converter_option
-@source_options
-@json_option
-@common_options
-def command(
-    models: tuple[str, ...],
-    precisions: str,
-    batch: str | None,
-    excludes: tuple[str, ...],
-    fallback: str,
-    calibration: str | None,
-    method: str,
-    input_shape: str | None,
-    weights: str | None,
-    as_json: bool,
-) -> None:
+@click.option(
+    "--batch",
+    metavar="MIN:OPT:MAX",
+    type=BATCHES,
+    help="Batch sizes to check the file at, for example 1:8:32 [default: any].",
+)
+def command(network: NetworkFlags, precisions: tuple[Precision, ...], batch: BatchRange | None, as_json: bool) -> None:
     """Export networks to checked ONNX files in engines/onnx/.
 
     The same network gives the same sha256 every time. Outputs are compared with PyTorch on seeded inputs at
@@ -68,29 +46,21 @@ def command(
       benchbox export resnet50 --weights resnet50.safetensors
     """
     from benchbox.cli.progress import shown_progress
-    from benchbox.errors import UsageError
     from benchbox.jobs.prepare import onnx_from_source
-    from benchbox.models.sources import parse_shape, resolve
 
-    if weights and len(models) != 1:
-        raise UsageError("--weights belongs to one MODEL", values=f"got {len(models)} models")
-    shape = parse_shape(input_shape) if input_shape else None
-    sources = [resolve(model, input_shape=shape, weights=weights) for model in models]
-    wanted = comma_list(precisions, parse_precision)
-    sizes = parse_batch_range(batch) if batch else None
-    choice = parse_derivation(calibration=calibration, method=method, fallback=fallback, excludes=excludes)
-    require_use(wanted, choice)
+    sources = network.sources()
+    choice = network.derivation_for(precisions)
     root = project_root()
     artifacts = []
     with shown_progress() as progress:
         for source in sources:
-            for precision in wanted:
+            for precision in precisions:
                 artifacts.append(
                     onnx_from_source(
                         source,
                         precision=precision,
                         root=root,
-                        batch=sizes,
+                        batch=batch,
                         derivation=choice.for_precision(precision),
                         say=progress.say,
                     )

@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.kinds import CONVENTION, COUNT, words
+from benchbox.cli.flags.network import NetworkFlags, network_command
 from benchbox.cli.flags.precisions import PrecisionFlags, precision_options, require_unused, shown_in_precisions
-from benchbox.cli.flags.shared import (
-    common_options,
-    json_option,
-    models_argument,
-    parse_count,
-    project_root,
-    weights_option,
-    write_json,
-)
+from benchbox.cli.flags.shared import project_root, write_json
 
 if TYPE_CHECKING:
     from benchbox.graph.graph import Graph
@@ -23,47 +17,49 @@ if TYPE_CHECKING:
     from benchbox.schema.model import ModelSource
 
 
-@click.command("flops")
-@models_argument(many=False, required=True)
-@click.option("--batch", metavar="N", help="Batch size of the count [default: 1, or what the file is fixed at].")
+@network_command("flops", derived=False, several_inputs=True)
 @click.option(
-    "--by", help="One row per layer, module or op; or a tree of modules [default: layer; op with --precision]."
+    "--batch", metavar="N", type=COUNT, help="Batch size of the count [default: 1, or what the file is fixed at]."
 )
-@click.option("--depth", metavar="N", help="Levels of the tree to show [default: all].")
+@click.option(
+    "--by",
+    metavar="GROUP",
+    type=words("grouping", "layer", "module", "op", "tree"),
+    help="One row per layer, module or op; or a tree of modules [default: layer; op with --precision].",
+)
+@click.option("--depth", metavar="N", type=COUNT, help="Levels of the tree to show [default: all].")
 @click.option(
     "--convention",
+    metavar="C",
+    type=CONVENTION,
     default="mac",
     show_default=True,
     help="mac: a multiply-add is 1; flop: it is 2, and elementwise operations count; lecture: the lecture's own table; "
     "or what another counter prints: torchvision, flop-counter, fvcore, ptflops, torchinfo, onnx-tool.",
 )
-@click.option("--reconcile", is_flag=True, help="What each other counter prints, and why it differs.")
-@click.option("--allow-unknown", is_flag=True, help="Count operators without a rule as zero, and say so.")
+@click.option("--reconcile", is_flag=True, help="Show what each other counter prints, and why it differs.")
+@click.option("--allow-unknown", is_flag=True, help="Count operators without a rule as zero, and list them.")
 @precision_options
-@click.option("--format", "form", default="table", show_default=True, help="table, md, csv or json.")
 @click.option(
-    "--input",
-    "shapes",
-    metavar="CxHxW",
-    multiple=True,
-    help="Input shape without the batch, for example 3x224x224; NAME=128 for a further input or a named dimension.",
+    "--format",
+    "form",
+    metavar="F",
+    type=words("format", "table", "md", "csv", "json"),
+    default="table",
+    show_default=True,
+    help="table, md, csv or json.",
 )
-@weights_option
-@json_option
-@common_options
 def command(
-    model: str,
-    batch: str | None,
+    network: NetworkFlags,
+    batch: int | None,
     by: str | None,
-    depth: str | None,
+    depth: int | None,
     convention: str,
     reconcile: bool,
     allow_unknown: bool,
-    form: str,
-    shapes: tuple[str, ...],
-    weights: str | None,
-    as_json: bool,
     flags: PrecisionFlags,
+    form: str,
+    as_json: bool,
 ) -> None:
     """Count the cost of MODEL, per layer and in total, on the ONNX graph that is deployed.
 
@@ -83,41 +79,34 @@ def command(
       benchbox flops bert.onnx --input 128 --input attention_mask=128
     """
     from benchbox.cli.progress import shown_progress
-    from benchbox.cost.conventions import require_convention
     from benchbox.cost.counting import cost_from_graph
-    from benchbox.cost.grouping import TREE, grouped_layers, require_grouping
+    from benchbox.cost.grouping import TREE, grouped_layers
     from benchbox.jobs.prepare import graph_from_source
-    from benchbox.models.sources import parse_shapes, resolve
-    from benchbox.report.forms import require_form
     from benchbox.report.views.cost import render_cost
 
-    shape, named = parse_shapes(shapes)
-    size = parse_count(batch, flag="--batch") if batch else None
-    levels = parse_count(depth, flag="--depth") if depth else None
-    source = resolve(model, input_shape=shape, weights=weights)
-    chosen = require_convention(convention)
-    form = "json" if as_json else require_form(form)
+    source, named = network.source(), network.inputs[1]
+    form = "json" if as_json else form
     if flags.precisions is not None:
-        _require_plain(chosen, reconcile=reconcile, allow_unknown=allow_unknown, levels=levels)
-        click.echo(shown_in_precisions(source, flags, batch=size, named=named, by=by or "op", form=form))
+        _require_plain(convention, reconcile=reconcile, allow_unknown=allow_unknown, levels=depth)
+        click.echo(shown_in_precisions(source, flags, batch=batch, named=named, by=by or "op", form=form))
         return
     require_unused(flags)
-    grouping = require_grouping(by or "layer")
+    grouping = by or "layer"
     with shown_progress() as progress:
-        graph, sha256 = graph_from_source(source, batch=size, named=named, root=project_root(), say=progress.say)
+        graph, sha256 = graph_from_source(source, batch=batch, named=named, root=project_root(), say=progress.say)
     if reconcile:
         _reconcile(source, graph, form=form)
         return
-    cost = cost_from_graph(graph, model=source.name, sha256=sha256, convention=chosen, allow_unknown=allow_unknown)
-    if chosen == "lecture":
+    cost = cost_from_graph(graph, model=source.name, sha256=sha256, convention=convention, allow_unknown=allow_unknown)
+    if convention == "lecture":
         _lecture(cost, graph, form=form)
         return
-    rows = grouped_layers(cost, by=grouping, depth=levels)
+    rows = grouped_layers(cost, by=grouping, depth=depth)
     click.echo(render_cost(cost, rows=rows, form=form, tree=grouping == TREE))
 
 
 def _require_plain(convention: str, *, reconcile: bool, allow_unknown: bool, levels: int | None) -> None:
-    """Raises UsageError for flags that have no meaning with --precision."""
+    """Raises UsageError for flags that cannot be combined with --precision."""
     from benchbox.errors import UsageError
 
     given = {

@@ -2,80 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.kinds import GIGA, PRECISION, Listed
+from benchbox.cli.flags.network import EXCLUDE, FALLBACK, NetworkFlags
+from benchbox.cli.flags.shared import grouped, project_root
+
 if TYPE_CHECKING:
     from benchbox.schema.device import Device
-    from benchbox.schema.model import ModelSource
-
-F = TypeVar("F", bound=Callable[..., Any])
+    from benchbox.schema.model import ModelSource, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionFlags:
-    """The flags as text."""
+    """``--precision`` and what belongs to it; rates in bytes and FLOP per second."""
 
-    precisions: str | None
+    precisions: tuple[Precision, ...] | None
     excludes: tuple[str, ...]
-    fallback: str
+    fallback: Precision
     device: str
-    bandwidth: str | None
-    flops: str | None
+    bandwidth: float | None
+    flops: float | None
 
 
-def precision_options(function: F) -> F:
-    """``--precision`` and what goes with it (exclude, fallback, device, bandwidth, flops) as one ``flags``."""
-
-    def gathered(**given: Any) -> Any:
-        fields = {name: given.pop(name) for name in PrecisionFlags.__dataclass_fields__}
-        return function(**given, flags=PrecisionFlags(**fields))
-
-    gathered.__doc__, gathered.__click_params__ = function.__doc__, getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    for option in (
-        click.option(
-            "--flops",
-            metavar="GFLOP/S",
-            help="With --precision: rate of the device in fp32, a multiply-add being 2 [default: as published].",
-        ),
-        click.option(
-            "--bandwidth", metavar="GB/S", help="With --precision: its memory's rate [default: as published]."
-        ),
-        click.option(
-            "--device",
-            metavar="NAME",
-            default="cpu",
-            show_default=True,
-            help="With --precision: whose peak rates bound the speed-up: cpu (this machine's), a GPU such as h100-sxm, "
-            "or instruction sets such as avx512-vnni.",
-        ),
-        click.option(
-            "--fallback", metavar="P", default="fp32", show_default=True, help="Precision of what is not quantised."
-        ),
-        click.option(
-            "--exclude",
-            "excludes",
-            metavar="PATTERN",
-            multiple=True,
-            help="With --precision: nodes that stay out of a low precision; can be repeated.",
-        ),
-        click.option(
-            "--precision",
-            "precisions",
-            metavar="P,...",
-            help="Bytes in these precisions, and how much faster than fp32 each can be at most: fp32, tf32, fp16, "
-            "bf16, int8, fp8.",
-        ),
-    ):
-        gathered = option(gathered)
-    return gathered  # type: ignore[return-value]
+precision_options = grouped(
+    "flags",
+    PrecisionFlags,
+    click.option(
+        "--precision",
+        "precisions",
+        metavar="P,...",
+        type=Listed(PRECISION),
+        help="Bytes in these precisions, and how much faster than fp32 each can be at most, for example fp16,int8: "
+        "fp32, tf32, fp16, bf16, int8, fp8.",
+    ),
+    EXCLUDE,
+    FALLBACK,
+    click.option(
+        "--device",
+        metavar="NAME",
+        default="cpu",
+        show_default=True,
+        help="With --precision: whose peak rates bound the speed-up: cpu (this machine's), a GPU such as h100-sxm, "
+        "or instruction sets such as avx512-vnni.",
+    ),
+    click.option(
+        "--bandwidth",
+        metavar="GB/S",
+        type=GIGA,
+        help="With --precision: memory bandwidth, for example 300 [default: as published].",
+    ),
+    click.option(
+        "--flops",
+        metavar="GFLOP/S",
+        type=GIGA,
+        help="With --precision: the device's rate in fp32, a multiply-add being 2, for example 30300 "
+        "[default: as published].",
+    ),
+)
 
 
 def require_unused(flags: PrecisionFlags) -> None:
-    """Raises UsageError if something was asked for that only --precision has a use for."""
+    """Raises UsageError for flags that belong to --precision where it was not given."""
     from benchbox.errors import UsageError
 
     given = {
@@ -104,22 +96,17 @@ def shown_in_precisions(
     """The network's cost in the precisions asked for, as text.
 
     Raises:
-        UsageError: an unknown precision, device or grouping; choices that no precision has a use for.
+        UsageError: an unknown precision, device or grouping; flags without effect on any of the precisions.
         ArtifactError: the graph cannot be counted, cast or quantised.
     """
-    from benchbox.cli.flags.shared import comma_list, parse_derivation, parse_precision, project_root, require_use
     from benchbox.cli.progress import shown_progress
     from benchbox.cost.precision.roofline import GROUPINGS, by_operator, layer_pairs, row_from_pairs, rows_from_pairs
-    from benchbox.errors import UsageError
     from benchbox.jobs.prepare import precision_costs_from_source
     from benchbox.registry import require_known
     from benchbox.report.views.precisions import PrecisionRows, render_precisions
 
-    wanted = comma_list(flags.precisions or "", parse_precision)
-    if not wanted:
-        raise UsageError("--precision names no precision", values=f"got '{flags.precisions}'")
-    choice = parse_derivation(calibration=None, method="minmax", fallback=flags.fallback, excludes=flags.excludes)
-    require_use(wanted, choice)
+    wanted = flags.precisions or ()
+    choice = NetworkFlags(excludes=flags.excludes, fallback=flags.fallback).derivation_for(wanted)
     key = GROUPINGS[require_known("grouping with --precision", by, tuple(GROUPINGS))]
     device = chosen_device(flags)
     with shown_progress() as progress:
@@ -147,32 +134,21 @@ def shown_in_precisions(
 
 
 def chosen_device(flags: PrecisionFlags) -> Device | None:
-    """The device whose rates count, with rates given by hand in place of its own; None where nothing is known of it."""
+    """The device whose rates count, with given rates in place of its own; None where it is unknown."""
     from benchbox.errors import UsageError
     from benchbox.machine.environment import capture
     from benchbox.machine.rates import device_from_name, with_rates
 
     hardware = capture().hardware
     found = device_from_name(flags.device, isa=hardware.get("isa", ""), cpu=hardware.get("cpu", "this processor"))
-    rates = {"--flops": _giga(flags.flops, "--flops"), "--bandwidth": _giga(flags.bandwidth, "--bandwidth")}
+    rates = {"--flops": flags.flops, "--bandwidth": flags.bandwidth}
     if found is None:
         given = [flag for flag, rate in rates.items() if rate is not None]
         if given:
             raise UsageError(
-                f"{' and '.join(given)}: nothing is known of this processor's rates in low precisions",
-                values=f"instruction sets: {hardware.get('isa') or 'not told by the system'}",
-                remedy="name one that is known with --device",
+                f"{' and '.join(given)}: this processor's rates in low precisions are unknown",
+                values=f"instruction sets: {hardware.get('isa') or 'not reported by the system'}",
+                remedy="name a known device with --device",
             )
         return None
     return with_rates(found, flops_per_s=rates["--flops"], bytes_per_s=rates["--bandwidth"])
-
-
-def _giga(text: str | None, flag: str) -> float | None:
-    from benchbox.errors import UsageError
-
-    if text is None:
-        return None
-    try:
-        return float(text) * 1e9
-    except ValueError as error:
-        raise UsageError(f"{flag} takes a number", values=f"got '{text}'") from error

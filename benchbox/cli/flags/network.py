@@ -1,0 +1,232 @@
+"""Which flags does every command about a MODEL have, and which network and low precision do they mean?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchbox.cli.flags.kinds import CONVERTER, METHOD, MODEL, PRECISION, SHAPE
+from benchbox.cli.flags.shared import common_options, grouped, json_option, parameters_of, set_parameters
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchbox.schema.derivation import CalibrationMethod, Converter, Derivation
+    from benchbox.schema.model import ModelSource, Precision
+
+DEFAULT_MODEL = "resnet50"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkFlags:
+    """What the command line says of its networks: which, their inputs and weights, how low precisions are derived.
+
+    ``inputs`` are the shape of the only or first input, without the batch, and by name those of further inputs and
+    sizes of named dimensions.
+    """
+
+    models: tuple[str, ...] = ()
+    inputs: tuple[tuple[int, ...] | None, Mapping[str, tuple[int, ...]]] = (None, {})
+    weights: str | None = None
+    excludes: tuple[str, ...] = ()
+    fallback: Precision | None = None
+    calibration: str | None = None
+    method: CalibrationMethod | None = None
+    converter: Converter | None = None
+
+    def source(self) -> ModelSource:
+        """The one network; raises UsageError for what does not exist."""
+        from benchbox.models.sources import resolve
+
+        (model,) = self.models
+        return resolve(model, input_shape=self.inputs[0], weights=self.weights)
+
+    def sources(self) -> tuple[ModelSource, ...]:
+        """Every network, each once; raises UsageError for what does not exist, and for weights of several."""
+        from benchbox.errors import UsageError
+        from benchbox.models.sources import resolve
+
+        if self.weights and len(self.models) != 1:
+            raise UsageError("--weights belongs to one MODEL", values=f"got {len(self.models)} models")
+        found = (resolve(model, input_shape=self.inputs[0], weights=self.weights) for model in self.models)
+        return tuple(dict.fromkeys(found))
+
+    def sources_or_exported(self, root: Path) -> tuple[ModelSource, ...]:
+        """Every network that is named; where none is, those exported under the root, else resnet50."""
+        from dataclasses import replace
+
+        from benchbox.jobs.prepare import exported_sources
+
+        if self.models or self.weights:
+            return self.sources()
+        return exported_sources(root) or replace(self, models=(DEFAULT_MODEL,)).sources()
+
+    @property
+    def derivation(self) -> Derivation:
+        """How a low precision is made of the fp32 graph; raises UsageError where there is no calibration data."""
+        from benchbox.schema.derivation import USUAL, Derivation
+
+        if self.calibration is not None:
+            from benchbox.export.precision.samples import require_there
+
+            require_there(self.calibration)
+        return Derivation(
+            exclude=tuple(dict.fromkeys(self.excludes)),
+            fallback=self.fallback or USUAL.fallback,
+            calibration=self.calibration,
+            method=self.method or USUAL.method,
+            converter=self.converter or USUAL.converter,
+        )
+
+    def derivation_for(self, precisions: Collection[Precision]) -> Derivation:
+        """The same; raises UsageError where it has no effect on any of the precisions."""
+        choice = self.derivation
+        require_effect(choice, precisions)
+        return choice
+
+
+def require_effect(choice: Derivation, precisions: Collection[Precision]) -> None:
+    """Raises UsageError if the way of conversion has no effect on any of the precisions."""
+    from benchbox.errors import UsageError
+    from benchbox.schema.derivation import USUAL
+
+    if choice != USUAL and all(choice.for_precision(precision) == USUAL for precision in precisions):
+        raise UsageError(
+            "--exclude, --fallback, --calibration and --converter have no effect with "
+            f"--precision {','.join(dict.fromkeys(precisions))}",
+            values=f"got {choice.variant}",
+            remedy="--exclude and --converter: fp16, bf16, int8 and fp8; --fallback and --calibration: int8 and fp8",
+        )
+
+
+def network_command(
+    name: str,
+    *,
+    many: bool = False,
+    required: bool = True,
+    derived: bool = True,
+    converter: bool = True,
+    several_inputs: bool = False,
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command about MODEL: its argument and the flags that all such commands share, as one ``network``.
+
+    The command's function also gets ``as_json``. Its own flags come first in the help.
+
+    Args:
+        name: of the command.
+        many: whether it takes several MODELs.
+        required: whether it needs one.
+        derived: whether it has the flags that say how a low precision is derived.
+        converter: whether ``--converter`` is one of them.
+        several_inputs: whether ``--input`` takes shapes of several inputs.
+    """
+    options = [_model(many=many, required=required)]
+    if derived:
+        options += [*_DERIVATION, *([_CONVERTER] if converter else [])]
+    options += [_INPUTS if several_inputs else _INPUT, _WEIGHTS]
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        own = parameters_of(function)
+        set_parameters(function, [])
+        command = grouped("network", NetworkFlags, *options)(json_option(common_options(function)))
+        set_parameters(command, [*parameters_of(command), *own])  # the help shows them from the last to the first
+        return click.command(name)(command)
+
+    return decorate
+
+
+def _model(*, many: bool, required: bool) -> Callable[[Any], Any]:
+    shown = "MODEL..." if many else "MODEL"
+
+    def as_tuple(_: click.Context, __: click.Parameter, value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        return () if value is None else (value,)
+
+    return click.argument(
+        "models",
+        metavar=shown if required else f"[{shown}]",
+        nargs=-1 if many else 1,
+        required=required,
+        type=MODEL,
+        callback=as_tuple,
+    )
+
+
+def _one_shape(_: click.Context, __: click.Parameter, value: tuple[int, ...] | None) -> Any:
+    return value, {}
+
+
+def _shapes(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> Any:
+    from benchbox.models.sources import parse_shapes
+
+    return parse_shapes(value)
+
+
+EXCLUDE = click.option(
+    "--exclude",
+    "excludes",
+    metavar="PATTERN",
+    multiple=True,
+    help="Nodes to keep out of a low precision, for example 'layer4.*'; can be repeated.",
+)
+FALLBACK = click.option(
+    "--fallback",
+    metavar="P",
+    type=PRECISION,
+    default="fp32",
+    show_default=True,
+    help="Precision of what int8 and fp8 leave unquantised: fp32 or fp16.",
+)
+_DERIVATION = (
+    EXCLUDE,
+    FALLBACK,
+    click.option(
+        "--calibration",
+        metavar="DIR",
+        type=click.Path(),
+        help="Images, or .npy or .npz files, to calibrate int8 and fp8 with [default: synthetic inputs, flagged].",
+    ),
+    click.option(
+        "--calibration-method",
+        "method",
+        metavar="M",
+        type=METHOD,
+        default="minmax",
+        show_default=True,
+        help="How ranges follow from the observed values: minmax, entropy or percentile.",
+    ),
+)
+_CONVERTER = click.option(
+    "--converter",
+    metavar="C",
+    type=CONVERTER,
+    default="benchbox",
+    show_default=True,
+    help="What converts to the precision: benchbox, or modelopt (extra modelopt).",
+)
+_INPUT = click.option(
+    "--input",
+    "inputs",
+    metavar="CxHxW",
+    type=SHAPE,
+    callback=_one_shape,
+    help="Input shape without the batch, for example 3x224x224.",
+)
+_INPUTS = click.option(
+    "--input",
+    "inputs",
+    metavar="CxHxW",
+    multiple=True,
+    callback=_shapes,
+    help="Input shape without the batch, for example 3x224x224; NAME=128 for a further input or a named dimension.",
+)
+_WEIGHTS = click.option(
+    "--weights",
+    metavar="FILE",
+    type=click.Path(),
+    help="State dict to load (.pt, .pth or .safetensors); pickled code is never executed.",
+)

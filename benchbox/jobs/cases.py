@@ -1,0 +1,112 @@
+"""What is one case to measure, which cases follow from the axes of a run, and can they run here?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchbox.backends.base import BACKENDS
+from benchbox.backends.probing import probe_of
+from benchbox.errors import EnvironmentLackError, UsageError
+from benchbox.schema.derivation import USUAL, Derivation
+from benchbox.schema.model import ModelSource, Precision, SourceKind
+from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One combination to measure.
+
+    ``plan`` is the whole plan of its processes, batch size and mode included; ``interpreter`` is the command of the
+    Python that they run in.
+    """
+
+    source: ModelSource
+    backend: str
+    precision: Precision
+    plan: MeasurementPlan
+    derivation: Derivation = USUAL
+    interpreter: tuple[str, ...] = ()
+
+    @property
+    def batch(self) -> int:
+        """Samples per inference."""
+        return self.plan.batch
+
+    @property
+    def mode(self) -> Mode:
+        """How requests are issued."""
+        return self.plan.mode
+
+    @property
+    def title(self) -> str:
+        """The case in a few words."""
+        name = f"{self.source.name} {self.backend} {self.precision} b{self.batch}"
+        return f"{name} {self.derivation.variant}".strip()
+
+
+def cases_from_axes(
+    *,
+    sources: Sequence[ModelSource],
+    backends: Sequence[str],
+    precisions: Sequence[Precision],
+    batches: Sequence[int],
+    plan: MeasurementPlan,
+    derivation: Derivation = USUAL,
+) -> tuple[Case, ...]:
+    """Every combination, models outermost; raises UsageError if no backend can run any of the precisions.
+
+    Args:
+        sources: the networks.
+        backends: names.
+        precisions: of the measurement.
+        batches: sizes; each takes the place of the plan's own.
+        plan: of every case.
+        derivation: for the precisions on which it has an effect.
+    """
+    wanted = [(precision, derivation.for_precision(precision)) for precision in precisions]
+    axes = itertools.product(sources, backends, wanted, batches)
+    cases = tuple(
+        Case(source=source, backend=name, precision=precision, plan=replace(plan, batch=size), derivation=choice)
+        for source, name, (precision, choice), size in axes
+    )
+    refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
+    if all(refusals.values()):
+        raise UsageError(
+            "none of the combinations can run" if refusals else "no combination was asked for",
+            values="\n".join(f"{backend} {precision}: {why}" for (backend, precision), why in refusals.items()),
+            remedy="'benchbox doctor' lists the precisions of each backend",
+        )
+    return cases
+
+
+def require_runnable(name: str, precision: Precision, source: ModelSource, plan: MeasurementPlan | None = None) -> None:
+    """Raises UsageError or EnvironmentLackError with the reason if a backend cannot run a network so."""
+    backend = BACKENDS.get(name)
+    if plan is not None:
+        _require_mode(plan, name, backend.device)
+    refusal = backend.refusal(precision)
+    if refusal:
+        raise UsageError(f"{name} cannot run {precision}", values=refusal)
+    if backend.consumes == "module" and source.kind is SourceKind.ONNX:
+        raise UsageError(
+            f"{name} runs PyTorch modules, not ONNX files",
+            values=source.reference,
+            remedy="name the network as package.module:factory, or choose another --backend",
+        )
+    state = probe_of(backend)
+    if not state.usable:
+        what = f"backend {name} cannot run on this machine"
+        raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
+
+
+def _require_mode(plan: MeasurementPlan, name: str, device: str) -> None:
+    from benchbox.measure.loadgen.issuing import loadgen_lack
+    from benchbox.measure.loop.modes import mode_refusal
+
+    reason = mode_refusal(plan.mode, device=device, batch=plan.batch, streams=plan.streams)
+    if reason:
+        raise UsageError(f"--mode {plan.mode} has no meaning on {name}", values=reason, remedy="use --mode isolated")
+    if plan.mode in LOADGEN_MODES and (lack := loadgen_lack()):
+        raise lack

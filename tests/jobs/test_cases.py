@@ -1,0 +1,48 @@
+"""Which cases follow from the axes of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchbox.errors import UsageError
+from benchbox.jobs.cases import cases_from_axes
+from benchbox.models.sources import resolve
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan, Mode
+
+LENET = resolve("lenet5", input_shape=None, weights=None)
+
+
+def test_every_combination_once_and_in_order() -> None:
+    plan = MeasurementPlan(threads=3, mode=Mode.COLD)
+    cases = cases_from_axes(
+        sources=(LENET,),
+        backends=("onnxruntime", "pytorch"),
+        precisions=(Precision.FP32, Precision.FP16),
+        batches=(1, 8),
+        plan=plan,
+    )
+    assert len(cases) == 8
+    assert cases[0].title == "lenet5 onnxruntime fp32 b1"
+    assert cases[1].batch == 8
+    assert {(case.plan.threads, case.mode) for case in cases} == {(3, Mode.COLD)}
+
+
+def test_a_matrix_that_nothing_can_run_is_refused_with_all_reasons() -> None:
+    with pytest.raises(UsageError) as caught:
+        cases_from_axes(
+            sources=(LENET,),
+            backends=("onnxruntime", "pytorch"),
+            precisions=(Precision.FP8,),
+            batches=(1,),
+            plan=MeasurementPlan(),
+        )
+    assert "onnxruntime fp8" in str(caught.value)
+    assert "pytorch fp8" in str(caught.value)
+
+
+@pytest.mark.parametrize("empty", ["sources", "backends", "precisions", "batches"])
+def test_no_case_is_a_usage_error(empty: str) -> None:
+    axes = {"sources": (LENET,), "backends": ("onnxruntime",), "precisions": (Precision.FP32,), "batches": (1,)}
+    with pytest.raises(UsageError, match="no combination"):
+        cases_from_axes(**{**axes, empty: ()}, plan=MeasurementPlan())  # type: ignore[arg-type]
