@@ -61,7 +61,7 @@ class _CommandFolder(click.Group):
 @click.version_option(__version__, prog_name=_PROGRAM)
 @common_options
 def cli() -> None:
-    """How fast does a network run here, how sure is that number, and what does it cost on paper?
+    """How fast does a network run here, how certain is that number, and what does it cost on paper?
 
     \b
     Examples:

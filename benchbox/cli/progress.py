@@ -1,7 +1,7 @@
-"""How does a person see that long work goes on?
+"""How is the progress of long work shown?
 
-A bar on a terminal, one plain line a step otherwise; always on standard error, so that standard output
-holds results only.
+A bar on a terminal, one plain line per step otherwise; always on standard error, so that standard output holds results
+only.
 """
 
 from __future__ import annotations
@@ -10,25 +10,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from benchbox.cli.signals import raise_if_signalled
+from benchbox.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
-
-
-class Progress(Protocol):
-    """What the pipeline reports to while it works."""
-
-    def say(self, text: str) -> None:
-        """One line that stays on the screen."""
-        ...
-
-    def step(self, done: float, total: float, text: str) -> None:
-        """``done`` of ``total`` steps are finished; ``text`` is what runs now."""
-        ...
 
 
 class _Interruptible:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import BACKENDS, Compiler, CompileRequest
 from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
+from benchbox.progress import Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.engine import EngineArtifact, EngineRecipe
 from benchbox.schema.model import Precision
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.engine import ShapeProfile
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ from benchbox.export.verification import (
     require_finite,
     require_passed,
 )
+from benchbox.progress import Say
 from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     import onnx
     from torch import nn
 
-Say = Callable[[str], None]
 PRECISIONS = (Precision.FP32, *DERIVING)
 PROTOBUF_LIMIT = 2**31 - 1
 

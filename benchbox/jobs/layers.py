@@ -7,7 +7,6 @@ Like ``jobs/run.py`` this holds the order of the stages and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from benchbox.machine.gpu.facts import gpu_facts
 from benchbox.machine.host import host_facts
 from benchbox.machine.rates import HERE, device_from_isa, device_from_product
 from benchbox.measure.process.trials import TrialRequest, run_trial
+from benchbox.progress import Say
 from benchbox.schema.device import Device
 from benchbox.schema.explanation import Explanation
 from benchbox.schema.layers import LayerTable
@@ -32,7 +32,7 @@ from benchbox.schema.trial import Pass
 from benchbox.stats.quantile import percentile
 
 
-def table_from_case(case: Case, *, root: Path, say: Callable[[str], None] = lambda _: None) -> LayerTable:
+def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> LayerTable:
     """Profiles a case in processes of its own and joins its layers with their cost on paper.
 
     Args:
@@ -96,7 +96,7 @@ def explanation_from_case(
     against: Precision,
     by: str,
     root: Path,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> Explanation:
     """Profiles a case in its precision and in another, and explains the difference.
 

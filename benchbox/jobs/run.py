@@ -11,15 +11,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, UsageError
 from benchbox.jobs.cases import Case, require_runnable
 from benchbox.jobs.prepare import graph_precision, onnx_from_source
+from benchbox.progress import Progress, Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost
 from benchbox.schema.derivation import Derivation
@@ -36,18 +37,6 @@ if TYPE_CHECKING:
 
 _Wanted = tuple[ModelSource, Precision, Derivation]
 _Made = tuple[OnnxArtifact, tuple[BuildCost, ...]]
-
-
-class Progress(Protocol):
-    """Where the stages say what they do."""
-
-    def say(self, text: str) -> None:
-        """One line that stays."""
-        ...
-
-    def step(self, done: float, total: float, text: str) -> None:
-        """``done`` of ``total`` steps are finished; ``text`` runs now."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,9 +170,9 @@ def _prepared(
     root: Path,
     artifacts: dict[_Wanted, _Made],
     min_executed: float | None,
-    say: Callable[[str], None],
+    say: Say,
 ) -> tuple[Record, CaseRequest]:
-    """The record of a case with all that is known before it runs, and what its processes are asked for."""
+    """The record of a case with all that is known before it runs, and the request for its processes."""
     from benchbox.cost.executed.proof import prover
     from benchbox.machine.build_watch import BuildWatch
     from benchbox.measure.case import CaseRequest
@@ -237,7 +226,7 @@ def _prepared(
     return known, request
 
 
-def _onnx_of_case(case: Case, graph: Precision, root: Path, say: Callable[[str], None]) -> _Made:
+def _onnx_of_case(case: Case, graph: Precision, root: Path, say: Say) -> _Made:
     """The case's ONNX file, and what making it took if it was made now."""
     from benchbox.machine.build_watch import BuildWatch
 
@@ -269,7 +258,7 @@ def _record_from_result(known: Record, result: CaseResult) -> Record:
     )
 
 
-def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Callable[[str], None]) -> Built | None:
+def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Say) -> Built | None:
     """The engine for a backend that runs one, built for exactly the batch size of the case; None for the others."""
     from benchbox.export.engines import engine_from_artifact
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from benchbox.backends.base import BACKENDS, OpenRequest
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.models.pictures.images import ImageRecipe, recipe_from_source
 from benchbox.models.pictures.labels import Labelled
+from benchbox.progress import Step
 from benchbox.schema.accuracy import AccuracyResult, Share
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import ModelSource, Precision
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Session
 
 TOP = 5
-Progress = Callable[[float, float, str], None]
 
 
 def accuracy_from_pictures(
@@ -34,7 +34,7 @@ def accuracy_from_pictures(
     root: Path,
     threads: int,
     batch: int = 8,
-    progress: Progress = lambda _, __, ___: None,
+    progress: Step = lambda _, __, ___: None,
 ) -> AccuracyResult:
     """Top-1 and top-5 of a network; the scores are its first output.
 

@@ -14,9 +14,9 @@ from typing import Protocol, TypeVar
 
 from benchbox.errors import BenchboxError
 from benchbox.measure.case import CaseRequest, CaseResult, CaseRun
+from benchbox.progress import Step
 
 Kept = TypeVar("Kept")
-Progress = Callable[[float, float, str], None]
 
 
 class Order(Protocol):
@@ -46,7 +46,7 @@ def abba() -> Order:
 
 
 def measure_in_turn(
-    requests: Sequence[CaseRequest], *, order: Order, progress: Progress, keep: Callable[[int, CaseResult], Kept]
+    requests: Sequence[CaseRequest], *, order: Order, progress: Step, keep: Callable[[int, CaseResult], Kept]
 ) -> Generator[Kept, None, None]:
     """Checks, times and weighs cases; yields what ``keep`` makes of each result when the case is complete.
 
@@ -119,7 +119,7 @@ def _weighing(run: CaseRun) -> str:
 class _Steps:
     """How much of all cases is done: every process counts as one step."""
 
-    def __init__(self, runs: Sequence[CaseRun], progress: Progress) -> None:
+    def __init__(self, runs: Sequence[CaseRun], progress: Step) -> None:
         self._runs = runs
         self._progress = progress
 

@@ -101,8 +101,8 @@ def test_text_names_the_files(benchbox: Callable, tmp_path: Path) -> None:
         (("lenet", *RTX), 2, ("did you mean 'lenet5'",)),
         (("empty.onnx", *RTX), 4, ("empty.onnx",)),
         ((), 2, ("needs a MODEL",)),
-        (("lenet5", "--list"), 2, ("stand alone",)),
-        (("--list", "--prune"), 2, ("stand alone",)),
+        (("lenet5", "--list"), 2, ("cannot be combined",)),
+        (("--list", "--prune"), 2, ("cannot be combined",)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from benchbox.errors import ArtifactError, EnvironmentLackError, MeasurementErro
 from benchbox.jobs import run as pipeline
 from benchbox.jobs.cases import Case, cases_from_axes
 from benchbox.jobs.prepare import exported_sources, onnx_from_source
-from benchbox.jobs.run import measure_cases, plan_cases
+from benchbox.jobs.run import Outcome, measure_cases, plan_cases
 from benchbox.machine.interpreters import environment_of
 from benchbox.measure import schedule
 from benchbox.measure.case import CaseRequest, CaseResult
@@ -143,14 +143,16 @@ def test_a_record_starts_with_its_first_timed_process_and_knows_its_place(
         process(Pass.MEMORY, "2031-01-02T00:00:01.000+00:00"),
     )
 
-    def results(requests: Sequence[CaseRequest], **_: Any) -> Iterator[tuple[int, CaseResult]]:
+    def results(
+        requests: Sequence[CaseRequest], keep: Callable[[int, CaseResult], Outcome], **_: Any
+    ) -> Iterator[Outcome]:
         assert len(requests) == 3
         wrong = MeasurementError("the outputs are wrong")
-        yield 2, CaseResult(trials=timed[:1], error=wrong)
-        yield 1, CaseResult(trials=(), error=wrong)
-        yield 0, CaseResult(trials=timed)
+        yield keep(2, CaseResult(trials=timed[:1], error=wrong))
+        yield keep(1, CaseResult(trials=(), error=wrong))
+        yield keep(0, CaseResult(trials=timed))
 
-    monkeypatch.setattr(schedule, "results_from_cases", results)
+    monkeypatch.setattr(schedule, "measure_in_turn", results)
     matrix = cases_of(precisions=(Precision.TF32, Precision.FP32), batches=(1, 2))[1:]  # the first cannot run
     matrix = (*matrix, *cases_of(batches=(3,)))
     outcomes = list(measure_cases(matrix, root=tmp_path, progress=Silent()))

@@ -35,14 +35,14 @@ def _refuse_weak_typing(_: click.Context, parameter: click.Parameter, asked: boo
     flag = parameter.opts[0]
     if asked:
         raise UsageError(
-            f"{flag} would let the builder choose types by itself",
-            values="TensorRT 11 removed weak typing, and it is used on no version: the types in the graph decide",
-            remedy=f"ask for a graph of that precision: --precision {_WEAK[flag]}",
+            f"{flag} would let the builder choose the types",
+            values="TensorRT 11 removed weak typing, and benchbox uses it on no version: the graph defines the types",
+            remedy=f"use a graph of that precision: --precision {_WEAK[flag]}",
         )
 
 
 def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Hidden flags of weak typing, as trtexec had them: who is used to them is told what took their place."""
+    """Hidden flags of weak typing, as in trtexec: the error names what replaced each."""
     for flag in _WEAK:
         option = click.option(
             flag, is_flag=True, hidden=True, expose_value=False, callback=_refuse_weak_typing, is_eager=True
@@ -102,9 +102,9 @@ def command(
 ) -> None:
     """Build MODEL's engine in engines/tensorrt/ or engines/tensorrt-rtx/, once.
 
-    The engine is made of the checked ONNX file, which is exported first if need be. It is found again by
+    The engine is built from the checked ONNX file, which is exported first where necessary. It is cached by
     everything that decides it: the file, the vendor's version, batch sizes, targets or GPU, and flags. The
-    builder's log lies beside it. tensorrt-rtx builds without a GPU; tensorrt tunes on the GPU of this machine.
+    builder's log is next to it. tensorrt-rtx builds without a GPU; tensorrt tunes on the GPU of this machine.
 
     \b
     Examples:
@@ -121,7 +121,7 @@ def command(
 
     if listing or pruning:
         if network.models or (listing and pruning):
-            raise UsageError("--list and --prune stand alone", values="neither takes a MODEL or the other")
+            raise UsageError("--list and --prune take no MODEL and cannot be combined")
         (_list if listing else _prune)(project_root(), backend, as_json)
         return
     if not network.models:

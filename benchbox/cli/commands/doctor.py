@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @json_option
 @common_options
 def command(as_json: bool) -> None:
-    """Say what each backend needs to run here, which devices and counters there are, and what disturbs measurements.
+    """Show what each backend needs to run here, the devices and counters, and what disturbs measurements.
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def _checkup() -> Checkup:
     from benchbox.report.views.doctor import BackendState, Checkup, LayerState
     from benchbox.units import format_time
 
-    environment = capture()  # before any backend is asked: it would find this process on the GPU
+    environment = capture()  # before any probe: it would find this process on the GPU
     now = {PROBES[kind]: format_time(seconds) for kind, seconds in references(effective_cpus()).items()}
     environment = replace(environment, observed={**environment.observed, **now})
     found = instruments()

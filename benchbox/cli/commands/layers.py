@@ -79,12 +79,11 @@ def command(
     form: str,
     as_json: bool,
 ) -> None:
-    """Time each layer that the runtime executes, beside what it costs on paper.
+    """Time each executed layer, and show it next to its cost on paper.
 
-    Runtimes fuse and rename: every executed layer is mapped back to the ONNX nodes that it stands for, so that
-    MACs and bytes stand beside its time; what cannot be mapped is said. The profiler runs in a process of its
-    own. Layers that only move data for the runtime's sake, and layers that run in another type than was asked
-    for, show as what they are.
+    Runtimes fuse and rename layers: each executed layer is mapped back to its ONNX nodes, which gives its MACs and
+    bytes; unmapped nodes are listed. The profiler runs in a separate process. Layers that the runtime adds to move
+    data, and layers that run in another type than requested, are marked.
 
     \b
     Examples:

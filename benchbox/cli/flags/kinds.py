@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     _ParamType = click.ParamType[Any, Any]
 else:
     _ParamType = click.ParamType
@@ -44,6 +45,8 @@ class Kind(_ParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The names that begin so."""
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
 
 
@@ -135,6 +138,8 @@ class Listed(Kind):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Completes the last value of the list with what is not in it yet."""
+        from click.shell_completion import CompletionItem
+
         *done, last = incomplete.split(",")
         names = [name for name in self._kind.names() if name.startswith(last) and name not in done]
         return [CompletionItem(",".join([*done, name])) for name in names]

@@ -9,7 +9,7 @@ one by one where it still holds without them. Every list that is tried is a grap
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from benchbox.export.precision.quantization import QUANTIZABLE, observed_tensors
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.export.precision.sixteenbit_formats import FORMATS, emulated_format
+from benchbox.progress import Say
 from benchbox.schema.accuracy import Bisection, LayerError
 from benchbox.schema.artifact import Hop, OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import Derivation
@@ -34,7 +35,6 @@ from benchbox.stats.inputs import seeded_arrays
 if TYPE_CHECKING:
     import onnx
 
-Say = Callable[[str], None]
 # The samples that an export is checked on.
 SAMPLES = 4
 # Layers that are excluded one at a time, to see what each gains.

@@ -14,6 +14,7 @@ from benchbox.export.precision.casting import cast_from_float
 from benchbox.export.precision.quantization import observed_tensors, quantized_from_float
 from benchbox.export.precision.request import Derived, DerivingRequest
 from benchbox.export.precision.samples import CalibrationData, data_from_choice
+from benchbox.progress import Say
 from benchbox.schema.artifact import OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import USUAL, Converter, Derivation, Quantization
 from benchbox.schema.model import ModelSource, Precision
@@ -21,7 +22,6 @@ from benchbox.schema.model import ModelSource, Precision
 if TYPE_CHECKING:
     import onnx
 
-Say = Callable[[str], None]
 CALIBRATED = frozenset({Precision.INT8, Precision.FP8})
 
 
