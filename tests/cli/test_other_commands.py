@@ -116,7 +116,7 @@ def test_flops_formats(by: str, benchbox: Callable) -> None:
         (("flops", "text.onnx"), 4, "text.onnx"),
         (("flops", "empty.onnx"), 4, "empty.onnx"),
         (("export", "text.onnx"), 4, "text.onnx"),
-        (("export", "lenet5", "--exclude", "fc*"), 2, "has no use for"),
+        (("export", "lenet5", "--exclude", "fc*"), 2, "have no effect with --precision"),
         (("export", "lenet5", "--precision", "int8", "--fallback", "tf32"), 2, "--fallback"),
         (("export", "lenet5", "--precision", "int8", "--calibration-method", "max"), 2, "minmax, entropy, percentile"),
         (("export", "lenet5", "--precision", "int8", "--calibration", "nowhere"), 2, "no calibration data"),

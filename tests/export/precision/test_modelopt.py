@@ -51,7 +51,7 @@ def test_a_missing_package_names_its_extra(
     ("flags", "words"),
     [
         (("--precision", "fp16", "--converter", "modelopd"), "did you mean 'modelopt'?"),
-        (("--precision", "fp32", "--converter", "modelopt"), "has no use for the way of conversion"),
+        (("--precision", "fp32", "--converter", "modelopt"), "have no effect with --precision fp32"),
     ],
 )
 def test_words_that_make_no_sense(flags: tuple[str, ...], words: str, benchbox: Callable) -> None:
