@@ -55,16 +55,19 @@ for cpu in sys.argv[2:]:
 """
 
 
-def handover_s() -> float | None:
+def handover_s(cpus: Sequence[int] | None = None) -> float | None:
     """Time from writing a byte on one CPU to seeing it on another, in seconds; over several CPUs their mean.
 
     From the first CPU that this process may use to up to seven others, of each the best of 30 means of 100 round trips:
     what disturbs it lengthens some, another place of the CPUs all. None where there is no other, where processes
     cannot be bound to CPUs, or where the partner got no time.
+
+    Args:
+        cpus: where to write, then where to see it, one after the other; by default those of this process.
     """
     if not hasattr(os, "sched_setaffinity"):
         return None
-    first, *others = sorted(os.sched_getaffinity(0))
+    first, *others = sorted(os.sched_getaffinity(0)) if cpus is None else cpus
     if not others:
         return None
     partners = others[:: -(-len(others) // MOST_PARTNERS)]

@@ -288,17 +288,19 @@ def test_onnx_runtimes_own_quantisation_has_the_same_scales(
         proto, ranges_of(proto, np.concatenate(feeds), Precision.INT8), precision=Precision.INT8
     )
     ours = {t.name: numpy_helper.to_array(t) for t in made.proto.graph.initializer}
-    shared = [name for name in theirs if name.endswith("_scale") and f"{name.removesuffix('_scale')}.scale" in ours]
-    compared = 0
-    for name in shared:
-        mine = ours[f"{name.removesuffix('_scale')}.scale"]
-        # theirs spreads -127..127, or -128..127 for activations: 127.5 steps
-        if np.allclose(mine, theirs[name], rtol=1e-5) or np.allclose(mine, theirs[name] * 127.5 / 127, rtol=1e-5):
-            compared += 1
-    assert compared >= len(shared) - 2, shared  # what feeds a ReLU has the ReLU's range here
-    for name in ("features.0.weight", "fc1.weight"):
-        if f"{name}_quantized" in theirs:
-            assert np.abs(theirs[f"{name}_quantized"].astype(int) - ours[f"{name}.q"]).max() <= 1
+    weights = [f"{name}.weight" for name in ("conv1", "conv2", "fc1", "fc2")]
+    activations = ["input", "conv1", "pool1", "conv2", "flatten", "relu3"]
+
+    def same(name: str) -> bool:
+        """Theirs spreads -127..127, or -128..127 for activations: 127.5 steps."""
+        mine, other = ours[f"{name}.scale"], theirs[f"{name}_scale"]
+        return np.allclose(mine, other, rtol=1e-5) or np.allclose(mine, other * 127.5 / 127, rtol=1e-5)
+
+    # What feeds a max pool has the pool's range here.
+    assert [name for name in (*weights, *activations) if not same(name)] == ["conv2"]
+    assert ours["conv2.scale"] == ours["flatten.scale"]
+    for name in weights[:3]:
+        assert np.abs(theirs[f"{name}_quantized"].astype(int) - ours[f"{name}.q"]).max() <= 1
 
 
 @pytest.mark.parametrize(

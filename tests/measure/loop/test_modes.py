@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,23 +83,18 @@ def test_cold_on_a_host_sweeps_its_caches(monkeypatch: pytest.MonkeyPatch) -> No
     assert issuer_for([session], MeasurementPlan(mode=Mode.COLD)).block(3).times_ns.tolist() == [1000] * 3
 
 
-class Sleeping:
-    """A session whose inference sleeps, and that knows how many ran at once."""
-
-    running = most = 0
-    lock = threading.Lock()
+class Meeting:
+    """A session whose inference ends only when one of every session is running."""
 
     class stopwatch:
         clock = "perf_counter_ns"
         now_ns = staticmethod(time.perf_counter_ns)
 
+    def __init__(self, together: threading.Barrier) -> None:
+        self._together = together
+
     def enqueue(self, slot: int) -> None:
-        with Sleeping.lock:
-            Sleeping.running += 1
-            Sleeping.most = max(Sleeping.most, Sleeping.running)
-        time.sleep(0.002)
-        with Sleeping.lock:
-            Sleeping.running -= 1
+        self._together.wait(timeout=60)
 
     def synchronize(self) -> None: ...
 
@@ -106,19 +103,20 @@ def test_concurrent_sessions_run_at_once() -> None:
     plan = MeasurementPlan(mode=Mode.CONCURRENT, streams=3)
     assert sessions_of(plan) == 3
     assert sessions_of(MeasurementPlan(streams=3)) == 1
-    block = issuer_for([Sleeping() for _ in range(3)], plan).block(10)  # type: ignore[misc]
-    assert Sleeping.most == 3
+    together = threading.Barrier(3)
+    block = issuer_for([Meeting(together) for _ in range(3)], plan).block(10)  # type: ignore[misc]
     assert len(block.times_ns) == 12, "shared out evenly, rounded up"
-    assert block.window_ns < block.times_ns.sum(), "three ran at the same time"
+    assert not together.broken, "one after another they would never have met"
 
 
 def test_an_error_in_a_stream_is_told() -> None:
-    class Failing(Sleeping):
+    class Failing(Meeting):
         def enqueue(self, slot: int) -> None:
             raise RuntimeError("no")
 
+    alone = threading.Barrier(1)
     with pytest.raises(RuntimeError, match="no"):
-        issuer_for([Failing(), Failing()], MeasurementPlan(mode=Mode.CONCURRENT)).block(4)  # type: ignore[list-item]
+        issuer_for([Failing(alone), Failing(alone)], MeasurementPlan(mode=Mode.CONCURRENT)).block(4)  # type: ignore[list-item]
 
 
 class Ticking:
@@ -208,4 +206,10 @@ def test_the_last_cache(tmp_path: Path) -> None:
 
 def test_the_floor_is_the_loop_around_nothing() -> None:
     assert floor_ns(null()) == 0, "no virtual time passes"
-    assert 0 < floor_ns(Sleeping()) < 1_000_000  # type: ignore[arg-type]
+
+    class Reading:
+        """A session whose clock goes on by 7 ns with each look at it."""
+
+        stopwatch = SimpleNamespace(clock="looks", now_ns=itertools.count(step=7).__next__)
+
+    assert floor_ns(Reading()) == 7, "two looks at the clock"  # type: ignore[arg-type]

