@@ -62,15 +62,16 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-@every_document
+def _python_blocks(document: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", document.read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("document", filter(_python_blocks, DOCUMENTS), ids=lambda path: str(path.relative_to(ROOT)))
 def test_python_in_documents_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block by itself, in a folder that holds one record."""
-    blocks = re.findall(r"```python\n(.*?)```", document.read_text(), flags=re.DOTALL)
-    if not blocks:
-        pytest.skip("no Python in it")
     append(tmp_path, record(), trials())
     monkeypatch.chdir(tmp_path)
-    for block in blocks:
+    for block in _python_blocks(document):
         exec(compile(block, str(document), "exec"), {"__name__": "document"})
 
 

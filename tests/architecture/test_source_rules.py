@@ -69,7 +69,7 @@ def test_tracked_text_names_no_machine() -> None:
         check=False,
     )
     if listed.returncode != 0:
-        pytest.skip("not a git checkout: run the tests in a clone")
+        pytest.skip("runs in a git checkout only")
     banned = re.compile(r"/(?:work|root|home/[a-z]+|farm)/[a-z]|files\.python" + "hosted|registry\\.np" + "mjs")
     offenders = []
     for name in listed.stdout.splitlines():

@@ -84,7 +84,7 @@ def torch_cuda() -> Any:
     """PyTorch with a GPU, else the check is not possible."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     if not torch.cuda.is_available():
-        pytest.skip(f"PyTorch {torch.__version__} finds no CUDA device")
+        pytest.skip(f"runs on a machine with an NVIDIA GPU: PyTorch {torch.__version__} finds none")
     return torch
 
 

@@ -240,7 +240,7 @@ def test_a_version_that_tells_no_placement_gives_none() -> None:
 @pytest.mark.parametrize("name", ["onnxruntime-cuda", "onnxruntime-cuda-graph", "onnxruntime-tensorrt"])
 def test_the_cpu_wheel_says_what_to_install(name: str) -> None:
     if CUDA in onnxruntime.get_available_providers():
-        pytest.skip("this ONNX Runtime has the CUDA provider")
+        pytest.skip("runs where ONNX Runtime has no CUDA provider")
     state = BACKENDS.get(name).probe()
     assert not state.usable
     assert "is built without" in state.reason

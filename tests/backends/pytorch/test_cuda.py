@@ -262,7 +262,7 @@ def test_tf32_is_set_for_products_and_convolutions_alike() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_without_a_gpu_it_says_so(name: str) -> None:
     if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU: tests/gpu checks it")
+        pytest.skip("runs on a machine without a GPU; tests/gpu checks this one")
     state = BACKENDS.get(name).probe()
     assert not state.usable
     assert "CUDA" in state.reason

@@ -130,7 +130,7 @@ def test_a_cpu_with_bf16_makes_of_the_file_what_the_emulation_says(lenet: OnnxAr
     openvino = pytest.importorskip("openvino")
     core = openvino.Core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        pytest.skip("this CPU has no bf16")
+        pytest.skip("runs on a CPU that computes in bf16 (AVX512-BF16)")
     source = resolve("lenet5", input_shape=None, weights=None)
     made = artifact_from_source(source, precision=Precision.BF16, root=export_root)
     feed = {"input": np.random.default_rng(0).normal(0, 1, (8, 1, 28, 28)).astype(np.float32)}

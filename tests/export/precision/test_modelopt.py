@@ -30,7 +30,7 @@ def present() -> bool:
     return True
 
 
-needed = pytest.mark.skipif(not present(), reason="NVIDIA ModelOpt is not installed (extra modelopt)")
+needed = pytest.mark.skipif(not present(), reason="runs where NVIDIA ModelOpt is installed (extra modelopt)")
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])

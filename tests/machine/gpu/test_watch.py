@@ -44,7 +44,7 @@ def _called(source: Path) -> dict[str, int]:
 
 @pytest.fixture
 def package() -> ModuleType:
-    return pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed")
+    return pytest.importorskip("pynvml", reason="runs where nvidia-ml-py is installed")
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rsplit(".", 1)[-1])
