@@ -1,5 +1,6 @@
 # make run    set up .venv, measure resnet50 on this machine, print the table
 # make test   set up .venv, check style and types, run the tests
+# make test-all  the same with the long form of the random tests, for every night
 # make test-gpu  the checks that need an NVIDIA GPU, ending in one table; without one it says what was not possible
 # make bench  the speed of benchbox itself, as ratios (CONTRIBUTING.md)
 
@@ -30,16 +31,19 @@ GPU_PYTHON ?=
 GPU_READY  := $(if $(GPU_PYTHON),,$(GPU_VENV)/.installed)
 GPU_RUN    := $(or $(GPU_PYTHON),$(GPU_VENV)/bin/python)
 
-.PHONY: run test test-gpu setup lint types bench format clean help
+.PHONY: run test test-all test-gpu setup lint types bench format clean help
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 run: setup
 	$(BIN)/benchbox run resnet50
 
 test: setup lint types
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --dist worksteal --durations 30
+
+test-all: export BENCHBOX_TESTS = all
+test-all: test
 
 # One part after the other, each in a process of its own and saved by itself; status 5 is a part without tests.
 test-gpu: $(GPU_READY)

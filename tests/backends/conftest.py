@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchbox.export.exporting import artifact_from_source
-from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
-from benchbox.schema.model import Precision
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +16,10 @@ def backend_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lenet_fp32(backend_root: Path) -> OnnxArtifact:
-    source = resolve("lenet5", input_shape=None, weights=None)
-    return artifact_from_source(source, precision=Precision.FP32, root=backend_root)
+def lenet_fp32(backend_root: Path, exports: Any) -> OnnxArtifact:
+    return exports.copy_to(backend_root, "lenet5")  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
-def lenet_fp16(backend_root: Path) -> OnnxArtifact:
-    source = resolve("lenet5", input_shape=None, weights=None)
-    return artifact_from_source(source, precision=Precision.FP16, root=backend_root)
+def lenet_fp16(backend_root: Path, exports: Any) -> OnnxArtifact:
+    return exports.copy_to(backend_root, "lenet5", "fp16")  # type: ignore[no-any-return]

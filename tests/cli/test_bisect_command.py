@@ -11,6 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+pytestmark = pytest.mark.usefixtures("lenet_exported")
+
 
 @pytest.fixture
 def net(tmp_path: Path) -> str:

@@ -14,6 +14,8 @@ from simulation import environment
 
 from benchbox.store.records import SIMULATION_MARK
 
+pytestmark = pytest.mark.usefixtures("lenet_exported")
+
 QUICK = ("--iterations", "5", "--threads", "1")
 
 

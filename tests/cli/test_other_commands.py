@@ -36,6 +36,7 @@ def test_models(benchbox: Callable) -> None:
     assert all(name in text for name in ("lenet5", "alexnet", "vgg16", "resnet18", "resnet50"))
 
 
+@pytest.mark.usefixtures("lenet_outlined")
 def test_flops_follows_the_contract(benchbox: Callable) -> None:
     document = benchbox("flops", "lenet5", "--json").document
     assert document["schema"] == "benchbox.flops/1"
@@ -64,6 +65,7 @@ def test_flops_follows_the_contract(benchbox: Callable) -> None:
     assert twice["params"] == document["params"]
 
 
+@pytest.mark.usefixtures("lenet_outlined")
 def test_flops_reconciles(benchbox: Callable) -> None:
     document = benchbox("flops", "lenet5", "--reconcile", "--json").document
     assert document["schema"] == "benchbox.reconcile/1"
@@ -96,6 +98,7 @@ def test_flops_of_a_file_with_two_inputs(benchbox: Callable, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("by", ["layer", "module", "op"])
+@pytest.mark.usefixtures("lenet_outlined")
 def test_flops_formats(by: str, benchbox: Callable) -> None:
     assert "6.522 M" in benchbox("flops", "lenet5", "--by", by).out
     assert benchbox("flops", "lenet5", "--by", by, "--format", "md").out.startswith("|")

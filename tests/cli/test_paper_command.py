@@ -11,6 +11,8 @@ from typing import Any
 import onnx
 import pytest
 
+pytestmark = pytest.mark.usefixtures("lenet_outlined")
+
 ALL = "fp32,tf32,fp16,bf16,int8,fp8"
 
 

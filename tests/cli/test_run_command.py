@@ -14,6 +14,8 @@ import pytest
 
 from benchbox.store.records import read_trials, record_files
 
+pytestmark = pytest.mark.usefixtures("lenet_exported")
+
 SCRIPT = Path(sys.executable).with_name("benchbox")
 METRICS = {
     "latency_p50": "s",
@@ -202,12 +204,13 @@ def test_wrong_words_are_answered_before_anything_is_measured(
 
 
 def test_dry_run_measures_nothing(benchbox: Callable, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
     ran = benchbox("run", "lenet5", "--precision", "fp32,bf16", "--dry-run", "--json")
     assert ran.status == 0
     reasons = [record["reason"] for record in ran.document["records"]]
     assert "dry run" in reasons[0]
     assert "cannot run" in reasons[1]
-    assert list(tmp_path.iterdir()) == []
+    assert sorted(tmp_path.rglob("*")) == before
     assert "lenet5 onnxruntime fp32 batch 1" in benchbox("run", "lenet5", "--dry-run").out
 
 
@@ -220,10 +223,11 @@ def test_a_virtual_clock_is_never_stored(benchbox: Callable, short: tuple[str, .
 
 def test_unwritable_results_fail_before_measuring(benchbox: Callable, tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file where the folder should be")
-    ran = benchbox("run", "lenet5")
+    before = sorted(tmp_path.rglob("*"))
+    ran = benchbox("run", "lenet5", "--precision", "fp16")
     assert ran.status == 6
     assert "results" in ran.err
-    assert not (tmp_path / "engines").exists()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 MISBEHAVING = """

@@ -19,10 +19,11 @@ H2D_S, D2H_S = 4 * 28 * 28 * 0.05e-9, 4 * 10 * 0.05e-9  # of the simulated bandw
 
 
 @pytest.fixture(scope="module")
-def simulated_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def simulated_root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
     root = tmp_path_factory.mktemp("like")
     (root / SIMULATION_MARK).parent.mkdir()
     (root / SIMULATION_MARK).touch()
+    exports.copy_to(root, "lenet5")
     return root
 
 

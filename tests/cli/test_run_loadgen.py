@@ -34,8 +34,10 @@ def _run(root: Path, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("loadgen")
+def root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
+    root = tmp_path_factory.mktemp("loadgen")
+    exports.copy_to(root, "lenet5")
+    return root
 
 
 @pytest.mark.parametrize(

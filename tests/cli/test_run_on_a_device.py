@@ -17,10 +17,11 @@ QUICK = ("--trials", "2", "--max-time", "0.1", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
-def simulated_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def simulated_root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
     root = tmp_path_factory.mktemp("simulated")
     (root / SIMULATION_MARK).parent.mkdir()
     (root / SIMULATION_MARK).touch()
+    exports.copy_to(root, "lenet5")
     return root
 
 

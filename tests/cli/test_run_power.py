@@ -24,10 +24,11 @@ ENERGY = ("--energy", "--energy-window", "1", "--energy-windows", "2")
 
 
 @pytest.fixture(scope="module")
-def simulated_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def simulated_root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
     root = tmp_path_factory.mktemp("simulated")
     (root / SIMULATION_MARK).parent.mkdir()
     (root / SIMULATION_MARK).touch()
+    exports.copy_to(root, "lenet5")
     return root
 
 

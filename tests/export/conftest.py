@@ -1,15 +1,13 @@
-"""Networks for the export tests, exported once."""
+"""Networks for the export tests, exported once for all processes of a test run."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchbox.export.exporting import artifact_from_source
-from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
-from benchbox.schema.model import Precision
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +16,10 @@ def export_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lenet(export_root: Path) -> OnnxArtifact:
-    source = resolve("lenet5", input_shape=None, weights=None)
-    return artifact_from_source(source, precision=Precision.FP32, root=export_root)
+def lenet(export_root: Path, exports: Any) -> OnnxArtifact:
+    return exports.copy_to(export_root, "lenet5")  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
-def resnet(export_root: Path) -> OnnxArtifact:
-    source = resolve("resnet18", input_shape=None, weights=None)
-    return artifact_from_source(source, precision=Precision.FP32, root=export_root)
+def resnet(export_root: Path, exports: Any) -> OnnxArtifact:
+    return exports.copy_to(export_root, "resnet18")  # type: ignore[no-any-return]

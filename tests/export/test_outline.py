@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -20,10 +21,10 @@ from benchbox.models.sources import module_from_source, outline_from_source, res
 @pytest.mark.parametrize(
     "name", ["lenet5", "resnet18", "preact_resnet18", "mobilenet_v3_small", "shufflenet_v2_x1_0", "squeezenet1_1"]
 )
-def test_it_costs_what_the_deployed_file_costs(name: str, tmp_path: Path) -> None:
+def test_it_costs_what_the_deployed_file_costs(name: str, tmp_path: Path, exports: Any) -> None:
     source = resolve(name, input_shape=None, weights=None)
     assert source.input_shape is not None
-    outline = structure_from_source(source, root=tmp_path)
+    outline = exports.structure(name)
     module = module_from_source(source, seed=0)
     proto = proto_from_module(module, source.input_shape, name=name)
     canonicalise(proto, module, name=name)

@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import pytest
 from graphs import SMALL_NETWORK_MACS, model_of, saved, small_network
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
@@ -34,7 +34,6 @@ def outcome(path: Path) -> NetworkCost | BenchboxError:
     return found
 
 
-@settings(max_examples=400, deadline=None)
 @given(changes=st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_bytes_changed(changes: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory) -> None:
     data = bytearray(DATA)
@@ -47,7 +46,6 @@ def test_bytes_changed(changes: list[tuple[int, int]], tmp_path_factory: pytest.
         assert all(min(layer.macs, layer.elementwise, layer.params, layer.write_bytes) >= 0 for layer in found.layers)
 
 
-@settings(max_examples=150, deadline=None)
 @given(start=st.integers(0, len(DATA) - 1), length=st.integers(1, 200), twice=st.booleans())
 def test_bytes_lost_or_doubled(start: int, length: int, twice: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     part = DATA[start : start + length]
@@ -57,7 +55,6 @@ def test_bytes_lost_or_doubled(start: int, length: int, twice: bool, tmp_path_fa
     outcome(path)
 
 
-@settings(max_examples=100, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_any_bytes(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("bytes") / "net.onnx"
@@ -101,7 +98,6 @@ def wrecked(draw: random.Random) -> onnx.ModelProto:
     return model
 
 
-@settings(max_examples=400, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_parts_missing_swapped_or_senseless(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     outcome(saved(tmp_path_factory.mktemp("wrecked") / "net.onnx", wrecked(random.Random(seed))))

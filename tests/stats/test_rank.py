@@ -16,7 +16,6 @@ from benchbox.stats.rank import minimum_detectable_effect, rank_test, ratio_inte
 values = st.lists(st.floats(1e-3, 1e3, allow_nan=False), min_size=2, max_size=8)
 
 
-@settings(max_examples=200)
 @given(base=values, head=values)
 def test_p_values_are_scipys_exact_ones(base: list[float], head: list[float]) -> None:
     assume(len(set(base + head)) == len(base + head))
@@ -58,7 +57,6 @@ def test_the_ratio_is_the_median_of_all_ratios() -> None:
     assert ratio_interval([1, 1, 1, 1], [2, 2, 2, 2]) == pytest.approx((2, 2, 2))
 
 
-@settings(max_examples=60)
 @given(base=st.lists(st.floats(0.5, 2), min_size=4, max_size=8, unique=True), shift=st.floats(0.5, 2))
 def test_the_interval_is_the_test_turned_round(base: list[float], shift: float) -> None:
     """A ratio lies inside the interval exactly when the test does not reject it."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,15 +41,14 @@ from benchbox.schema.proof import UNREPORTED
 from benchbox.stats.inputs import seeded_arrays
 
 BACKEND = OpenVinoBackend()
-needs_bf16 = pytest.mark.skipif("BF16" not in cpu_capabilities(), reason="this CPU does not compute in bf16")
-needs_int8 = pytest.mark.skipif("INT8" not in cpu_capabilities(), reason="OpenVINO has no int8 on this CPU")
-needs_no_fp16 = pytest.mark.skipif("FP16" in cpu_capabilities(), reason="this CPU computes in fp16")
+needs_bf16 = pytest.mark.skipif("BF16" not in cpu_capabilities(), reason="runs on a CPU that computes in bf16")
+needs_int8 = pytest.mark.skipif("INT8" not in cpu_capabilities(), reason="runs on a CPU on which OpenVINO has int8")
+needs_no_fp16 = pytest.mark.skipif("FP16" in cpu_capabilities(), reason="runs on a CPU that does not compute in fp16")
 
 
 @pytest.fixture(scope="module")
-def lenet_int8(backend_root: Path) -> OnnxArtifact:
-    source = resolve("lenet5", input_shape=None, weights=None)
-    return artifact_from_source(source, precision=Precision.INT8, root=backend_root)
+def lenet_int8(lenet_fp32: OnnxArtifact, backend_root: Path, exports: Any) -> OnnxArtifact:
+    return exports.copy_to(backend_root, "lenet5", "int8")  # type: ignore[no-any-return]
 
 
 def request_for(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchbox.backends.tensorrt.vendor import TENSORRT, TENSORRT_RTX, Bindings, loaded
-from benchbox.export.exporting import artifact_from_source
-from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
 
@@ -19,7 +18,7 @@ from benchbox.schema.model import Precision
 def rtx() -> Bindings:
     """TensorRT-RTX; a machine that it has no wheel for is the only one where its absence is no failure."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        pytest.skip("TensorRT-RTX has a wheel for Linux on x86-64 only")
+        pytest.skip("runs on Linux on x86-64, where TensorRT-RTX has a wheel")
     return loaded(TENSORRT_RTX)
 
 
@@ -38,12 +37,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def networks(root: Path) -> dict[tuple[str, Precision], OnnxArtifact]:
+def networks(root: Path, exports: Any) -> dict[tuple[str, Precision], OnnxArtifact]:
     """lenet5 and resnet18 in the graphs that the precisions need."""
     return {
-        (name, precision): artifact_from_source(
-            resolve(name, input_shape=None, weights=None), precision=precision, root=root
-        )
+        (name, precision): exports.copy_to(root, name, precision)
         for name in ("lenet5", "resnet18")
         for precision in (Precision.FP32, Precision.FP16)
     }

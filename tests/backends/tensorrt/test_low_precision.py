@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,10 +18,12 @@ from benchbox.backends.tensorrt.validity import verdict_on
 from benchbox.backends.tensorrt.vendor import Bindings
 from benchbox.errors import ArtifactError
 from benchbox.export.engines import profiles_from_inputs
-from benchbox.export.exporting import artifact_from_source
+from benchbox.export.precision.calibration import ranges_from_data
 from benchbox.export.precision.casting import cast_from_float
-from benchbox.export.precision.deriving import calibration_of, derived_from_float
+from benchbox.export.precision.deriving import CALIBRATED, calibration_of, derived_from_float
+from benchbox.export.precision.quantization import observed_tensors
 from benchbox.export.precision.request import DerivingRequest
+from benchbox.export.precision.samples import CalibrationData
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import Derivation
@@ -35,27 +40,52 @@ TYPES = {
     Precision.FP8: TensorProto.FLOAT8E4M3FN,
 }
 
-
-@pytest.fixture(scope="module")
-def originals(root: Path) -> dict[str, OnnxArtifact]:
-    return {
-        name: artifact_from_source(resolve(name, input_shape=None, weights=None), precision=Precision.FP32, root=root)
-        for name in NETWORKS
-    }
+DerivedGraph = Callable[[str, Precision], tuple[OnnxArtifact, onnx.ModelProto]]
 
 
-def derived(original: OnnxArtifact, precision: Precision, root: Path) -> onnx.ModelProto:
-    """The graph that an export would write; its outputs are checked elsewhere."""
-    source = resolve(original.model, input_shape=None, weights=None)
-    choice = Derivation()
-    request = DerivingRequest(
-        proto=onnx.load(str(root / original.path)),
-        precision=precision,
-        derivation=choice,
-        inputs=original.inputs,
-        data=calibration_of(source, precision=precision, derivation=choice, inputs=original.inputs, seed=0),
-    )
-    return derived_from_float(request).proto
+@pytest.fixture(scope="session")
+def derived(exports: Any) -> DerivedGraph:
+    """A network's fp32 artifact, and the graph that an export would write; its outputs are checked elsewhere.
+
+    The ranges of int8 serve fp8 as well.
+    """
+
+    @functools.cache
+    def original(name: str) -> tuple[OnnxArtifact, onnx.ModelProto]:
+        artifact = exports.artifact(name)
+        return artifact, onnx.load(str(exports.root / artifact.path))
+
+    def data(name: str) -> CalibrationData:
+        artifact, _ = original(name)
+        source = resolve(name, input_shape=None, weights=None)
+        found = calibration_of(
+            source, precision=Precision.INT8, derivation=Derivation(), inputs=artifact.inputs, seed=0
+        )
+        assert found is not None
+        return found
+
+    @functools.cache
+    def ranges(name: str) -> Mapping[str, float]:
+        artifact, proto = original(name)
+        tensors = observed_tensors(proto, precision=Precision.INT8)
+        assert set(observed_tensors(proto, precision=Precision.FP8)) <= set(tensors)
+        return ranges_from_data(proto, tensors, data(name), inputs=artifact.inputs, method=Derivation().method)
+
+    @functools.cache
+    def graph(name: str, precision: Precision) -> tuple[OnnxArtifact, onnx.ModelProto]:
+        artifact, proto = original(name)
+        calibrated = precision in CALIBRATED
+        request = DerivingRequest(
+            proto=proto,
+            precision=precision,
+            derivation=Derivation(),
+            inputs=artifact.inputs,
+            data=data(name) if calibrated else None,
+            ranges=ranges(name) if calibrated else None,
+        )
+        return artifact, derived_from_float(request).proto
+
+    return graph
 
 
 def build(
@@ -76,10 +106,9 @@ def build(
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_engines_are_built(
-    name: str, precision: Precision, originals: dict[str, OnnxArtifact], rtx: Bindings, root: Path, tmp_path: Path
+    name: str, precision: Precision, derived: DerivedGraph, rtx: Bindings, tmp_path: Path
 ) -> None:
-    original = originals[name]
-    proto = derived(original, precision, root)
+    original, proto = derived(name, precision)
     onnx.checker.check_model(proto)
     stored = sum(len(tensor.raw_data) for tensor in proto.graph.initializer if tensor.data_type == TYPES[precision])
     everything = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
@@ -95,7 +124,7 @@ def test_engines_are_built(
 
 
 def test_what_the_builder_cannot_do_in_bf16_is_told_by_node(
-    rtx: Bindings, originals: dict[str, OnnxArtifact], tmp_path: Path
+    rtx: Bindings, derived: DerivedGraph, tmp_path: Path
 ) -> None:
     """TensorRT-RTX 1.7 parses a bf16 transposed convolution, but has no kernel for it."""
     graph = helper.make_graph(
@@ -105,13 +134,14 @@ def test_what_the_builder_cannot_do_in_bf16_is_told_by_node(
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 8, 8])],
         [numpy_helper.from_array(np.full((4, 4, 3, 3), 0.1, np.float32), "w")],
     )
+    original, _ = derived("lenet5", Precision.BF16)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     path = tmp_path / "net.onnx"
     onnx.save(cast_from_float(proto, Precision.BF16)[0], str(path))
     with pytest.raises(ArtifactError, match=r"(?s)cannot build an engine from net\.onnx.*grow"):
-        build(rtx, path, Precision.BF16, originals["lenet5"])
+        build(rtx, path, Precision.BF16, original)
     onnx.save(cast_from_float(proto, Precision.BF16, exclude=["grow"])[0], str(path))
-    assert build(rtx, path, Precision.BF16, originals["lenet5"]).engine
+    assert build(rtx, path, Precision.BF16, original).engine
 
 
 @pytest.mark.parametrize(
@@ -130,14 +160,13 @@ def test_a_target_without_the_type_is_refused_with_the_reason(
     target: str,
     taken: bool,
     rtx: Bindings,
-    originals: dict[str, OnnxArtifact],
-    root: Path,
+    derived: DerivedGraph,
     tmp_path: Path,
 ) -> None:
     """Turing has no bf16, Ampere no fp8."""
-    original = originals["lenet5"]
+    original, proto = derived("lenet5", precision)
     path = tmp_path / "lenet5.onnx"
-    path.write_bytes(derived(original, precision, root).SerializeToString())
+    path.write_bytes(proto.SerializeToString())
     if taken:
         assert build(rtx, path, precision, original, targets=(target,)).engine
         return

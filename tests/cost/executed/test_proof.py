@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,6 @@ from benchbox.backends.openvino.cpu import cpu_capabilities
 from benchbox.backends.tensorrt.inspector import layers_from_inspection
 from benchbox.cost.counting import cost_from_graph
 from benchbox.cost.executed.proof import proof_from_layers
-from benchbox.export.exporting import artifact_from_source
 from benchbox.graph.graph import Graph, graph_from_file
 from benchbox.jobs.prepare import graph_precision
 from benchbox.models.sources import module_from_source, resolve
@@ -191,15 +191,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def artifacts(root: Path) -> Callable[[Precision], OnnxArtifact]:
-    made: dict[Precision, OnnxArtifact] = {}
-
-    def artifact(precision: Precision) -> OnnxArtifact:
-        if precision not in made:
-            made[precision] = artifact_from_source(LENET, precision=precision, root=root)
-        return made[precision]
-
-    return artifact
+def artifacts(root: Path, exports: Any) -> Callable[[Precision], OnnxArtifact]:
+    return functools.cache(lambda precision: exports.copy_to(root, "lenet5", precision.value))
 
 
 CASES = [
@@ -224,7 +217,7 @@ def test_real_runtimes(
     root: Path,
 ) -> None:
     if backend == "openvino" and precision.value.upper() not in {"FP32", *cpu_capabilities()}:
-        pytest.skip(f"this CPU does not compute in {precision}")
+        pytest.skip(f"runs on a CPU that computes in {precision}")
     artifact = artifacts(graph_precision(backend, precision))
     specs = [
         tuple(dataclasses.replace(spec, shape=(1, *spec.shape[1:])) for spec in part)

@@ -136,7 +136,6 @@ def assert_sound(proto: onnx.ModelProto, kept: tuple[str, ...], precision: Preci
 
 
 @both
-@settings(max_examples=50)
 @given(case=dense_models())
 def test_random_dense_graphs(precision: Precision, case: tuple[onnx.ModelProto, tuple[str, ...]]) -> None:
     assert_sound(*case, precision, np.random.default_rng(1).normal(0, 1, (3, 4)).astype(np.float32))

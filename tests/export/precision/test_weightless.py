@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,7 +12,6 @@ import pytest
 from onnx import numpy_helper
 
 from benchbox.errors import ArtifactError, UsageError
-from benchbox.export.outline import structure_from_source
 from benchbox.export.precision.contents import contents_of
 from benchbox.export.precision.deriving import calibration_of, derived_from_float
 from benchbox.export.precision.quantization import observed_tensors
@@ -63,10 +63,10 @@ def _shape_of(graph: Graph) -> object:
 
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_it_is_the_structure_of_the_derived_file(name: str, choice: str, root: Path) -> None:
+def test_it_is_the_structure_of_the_derived_file(name: str, choice: str, root: Path, exports: Any) -> None:
     precision, derivation = CHOICES[choice]
     source = resolve(name, input_shape=None, weights=None)
-    path = structure_from_source(source, root=root)
+    path = exports.structure(name)
     structure = proto_from_file(path)
     full = _with_weights(structure)
     spec = TensorSpec(name=full.graph.input[0].name, dtype="float32", shape=(None, *(source.input_shape or ())))
@@ -85,8 +85,8 @@ def test_it_is_the_structure_of_the_derived_file(name: str, choice: str, root: P
     assert _shape_of(onpaper) == _shape_of(derived)
 
 
-def test_fp32_tf32_and_a_file_in_the_precision_stay_as_they_are(root: Path) -> None:
-    path = structure_from_source(resolve("lenet5", input_shape=None, weights=None), root=root)
+def test_fp32_tf32_and_a_file_in_the_precision_stay_as_they_are(exports: Any) -> None:
+    path = exports.structure("lenet5")
     structure = proto_from_file(path)
     before = structure.SerializeToString()
     assert structure_in_precision(structure, Precision.FP32, Derivation()) is structure
@@ -97,8 +97,8 @@ def test_fp32_tf32_and_a_file_in_the_precision_stay_as_they_are(root: Path) -> N
     assert structure.SerializeToString() == before, "the structure is not changed"
 
 
-def test_bad_input(root: Path) -> None:
-    structure = proto_from_file(structure_from_source(resolve("lenet5", input_shape=None, weights=None), root=root))
+def test_bad_input(exports: Any) -> None:
+    structure = proto_from_file(exports.structure("lenet5"))
     half = structure_in_precision(structure, Precision.FP16, Derivation())
     with pytest.raises(UsageError, match="is in fp16, not in int8"):
         structure_in_precision(half, Precision.INT8, Derivation())

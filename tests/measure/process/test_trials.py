@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,8 +80,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lenet_artifact(root: Path) -> OnnxArtifact:
-    return artifact_from_source(LENET, precision=Precision.FP32, root=root)
+def lenet_artifact(root: Path, exports: Any) -> OnnxArtifact:
+    return exports.copy_to(root, "lenet5")  # type: ignore[no-any-return]
 
 
 def trial_request(artifact: OnnxArtifact, root: Path, purpose: Pass, backend: str = "onnxruntime") -> TrialRequest:
