@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,7 +60,12 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
-def _imports(source: Path) -> Iterator[tuple[str, int, bool]]:
+@functools.cache
+def _imports(source: Path) -> tuple[tuple[str, int, bool], ...]:
+    return tuple(_imports_in(source))
+
+
+def _imports_in(source: Path) -> Iterator[tuple[str, int, bool]]:
     """Every module that a file imports, at the top or inside functions, with its line; and whether only for types."""
     tree = ast.parse(source.read_text())
     for_types = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -18,9 +19,14 @@ MAX_LINES = 500
 MAX_FUNCTION_LINES = 60
 
 
+@functools.cache
+def _tree(source: Path) -> ast.Module:
+    return ast.parse(source.read_text())
+
+
 def _functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
     for source in SOURCES:
-        for node in ast.walk(ast.parse(source.read_text())):
+        for node in ast.walk(_tree(source)):
             if isinstance(node, ast.FunctionDef):
                 yield source, node
 
@@ -54,7 +60,7 @@ def test_only_the_command_line_ends_the_process() -> None:
         f"{source}:{node.lineno}"
         for source in SOURCES
         if source != PACKAGE / "cli" / "__init__.py"
-        for node in ast.walk(ast.parse(source.read_text()))
+        for node in ast.walk(_tree(source))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"sys.exit", "exit", "quit"}
     ]
     assert calls == []
