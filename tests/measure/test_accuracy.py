@@ -15,6 +15,7 @@ from benchbox.models.pictures.labels import labelled_from_folder
 from benchbox.models.sources import module_from_source, resolve
 
 LENET = resolve("lenet5", input_shape=None, weights=None)
+pytestmark = pytest.mark.usefixtures("lenet_exported")
 CLASSES = 10
 
 
