@@ -38,13 +38,15 @@ def write_text(target: Path, text: str) -> None:
     """Writes a file that a user named: whole or not at all, in UTF-8, with the mode that the umask gives.
 
     A device, a FIFO and a file with several hard links are written through, a symbolic link to where it points: none of
-    them is replaced. Raises OSError as the file system does.
+    them is replaced, and no folder is made. Raises OSError as the file system does.
     """
     if _is_written_through(target):
         with target.open("w", encoding="utf-8") as file:
             file.write(text)
         return
-    with draft_of(target.resolve()) as draft:
+    real = target.resolve()
+    real.parent.stat()
+    with draft_of(real) as draft:
         draft.write_text(text, encoding="utf-8")
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sample_records import record, trials
 
+from benchbox.schema.identity import CaseIdentity
+from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.store.records import append
 
 
-def stored(root: Path, medians_ns: list[int], number: int = 0) -> Path:
+def stored(root: Path, medians_ns: list[int], number: int = 0, **fields: Any) -> Path:
     timed, _ = trials()
     runs = [
         dataclasses.replace(timed, number=place, samples_ns=(value,) * 3, window_ns=3 * value)
         for place, value in enumerate(medians_ns)
     ]
-    return append(root, record(number, flags=()), runs)
+    return append(root, record(number, flags=(), **fields), runs)
 
 
 BASE = [1000, 1001, 999, 1002, 998]
@@ -48,6 +51,40 @@ def test_a_damaged_record_is_named(benchbox: Callable, tmp_path: Path) -> None:
     ran = benchbox("compare", "a", "a")
     assert ran.status == 6
     assert path.name in ran.err
+
+
+def test_a_damaged_record_among_others_is_skipped_with_a_warning(benchbox: Callable, tmp_path: Path) -> None:
+    stored(tmp_path / "a", BASE)
+    whole = benchbox("compare", "a", "a", "--json").document
+    damaged = stored(tmp_path / "a", BASE, 5)
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    ran = benchbox("compare", "a", "a", "--json")
+    assert ran.status == 0
+    assert ran.document == whole
+    assert f"warning: skipped: the record a/{damaged.relative_to(tmp_path / 'a')} cannot be read" in ran.err
+
+
+def test_the_key_of_a_verdict_is_the_whole_identity(benchbox: Callable, tmp_path: Path) -> None:
+    stored(tmp_path / "a", BASE)
+    (verdict,) = benchbox("compare", "a", "a", "--json").document["verdicts"]
+    assert set(verdict["key"]) == {field.name for field in dataclasses.fields(CaseIdentity)}
+    assert verdict["key"]["onnx_sha256"] == "ab" * 32
+
+
+def test_what_tells_cases_apart_is_shown_where_they_differ(benchbox: Callable, tmp_path: Path) -> None:
+    stored(tmp_path / "a", BASE)
+    text = benchbox("compare", "a", "a").out
+    assert text.splitlines()[0].split()[:5] == ["model", "backend", "precision", "batch", "metric"]
+    assert "MDE" in text.splitlines()[0]
+    stored(tmp_path / "a", BASE, 1, plan=MeasurementPlan(threads=16))
+    key = dataclasses.replace(record().key, variant="exclude=fc*", mode=Mode.SERVER)
+    plan = MeasurementPlan(mode=Mode.SERVER, rate_per_s=200.0, latency_bound_s=0.05, streams=1)
+    stored(tmp_path / "a", BASE, 2, plan=plan, key=key, onnx_sha256="cd" * 32)
+    lines = benchbox("compare", "a", "a").out.splitlines()
+    assert lines[0].split()[:7] == ["model", "backend", "precision", "variant", "batch", "mode", "threads"]
+    assert "16" in lines[3].split()
+    assert "exclude=fc*" in lines[4]
+    assert "server(200/s, bound 50.00 ms)" in lines[4]
 
 
 @pytest.mark.parametrize(

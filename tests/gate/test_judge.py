@@ -245,3 +245,16 @@ def test_offline_is_compared_by_its_rate() -> None:
     made = loaded(Mode.OFFLINE, [0] * 5)
     assert "compare throughput" in verdict(made, made).reason
     assert verdict(made, made, metrics=("throughput",)).outcome is Outcome.SAME
+
+
+def test_energy_of_one_run_a_side_is_judged_by_its_windows() -> None:
+    def run(factor: float) -> Measured:
+        joules = [factor * value for value in (3000.0, 3003.0, 2997.0, 3006.0, 2994.0)]
+        windows = tuple(EnergyWindow(energy_j={"gpu_board": j}, duration_s=10.0, inferences=2000.0) for j in joules)
+        return _with_energy(EnergyRun(scope="gpu_board", idle_power_w={"gpu_board": 60.0}, windows=windows))
+
+    rules = {"metrics": ("energy_per_sample",)}
+    same, worse = verdict(run(1.0), run(1.0), **rules), verdict(run(1.0), run(1.2), **rules)
+    assert (same.outcome, same.n_base, same.n_head) == (Outcome.SAME, 5, 5)
+    assert (worse.outcome, worse.ratio) == (Outcome.SLOWER, pytest.approx(1.2))
+    assert "windows of one process: the interval lacks the spread between processes" in worse.reason

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_records import record, skipped
 
 from benchbox.errors import UsageError
-from benchbox.schema.record import BuildCost
-from benchbox.store.frame import COLUMNS, frame_from_records, table_from_frame
+from benchbox.schema.identity import identity_of
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.record import BuildCost, Record, RecordKey
+from benchbox.store.frame import COLUMNS, frame_from_records, identity_from_row, table_from_frame
 from benchbox.store.selection import conditions_from_words, matching
 
 
@@ -59,6 +66,50 @@ def test_the_wide_table_has_one_row_per_record() -> None:
     assert table["n"].iloc[0] == 5
 
 
+plans = st.builds(
+    MeasurementPlan,
+    mode=st.sampled_from(Mode),
+    threads=st.integers(1, 64),
+    group=st.integers(1, 9),
+    streams=st.integers(1, 9),
+    rate_per_s=st.none() | st.floats(1, 1e6),
+    latency_bound_s=st.none() | st.floats(1e-6, 10),
+    transfer=st.sampled_from(("resident", "timed", "inside")),
+    wait=st.sampled_from(("spin", "blocking")),
+    like=st.sampled_from(("", "trtexec-10")),
+)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Record:
+    """A record of any case, with readings or without."""
+    plan = draw(plans)
+    text = st.text("abc.*=, ", min_size=1, max_size=9)
+    key = RecordKey(
+        model=draw(text),
+        backend=draw(text),
+        precision=draw(st.sampled_from(Precision)),
+        batch=draw(st.integers(1, 2**40)),
+        mode=plan.mode,
+        device=draw(st.sampled_from(("cpu", "cuda"))),
+        variant=draw(st.just("") | text),
+    )
+    made = draw(st.sampled_from((record, skipped)))()
+    return dataclasses.replace(made, key=key, plan=plan, onnx_sha256=draw(st.none() | st.just("ab" * 32)))
+
+
+@given(st.lists(cases(), min_size=1, max_size=4))
+def test_a_row_is_enough_to_rebuild_its_case(records: list[Record]) -> None:
+    records = [dataclasses.replace(each, id=str(place)) for place, each in enumerate(records)]
+    frame = frame_from_records(records)
+    expected = {each.id: identity_of(each) for each in records}
+    for table in (frame, table_from_frame(frame)):
+        rows = table.to_dict("records")
+        assert {row["id"] for row in rows} == set(expected)
+        for row in rows:
+            assert identity_from_row(row) == expected[row["id"]]
+
+
 @pytest.mark.parametrize("records", [[], [skipped()]], ids=["none", "skipped"])
 def test_the_wide_table_without_numbers(records: list) -> None:
     table = table_from_frame(frame_from_records(records))
@@ -77,11 +128,24 @@ def test_the_wide_table_without_numbers(records: list) -> None:
         (("status=ok", "batch=1", "env=0123*"), 1),
         (("precision=bf16",), 1),
         (("id=20260102T030400Z*",), 1),
+        (("threads=1",), 2),
+        (("threads=2",), 0),
+        (("onnx_sha256=abab*",), 1),
+        (("started_at=2026-01-02*",), 2),
+        (("transfer=resident", "variant=*"), 2),
     ],
 )
 def test_selection(words: tuple[str, ...], count: int) -> None:
     conditions = conditions_from_words(words)
     assert sum(matching(found, conditions) for found in (record(0), skipped(1))) == count
+
+
+def test_numbers_are_selected_as_they_are_written() -> None:
+    plan = MeasurementPlan(mode=Mode.SERVER, rate_per_s=200.0, latency_bound_s=0.05, streams=1)
+    served = record(plan=plan, key=dataclasses.replace(record().key, mode=Mode.SERVER))
+    for word in ("rate_per_s=200", "latency_bound_s=0.05", "streams=1", "mode=server"):
+        assert matching(served, conditions_from_words((word,))), word
+    assert not matching(record(), conditions_from_words(("streams=1",))), "isolated runs have no streams"
 
 
 @pytest.mark.parametrize("word", ["model", "model=", "=x", "colour=red"])

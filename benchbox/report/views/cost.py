@@ -87,7 +87,9 @@ def document_from_cost(cost: NetworkCost, *, rows: Sequence[LayerCost]) -> dict[
 
 
 def _document(row: LayerCost) -> dict[str, object]:
-    return {**plain(row), "flops": row.flops, "arithmetic_intensity": row.intensity}
+    document: dict[str, object] = plain(row)
+    del document["elementwise"]  # flops less twice the macs
+    return {**document, "flops": row.flops, "arithmetic_intensity": row.intensity}
 
 
 def _summary(cost: NetworkCost) -> str:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 
 import pytest
 from sample_records import record, skipped
@@ -13,11 +14,14 @@ from sample_records import record, skipped
 from benchbox.report.forms import require_form
 from benchbox.report.records.base import FORMATS
 from benchbox.report.records.terminal import screen_width
-from benchbox.report.table import Column, folded_table, markdown_table, text_table
+from benchbox.report.table import Column, csv_text, folded_table, markdown_table, table_of, text_table
 from benchbox.report.views.cost import document_from_cost, render_cost
+from benchbox.report.views.precisions import render_precisions
 from benchbox.report.views.reconciliation import render_reconciliation
 from benchbox.schema.cost import LayerCost, NetworkCost
-from benchbox.store.documents import document_from_record
+from benchbox.schema.device import Device
+from benchbox.schema.plan import MeasurementPlan
+from benchbox.store.documents import document_from_record, json_text
 
 RECORDS = (record(0), skipped(1))
 
@@ -61,6 +65,56 @@ def test_memory_on_paper_stands_beside_what_was_measured(form: str) -> None:
     assert "on paper" in head
     assert "4.911 MiB" in measured, "5,024,336 bytes of weights and 125,440 of activations"
     assert "4.911 MiB" not in skipped_row
+
+
+def test_numbers_that_json_cannot_hold_are_null() -> None:
+    assert json.loads(json_text({"rate": math.inf, "rows": [{"value": math.nan}, -math.inf, 1.5]})) == {
+        "rate": None,
+        "rows": [{"value": None}, None, 1.5],
+    }
+    endless = dataclasses.replace(COST, layers=(dataclasses.replace(COST.layers[0], count=math.inf),))
+    device = Device(name="d", title="d", rates={"fp32": 1.0}, fp32_flops_per_s=1e12, bytes_per_s=math.inf)
+    for text in (
+        render_cost(endless, rows=endless.layers, form="json"),
+        render_precisions(COST, (), device, named="d", form="json"),
+    ):
+        assert "Infinity" not in text
+        json.loads(text, parse_constant=pytest.fail)
+
+
+def test_lists_documents_and_gaps_in_csv() -> None:
+    rows = [{"name": "a", "types": ["fp32", "int8"], "bound": {"by": "compute"}, "time_s": None}, {"name": "b,c"}]
+    assert csv_text(rows).splitlines() == ["name,types,time_s", "a,fp32 int8,", '"b,c",,']
+    assert csv_text([]) == "name"
+
+
+def test_an_optional_column_is_left_out_where_no_row_has_it() -> None:
+    columns: list[Column[str]] = [
+        Column(title="name"),
+        Column(title="long", cell=lambda row: row if len(row) > 3 else "–", optional=True),
+    ]
+    assert table_of(columns, ["ab", "cd"]).splitlines()[0] == "name"
+    assert table_of(columns, ["ab", "cdef"]).splitlines()[0].split() == ["name", "long"]
+    assert table_of(columns, ["ab"], last=("total",), form="md").splitlines()[-1] == "| total |"
+
+
+def test_rows_say_what_tells_them_apart() -> None:
+    plain_row, *_ = FORMATS.get("table").render(RECORDS).splitlines()
+    assert not {"variant", "mode", "network", "transfer", "wait"} & set(plain_row.split())
+    changed = [
+        dataclasses.replace(record(2), key=dataclasses.replace(record().key, variant="fallback=fp16")),
+        dataclasses.replace(record(3), onnx_sha256="cd" * 32),
+        dataclasses.replace(record(4), plan=MeasurementPlan(transfer="inside", like="trtexec-11")),
+    ]
+    lines = FORMATS.get("table").render((record(0), *changed)).splitlines()
+    named = ["model", "network", "backend", "precision", "variant", "batch", "mode", "threads", "transfer"]
+    assert lines[0].replace("like ", "like_").split()[:9] == named
+    assert len({line.split("  ")[0] + line[: line.index("ms")] for line in lines[2:6]}) == 4
+    assert "abababab" in lines[2]
+    assert "fallback=fp16" in lines[3]
+    assert "cdcdcdcd" in lines[4]
+    assert "like trtexec-11" in lines[5]
+    assert all(each.id in line for each, line in zip((record(0), *changed), lines[2:6], strict=True))
 
 
 def test_markdown_is_one_table_with_bars_escaped() -> None:
