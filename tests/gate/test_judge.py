@@ -258,3 +258,11 @@ def test_energy_of_one_run_a_side_is_judged_by_its_windows() -> None:
     assert (same.outcome, same.n_base, same.n_head) == (Outcome.SAME, 5, 5)
     assert (worse.outcome, worse.ratio) == (Outcome.SLOWER, pytest.approx(1.2))
     assert "windows of one process: the interval lacks the spread between processes" in worse.reason
+
+
+def test_memory_of_as_many_processes_as_a_run_makes_is_judged() -> None:
+    count = MeasurementPlan().memory_trials
+    assert count >= 4, "an interval of the ratio needs 4 values a side"
+    sides = [measured(STEADY[:count]) for _ in range(2)]
+    found = verdict(*sides, metrics=("peak_host_memory",))
+    assert (found.outcome, found.n_base) == (Outcome.SAME, count)
