@@ -40,7 +40,7 @@ class Derivation:
     converter: Converter = Converter.BENCHBOX
 
     def for_precision(self, precision: Precision) -> Derivation:
-        """What of these choices a precision has a use for: one command may ask for several precisions."""
+        """The choices that apply to a precision: one command may name several precisions."""
         if precision in (Precision.INT8, Precision.FP8):
             return self
         if precision in (Precision.FP16, Precision.BF16):

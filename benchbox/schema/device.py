@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 class Device:
     """Peak rates on paper.
 
-    ``rates`` are multiply-adds per time in each precision relative to fp32 (fp32 itself is 1); a precision that is not
-    there has no known rate. ``fp32_flops_per_s`` and ``bytes_per_s`` are absolute, None where nothing is published:
-    then it is not known from how many operations per byte on a layer is bound by arithmetic. ``widened`` are precisions
+    ``rates`` are multiply-adds per time in each precision relative to fp32 (fp32 itself is 1); a missing
+    precision has no known rate. ``fp32_flops_per_s`` and ``bytes_per_s`` are absolute, None where nothing is published:
+    then the balance of arithmetic and memory is unknown. ``widened`` are precisions
     that the device has no arithmetic for and computes in fp32. ``source`` says where the numbers are from.
     """
 
@@ -26,7 +26,7 @@ class Device:
 
     @property
     def balance(self) -> float | None:
-        """FLOPs per byte at which fp32 takes as long in arithmetic as in memory; None where a rate is not known."""
+        """FLOPs per byte at which fp32 takes as long in arithmetic as in memory; None where a rate is unknown."""
         if self.fp32_flops_per_s is None or self.bytes_per_s is None:
             return None
         return self.fp32_flops_per_s / self.bytes_per_s

@@ -1,4 +1,4 @@
-"""What did a counter of energy say while a network ran?"""
+"""What did an energy counter read while a network ran?"""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ class EnergyRun:
     ``scope`` says what the counter counts ("gpu_board", "cpu_package"), ``counter`` where it was read. ``tick_s`` is
     the time between two of its steps as seen, ``idle_power_w`` the power by scope while the network was loaded and did
     nothing for ``idle_s``. ``resets`` counts the windows that were lost because the counter went backwards. ``absent``
-    says why there is no number, "" where there is one; ``shared`` is set where that is because others use the device.
-    ``others_cpu_share`` is the share of all CPUs that other processes used meanwhile, None where that is no matter or
-    not known.
+    says why there is no number, "" where there is one; ``shared`` is set where the reason is other users of the device.
+    ``others_cpu_share`` is the share of all CPUs that other processes used meanwhile, None where irrelevant or unknown.
     """
 
     counter: str = ""

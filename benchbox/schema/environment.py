@@ -1,4 +1,4 @@
-"""On what machine and with which software was a number taken?"""
+"""On which machine and with which software was a number taken?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why is a network in one precision not as much faster than in another as it could be?"""
+"""Why is a precision less of a speed-up than it could be?"""
 
 from __future__ import annotations
 
