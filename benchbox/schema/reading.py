@@ -41,7 +41,8 @@ class Reading:
     ``low`` and ``high`` are None where fewer than two processes ran. ``unit`` is base SI
     ("s", "1/s", "bytes", "J", "W"). Energy is replicated in windows of one process: there ``n`` counts those.
     ``method`` says by what and of what the number was taken where the metric's name does not. ``mde`` is the
-    smallest change, as a ratio minus 1, that two such readings would detect with 80 % probability; None where ``low`` is.
+    smallest change, as a ratio minus 1, that two such readings would detect with 80 % probability; None where
+    ``low`` is.
     """
 
     metric: str
