@@ -124,7 +124,7 @@ class Exports:
         """Puts an artifact's files under another root, where the product finds them as its own."""
         artifact = self.artifact(name, precision)
         card = Path(artifact.path).with_suffix(".json")
-        for file in (artifact.path, artifact.reference_path, artifact.outputs_path, card):
+        for file in (artifact.path, artifact.expected_path, artifact.outputs_path, card):
             target = root / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.root / file, target)

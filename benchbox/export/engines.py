@@ -1,13 +1,12 @@
 """How does a checked ONNX file become an engine that is kept and found again?
 
-The key of an engine is everything that decides it. One process builds it, others that want it wait and then find it.
-What lies under the key is looked at byte by byte before it is used again; what is damaged is built again.
+The key of an engine is everything that decides it. One process builds it; others that need it wait and then find it.
+An engine is verified byte by byte before it is used again; a damaged one is rebuilt.
 """
 
 from __future__ import annotations
 
 import datetime
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +14,11 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import BACKENDS, Compiler, CompileRequest
 from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
+from benchbox.export.external import external_sha256
 from benchbox.progress import Say
-from benchbox.schema.artifact import BatchRange, OnnxArtifact
-from benchbox.schema.engine import EngineArtifact, EngineRecipe
+from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
+from benchbox.schema.engine import EngineArtifact, EngineRecipe, ShapeProfile
 from benchbox.schema.model import Precision
-from benchbox.store.artifact_files import sha256_of
 from benchbox.store.engines import (
     FOLDER,
     beside,
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
     from benchbox.backends.base import CompiledEngine
 
 
-from benchbox.schema.artifact import TensorSpec
-from benchbox.schema.engine import ShapeProfile
-
-
 @dataclass(frozen=True, kw_only=True)
 class Built:
     """An engine, whether it was there already, and else the host memory that building it took (None: unknown)."""
@@ -49,7 +44,7 @@ class Built:
 
 
 def compilers(name: str | None = None) -> dict[str, Compiler]:
-    """The backends that make engines, all or the one of that name; raises UsageError for a name of none of them."""
+    """The backends that make engines, all or the one of that name; raises UsageError for any other name."""
     found = {backend.name: backend for backend in BACKENDS if isinstance(backend, Compiler)}
     if name is None:
         return found
@@ -59,7 +54,7 @@ def compilers(name: str | None = None) -> dict[str, Compiler]:
 
 
 def builder_named(name: str | None) -> Compiler:
-    """The compiler of that name, else the first that can build here; raises EnvironmentLackError if it cannot."""
+    """The compiler of that name, else the first that can build here; raises EnvironmentLackError if none can."""
     reasons = []
     for compiler in compilers(name).values():
         state = probe_of(compiler)
@@ -90,7 +85,7 @@ def engine_from_artifact(
     timing_cache: Path | None = None,
     say: Say = lambda _: None,
 ) -> Built:
-    """The engine of an ONNX file, from the cache where it is there whole.
+    """The engine of an ONNX file, from the cache if it is there undamaged.
 
     Args:
         onnx: the file, in the precision that the engine computes in (tf32 takes the fp32 file).
@@ -100,12 +95,12 @@ def engine_from_artifact(
         batch: batch sizes that it must accept; the file's fixed size, else 1, by default.
         targets: compute capabilities ("sm86"); the vendor's own choice by default.
         timing_cache: file with the measured tactics of an earlier build.
-        say: is told what is being done.
+        say: receives what is being done, one line at a time.
 
     Raises:
         ArtifactError: the builder refuses.
         StoreError: engines/ is unwritable; nothing is left then.
-        UsageError: a target, a batch range or a timing cache that cannot be.
+        UsageError: an invalid target, batch range or timing cache.
         EnvironmentLackError: the builder, or the GPU that it tunes on, is missing.
     """
     path = root / onnx.path
@@ -138,31 +133,8 @@ def engine_from_artifact(
     return Built(engine=artifact, cached=False, peak_host_bytes=compiled.peak_host_bytes)
 
 
-def external_sha256(path: Path) -> str | None:
-    """The sha256 over the external data files that an ONNX file names, None where it has none.
-
-    A file of our own has none; that of a user may, and its own sha256 does not change with them.
-    """
-    import onnx
-
-    proto = onnx.load(str(path), load_external_data=False)
-    places = {
-        entry.value
-        for tensor in proto.graph.initializer
-        if tensor.data_location == onnx.TensorProto.EXTERNAL
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    if not places:
-        return None
-    digest = hashlib.sha256()
-    for place in sorted(places):
-        digest.update(f"{place} {sha256_of(path.parent / place)}\n".encode())
-    return digest.hexdigest()
-
-
 def _usable(stem: Path, root: Path, compiler: Compiler, say: Say) -> EngineArtifact | None:
-    """The engine of a stem if it is whole and its runtime would take it; what is wrong with it is said."""
+    """The engine of a stem if it is undamaged and its runtime would take it; ``say`` receives what is wrong with it."""
     kept = kept_engine(stem, root)
     if kept is None:
         return None
@@ -220,7 +192,7 @@ def _bytes_of(timing_cache: Path) -> bytes:
 
 
 def settled_batch(artifact: OnnxArtifact, asked: BatchRange | None) -> BatchRange:
-    """The batch sizes of an engine: what was asked for, else the fixed size of the file, else 1.
+    """The batch sizes of an engine: the requested ones, else the fixed size of the file, else 1.
 
     Raises UsageError for a range that the file's fixed batch size contradicts, or one without an upper end.
     """
@@ -229,12 +201,12 @@ def settled_batch(artifact: OnnxArtifact, asked: BatchRange | None) -> BatchRang
         size = fixed or 1
         return BatchRange(minimum=size, optimum=size, maximum=size)
     if asked.maximum is None:
-        raise UsageError("an engine needs a largest batch size", remedy="give it: --batch 1:8:32")
+        raise UsageError("an engine needs a maximum batch size", remedy="give it: --batch 1:8:32")
     if fixed is not None and (asked.minimum, asked.maximum) != (fixed, fixed):
         raise UsageError(
             f"{artifact.model} has a fixed batch size",
             values=f"the file is made for {fixed}, got {asked.minimum}:{asked.optimum}:{asked.maximum}",
-            remedy=f"leave --batch out, or ask for --batch {fixed}",
+            remedy=f"remove --batch, or give --batch {fixed}",
         )
     return asked
 

@@ -1,14 +1,14 @@
 """How does a model reference become a checked ONNX file with everything that is known about it?
 
 One canonical fp32 file per network; every other precision is derived from it. A file is kept only after its outputs
-were compared with the reference on seeded samples at several batch sizes.
+were compared with the expected outputs for seeded samples at several batch sizes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +29,9 @@ from benchbox.export.precision.deriving import (
     require_consistent,
     require_nothing_to_derive,
 )
-from benchbox.export.precision.request import Derived, DerivingRequest
-from benchbox.export.reuse import recipe_of
+from benchbox.export.precision.request import DerivingRequest
+from benchbox.export.precision.samples import CalibrationData
+from benchbox.export.reuse import Cache, recipe_of
 from benchbox.export.verification import (
     CheckSet,
     check_batches,
@@ -45,7 +46,7 @@ from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
-from benchbox.store.artifact_files import FOLDER, artifact_stem, found_artifact, unwritable, write_artifact
+from benchbox.store.artifact_files import artifact_paths, unwritable, write_artifact
 from benchbox.store.atomic import draft_of
 
 if TYPE_CHECKING:
@@ -54,37 +55,6 @@ if TYPE_CHECKING:
 
 PRECISIONS = (Precision.FP32, *DERIVING)
 PROTOBUF_LIMIT = 2**31 - 1
-
-
-def cached_artifact(
-    source: ModelSource,
-    *,
-    precision: Precision,
-    root: Path,
-    batch: BatchRange | None = None,
-    seed: int = 0,
-    derivation: Derivation = USUAL,
-) -> OnnxArtifact | None:
-    """The artifact of a source if nothing that decides its bytes has changed; never for a factory.
-
-    With ``batch`` only one that was checked for this range. A calibrated one is found only beside its fp32 file.
-    """
-    _require_supported(precision, derivation)
-    if source.kind is SourceKind.FACTORY:
-        return None
-
-    def kept(recipe: str) -> OnnxArtifact | None:
-        found = found_artifact(root, model=source.name, precision=precision, recipe=recipe)
-        return found if found is None or batch in (None, found.batch) else None
-
-    plain = kept(recipe_of(source, precision=precision, seed=seed))
-    if derivation == USUAL and (plain is not None or precision not in CALIBRATED):
-        return plain
-    original = cached_artifact(source, precision=Precision.FP32, root=root, batch=batch, seed=seed)
-    if original is None:
-        return None
-    data = calibration_of(source, precision=precision, derivation=derivation, inputs=original.inputs, seed=seed)
-    return kept(recipe_of(source, precision=precision, seed=seed, derivation=ingredients_of(derivation, data)))
 
 
 def artifact_from_source(
@@ -96,8 +66,9 @@ def artifact_from_source(
     seed: int = 0,
     derivation: Derivation = USUAL,
     say: Say = lambda _: None,
+    making: Callable[[], object] = lambda: None,
 ) -> OnnxArtifact:
-    """Makes and checks the ONNX file of a source and writes it under ``root/engines/onnx``.
+    """The checked ONNX file of a source: from the cache, or made and written under ``root/engines/onnx``.
 
     Args:
         source: what to export.
@@ -106,7 +77,8 @@ def artifact_from_source(
         batch: batch sizes that it must be right for; any by default.
         seed: of weights, check inputs and synthetic calibration inputs.
         derivation: what a derived precision leaves out and is calibrated on.
-        say: is told what is being done.
+        say: receives what is being done, one line at a time.
+        making: is called before anything is made, if the cache does not have it.
 
     Raises:
         ArtifactError: the network cannot be exported, or the outputs are beyond tolerance; nothing is left then.
@@ -114,10 +86,16 @@ def artifact_from_source(
         UsageError: a precision that is not supported, or one that the ONNX file is not in.
     """
     _require_supported(precision, derivation)
-    if source.kind is SourceKind.ONNX:
-        original = _original_from_file(source, batch, root, seed, say)
-    else:
-        original = _original_from_module(source, batch, root, seed, say)
+    cache = Cache(recipe=recipe_of(source, seed=seed), root=root, batch=batch, say=say)
+    found = cache.look_up(precision, derivation)
+    if found.artifact is not None:
+        return found.artifact
+    making()
+    original = found.original
+    if original is None:
+        original = (
+            _original_from_file(cache, say) if source.kind is SourceKind.ONNX else _original_from_module(cache, say)
+        )
     if precision is original.precision:
         require_nothing_to_derive(original, derivation)
         return original
@@ -127,25 +105,24 @@ def artifact_from_source(
             values="the precision of a network is in its graph",
             remedy=f"ask for --precision {original.precision}",
         )
-    return _derived_from_original(source, original, precision, derivation, root, say)
+    data = found.data or calibration_of(
+        source, precision=precision, derivation=derivation, inputs=original.inputs, seed=seed
+    )
+    return _derived_from_original(cache, original, precision, derivation, data, say)
 
 
 def _require_supported(precision: Precision, derivation: Derivation) -> None:
     if precision not in PRECISIONS:
-        raise UsageError(f"ONNX files in {precision} are not made yet", values=f"supported: {', '.join(PRECISIONS)}")
+        raise UsageError(f"there are no ONNX files in {precision}", values=f"supported: {', '.join(PRECISIONS)}")
     require_consistent(precision, derivation)
 
 
-def _original_from_module(
-    source: ModelSource, batch: BatchRange | None, root: Path, seed: int, say: Say
-) -> OnnxArtifact:
-    cached = cached_artifact(source, precision=Precision.FP32, root=root, batch=batch, seed=seed)
-    if cached is not None:
-        return cached
-    sizes = batch or BatchRange()
+def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
     from benchbox.models.sources import module_from_source
 
+    source, seed = cache.recipe.source, cache.recipe.seed
     assert source.input_shape is not None, "zoo and factory sources know their input shape"
+    sizes = cache.batch or BatchRange()
     say("building the network")
     warnings: list[str] = []
     module = module_from_source(source, seed=seed, say=warnings.append)
@@ -163,59 +140,62 @@ def _original_from_module(
         batches=check_batches(sizes, None),
         seed=seed,
     )
-    reference = outputs_from_module(module, check)
-    hops = _double_hops(module, check, reference, warnings)
+    expected = outputs_from_module(module, check)
+    hops = _double_hops(module, check, expected, warnings)
     require_passed(hops, model=source.name)
-    stem = artifact_stem(
-        root, model=source.name, precision=Precision.FP32, recipe=recipe_of(source, precision=Precision.FP32, seed=seed)
-    )
+    recipe = cache.recipe.digest(Precision.FP32)
+    paths = artifact_paths(model=source.name, precision=Precision.FP32, recipe=recipe)
     unchecked = OnnxArtifact(
         model=source.name,
         source=source.reference,
         precision=Precision.FP32,
         opset=OPSET,
-        path=str(FOLDER / f"{stem.name}.onnx"),
+        path=paths.onnx,
         sha256="",
         size_bytes=0,
         params=sum(parameter.numel() for parameter in module.parameters()),
         batch=sizes,
         inputs=check.inputs,
-        outputs=_measured_specs(check, reference),
+        outputs=_measured_specs(check, expected),
         exporter=f"torch {torch.__version__}, onnxscript {importlib.metadata.version('onnxscript')}",
         evaluator="",
-        reference=f"pytorch {torch.__version__}",
-        reference_path=str(FOLDER / f"{stem.name}.npz"),
-        outputs_path=str(FOLDER / f"{stem.name}.outputs.npz"),
-        reference_samples=check.samples,
+        expected_by=f"pytorch {torch.__version__}",
+        expected_path=paths.expected,
+        outputs_path=paths.outputs,
+        expected_samples=check.samples,
         seed=seed,
-        recipe=recipe_of(source, precision=Precision.FP32, seed=seed),
+        recipe=recipe,
         hops=hops,
-        weights=source.weights,
+        weights=str(Path(source.weights).resolve()) if source.weights else None,
         warnings=tuple(warnings),
     )
-    return _checked(unchecked, _bytes(proto), "pytorch-fp32", check, reference, reference, root)
+    return _checked(unchecked, _bytes(proto), "pytorch-fp32", check, expected, expected, cache)
 
 
 def _double_hops(
-    module: nn.Module, check: CheckSet, reference: Mapping[str, np.ndarray], warnings: list[str]
+    module: nn.Module, check: CheckSet, expected: Mapping[str, np.ndarray], warnings: list[str]
 ) -> tuple[Hop, ...]:
-    """The hop from float64 to float32, both in PyTorch; none, and a warning, for a module that knows float32 only."""
+    """The hop from float64 to float32, both in PyTorch; no hop but a warning for a module that takes float32 only."""
     try:
         exact = outputs_from_module(module, check, double=True)
     except (RuntimeError, TypeError) as error:  # what a network's own code raises at float64 tensors
         reason = " ".join(str(error).split())[:200]
         warnings.append(f"the network does not run in float64, so fp32 was not compared with it: {reason}")
         return ()
-    return (hop_from_outputs("pytorch-fp64", "pytorch-fp32", exact, reference, TOLERANCES[Precision.FP32]),)
+    return (hop_from_outputs("pytorch-fp64", "pytorch-fp32", exact, expected, TOLERANCES[Precision.FP32]),)
 
 
 def _derived_from_original(
-    source: ModelSource, original: OnnxArtifact, precision: Precision, derivation: Derivation, root: Path, say: Say
+    cache: Cache,
+    original: OnnxArtifact,
+    precision: Precision,
+    derivation: Derivation,
+    data: CalibrationData | None,
+    say: Say,
 ) -> OnnxArtifact:
     import onnx
 
-    seed = original.seed
-    data = calibration_of(source, precision=precision, derivation=derivation, inputs=original.inputs, seed=seed)
+    root = cache.root
     request = DerivingRequest(
         proto=onnx.load(str(root / original.path)),
         precision=precision,
@@ -224,93 +204,82 @@ def _derived_from_original(
         data=data,
     )
     derived = derived_from_float(request, say=say)
-    recipe = recipe_of(source, precision=precision, seed=seed, derivation=ingredients_of(derivation, data))
-    unchecked = _unchecked_derived(source, original, derived, precision, derivation, recipe, root)
-    with np.load(root / original.reference_path) as stored:
-        reference = {name: stored[name] for name in stored.files}
-    check = CheckSet(
-        inputs=original.inputs,
-        outputs=original.outputs,
-        batches=check_batches(original.batch, original.inputs[0].shape[0]),
-        seed=seed,
-    )
-    say("checking outputs against the fp32 graph")
-    exact = outputs_from_onnx(root / original.path, check, precision=Precision.FP32).outputs
-    return _checked(unchecked, _bytes(derived.proto), "onnx-fp32", check, exact, reference, root)
-
-
-def _unchecked_derived(
-    source: ModelSource,
-    original: OnnxArtifact,
-    derived: Derived,
-    precision: Precision,
-    derivation: Derivation,
-    recipe: str,
-    root: Path,
-) -> OnnxArtifact:
-    stem = artifact_stem(root, model=source.name, precision=precision, recipe=recipe)
-    return replace(
+    recipe = cache.recipe.digest(precision, ingredients_of(derivation, data))
+    paths = artifact_paths(model=original.model, precision=precision, recipe=recipe)
+    unchecked = replace(
         original,
         precision=precision,
         opset=opset_of(derived.proto),
-        path=str(FOLDER / f"{stem.name}.onnx"),
-        reference_path=str(FOLDER / f"{stem.name}.npz"),
-        outputs_path=str(FOLDER / f"{stem.name}.outputs.npz"),
+        path=paths.onnx,
+        expected_path=paths.expected,
+        outputs_path=paths.outputs,
         recipe=recipe,
         warnings=(*original.warnings, *derived.warnings),
         variant=derivation.variant,
         quantization=derived.quantization,
     )
+    with np.load(root / original.expected_path) as stored:
+        expected = {name: stored[name] for name in stored.files}
+    check = CheckSet(
+        inputs=original.inputs,
+        outputs=original.outputs,
+        batches=check_batches(original.batch, original.inputs[0].shape[0]),
+        seed=original.seed,
+    )
+    say("checking outputs against the fp32 graph")
+    exact = outputs_from_onnx(root / original.path, check, precision=Precision.FP32).outputs
+    return _checked(unchecked, _bytes(derived.proto), "onnx-fp32", check, exact, expected, cache)
 
 
-def _original_from_file(source: ModelSource, batch: BatchRange | None, root: Path, seed: int, say: Say) -> OnnxArtifact:
-    """The user's own file as it is: only its reference outputs and its artifact are written."""
-    path = Path(source.reference)
+def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
+    """The artifact of a user's own file, which stays where it is: only its outputs and the card are written."""
+    source, seed = cache.recipe.source, cache.recipe.seed
+    path = Path(source.reference).resolve()
     graph = graph_from_file(path, input_shape=source.input_shape)
     precision, rest = graph.contents.precision, graph.contents.rest
-    cached = cached_artifact(source, precision=precision, root=root, batch=batch, seed=seed)
+    cached = cache.find(precision)
     if cached is not None:
         return cached
     import onnx
 
-    sizes = batch or BatchRange()
+    sizes = cache.batch or BatchRange()
     batches = check_batches(sizes, graph.fixed_batch)
     outputs = tuple(TensorSpec(name=name, dtype="float32", shape=(None,)) for name in graph.outputs)
     check = CheckSet(inputs=graph.inputs, outputs=outputs, batches=batches, seed=seed)
-    say("computing reference outputs with onnx's evaluator")
-    reference = outputs_from_reference_evaluator(path, check)
-    recipe = recipe_of(source, precision=precision, seed=seed)
-    stem = artifact_stem(root, model=source.name, precision=precision, recipe=recipe)
-    check = replace(check, outputs=_measured_specs(check, reference))
+    say("computing expected outputs with onnx's reference evaluator")
+    expected = outputs_from_reference_evaluator(path, check)
+    check = replace(check, outputs=_measured_specs(check, expected))
     made = outputs_from_onnx(path, check, precision=precision, fallback=rest)
-    hop = hop_from_outputs("onnx-reference", made.form, reference, made.outputs, TOLERANCES[precision])
+    hop = hop_from_outputs("onnx-reference", made.form, expected, made.outputs, TOLERANCES[precision])
     require_passed((hop,), model=source.name)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    data = path.read_bytes()
+    recipe = cache.recipe.digest(precision)
+    paths = artifact_paths(model=source.name, precision=precision, recipe=recipe)
     artifact = OnnxArtifact(
         model=source.name,
-        source=source.reference,
+        source=str(path),
         precision=precision,
         opset=graph.opset,
-        path=str(path.resolve()),
-        sha256=digest,
-        size_bytes=path.stat().st_size,
-        params=None,  # a count that the cost model reads off the graph
+        path=str(path),
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+        params=None,  # the cost model counts them on the graph
         batch=_fixed_range(graph.fixed_batch) if graph.fixed_batch else sizes,
         inputs=check.inputs,
         outputs=check.outputs,
         exporter=f"{graph.proto.producer_name} {graph.proto.producer_version}".strip(),
         evaluator=made.evaluator,
-        reference=f"onnx.reference {onnx.__version__}",
-        reference_path=str(FOLDER / f"{stem.name}.npz"),
-        outputs_path=str(FOLDER / f"{stem.name}.outputs.npz"),
-        reference_samples=check.samples,
+        expected_by=f"onnx.reference {onnx.__version__}",
+        expected_path=paths.expected,
+        outputs_path=paths.outputs,
+        expected_samples=check.samples,
         seed=seed,
         recipe=recipe,
         hops=(hop,),
         warnings=graph.contents.warnings,
         rest=rest if precision in CALIBRATED else Precision.FP32,
     )
-    write_artifact(artifact, root, reference=reference, outputs=made.outputs)
+    write_artifact(artifact, cache.root, expected=expected, outputs=made.outputs)
     return artifact
 
 
@@ -320,10 +289,11 @@ def _checked(
     hop_source: str,
     check: CheckSet,
     compared: Mapping[str, np.ndarray],
-    reference: Mapping[str, np.ndarray],
-    root: Path,
+    expected: Mapping[str, np.ndarray],
+    cache: Cache,
 ) -> OnnxArtifact:
     """Writes the file, compares its outputs with ``compared``, and keeps it only if they agree."""
+    root, reference = cache.root, cache.recipe.source.reference
     check = replace(check, outputs=unchecked.outputs)
     try:
         with draft_of(root / unchecked.path) as draft:
@@ -333,7 +303,7 @@ def _checked(
             hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance)
             hops = (*unchecked.hops, hop)
             if unchecked.precision is not Precision.FP32:
-                require_finite(made.outputs, model=unchecked.source, precision=unchecked.precision, hops=hops)
+                require_finite(made.outputs, model=reference, precision=unchecked.precision, hops=hops)
             require_passed(hops, model=unchecked.model)
     except OSError as error:
         raise unwritable(root / unchecked.path, error) from error
@@ -344,13 +314,13 @@ def _checked(
         evaluator=made.evaluator,
         hops=hops,
     )
-    write_artifact(artifact, root, reference=reference, outputs=made.outputs)
+    write_artifact(artifact, root, expected=expected, outputs=made.outputs)
     return artifact
 
 
-def _measured_specs(check: CheckSet, reference: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:
-    """The outputs as they came out; raises ArtifactError for one without a batch dimension."""
-    for name, array in reference.items():
+def _measured_specs(check: CheckSet, expected: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:
+    """The outputs with their types and shapes; raises ArtifactError for one without a batch dimension."""
+    for name, array in expected.items():
         if array.ndim == 0 or array.shape[0] != check.samples:
             raise ArtifactError(
                 f"output {name} has no batch dimension",
@@ -359,9 +329,7 @@ def _measured_specs(check: CheckSet, reference: Mapping[str, np.ndarray]) -> tup
             )
     fixed = check.inputs[0].shape[0]
     return tuple(
-        TensorSpec(
-            name=spec.name, dtype=reference[spec.name].dtype.name, shape=(fixed, *reference[spec.name].shape[1:])
-        )
+        TensorSpec(name=spec.name, dtype=expected[spec.name].dtype.name, shape=(fixed, *expected[spec.name].shape[1:]))
         for spec in check.outputs
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.opsets import opset_of
 from benchbox.export.precision.contents import Contents, contents_of
 from benchbox.schema.artifact import TensorSpec
 
@@ -27,7 +28,7 @@ class ForeignGraph:
 
     @property
     def fixed_batch(self) -> int | None:
-        """The batch size that the file was made for, None if any will do."""
+        """The batch size that the file was made for, None if it takes any."""
         return self.inputs[0].shape[0]
 
 
@@ -40,8 +41,8 @@ def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> Forei
 
     Raises:
         ArtifactError: empty, truncated, not ONNX, refused by onnx's checker, external data missing.
-        UsageError: dimensions that are not known, an input shape that contradicts the file, or a precision that is
-            none of benchbox's.
+        UsageError: unknown dimensions, an input shape that contradicts the file, or a precision that benchbox does not
+            support.
     """
     import onnx
 
@@ -53,9 +54,9 @@ def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> Forei
     except Exception as error:  # protobuf, the checker and external data each have errors of their own
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ArtifactError(
-            f"{path} is no usable ONNX file",
+            f"{path} is not a valid ONNX file",
             values=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}",
-            remedy="it may be truncated or of another format; check it with onnx.checker",
+            remedy="it may be truncated or in another format; check it with onnx.checker",
         ) from error
     weights = {tensor.name for tensor in proto.graph.initializer}
     values = [value for value in proto.graph.input if value.name not in weights]
@@ -71,7 +72,7 @@ def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> Forei
         inputs=specs,
         outputs=tuple(value.name for value in proto.graph.output),
         contents=contents_of(proto),
-        opset=max((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), default=0),
+        opset=opset_of(proto),
     )
 
 
@@ -98,7 +99,7 @@ def _spec(value: onnx.ValueInfoProto, input_shape: tuple[int, ...] | None, path:
         dims[1:] = input_shape
     if None in dims[1:]:
         raise UsageError(
-            f"the shape of input {value.name} of {path} is not known",
+            f"the shape of input {value.name} of {path} is unknown",
             values=f"it is {_text(dims[1:])} without the batch",
             remedy="give it: --input 3x224x224",
         )

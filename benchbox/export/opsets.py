@@ -1,4 +1,4 @@
-"""How does a graph move to a newer opset and keep its names, its metadata and its weights?"""
+"""Which opset does a graph use, and how is it converted to a newer one with its names, metadata and weights?"""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ from benchbox.errors import ArtifactError
 if TYPE_CHECKING:
     import onnx
 
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import onnx
-
 OPSET = 20
 
-# Smaller constants may be axes and sizes, which the converter's adapters read.
+# Smaller constants may be axes and sizes, which the converter reads.
 _WEIGHT_ELEMENTS = 1024
 _STANDARD = ("", "ai.onnx")
 
@@ -28,7 +22,7 @@ def opset_of(proto: onnx.ModelProto) -> int:
 
 
 def structure_of(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose large weights are inputs at the end: what shapes and types need, at a small part of the memory."""
+    """A copy whose large weights are inputs at the end: enough for shapes and types, at a small part of the memory."""
     import onnx
 
     light = onnx.ModelProto()
@@ -71,10 +65,10 @@ def _is_weight(tensor: onnx.TensorProto) -> bool:
 def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """The structure of a model (see ``structure_of``) with the operators of ``opset``, or its own if that is newer.
 
-    onnx's version converter drops the metadata of nodes, by which costs and layers are found again: it is put back.
+    onnx's version converter drops the metadata of nodes, which costs and layers are matched by: it is restored.
 
     Raises:
-        ArtifactError: the converter has no way for one of the operators, or makes a graph that the checker refuses.
+        ArtifactError: the converter does not support one of the operators, or its graph fails the checker.
     """
     import onnx
     from onnx import version_converter
@@ -90,7 +84,7 @@ def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     except Exception as error:  # the converter raises RuntimeError, the checker two errors of its own
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ArtifactError(
-            f"the network cannot be brought from opset {opset_of(proto)} to opset {opset}",
+            f"the network cannot be converted from opset {opset_of(proto)} to opset {opset}",
             values=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}",
             remedy="export it again with a newer opset, or run it in another precision",
         ) from error

@@ -20,9 +20,9 @@ def structure_from_source(source: ModelSource, *, root: Path, say: Callable[[str
     """Path of the ONNX file without weights, from the cache where nothing that decides it has changed.
 
     Args:
-        source: of the zoo or a factory; a factory's structure is made anew each time, since its code is not known.
+        source: of the zoo or a factory; a factory's structure is made anew each time: its code is not in the recipe.
         root: project root; the file lies under ``engines/structure``.
-        say: is told what is being done.
+        say: receives what is being done.
 
     Raises:
         ArtifactError: the network cannot be exported.
@@ -31,7 +31,7 @@ def structure_from_source(source: ModelSource, *, root: Path, say: Callable[[str
     """
     from benchbox.models.sources import outline_from_source
 
-    path = structure_path(root, model=source.name, recipe=recipe_of(source, precision=Precision.FP32, seed=0))
+    path = structure_path(root, model=source.name, recipe=recipe_of(source, seed=0).digest(Precision.FP32))
     if source.kind is SourceKind.ZOO and path.is_file():
         return path
     assert source.input_shape is not None, "zoo and factory sources know their input shape"

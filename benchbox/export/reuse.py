@@ -1,64 +1,189 @@
-"""What was an artifact made from? Equal recipes make equal files, so that work need not be done twice."""
+"""What was an artifact made from, and is it there already? Equal recipes make equal files: work is not done twice."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchbox.export.external import external_sha256
 from benchbox.export.opsets import OPSET
+from benchbox.export.precision.deriving import calibration_of, ingredients_of
+from benchbox.export.precision.samples import CalibrationData
 from benchbox.models.zoo.zoo import spec
+from benchbox.progress import Say
+from benchbox.schema.artifact import BatchRange, OnnxArtifact
+from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
-from benchbox.store.artifact_files import sha256_of
+from benchbox.store.artifact_files import find_artifact, sha256_of
 
-_PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
+PACKAGE = Path(__file__).parents[1]
+# ONNX Runtime observes the ranges and the outputs; the version of Pillow is in the digest of calibration pictures.
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "numpy", "ml_dtypes")
+# Parts that only pass values on, decide where files lie, or run networks: of these only what runs graphs once counts.
+_NOT_FOLLOWED = frozenset({"backends", "errors", "limits", "progress", "registry", "schema", "store", "units"})
+_RUNNING = ("backends/once.py", "backends/onnxruntime/cpu.py")
+# Imports of this package; parsing all files would take longer than all the rest of a cache hit.
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from|import) benchbox\.([\w.]+)(?: import (?:\(([\w\s,]+)\)|([\w ,]+)))?", re.MULTILINE
+)
 
 
-def recipe_of(
-    source: ModelSource, *, precision: Precision, seed: int, derivation: Mapping[str, object] | None = None
-) -> str:
-    """A hash over everything that decides the bytes of an export: network, weights, precision, code and versions.
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What decides the exports of a source: ``ingredients`` hashes all that its artifacts have in common."""
 
-    ``derivation`` holds what else decides a derived precision: excluded nodes, the digest of the calibration data.
+    source: ModelSource
+    seed: int
+    ingredients: str
 
-    A factory's code is not known, only its name: its artifacts are written under their recipe but never taken from it.
+    def digest(self, precision: Precision, derivation: Mapping[str, object] | None = None) -> str:
+        """The recipe of one artifact.
+
+        Args:
+            precision: of the artifact.
+            derivation: what else decides a derived precision (``ingredients_of``).
+        """
+        own = {"source": self.ingredients, "precision": precision, "derivation": derivation or {}}
+        return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+def recipe_of(source: ModelSource, *, seed: int) -> Recipe:
+    """Hashes the network, its weights, the code and the versions of the packages that make its files.
+
+    A factory's code is not known, only its name: its artifacts are never taken from the cache.
+
+    Raises:
+        ArtifactError: external data of an ONNX file cannot be read.
     """
-    ingredients: dict[str, object] = {
-        "reference": source.reference,
+    is_file = source.kind is SourceKind.ONNX
+    ingredients = {
+        "reference": sha256_of(Path(source.reference)) if is_file else source.reference,
+        "external_data": external_sha256(Path(source.reference)) if is_file else None,
         "kind": source.kind,
         "input_shape": source.input_shape,
-        "precision": precision,
         "opset": OPSET,
         "seed": seed,
         "weights": sha256_of(Path(source.weights)) if source.weights else None,
         "versions": {name: _version(name) for name in _PACKAGES},
-        "code": _code(source),
+        "code": code_digest(spec(source.reference).family if source.kind is SourceKind.ZOO else None),
     }
-    if derivation:
-        ingredients["derivation"] = derivation
-    if source.kind is SourceKind.ONNX:
-        ingredients["reference"] = sha256_of(Path(source.reference))
-    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+    hashed = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+    return Recipe(source=source, seed=seed, ingredients=hashed)
 
 
-def _code(source: ModelSource) -> str:
-    """A hash over the code that makes the file: this package's exporter, the seeding, the network's family."""
-    package = Path(__file__).parents[1]
-    files = [
-        *sorted((package / "export").rglob("*.py")),
-        package / "models" / "seeding.py",
-        package / "stats" / "inputs.py",
-        package / "stats" / "clipping.py",
-        package / "models" / "pictures" / "images.py",
-    ]
-    if source.kind is SourceKind.ZOO:
-        files.append(package / "models" / "zoo" / f"{spec(source.reference).family}.py")
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """What of an artifact is there: itself, or the fp32 file to derive it from and the calibration data, or nothing."""
+
+    artifact: OnnxArtifact | None
+    original: OnnxArtifact | None = None
+    data: CalibrationData | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """The artifacts of one recipe under a root, checked for at least this batch range."""
+
+    recipe: Recipe
+    root: Path
+    batch: BatchRange | None
+    say: Say = lambda _: None
+
+    def find(self, precision: Precision, derivation: Mapping[str, object] | None = None) -> OnnxArtifact | None:
+        """The artifact of a precision, None if it is not there whole, or was checked for another batch range."""
+        source = self.recipe.source
+        if source.kind is SourceKind.FACTORY:
+            return None
+        digest = self.recipe.digest(precision, derivation)
+        found = find_artifact(self.root, model=source.name, precision=precision, recipe=digest, say=self.say)
+        return found if found is None or self.batch in (None, found.batch) else None
+
+    def look_up(self, precision: Precision, derivation: Derivation) -> Lookup:
+        """The artifact of a precision and of these choices, or what there is to derive it from."""
+        if derivation == USUAL:
+            plain = self.find(precision)
+            if plain is not None or precision is Precision.FP32:
+                return Lookup(artifact=plain)
+        original = self.find(Precision.FP32)
+        if original is None:
+            return Lookup(artifact=None)
+        data = calibration_of(
+            self.recipe.source,
+            precision=precision,
+            derivation=derivation,
+            inputs=original.inputs,
+            seed=self.recipe.seed,
+        )
+        ingredients = ingredients_of(derivation, data)
+        artifact = self.find(precision, ingredients) if ingredients else None  # without any it is the plain one
+        return Lookup(artifact=artifact, original=original, data=data)
+
+
+def cached_artifact(
+    source: ModelSource,
+    *,
+    precision: Precision,
+    root: Path,
+    batch: BatchRange | None = None,
+    seed: int = 0,
+    derivation: Derivation = USUAL,
+) -> OnnxArtifact | None:
+    """The artifact of a source if nothing that decides its bytes has changed; never for a factory.
+
+    With ``batch`` only one that was checked for this range. A calibrated one is found only beside its fp32 file.
+    """
+    if source.kind is SourceKind.FACTORY:
+        return None
+    return Cache(recipe=recipe_of(source, seed=seed), root=root, batch=batch).look_up(precision, derivation).artifact
+
+
+@functools.cache
+def code_digest(family: str | None, package: Path = PACKAGE) -> str:
+    """A hash over the code that decides an export: this folder's, and all that it or the network's family imports.
+
+    Args:
+        family: module of the zoo that builds the network; None for a network from elsewhere.
+        package: the folder of this package.
+    """
+    starts = [*(package / "export").rglob("*.py"), *(package / name for name in _RUNNING)]
+    if family is not None:
+        starts.append(package / "models" / "zoo" / f"{family}.py")
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
+    for file in imported_files(starts, package):
+        digest.update(f"{file.relative_to(package)} {sha256_of(file)}\n".encode())
     return digest.hexdigest()
+
+
+def imported_files(starts: Iterable[Path], package: Path) -> tuple[Path, ...]:
+    """The files of this package that some of its files import, directly or not, and those themselves; sorted.
+
+    Imports inside functions count; parts that cannot change a result (``_NOT_FOLLOWED``) do not.
+    """
+    found: set[Path] = set()
+    waiting = list(starts)
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += _imports(file, package)
+    return tuple(sorted(found))
+
+
+def _imports(file: Path, package: Path) -> Iterator[Path]:
+    for match in _IMPORT.finditer(file.read_text(encoding="utf-8")):
+        module, several, few = match.groups(default="")
+        for name in ["", *re.findall(r"\w+", several or few)]:
+            parts = [*module.split("."), *([name] if name else [])]
+            if parts[0] in _NOT_FOLLOWED:
+                continue
+            path = package.joinpath(*parts)
+            yield from (found for found in (path.with_suffix(".py"), path / "__init__.py") if found.is_file())
 
 
 def _version(distribution: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, Backend, OpenRequest
+from benchbox.backends.base import BACKENDS
+from benchbox.backends.once import EVALUATOR, evaluate_graph
 from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, NumericsError
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
@@ -53,13 +53,13 @@ class CheckSet:
             first += size
 
     def outputs_of(self, evaluate: Evaluate) -> dict[str, np.ndarray]:
-        """What a form of the network makes of all samples."""
+        """The outputs of one form of the network for all samples."""
         made = [evaluate(feed) for feed in self.feeds()]
         return {spec.name: np.concatenate([part[spec.name] for part in made]) for spec in self.outputs}
 
 
 def check_batches(batch: BatchRange, fixed: int | None) -> tuple[int, ...]:
-    """Batch sizes to check at: the smallest and one a little larger, or twice the only one there is."""
+    """Batch sizes to check at: the smallest and a slightly larger one, or the only one twice."""
     if fixed is not None:
         return (fixed, fixed)
     second = batch.minimum + 2 if batch.maximum is None else min(batch.minimum + 2, batch.maximum)
@@ -67,7 +67,7 @@ def check_batches(batch: BatchRange, fixed: int | None) -> tuple[int, ...]:
 
 
 def outputs_from_module(module: nn.Module, check: CheckSet, *, double: bool = False) -> dict[str, np.ndarray]:
-    """The reference: the module itself on the CPU, in fp32 or, with ``double``, in fp64 on the same inputs."""
+    """The expected outputs: the module's own on the CPU, in fp32 or, with ``double``, in fp64 on the same inputs."""
     import torch
 
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
@@ -87,7 +87,7 @@ def outputs_from_module(module: nn.Module, check: CheckSet, *, double: bool = Fa
 
 
 def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
-    """The reference of a file without a PyTorch module: the evaluator that defines ONNX's semantics."""
+    """The expected outputs of a file without a PyTorch module, by the evaluator that defines ONNX's semantics."""
     from onnx.reference import ReferenceEvaluator
 
     try:
@@ -104,7 +104,7 @@ def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, n
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """What an ONNX file made of a check set, who ran it, and what that run is called in a hop."""
+    """The outputs of an ONNX file for a check set, who ran it, and the name of that form of the network in hops."""
 
     outputs: dict[str, np.ndarray]
     evaluator: str
@@ -116,11 +116,10 @@ def outputs_from_onnx(
 ) -> Evaluated:
     """What an ONNX file computes: through ONNX Runtime where it is installed, else onnx's evaluator.
 
-    What has 16 bits in the graph is emulated in fp32 on ONNX Runtime, and that is said: its CPU provider has no bf16
+    Tensors of 16 bits are emulated in fp32 on ONNX Runtime, and the result says so: its CPU provider has no bf16
     kernels and does not round to fp16 between nodes.
     """
-    backend = BACKENDS.get("onnxruntime")
-    availability = probe_of(backend)
+    availability = probe_of(BACKENDS.get(EVALUATOR))
     name = f"onnx-{precision}"
     if not availability.usable:
         import onnx
@@ -130,47 +129,37 @@ def outputs_from_onnx(
     evaluator = f"onnxruntime {availability.version}"
     form = emulated_format(precision, fallback)
     if form is None:
-        return Evaluated(outputs=_run(path, check, backend, precision), evaluator=evaluator, form=name)
+        return Evaluated(outputs=_run(path, check, precision), evaluator=evaluator, form=name)
     return Evaluated(
-        outputs=_emulated(path, check, backend, precision, form),
+        outputs=_emulated(path, check, precision, form),
         evaluator=f"{evaluator} ({form.precision} emulated: every tensor rounded, computed in fp32)",
         form=f"{name}-emulated",
     )
 
 
-def _emulated(
-    path: Path, check: CheckSet, backend: Backend, precision: Precision, form: SixteenBit
-) -> dict[str, np.ndarray]:
+def _emulated(path: Path, check: CheckSet, precision: Precision, form: SixteenBit) -> dict[str, np.ndarray]:
     import onnx
 
     proto = onnx.load(str(path))
     with tempfile.TemporaryDirectory(prefix="benchbox-emulation-") as folder:
         wide = Path(folder) / "emulated.onnx"
         wide.write_bytes(emulated_from_graph(proto, form).SerializeToString())
-        made = _run(wide, check, backend, Precision.FP32 if precision is form.precision else precision)
+        made = _run(wide, check, Precision.FP32 if precision is form.precision else precision)
     require_rounded(proto, form, made)
     return made
 
 
-def _run(path: Path, check: CheckSet, backend: Backend, precision: Precision) -> dict[str, np.ndarray]:
+def _run(path: Path, check: CheckSet, precision: Precision) -> dict[str, np.ndarray]:
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
         size = len(feed[check.inputs[0].name])
-        request = OpenRequest(
+        (made,) = evaluate_graph(
+            path,
+            [feed],
+            inputs=[spec.at_batch(size) for spec in check.inputs],
+            outputs=[spec.at_batch(size) for spec in check.outputs],
             precision=precision,
-            threads=len(os.sched_getaffinity(0)),
-            inputs=tuple(_bound(spec, size) for spec in check.inputs),
-            outputs=tuple(_bound(spec, size) for spec in check.outputs),
-            onnx_path=path,
-            exact=True,
         )
-        session = backend.open(request)
-        try:
-            session.upload(0, feed)
-            session.enqueue(0)
-            session.synchronize()
-            return session.download(0)
-        finally:
-            session.close()
+        return made
 
     return check.outputs_of(evaluate)
 
@@ -200,7 +189,3 @@ def require_passed(hops: Sequence[Hop], *, model: str) -> None:
                 remedy="nothing was kept; tolerances and their reasons are in docs/metrics.md",
                 hops=tuple(hops),
             )
-
-
-def _bound(spec: TensorSpec, batch: int) -> TensorSpec:
-    return replace(spec, shape=(batch, *spec.shape[1:]))

@@ -51,8 +51,7 @@ def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> Lay
     artifact = onnx_from_source(case.source, precision=given, root=root, derivation=case.derivation, say=say)
     built = engine_of_case(case, artifact, root, say)
     path = root / artifact.path
-    bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
-    graph = graph_from_file(path, batch=case.batch, input_shape=bound)
+    graph = graph_from_file(path, batch=case.batch, input_shape=artifact.sample_shape)
     cost = cost_from_graph(graph, model=case.source.name, sha256=artifact.sha256)
     request = TrialRequest(
         pass_=Pass.TIMING,

@@ -1,6 +1,6 @@
 """How does a model reference become the files and figures that the stages need?
 
-Every stage that can be answered from a cache is: the ONNX file, the engine, the structure without weights.
+What is in a cache is taken from there: the ONNX file, the engine, the structure without weights.
 """
 
 from __future__ import annotations
@@ -24,22 +24,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperCosts:
-    """A network's cost as its file is, in fp32 if the file is in fp32, and in the precisions asked for."""
+    """A network's cost in the file's own precision, in fp32 if the file is in fp32, and in the requested precisions."""
 
     cost: NetworkCost
     fp32: PrecisionCost | None
     precisions: tuple[PrecisionCost, ...]
 
 
-def exported_sources(root: Path) -> tuple[ModelSource, ...]:
-    """The networks that have an artifact under the root, each once, in alphabetical order."""
+def exported_sources(root: Path, *, say: Callable[[str], None] = lambda _: None) -> tuple[ModelSource, ...]:
+    """The networks that have an artifact under the root, each once, in alphabetical order.
+
+    ``say`` receives a warning for each that is left out: a damaged artifact, a file that is gone.
+    """
     from benchbox.models.sources import resolve
     from benchbox.store.artifact_files import artifacts_under
 
     found: dict[ModelSource, None] = {}
-    for artifact in sorted(artifacts_under(root), key=lambda artifact: artifact.model):
-        bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
-        found[resolve(artifact.source, input_shape=bound, weights=artifact.weights)] = None
+    gone: dict[str, None] = {}
+    for artifact in sorted(artifacts_under(root, say=say), key=lambda artifact: artifact.model):
+        try:
+            found[resolve(artifact.source, input_shape=artifact.sample_shape, weights=artifact.weights)] = None
+        except UsageError as error:
+            gone[f"warning: {artifact.model} was exported, and is left out: {error.what}"] = None
+    for warning in gone:
+        say(warning)
     return tuple(found)
 
 
@@ -48,9 +56,9 @@ def graph_precision(
 ) -> Precision:
     """The precision of the ONNX file that a backend is given: fp32 where it converts to the precision itself.
 
-    A user's own file that is in the precision already is given as it is, and what another converter was asked for.
+    A user's own file in that precision is given unchanged, and so is a file by another converter.
 
-    Raises UsageError for nodes to be left out of a conversion that is not ours.
+    Raises UsageError for nodes to be excluded from a conversion that the backend does itself.
     """
     found = BACKENDS.get(backend)
     if not isinstance(found, ConvertingBackend) or precision not in found.converts:
@@ -64,9 +72,9 @@ def graph_precision(
             return precision
     if derivation.exclude:
         raise UsageError(
-            f"{backend} converts to {precision} itself and leaves no node out",
+            f"{backend} converts to {precision} itself and excludes no nodes",
             values=f"--exclude {','.join(derivation.exclude)}",
-            remedy="leave --exclude away, or choose another --backend",
+            remedy="remove --exclude, or choose another --backend",
         )
     return Precision.FP32
 
@@ -81,19 +89,17 @@ def onnx_from_source(
     say: Callable[[str], None] = lambda _: None,
     making: Callable[[], object] = lambda: None,
 ) -> OnnxArtifact:
-    """The checked ONNX file of a network, from the cache where nothing that matters has changed.
+    """The checked ONNX file of a network, from the cache if nothing that decides it has changed.
 
-    tf32 runs the fp32 graph: the difference is what the backend may do with it. ``making`` is called if there is no
-    such file and before it is made.
+    tf32 runs the fp32 graph: the difference is what the backend may do with it. ``making`` is called before a
+    file is made, if the cache does not have it.
     """
-    from benchbox.export.exporting import artifact_from_source, cached_artifact
+    from benchbox.export.exporting import artifact_from_source
 
     wanted = Precision.FP32 if precision is Precision.TF32 else precision
-    cached = cached_artifact(source, precision=wanted, root=root, batch=batch, derivation=derivation)
-    if cached:
-        return cached
-    making()
-    return artifact_from_source(source, precision=wanted, batch=batch, root=root, derivation=derivation, say=say)
+    return artifact_from_source(
+        source, precision=wanted, batch=batch, root=root, derivation=derivation, say=say, making=making
+    )
 
 
 def engine_from_source(
@@ -108,7 +114,7 @@ def engine_from_source(
     derivation: Derivation = USUAL,
     say: Callable[[str], None] = lambda _: None,
 ) -> Built:
-    """The engine of a network, its ONNX file exported and checked first if need be; both come from caches if whole."""
+    """The engine of a network, its ONNX file exported and checked first if needed; both from caches if undamaged."""
     from benchbox.export.engines import engine_from_artifact
 
     refusal = compiler.refusal(precision)
@@ -137,7 +143,7 @@ def graph_from_source(
 ) -> tuple[Graph, str]:
     """The graph that a network's cost is counted on, and the sha256 of the file that it was read from.
 
-    That is the user's own ONNX file, or the exported one if it is there already, else the structure without weights.
+    That is the user's own ONNX file, or the exported one if it exists, else the structure without weights.
     """
     from benchbox.graph.graph import graph_from_file
 
@@ -155,19 +161,19 @@ def precision_costs_from_source(
     root: Path,
     say: Callable[[str], None] = lambda _: None,
 ) -> PaperCosts:
-    """What a network costs on paper as its file is, and in each precision; nothing is calibrated or written.
+    """What a network costs on paper in its file's precision and in others; nothing is calibrated or written.
 
     Args:
         source: of the network; an ONNX file in a low precision has a cost in that one only.
-        precisions: what it is counted in.
-        derivation: what is left out and what the rest is in, for precisions that have a use for it.
+        precisions: to count it in.
+        derivation: excluded nodes and the type of the rest, for precisions that it applies to.
         batch: of the count.
         named: shapes of further inputs, sizes of named dimensions.
         root: project root.
-        say: is told what is being done.
+        say: receives what is being done, one line at a time.
 
     Raises:
-        UsageError: a file in another precision.
+        UsageError: the file is in another precision.
         ArtifactError: the graph cannot be counted, cast or quantised.
     """
     from benchbox.cost.counting import cost_from_graph
@@ -204,8 +210,8 @@ def precision_costs_from_source(
 
 def _counted_file(source: ModelSource, *, root: Path, say: Callable[[str], None]) -> tuple[Path, str]:
     """The file that a network is counted on, and its sha256."""
-    from benchbox.export.exporting import cached_artifact
     from benchbox.export.outline import structure_from_source
+    from benchbox.export.reuse import cached_artifact
     from benchbox.store.artifact_files import sha256_of
 
     if source.kind is SourceKind.ONNX:

@@ -309,6 +309,5 @@ def _graph_and_cost(artifact: OnnxArtifact, *, root: Path, batch: int) -> tuple[
     from benchbox.cost.counting import cost_from_graph
     from benchbox.graph.graph import graph_from_file
 
-    bound = tuple(size for size in artifact.inputs[0].shape[1:] if size is not None)
-    graph = graph_from_file(root / artifact.path, batch=batch, input_shape=bound)
+    graph = graph_from_file(root / artifact.path, batch=batch, input_shape=artifact.sample_shape)
     return graph, cost_from_graph(graph, model=artifact.model, sha256=artifact.sha256)

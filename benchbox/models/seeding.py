@@ -1,4 +1,4 @@
-"""Which weights does a network have when nobody gave it any, and how are given ones loaded?
+"""Which weights does a network get by default, and how are given ones loaded?
 
 Seeded weights are the same on every machine: each tensor comes from a random stream of its own, keyed by the seed and
 the tensor's name, drawn by numpy (whose streams do not depend on the processor, as PyTorch's vectorised ones may).
@@ -71,11 +71,11 @@ def seed_trivial_statistics(module: nn.Module, *, seed: int) -> bool:
 def load_weights(module: nn.Module, path: Path) -> tuple[str, ...]:
     """Loads a state dict from ``.safetensors`` or, with ``weights_only``, from what ``torch.save`` wrote.
 
-    A wrapper ``{"state_dict": …}`` and the prefix ``module.`` of parallel training are taken off. So are parts that the
-    network says it leaves out: auxiliary heads that only training needs.
+    A wrapper ``{"state_dict": …}`` and the prefix ``module.`` of parallel training are taken off. Tensors of
+    parts that the network omits (auxiliary heads, which only training needs) are ignored.
 
     Returns:
-        The names of the tensors that were left out.
+        The names of the ignored tensors.
 
     Raises:
         UsageError: the file is missing, unreadable, holds anything but tensors, or does not fit the network; the
@@ -118,7 +118,7 @@ def _state_from_file(path: Path) -> Mapping[str, torch.Tensor]:
             loaded: object = load_file(path)
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # every format has errors of its own; none may reach the user as a traceback
+    except Exception as error:  # every format has its own errors; none may reach the user as a traceback
         raise UsageError(
             f"the weights in {path} cannot be read",
             values=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}",
@@ -128,7 +128,7 @@ def _state_from_file(path: Path) -> Mapping[str, torch.Tensor]:
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise UsageError(
-            f"the weights in {path} are no state dict",
+            f"the weights in {path} are not a state dict",
             values=f"got {type(loaded).__name__}",
             remedy="save module.state_dict()",
         )

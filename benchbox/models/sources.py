@@ -1,4 +1,4 @@
-"""What network does a model reference mean: resnet50, path/net.onnx, package.module:factory?"""
+"""Which network does a model reference name: resnet50, path/net.onnx, package.module:factory?"""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FORMS = "MODEL is a network of the zoo ('benchbox models'), path/net.onnx, or pa
 
 
 def resolve(reference: str, *, input_shape: tuple[int, ...] | None, weights: str | None) -> ModelSource:
-    """The source that a reference means; nothing is loaded or imported yet.
+    """The source that a reference names; nothing is loaded or imported yet.
 
     Args:
         reference: what the user typed.
-        input_shape: without the batch; None for the zoo's own or what an ONNX file says.
+        input_shape: without the batch; None for the default of the zoo or of an ONNX file.
         weights: path of a state dict, for networks that PyTorch builds.
 
     Raises:
@@ -78,7 +78,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def outline_from_source(source: ModelSource) -> nn.Module:
-    """The PyTorch module with weights that take no memory, where only its structure matters.
+    """The PyTorch module with weights that take no memory, for when only its structure matters.
 
     Every tensor of a zoo network is one number, another for each, repeated to its shape: exporters treat equal
     tensors, zeros and ones in special ways. A factory's module is as the factory made it.
@@ -164,10 +164,10 @@ def _onnx_source(reference: str, input_shape: tuple[int, ...] | None, weights: s
 def _factory_source(reference: str, input_shape: tuple[int, ...] | None, weights: str | None) -> ModelSource:
     module, _, factory = reference.partition(":")
     if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or not factory.isidentifier():
-        raise UsageError(f"'{reference}' is no package.module:factory", remedy=FORMS)
+        raise UsageError(f"'{reference}' is not package.module:factory", remedy=FORMS)
     if input_shape is None:
         raise UsageError(
-            f"the input shape of {reference} is not known", remedy="give it without the batch: --input 3x224x224"
+            f"the input shape of {reference} is unknown", remedy="give it without the batch: --input 3x224x224"
         )
     name = _safe(f"{module.rpartition('.')[2]}.{factory}")
     return ModelSource(
@@ -176,5 +176,5 @@ def _factory_source(reference: str, input_shape: tuple[int, ...] | None, weights
 
 
 def _safe(name: str) -> str:
-    """A name that can stand in a file name."""
+    """The name without what file names cannot hold."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"

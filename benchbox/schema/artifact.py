@@ -54,16 +54,14 @@ class BatchRange:
 class OnnxArtifact:
     """An ONNX file in ``engines/onnx/`` (or a user's own file) that was checked.
 
-    ``path`` and ``reference_path`` are relative to the project root where they lie inside it.
-    ``reference_path`` names the .npz with the reference outputs of ``reference_samples`` seeded
-    samples: what every backend's outputs are compared with. ``reference`` says who computed them
-    ("pytorch 2.13.0", "onnx.reference 1.23.2"). ``outputs_path`` names the .npz with what the file itself made of the
-    same samples when it was checked. ``recipe`` hashes everything the file was made from.
-    ``params`` is None for a user's own file: what it holds is read off by the cost model.
-    ``source`` is the model reference as typed and ``weights`` the state dict that was loaded, so that the
-    network can be found again. ``variant`` tells artifacts of one precision apart that were derived with other
-    choices; ``quantization`` says how a calibrated one came about. ``rest`` is what a user's own quantised file
-    computes in where it is not quantised.
+    ``path`` and the others are relative to the project root where they lie inside it. ``expected_path`` names the .npz
+    with the expected outputs for ``expected_samples`` seeded samples, which every backend's outputs are compared with;
+    ``expected_by`` says who computed them ("pytorch 2.13.0", "onnx.reference 1.23.2"). ``outputs_path`` names the .npz
+    with the outputs of the file itself for the same samples. ``recipe`` hashes everything the file was made from.
+    ``params`` is None for a user's own file: the cost model counts them on the graph.
+    ``source`` is the model reference and ``weights`` the state dict that was loaded, files by their absolute path.
+    ``variant`` tells artifacts of one precision apart that were derived with other choices; ``quantization`` says how a
+    calibrated one was made. ``rest`` is what a user's own quantised file computes in where it is not quantised.
     """
 
     model: str
@@ -79,9 +77,9 @@ class OnnxArtifact:
     outputs: tuple[TensorSpec, ...]
     exporter: str
     evaluator: str
-    reference: str
-    reference_path: str
-    reference_samples: int
+    expected_by: str
+    expected_path: str
+    expected_samples: int
     seed: int
     recipe: str
     hops: tuple[Hop, ...]
@@ -103,6 +101,11 @@ class OnnxArtifact:
         return self.hops[-1].target
 
     @property
-    def reference_form(self) -> str:
-        """The form of the network whose outputs the reference holds: where the first hop into an ONNX file starts."""
+    def expected_form(self) -> str:
+        """The form of the network that gave the expected outputs: where the first hop into an ONNX file starts."""
         return next(hop.source for hop in self.hops if hop.target.startswith("onnx"))
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of the first input without the batch."""
+        return tuple(size for size in self.inputs[0].shape[1:] if size is not None)

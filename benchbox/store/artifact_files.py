@@ -1,8 +1,8 @@
 """Where are exported networks kept, and which of them can be used again?
 
-``engines/onnx/<model>-<precision>-<recipe>.onnx`` with its reference outputs ``.npz``, what it made of the
-same samples itself (``.outputs.npz``), and its artifact ``.json``, which is written last: an artifact exists exactly
-when its JSON does.
+``engines/onnx/<model>-<precision>-<recipe>.onnx`` with its expected outputs ``.expected.npz``, its own outputs for the
+same samples ``.outputs.npz``, and its artifact ``.json``, which is written last: an artifact exists exactly when its
+JSON does. What is damaged, or of an older version, is made again.
 
 ``engines/structure/<model>-<recipe>.onnx`` is a network without weights, enough to count what it costs.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +32,22 @@ STRUCTURES = Path("engines") / "structure"
 RECIPE_DIGITS = 12
 
 
-def artifact_stem(root: Path, *, model: str, precision: Precision, recipe: str) -> Path:
-    """Path of an artifact's files without the suffix."""
-    return root / FOLDER / f"{model}-{precision}-{recipe[:RECIPE_DIGITS]}"
+@dataclass(frozen=True, kw_only=True)
+class ArtifactPaths:
+    """Where an artifact's files lie, relative to the project root."""
+
+    onnx: str
+    expected: str
+    outputs: str
+    card: str
+
+
+def artifact_paths(*, model: str, precision: Precision, recipe: str) -> ArtifactPaths:
+    """The places of an artifact's files; names may hold dots, so suffixes are added, never replaced."""
+    stem = f"{FOLDER}/{model}-{precision}-{recipe[:RECIPE_DIGITS]}"
+    return ArtifactPaths(
+        onnx=f"{stem}.onnx", expected=f"{stem}.expected.npz", outputs=f"{stem}.outputs.npz", card=f"{stem}.json"
+    )
 
 
 def sha256_of(path: Path) -> str:
@@ -41,32 +56,56 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def found_artifact(root: Path, *, model: str, precision: Precision, recipe: str) -> OnnxArtifact | None:
-    """The artifact of a recipe if it is there whole: its JSON, its file with the right sha256, its reference."""
-    card = artifact_stem(root, model=model, precision=precision, recipe=recipe).with_suffix(".json")
+def find_artifact(
+    root: Path, *, model: str, precision: Precision, recipe: str, say: Callable[[str], None] = lambda _: None
+) -> OnnxArtifact | None:
+    """The artifact of a recipe if all its files are there and its ONNX file has the right sha256, else None.
+
+    ``say`` receives why one is not usable although its card is there: it is made again.
+    """
+    card = root / artifact_paths(model=model, precision=precision, recipe=recipe).card
     if not card.is_file():
         return None
-    artifact = read_artifact(card)
+    try:
+        artifact = read_artifact(card)
+    except StoreError as error:
+        say(f"the artifact {card.name} is made again: {' '.join((error.values or error.what).split())}")
+        return None
+    others = (artifact.expected_path, *([artifact.outputs_path] if artifact.outputs_path else []))
     path = root / artifact.path
-    whole = (
-        artifact.recipe == recipe
-        and (root / artifact.reference_path).is_file()
-        and (artifact.outputs_path is None or (root / artifact.outputs_path).is_file())
-        and path.is_file()
-        and sha256_of(path) == artifact.sha256
-    )
-    return artifact if whole else None
+    missing = [name for name in (artifact.path, *others) if not (root / name).is_file()]
+    if missing:
+        fault = f"{Path(missing[0]).name} is missing"
+    elif artifact.recipe != recipe:
+        fault = "its recipe differs"
+    elif sha256_of(path) != artifact.sha256:
+        fault = f"{path.name} is damaged (its sha256 differs)"
+    else:
+        return artifact
+    say(f"the artifact {card.name} is made again: {fault}")
+    return None
 
 
-def artifacts_under(root: Path) -> tuple[OnnxArtifact, ...]:
-    """Every artifact under a root, by file name; a damaged one raises StoreError that names it."""
-    return tuple(read_artifact(card) for card in sorted((root / FOLDER).glob("*.json")))
+def artifacts_under(root: Path, *, say: Callable[[str], None] = lambda _: None) -> tuple[OnnxArtifact, ...]:
+    """Every artifact under a root, by file name.
+
+    ``say`` receives a warning for each card that is damaged or of another version; it is left out.
+    """
+    found = []
+    for card in sorted((root / FOLDER).glob("*.json")):
+        try:
+            found.append(read_artifact(card))
+        except StoreError as error:
+            say(f"warning: {error.what}, it is left out: {' '.join(error.values.split())}")
+    return tuple(found)
 
 
 def read_artifact(card: Path) -> OnnxArtifact:
-    """The artifact that a JSON file describes; raises StoreError if it is damaged."""
+    """The artifact that a JSON file describes; raises StoreError if it is damaged or of another version."""
     try:
         document = json.loads(card.read_text())
+        if not isinstance(document, dict):
+            raise ValueError(f"it holds a {type(document).__name__}, not an object")
     except (OSError, ValueError) as error:
         raise StoreError(
             f"the artifact {card} cannot be read", values=str(error), remedy="delete it; it is made again when needed"
@@ -78,31 +117,31 @@ def write_artifact(
     artifact: OnnxArtifact,
     root: Path,
     *,
-    reference: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
     outputs: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Writes the reference outputs and the file's own, then the JSON; the ONNX file must lie at its path already.
+    """Writes the expected outputs and the file's own, then the JSON; the ONNX file must lie at its path already.
 
     Raises:
         StoreError: the folder cannot be written.
     """
     import numpy as np
 
-    stem = artifact_stem(root, model=artifact.model, precision=artifact.precision, recipe=artifact.recipe)
+    card = root / artifact_paths(model=artifact.model, precision=artifact.precision, recipe=artifact.recipe).card
     try:
-        with draft_of(root / artifact.reference_path) as draft, draft.open("wb") as file:
-            np.savez(file, **reference)  # type: ignore[arg-type]
+        with draft_of(root / artifact.expected_path) as draft, draft.open("wb") as file:
+            np.savez(file, **expected)  # type: ignore[arg-type]
         if artifact.outputs_path is not None and outputs is not None:
             with draft_of(root / artifact.outputs_path) as draft, draft.open("wb") as file:
                 np.savez(file, **outputs)  # type: ignore[arg-type]
-        with draft_of(stem.with_suffix(".json")) as draft:
+        with draft_of(card) as draft:
             draft.write_text(json.dumps(document_from_artifact(artifact), indent=2) + "\n")
     except OSError as error:
-        raise unwritable(stem, error) from error
+        raise unwritable(card, error) from error
 
 
 def structure_path(root: Path, *, model: str, recipe: str) -> Path:
-    """Where a network's structure is kept; whether it is there is for the caller to see."""
+    """Where a network's structure is kept; it need not be there."""
     return root / STRUCTURES / f"{model}-{recipe[:RECIPE_DIGITS]}.onnx"
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ARTIFACT_SCHEMA = "benchbox.artifact/1"
+ARTIFACT_SCHEMA = "benchbox.artifact/2"
 ENGINE_SCHEMA = "benchbox.engine/1"
 # The ends of a hop are "from" and "to" in JSON; "from" is a keyword of Python.
 _OUTSIDE = {"source": "from", "target": "to"}
@@ -100,7 +100,7 @@ def record_from_document(document: Mapping[str, Any], *, origin: str = "a record
 
 
 def document_from_artifact(artifact: OnnxArtifact) -> dict[str, Any]:
-    """An ONNX artifact as a JSON-ready dict (kind ``benchbox.artifact/1``)."""
+    """An ONNX artifact as a JSON-ready dict (kind ``benchbox.artifact/2``)."""
     return {"schema": ARTIFACT_SCHEMA, **plain(artifact)}
 
 

@@ -46,7 +46,7 @@ def test_the_proposed_excludes_pass_where_export_failed(net: str, benchbox: Call
     ran = benchbox("bisect", net, "--precision", "fp16", "--against", "fp32")
     assert ran.status == 0
     assert "beyond tolerance" in ran.out
-    assert "left out: relative L2" in ran.err
+    assert "excluded: relative L2" in ran.err
     arguments = shlex.split(ran.out.splitlines()[-1])
     assert arguments == ["--exclude", "up", "--exclude", "down [[]2]"]
     passed = benchbox("export", net, "--precision", "fp16", *arguments)

@@ -139,7 +139,7 @@ def test_a_mixed_file_says_so(benchbox: Callable, tmp_path: Path) -> None:
     onnx.save(cast_from_float(proto, Precision.FP16, exclude=["product1"])[0], str(tmp_path / "mixed.onnx"))
     ran = benchbox("export", "mixed.onnx", "--precision", "fp16")
     assert ran.status == 0, ran.err
-    assert "a graph of mixed precision, taken for fp16" in ran.out
+    assert "mixed precision, counted as fp16" in ran.out
 
 
 def test_an_overflow_has_a_failed_record_with_its_hops_and_no_numbers(

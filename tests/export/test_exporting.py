@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.errors import ArtifactError, StoreError, UsageError
 from benchbox.export import exporting
-from benchbox.export.exporting import artifact_from_source, cached_artifact
+from benchbox.export.exporting import artifact_from_source
+from benchbox.export.reuse import cached_artifact
 from benchbox.models.sources import module_from_source, resolve
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.stats.inputs import seeded_arrays
-from benchbox.store.artifact_files import artifacts_under, sha256_of
+from benchbox.store.artifact_files import artifacts_under, read_artifact, sha256_of
 
 LENET = resolve("lenet5", input_shape=None, weights=None)
 
@@ -28,14 +28,14 @@ def everything(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file()]
 
 
-def test_reference_outputs_are_pytorchs_in_float64(lenet: OnnxArtifact, export_root: Path) -> None:
-    with np.load(export_root / lenet.reference_path) as stored:
-        reference = stored["output"]
+def test_expected_outputs_are_pytorchs_in_float64(lenet: OnnxArtifact, export_root: Path) -> None:
+    with np.load(export_root / lenet.expected_path) as stored:
+        expected = stored["output"]
     module = module_from_source(LENET, seed=0).double()
-    inputs = seeded_arrays(lenet.inputs, seed=lenet.seed, samples=lenet.reference_samples)["input"]
+    inputs = seeded_arrays(lenet.inputs, seed=lenet.seed, samples=lenet.expected_samples)["input"]
     with torch.inference_mode():
         exact = module(torch.from_numpy(inputs.astype(np.float64))).numpy()
-    assert np.linalg.norm(reference - exact) / np.linalg.norm(exact) < 1e-6
+    assert np.linalg.norm(expected - exact) / np.linalg.norm(exact) < 1e-6
 
 
 def test_the_artifact_tells_what_it_is(lenet: OnnxArtifact, export_root: Path) -> None:
@@ -43,14 +43,14 @@ def test_the_artifact_tells_what_it_is(lenet: OnnxArtifact, export_root: Path) -
     assert sha256_of(path) == lenet.sha256
     assert path.stat().st_size == lenet.size_bytes
     assert lenet.opset == 20
-    assert lenet.reference == f"pytorch {torch.__version__}"
+    assert lenet.expected_by == f"pytorch {torch.__version__}"
     assert lenet.evaluator.startswith("onnxruntime ")
     assert [(hop.source, hop.target, hop.passed) for hop in lenet.hops] == [
         ("pytorch-fp64", "pytorch-fp32", True),
         ("pytorch-fp32", "onnx-fp32", True),
     ]
     assert all(0 < hop.rel_l2_error < 1e-5 and hop.top1_agreement == 1.0 for hop in lenet.hops)
-    assert lenet.reference_form == "pytorch-fp32"
+    assert lenet.expected_form == "pytorch-fp32"
 
 
 def test_fp16_is_derived_from_the_fp32_file(lenet: OnnxArtifact, export_root: Path) -> None:
@@ -76,25 +76,37 @@ def test_the_cache_answers_until_something_changes(lenet: OnnxArtifact, export_r
     assert cached_artifact(weighted, precision=Precision.FP32, root=export_root) is None
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "reference"])
+@pytest.mark.parametrize("damage", ["truncated", "missing", "expected", "card", "version"])
 def test_a_damaged_file_is_not_taken_from_the_cache(damage: str, tmp_path: Path) -> None:
     artifact = artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path)
     path = tmp_path / artifact.path
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-10])
+    elif damage == "card":
+        path.with_suffix(".json").write_text("{")
+    elif damage == "version":
+        card = path.with_suffix(".json")
+        card.write_text(card.read_text().replace("benchbox.artifact/2", "benchbox.artifact/1"))
     else:
-        (path if damage == "missing" else tmp_path / artifact.reference_path).unlink()
+        (path if damage == "missing" else tmp_path / artifact.expected_path).unlink()
     assert cached_artifact(LENET, precision=Precision.FP32, root=tmp_path) is None
-    assert artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path).sha256 == artifact.sha256
+    said: list[str] = []
+    again = artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path, say=said.append)
+    assert again.sha256 == artifact.sha256
+    assert "is made again: " in said[0]
     assert cached_artifact(LENET, precision=Precision.FP32, root=tmp_path) is not None
 
 
-def test_a_damaged_card_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", "3", '{"schema": "benchbox.artifact/1"}', '{"schema": "benchbox.artifact/2"}'])
+def test_a_damaged_card_is_left_out_with_a_warning(text: str, tmp_path: Path) -> None:
     folder = tmp_path / "engines" / "onnx"
     folder.mkdir(parents=True)
-    (folder / "net-fp32-0.json").write_text(json.dumps({"schema": "benchbox.artifact/1", "model": 3}))
+    (folder / "net-fp32-0.json").write_text(text)
     with pytest.raises(StoreError, match=r"net-fp32-0\.json"):
-        artifacts_under(tmp_path)
+        read_artifact(folder / "net-fp32-0.json")
+    said: list[str] = []
+    assert artifacts_under(tmp_path, say=said.append) == ()
+    assert "net-fp32-0.json" in said[0]
 
 
 def test_wrong_outputs_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +133,7 @@ def test_batch_ranges_are_kept_and_checked(tmp_path: Path) -> None:
     sizes = BatchRange(minimum=2, optimum=4, maximum=4)
     artifact = artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path, batch=sizes)
     assert artifact.batch == sizes
-    assert artifact.reference_samples == 2 + 4
+    assert artifact.expected_samples == 2 + 4
     other = BatchRange(minimum=1, optimum=1, maximum=8)
     assert cached_artifact(LENET, precision=Precision.FP32, root=tmp_path, batch=other) is None
     again = artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path, batch=other)
@@ -156,7 +168,7 @@ def test_a_foreign_file_is_used_as_it_is(tmp_path: Path) -> None:
     assert Path(artifact.path) == path
     assert artifact.sha256 == sha256_of(path)
     assert (artifact.opset, artifact.exporter, artifact.params) == (17, "other", None)
-    assert artifact.reference.startswith("onnx.reference")
+    assert artifact.expected_by.startswith("onnx.reference")
     assert artifact.hops[0].source == "onnx-reference"
     half = artifact_from_source(foreign(path), precision=Precision.FP16, root=tmp_path)
     assert half.hops[-1].target == "onnx-fp16-emulated"
@@ -247,5 +259,5 @@ def test_auxiliary_heads_are_further_outputs(tmp_path: Path) -> None:
     warning = f"20 tensors of auxiliary heads in {weights} were left out: aux1, aux2"
     assert warning in said
     assert warning in half.warnings
-    with np.load(tmp_path / full.reference_path) as ours, np.load(tmp_path / half.reference_path) as alone:
+    with np.load(tmp_path / full.expected_path) as ours, np.load(tmp_path / half.expected_path) as alone:
         assert np.array_equal(ours["output_0"], alone["output"])

@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.backends.base import BACKENDS, Availability
 from benchbox.errors import ArtifactError, EnvironmentLackError, MeasurementError, UsageError
@@ -99,6 +102,33 @@ def test_what_was_exported_is_found_again(tmp_path: Path, monkeypatch: pytest.Mo
     said: list[str] = []
     onnx_from_source(LENET, precision=Precision.TF32, root=tmp_path, say=said.append)
     assert said == [], "tf32 runs the fp32 graph, which is there already"
+
+
+def test_a_relative_file_is_found_from_elsewhere_and_one_that_is_gone_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, root = tmp_path / "mine", tmp_path / "root"
+    folder.mkdir()
+    weight = numpy_helper.from_array(np.ones((4, 3), np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+        [weight],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "mine.onnx")
+    monkeypatch.chdir(folder)
+    onnx_from_source(resolve("mine.onnx", input_shape=None, weights=None), precision=Precision.FP16, root=root)
+    monkeypatch.chdir(tmp_path)
+    (found,) = exported_sources(root)
+    assert (found.name, found.reference) == ("mine", str(folder / "mine.onnx"))
+    (folder / "mine.onnx").unlink()
+    (root / "engines" / "onnx" / "damaged.json").write_text("{")
+    said: list[str] = []
+    assert exported_sources(root, say=said.append) == ()
+    assert [word for word in ("damaged.json", "mine was exported") if word not in "".join(said)] == []
+    assert len(said) == 2, "a warning for each network, not for each of its files"
 
 
 def test_pytorch_does_not_run_onnx_files(tmp_path: Path) -> None:

@@ -94,9 +94,9 @@ def test_a_mapping_says_the_classes(folder: Path, tmp_path: Path) -> None:
         ("flat", 2, "has no subfolders"),
         ("empty", 2, "there are no pictures"),
         ("too many", 2, "no score for class 10"),
-        ("unreadable", 4, "no readable picture"),
+        ("unreadable", 4, "not a readable picture"),
         ("mapping lacks", 2, "does not say the class"),
-        ("mapping is none", 4, "is none"),
+        ("mapping is none", 4, "is invalid"),
         ("mapping is no JSON", 4, "cannot be read"),
     ],
 )

@@ -42,8 +42,8 @@ def test_factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("resnet5", None, None, "did you mean 'resnet50'"),
         ("absent.onnx", None, None, "absent.onnx"),
         ("package.module:factory", None, None, "--input"),
-        ("package:module:factory", (3,), None, "no package.module:factory"),
-        ("1bad:factory", (3,), None, "no package.module:factory"),
+        ("package:module:factory", (3,), None, "is not package.module:factory"),
+        ("1bad:factory", (3,), None, "is not package.module:factory"),
         ("resnet50", None, "absent.pt", "absent.pt"),
     ],
 )

@@ -78,7 +78,7 @@ def _text(artifact: OnnxArtifact, path: str) -> str:
         f"{artifact.model} {artifact.precision}",
         f"  file    {path} ({format_bytes(artifact.size_bytes)}, opset {artifact.opset})",
         f"  sha256  {artifact.sha256}",
-        f"  checked by {artifact.evaluator} against {artifact.reference}",
+        f"  checked by {artifact.evaluator} against {artifact.expected_by}",
     ]
     lines += [
         f"  {hop.source} -> {hop.target}: max abs error {hop.max_abs_error:.2e}, "

@@ -62,7 +62,8 @@ class NetworkFlags:
 
         if self.models or self.weights:
             return self.sources()
-        return exported_sources(root) or replace(self, models=(DEFAULT_MODEL,)).sources()
+        found = exported_sources(root, say=lambda text: click.echo(text, err=True))
+        return found or replace(self, models=(DEFAULT_MODEL,)).sources()
 
     @property
     def derivation(self) -> Derivation:

@@ -1,4 +1,4 @@
-"""How does an exported graph become one that people and hashes can rely on?
+"""How does an exported graph get stable names and stable bytes?
 
 The exporter's graph carries absolute paths, stack traces and names like ``node_Conv_292``. The canonical graph is
 the same computation with names from the PyTorch module tree and nothing of the machine that made it: the same
@@ -7,8 +7,8 @@ network gives the same bytes, hence the same sha256, every time, and layer table
 Kept as metadata: on each node ``benchbox.module`` (path of its module), ``benchbox.layers`` (classes of the PyTorch
 layers that the node stands for, ``Conv2d+bias BatchNorm2d``; functions only where no operator has their name) and
 ``benchbox.params`` (trainable parameters that the node stands for, also those of a folded batch norm); on the model
-``benchbox.model`` and ``benchbox.params`` (all of them). Shapes of intermediate tensors are dropped: whoever needs them
-infers them for the batch size in question.
+``benchbox.model`` and ``benchbox.params`` (all of them). Shapes of intermediate tensors are dropped: they are
+inferred for the batch size in question where needed.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def proto_from_module(
         module: takes one float32 tensor (N, *input_shape).
         input_shape: without the batch.
         name: of the network, for messages.
-        weights: whether the graph holds them; without, large ones are said to be in a file that nobody writes.
+        weights: whether the graph holds them; without, large ones refer to a file that does not exist.
 
     Raises:
         ArtifactError: the exporter cannot trace the module; the root cause is in the message.

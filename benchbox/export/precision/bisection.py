@@ -8,6 +8,7 @@ one by one where it still holds without them. Every list that is tried is a grap
 
 from __future__ import annotations
 
+import copy
 import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,7 +44,7 @@ ALONE = 48
 
 @dataclass(frozen=True, kw_only=True)
 class BisectionRequest:
-    """A checked fp32 file, what is to become of it, and what its outputs must keep against fp32.
+    """A checked fp32 file, the precision to derive from it, and the tolerance that its outputs must keep.
 
     ``source`` is the network, for its calibration data; ``derivation`` says what is excluded already.
     """
@@ -74,7 +75,7 @@ def bisection_from_request(request: BisectionRequest, *, say: Say = lambda _: No
 
 @dataclass
 class _Search:
-    """One network's search: its fp32 values are computed once, its ranges too."""
+    """One network's search: its fp32 values and its ranges are computed once."""
 
     request: BisectionRequest
     say: Say
@@ -160,11 +161,11 @@ class _Search:
         return self.hops[key]
 
     def _run(self, proto: onnx.ModelProto, tensors: Sequence[str], precision: Precision) -> dict[str, np.ndarray]:
-        """Tensors of a graph on the samples, cast to fp32 whatever they are in."""
+        """Tensors of a graph on the samples, cast to fp32."""
         from onnx import TensorProto, helper
 
         form = None if precision is Precision.FP32 else emulated_format(precision, self.request.derivation.fallback)
-        watched = _copied(proto) if form is None else emulated_from_graph(proto, form)
+        watched = copy.deepcopy(proto) if form is None else emulated_from_graph(proto, form)
         del watched.graph.output[:]
         shown = []
         for index, name in enumerate(tensors):
@@ -208,7 +209,7 @@ class _Search:
         """Nodes that can be excluded, the most harmful first."""
         beyond = [name for name in self._beyond_range() if name]
         if beyond:
-            # What overflows hides the errors of everything behind it.
+            # An overflow hides the errors of everything behind it.
             layers = self._layers(tuple(beyond))
         if self.precision in CALIBRATED:
             others = dict.fromkeys(self._quantized_in_order(layers))
@@ -223,7 +224,7 @@ class _Search:
         return [*beyond, *sorted(worst, key=lambda name: gains[name]), *rest[ALONE:]]
 
     def _beyond_range(self) -> Iterator[str]:
-        """Nodes that write or read what the 16-bit format cannot hold, in the order of the graph."""
+        """Nodes that write or read numbers beyond the 16-bit format's range, in the order of the graph."""
         form = FORMATS.get(self.precision)
         if form is None:
             return
@@ -233,9 +234,9 @@ class _Search:
                 yield node.name
 
     def _quantized_in_order(self, layers: Sequence[LayerError]) -> Iterator[str]:
-        """What an int8 network loses at a node that is not quantised itself was lost by rounding what it reads.
+        """The error of an int8 network at an unquantised node comes from rounding its inputs.
 
-        That is put down to the quantised node in front of it.
+        So it counts for the quantised node in front of it.
         """
         makers = {value: node for node in self.proto.graph.node for value in node.output}
         by_name = {node.name: node for node in self.nodes}
@@ -254,7 +255,7 @@ class _Search:
             raise ArtifactError(
                 f"no exclude list restores the tolerance of {self.request.original.model} in {self.precision}",
                 values=f"relative L2 {self.request.tolerance.rel_l2_error:g} is missed even with {max(0, most)} "
-                f"layers left out: {self._hop(tuple(ranked[: max(0, high)])).rel_l2_error:.3g}",
+                f"layers excluded: {self._hop(tuple(ranked[: max(0, high)])).rel_l2_error:.3g}",
                 remedy="allow more with --tolerance, or try another --calibration, --calibration-method or precision",
             )
         low = size // 2
@@ -267,7 +268,7 @@ class _Search:
         return tuple(ranked[:high])
 
     def _smaller(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The list without what is not needed, the least harmful tried first."""
+        """The list without the nodes that it can do without, the least harmful tried first."""
         kept = list(names)
         for name in reversed(names):
             fewer = [other for other in kept if other != name]
@@ -278,7 +279,7 @@ class _Search:
     def _tried(self, exclude: Sequence[str]) -> bool:
         hop = self._hop(tuple(exclude))
         verdict = "within" if hop.passed else "beyond"
-        self.say(f"{len(exclude)} left out: relative L2 {hop.rel_l2_error:.3g}, {verdict} tolerance")
+        self.say(f"{len(exclude)} excluded: relative L2 {hop.rel_l2_error:.3g}, {verdict} tolerance")
         return hop.passed
 
 
@@ -297,7 +298,7 @@ def _quantizable_at(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) 
 
 
 def _added(before: float, after: float) -> float:
-    """Errors of different origin are independent, so their squares add; behind an overflow nothing can be told."""
+    """Errors of different origin are independent, so their squares add; behind an overflow they are undefined."""
     if not np.isfinite(before):
         return 0.0
     if not np.isfinite(after):
@@ -321,11 +322,3 @@ def _calibration_like(feed: Mapping[str, np.ndarray]) -> CalibrationData:
             yield {name: array[index] for name, array in feed.items()}
 
     return CalibrationData(text="check samples", synthetic=True, digest="", samples=size, load=load)
-
-
-def _copied(proto: onnx.ModelProto) -> onnx.ModelProto:
-    import onnx
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    return copy

@@ -1,24 +1,22 @@
-"""Which range does every tensor of a network need, seen on which data?
+"""Which range does every tensor of a network need, observed on which data?
 
 The network's fp32 graph runs on the calibration data with its tensors as further outputs. The largest magnitudes are
-found inside the graph, so that only numbers leave it; entropy and percentile take a second look, with the range known,
-at every tensor's histogram.
+found inside the graph, so that only numbers leave it; entropy and percentile run it again, with the range known, for
+every tensor's histogram.
 """
 
 from __future__ import annotations
 
-import os
+import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, OpenRequest
-from benchbox.backends.probing import probe_of
-from benchbox.errors import ArtifactError, EnvironmentLackError
+from benchbox.backends.once import evaluate_graph
+from benchbox.errors import ArtifactError
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.derivation import CalibrationMethod
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     import onnx
 
 PERCENTILE = 0.9999
-# Samples in one run of the graph; all tensors of one are held at once where histograms are taken.
+# Samples in one run of the graph; histograms hold all tensors of a run at once.
 _RANGE_BATCH = 4
 _HISTOGRAM_BATCH = 1
 
@@ -42,14 +40,14 @@ def ranges_from_data(
     inputs: Sequence[TensorSpec],
     method: CalibrationMethod,
 ) -> dict[str, float]:
-    """The largest magnitude that each tensor is to represent.
+    """The largest magnitude that each tensor must represent.
 
     Args:
         proto: the fp32 graph.
         tensors: names of activations of it.
         data: what it runs on.
         inputs: of the graph, the batch first (None where free).
-        method: minmax takes the largest magnitude seen, the others cut it.
+        method: minmax takes the largest magnitude observed, the others clip it.
 
     Raises:
         ArtifactError: a tensor that becomes NaN or infinite on the data, or bad data.
@@ -81,7 +79,7 @@ def _largest(
 ) -> dict[str, float]:
     from onnx import TensorProto, helper
 
-    observed = _copied(proto)
+    observed = copy.deepcopy(proto)
     names = {}
     for index, tensor in enumerate(tensors):
         low, high = f"benchbox.low.{index}", f"benchbox.high.{index}"
@@ -107,7 +105,7 @@ def _histograms(
     inputs: Sequence[TensorSpec],
     batch: int,
 ) -> dict[str, np.ndarray]:
-    observed = _copied(proto)
+    observed = copy.deepcopy(proto)
     names = [name for name in tops if name not in {spec.name for spec in inputs}]
     specs = shapes_at_batch(proto, names, inputs, batch)
     from onnx import TensorProto, helper
@@ -127,12 +125,12 @@ def _histograms(
 def shapes_at_batch(
     proto: onnx.ModelProto, tensors: Sequence[str], inputs: Sequence[TensorSpec], batch: int
 ) -> list[TensorSpec]:
-    """Type and shape of float32 tensors of a graph at one batch size; raises ArtifactError for one not known."""
+    """Type and shape of float32 tensors of a graph at one batch size; raises ArtifactError for an unknown one."""
     shapes = float_shapes(proto, inputs, batch)
     unknown = [name for name in tensors if name not in shapes]
     if unknown:
         raise ArtifactError(
-            "the shape of a tensor is not known before the network runs",
+            "the shape of a tensor is unknown before the network runs",
             values=", ".join(unknown[:5]),
             remedy="use --calibration-method minmax, or exclude the layers",
         )
@@ -143,8 +141,7 @@ def float_shapes(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], batch: in
     """Shapes at one batch size of all float32 tensors between nodes whose shapes are known before the network runs."""
     import onnx
 
-    bound = onnx.ModelProto()
-    bound.CopyFrom(proto)
+    bound = copy.deepcopy(proto)
     known = {spec.name: spec for spec in inputs}
     for value in bound.graph.input:
         if value.name in known:
@@ -162,14 +159,6 @@ def float_shapes(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], batch: in
     return {name: shape for name, shape in shapes.items() if shape and 0 not in shape}
 
 
-def _copied(proto: onnx.ModelProto) -> onnx.ModelProto:
-    import onnx
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    return copy
-
-
 def evaluated(
     observed: onnx.ModelProto,
     outputs: Sequence[TensorSpec],
@@ -179,10 +168,10 @@ def evaluated(
     *,
     precision: Precision = Precision.FP32,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """What a graph gives for each batch of the data, through ONNX Runtime.
+    """The outputs of a graph for each batch of the data, through ONNX Runtime.
 
     Args:
-        observed: the graph, in whatever precision.
+        observed: the graph, in any precision.
         outputs: of it, with their shapes at this batch size.
         data: what it runs on.
         inputs: of the graph, the batch first.
@@ -192,29 +181,13 @@ def evaluated(
     Raises:
         EnvironmentLackError: ONNX Runtime is not installed.
     """
-    backend = BACKENDS.get("onnxruntime")
-    availability = probe_of(backend)
-    if not availability.usable:
-        raise EnvironmentLackError(
-            "graphs are run with ONNX Runtime, which is missing", values=availability.reason, remedy=availability.remedy
-        )
     with tempfile.TemporaryDirectory(prefix="benchbox-calibration-") as folder:
         path = Path(folder) / "observed.onnx"
         path.write_bytes(observed.SerializeToString())
-        request = OpenRequest(
+        yield from evaluate_graph(
+            path,
+            data.batches(batch),
+            inputs=[spec.at_batch(batch) for spec in inputs],
+            outputs=outputs,
             precision=precision,
-            threads=len(os.sched_getaffinity(0)),
-            inputs=tuple(replace(spec, shape=(batch, *spec.shape[1:])) for spec in inputs),
-            outputs=tuple(outputs),
-            onnx_path=path,
-            exact=True,
         )
-        session = backend.open(request)
-        try:
-            for feed in data.batches(batch):
-                session.upload(0, feed)
-                session.enqueue(0)
-                session.synchronize()
-                yield session.download(0)
-        finally:
-            session.close()

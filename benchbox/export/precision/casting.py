@@ -8,15 +8,16 @@ fp32 between casts; what one of them hands to another stays in fp32 too, so that
 
 from __future__ import annotations
 
+import copy
 import fnmatch
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.errors import ArtifactError
 from benchbox.export.opsets import opset_of, structure_at_opset
+from benchbox.export.precision.request import require_plain
 from benchbox.export.precision.sixteenbit_formats import FORMATS, Rounding, SixteenBit
 from benchbox.schema.model import Precision
 
@@ -35,22 +36,34 @@ KEPT_OPS = frozenset(
 KEPT_IN_BF16 = frozenset({"HardSwish", "Mish", "LpPool"})
 
 
+def rounded_weight(tensor: onnx.TensorProto, rounding: Rounding) -> onnx.TensorProto:
+    """A weight in a 16-bit format, under its own name."""
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(rounding.rounded(numpy_helper.to_array(tensor)), tensor.name)
+
+
 def cast_from_float(
-    proto: onnx.ModelProto, precision: Precision, *, exclude: Sequence[str] = ()
+    proto: onnx.ModelProto,
+    precision: Precision,
+    *,
+    exclude: Sequence[str] = (),
+    round_weight: Callable[[onnx.TensorProto, Rounding], onnx.TensorProto] = rounded_weight,
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """An fp16 or bf16 copy of an fp32 model, and warnings: weights that it cannot hold, idle patterns.
+    """An fp16 or bf16 copy of an fp32 model, and warnings: values that it cannot hold, patterns without a match.
 
     Args:
         proto: with all data inside; not changed.
         precision: fp16 or bf16.
         exclude: patterns of node names (``layer4.*``) that stay in fp32.
+        round_weight: converts one weight; another one for a graph whose weights have no data.
 
     Raises:
         ArtifactError: the graph has control flow or local functions, or cannot be brought to the opset that the format
             needs.
     """
-    made, weights = at_needed_opset(proto, precision)
-    pass_ = _CastPass(made, FORMATS[precision], tuple(exclude), weights)
+    made, weights = _at_needed_opset(proto, precision)
+    pass_ = _CastPass(made, FORMATS[precision], tuple(exclude), weights, round_weight)
     pass_.run()
     unmatched = [
         f"--exclude '{pattern}' matches no node"
@@ -60,7 +73,9 @@ def cast_from_float(
     return made, (*pass_.rounding.warnings(), *unmatched)
 
 
-def at_needed_opset(proto: onnx.ModelProto, precision: Precision) -> tuple[onnx.ModelProto, Sequence[onnx.TensorProto]]:
+def _at_needed_opset(
+    proto: onnx.ModelProto, precision: Precision
+) -> tuple[onnx.ModelProto, Sequence[onnx.TensorProto]]:
     """A copy without large weights in an opset that knows the format, and all the weights.
 
     Raises:
@@ -68,39 +83,23 @@ def at_needed_opset(proto: onnx.ModelProto, precision: Precision) -> tuple[onnx.
     """
     import onnx
 
-    _require_plain(proto, precision)
+    require_plain(proto, f"cast to {precision}")
     made = structure_at_opset(proto, FORMATS[precision].opset)
     needed = onnx.helper.find_min_ir_version_for(list(made.opset_import), ignore_unknown=True)
     made.ir_version = max(made.ir_version, needed)
     small = {tensor.name for tensor in made.graph.initializer}
     # Large weights stay where they are until they are converted: one copy of a network in memory is enough.
     weights = [
-        *map(_copied_tensor, made.graph.initializer),
+        *map(copy.deepcopy, made.graph.initializer),
         *(tensor for tensor in proto.graph.initializer if tensor.name not in small),
     ]
     return made, weights
 
 
-def _require_plain(proto: onnx.ModelProto, precision: Precision) -> None:
-    for node in proto.graph.node:
-        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise ArtifactError(
-                f"a network with control flow cannot be cast to {precision}",
-                values=f"node {node.name} ({node.op_type}) has a subgraph",
-                remedy="export it without data-dependent branches, or run it in fp32",
-            )
-    if proto.functions:
-        raise ArtifactError(
-            f"a network with local functions cannot be cast to {precision}",
-            values=f"function {proto.functions[0].name}",
-            remedy="inline the functions first (onnx.inliner)",
-        )
-
-
 def refused_by_schema(node: onnx.NodeProto, opset: int, form: SixteenBit) -> bool:
     """Whether an input or output of the node may be fp32 but not the 16-bit format.
 
-    An operator of another domain has no schema here and is believed to take it.
+    An operator of another domain has no schema here and is assumed to take it.
     """
     from onnx import defs
 
@@ -130,6 +129,7 @@ class _CastPass:
     form: SixteenBit
     exclude: tuple[str, ...]
     weights: Sequence[onnx.TensorProto]
+    round_weight: Callable[[onnx.TensorProto, Rounding], onnx.TensorProto]
     rounding: Rounding = field(init=False)
 
     def __post_init__(self) -> None:
@@ -170,7 +170,7 @@ class _CastPass:
                 node.output[position] = self._name(value, wide=value in self.wide)
             nodes.append(node)
             nodes += (cast for value in made for cast in self._casts(value))
-        everything = [_copied(node) for node in nodes]
+        everything = [copy.deepcopy(node) for node in nodes]  # clearing the graph would clear them
         del self.graph.node[:]
         self.graph.node.extend(everything)
         del self.graph.value_info[:]
@@ -214,14 +214,11 @@ class _CastPass:
         return found | {tensor.name for tensor in self.weights if tensor.data_type == onnx.TensorProto.FLOAT}
 
     def _convert_weights(self) -> None:
-        from onnx import TensorProto, numpy_helper
-
         del self.graph.initializer[:]
         for tensor in self.weights:
-            is_float, narrow = tensor.data_type == TensorProto.FLOAT, tensor.name in self.read_narrow
+            is_float, narrow = tensor.data_type == tensor.FLOAT, tensor.name in self.read_narrow
             if is_float and narrow:
-                rounded = self.rounding.rounded(numpy_helper.to_array(tensor))
-                self.graph.initializer.add().CopyFrom(numpy_helper.from_array(rounded, tensor.name))
+                self.graph.initializer.append(self.round_weight(tensor, self.rounding))
             if not is_float or not narrow or tensor.name in self.read_wide:
                 # Read on both sides of a border: the kept nodes go on reading the fp32 original.
                 kept = self.graph.initializer.add()
@@ -257,19 +254,3 @@ def _border(graph: onnx.GraphProto) -> set[str]:
 
     values: Iterable[onnx.ValueInfoProto] = (*graph.input, *graph.output)
     return {value.name for value in values if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
-
-
-def _copied(node: onnx.NodeProto) -> onnx.NodeProto:
-    import onnx
-
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
-
-
-def _copied_tensor(tensor: onnx.TensorProto) -> onnx.TensorProto:
-    import onnx
-
-    copy = onnx.TensorProto()
-    copy.CopyFrom(tensor)
-    return copy

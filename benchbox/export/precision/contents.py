@@ -1,4 +1,4 @@
-"""In which precision is a graph that somebody else made?
+"""In which precision is a graph from elsewhere?
 
 The precision of a network is what its convolutions and matrix products compute in, not what its weights are stored in:
 fp32 weights behind casts to fp16 make an fp16 network. Quantised weights and activations make it int8 or fp8, and then
@@ -32,7 +32,7 @@ _LINEAR = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """The precision of a graph, what its unquantised part computes in, and what must be said about it."""
+    """The precision of a graph, what its unquantised part computes in, and warnings about it."""
 
     precision: Precision
     rest: Precision
@@ -40,9 +40,9 @@ class Contents:
 
 
 def precision_from_file(path: Path) -> Precision:
-    """The precision that an ONNX file is in, its external data left alone; fp32 for one that cannot be read.
+    """The precision of an ONNX file, without its external data; fp32 for one that cannot be read.
 
-    What cannot be read is named by whoever loads it.
+    Loading reports what is wrong with such a file.
     """
     import onnx
 
@@ -54,10 +54,10 @@ def precision_from_file(path: Path) -> Precision:
 
 
 def contents_of(proto: onnx.ModelProto) -> Contents:
-    """What a graph computes in; by the number of operations where they differ, which is a warning.
+    """What a graph computes in: most of its operations where they differ, which is a warning.
 
     Raises:
-        UsageError: fp64, or quantised to a type that is none of benchbox's precisions.
+        UsageError: fp64, or quantised to a type that benchbox does not support.
     """
     types = _types_by_tensor(proto)
     eight_bit = _quantised_precision(proto, types)
@@ -68,7 +68,7 @@ def contents_of(proto: onnx.ModelProto) -> Contents:
     warnings: tuple[str, ...] = ()
     if len(counts) > 1:
         words = ", ".join(f"{count} in {kind}" for kind, count in counts.most_common())
-        warnings = (f"a graph of mixed precision, taken for {rest}: of its convolutions and matrix products {words}",)
+        warnings = (f"mixed precision, counted as {rest}: of the convolutions and matrix products {words}",)
     return Contents(precision=rest, rest=rest, warnings=warnings)
 
 
@@ -118,14 +118,14 @@ def _quantised_precision(proto: onnx.ModelProto, types: Mapping[str, int]) -> Pr
 
 def _no_precision(node: onnx.NodeProto, kind: str) -> UsageError:
     return UsageError(
-        f"a network quantised to {kind} is in none of the precisions that benchbox knows",
-        values=f"node {node.name} ({node.op_type}); known: {', '.join(Precision)}",
+        f"networks quantised to {kind} are not supported",
+        values=f"node {node.name} ({node.op_type}); supported: {', '.join(Precision)}",
         remedy="give the fp32 file, and --precision int8 or fp8",
     )
 
 
 def _float_operations(proto: onnx.ModelProto, types: Mapping[str, int]) -> Counter[Precision]:
-    """Convolutions and matrix products by the type they compute in; all operations where there is none of them."""
+    """Convolutions and matrix products by the type they compute in; all operations where there are none."""
     products = [node for node in proto.graph.node if node.op_type in MATRIX_OPS]
     counts: Counter[Precision] = Counter()
     for node in products or proto.graph.node:
@@ -146,7 +146,7 @@ def _float_types(node: onnx.NodeProto, types: Mapping[str, int]) -> Iterator[Pre
         kind = types.get(value)
         if kind == TensorProto.DOUBLE and node.op_type in MATRIX_OPS:
             raise UsageError(
-                "a network in fp64 is in none of the precisions that benchbox knows",
+                "networks in fp64 are not supported",
                 values=f"node {node.name} ({node.op_type}) reads or makes {value} in fp64",
                 remedy="export it in fp32",
             )

@@ -26,7 +26,7 @@ CALIBRATED = frozenset({Precision.INT8, Precision.FP8})
 
 
 def derived_from_float(request: DerivingRequest, *, say: Say = lambda _: None) -> Derived:
-    """The graph in the precision asked for.
+    """The graph in the requested precision.
 
     Raises:
         ArtifactError: the graph cannot be derived, or bad calibration data.
@@ -38,7 +38,7 @@ def derived_from_float(request: DerivingRequest, *, say: Say = lambda _: None) -
 
 
 def require_consistent(precision: Precision, derivation: Derivation) -> None:
-    """Raises UsageError for choices that this precision has no use for."""
+    """Raises UsageError for choices that do not apply to this precision."""
     usual = USUAL
     if precision not in CALIBRATED:
         given = [
@@ -52,28 +52,31 @@ def require_consistent(precision: Precision, derivation: Derivation) -> None:
         ]
         if given:
             raise UsageError(
-                f"{', '.join(given)} is for int8 and fp8", values=f"{precision} needs no calibration and no fallback"
+                f"{', '.join(given)} applies to int8 and fp8 only",
+                values=f"{precision} needs no calibration and no fallback",
             )
     if precision not in DERIVING and derivation.converter is not usual.converter:
-        raise UsageError(f"--converter {derivation.converter} converts nothing to {precision}")
+        raise UsageError(f"--converter {derivation.converter} does not convert to {precision}")
     if precision not in DERIVING and derivation.exclude:
-        raise UsageError(f"--exclude leaves nothing out of {precision}", values="it is for derived precisions")
+        raise UsageError(
+            f"--exclude does not apply to {precision}", values="nodes are excluded from derived precisions"
+        )
     if derivation.fallback not in (Precision.FP32, Precision.FP16):
         raise UsageError(f"--fallback is fp32 or fp16, not {derivation.fallback}")
 
 
 def require_nothing_to_derive(original: OnnxArtifact, derivation: Derivation) -> None:
-    """Raises UsageError for choices about a conversion that somebody else has made already."""
+    """Raises UsageError for choices of a conversion where the file is converted already."""
     if derivation != USUAL:
         raise UsageError(
-            f"{original.source} is in {original.precision} already: there is nothing left to convert",
+            f"{original.source} is in {original.precision} already: there is nothing to convert",
             values=f"got {derivation.variant}",
-            remedy="leave --exclude, --fallback and --calibration away, or give the fp32 file",
+            remedy="remove --exclude, --fallback and --calibration, or give the fp32 file",
         )
 
 
 def ingredients_of(derivation: Derivation, data: CalibrationData | None) -> dict[str, object]:
-    """What decides a derived graph beside its fp32 graph; nothing where all is as usual and nothing calibrated."""
+    """What decides a derived graph beside its fp32 graph; empty for the defaults of a precision without calibration."""
     found: dict[str, object] = {"exclude": derivation.exclude} if derivation.exclude else {}
     if data is not None:
         found |= {"method": derivation.method, "fallback": derivation.fallback, "data": data.digest}
@@ -138,7 +141,7 @@ def _calibrated(
     quantized: int,
     quantizable: int,
 ) -> Derived:
-    """A quantised graph with what it was made with; a warning where the data were synthetic."""
+    """A quantised graph and how it was made; with a warning where the data were synthetic."""
     return Derived(
         proto=proto,
         warnings=(SYNTHETIC_WARNING, *warnings) if data.synthetic else warnings,
@@ -157,7 +160,7 @@ def _calibrated(
 
 
 SYNTHETIC_WARNING = (
-    "CALIBRATED ON SYNTHETIC INPUTS: ranges fit random numbers, not pictures; speed is as it would be, accuracy is "
+    "CALIBRATED ON SYNTHETIC INPUTS: ranges fit random numbers, not pictures; speed is representative, accuracy is "
     "not. Give real data with --calibration"
 )
 

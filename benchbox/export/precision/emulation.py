@@ -1,15 +1,16 @@
-"""What would hardware make of a 16-bit graph, seen on a machine whose runtime computes in fp32?
+"""What would a 16-bit graph give on hardware for it, on a machine whose runtime computes in fp32?
 
 The same graph in fp32, with every tensor that has 16 bits in the original rounded behind the node that makes it: sums
 are kept in fp32 and rounded once, as matrix units do it.
 
 ONNX Runtime's CPU provider has no bf16 kernels, and computes fp16 graphs in fp32 without rounding between nodes: it
-drops pairs of casts, at every optimisation level, so that an overflow in fp16 goes unseen. What was checked by
-emulation says so.
+drops pairs of casts, at every optimisation level, so that an overflow in fp16 goes unnoticed. Results of an
+emulation say so.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -42,23 +43,23 @@ def emulated_from_graph(proto: onnx.ModelProto, form: SixteenBit) -> onnx.ModelP
         )
     taken = [_widened(value.name) for value in proto.graph.input if value.name in border]
     nodes = [*taken, *(made for node in light.graph.node for made in _with_rounding(node, short, border, form))]
-    copies = [_node(node) for node in nodes]
+    copies = [copy.deepcopy(node) for node in nodes]  # clearing the graph would clear them
     del light.graph.node[:]
     light.graph.node.extend(copies)
     del light.graph.value_info[:]
     del light.graph.initializer[:]
     for tensor in weights.values():
-        light.graph.initializer.add().CopyFrom(_wide(tensor, form))
-    inputs = [_value(value) for value in light.graph.input if value.name not in weights]
+        light.graph.initializer.append(_wide(tensor, form))
+    inputs = [copy.deepcopy(value) for value in light.graph.input if value.name not in weights]
     del light.graph.input[:]
     light.graph.input.extend(inputs)
     return light
 
 
 def require_rounded(proto: onnx.ModelProto, form: SixteenBit, outputs: Mapping[str, np.ndarray]) -> None:
-    """Raises ArtifactError if outputs that a graph casts from 16 bits hold digits that the format has not.
+    """Raises ArtifactError if outputs that a graph casts from 16 bits hold digits that the format cannot.
 
-    A runtime that takes the rounding for a cast without effect would make the emulation an fp32 run.
+    A runtime that removes the rounding as a cast without effect turns the emulation into an fp32 run.
     """
     short = _sixteen_bit_tensors(structure_of(proto), form)
     for node in proto.graph.node:
@@ -69,8 +70,8 @@ def require_rounded(proto: onnx.ModelProto, form: SixteenBit, outputs: Mapping[s
             exact = np.array_equal(made.astype(form.dtype).astype(made.dtype), made, equal_nan=True)
         if not exact:
             raise ArtifactError(
-                f"the runtime left out the roundings of an emulated {form.precision} graph",
-                values=f"output {node.output[0]} holds numbers that {form.precision} has not",
+                f"the runtime removed the roundings of an emulated {form.precision} graph",
+                values=f"output {node.output[0]} holds numbers that {form.precision} cannot",
                 remedy="use another version of ONNX Runtime",
             )
 
@@ -88,7 +89,7 @@ def _with_rounding(
 ) -> Iterable[onnx.NodeProto]:
     """The node in fp32, and behind it the roundings of what it makes.
 
-    A value goes by its own name in fp32; one of the border is 16 bits under its name and has another name in fp32.
+    A value keeps its name in fp32; an input or output of the graph has 16 bits under its name, another name in fp32.
     """
     from onnx import TensorProto, helper
 
@@ -125,19 +126,3 @@ def _wide(tensor: onnx.TensorProto, form: SixteenBit) -> onnx.TensorProto:
     if tensor.data_type != form.onnx_type:
         return tensor
     return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name)
-
-
-def _node(node: onnx.NodeProto) -> onnx.NodeProto:
-    import onnx
-
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
-
-
-def _value(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
-    import onnx
-
-    copy = onnx.ValueInfoProto()
-    copy.CopyFrom(value)
-    return copy

@@ -1,8 +1,8 @@
 """How does NVIDIA ModelOpt make a low precision of the same fp32 graph?
 
-An alternative to the passes of this package, asked for by name (``--converter modelopt``): AutoCast for fp16 and bf16,
-its explicit quantisation for int8 and fp8, both on the CPU, from the same file, on the same calibration data. What it
-makes is checked and measured like everything else. It drops the metadata of nodes, so that executed layers are found
+An alternative to the passes of this package, chosen by name (``--converter modelopt``): AutoCast for fp16 and bf16,
+its explicit quantisation for int8 and fp8, both on the CPU, from the same file, on the same calibration data. Its
+graphs are checked and measured like all others. It drops the metadata of nodes, so that executed layers are found
 again by their names only.
 """
 
@@ -52,15 +52,15 @@ def converted_by_modelopt(request: DerivingRequest) -> tuple[onnx.ModelProto, in
 
     Raises:
         EnvironmentLackError: ModelOpt or something that it needs is not installed.
-        UsageError: a calibration method that it lacks.
+        UsageError: a calibration method that it does not have.
         ArtifactError: whatever it raises on this graph.
     """
     version()
     if request.data is not None and request.derivation.method not in _METHODS:
         raise UsageError(
-            f"ModelOpt does not calibrate by {request.derivation.method}",
+            f"ModelOpt has no calibration method {request.derivation.method}",
             values=f"it has {', '.join(_METHODS)}",
-            remedy="choose another --calibration-method, or leave --converter away",
+            remedy="choose another --calibration-method, or remove --converter",
         )
     with tempfile.TemporaryDirectory(prefix="benchbox-modelopt-") as name:
         folder = Path(name)
@@ -75,7 +75,7 @@ def converted_by_modelopt(request: DerivingRequest) -> tuple[onnx.ModelProto, in
             raise ArtifactError(
                 f"ModelOpt does not convert this network to {request.precision}",
                 values=f"{type(error).__name__}: {' '.join(str(error).split())[:400]}",
-                remedy="leave --converter away",
+                remedy="remove --converter",
             ) from error
     proto.graph.name = request.proto.graph.name
     return proto, *_counts(proto)

@@ -1,8 +1,8 @@
 """How does an fp32 graph become an int8 or fp8 one?
 
 By explicit Q/DQ pairs, symmetric, weights per output channel and stored in eight bits, biases left in floating point:
-the form that TensorRT takes (an int32 bias or a zero point other than 0 is refused). All nodes and tensors of the fp32
-graph keep their names; what is added is called after the tensor that it quantises, so that one cost table serves all
+the form that TensorRT takes (it refuses an int32 bias and a zero point other than 0). All nodes and tensors of the fp32
+graph keep their names; added ones are named after the tensor that they quantise, so that one cost table serves all
 precisions.
 
 Where the pairs go: on what every convolution and matrix product reads; for int8 also on what a convolution writes,
@@ -16,16 +16,19 @@ and fuses no convolution whose input is signed and whose output is not.
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchbox.errors import ArtifactError
+from benchbox.export.opsets import opset_of
 from benchbox.export.precision.eightbit import FORMATS, Format, scales_of
+from benchbox.export.precision.request import require_plain
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
@@ -38,12 +41,47 @@ OPSET_NEEDED = 19
 
 @dataclass(frozen=True, kw_only=True)
 class Quantized:
-    """A quantised graph, how many of its convolutions and matrix products are, and what else is to be said."""
+    """A quantised graph, how many of its convolutions and matrix products are quantised, and warnings."""
 
     proto: onnx.ModelProto
     quantized: int
     quantizable: int
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """A weight in eight bits, and its scales: one, or one per output channel."""
+
+    tensor: onnx.TensorProto
+    scale: np.ndarray
+
+
+def encoded_weight(tensor: onnx.TensorProto, axis: int | None, form: Format, scale_type: type[np.floating]) -> Encoded:
+    """A weight in an eight-bit format, each channel by its own largest magnitude.
+
+    Args:
+        tensor: in fp32.
+        axis: that counts output channels; None for one scale for the whole tensor.
+        form: the eight-bit format.
+        scale_type: the numpy type that scales must be exact in.
+
+    Raises:
+        ArtifactError: a weight that is not finite.
+    """
+    from onnx import numpy_helper
+
+    array = numpy_helper.to_array(tensor)
+    others = tuple(index for index in range(array.ndim) if index != axis)
+    tops = np.abs(array).max(axis=others, initial=0.0) if axis is not None else np.abs(array).max(initial=0)
+    if not np.isfinite(tops).all():
+        raise ArtifactError(f"the weights {tensor.name} are not finite", remedy="check the network's weights")
+    scale = scales_of(np.asarray(tops), form, scale_type)
+    spread = scale if axis is None else scale.reshape([-1 if dim == axis else 1 for dim in range(array.ndim)])
+    return Encoded(tensor=form.tensor(array / spread.astype(np.float32), tensor.name), scale=scale)
+
+
+Encode = Callable[["onnx.TensorProto", int | None, Format, type[np.floating]], Encoded]
 
 
 def observed_tensors(proto: onnx.ModelProto, *, precision: Precision, exclude: Sequence[str] = ()) -> tuple[str, ...]:
@@ -62,6 +100,7 @@ def quantized_from_float(
     precision: Precision,
     exclude: Sequence[str] = (),
     scale_type: type[np.floating] = np.float32,
+    encode: Encode = encoded_weight,
 ) -> Quantized:
     """An int8 or fp8 copy of an fp32 model.
 
@@ -71,19 +110,17 @@ def quantized_from_float(
         precision: int8 or fp8.
         exclude: patterns of node names (``layer4.*``) that are not quantised and read unrounded values.
         scale_type: the numpy type that scales must be exact in; float16 where the graph is then cast to fp16.
+        encode: converts one weight; another one for a graph whose weights have no data.
 
     Raises:
         ArtifactError: a graph that cannot be quantised, or a range that is not finite.
     """
-    import onnx
-
     plan = _Plan(proto, precision, tuple(exclude))
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    pass_ = _QuantizePass(copy.graph, plan, FORMATS[precision], scale_type)
+    made = copy.deepcopy(proto)
+    pass_ = _QuantizePass(made.graph, plan, FORMATS[precision], scale_type, encode)
     pass_.run(ranges)
     return Quantized(
-        proto=copy, quantized=len(plan.chosen), quantizable=plan.quantizable, warnings=tuple(plan.warnings())
+        proto=made, quantized=len(plan.chosen), quantizable=plan.quantizable, warnings=tuple(plan.warnings())
     )
 
 
@@ -135,7 +172,7 @@ class _Plan:
         )
 
     def observed(self) -> tuple[str, ...]:
-        """Activations that get a pair, and those that lend their range to another."""
+        """Activations that get a pair, and those whose range another one gets."""
         wanted = {self.lender(value) for value in self.activations()}
         return tuple(value for value in self._order() if value in wanted)
 
@@ -154,7 +191,7 @@ class _Plan:
         return max(1, self.reads[value]) if self.precision is Precision.INT8 else 1
 
     def lender(self, value: str) -> str:
-        """The tensor whose range a tensor gets: that of the ReLU behind it where nothing else reads it."""
+        """The tensor whose range a tensor gets: its ReLU's output where only a ReLU reads it, else itself."""
         readers = self.readers.get(value, [])
         if value in self.outputs or len(readers) != 1 or not self._is_rectifier(readers[0]):
             return value
@@ -179,7 +216,7 @@ class _Plan:
                     yield str(value)
 
     def warnings(self) -> Iterator[str]:
-        """What stays unquantised although nobody asked for it, and patterns that name nothing."""
+        """Nodes that stay unquantised without being excluded, and patterns that match nothing."""
         if self.unfit:
             names = ", ".join(self.nodes[index].name for index in self.unfit[:5])
             yield f"{len(self.unfit)} nodes without constant fp32 weights are not quantised: {names}"
@@ -196,20 +233,17 @@ class _QuantizePass:
     plan: _Plan
     format: Format
     scale_type: type[np.floating]
+    encode: Encode
     made: list[onnx.NodeProto] = field(default_factory=list)
     weights_made: dict[tuple[str, int | None], str] = field(default_factory=dict)
 
     def run(self, ranges: Mapping[str, float]) -> None:
         """Pairs behind the tensors, eight-bit weights before their readers, in the order of the graph."""
-        import onnx
-
         self.constants = {tensor.name: tensor for tensor in self.graph.initializer}
         self.taken = {*self.constants, *(value for node in self.graph.node for value in (*node.input, *node.output))}
         wanted = self.plan.activations()
         renamed: dict[str, list[str]] = {}
-        nodes = [onnx.NodeProto() for _ in self.graph.node]
-        for copy, node in zip(nodes, self.graph.node, strict=True):
-            copy.CopyFrom(node)
+        nodes = [copy.deepcopy(node) for node in self.graph.node]  # clearing the graph would clear them
         for value in self.graph.input:
             if value.name in wanted:
                 renamed[value.name] = self._pairs(value.name, ranges, "")
@@ -236,7 +270,7 @@ class _QuantizePass:
         top = ranges.get(self.plan.lender(value), float("nan"))
         if not np.isfinite(top):
             raise ArtifactError(
-                f"the range of {value} is not known",
+                f"the range of {value} is unknown",
                 values=f"largest magnitude {top}",
                 remedy="the network overflowed or gave NaN on the calibration data; exclude the layer, or check "
                 "weights and data",
@@ -250,32 +284,22 @@ class _QuantizePass:
         return back
 
     def _quantize_weights(self, node: onnx.NodeProto) -> None:
-        from onnx import numpy_helper
-
         for position, name in enumerate(node.input[:2]):
             tensor = self.constants.get(name)
             if tensor is None:
                 continue
             axis = _channel_axis(node, position, len(tensor.dims))
             if (name, axis) not in self.weights_made:
-                array = numpy_helper.to_array(tensor)
-                others = tuple(index for index in range(array.ndim) if index != axis)
-                tops = np.abs(array).max(axis=others, initial=0.0) if axis is not None else np.abs(array).max(initial=0)
-                if not np.isfinite(tops).all():
-                    raise ArtifactError(f"the weights {name} are not finite", remedy="check the network's weights")
-                scale = scales_of(np.asarray(tops), self.format, self.scale_type)
-                self.weights_made[name, axis] = self._eight_bit_weights(name, array, scale, axis, _module_of(node))
+                self.weights_made[name, axis] = self._eight_bit_weights(tensor, axis, _module_of(node))
             node.input[position] = self.weights_made[name, axis]
 
-    def _eight_bit_weights(self, name: str, array: np.ndarray, scale: np.ndarray, axis: int | None, module: str) -> str:
-        spread = scale if axis is None else scale.reshape([-1 if dim == axis else 1 for dim in range(array.ndim)])
-        eight = self._free(f"{name}.q")
-        self.graph.initializer.append(self.format.tensor(array / spread.astype(np.float32), eight))
-        inputs = [
-            eight,
-            self._constant(f"{name}.scale", scale),
-            self._zero(f"{name}.zero", scale.shape),
-        ]
+    def _eight_bit_weights(self, tensor: onnx.TensorProto, axis: int | None, module: str) -> str:
+        """Adds the weight and its DequantizeLinear; returns what the reader reads then."""
+        name = tensor.name
+        made = self.encode(tensor, axis, self.format, self.scale_type)
+        made.tensor.name = eight = self._free(f"{name}.q")
+        self.graph.initializer.append(made.tensor)
+        inputs = [eight, self._constant(f"{name}.scale", made.scale), self._zero(f"{name}.zero", made.scale.shape)]
         back = self._free(f"{name}.dq")
         node = self._add("DequantizeLinear", inputs, back, f"{name}.dequantize", module)
         if axis is not None:
@@ -318,11 +342,7 @@ class _QuantizePass:
         read |= {value.name for value in self.graph.output}
         kept = [tensor for tensor in self.graph.initializer if tensor.name in read]
         if len(kept) < len(self.graph.initializer):
-            import onnx
-
-            copies = [onnx.TensorProto() for _ in kept]
-            for copy, tensor in zip(copies, kept, strict=True):
-                copy.CopyFrom(tensor)
+            copies = [copy.deepcopy(tensor) for tensor in kept]
             del self.graph.initializer[:]
             self.graph.initializer.extend(copies)
 
@@ -349,23 +369,11 @@ def _module_of(node: onnx.NodeProto) -> str:
 
 
 def _require_quantizable_graph(proto: onnx.ModelProto, precision: Precision) -> None:
-    for node in proto.graph.node:
-        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise ArtifactError(
-                f"a network with control flow cannot be quantised to {precision}",
-                values=f"node {node.name} ({node.op_type}) has a subgraph",
-                remedy="export it without data-dependent branches, or run it in fp32",
-            )
-    if proto.functions:
-        raise ArtifactError(
-            f"a network with local functions cannot be quantised to {precision}",
-            values=f"function {proto.functions[0].name}",
-            remedy="inline the functions first (onnx.inliner)",
-        )
-    opset = max((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
+    require_plain(proto, f"quantised to {precision}")
+    opset = opset_of(proto)
     if opset < OPSET_NEEDED:
         raise ArtifactError(
             f"a network of opset {opset} cannot be quantised to {precision}",
-            values=f"Q/DQ nodes as they are made here need opset {OPSET_NEEDED}",
+            values=f"Q/DQ nodes with these types need opset {OPSET_NEEDED}",
             remedy="raise it with onnx.version_converter, or export the network again",
         )

@@ -1,16 +1,19 @@
 """Which samples is a network calibrated on?
 
-Images through the evaluation recipe of the network, arrays as they are, or seeded synthetic inputs. The samples are
-known by a digest of everything that decides them before any of them is loaded.
+Images through the evaluation recipe of the network, arrays as they are, or seeded synthetic inputs. A digest of
+everything that decides the samples is known before any of them is loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import itertools
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 
@@ -22,8 +25,9 @@ from benchbox.stats.inputs import seeded_arrays
 from benchbox.store.artifact_files import sha256_of
 
 _T = TypeVar("_T")
+_A = TypeVar("_A")
 SYNTHETIC_SAMPLES = 32
-# Sample numbers of their own: what a network is calibrated on is not what it is checked on.
+# Sample numbers of their own: a network is not calibrated on what it is checked on.
 FIRST_SYNTHETIC = 1_000_000
 MOST_SAMPLES = 512
 _ARRAYS = frozenset({".npy", ".npz"})
@@ -31,7 +35,7 @@ _ARRAYS = frozenset({".npy", ".npz"})
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationData:
-    """Samples for calibration, not loaded yet: where from, in words, and a digest of all that decides them."""
+    """Samples for calibration, not loaded yet: their origin in words, and a digest of all that decides them."""
 
     text: str
     synthetic: bool
@@ -89,11 +93,11 @@ def data_from_choice(
     Args:
         choice: a folder of pictures, a folder of .npy or .npz files, one such file, or None.
         source: the network, for its image recipe.
-        inputs: what a sample must look like, the batch first.
+        inputs: of the network, the batch first.
         seed: of synthetic samples.
 
     Raises:
-        UsageError: no such path, nothing usable in it, pictures for a network that takes none.
+        UsageError: no such path, nothing usable in it, pictures for a network that does not take pictures.
         ArtifactError: a file that cannot be read, of another shape, or with NaN or infinity in it (on loading).
     """
     if choice is None:
@@ -138,10 +142,18 @@ def _from_pictures(files: Sequence[Path], source: ModelSource, inputs: Sequence[
     return CalibrationData(
         text=f"{len(chosen)} of {len(files)} images; {recipe.text}",
         synthetic=False,
-        digest=_digest(chosen, recipe.text),
+        digest=_digest(chosen, f"{recipe.text}; Pillow {_pillow()}"),
         samples=len(chosen),
         load=load,
     )
+
+
+def _pillow() -> str:
+    """The version of what decodes and resizes pictures, "" where it is missing, which loading reports."""
+    try:
+        return importlib.metadata.version("pillow")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _from_arrays(files: Sequence[Path], inputs: Sequence[TensorSpec]) -> CalibrationData:
@@ -149,11 +161,10 @@ def _from_arrays(files: Sequence[Path], inputs: Sequence[TensorSpec]) -> Calibra
     chosen = _spread(places)
 
     def load() -> Iterator[dict[str, np.ndarray]]:
-        opened: tuple[Path, dict[str, np.ndarray]] | None = None
-        for file, index in chosen:
-            if opened is None or opened[0] != file:
-                opened = (file, _arrays_in(file, inputs))
-            yield {name: array[index] for name, array in opened[1].items()}
+        for file, group in itertools.groupby(chosen, key=lambda place: place[0]):
+            arrays = _arrays_in(file, inputs)
+            for _, index in group:
+                yield {name: array[index] for name, array in arrays.items()}
 
     return CalibrationData(
         text=f"{len(chosen)} of {len(places)} samples in {len(files)} array files",
@@ -164,54 +175,100 @@ def _from_arrays(files: Sequence[Path], inputs: Sequence[TensorSpec]) -> Calibra
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    """Type and shape of a stored array."""
+
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+
+
 def _samples_in(file: Path, inputs: Sequence[TensorSpec]) -> int:
-    return len(next(iter(_arrays_in(file, inputs).values())))
+    """How many samples an array file has, by the headers of its arrays; their data stay on disk."""
+    try:
+        if file.suffix.lower() == ".npz":
+            with zipfile.ZipFile(file) as archive:
+                headers = {name.removesuffix(".npy"): _header(archive.open(name)) for name in archive.namelist()}
+        else:
+            headers = {inputs[0].name: _header(file.open("rb"))}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _unreadable(file, error) from error
+    found = _by_input(headers, inputs, file)
+    counts = {spec.name: _samples_of(found[spec.name], spec, file) for spec in inputs}
+    if len(set(counts.values())) != 1 or not min(counts.values()):
+        raise ArtifactError(
+            f"{file} does not have the same number of samples for every input",
+            values=", ".join(f"{name} {found[name].shape}" for name in counts),
+        )
+    return counts[inputs[0].name]
+
+
+def _header(file: IO[bytes]) -> _Header:
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with file:
+        version = np.lib.format.read_magic(file)
+        if version not in readers:
+            raise ValueError(f"arrays of version {version[0]}.{version[1]} have fields")
+        shape, _, dtype = readers[version](file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    return _Header(dtype=dtype, shape=shape)
 
 
 def _arrays_in(file: Path, inputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
-    """The arrays of a file by input, the samples first; checked."""
+    """The arrays of a file by input, the samples first, in the types of the inputs; checked to be finite."""
     try:
         loaded = np.load(file, allow_pickle=False)
-        found = {inputs[0].name: loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise ArtifactError(
-            f"{file} is no readable array file", values=str(error), remedy="write it with numpy.save or numpy.savez"
-        ) from error
+        if isinstance(loaded, np.ndarray):
+            stored = {inputs[0].name: loaded}
+        else:
+            with loaded:
+                stored = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _unreadable(file, error) from error
+    found = _by_input(stored, inputs, file)
+    return {spec.name: _finite(found[spec.name], spec, file) for spec in inputs}
+
+
+def _by_input(found: Mapping[str, _A], inputs: Sequence[TensorSpec], file: Path) -> Mapping[str, _A]:
+    """What a file has for each input; a lone array is the lone input's whatever its name."""
     if len(inputs) == len(found) == 1:
-        found = {inputs[0].name: next(iter(found.values()))}
+        return {inputs[0].name: next(iter(found.values()))}
     missing = [spec.name for spec in inputs if spec.name not in found]
     if missing:
         raise ArtifactError(
             f"{file} lacks inputs of the network",
-            values=f"wants {', '.join(spec.name for spec in inputs)}; has {', '.join(found)}",
+            values=f"needs {', '.join(spec.name for spec in inputs)}; has {', '.join(found)}",
             remedy="write one array per input: numpy.savez(file, **{name: array})",
         )
-    arrays = {spec.name: _sample_first(found[spec.name], spec, file) for spec in inputs}
-    if len({len(array) for array in arrays.values()}) != 1 or not len(next(iter(arrays.values()))):
-        raise ArtifactError(
-            f"{file} does not have the same number of samples for every input",
-            values=", ".join(f"{name} {array.shape}" for name, array in arrays.items()),
-        )
-    return arrays
+    return found
 
 
-def _sample_first(array: np.ndarray, spec: TensorSpec, file: Path) -> np.ndarray:
+def _samples_of(header: _Header, spec: TensorSpec, file: Path) -> int:
     shape = tuple(spec.shape[1:])
-    if array.shape == shape:
-        array = array[np.newaxis]
-    if array.shape[1:] != shape or array.ndim != len(shape) + 1 or array.dtype.kind not in "fiub":
+    if header.dtype.kind not in "fiub" or shape not in (header.shape, header.shape[1:]):
         raise ArtifactError(
             f"{file} does not fit input {spec.name}",
-            values=f"{array.dtype} {array.shape}; wants numbers of shape {shape} or (samples, *{shape})",
+            values=f"{header.dtype} {header.shape}; needs numbers of shape {shape} or (samples, *{shape})",
             remedy="calibration arrays are network inputs: decoded, resized, normalised, channels first",
         )
+    return 1 if header.shape == shape else header.shape[0]
+
+
+def _finite(array: np.ndarray, spec: TensorSpec, file: Path) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ArtifactError(
             f"{file} has values that are not finite",
             values=f"{int((~np.isfinite(array)).sum())} of {array.size} for input {spec.name}",
-            remedy="a range cannot be taken from NaN or infinity; clean the data",
+            remedy="NaN and infinity give no range; clean the data",
         )
-    return array.astype(spec.dtype)
+    return array.reshape(-1, *array.shape[array.ndim - len(spec.shape) + 1 :]).astype(spec.dtype)
+
+
+def _unreadable(file: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"{file} is not a readable array file", values=str(error), remedy="write it with numpy.save or numpy.savez"
+    )
 
 
 def _spread(items: Sequence[_T]) -> list[_T]:

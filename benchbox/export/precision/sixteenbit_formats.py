@@ -1,4 +1,4 @@
-"""What is a 16-bit number format, and what is lost when fp32 values are rounded to it?"""
+"""What is a 16-bit number format, and what do fp32 values lose when they are rounded to it?"""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _SIZE = np.uint16(0x7FFF)
 
 @dataclass
 class Rounding:
-    """Rounds fp32 values to the nearest of a format, to even on ties, saturating; counts what is lost."""
+    """Rounds fp32 values to the nearest of a format, to even on ties, saturating; counts the losses."""
 
     form: SixteenBit
     values: int = 0
@@ -65,7 +65,7 @@ class Rounding:
     subnormal: int = 0
 
     def rounded(self, array: np.ndarray) -> np.ndarray:
-        """The array in the format. Infinity and NaN stay; what only the rounding made infinite is saturated."""
+        """The array in the format. Infinity and NaN stay; a finite value that would round to infinity is saturated."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             made: np.ndarray = np.asarray(array, dtype=np.float32).astype(self.form.dtype)
         size = made.view(np.uint16) & _SIZE
@@ -84,7 +84,7 @@ class Rounding:
         return made
 
     def warnings(self) -> tuple[str, ...]:
-        """One sentence per kind of loss; none if nothing was lost."""
+        """One sentence per kind of loss; empty if nothing was lost."""
         name = self.form.precision
         kinds = (
             (self.saturated, f"are beyond {name}'s range and were saturated to ±{self.form.largest:.6g}"),

@@ -140,10 +140,10 @@ def _blank(request: TrialRequest, session: Session) -> Trial:
 
 
 def _check(request: TrialRequest, session: Session) -> Trial:
-    """Compares the outputs of all reference samples with the reference; what was executed, by layer, comes back too."""
+    """Compares the outputs of all check samples with the expected ones; reports what was executed, layer by layer."""
     artifact = request.artifact
-    samples, outputs = _outputs_of_reference_samples(request, session, most_rounds=artifact.reference_samples)
-    hop = _hop(request, artifact.reference_form, artifact.reference_path, samples, outputs)
+    samples, outputs = _outputs_of_check_samples(request, session, most_rounds=artifact.expected_samples)
+    hop = _hop(request, artifact.expected_form, artifact.expected_path, samples, outputs)
     file_hop = None
     if artifact.outputs_path is not None and BACKENDS.get(request.backend).consumes != "module":
         file_hop = _hop(request, artifact.form, artifact.outputs_path, samples, outputs)
@@ -151,18 +151,18 @@ def _check(request: TrialRequest, session: Session) -> Trial:
     return replace(_blank(request, session), evidence=session.evidence(), hop=hop, file_hop=file_hop, layers=layers)
 
 
-def _outputs_of_reference_samples(
+def _outputs_of_check_samples(
     request: TrialRequest, session: Session, *, most_rounds: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Runs reference samples on slot 0, repeated to fill whole batches, in so many inferences at most.
+    """Runs check samples on slot 0, repeated to fill whole batches, in so many inferences at most.
 
     Returns:
         The places of the samples, and the outputs by name.
     """
     artifact, batch = request.artifact, request.plan.batch
-    inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.reference_samples)
-    rounds = min(most_rounds, -(-artifact.reference_samples // batch))
-    samples = np.arange(rounds * batch) % artifact.reference_samples
+    inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.expected_samples)
+    rounds = min(most_rounds, -(-artifact.expected_samples // batch))
+    samples = np.arange(rounds * batch) % artifact.expected_samples
     made = []
     for part in np.split(samples, rounds):
         session.upload(0, {name: array[part] for name, array in inputs.items()})
@@ -258,8 +258,8 @@ def _looked_at_again(
     inferences = inferences_per_sample(request.plan)
     found = leaks(sessions[0], issuer.block, grown=trial.counters, samples=len(trial.samples_ns), inferences=inferences)
     artifact = request.artifact
-    samples, made = _outputs_of_reference_samples(request, sessions[0], most_rounds=1)
-    reference = _hop(request, artifact.reference_form, artifact.reference_path, samples, made)
+    samples, made = _outputs_of_check_samples(request, sessions[0], most_rounds=1)
+    reference = _hop(request, artifact.expected_form, artifact.expected_path, samples, made)
     seen = outputs_seen(*outputs, precision=request.precision, reference=reference)
     return replace(trial, counters={**trial.counters, **found}, outputs=seen)
 

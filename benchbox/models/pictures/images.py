@@ -1,4 +1,4 @@
-"""What does a network see of an image file?
+"""How does an image file become a network's input?
 
 The evaluation recipe of its family: decode, resize the shorter side, crop the centre, scale to [0, 1], normalise.
 Pillow decodes and resizes (bilinear, with antialiasing), as torchvision's reference recipes do.
@@ -20,7 +20,7 @@ CROP_SHARE = 0.875
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _MNIST = ((0.1307,), (0.3081,))
-# Where the weights that one finds for a family were trained with something else than ImageNet's mean and deviation.
+# Families whose published weights were trained with another mean and deviation than ImageNet's.
 _NORMALISATIONS = {"inception_v4": _CENTRED}
 
 
@@ -51,7 +51,7 @@ class ImageRecipe:
 
         Raises:
             EnvironmentLackError: Pillow is not installed.
-            ArtifactError: the file is no readable picture.
+            ArtifactError: the file is not a readable picture.
         """
         try:
             from PIL import Image
@@ -64,7 +64,7 @@ class ImageRecipe:
                 picture = opened.convert("L" if self.channels == 1 else "RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise ArtifactError(
-                f"{path} is no readable picture",
+                f"{path} is not a readable picture",
                 values=f"{type(error).__name__}: {error}",
                 remedy="remove it from the folder, or save it again as JPEG or PNG",
             ) from error
@@ -83,7 +83,7 @@ def recipe_from_source(source: ModelSource, shape: tuple[int, ...]) -> ImageReci
     """The recipe of a network for one input shape without the batch.
 
     Raises:
-        ArtifactError: the input is not one of pictures.
+        ArtifactError: the input does not have the shape of a picture.
     """
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise ArtifactError(
@@ -97,7 +97,7 @@ def recipe_from_source(source: ModelSource, shape: tuple[int, ...]) -> ImageReci
         from benchbox.models.zoo.zoo import spec
 
         mean, deviation = _NORMALISATIONS.get(spec(source.reference).family, (mean, deviation))
-    # Digits fill their picture: nothing of them is cut off.
+    # Digits fill their picture: nothing is cropped.
     share = 1.0 if channels == 1 else CROP_SHARE
     return ImageRecipe(channels=channels, height=height, width=width, mean=mean, deviation=deviation, crop_share=share)
 

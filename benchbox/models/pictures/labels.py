@@ -31,7 +31,7 @@ def labelled_from_folder(folder: Path, *, mapping: Path | None = None) -> tuple[
 
     Raises:
         UsageError: no such folder, no subfolders, no pictures, a subfolder that the mapping lacks.
-        ArtifactError: a mapping file that is none.
+        ArtifactError: an invalid mapping file.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", remedy="give one with a subfolder per class")
@@ -48,7 +48,7 @@ def labelled_from_folder(folder: Path, *, mapping: Path | None = None) -> tuple[
         )
     found = [Labelled(path=path, label=indices[name]) for name in classes for path in picture_files(folder / name)]
     if not found:
-        raise UsageError(f"there are no pictures in {folder}", values=f"{len(classes)} subfolders, all without any")
+        raise UsageError(f"there are no pictures in {folder}", values=f"{len(classes)} subfolders, none with pictures")
     return tuple(found)
 
 
@@ -61,6 +61,7 @@ def _indices(mapping: Path) -> dict[str, int]:
         isinstance(index, int) and not isinstance(index, bool) and index >= 0 for index in document.values()
     ):
         raise ArtifactError(
-            f"the mapping {mapping} is none", remedy='a JSON object from subfolder to class index: {"n01440764": 0}'
+            f"the mapping {mapping} is invalid",
+            remedy='it must be a JSON object from subfolder to class index: {"n01440764": 0}',
         )
     return {str(name): index for name, index in document.items()}

@@ -319,7 +319,7 @@ def test_fp32_files_are_given_where_openvino_converts(tmp_path: Path) -> None:
         source = resolve(str(own), input_shape=None, weights=None)
         assert graph_precision("openvino", precision, source=source) is precision, "it is in it already"
         assert graph_precision("openvino", Precision.FP32, source=source) is Precision.FP32
-    with pytest.raises(UsageError, match="leaves no node out"):
+    with pytest.raises(UsageError, match="excludes no nodes"):
         graph_precision("openvino", Precision.BF16, Derivation(exclude=("fc",)))
 
 

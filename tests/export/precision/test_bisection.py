@@ -124,7 +124,7 @@ def test_a_tighter_tolerance_is_restored(precision: Precision, tmp_path: Path) -
 
 def test_what_no_list_restores_is_an_error_with_its_numbers(tmp_path: Path) -> None:
     """One layer at least must be left to quantise."""
-    with pytest.raises(ArtifactError, match=r"(?s)no exclude list.*net in int8.*1e-07.*2 layers left out"):
+    with pytest.raises(ArtifactError, match=r"(?s)no exclude list.*net in int8.*1e-07.*2 layers excluded"):
         bisected(
             one_bad_layer(tmp_path / "net.onnx"),
             tmp_path,

@@ -11,10 +11,11 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from benchbox.errors import ArtifactError, UsageError
-from benchbox.export.exporting import artifact_from_source, cached_artifact
+from benchbox.export.exporting import artifact_from_source
 from benchbox.export.precision.calibration import PERCENTILE, ranges_from_data
 from benchbox.export.precision.quantization import observed_tensors
 from benchbox.export.precision.samples import data_from_choice
+from benchbox.export.reuse import cached_artifact
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.derivation import CalibrationMethod, Derivation

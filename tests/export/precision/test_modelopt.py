@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from benchbox.errors import UsageError
-from benchbox.export.exporting import artifact_from_source, cached_artifact
+from benchbox.export.exporting import artifact_from_source
+from benchbox.export.reuse import cached_artifact
 from benchbox.jobs.prepare import graph_precision
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
@@ -69,7 +70,7 @@ def test_records_of_both_converters_never_mix() -> None:
 
 
 def test_no_precision_that_needs_no_conversion(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="converts nothing to fp32"):
+    with pytest.raises(UsageError, match="does not convert to fp32"):
         artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path, derivation=OTHER)
 
 
@@ -106,5 +107,5 @@ def test_nodes_can_be_left_out(lenet: OnnxArtifact, export_root: Path) -> None:
 @needed
 def test_a_method_that_it_lacks_is_refused(lenet: OnnxArtifact, export_root: Path) -> None:
     choice = Derivation(converter=Converter.MODELOPT, method=CalibrationMethod.PERCENTILE)
-    with pytest.raises(UsageError, match="does not calibrate by percentile"):
+    with pytest.raises(UsageError, match="has no calibration method percentile"):
         artifact_from_source(LENET, precision=Precision.INT8, root=export_root, derivation=choice)

@@ -169,11 +169,11 @@ def broken(folder: Path, kind: str) -> None:
         ("shape", ArtifactError, "does not fit input"),
         ("words", ArtifactError, "does not fit input"),
         ("none", ArtifactError, "number of samples"),
-        ("truncated", ArtifactError, "no readable array file"),
-        ("pickled", ArtifactError, "no readable array file"),
+        ("truncated", ArtifactError, "not a readable array file"),
+        ("pickled", ArtifactError, "not a readable array file"),
         ("other inputs", ArtifactError, "lacks inputs"),
-        ("not an image", ArtifactError, "no readable picture"),
-        ("half an image", ArtifactError, "no readable picture"),
+        ("not an image", ArtifactError, "not a readable picture"),
+        ("half an image", ArtifactError, "not a readable picture"),
         ("empty", UsageError, "nothing to calibrate on"),
     ],
 )
@@ -193,3 +193,27 @@ def test_missing_data_and_networks_without_pictures(tmp_path: Path, album: Path)
         data_from_choice(str(album), source=LENET, inputs=rows, seed=0)
     with pytest.raises(UsageError, match="several inputs"):
         data_from_choice(str(album), source=LENET, inputs=(*DIGITS, *rows), seed=0)
+
+
+def test_arrays_are_counted_without_their_data_and_loaded_once_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", input=np.zeros((3, 1, 28, 28), np.float32))
+    loaded: list[str] = []
+    opened: list[np.lib.npyio.NpzFile] = []
+    real = np.load
+
+    def counted(file: Path, **options: bool) -> np.lib.npyio.NpzFile:
+        loaded.append(file.name)
+        opened.append(real(file, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(np, "load", counted)
+    data = data_from_choice(str(tmp_path), source=LENET, inputs=DIGITS, seed=0)
+    assert (data.samples, loaded) == (6, [])
+    samples = data.load()
+    next(samples)
+    assert (loaded, [file.zip for file in opened]) == (["a.npz"], [None]), "closed as soon as it is read"
+    assert len(list(samples)) == 5
+    assert loaded == ["a.npz", "b.npz"]

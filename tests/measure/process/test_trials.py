@@ -262,10 +262,10 @@ def test_a_case_is_check_then_time_then_memory(lenet_artifact: OnnxArtifact, roo
 
 
 def test_wrong_outputs_have_no_numbers(lenet_artifact: OnnxArtifact, root: Path) -> None:
-    with np.load(root / lenet_artifact.reference_path) as stored:
+    with np.load(root / lenet_artifact.expected_path) as stored:
         wrong = {name: stored[name] + 1 for name in stored.files}
     np.savez(root / "wrong.npz", **wrong)
-    bent = dataclasses.replace(lenet_artifact, reference_path="wrong.npz")
+    bent = dataclasses.replace(lenet_artifact, expected_path="wrong.npz")
     result = result_from_case(case_request(bent, root), progress=lambda *_: None)
     assert isinstance(result.error, ArtifactError)
     assert result.readings == ()

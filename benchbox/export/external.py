@@ -1,0 +1,70 @@
+"""Which weights does an ONNX file keep in other files, and what identifies them?
+
+An exporter writes weights beside the ONNX file where it would exceed 2 GB, or on request. The sha256 of the ONNX file
+does not change with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchbox.errors import ArtifactError
+from benchbox.graph.skimming import structure_bytes
+from benchbox.store.artifact_files import sha256_of
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def external_sha256(path: Path) -> str | None:
+    """The sha256 over the external data files that an ONNX file names, None if it names none.
+
+    Raises:
+        ArtifactError: the file is damaged, or a file that it names is missing.
+    """
+    import onnx
+
+    try:
+        proto = onnx.ModelProto.FromString(structure_bytes(path))
+    except ArtifactError:
+        raise
+    except Exception as error:  # protobuf's errors have no common class
+        raise ArtifactError(f"{path} is no ONNX file", values=str(error), remedy="export the network again") from error
+    digest = hashlib.sha256()
+    places = sorted(set(_locations(proto)))
+    for place in places:
+        try:
+            digest.update(f"{place} {sha256_of(path.parent / place)}\n".encode())
+        except OSError as error:
+            raise ArtifactError(
+                f"the external data of {path} cannot be read",
+                values=f"{place}: {error.strerror or error}",
+                remedy="put the file beside the ONNX file, or export the network again",
+            ) from error
+    return digest.hexdigest() if places else None
+
+
+def _locations(proto: onnx.ModelProto) -> Iterator[str]:
+    for tensor in _tensors(proto):
+        if tensor.data_location == tensor.EXTERNAL:
+            yield from (str(entry.value) for entry in tensor.external_data if entry.key == "location")
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a model: initializers and attributes, in subgraphs and local functions too."""
+    graphs = [proto.graph]
+    nodes = [node for function in proto.functions for node in function.node]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+            nodes += graph.node
+        else:
+            for attribute in nodes.pop().attribute:
+                graphs += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+                yield from (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors)
