@@ -1,4 +1,4 @@
-"""Which conditions were seen that may move or void a number?
+"""Which conditions may move or void the numbers of a case?
 
 One function a flag; thresholds and advice are in docs/metrics.md. A flag is data: gates and reports read it.
 """
@@ -50,7 +50,7 @@ def _calibration_synthetic(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "CALIBRATION_SYNTHETIC",
             Severity.WARNING,
-            f"{seen.precision} was calibrated on {made.data}: speed is right, accuracy is not; use --calibration",
+            f"{seen.precision} was calibrated on {made.data}: speed is valid, accuracy is not; use --calibration",
         )
 
 
@@ -61,7 +61,7 @@ def _precision_miss(seen: Seen) -> Iterator[Flag]:
         width = half_width(reading)
         if width == math.inf:
             yield flag(
-                "SINGLE_PROCESS", Severity.WARNING, "one process says nothing about spread: use --trials 5 or more"
+                "SINGLE_PROCESS", Severity.WARNING, "one process does not show the spread: use --trials 5 or more"
             )
         elif width > HALF_WIDTH_WANTED:
             yield flag(

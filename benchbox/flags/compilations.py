@@ -18,5 +18,5 @@ def flags_of_compilation(trials: Sequence[Trial]) -> Iterator[Flag]:
             code="RECOMPILED",
             severity=Severity.ERROR,
             message=f"{max(found):.0f} graphs were compiled while samples were taken, in {len(found)} of {len(trials)} "
-            "processes: a longer warm-up, or a network whose shapes and constants stay (TORCH_LOGS=recompiles)",
+            "processes: use a longer warm-up, or a network with fixed shapes and constants (TORCH_LOGS=recompiles)",
         )

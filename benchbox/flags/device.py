@@ -157,8 +157,8 @@ def _clocks_disagree(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator
         yield Flag(
             code="CLOCKS_DISAGREE",
             severity=Severity.WARNING,
-            message=f"the device's clock gives the same inferences {apart:+.1%} of the host's time: events may bracket "
-            "another stream, or a clock stepped; do not trust the throughput",
+            message=f"device and host time for the same inferences differ by {apart:+.1%}: the events may bracket "
+            "another stream, or a clock stepped; throughput is unreliable",
         )
 
 

@@ -1,4 +1,4 @@
-"""Which conditions move or void energy, and were the GPU's clocks held?
+"""Which conditions move or void energy, and were the GPU's clocks locked?
 
 Thresholds and advice are in docs/metrics.md; ``case.py`` and ``device.py`` have the other conditions.
 """
@@ -41,11 +41,11 @@ def flags_of_power(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
 
 
 def clocks_not_locked() -> Flag:
-    """What is said of a GPU whose clocks nobody held."""
+    """The flag of a GPU whose clocks are not locked."""
     return Flag(
         code="CLOCKS_NOT_LOCKED",
         severity=Severity.INFO,
-        message="the GPU chooses its clocks by load, power and heat: --lock-clocks holds them where permitted",
+        message="the GPU changes its clocks with load, power and heat: lock them with --lock-clocks where permitted",
     )
 
 
@@ -60,20 +60,20 @@ def _of_energy(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_SHORT_WINDOW",
             Severity.WARNING,
-            f"windows of {run.window_s:g} s: sensors that look only a part of the time may miss some; "
+            f"windows of {run.window_s:g} s: sensors that sample only part of the time may miss some energy; "
             f"use --energy-window {WINDOW_WANTED_S:g} or longer",
         )
     if run.resets:
         yield _flag(
             "COUNTER_RESET",
             Severity.WARNING,
-            f"the energy counter went backwards {run.resets} times; those windows were not used and taken again",
+            f"the energy counter went backwards {run.resets} times; those windows were discarded and repeated",
         )
     if (run.others_cpu_share or 0.0) > OTHERS_SHARE:
         yield _flag(
             "ENERGY_CPU_BUSY",
             Severity.WARNING,
-            f"other processes used {run.others_cpu_share:.0%} of the CPUs, and their energy is counted: stop them",
+            f"other processes used {run.others_cpu_share:.0%} of the CPUs and their energy is included: stop them",
         )
     yield from _inconsistent(run)
     yield from _edges(run)
@@ -89,7 +89,7 @@ def _inconsistent(run: EnergyRun) -> Iterator[Flag]:
             "ENERGY_INCONSISTENT",
             Severity.ERROR,
             f"the counter says {counted:.4g} J, the power sensor over the same time {integrated:.4g} J: "
-            "use a longer --energy-window; if they stay apart this GPU's sensors cannot be trusted",
+            "use a longer --energy-window; if they still differ, this GPU's sensors are unreliable",
         )
 
 
@@ -99,7 +99,7 @@ def _edges(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_EDGES_WIDE",
             Severity.WARNING,
-            f"a step of the counter was seen only to {worst:.1%} of a window: inferences are long; "
+            f"a step of the counter was located only to {worst:.1%} of a window, because inferences are long; "
             "use a longer --energy-window",
         )
 
@@ -111,7 +111,7 @@ def _not_above_idle(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_NOT_ABOVE_IDLE",
             Severity.WARNING,
-            f"{power_w:.4g} W under load, {idle_w:.4g} W idle: there is no net energy; stop other work, "
+            f"{power_w:.4g} W under load, {idle_w:.4g} W idle: net energy is unknown; stop other work, "
             "or use a larger --batch",
         )
 

@@ -1,4 +1,4 @@
-"""Did the host give the network what the plan asked for: providers, threads, processor time?"""
+"""Did the network get the providers, threads and CPU time that the plan requested?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchbox.schema.reading import Flag, Severity
 
 STEAL_WARNING, STEAL_ERROR = 0.005, 0.02
 # Share of its time that a ready thread waits for a CPU. Seen with as many threads as CPUs: below 0.6 % on a quiet
-# machine, above 30 % beside one other busy process. (Involuntary switches do not tell the two apart as well.)
+# machine, above 30 % beside one other busy process. (Involuntary switches separate the two less well.)
 WAITING_LIMIT = 0.02
 
 
@@ -22,18 +22,18 @@ def provider_fallback(seen: Seen) -> Iterator[Flag]:
                 "PROVIDER_FALLBACK",
                 Severity.ERROR,
                 f"a trial ran on {', '.join(trial.evidence.providers)}, the check on "
-                f"{', '.join(seen.evidence.providers)}: find out why the provider was not available",
+                f"{', '.join(seen.evidence.providers)}: find out why the provider was unavailable",
             )
             return
 
 
 def threads_not_given(seen: Seen) -> Iterator[Flag]:
-    """Whether the runtime took another number of threads than was asked for."""
+    """Whether the runtime uses another number of threads than requested."""
     if seen.evidence.threads != seen.plan.threads:
         yield flag(
             "THREADS_NOT_GIVEN",
             Severity.ERROR,
-            f"{seen.plan.threads} threads were asked for, {seen.evidence.threads} were given",
+            f"{seen.plan.threads} threads were requested, the runtime uses {seen.evidence.threads}",
         )
 
 
@@ -54,7 +54,7 @@ def cpu_steal(seen: Seen) -> Iterator[Flag]:
     stolen = sum(counters["steal_ticks"] for counters in grown) / everything if everything else 0.0
     if stolen > STEAL_WARNING:
         severity = Severity.ERROR if stolen > STEAL_ERROR else Severity.WARNING
-        yield flag("CPU_STEAL", severity, f"the hypervisor gave {100 * stolen:.1f} % of the time to others")
+        yield flag("CPU_STEAL", severity, f"the hypervisor gave {100 * stolen:.1f} % of the CPU time to other guests")
 
 
 def cpu_contended(seen: Seen) -> Iterator[Flag]:
@@ -68,17 +68,16 @@ def cpu_contended(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "CPU_CONTENDED",
             Severity.WARNING,
-            f"threads were ready and waited for a CPU for up to {100 * max(waits):.1f} % of the time: stop other work",
+            f"runnable threads waited for a CPU for up to {100 * max(waits):.1f} % of the time: stop other work",
         )
 
 
 def cgroup_throttled(seen: Seen) -> Iterator[Flag]:
-    """Whether the container's CPU quota stopped the worker."""
+    """Whether a CPU quota of the control groups throttled the worker."""
     periods = sum(trial.counters.get("cgroup_throttled", 0.0) for trial in timing_trials(seen.trials))
     if periods:
         yield flag(
             "CGROUP_THROTTLED",
             Severity.ERROR,
-            f"the container's CPU quota stopped the worker in {periods:.0f} periods: "
-            "use fewer --threads or a larger quota",
+            f"the CPU quota throttled the worker in {periods:.0f} periods: use fewer --threads or a larger quota",
         )

@@ -20,8 +20,8 @@ def leak(seen: Seen) -> Iterator[Flag]:
             yield flag(
                 "LEAK",
                 Severity.WARNING,
-                f"memory of the {place} kept growing in {sum(each > 0 for each in found)} of {len(found)} processes, "
-                f"by up to {max(found):.0f} bytes an inference: it runs out in the end, and times drift",
+                f"{place} memory grew by up to {max(found):.0f} bytes per inference in "
+                f"{sum(each > 0 for each in found)} of {len(found)} processes: a leak",
             )
 
 

@@ -1,7 +1,7 @@
-"""What must be said of numbers for which LoadGen issued the requests?
+"""Which flags does a run get whose requests LoadGen issued?
 
-Advice is in docs/metrics.md. LoadGen's own verdict is passed on in its words; it is about whether its rules were kept,
-not about the machine.
+Advice is in docs/metrics.md. LoadGen's own verdict is quoted; it is about whether its rules were kept, not about the
+machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def flags_of_loadgen(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator
     yield Flag(
         code="NOT_MLPERF",
         severity=Severity.INFO,
-        message="MLPerf's LoadGen issued the requests, but this is no MLPerf result: network, data and rules are ours",
+        message="issued by MLPerf LoadGen, but not an MLPerf result: network, data and rules are benchbox's own",
     )
     yield from _invalid(loaded)
     yield from _clock_stepped(loaded)
@@ -46,7 +46,7 @@ def _invalid(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="LOADGEN_INVALID",
             severity=Severity.WARNING,
-            message=f"LoadGen calls {len(against)} of {len(trials)} runs invalid: "
+            message=f"LoadGen reports {len(against)} of {len(trials)} runs as invalid: "
             f"{' '.join(run.reasons).removesuffix('.')}{advice}",
         )
 
@@ -73,8 +73,8 @@ def _overloaded(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="OVERLOADED",
             severity=Severity.WARNING,
-            message=f"of what arrived {statistics.median(behind):.0%} was answered in the same time: what waits grows, "
-            "and latencies say how long the run was; use a lower --rate",
+            message=f"only {statistics.median(behind):.0%} of the requests that arrived were answered meanwhile: "
+            "the queue grows, and latencies depend on the length of the run; use a lower --rate",
         )
 
 

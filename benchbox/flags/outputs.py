@@ -36,23 +36,23 @@ def flags_of_outputs(trials: Sequence[Trial]) -> Iterator[Flag]:
             code=CODE,
             severity=Severity.ERROR,
             message=f"outputs changed while they were timed, in {_processes_of(seen, wrong)} of {len(seen)} processes: "
-            f"{hop.source} -> {hop.target}: {_distance(hop)}, beyond tolerance: find out what the network keeps from "
-            "run to run",
+            f"{hop.source} -> {hop.target}: {_distance(hop)}, beyond tolerance: look for state that the network keeps "
+            "between runs",
         )
     elif changes:
         hop = max(changes, key=lambda found: found.rel_l2_error)
         yield Flag(
             code=CODE,
             severity=Severity.INFO,
-            message=f"the same inputs gave other bits in {len(changes)} of {len(seen)} processes ({_distance(hop)}, "
-            "within tolerance): the runtime adds in another order each time",
+            message=f"equal inputs gave different bits in {len(changes)} of {len(seen)} processes ({_distance(hop)}, "
+            "within tolerance): the runtime's order of summation varies",
         )
     elif len({each.sha256 for each in seen}) > 1:
         yield Flag(
             code=CODE,
             severity=Severity.INFO,
-            message=f"the same inputs gave {len({each.sha256 for each in seen})} different sets of bits in {len(seen)} "
-            "processes, all within tolerance: the runtime chose other kernels or another order",
+            message=f"equal inputs gave {len({each.sha256 for each in seen})} different sets of bits in {len(seen)} "
+            "processes, all within tolerance: the runtime chose different kernels or orders of summation",
         )
 
 

@@ -12,25 +12,24 @@ _NAMED = 5
 
 
 def flags_of_proof(proof: Proof | None) -> Iterator[Flag]:
-    """PRECISION_NOT_EXECUTED or PRECISION_PARTIAL, whichever the shares call for; nothing for a whole proof."""
+    """PRECISION_NOT_EXECUTED or PRECISION_PARTIAL, whichever the shares call for; nothing for a complete proof."""
     if proof is None or not (proof.macs or proof.bytes):
         return
-    told = f"{proof.asked} was asked for; of the {'MACs' if proof.macs else 'bytes'} ran: {shares_in_words(proof)}"
+    ran = f"{proof.asked} was requested; of the {'MACs' if proof.macs else 'bytes'} ran: {shares_in_words(proof)}"
     if proof.passed is False:
         yield Flag(
             code="PRECISION_NOT_EXECUTED",
             severity=Severity.ERROR,
-            message=f"{told}, so this is not the speed of {proof.asked} ({_wanted(proof)})" + _layers_in_words(proof),
+            message=f"{ran}, so this is not the speed of {proof.asked} ({_wanted(proof)})" + _layers_in_words(proof),
         )
     elif proof.passed is None:
         yield Flag(
             code="PRECISION_NOT_EXECUTED",
             severity=Severity.WARNING,
-            message=f"{told}: the runtime does not tell enough to prove it ({_wanted(proof)})"
-            + _layers_in_words(proof),
+            message=f"{ran}: the runtime reports too little to prove it ({_wanted(proof)})" + _layers_in_words(proof),
         )
     elif proof.share < 1:
-        yield Flag(code="PRECISION_PARTIAL", severity=Severity.INFO, message=told + _layers_in_words(proof))
+        yield Flag(code="PRECISION_PARTIAL", severity=Severity.INFO, message=ran + _layers_in_words(proof))
 
 
 def shares_in_words(proof: Proof) -> str:
@@ -42,7 +41,7 @@ def shares_in_words(proof: Proof) -> str:
 
 def _wanted(proof: Proof) -> str:
     if not proof.switch_fits:
-        return f"its runtime says that TF32 is {proof.tf32}"
+        return f"its runtime reports that TF32 is {proof.tf32}"
     return f"at least {format_share(proof.required)} are required"
 
 

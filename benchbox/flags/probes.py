@@ -9,13 +9,13 @@ from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Trial
 
 _WORDS = {
-    ARITHMETIC: "the same arithmetic took {low:.3g} to {high:.3g} µs: something shares its processors",
-    HANDOVER: "one CPU saw what another wrote after {low:.3f} to {high:.3f} µs, as where a hypervisor moves them apart",
+    ARITHMETIC: "the arithmetic probe took {low:.3g} to {high:.3g} µs: something shares its processors",
+    HANDOVER: "core-to-core latency varied from {low:.3f} to {high:.3f} µs: the hypervisor may have moved a vCPU",
 }
 
 
 def flags_of_probes(trials: Sequence[Trial]) -> Iterator[Flag]:
-    """Whether the machine was another in some of the timed processes than in others; one flag says it."""
+    """One flag if the probes differ between the timed processes."""
     words = []
     for kind, limit in SHIFTED.items():
         found = [seen for trial in trials if (seen := probe_of(trial.counters, kind)) is not None]
@@ -25,5 +25,5 @@ def flags_of_probes(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="MACHINE_SHIFTED",
             severity=Severity.WARNING,
-            message=f"the machine was not the same all the time: {'; '.join(words)}; run it again",
+            message=f"the machine changed during the run: {'; '.join(words)}; run it again",
         )

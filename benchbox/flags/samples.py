@@ -1,4 +1,4 @@
-"""Were the samples of a process all of one kind: settled, level, of one mode, and far above the harness's own time?
+"""Were the samples of a process settled, level, unimodal and far above the harness's own time?
 
 A condition is flagged where at least half of the processes show it, in the host's times or in the device's: on a shared
 machine any one may have been disturbed, which widens the interval and needs no flag of its own. Thresholds and advice
@@ -57,13 +57,13 @@ def _not_steady(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="NOT_STEADY",
             severity=Severity.WARNING,
-            message=f"{len(restless)} of {len(trials)} processes were still getting faster or slower: give them a "
-            "longer --max-time, or find what else runs",
+            message=f"{len(restless)} of {len(trials)} processes had not settled: use a longer --max-time, "
+            "or stop other work",
         )
 
 
 def _cut_at_its_limit(trial: Trial) -> bool:
-    """MSER-5 wanted to cut half of the samples or more, and the halves really differ."""
+    """Whether MSER-5 cut as much as it may, half of the samples, and the halves differ."""
     half = len(trial.samples_ns) // 2
     if trial.steady_from < half - 5 or half < LEAST_SAMPLES // 2:
         return False
@@ -86,8 +86,8 @@ def _moved(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="LEVEL_SHIFT",
             severity=Severity.WARNING,
-            message=f"{len(shifting)} of {len(trials)} processes changed their level at once, by "
-            f"{statistics.median(shifting):+.1%}: look for work that started or ended beside them",
+            message=f"{len(shifting)} of {len(trials)} processes shifted to another level, by "
+            f"{statistics.median(shifting):+.1%}: look for other work that started or ended meanwhile",
         )
 
 
@@ -95,7 +95,7 @@ def movement(samples: Sequence[int]) -> tuple[str, float]:
     """How the samples move over a process: "drift", "shift" or "", and the change as a ratio minus 1.
 
     From block medians. A drift's slope has an interval without 0; a shift has a small p-value; where both are so, the
-    one that leaves the smaller residues counts. Changes of a hundredth or less are none.
+    one that leaves the smaller residues counts. Changes of a hundredth or less do not count.
     """
     medians = block_medians(tuple(samples))
     if len(medians) < LEAST_BLOCKS:
@@ -124,7 +124,7 @@ def _two_modes(trials: Sequence[Trial]) -> Iterator[Flag]:
             code="BIMODAL",
             severity=Severity.WARNING,
             message=f"{len(apart)} of {len(trials)} processes have two modes, {typical.lower / 1e6:.4g} ms and "
-            f"{typical.upper / 1e6:.4g} ms ({typical.upper_share:.0%} of the samples): the median may be either",
+            f"{typical.upper / 1e6:.4g} ms ({typical.upper_share:.0%} of the samples): the median may fall on either",
         )
 
 
@@ -181,7 +181,7 @@ def tail_undersampled(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "TAIL_UNDERSAMPLED",
             Severity.INFO,
-            f"p99 rests on {min(counts)} samples a process, {needed} are needed to bound it with 95 % confidence: "
+            f"p99 is of {min(counts)} samples per process; a bound with 95 % confidence needs {needed}: "
             "use a longer --max-time",
         )
 
@@ -200,7 +200,7 @@ def noisy(seen: Seen) -> Iterator[Flag]:
             yield flag(
                 "NOISY",
                 Severity.WARNING,
-                f"{what} of a process vary by {100 * statistics.median(spreads):.3g} % (standard deviation over mean): "
+                f"{what} in a process vary by {100 * statistics.median(spreads):.3g} % (standard deviation over mean): "
                 "look at p90 and p99 as well as p50",
             )
             return
@@ -224,5 +224,5 @@ def between_processes(seen: Seen) -> Iterator[Flag]:
             "BETWEEN_PROC",
             Severity.INFO,
             f"processes differ by {math.sqrt(between):.1%}, which is {between / (between + inside):.0%} of all "
-            "variance: more --trials help, longer ones do not",
+            "variance: use more --trials; longer ones do not help",
         )

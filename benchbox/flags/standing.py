@@ -1,7 +1,7 @@
-"""What can be said before a run: which conditions of this machine will disturb any measurement on it?
+"""Before a run: which conditions of this machine will disturb any measurement on it?
 
-Told by ``benchbox doctor``. They are no flags of records: what of them really disturbed a run is seen during it
-(``case.py``, ``gpu.py``), and every record holds the environment that they are read from.
+Shown by ``benchbox doctor``, and not repeated in records: what really disturbed a run is flagged by its own counters
+(``case.py``, ``gpu.py``), and every record holds the environment that these are derived from.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PRESSURE_PERCENT = 10.0
 
 
 def standing_flags(environment: Environment) -> tuple[Flag, ...]:
-    """Every condition that stands, with what to do about it.
+    """Every such condition, with what to do about it.
 
     Args:
         environment: captured before this process touched a GPU: it would count itself among those who use it.
@@ -32,16 +32,16 @@ def _host(environment: Environment) -> Iterator[Flag]:
         kind = hardware.get("hypervisor_kind", "")
         yield _info(
             "VIRTUALIZED",
-            f"a virtual machine{f' ({kind})' if kind else ''}: neighbours may take time; watch CPU_STEAL, or use a "
-            "machine of its own",
+            f"a virtual machine{f' ({kind})' if kind else ''}: other guests may take CPU time; watch CPU_STEAL, or use "
+            "a dedicated machine",
         )
     if changing := _changing_clocks(environment):
         yield _info("GOVERNOR", f"{changing}: clocks may change during a run (python -m pyperf system tune, as root)")
     if hardware.get("aslr") == "off":
         yield _info(
             "ASLR_OFF",
-            "addresses are not randomised: every process has the same layout, lucky or not, and the interval does not "
-            "show it; switch it on (sysctl kernel.randomize_va_space=2)",
+            "addresses are not randomised: all processes have the same memory layout, whose effect no interval "
+            "shows; switch it on (sysctl kernel.randomize_va_space=2)",
         )
     load, pressure = observed.get("load_1min", ""), observed.get("pressure_cpu", "").removesuffix(" %")
     busy = _number(load) > LOAD_PER_CPU * int(hardware.get("cpus_allowed", "1"))
@@ -79,7 +79,7 @@ def _gpu(environment: Environment) -> Iterator[Flag]:
         yield Flag(
             code="GPU_SHARED",
             severity=Severity.WARNING,
-            message=f"{', '.join(reasons)}: end that before measuring; numbers taken beside it are void",
+            message=f"{', '.join(reasons)}: stop that before measuring; numbers are void otherwise",
         )
     limit, usual = hardware.get("gpu_power_limit_w", ""), hardware.get("gpu_power_limit_default_w", "")
     if limit and usual and _number(limit) < _number(usual):
@@ -90,21 +90,21 @@ def _gpu(environment: Environment) -> Iterator[Flag]:
     if hardware.get("gpu_persistence") == "0":
         yield _info(
             "PERSISTENCE_OFF",
-            "the driver unloads when nobody uses the GPU: the first process pays for loading it, and counters start "
-            "again (nvidia-smi -pm 1)",
+            "the driver unloads while no process uses the GPU: the first process pays for loading it, and counters "
+            "are reset (nvidia-smi -pm 1)",
         )
     if hardware.get("gpu_confidential_compute") not in {None, "0"}:
         yield Flag(
             code="CONF_COMPUTE",
             severity=Severity.WARNING,
-            message="confidential computing is on: event times are not to be trusted, numbers will be void",
+            message="confidential computing is on: event times are unreliable, numbers will be void",
         )
     if "gpu_remapped_rows" in observed:
         yield Flag(
             code="REMAPPED_ROWS",
             severity=Severity.WARNING,
-            message=f"rows of the GPU's memory were replaced: {observed['gpu_remapped_rows']}; a reset takes in what "
-            "waits, a GPU that goes on wants to be replaced",
+            message=f"rows of GPU memory were remapped: {observed['gpu_remapped_rows']}; reset the GPU if some are "
+            "pending, replace it if it continues",
         )
 
 

@@ -83,7 +83,7 @@ def differences(before: Mapping[str, float], after: Mapping[str, float]) -> dict
 
 
 def others_share(grown: Mapping[str, float]) -> float | None:
-    """The share of all CPUs that others used, by what the counters grew; None where the kernel does not say."""
+    """The share of all CPUs that others used, by what the counters grew; None where the kernel does not report it."""
     if not grown.get("all_ticks"):
         return None
     own_ticks = grown["cpu_s"] * os.sysconf("SC_CLK_TCK")
@@ -113,7 +113,7 @@ def exact_resident_bytes(rollup: Path = Path("/proc/self/smaps_rollup")) -> int:
 
 
 def resident_bytes(status: Path = Path("/proc/self/status")) -> int:
-    """The resident set of this process now; where the kernel does not tell, its largest so far."""
+    """The resident set of this process now; where the kernel does not report it, its peak so far."""
     if status.exists():
         for line in status.read_text().splitlines():
             if line.startswith("VmRSS:"):

@@ -1,4 +1,4 @@
-"""What counts energy, and what stands beside the counter?"""
+"""What is an energy counter, and what is read with it?"""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Counter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Gauge:
-    """What can be read of a device: a counter, and where there are such, others beside it, power and temperature.
+    """What can be read of a device: a counter, further counters where there are any, power and temperature.
 
-    ``foreign`` says who else uses what is counted, "" for nobody; it is asked before and after every window.
+    ``foreign`` says who else uses what is counted, "" for nobody; it is called before and after every window.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """On what machine and with which software is a number taken? Everything that may move it, without any runtime.
 
-Three parts: hardware (with its settings) and software are hashed, what was observed is not. In the hash is what may
-move a number and stays until somebody changes it; all that changes by itself is observed. ``host.py`` and
-``gpu/facts.py`` read them.
+Three parts: hardware (with its settings) and software are hashed, what was observed is not. Hashed is what may change a
+number and persists until someone changes it; what varies by itself is observed. ``host.py`` and ``gpu/facts.py`` read
+them.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _PACKAGES = (
 )
 # Libraries that compute, whichever they are called: "nvidia-cudnn-cu13", "tensorrt-cu13-libs".
 _PACKAGE_PREFIXES = ("nvidia-", "tensorrt")
-# It asks the driver and computes nothing.
-_NO_MATTER = frozenset({"nvidia-ml-py"})
+# Management library; cannot change a result.
+_NOT_HASHED = frozenset({"nvidia-ml-py"})
 _VARIABLE_PREFIXES = (
     "OMP_",
     "GOMP_",
@@ -69,7 +69,7 @@ def capture(*, root: Path = Path("/"), locked_clocks: str = "") -> Environment:
 
     Args:
         root: where /proc and /sys are looked for; another folder in tests.
-        locked_clocks: at what the GPU's clocks are held, "" where they are free.
+        locked_clocks: at what the GPU's clocks are locked, "" where they are not.
     """
     hardware = {
         **host_facts(root),
@@ -101,7 +101,7 @@ def _software(root: Path) -> dict[str, str]:
     found |= {
         name: version
         for name, version in sorted(installed.items())
-        if name.startswith(_PACKAGE_PREFIXES) and name not in _NO_MATTER
+        if name.startswith(_PACKAGE_PREFIXES) and name not in _NOT_HASHED
     }
     for name in sorted(os.environ):
         if name.startswith(_VARIABLE_PREFIXES) or name in _VARIABLES:
@@ -126,7 +126,7 @@ def _installed() -> Mapping[str, str]:
 
 
 def _digest(installed: Mapping[str, str]) -> str:
-    """What a lock file would say, in one word and a number."""
+    """A digest of what a lock file would list, and the number of distributions."""
     lines = "\n".join(f"{name}=={version}" for name, version in sorted(installed.items()))
     return f"{hashlib.sha256(lines.encode()).hexdigest()[:_HASH_DIGITS]} ({len(installed)})"
 

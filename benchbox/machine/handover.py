@@ -5,7 +5,7 @@ short between cores under one cache and several times longer across caches and s
 whenever the host moves a virtual CPU, and nothing else that a guest can see changes with it.
 
 Two processes, each bound to a CPU, hand a byte to and fro through shared memory. Python's own loop is in the time (some
-100 ns): it says that CPUs moved apart, not how far they are.
+100 ns): it shows that CPUs moved apart, not how far apart they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_PARTNERS = 7
 # A partner that does not answer for so many looks (about half a second) is gone, or has no CPU.
 LOOKS = 10_000_000
 START_S = 5.0
-# Bytes that lie on cache lines of their own, and what they say beside the numbers that go to and fro.
+# Bytes on separate cache lines, and the values with a meaning beside the numbers that are exchanged.
 _OURS, _THEIRS, _SIZE = 0, 256, 4096
 _READY, _NEXT = 9, 3
 # The partner's whole program: on one CPU after the other it answers every byte with its double until it is sent on.

@@ -1,6 +1,6 @@
 """What is this machine, how is it set, and how is it at this moment? As text, from /proc and /sys.
 
-Facts stay as they are from boot to boot unless somebody changes a setting, and may move numbers: they enter the
+Facts persist across boots unless someone changes a setting, and may change numbers: they enter the
 environment's hash. What is read "now" changes by itself and never enters it. Everything is read from files that may be
 missing; what is missing is left out, or "unknown" where people ask for it.
 """
@@ -19,7 +19,7 @@ from benchbox.limits import cpu_quota, effective_cpus, memory_limit
 _CPU = Path("sys/devices/system/cpu")
 _CLOCKSOURCE = Path("sys/devices/system/clocksource/clocksource0/current_clocksource")
 _ASLR = {"0": "off", "1": "stack and libraries", "2": "full"}
-# What /proc/version says in gVisor, which pretends to be this kernel.
+# /proc/version in gVisor, which presents itself as this kernel.
 _GVISOR = "Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016"
 _MIB_PER_GIB_IN_KIB = 2**20
 
@@ -189,7 +189,7 @@ def _temperature(root: Path) -> str:
 
 
 def _container(root: Path) -> str:
-    """Which kind of container this is, with its image where that is told."""
+    """Which kind of container this is, with its image where that is known."""
     if (root / "run/.containerenv").exists():
         for line in read_text(root / "run/.containerenv").splitlines():
             if line.startswith("image="):

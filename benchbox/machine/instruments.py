@@ -1,4 +1,4 @@
-"""Which counters can be read here, and what may be set: what will a measurement on this machine be able to say?"""
+"""Which counters can be read on this machine, and which settings can be changed?"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HOST = {
 
 @dataclass(frozen=True, kw_only=True)
 class Instrument:
-    """Something that a measurement reads or sets: whether it can here, from where, or what it would take."""
+    """Something that a measurement reads or sets: whether it can, from which source, or what it needs."""
 
     name: str
     usable: bool
@@ -40,7 +40,7 @@ class Instrument:
 
 
 def instruments(root: Path = Path("/")) -> tuple[Instrument, ...]:
-    """Everything that ``benchbox run`` would like to read or set on this machine.
+    """Everything that ``benchbox run`` reads or sets where it can.
 
     Args:
         root: where /proc and /sys are looked for.
@@ -63,10 +63,10 @@ def _host(root: Path) -> Iterator[Instrument]:
 
 
 def _hardware_counters(root: Path) -> Instrument:
-    """Not read by benchbox; who wants to know why a number is what it is takes perf."""
+    """Not read by benchbox: for those who look for the cause of a number with perf."""
     name, sources = "hardware counters (perf)", root / "sys/bus/event_source/devices"
     if not any(sources.glob("cpu*")) and not any(sources.glob("armv*")):
-        return Instrument(name=name, usable=False, detail="this machine shows none, as most virtual machines do")
+        return Instrument(name=name, usable=False, detail="this machine has none, as most virtual machines")
     try:
         level = int((root / "proc/sys/kernel/perf_event_paranoid").read_text())
     except (OSError, ValueError):
@@ -95,11 +95,11 @@ def _gpu(root: Path) -> Iterator[Instrument]:
         yield Instrument(name="state and clocks of the GPU", usable=False, detail=_NO_NVML)
         return
     for name, counter in _GPU.items():
-        told = counter in seen
+        there = counter in seen
         yield Instrument(
-            name=name, usable=told, detail="NVML" if told else "this GPU or its driver does not tell: not flagged"
+            name=name, usable=there, detail="NVML" if there else "not reported by this GPU or its driver: not flagged"
         )
-    # Only trying would tell for sure, and doctor changes nothing.
+    # Only trying would show for sure, and doctor changes nothing.
     yield Instrument(
         name="locking GPU clocks",
         usable=_is_root(),

@@ -1,4 +1,4 @@
-"""What is another Python, in a virtual environment or a container, like as a place to measure in?"""
+"""What is the environment of another Python, in a virtual environment or a container?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATIENCE_S = 120.0
 
 
 def environment_of(interpreter: tuple[str, ...], *, locked_clocks: str = "") -> Environment:
-    """The environment as a Python of its own sees it.
+    """The environment as another Python sees it.
 
     Args:
         interpreter: its command: ("venv/bin/python",), or the words that start one in a container, which must see the

@@ -1,10 +1,10 @@
 """Was the machine itself the same while a network was timed on it?
 
-Two things that know nothing of the network are timed in every timed process on a CPU, before the warm-up and after the
-samples: matrix products on one thread (``arithmetic``), and how long one CPU takes to see what another wrote
+Two things that are independent of the network are timed in every timed process on a CPU, before the warm-up and after
+the samples: matrix products on one thread (``arithmetic``), and how long one CPU takes to see what another wrote
 (``handover``, only where the network has several threads). Processors that are shared with others change for minutes
-at a time; all processes of a run see the same then, and no interval over them can show it. This does: within a record
-as a flag, between two records as a doubt.
+at a time; all processes of a run are affected then, and no interval over them can show it. The probes do: as a flag of
+a record, and as a doubt between two records.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SIZE = 64
 PRODUCTS, BATCHES = 100, 20
 
 
-def references(threads: int) -> dict[str, float]:
-    """Every reference now, by kind, in seconds; without that which cannot be taken here.
+def take_probes(threads: int) -> dict[str, float]:
+    """Every probe now, by kind, in seconds; without those that cannot be taken here.
 
     Args:
         threads: of the network: one hands nothing over.
@@ -31,13 +31,13 @@ def references(threads: int) -> dict[str, float]:
 
 
 def probes_before(threads: int) -> dict[str, float]:
-    """The references as counters of a trial, in seconds, before anything of it ran."""
-    return {counter_name(kind, BEFORE): seconds for kind, seconds in references(threads).items()}
+    """The probes as counters of a trial, in seconds, before anything of it ran."""
+    return {counter_name(kind, BEFORE): seconds for kind, seconds in take_probes(threads).items()}
 
 
 def probes_after(threads: int) -> dict[str, float]:
     """The same after its samples."""
-    return {counter_name(kind, AFTER): seconds for kind, seconds in references(threads).items()}
+    return {counter_name(kind, AFTER): seconds for kind, seconds in take_probes(threads).items()}
 
 
 def product_s() -> float:

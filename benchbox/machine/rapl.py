@@ -1,4 +1,4 @@
-"""What do the processor's own energy counters say (RAPL, through the kernel's powercap tree)?
+"""How are the processor's own energy counters read (RAPL, through the kernel's powercap tree)?
 
 ``package`` is a processor with its caches and memory controller, ``dram`` the memory behind it, where the processor
 counts that at all. The counters step about every millisecond and start again at ``max_energy_range_uj``. Since 2020
@@ -29,7 +29,7 @@ def powercap_root() -> Path:
 
 @contextlib.contextmanager
 def rapl_gauge(*, root: Path) -> Iterator[Gauge | str]:
-    """All packages together, the memory beside them where it is counted; or why there is nothing to read.
+    """All packages together, and the memory where it is counted; or why nothing can be read.
 
     Args:
         root: the powercap tree.

@@ -1,4 +1,4 @@
-"""What does a vendor say of a device's peak rates? GPUs from ``devices.toml``, CPUs from their instruction sets.
+"""What are a device's peak rates on paper? GPUs from ``devices.toml``, CPUs from their instruction sets.
 
 A device that is neither in the file nor made of known instruction sets has no rates and no bound, never a guess.
 
@@ -37,7 +37,7 @@ HERE = "cpu"  # this machine's processor
 _PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "fp8")
 _TERA, _GIGA = 1e12, 1e9
 _AVX512 = ("avx", "fma", "avx2", "avx512f", "avx512bw")
-# Processors by what they can do, for a look at others than the one at hand.
+# Processors by their instruction sets, to look at others than this one.
 INSTRUCTION_SETS: Mapping[str, tuple[str, ...]] = {
     "avx2": ("avx", "fma", "avx2"),
     "avx2-vnni": ("avx", "fma", "avx2", "avx_vnni"),
@@ -105,7 +105,7 @@ _RATED = frozenset(flag for sets in INSTRUCTION_SETS.values() for flag in sets) 
 
 
 def with_rates(device: Device, *, flops_per_s: float | None, bytes_per_s: float | None) -> Device:
-    """The device with measured or given rates in place of its own; None leaves its own.
+    """The device with measured or given rates instead of its own; None keeps its own.
 
     Raises:
         UsageError: a rate that is not above 0.

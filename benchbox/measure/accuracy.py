@@ -1,20 +1,27 @@
-"""How often is a network right on labelled pictures, through any backend and precision?"""
+"""How often is a network right on labelled pictures, through any backend and precision?
+
+In a worker process, as everything that runs a network: a runtime that crashes ends the worker and not the command.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, OpenRequest
+from benchbox.backends.base import BACKENDS
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.measure.process.opening import open_request
+from benchbox.measure.process.trials import run_worker
 from benchbox.models.pictures.images import ImageRecipe, recipe_from_source
 from benchbox.models.pictures.labels import Labelled
 from benchbox.progress import Step
 from benchbox.schema.accuracy import AccuracyResult, Share
 from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.stats.interval import wilson_interval
 
@@ -22,44 +29,76 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Session
 
 TOP = 5
+# The longest that loading, or one batch of pictures, may take.
+TIMEOUT_S = 600.0
 
 
-def accuracy_from_pictures(
-    pictures: Sequence[Labelled],
-    *,
-    artifact: OnnxArtifact,
-    source: ModelSource,
-    backend: str,
-    precision: Precision,
-    root: Path,
-    threads: int,
-    batch: int = 8,
-    progress: Step = lambda _, __, ___: None,
-) -> AccuracyResult:
-    """Top-1 and top-5 of a network; the scores are its first output.
+@dataclass(frozen=True, kw_only=True)
+class AccuracyRequest:
+    """What a worker needs to know to judge a network on pictures.
+
+    ``artifact`` is the checked ONNX file in the precision that the backend is given, ``engine`` is set for backends
+    that run one. ``batch`` is how many pictures run at once.
+    """
+
+    pictures: tuple[Labelled, ...]
+    artifact: OnnxArtifact
+    engine: EngineArtifact | None
+    source: ModelSource
+    backend: str
+    precision: Precision
+    root: Path
+    threads: int
+    batch: int
+    timeout_s: float = TIMEOUT_S
+    interpreter: tuple[str, ...] = ()
+
+
+def accuracy_from_pictures(request: AccuracyRequest, *, progress: Step = lambda _, __, ___: None) -> AccuracyResult:
+    """Top-1 and top-5 of a network, from a process of its own; the scores are the network's first output.
 
     Args:
-        pictures: with the index of their class.
-        artifact: the checked ONNX file of the network in this precision.
-        source: the network.
-        backend: that runs it.
-        precision: that it is asked to run in.
-        root: project root.
-        threads: CPU threads.
-        batch: pictures at once, unless the file's batch is fixed.
-        progress: is told (pictures done, in all, what runs).
+        request: the network and the pictures.
+        progress: is called with (pictures done, in all, what runs).
 
     Raises:
-        ArtifactError: pictures that cannot be read, an input that is none, scores that are not finite.
-        UsageError: a label that the network has no score for.
+        ArtifactError: unreadable pictures, an input that does not take pictures, scores that are not finite.
+        UsageError: a label that the network has no score for, a backend that computes nothing.
+        MeasurementError: the worker crashed, hung or ran out of memory.
     """
-    if len(artifact.inputs) != 1:
-        raise UsageError(f"{artifact.model} has several inputs", values="accuracy is of networks with one picture in")
+    if BACKENDS.get(request.backend).virtual:
+        raise UsageError(
+            f"{request.backend} computes nothing, so there is no accuracy", remedy="choose another --backend"
+        )
+    _recipe(request)
+    _classes(request.artifact, request.pictures)
+    total = len(request.pictures)
+    progress(0, total, f"{total} pictures")
+    answer = run_worker(request, progress=lambda done: progress(done, total, f"{done:.0f} of {total} pictures"))
+    assert isinstance(answer, AccuracyResult), "a worker answers an accuracy request with its result"
+    progress(total, total, f"{total} of {total} pictures")
+    return answer
+
+
+def result_from_request(request: AccuracyRequest, *, progress: Callable[[float], object]) -> AccuracyResult:
+    """Runs all pictures in this process; ``progress`` is called with how many are done."""
+    artifact, pictures, size = request.artifact, request.pictures, request.batch
+    recipe, classes = _recipe(request), _classes(artifact, pictures)
     spec, scores = artifact.inputs[0], artifact.outputs[0]
-    recipe = recipe_from_source(source, tuple(size or 1 for size in spec.shape[1:]))
-    classes = _classes(artifact, pictures)
-    size = spec.shape[0] or batch
-    session = BACKENDS.get(backend).open(_request(artifact, source, backend, precision, root, threads, size))
+    backend = BACKENDS.get(request.backend)
+    backend.probe()  # loads the runtime
+    session = backend.open(
+        open_request(
+            artifact,
+            source=request.source,
+            engine=request.engine,
+            backend=request.backend,
+            precision=request.precision,
+            threads=request.threads,
+            batch=size,
+            root=request.root,
+        )
+    )
     firsts = fives = done = 0
     try:
         for part in _parts(pictures, size):
@@ -69,14 +108,14 @@ def accuracy_from_pictures(
             firsts += int((best[:, 0] == labels).sum())
             fives += int((best == labels[:, None]).any(axis=1).sum())
             done += len(part)
-            progress(done, len(pictures), f"{done} of {len(pictures)} pictures")
+            progress(done)
         evidence = session.evidence()
     finally:
         session.close()
     return AccuracyResult(
         model=artifact.model,
-        backend=backend,
-        precision=precision,
+        backend=request.backend,
+        precision=request.precision,
         variant=artifact.variant,
         samples=len(pictures),
         classes=classes,
@@ -86,6 +125,15 @@ def accuracy_from_pictures(
         onnx_sha256=artifact.sha256,
         evidence=evidence,
     )
+
+
+def _recipe(request: AccuracyRequest) -> ImageRecipe:
+    artifact = request.artifact
+    if len(artifact.inputs) != 1:
+        raise UsageError(
+            f"{artifact.model} has {len(artifact.inputs)} inputs", values="accuracy needs one input, a picture"
+        )
+    return recipe_from_source(request.source, tuple(size or 1 for size in artifact.inputs[0].shape[1:]))
 
 
 def _classes(artifact: OnnxArtifact, pictures: Sequence[Labelled]) -> int:
@@ -100,33 +148,6 @@ def _classes(artifact: OnnxArtifact, pictures: Sequence[Labelled]) -> int:
             remedy="check the folder, or give the classes with --labels",
         )
     return shape[1]
-
-
-def _request(
-    artifact: OnnxArtifact,
-    source: ModelSource,
-    backend: str,
-    precision: Precision,
-    root: Path,
-    threads: int,
-    size: int,
-) -> OpenRequest:
-    consumes = BACKENDS.get(backend).consumes
-
-    def module() -> Any:
-        from benchbox.models.sources import module_from_source
-
-        return module_from_source(source, seed=artifact.seed)
-
-    return OpenRequest(
-        precision=precision,
-        threads=threads,
-        inputs=tuple(spec.at_batch(size) for spec in artifact.inputs),
-        outputs=tuple(spec.at_batch(size) for spec in artifact.outputs),
-        onnx_path=root / artifact.path if consumes == "onnx" else None,
-        module=module if consumes == "module" else None,
-        fallback=artifact.fallback,
-    )
 
 
 def _parts(pictures: Sequence[Labelled], size: int) -> Iterator[Sequence[Labelled]]:

@@ -1,7 +1,7 @@
-"""What is one case, and what do its processes say together?
+"""What is one case, and what follows from all of its processes?
 
 Outputs are checked first; no number is taken from a network whose outputs are wrong. Time and memory are never taken in
-the same process: what watches memory disturbs time. ``schedule.py`` says in which order the processes of several cases
+the same process: tracking memory disturbs timing. ``schedule.py`` says in which order the processes of several cases
 run.
 """
 
@@ -84,7 +84,7 @@ class CaseRun:
         self._proof: Proof | None = None
 
     def check(self) -> None:
-        """Compares the outputs with the reference, and what ran with what was asked for.
+        """Compares the outputs with the expected ones, and the executed precision with the requested one.
 
         A case with wrong outputs is over; one in another precision only where that was insisted on.
         """
@@ -106,7 +106,7 @@ class CaseRun:
         self._ran(Pass.TIMING)
 
     def weigh(self) -> None:
-        """Measures memory, and energy where it was asked for: last, because it heats."""
+        """Measures memory, then energy if requested: last, because it heats the machine."""
         plan = self.request.plan
         for purpose in [*[Pass.MEMORY] * plan.memory_trials, *([Pass.ENERGY] if plan.energy_windows else [])]:
             if not self.over:
@@ -229,7 +229,7 @@ def _layer_in_words(layer: OtherLayer) -> str:
 
 
 def _remedy(hop: Hop, request: CaseRequest) -> str:
-    words = "no number is published for wrong outputs; tolerances are in docs/metrics.md"
+    words = "wrong outputs get no numbers; docs/metrics.md lists the tolerances"
     if hop.source != request.artifact.form or request.precision is not Precision.INT8:
         return words
-    return f"{words}. The file was right: on x86 without VNNI 8-bit kernels may keep sums in 16 bits and saturate"
+    return f"{words}. The file is right: on x86 without VNNI, 8-bit kernels may accumulate in 16 bits and saturate"

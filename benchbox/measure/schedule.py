@@ -51,8 +51,8 @@ def measure_in_turn(
     """Checks, times and weighs cases; yields what ``keep`` makes of each result when the case is complete.
 
     When the user ends the run (KeyboardInterrupt), wherever that hits, what was timed of the unfinished cases is kept
-    first, flagged as interrupted, and then the interrupt goes on: minutes of measuring are not lost. A consumer that
-    was hit itself must close this generator (``contextlib.closing``): then they are kept, and not yielded.
+    first, flagged as interrupted, and then the interrupt is raised again: minutes of measuring are not lost. A consumer
+    that was hit itself must close this generator (``contextlib.closing``): then they are kept, and not yielded.
 
     Args:
         requests: the cases.
@@ -89,7 +89,7 @@ def measure_in_turn(
 
 
 def _in_turn(runs: Sequence[CaseRun], order: Order, steps: _Steps) -> Iterator[int]:
-    """Runs all processes; the place of each case when the last of its own has ended."""
+    """Runs all processes; yields the place of each case when its last process has ended."""
     for place, run in enumerate(runs):
         steps.show(run, "checking outputs")
         run.check()

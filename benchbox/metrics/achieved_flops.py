@@ -1,7 +1,7 @@
 """How much of the paper's work is done per second? FLOPs of the batch on paper over the median latency, per process.
 
 In modes offline and multi-stream over the time that a batch takes of the whole. In mode server the arrivals decide how
-much is done: there it says nothing of the network, and is absent.
+much is done: there it does not characterise the network, and is absent.
 """
 
 from __future__ import annotations

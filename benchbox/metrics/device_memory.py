@@ -1,8 +1,8 @@
-"""How much memory of the GPU does a network need? By each method that could say it, under a name of its own.
+"""How much memory of the GPU does a network need? By each method that reports it, under separate names.
 
 ``peak_device_memory``: how far the device's free memory fell, from before anything was loaded to its lowest after
-loading and running. It holds weights, working memory, buffers and what libraries keep, and is only right where nobody
-else uses the device. ``device_memory_allocated``: the most that was allocated at once, counted allocation by
+loading and running. It holds weights, working memory, buffers and what libraries keep, and is only right where no other
+process uses the device. ``device_memory_allocated``: the most that was allocated at once, counted allocation by
 allocation. ``device_memory_declared``: weights and working memory as the engine declares them, a promise and no
 measurement. ``device_memory_pool``: the high-water mark of CUDA's default memory pool. ``device_memory_process``: what
 NVML attributes to the process after it ran.

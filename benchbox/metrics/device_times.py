@@ -3,12 +3,12 @@
 ``gpu_time_p50``: median over inferences of the time between the two events right before and right behind the work of
 one inference, on the stream of the work. Gaps that the host leaves between kernels are inside. ``enqueue_time_p50``:
 median of the host time of the one call that starts the work. ``h2d_time_p50`` and ``d2h_time_p50``: medians of the
-device times of copying the inputs of a batch from pinned memory and its outputs back, by themselves, where asked for
+device times of copying the inputs of a batch from pinned memory and its outputs back, by themselves, where requested
 (``--transfers``). All per process, in seconds.
 
 ``gpu_cycles_p50``: ``gpu_time_p50`` times the SM clock (median of what was read between the blocks of the same
 process): what an inference costs where arithmetic is the limit, whatever the clock was. Where clocks are not held it
-tells a slower network from a slower clock.
+separates a slower network from a slower clock.
 """
 
 from __future__ import annotations

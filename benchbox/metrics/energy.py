@@ -49,7 +49,7 @@ def _register(name: str, unit: str, share: _Share, *, scope: str | None, positiv
         run = trial.energy
         if run is None or not run.windows or (scope or run.scope) not in run.idle_power_w:
             return False
-        # What cannot be told from idling is unknown, neither zero nor negative.
+        # What does not exceed idling is unknown, neither zero nor negative.
         return not positive or statistics.fmean(replicates(trial, Workload(batch=1, flops=0))) > 0
 
     METRICS.register(

@@ -1,8 +1,8 @@
-"""What does LoadGen say beside times and rates?
+"""What does LoadGen report beside times and rates?
 
 ``latency_early_stopping``: its estimate of the 90th percentile (single-stream) or the 99th (multi-stream), in seconds:
 an order statistic that lies above the true one with 99 % confidence. ``offered_rate``: samples a second that the
-schedule of mode server asked for, as drawn. ``over_bound_share``: the share of samples that took longer than the bound
+schedule of mode server contained, as drawn. ``over_bound_share``: the share of samples that took longer than the bound
 of mode server; its interval is Student's t on the shares themselves, as a share may be 0. All per process.
 """
 

@@ -15,7 +15,7 @@ from benchbox.schema.trial import Pass, Trial
 class Metric:
     """One column of the records, registered in ``METRICS`` by its file in ``metrics/``.
 
-    ``value`` turns one trial of the pass ``purpose`` into one positive number in ``unit``. ``applies`` says whether a
+    ``value`` turns one trial of the pass ``pass_`` into one positive number in ``unit``. ``applies`` says whether a
     trial has it at all: a device's times are no metric of a CPU. Where one process replicates within itself, as windows
     of energy do, ``replicates`` gives those values and ``value`` their mean. ``method`` is for the reading.
     """
@@ -43,7 +43,7 @@ def steady(trial: Trial, values: Sequence[int]) -> Sequence[int]:
 
     Args:
         trial: says from which sample on.
-        values: ``samples_ns``, or what the device told of the same inferences (a whole number of values a sample).
+        values: ``samples_ns``, or the device's times of the same inferences (a whole number of values a sample).
     """
     each = len(values) // max(1, len(trial.samples_ns))
     return values[trial.steady_from * max(1, each) :]

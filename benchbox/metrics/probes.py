@@ -1,9 +1,9 @@
-"""Was it the same machine? Times of what has nothing to do with the network, taken beside it.
+"""Was it the same machine? Times of work that is independent of the network, taken in the same process.
 
 ``probe_arithmetic``: time of a small matrix product on one thread. ``probe_handover``: time until one
 CPU sees what another wrote, with more than one thread. Both in seconds, per process the geometric mean of one before
-the warm-up and one after the samples (``machine/probes.py``). Two records that differ in them were not taken on the
-same machine, whatever its name.
+the warm-up and one after the samples (``machine/probes.py``). Two records that differ in them
+were not taken on the same machine, whatever its name.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ for _kind, _name in PROBES.items():
 
 
 def counter_name(kind: str, when: str) -> str:
-    """The counter of a reference ("before" or "after")."""
+    """The counter of a probe ("before" or "after")."""
     return f"probe_{kind}_{when}_s"
 
 
 def probe_of(counters: Mapping[str, float], kind: str) -> float | None:
-    """One reference of a timed process, in seconds: the geometric mean of both times; None where it was not taken."""
+    """One probe of a timed process, in seconds: the geometric mean of both times; None where it was not taken."""
     names = [counter_name(kind, when) for when in (BEFORE, AFTER)]
     if not all(name in counters for name in names):
         return None

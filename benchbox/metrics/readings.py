@@ -1,4 +1,4 @@
-"""What do the processes of a case say together, metric by metric?"""
+"""What follows from all processes of a case, metric by metric?"""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def sampling_from_trials(trials: Sequence[Trial]) -> Sampling | None:
     found = [outliers_in(trial.samples_ns) for trial in timed if trial.samples_ns]
     return Sampling(
         processes=len(timed),
-        # In mode offline no sample has a time of its own; how many were computed is known all the same.
+        # In mode offline no sample has a time of its own; how many were computed is still known.
         samples=sum(len(trial.samples_ns) or (trial.loadgen.samples if trial.loadgen else 0) for trial in timed),
         warmup=sum(len(trial.warmup_ns) for trial in timed),
         not_steady=sum(trial.steady_from for trial in timed),

@@ -37,7 +37,7 @@ def t_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, 
         level: probability that the interval covers the truth.
 
     Returns:
-        Centre, low and high; low and high are None for a single value, which says nothing about spread.
+        Centre, low and high; low and high are None for a single value, which does not show the spread.
 
     Raises:
         ValueError: if there is no value.
@@ -62,7 +62,7 @@ def log_t_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[flo
         level: probability that the interval covers the truth.
 
     Returns:
-        Centre, low and high; low and high are None for a single value, which says nothing about spread.
+        Centre, low and high; low and high are None for a single value, which does not show the spread.
 
     Raises:
         ValueError: if there is no value or one is not positive.

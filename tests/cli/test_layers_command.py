@@ -76,7 +76,7 @@ def test_the_answer_is_a_sentence(benchbox: Callable) -> None:
 def test_a_backend_that_tells_no_layers_is_refused(benchbox: Callable) -> None:
     ran = benchbox("layers", "lenet5", "--backend", "pytorch", *QUICK)
     assert ran.status == 2
-    assert "pytorch does not tell its layers" in ran.err
+    assert "pytorch does not report its layers" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -380,7 +380,7 @@ def test_modes_are_measured_and_told(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--mode", "pipelined"), "nothing is left to overlap"),
+        (("--mode", "pipelined"), "there is nothing to overlap"),
         (("--mode", "piplined"), "did you mean 'pipelined'"),
         (("--group", "3"), "--group belongs to --mode batched"),
         (("--streams", "3", "--mode", "cold"), "--streams belongs to --mode concurrent"),

@@ -173,8 +173,8 @@ def test_interrupted_while_loadgen_runs(root: Path, tmp_path: Path) -> None:
         ),
         (("--mode", "multi-stream", "--group", "2"), ("--group belongs to --mode batched",)),
         (("--mode", "single-stream", "--batch", "8"), ("has no meaning", "queries have one sample")),
-        (("--mode", "multi-stream", "--batch", "3"), ("no whole number of batches of 3",)),
-        (("--mode", "offline", "--backend", "null"), ("LoadGen keeps real time",)),
+        (("--mode", "multi-stream", "--batch", "3"), ("not a multiple of --batch 3",)),
+        (("--mode", "offline", "--backend", "null"), ("LoadGen runs in real time",)),
         (("--mode", "multistream"), ("did you mean 'multi-stream'",)),
     ],
 )

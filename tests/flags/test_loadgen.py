@@ -44,7 +44,7 @@ def test_loadgens_verdict_is_passed_on_in_its_words() -> None:
     found = {flag.code: flag for flag in flags_of_loadgen(trials, MeasurementPlan(mode=Mode.MULTI_STREAM))}
     assert found["LOADGEN_INVALID"].severity is Severity.WARNING
     assert found["LOADGEN_INVALID"].message == (
-        "LoadGen calls 1 of 2 runs invalid: Only processed 25 queries; use a longer --max-time"
+        "LoadGen reports 1 of 2 runs as invalid: Only processed 25 queries; use a longer --max-time"
     )
     assert "LOADGEN_INVALID" not in codes(loaded(), loaded(1))
 
@@ -150,8 +150,8 @@ def test_single_stream_is_isolated_with_another_clock() -> None:
         (Mode.SINGLE_STREAM, 1, 1, None),
         (Mode.SINGLE_STREAM, 8, 1, "queries have one sample"),
         (Mode.MULTI_STREAM, 8, 8, None),
-        (Mode.MULTI_STREAM, 3, 8, "no whole number of batches of 3"),
-        (Mode.MULTI_STREAM, 16, 8, "no whole number of batches of 16"),
+        (Mode.MULTI_STREAM, 3, 8, "not a multiple of --batch 3"),
+        (Mode.MULTI_STREAM, 16, 8, "not a multiple of --batch 16"),
         (Mode.OFFLINE, 5, 1, None),
         (Mode.SERVER, 5, 3, None),
     ],

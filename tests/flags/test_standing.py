@@ -72,7 +72,7 @@ def test_a_gpu_that_tells_everything() -> None:
 
 def test_a_gpu_that_tells_less() -> None:
     found = _named(throttle_fields=False, violations=False, energy_counter=False)
-    assert found["GPU throttling"] == (False, "this GPU or its driver does not tell: not flagged")
+    assert found["GPU throttling"] == (False, "not reported by this GPU or its driver: not flagged")
     assert found["GPU clocks"][0] is True
     assert found["energy of the GPU"][0] is False
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from simulation import environment
 
 from benchbox.models.pictures.images import recipe_from_source
 from benchbox.models.pictures.labels import labelled_from_folder
@@ -128,3 +131,50 @@ def test_a_precision_that_the_backend_lacks_is_refused(folder: Path, benchbox: C
     ran = benchbox("accuracy", "lenet5", "--data", str(folder), "--backend", "onnxruntime", "--precision", "fp8")
     assert ran.status == 2
     assert "no fp8 kernels" in ran.err
+
+
+def test_an_engine_is_built_for_a_backend_that_runs_one(folder: Path, tmp_path: Path) -> None:
+    """On the simulated device, which answers as PyTorch does."""
+    ran = subprocess.run(
+        [
+            sys.executable, "-m", "benchbox", "accuracy", "lenet5", "--data", str(folder), "--backend", "tensorrt",
+            "--batch", "7", "--threads", "1", "--json", "--root", str(tmp_path),
+        ],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], env=environment(),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    (result,) = json.loads(ran.stdout)["results"]
+    top1, top5 = shares_of_pytorch(folder)
+    assert (result["top1"]["value"], result["top5"]["value"]) == (pytest.approx(top1), pytest.approx(top5))
+    assert result["evidence"]["backend"] == "tensorrt"
+    assert list(tmp_path.rglob("*.engine")), "built for this"
+    assert "30 of 30 pictures" in ran.stderr
+
+
+def test_a_backend_that_computes_nothing_has_no_accuracy(folder: Path, benchbox: Callable) -> None:
+    ran = benchbox("accuracy", "lenet5", "--data", str(folder), "--backend", "null")
+    assert ran.status == 2
+    assert "null computes nothing" in ran.err
+    assert "top-1" not in ran.out
+
+
+def test_a_runtime_that_crashes_does_not_take_the_command_along(
+    folder: Path, benchbox: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crashing.py").write_text(
+        "import os, sys, torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(784, 10)\n"
+        "    def forward(self, x):\n"
+        "        spec = getattr(sys.modules['__main__'], '__spec__', None)\n"
+        "        if spec is not None and spec.name == 'benchbox.measure.process.worker':\n"
+        "            os.abort()\n"
+        "        return self.layer(torch.flatten(x, 1))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--input", "1x28x28", "--backend", "pytorch", "--threads", "1")
+    ran = benchbox("accuracy", "crashing:Net", "--data", str(folder), *arguments)
+    assert ran.status == 5, ran.err
+    assert "SIGABRT" in ran.err

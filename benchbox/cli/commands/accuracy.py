@@ -66,40 +66,27 @@ def command(
 
     from benchbox.backends.probing import best_backend
     from benchbox.cli.progress import shown_progress
-    from benchbox.jobs.cases import require_runnable
-    from benchbox.jobs.prepare import graph_precision, onnx_from_source
+    from benchbox.jobs.accuracy import accuracies_from_source
     from benchbox.limits import effective_cpus
-    from benchbox.measure.accuracy import accuracy_from_pictures
     from benchbox.models.pictures.labels import labelled_from_folder
 
-    choice = network.derivation_for(precisions)
-    source = network.source()
-    runner = backend or best_backend()
-    for precision in precisions:
-        require_runnable(runner, precision, source)
     pictures = labelled_from_folder(Path(folder), mapping=Path(labels) if labels else None)
-    root = project_root()
     results = []
     with shown_progress() as progress:
-        for precision in precisions:
-            derivation = choice.for_precision(precision)
-            given = graph_precision(runner, precision, derivation, source=source)
-            artifact = onnx_from_source(source, precision=given, root=root, derivation=derivation, say=progress.say)
-            results.append(
-                accuracy_from_pictures(
-                    pictures,
-                    artifact=artifact,
-                    source=source,
-                    backend=runner,
-                    precision=precision,
-                    root=root,
-                    threads=threads or effective_cpus(),
-                    batch=batch,
-                    progress=progress.step,
-                )
-            )
+        for result in accuracies_from_source(
+            network.source(),
+            pictures,
+            backend=backend or best_backend(),
+            precisions=precisions,
+            derivation=network.derivation_for(precisions),
+            batch=batch,
+            threads=threads or effective_cpus(),
+            root=project_root(),
+            progress=progress,
+        ):
+            results.append(result)
             if not as_json:
-                click.echo(_text(results[-1]))
+                click.echo(_text(result))
     if as_json:
         from benchbox.store.documents import plain
 

@@ -41,13 +41,13 @@ def _checkup() -> Checkup:
     from benchbox.limits import effective_cpus
     from benchbox.machine.environment import capture
     from benchbox.machine.instruments import instruments
-    from benchbox.machine.probes import references
+    from benchbox.machine.probes import take_probes
     from benchbox.metrics.probes import PROBES
     from benchbox.report.views.doctor import BackendState, Checkup, LayerState
     from benchbox.units import format_time
 
     environment = capture()  # before any probe: it would find this process on the GPU
-    now = {PROBES[kind]: format_time(seconds) for kind, seconds in references(effective_cpus()).items()}
+    now = {PROBES[kind]: format_time(seconds) for kind, seconds in take_probes(effective_cpus()).items()}
     environment = replace(environment, observed={**environment.observed, **now})
     found = instruments()
     states = []

@@ -37,7 +37,7 @@ class Load(Protocol):
 
     @property
     def overlaps(self) -> bool:
-        """Whether an inference goes on after ``start`` has returned."""
+        """Whether an inference continues after ``start`` has returned."""
         ...
 
     def warm(self) -> float:
@@ -164,7 +164,7 @@ class _Procedure:
         )
 
     def _idle(self) -> _Idle:
-        """Also times the ticks. Only at both ends the counter is watched: on a CPU watching is work of its own."""
+        """Also times the ticks. The counter is polled at both ends only: on a CPU polling is work itself."""
         self._last_j.clear()
         ticks = [self._tick_of_idle() for _ in range(TICKS_TIMED)]
         self._tick_s = statistics.median([after.at_s - before.at_s for before, after in itertools.pairwise(ticks)])

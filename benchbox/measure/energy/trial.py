@@ -71,7 +71,7 @@ class SessionLoad:
 def energy_of_session(
     session: Session, plan: MeasurementPlan, *, virtual: bool, users_before: frozenset[int] = frozenset()
 ) -> EnergyRun:
-    """Measures as the plan says; where no counter can be read the reason is all there is.
+    """Measures as planned; only the reason is returned where no counter can be read.
 
     Args:
         session: open, with inputs resident in its slots.

@@ -6,7 +6,7 @@ another. Behind a queue (``Queue``), each session takes what waits, up to a batc
 given when its inference is done. A sample is the number of an image: image i lies in the batch of slot i // batch.
 
 What goes wrong in a session must not pass through LoadGen, whose threads would end the process: it is kept, everything
-still asked for is answered at once, and the error is raised afterwards.
+still queried is answered at once, and the error is raised afterwards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Answering(Protocol):
     """What LoadGen asks."""
 
     def issue(self, ids: Sequence[int], samples: Sequence[int]) -> None:
-        """Takes a query: the ids to answer under, and the samples asked for. Never raises."""
+        """Takes a query: the ids to answer under, and the requested samples. Never raises."""
         ...
 
     def finish(self) -> None:
@@ -45,7 +45,7 @@ class Direct:
     Args:
         session: with inputs resident in its slots.
         batch: samples in an inference.
-        complete: is told the ids of what was answered.
+        complete: is called with the ids that were answered.
         in_flight: inferences that a device is given before their end is waited for.
         at_once: answers are given when the whole query is done.
     """
@@ -104,7 +104,7 @@ class Queue:
     Args:
         sessions: with inputs resident in their slots.
         batch: samples in an inference.
-        complete: is told the ids of what was answered.
+        complete: is called with the ids that were answered.
     """
 
     def __init__(self, sessions: Sequence[Session], *, batch: int, complete: Complete) -> None:

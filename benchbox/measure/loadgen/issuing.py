@@ -1,4 +1,4 @@
-"""How does MLPerf LoadGen issue requests to a session, and what does it say of them?
+"""How does MLPerf LoadGen issue requests to a session, and what does it report about them?
 
 LoadGen (the package mlcommons-loadgen, https://github.com/mlcommons/inference, read at 6.0.17) decides when a query is
 issued, of how many samples, and when there were enough; it takes the times and gives the verdict. All of that is kept,
@@ -66,7 +66,7 @@ class LoadgenResult:
 
 
 def loadgen_lack() -> EnvironmentLackError | None:
-    """The error that says that LoadGen is not installed; None where it is."""
+    """The error if LoadGen is not installed, else None."""
     if importlib.util.find_spec("mlperf_loadgen") is not None:
         return None
     return EnvironmentLackError(
@@ -123,7 +123,7 @@ class _Nothing:
 
 @dataclass(frozen=True, kw_only=True)
 class _Issued:
-    """What was seen from outside: samples asked for, monotonic time (ns) from the first query to the last answer."""
+    """What was seen from outside: requested samples, monotonic time (ns) from the first query to the last answer."""
 
     samples: int
     spent_ns: int
@@ -224,7 +224,7 @@ def _constructed(issue: Callable[[Sequence[int], Sequence[int]], None], count: i
 def _log_settings(folder: Path, *, trace: bool) -> Any:
     module = _module()
     settings = module.LogSettings()
-    settings.enable_trace = trace  # one line a sample; a query of mode offline is told in the other log
+    settings.enable_trace = trace  # one line a sample; a query of mode offline is in the other log
     settings.log_output.outdir = str(folder)
     settings.log_output.copy_summary_to_stdout = False
     return settings
@@ -265,9 +265,9 @@ def _queries(times: Times, issued: _Issued, words: Words, plan: MeasurementPlan)
             over = int((times.times_ns > round(plan.latency_bound_s * 1e9)).sum())
     else:
         single = plan.mode is Mode.SINGLE_STREAM
-        told = words.number("early_stopping_latency_ss" if single else "early_stopping_latency_ms")
-        if told:  # 0 where there were too few queries
-            estimate, percentile = told * 1e-9, SINGLE_STREAM_PERCENTILE if single else TAIL_PERCENTILE
+        estimate_ns = words.number("early_stopping_latency_ss" if single else "early_stopping_latency_ms")
+        if estimate_ns:  # 0 where there were too few queries
+            estimate, percentile = estimate_ns * 1e-9, SINGLE_STREAM_PERCENTILE if single else TAIL_PERCENTILE
     return LoadgenResult(
         times_ns=times.times_ns,
         window_ns=spent_ns,

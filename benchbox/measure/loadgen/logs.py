@@ -1,4 +1,4 @@
-"""What do LoadGen's log files say?
+"""What is in LoadGen's log files?
 
 ``mlperf_log_trace.json`` has a line for each sample: when its query was scheduled (microseconds with three decimals)
 and how many nanoseconds later it was issued and done. As a whole it is no valid JSON (keys of other lines are quoted
@@ -45,17 +45,17 @@ class Times:
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """What LoadGen says of a run: facts by name, and what it calls errors."""
+    """What LoadGen reports about a run: facts by name, and its errors."""
 
     facts: Mapping[str, Any]
     errors: tuple[str, ...]
 
     def number(self, name: str) -> float:
-        """A fact that is a number; raises MeasurementError where LoadGen does not tell it."""
+        """A fact that is a number; raises MeasurementError where LoadGen does not report it."""
         found = self.facts.get(name)
         if not isinstance(found, int | float):
             raise MeasurementError(
-                f"LoadGen does not tell {name}",
+                f"LoadGen did not report {name}",
                 values=f"got {found!r}",
                 remedy="install the version of constraints.txt",
             )
@@ -71,11 +71,11 @@ class Words:
         """Why it is against, in its words; none where it is not."""
         if self.valid:
             return ()
-        told = [str(self.facts.get("result_invalid_reason", ""))]
+        reasons = [str(self.facts.get("result_invalid_reason", ""))]
         if not self.facts.get("early_stopping_met"):
-            told.append(str(self.facts.get("early_stopping_result", "")).replace(" * ", " "))
-        told = [text for text in told if text.strip()] or list(self.errors)
-        return tuple(dict.fromkeys(" ".join(text.split()) for text in told))
+            reasons.append(str(self.facts.get("early_stopping_result", "")).replace(" * ", " "))
+        reasons = [text for text in reasons if text.strip()] or list(self.errors)
+        return tuple(dict.fromkeys(" ".join(text.split()) for text in reasons))
 
     @property
     def ended_by(self) -> str:

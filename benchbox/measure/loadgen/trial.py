@@ -1,8 +1,8 @@
 """What happens in a timed process whose requests LoadGen issues?
 
 Sessions are warmed up before, as in the other modes, since LoadGen has no warm-up. Then it runs once, and every query
-counts: none is cut off as warm-up, so that percentiles are those that LoadGen tells. The same scenario around nothing
-says afterwards what LoadGen and Python take themselves.
+counts: none is cut off as warm-up, so that percentiles are those that LoadGen reports. The same scenario around a
+no-op shows afterwards what LoadGen and Python themselves take.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ def loadgen_trial(
 
 
 def _on_device(trial: Trial, session: DeviceSession, plan: MeasurementPlan) -> Trial:
-    """Copies of inputs and outputs, where they were asked for.
+    """Copies of inputs and outputs, where requested.
 
-    Its own times of inferences are not told: events can be kept for part of a run only, and LoadGen does not stop
-    for them to be read.
+    The device's own times of inferences are absent: events can be kept for part of a run only, and LoadGen does not
+    stop for them to be read.
     """
     session.laps.collect()
     session.laps.forget()

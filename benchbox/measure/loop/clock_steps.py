@@ -1,6 +1,6 @@
 """Did the clock step while inferences were timed?
 
-The clock of a session is asked beside a second one of the kernel's, which also counts while the machine sleeps. Where
+The clock of a session is compared with a second one of the kernel's, which also counts while the machine sleeps. Where
 the two disagree, or a time is negative, there are no numbers: neither is subtracted, corrected or left out.
 """
 

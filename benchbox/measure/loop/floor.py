@@ -1,6 +1,6 @@
-"""What does the harness itself take? The same loop around nothing.
+"""How long does the harness itself take? The same loop around a no-op.
 
-A floor is told beside the numbers and raises a flag where they come near it; it is subtracted from nothing.
+A floor is reported beside the numbers and raises a flag where they come near it; it is never subtracted.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class _Nothing:
         self.stopwatch = stopwatch
 
     def enqueue(self, slot: int) -> None:
-        """Nothing."""
+        """No-op."""
 
     def synchronize(self) -> None:
-        """Nothing."""
+        """No-op."""
 
 
 def floor_ns(session: Session) -> int:
@@ -39,7 +39,7 @@ def floor_ns(session: Session) -> int:
 def gpu_floor_ns(session: DeviceSession) -> int:
     """Median time between two events with nothing between them, by the device's clock.
 
-    To be asked after the session's own laps were read: they are dropped.
+    Call it after the session's own laps were read: they are dropped.
     """
     laps = session.laps
     laps.forget()
@@ -55,4 +55,4 @@ def gpu_floor_ns(session: DeviceSession) -> int:
 
 
 def _nothing() -> None:
-    """An inference that is none."""
+    """A no-op in place of an inference."""

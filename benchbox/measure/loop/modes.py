@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from benchbox.backends.base import Session
 
-# Where the kernel does not tell the size of the last cache: larger than that of any processor sold so far.
+# Where the kernel does not report the size of the last-level cache: larger than that of any processor sold so far.
 UNKNOWN_CACHE_BYTES = 1 << 30
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
@@ -69,7 +69,7 @@ def issuer_for(sessions: Sequence[Session], plan: MeasurementPlan) -> Issuer:
         return _Concurrent(sessions, slots=plan.input_slots)
     if plan.mode is Mode.PIPELINED and isinstance(session, DeviceSession):
         return _Single(session, functools.partial(_pipelined_block, session, slots=plan.input_slots))
-    raise UsageError(f"--mode {plan.mode} is not for this backend", remedy="use --mode isolated")
+    raise UsageError(f"this backend does not support --mode {plan.mode}", remedy="use --mode isolated")
 
 
 @contextlib.contextmanager
@@ -94,13 +94,13 @@ def mode_refusal(mode: Mode, *, device: str, batch: int = 1, streams: int = 1) -
     ``streams`` are the samples of a query in mode multi-stream.
     """
     if mode is Mode.PIPELINED and device != "cuda":
-        return "an inference on a CPU is done when its call returns: nothing is left to overlap"
+        return "an inference on a CPU is done when its call returns: there is nothing to overlap"
     if mode in LOADGEN_MODES and device == "virtual":
-        return "LoadGen keeps real time, and none passes there"
+        return "LoadGen runs in real time, a virtual clock does not"
     if mode is Mode.SINGLE_STREAM and batch != 1:
-        return f"its queries have one sample, batch {batch} would compute {batch}"
+        return f"its queries have one sample, --batch {batch} would compute {batch}"
     if mode is Mode.MULTI_STREAM and streams % batch:
-        return f"its queries of {streams} samples are no whole number of batches of {batch} (--streams)"
+        return f"its queries of {streams} samples are not a multiple of --batch {batch} (--streams)"
     return None
 
 
@@ -242,7 +242,7 @@ def _flush(session: Session) -> Callable[[], object]:
 
 
 def last_cache_bytes(folder: Path = _CACHES) -> int:
-    """The size of the processor's last cache as the kernel tells it, ``UNKNOWN_CACHE_BYTES`` where it does not."""
+    """The size of the last-level cache as the kernel reports it, else ``UNKNOWN_CACHE_BYTES``."""
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     sizes = [
         int(text[:-1]) * units[text[-1]]

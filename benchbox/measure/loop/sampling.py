@@ -2,7 +2,7 @@
 
 At checkpoints that grow by half each time, so that looking often does not make a lucky stop likely, sampling stops when
 the minimum time has passed, there are enough samples, and the 95 % interval of the median is narrow enough; or when the
-maximum time has passed. Where another tool's way is asked for, its minimum time and number alone end it. The interval
+maximum time has passed. With ``--like`` the minimum time and number of samples of that tool alone end it. The interval
 is taken from medians of blocks: neighbouring inferences are alike, and an interval over single inferences would be too
 narrow. The record says which rule ended it. Nothing is deleted; how many of the first samples still belong to the
 warm-up is found afterwards (MSER-5), and the statistics leave those out.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MIN_SAMPLES_AT_ALL = 3
 CHECKPOINT_GROWTH = 1.5
-# How often what watches a device is asked, between blocks: each time the device runs dry for a moment.
+# How often the watch of a device looks, between blocks: the device idles for a moment each time.
 LOOK_S = 0.2
 
 
@@ -95,7 +95,7 @@ def _sampled(whole: Block, stopped_by: str) -> Sampled:
 def median_half_width(times: NDArray[np.int64]) -> float:
     """Half the width of the median's 95 % interval, as a ratio of the median, from medians of consecutive blocks.
 
-    Infinite where there are too few samples to say anything.
+    Infinite where there are too few samples for an interval.
     """
     medians = np.sort(block_medians(times.tolist()))
     ranks = median_interval_ranks(len(medians))

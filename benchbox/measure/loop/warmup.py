@@ -43,7 +43,7 @@ def warm_up(issuer: Issuer, plan: MeasurementPlan, *, clock_hz: Callable[[], flo
     Args:
         issuer: of a session that was just opened.
         plan: its times and numbers.
-        clock_hz: reads the device's clock, and gives None where this device does not tell it.
+        clock_hz: reads the device's clock; None where the device does not report it.
 
     An inference that takes longer than the longest measurement ends it early: such a network is warm enough when it has
     run twice, and is not asked whether it has settled. Neither is one that is measured as another tool does it, whose
@@ -85,7 +85,7 @@ def has_settled(medians: Sequence[float]) -> bool:
 
 
 def clock_has_settled(clocks_hz: Sequence[float]) -> bool:
-    """Whether the last three are within ``SETTLED_WITHIN`` of their middle; true of a clock that nobody tells."""
+    """Whether the last three are within ``SETTLED_WITHIN`` of their middle; true where no clock is reported."""
     last = sorted(clocks_hz[-SETTLING_BLOCKS:])
     if not last:
         return True

@@ -1,8 +1,8 @@
-"""Does memory go on growing while the network runs?
+"""Does memory keep growing while the network runs?
 
 Memory is read before the samples and after them. Where it grew by more than the samples themselves take, the same
 number of inferences runs again in blocks after everything was timed: an arena or a cache that grows once stands still
-there, a leak goes on. Nothing runs twice where nothing grew.
+there, a leak continues. Nothing runs twice where nothing grew.
 """
 
 from __future__ import annotations

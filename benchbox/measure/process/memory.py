@@ -1,7 +1,7 @@
 """What happens in a process whose memory is measured?
 
 The network is loaded and run a few times, and after each phase the kernel's own high-water mark of the host and the
-device's free memory are read. Nothing polls: what comes and goes between two looks is in the marks all the same.
+device's free memory are read. Nothing polls: the high-water marks include what comes and goes in between.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What did a worker leave behind that has left its process group?
+"""Which of a worker's child processes escaped its process group?
 
 A process that a network starts may make a session of its own (a daemon): killing the worker's group does not reach it.
-Everything that a worker starts inherits its environment, and with it a mark by which the kernel's list of processes
-tells it.
+Everything that a worker starts inherits its environment, and with it a mark by which it is
+found in /proc.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def marked(mark: str) -> tuple[int, ...]:
 
 
 def end_strays(mark: str) -> None:
-    """Kills every process that carries the mark, until there is none or nothing helps."""
+    """Kills every process that carries the mark; gives up after ``_TRIES``."""
     for _ in range(_TRIES):
         strays = marked(mark)
         if not strays:

@@ -1,4 +1,4 @@
-"""How is one trial run in a process of its own that dies alone?"""
+"""How is one trial, or another piece of work on a network, run in a separate process?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from benchbox.backends.child import child_environment
 from benchbox.errors import BenchboxError, MeasurementError, StoreError
@@ -30,9 +31,32 @@ _LAST_WORDS, _LINE, _TAIL_BYTES = 5, 500, 1 << 16
 _LOOK_EVERY_S = 1.0
 
 
+class WorkerRequest(Protocol):
+    """What a worker is started for; it is pickled as it is, and the worker knows its types.
+
+    ``timeout_s`` is how long it may go on without progress. ``interpreter`` is the command of the Python that it runs
+    in, () for this one.
+    """
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that libraries may start."""
+        ...
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds."""
+        ...
+
+    @property
+    def interpreter(self) -> tuple[str, ...]:
+        """Command."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:
-    """Everything that a worker needs to know; it is sent to it as it stands."""
+    """One pass over one case."""
 
     pass_: Pass
     number: int
@@ -45,12 +69,33 @@ class TrialRequest:
     engine: EngineArtifact | None = None
     interpreter: tuple[str, ...] = ()
 
+    @property
+    def threads(self) -> int:
+        """Those of the plan."""
+        return self.plan.threads
+
+    @property
+    def timeout_s(self) -> float:
+        """That of the plan; a trial reports no progress."""
+        return self.plan.timeout_s
+
 
 def run_trial(request: TrialRequest) -> Trial:
-    """Runs one trial in a fresh process and returns what it brought back.
+    """Runs one trial in a fresh process and returns what it brought back; raises what ``run_worker`` does."""
+    answer = run_worker(request)
+    assert isinstance(answer, Trial), "a worker answers a trial with a trial"
+    return answer
+
+
+def run_worker(request: WorkerRequest, *, progress: Callable[[float], object] = lambda _: None) -> object:
+    """Runs a fresh process that does what is requested, and returns its answer.
 
     The process has a session of its own: at the time limit, or when this process is interrupted, it is killed with
     everything it started, and it is always waited for.
+
+    Args:
+        request: what to do.
+        progress: is called with how much is done, whenever the worker has reported more.
 
     Raises:
         MeasurementError: the worker crashed, hung, ran out of memory, printed without end or answered nothing.
@@ -58,11 +103,23 @@ def run_trial(request: TrialRequest) -> Trial:
         BenchboxError: what the worker itself reported.
     """
     with _folder_of(request) as folder:
-        return _answer(folder, _status(request, folder))
+        return _answer(folder, _status(request, folder, progress))
+
+
+def write_progress(folder: Path, done: float) -> None:
+    """Reports how much a worker has done; called by the worker, which thereby gets its whole timeout again."""
+    draft = folder / "progress.draft"
+    draft.write_text(repr(done))
+    draft.replace(folder / "progress")
+
+
+def _progress_in(folder: Path) -> float | None:
+    file = folder / "progress"
+    return float(file.read_text()) if file.exists() else None
 
 
 @contextlib.contextmanager
-def _folder_of(request: TrialRequest) -> Iterator[Path]:
+def _folder_of(request: WorkerRequest) -> Iterator[Path]:
     """A temporary folder with the request in it and an empty log."""
     with contextlib.ExitStack() as closing:
         try:
@@ -78,7 +135,7 @@ def _folder_of(request: TrialRequest) -> Iterator[Path]:
 
 
 def unwritable_answer(error: OSError, folder: Path) -> StoreError:
-    """What a trial says when its files in the folder cannot be written."""
+    """The error where a worker's files in the folder cannot be written."""
     return StoreError(
         "the files of a worker cannot be written",
         values=f"{folder}: {error.strerror or error}",
@@ -86,7 +143,7 @@ def unwritable_answer(error: OSError, folder: Path) -> StoreError:
     )
 
 
-def _status(request: TrialRequest, folder: Path) -> int:
+def _status(request: WorkerRequest, folder: Path, progress: Callable[[float], object]) -> int:
     """Starts the worker, waits for its end and returns how it ended."""
     mark = new_mark()
     with (folder / "log").open("wb") as log:
@@ -99,7 +156,7 @@ def _status(request: TrialRequest, folder: Path) -> int:
             env={
                 # Another interpreter has a package of its own.
                 **(os.environ if request.interpreter else child_environment()),
-                **dict.fromkeys(_THREAD_VARIABLES, str(request.plan.threads)),
+                **dict.fromkeys(_THREAD_VARIABLES, str(request.threads)),
                 # What a killed worker leaves of its temporary files goes with the folder.
                 "TMPDIR": str(folder),
                 MARK: mark,
@@ -109,26 +166,32 @@ def _status(request: TrialRequest, folder: Path) -> int:
             start_new_session=True,
         )
         try:
-            return _waited_for(worker, request, folder / "log")
+            return _waited_for(worker, request, folder, progress)
         finally:
             _kill(worker)
             end_strays(mark)
 
 
-def _waited_for(worker: subprocess.Popen[bytes], request: TrialRequest, log: Path) -> int:
-    deadline = time.monotonic() + request.plan.timeout_s
+def _waited_for(
+    worker: subprocess.Popen[bytes], request: WorkerRequest, folder: Path, progress: Callable[[float], object]
+) -> int:
+    log, done = folder / "log", None
+    deadline = time.monotonic() + request.timeout_s
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise _hung(request)
+            raise _hung(request, done)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return worker.wait(min(left, _LOOK_EVERY_S))
+        if (now_done := _progress_in(folder)) not in {None, done}:
+            done, deadline = now_done, time.monotonic() + request.timeout_s
+            progress(now_done or 0.0)
         printed = log.stat().st_size
         if printed > MOST_PRINTED_BYTES:
             raise MeasurementError(
-                "the worker was killed because it prints without end",
-                values=f"{printed} bytes so far; its last words: {' | '.join(_last_words(log))}",
-                remedy="make the network silent",
+                "the worker was killed because it printed too much",
+                values=f"{printed} bytes so far; last output: {' | '.join(_last_words(log))}",
+                remedy="stop the network from printing",
             )
 
 
@@ -139,12 +202,12 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _hung(request: TrialRequest) -> MeasurementError:
-    return MeasurementError(
-        "the worker was killed at its timeout",
-        values=f"it ran longer than {request.plan.timeout_s:g} s",
-        remedy="give it longer with --timeout, or look for what hangs",
-    )
+def _hung(request: WorkerRequest, done: float | None) -> MeasurementError:
+    if done is None:
+        values, remedy = f"it ran longer than {request.timeout_s:g} s", "raise --timeout, or "
+    else:
+        values, remedy = f"it got no further than step {done:g} for {request.timeout_s:g} s", ""
+    return MeasurementError("the worker was killed at its timeout", values=values, remedy=f"{remedy}find what hangs")
 
 
 def _last_words(log: Path) -> list[str]:
@@ -155,17 +218,17 @@ def _last_words(log: Path) -> list[str]:
     return [line[:_LINE] for line in text.strip().splitlines()[-_LAST_WORDS:]]
 
 
-def _answer(folder: Path, status: int) -> Trial:
+def _answer(folder: Path, status: int) -> object:
     answer_file = folder / "answer"
     answer: object = None
     if answer_file.exists():
         answer = pickle.loads(answer_file.read_bytes())
     if isinstance(answer, BenchboxError):
         raise answer
-    if isinstance(answer, Trial) and status == 0:
+    if answer is not None and status == 0:
         return answer
     words = _last_words(folder / "log")
-    last = "; its last words: " + " | ".join(words) if words else ""
+    last = "; last output: " + " | ".join(words) if words else ""
     if status == -signal.SIGKILL:
         raise MeasurementError(
             "the worker was killed (SIGKILL)",

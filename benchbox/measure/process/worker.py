@@ -1,8 +1,8 @@
-"""What happens in the process that measures one trial?
+"""What happens in a process that measures?
 
-``python -m benchbox.measure.process.worker FOLDER`` reads FOLDER/request, does one pass, writes FOLDER/answer, and
-ends. The answer goes through a file because native libraries print to standard output as they like. The parent is
-``trials.py``.
+``python -m benchbox.measure.process.worker FOLDER`` reads FOLDER/request, does what it asks for (a pass of a trial, or
+the accuracy on labelled pictures), writes FOLDER/answer, and ends. The answer goes through a file because native
+libraries print to standard output as they like. The parent is ``trials.py``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from benchbox.machine.counters import differences, resident_bytes
 from benchbox.machine.gpu.nvml import users_now
 from benchbox.machine.gpu.watch import GpuWatch, gpu_watch
 from benchbox.machine.probes import probes_after, probes_before
+from benchbox.measure.accuracy import AccuracyRequest, result_from_request
 from benchbox.measure.energy.trial import energy_of_session
 from benchbox.measure.loadgen.trial import loadgen_trial
 from benchbox.measure.loop.clock_steps import SteadyClock, kernel_ns, require_forward
@@ -43,8 +44,9 @@ from benchbox.measure.loop.sampling import sample
 from benchbox.measure.loop.warmup import warm_up
 from benchbox.measure.process.leaks import growth, held_bytes, leaks
 from benchbox.measure.process.memory import memory_trial
+from benchbox.measure.process.opening import open_request
 from benchbox.measure.process.outputs import outputs_of, outputs_seen
-from benchbox.measure.process.trials import PARENT, unwritable_answer
+from benchbox.measure.process.trials import PARENT, unwritable_answer, write_progress
 from benchbox.metrics.workload import inferences_per_sample
 from benchbox.schema.artifact import Hop
 from benchbox.schema.plan import LOADGEN_MODES, TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
     from benchbox.measure.loop.modes import Issuer
     from benchbox.measure.process.trials import TrialRequest
 
-# Inferences that take longer do not feel what lies in a cache.
+# Longer inferences hardly depend on what is in the caches when they start.
 SOON_NS = 100e6
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -109,29 +111,23 @@ def trial_from_request(request: TrialRequest) -> Trial:
 
 
 def _open_request(request: TrialRequest) -> OpenRequest:
-    consumes = BACKENDS.get(request.backend).consumes
-    batch = request.plan.batch
-
-    def module() -> Any:
-        from benchbox.models.sources import module_from_source
-
-        return module_from_source(request.source, seed=request.artifact.seed)
-
-    return OpenRequest(
+    plain = open_request(
+        request.artifact,
+        source=request.source,
+        engine=request.engine,
+        backend=request.backend,
         precision=request.precision,
         threads=request.plan.threads,
-        inputs=tuple(spec.at_batch(batch) for spec in request.artifact.inputs),
-        outputs=tuple(spec.at_batch(batch) for spec in request.artifact.outputs),
+        batch=request.plan.batch,
+        root=request.root,
+    )
+    return replace(
+        plain,
         slots=1 if request.pass_ is Pass.CHECK else request.plan.input_slots,
-        onnx_path=request.root / request.artifact.path if consumes == "onnx" else None,
-        engine_path=request.root / request.engine.path if request.engine else None,
-        module=module if consumes == "module" else None,
         inspect=request.pass_ in {Pass.CHECK, Pass.LAYERS},
         track_memory=request.pass_ is Pass.MEMORY,
         transfers=request.pass_ is Pass.TIMING and request.plan.transfer == TRANSFER_INSIDE,
         blocking=request.plan.wait == WAIT_BLOCKING,
-        fallback=request.artifact.fallback,
-        engine_flags=request.engine.recipe.flags if request.engine else (),
     )
 
 
@@ -195,9 +191,9 @@ def _time(request: TrialRequest, sessions: Sequence[Session], users_before: froz
     session = sessions[0]
     for each in sessions:
         _fill_slots(request, each)
-    # What runs on a device of its own hardly depends on the host's CPUs, and on a virtual one nothing runs.
-    refer = not isinstance(session, DeviceSession) and not BACKENDS.get(request.backend).virtual
-    before = probes_before(request.plan.threads) if refer else {}
+    # Work on a device hardly depends on the host's CPUs, and on a virtual one nothing runs.
+    probing = not isinstance(session, DeviceSession) and not BACKENDS.get(request.backend).virtual
+    before = probes_before(request.plan.threads) if probing else {}
     pci_bus_id = session.evidence().options.get(PCI_OPTION, "")
     watched = gpu_watch(users_before=users_before, cuda_pci_bus_id=pci_bus_id)
     with watched if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
@@ -206,7 +202,7 @@ def _time(request: TrialRequest, sessions: Sequence[Session], users_before: froz
         else:
             with issuing(sessions, request.plan) as issuer:
                 trial = _timed(request, sessions, issuer, watch)
-    after = probes_after(request.plan.threads) if refer else {}
+    after = probes_after(request.plan.threads) if probing else {}
     return replace(trial, counters={**trial.counters, **before, **after})
 
 
@@ -254,7 +250,7 @@ def _looked_at_again(
     issuer: Issuer,
     outputs: tuple[list[dict[str, np.ndarray]], list[dict[str, np.ndarray]]],
 ) -> Trial:
-    """Adds what more inferences tell after everything was timed: whether memory leaks, whether outputs are right."""
+    """Adds what further inferences show after everything was timed: leaks of memory, wrong outputs."""
     inferences = inferences_per_sample(request.plan)
     found = leaks(sessions[0], issuer.block, grown=trial.counters, samples=len(trial.samples_ns), inferences=inferences)
     artifact = request.artifact
@@ -265,7 +261,7 @@ def _looked_at_again(
 
 
 def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPlan) -> Trial:
-    """Adds what the device's clock says of the measured inferences, and of copies where they were asked for."""
+    """Adds the device's own times of the measured inferences, and of copies where requested."""
     # Streams that run at once hide in each other's events.
     alone = plan.mode is not Mode.CONCURRENT
     require_forward(session.laps.gpu_ns, clock="the device's events")
@@ -296,7 +292,7 @@ def _layers(request: TrialRequest, session: Session) -> Trial:
     """What was executed, layer by layer, with the runtime's own profiler watching."""
     if not isinstance(session, LayeredSession):
         raise UsageError(
-            f"{request.backend} does not tell its layers",
+            f"{request.backend} does not report its layers",
             remedy="use --backend onnxruntime, or tensorrt on a machine with a GPU",
         )
     _fill_slots(request, session)
@@ -339,12 +335,12 @@ def main(folder: Path) -> None:
     if not die_with_parent():
         return
     tempfile.tempdir = str(folder)  # what this process leaves behind when it is killed goes with the folder
-    answer: Trial | BenchboxError
+    answer: object
     try:
-        answer = trial_from_request(pickle.loads((folder / "request").read_bytes()))
+        answer = _answer_to(pickle.loads((folder / "request").read_bytes()), folder)
     except BenchboxError as error:
         answer = error
-    except Exception as error:  # a runtime's errors have no common class; the parent tells them in one line
+    except Exception as error:  # a runtime's errors have no common class; the parent reports them in one line
         answer = failure_from_error(error)
     try:
         _write(folder, answer)
@@ -352,7 +348,13 @@ def main(folder: Path) -> None:
         _write(folder, unwritable_answer(error, folder))  # a few hundred bytes in the place of what did not fit
 
 
-def _write(folder: Path, answer: Trial | BenchboxError) -> None:
+def _answer_to(request: TrialRequest | AccuracyRequest, folder: Path) -> object:
+    if isinstance(request, AccuracyRequest):
+        return result_from_request(request, progress=lambda done: write_progress(folder, done))
+    return trial_from_request(request)
+
+
+def _write(folder: Path, answer: object) -> None:
     draft = folder / "answer.draft"
     draft.write_bytes(pickle.dumps(answer))
     draft.replace(folder / "answer")

@@ -189,7 +189,7 @@ def test_threads_of_streams_end_with_the_measurement() -> None:
 
 
 def test_pipelining_a_cpu_is_refused() -> None:
-    assert "nothing is left to overlap" in (mode_refusal(Mode.PIPELINED, device="cpu") or "")
+    assert "there is nothing to overlap" in (mode_refusal(Mode.PIPELINED, device="cpu") or "")
     assert mode_refusal(Mode.PIPELINED, device="cuda") is None
     assert mode_refusal(Mode.COLD, device="cpu") is None
     with pytest.raises(UsageError):

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 from benchbox.errors import ArtifactError, MeasurementError
 from benchbox.export.exporting import artifact_from_source
 from benchbox.measure.case import CaseRequest, CaseResult
+from benchbox.measure.process import trials
 from benchbox.measure.process.trials import TrialRequest, run_trial
 from benchbox.measure.process.worker import failure_from_error
 from benchbox.measure.schedule import Progress, drawn_anew, measure_in_turn
@@ -231,6 +233,27 @@ def test_a_trial_may_be_run_by_a_thread(lenet_artifact: OnnxArtifact, root: Path
         thread.start()
         thread.join(timeout=120)
     assert [trial.pass_ for trial in found] == [Pass.CHECK, Pass.CHECK]
+
+
+def test_a_worker_that_reports_progress_gets_its_timeout_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that only waiting moves: twelve steps of a second within a timeout of three, then none."""
+    now_s, told = [0.0], []
+
+    class Stepping:
+        def wait(self, timeout: float) -> int:
+            now_s[0] += timeout
+            if now_s[0] <= 12:
+                trials.write_progress(tmp_path, now_s[0])
+            raise subprocess.TimeoutExpired("worker", timeout)
+
+    monkeypatch.setattr(trials, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    (tmp_path / "log").touch()
+    request = SimpleNamespace(timeout_s=3.0)
+    with pytest.raises(MeasurementError, match="timeout") as caught:
+        trials._waited_for(Stepping(), request, tmp_path, told.append)  # type: ignore[arg-type]
+    assert told == list(range(1, 13))
+    assert "no further than step 12 for 3 s" in caught.value.values
+    assert now_s[0] == 15
 
 
 def case_request(artifact: OnnxArtifact, root: Path, **fields: object) -> CaseRequest:

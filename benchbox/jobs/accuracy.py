@@ -1,0 +1,71 @@
+"""In which order does a network become its accuracy on labelled pictures?
+
+    source -> ONNX file -> engine, where one is needed -> a worker that runs the pictures
+
+Like ``jobs/run.py`` this holds the order of the stages and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchbox.jobs.prepare import graph_precision, onnx_from_source
+from benchbox.jobs.run import Case, Progress, engine_of_case, require_runnable
+from benchbox.measure.accuracy import AccuracyRequest, accuracy_from_pictures
+from benchbox.models.pictures.labels import Labelled
+from benchbox.schema.accuracy import AccuracyResult
+from benchbox.schema.derivation import Derivation
+from benchbox.schema.model import ModelSource, Precision
+
+
+def accuracies_from_source(
+    source: ModelSource,
+    pictures: Sequence[Labelled],
+    *,
+    backend: str,
+    precisions: Sequence[Precision],
+    derivation: Derivation,
+    batch: int,
+    threads: int,
+    root: Path,
+    progress: Progress,
+) -> Iterator[AccuracyResult]:
+    """The accuracy of a network in each precision, as it becomes known.
+
+    Args:
+        source: the network.
+        pictures: with their classes.
+        backend: that runs it.
+        precisions: that it runs in, one after another.
+        derivation: of the precisions that are derived.
+        batch: pictures at once, unless the file's own batch is fixed.
+        threads: CPU threads.
+        root: project root.
+        progress: is called with what runs.
+
+    Raises:
+        UsageError: the backend cannot run one of the precisions, or computes nothing.
+        BenchboxError: what preparing and running the network raise.
+    """
+    for precision in precisions:
+        require_runnable(backend, precision, source)
+    for precision in precisions:
+        choice = derivation.for_precision(precision)
+        given = graph_precision(backend, precision, choice, source=source)
+        artifact = onnx_from_source(source, precision=given, root=root, derivation=choice, say=progress.say)
+        size = artifact.inputs[0].shape[0] or batch
+        case = Case(source=source, backend=backend, precision=precision, batch=size, derivation=choice)
+        built = engine_of_case(case, artifact, root, progress.say)
+        request = AccuracyRequest(
+            pictures=tuple(pictures),
+            artifact=artifact,
+            engine=built.engine if built else None,
+            source=source,
+            backend=backend,
+            precision=precision,
+            root=root,
+            threads=threads,
+            batch=size,
+        )
+        yield accuracy_from_pictures(request, progress=progress.step)
