@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchbox.jobs.cases import Case, require_runnable
 from benchbox.jobs.prepare import graph_precision, onnx_from_source
-from benchbox.jobs.run import Case, Progress, engine_of_case, require_runnable
+from benchbox.jobs.run import engine_of_case
 from benchbox.measure.accuracy import AccuracyRequest, accuracy_from_pictures
 from benchbox.models.pictures.labels import Labelled
+from benchbox.progress import Progress
 from benchbox.schema.accuracy import AccuracyResult
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.model import ModelSource, Precision
+from benchbox.schema.plan import MeasurementPlan
 
 
 def accuracies_from_source(
@@ -55,7 +58,8 @@ def accuracies_from_source(
         given = graph_precision(backend, precision, choice, source=source)
         artifact = onnx_from_source(source, precision=given, root=root, derivation=choice, say=progress.say)
         size = artifact.inputs[0].shape[0] or batch
-        case = Case(source=source, backend=backend, precision=precision, batch=size, derivation=choice)
+        plan = MeasurementPlan(batch=size, threads=threads)
+        case = Case(source=source, backend=backend, precision=precision, plan=plan, derivation=choice)
         built = engine_of_case(case, artifact, root, progress.say)
         request = AccuracyRequest(
             pictures=tuple(pictures),
