@@ -112,7 +112,6 @@ def test_an_engine_on_the_simulated_device(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     document = json.loads(ran.stdout)
-    assert document["simulated"] is True
     assert document["uncovered_macs"] == 0
     assert document["profiled_s"] == pytest.approx(200e-6), "the device's own clock"
     assert document["latency_s"] == pytest.approx(200e-6)

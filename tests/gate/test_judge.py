@@ -21,13 +21,16 @@ from benchbox.schema.verdict import Outcome, Verdict
 
 
 def measured(medians_s: Sequence[float], number: int = 0, **fields: Any) -> Measured:
-    """A record whose processes had these medians; as in a run, three others report their memory."""
+    """A record whose processes had these medians; as in a run, others report their memory."""
     timed, memory = trials()
     made = []
     for place, value in enumerate(medians_s):
         nanoseconds = round(value * 1e9)
         made.append(dataclasses.replace(timed, number=place, samples_ns=(nanoseconds,) * 3, window_ns=3 * nanoseconds))
-    made += [dataclasses.replace(memory, number=place, peak_host_bytes=1000 + place) for place in range(3)]
+    made += [
+        dataclasses.replace(memory, number=place, peak_host_bytes=1000 + place)
+        for place in range(MeasurementPlan().memory_trials)
+    ]
     return Measured(record=record(number, **{"flags": (), **fields}), trials=tuple(made))
 
 

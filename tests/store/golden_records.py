@@ -38,7 +38,13 @@ FULL = record(
     4,
     key=dataclasses.replace(record().key, mode=Mode.SERVER, variant="exclude=fc*", precision=Precision.INT8),
     plan=MeasurementPlan(
-        mode=Mode.SERVER, streams=1, rate_per_s=200.0, latency_bound_s=0.1, like="trtexec-11", threads=4
+        mode=Mode.SERVER,
+        streams=1,
+        rate_per_s=200.0,
+        latency_bound_s=0.1,
+        like="trtexec-11",
+        threads=4,
+        memory_trials=3,
     ),
     readings=(
         _reading("latency_p50", 1e-3),

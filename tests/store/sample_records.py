@@ -34,7 +34,9 @@ def record(number: int = 0, **fields: Any) -> Record:
         "key": RecordKey(
             model="lenet5", backend="null", precision=Precision.FP32, batch=1, mode=Mode.ISOLATED, device="virtual"
         ),
-        "plan": MeasurementPlan(min_time_s=2.0, max_time_s=10.0),  # as in the golden file, whatever the defaults
+        "plan": MeasurementPlan(
+            min_time_s=2.0, max_time_s=10.0, memory_trials=3
+        ),  # as in the golden file, whatever the defaults
         "environment": ENVIRONMENT,
         "started_at": moment.isoformat(),
         "readings": (
