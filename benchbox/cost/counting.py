@@ -2,57 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from pathlib import Path
-
 from benchbox.cost.conventions import count_in
 from benchbox.cost.counters import COUNTERS, require_countable
 from benchbox.cost.liveness import peak_activation_bytes
 from benchbox.cost.rule import RULES, VIEWS, OpCost, cost_of
-from benchbox.graph.graph import Graph, graph_from_file
+from benchbox.graph.graph import Graph
 from benchbox.graph.node import NodeView
 from benchbox.schema.cost import LayerCost, NetworkCost
-
-
-def cost_from_onnx(
-    path: Path,
-    *,
-    model: str,
-    batch: int | None = None,
-    input_shape: tuple[int, ...] | None = None,
-    named: Mapping[str, tuple[int, ...]] | None = None,
-    sha256: str | None = None,
-    convention: str = "mac",
-    allow_unknown: bool = False,
-) -> NetworkCost:
-    """Counts an ONNX file at a batch size, without running it or reading its weights.
-
-    Args:
-        path: of the file.
-        model: name in the result.
-        batch: samples at once; None for 1 where the file leaves it open, else for what the file says.
-        input_shape: of the first input without the batch, where the file leaves it open.
-        named: shapes of further inputs without the batch, and sizes of named dimensions.
-        sha256: of the file, if known; else it is computed.
-        convention: what the count of a layer is (``conventions.py``).
-        allow_unknown: count operators without a rule as zero instead of refusing them.
-
-    Raises:
-        UsageError: no such file, or dimensions that contradict it.
-        ArtifactError: not a valid graph, or an operator without a rule.
-    """
-    graph = graph_from_file(path, batch=batch, input_shape=input_shape, named=named)
-    if sha256 is None:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return cost_from_graph(graph, model=model, sha256=sha256, convention=convention, allow_unknown=allow_unknown)
 
 
 def cost_from_graph(
     graph: Graph, *, model: str, sha256: str, convention: str = "mac", allow_unknown: bool = False
 ) -> NetworkCost:
-    """Counts a graph; see ``cost_from_onnx``."""
+    """Counts a graph at the sizes of its inputs.
+
+    Args:
+        graph: of the network.
+        model: name in the result.
+        sha256: of the file.
+        convention: what the count of a layer is (``conventions.py``).
+        allow_unknown: count operators without a rule as zero instead of refusing them.
+
+    Raises:
+        UsageError: the convention is that of a counter that looks at layers which the file does not name.
+        ArtifactError: an operator without a rule, or a node whose shapes do not fit its operator.
+    """
     if convention in COUNTERS:
         require_countable(COUNTERS[convention], graph)
     layers = tuple(_layer(node, graph, convention, allow_unknown=allow_unknown) for node in graph.nodes)

@@ -6,6 +6,7 @@ needed: only integers that may be shapes or axes keep their data.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.graph.node import NodeView, Tensor
+from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 from benchbox.graph.parameters import params_per_node
 from benchbox.graph.propagation import small_values
 from benchbox.graph.skimming import BITS, STRING
@@ -22,7 +24,6 @@ from benchbox.graph.structure import MAX_ELEMENTS, Sizes, bind_sizes, proto_from
 if TYPE_CHECKING:
     import onnx
 
-_STANDARD = ("", "ai.onnx")
 # Constants up to these numbers of elements may be shapes, axes or scales and take part in shape inference.
 SMALL_INTEGERS, SMALL_FLOATS = 1024, 64
 
@@ -73,11 +74,7 @@ def graph_from_proto(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
         path: of the file that it comes from: for messages, and constants that are stored beside it.
         sizes: of its inputs.
     """
-    import onnx
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    return _graph(copy, path, sizes)
+    return _graph(copy.deepcopy(proto), path, sizes)
 
 
 def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
@@ -127,7 +124,7 @@ def _drop_data(graph: onnx.GraphProto, constants: Mapping[str, tuple[float, ...]
 
 def _keep_foreign_shapes(graph: onnx.GraphProto, bound: Mapping[str, int]) -> None:
     """Forgets what the file says about shapes inside, which may be stale, but for operators that ONNX cannot infer."""
-    foreign = {value for node in graph.node if node.domain not in _STANDARD for value in node.output}
+    foreign = {value for node in graph.node if node.domain not in STANDARD_DOMAINS for value in node.output}
     saved = [value.SerializeToString() for value in graph.value_info if value.name in foreign]
     del graph.value_info[:]
     for data in saved:
@@ -159,8 +156,8 @@ def _with_computed_constants(
     import onnx
     from onnx import numpy_helper
 
-    opset = max(entry.version for entry in proto.opset_import if entry.domain in _STANDARD)
-    computed = small_values(proto.graph, {name: tensor.shape for name, tensor in found.items()}, opset)
+    shapes = {name: tensor.shape for name, tensor in found.items()}
+    computed = small_values(proto.graph, shapes, standard_opset(proto))
     scratch = onnx.ModelProto()
     scratch.CopyFrom(proto)
     del scratch.graph.node[:]
@@ -212,7 +209,7 @@ def _small_constants(graph: onnx.GraphProto, path: Path) -> dict[str, tuple[floa
 
     tensors = [(tensor.name, tensor) for tensor in graph.initializer]
     for node in graph.node:
-        if node.op_type == "Constant" and node.domain in _STANDARD:
+        if node.op_type == "Constant" and node.domain in STANDARD_DOMAINS:
             tensors += [(node.output[0], entry.t) for entry in node.attribute if entry.name == "value"]
     integers = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
@@ -253,7 +250,7 @@ def _view(
             raise _unknown_shape(name, node, value)
         return tensors[value]
 
-    operator = node.op_type if node.domain in _STANDARD else f"{node.domain}::{node.op_type}"
+    operator = node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}"
     attributes = {}
     for attribute in node.attribute:
         try:
@@ -280,7 +277,7 @@ def _view(
 
 
 def _unknown_shape(name: str, node: onnx.NodeProto, value: str) -> BenchboxError:
-    if node.domain not in _STANDARD:
+    if node.domain not in STANDARD_DOMAINS:
         return ArtifactError(
             f"operator {node.domain}::{node.op_type} is not part of the ONNX standard",
             values=f"node {name}; the shape of {value} is not known",

@@ -165,5 +165,5 @@ def _row(layer: ExecutedLayer, names: Sequence[str], costs: Mapping[str, LayerCo
         nodes=tuple(names),
         macs=sum(part.macs for part in parts),
         flops=sum(part.flops for part in parts),
-        moved_bytes=sum(part.weight_bytes + part.read_bytes + part.write_bytes for part in parts),
+        moved_bytes=sum(part.moved_bytes for part in parts),
     )

@@ -8,13 +8,13 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from graphs import cost_from_onnx
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchbox.cost.counting import cost_from_onnx
 from benchbox.cost.rule import RULES, OpCost, cost_of
 from benchbox.errors import ArtifactError
 from benchbox.graph.node import NodeView, Tensor
@@ -83,7 +83,7 @@ def counted(module: nn.Module, shape: tuple[int, ...], folder: Path) -> NetworkC
         module.eval(), (torch.zeros(2, *shape),), dynamo=True, dynamic_shapes=({0: "batch"},), verbose=False
     )
     program.save(str(path))
-    return cost_from_onnx(path, model="module", batch=2)
+    return cost_from_onnx(path, batch=2)
 
 
 def pytorchs(module: nn.Module, shape: tuple[int, ...]) -> int:
@@ -141,6 +141,6 @@ def test_an_unknown_operator_can_be_counted_as_zero(tmp_path: Path) -> None:
     imports = [helper.make_opsetid("", 20), helper.make_opsetid("com.example", 1)]
     onnx.save(helper.make_model(graph, opset_imports=imports), str(path))
     with pytest.raises(ArtifactError, match="Magic"):
-        cost_from_onnx(path, model="net")
-    cost = cost_from_onnx(path, model="net", batch=2, allow_unknown=True)
+        cost_from_onnx(path)
+    cost = cost_from_onnx(path, batch=2, allow_unknown=True)
     assert (cost.flops, cost.uncounted) == (6, ("magic (com.example::Magic)",))
