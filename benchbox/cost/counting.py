@@ -42,16 +42,19 @@ def cost_from_graph(
         peak_activation_bytes=peak_activation_bytes(graph),
         convention=convention,
         layers=layers,
-        uncounted=tuple(f"{node.name} ({node.op})" for node in graph.nodes if node.op not in RULES),
+        uncounted=tuple(
+            f"{node.name} ({node.op})" for node in graph.nodes if node.op not in RULES and not graph.is_constant(node)
+        ),
     )
 
 
 def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool) -> LayerCost:
     unknown = allow_unknown and node.op not in RULES
-    cost = OpCost() if unknown else cost_of(node)
-    weights = {t.name: t for t in (*node.inputs, *node.scales) if t is not None and t.name in graph.weights}
-    reads = {t.name: t for t in node.inputs if t is not None and t.name not in graph.weights}
-    moves = node.op not in VIEWS
+    once = graph.is_constant(node)
+    cost = OpCost() if unknown or once else cost_of(node)
+    weights = {} if once else graph.weights_behind((*node.inputs, *node.scales))
+    reads = {t.name: t for t in node.inputs if t is not None and t.name not in graph.constants}
+    moves = node.op not in VIEWS and not once
     return LayerCost(
         name=node.name,
         op=node.op,
@@ -62,5 +65,5 @@ def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool
         weight_bytes=sum(tensor.size_bytes for tensor in weights.values()),
         read_bytes=sum(tensor.size_bytes for tensor in reads.values()) if moves else 0,
         write_bytes=sum(tensor.size_bytes for tensor in node.outputs) if moves else 0,
-        count=0 if unknown else count_in(convention, node, cost),
+        count=0 if unknown or once else count_in(convention, node, cost),
     )

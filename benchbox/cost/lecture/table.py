@@ -71,7 +71,7 @@ def lecture_rows(graph: Graph) -> tuple[LectureRow, ...]:
             rows.append(_pool(node))
         elif node.op in {"Reshape", "Flatten"} and len(node.input(0).shape) > len(node.outputs[0].shape) == 2:
             rows.append(_flatten(node))
-        elif node.op in {"Gemm", "MatMul"} and node.input(1).name in graph.weights:
+        elif node.op in {"Gemm", "MatMul"} and node.input(1).name in graph.constants:
             rows.append(_fully_connected(node, graph))
     return tuple(rows)
 
