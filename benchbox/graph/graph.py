@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import ArtifactError, BenchboxError
-from benchbox.graph.constants import constants_of, stored_tensors
 from benchbox.graph.node import NodeView, Tensor
 from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 from benchbox.graph.parameters import params_per_node
 from benchbox.graph.propagation import small_values
 from benchbox.graph.skimming import BITS, STRING
 from benchbox.graph.standins import own_shapes, with_own_shapes, with_stand_ins
+from benchbox.graph.stored import constants_of, stored_tensors
 from benchbox.graph.structure import MAX_ELEMENTS, Sizes, bind_sizes, proto_from_file
 
 if TYPE_CHECKING:
@@ -293,14 +293,15 @@ def _view(
         attributes[attribute.name] = (
             tuple(value) if isinstance(value, Sequence) and not isinstance(value, bytes) else value
         )
+    outputs = tuple(tensor(value) for place, value in enumerate(node.output) if value and (place == 0 or shown(value)))
+    if not outputs:
+        raise _unknown_shape(name, node, next(value for value in node.output if value))
     return NodeView(
         index=index,
         name=name,
         op=operator,
         inputs=tuple(tensor(value) if value else None for value in node.input),
-        outputs=tuple(
-            tensor(value) for place, value in enumerate(node.output) if value and (place == 0 or shown(value))
-        ),
+        outputs=outputs,
         attributes=attributes,
         constants={place: constants[value] for place, value in enumerate(node.input) if value in constants},
         layers=tuple(

@@ -44,14 +44,14 @@ def pool(node: NodeView) -> OpCost:
 @cost_rule(f"{DOMAIN}::QGemm")
 def quantised_gemm(node: NodeView) -> OpCost:
     """M·N·K as Gemm; B is the fourth input."""
-    shared = node.input(0).shape[0 if node.integer("transA", 0) else 1]
+    shared = node.input(0).size(0 if node.integer("transA", 0) else 1)
     return OpCost(macs=node.outputs[0].elements * shared)
 
 
 @cost_rule(f"{DOMAIN}::FusedMatMul", f"{DOMAIN}::MatMulIntegerToFloat", f"{DOMAIN}::DynamicQuantizeMatMul")
 def matrix_product(node: NodeView) -> OpCost:
     """As MatMul; FusedMatMul may transpose A's last two axes."""
-    return OpCost(macs=node.outputs[0].elements * node.input(0).shape[-2 if node.integer("transA", 0) else -1])
+    return OpCost(macs=node.outputs[0].elements * node.input(0).size(-2 if node.integer("transA", 0) else -1))
 
 
 @cost_rule(f"{DOMAIN}::FusedConv")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -70,6 +72,38 @@ def test_an_operator_without_a_rule_is_an_error_that_names_it() -> None:
     with pytest.raises(ArtifactError, match=r"operator Frobnicate") as caught:
         cost_of(node("Frobnicate", [(1,)], (1,)))
     assert "node n" in str(caught.value)
+
+
+SHAPES = st.lists(st.integers(0, 9), max_size=5).map(tuple)
+VALUES = st.one_of(st.integers(-2, 9), st.binary(max_size=3), st.floats(), st.lists(st.integers(-2, 9)).map(tuple))
+
+
+@settings(max_examples=5, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("operator", sorted(RULES.names()))
+def test_whatever_ranks_and_attributes_a_file_has_it_is_counted_or_refused(operator: str, data: st.DataObject) -> None:
+    view = replace(
+        node(operator, data.draw(st.lists(SHAPES, max_size=8)), data.draw(SHAPES)),
+        attributes=data.draw(st.dictionaries(st.sampled_from(ATTRIBUTES), VALUES)),
+        constants={2: data.draw(st.lists(st.integers(-9, 9), max_size=2).map(tuple))},
+    )
+    with contextlib.suppress(ArtifactError):
+        assert cost_of(view).macs >= 0
+
+
+ATTRIBUTES = (
+    *("axis", "equation", "group", "kernel_shape", "kv_num_heads", "mode", "onesided", "q_num_heads", "sampling_ratio"),
+    *("size", "transA", "transB"),
+)
+
+
+def test_a_bug_of_a_rule_is_no_damage_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(view: NodeView) -> OpCost:
+        return OpCost(macs=len(view.index))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RULES, "get", lambda name: wrong)
+    with pytest.raises(TypeError):
+        cost_of(node("Relu", [(1,)], (1,)))
 
 
 def test_every_rule_is_for_an_operator_of_the_standard() -> None:

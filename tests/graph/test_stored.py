@@ -11,7 +11,7 @@ import pytest
 from graphs import cost_from_onnx, model_of, saved
 from onnx import TensorProto, helper, numpy_helper
 
-from benchbox.graph.constants import constants_of, stored_tensors
+from benchbox.graph.stored import constants_of, stored_tensors
 from benchbox.schema.cost import NetworkCost
 
 node = helper.make_node
