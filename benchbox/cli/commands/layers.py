@@ -95,7 +95,6 @@ def command(
     """
     from benchbox.backends.probing import best_backend
     from benchbox.cli.progress import shown_progress
-    from benchbox.cost.grouping import GROUPINGS
     from benchbox.jobs.cases import Case
     from benchbox.jobs.layers import table_from_case
     from benchbox.limits import effective_cpus
