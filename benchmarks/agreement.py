@@ -40,7 +40,7 @@ def one_process(onnx_path: str, count: int) -> dict[str, float]:
     import onnxruntime as ort
 
     from benchbox.backends.base import BACKENDS, OpenRequest
-    from benchbox.measure.loop.timing import timed_block
+    from benchbox.measure.loop.timing import isolated_block
     from benchbox.schema.artifact import TensorSpec
     from benchbox.schema.model import Precision
 
@@ -70,9 +70,11 @@ def one_process(onnx_path: str, count: int) -> dict[str, float]:
         session.upload(slot, {given.name: array})
     samples: dict[str, list[int]] = {"A": [], "B": []}
     bare_block(bare, binding, count // 4)
-    timed_block(session, count // 4, slots=SLOTS)
+    isolated_block(session, count // 4, slots=SLOTS)
     for which in BLOCKS:
-        block = timed_block(session, count, slots=SLOTS) if which == "A" else bare_block(bare, binding, count)
+        block = (
+            isolated_block(session, count, slots=SLOTS).times_ns if which == "A" else bare_block(bare, binding, count)
+        )
         samples[which] += list(block)
     return {"benchbox": statistics.median(samples["A"]), "bare": statistics.median(samples["B"])}
 

@@ -82,7 +82,7 @@ def rows_of_model(files: dict[str, Path]) -> list[Row]:
     from benchbox.backends.base import BACKENDS as REGISTERED
     from benchbox.backends.base import LayeredSession
     from benchbox.jobs.prepare import graph_precision
-    from benchbox.measure.loop.timing import timed_block
+    from benchbox.measure.loop.timing import isolated_block
     from benchbox.schema.model import Precision
 
     picture = {"input": np.random.default_rng(0).standard_normal(INPUT, dtype=np.float32)}
@@ -103,12 +103,12 @@ def rows_of_model(files: dict[str, Path]) -> list[Row]:
             inspected.close()
             session = runner.open(request)
             session.upload(0, picture)
-            timed_block(session, BLOCK, slots=1)
+            isolated_block(session, BLOCK, slots=1)
             sessions[backend, precision] = session
     times: dict[tuple[str, str], list[int]] = {key: [] for key in sessions}
     for _ in range(ROUNDS):
         for key, session in sessions.items():
-            times[key] += list(timed_block(session, BLOCK, slots=1))
+            times[key] += list(isolated_block(session, BLOCK, slots=1).times_ns)
     outputs = {key: session.download(0)["output"] for key, session in sessions.items()}
     exact = outputs["onnxruntime", "fp32"]
     return [

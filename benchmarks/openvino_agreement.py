@@ -50,7 +50,7 @@ def one_process(path: Path, precision: str) -> float:
     import numpy as np
 
     from benchbox.backends.base import BACKENDS, OpenRequest
-    from benchbox.measure.loop.timing import timed_block
+    from benchbox.measure.loop.timing import isolated_block
     from benchbox.schema.artifact import TensorSpec
     from benchbox.schema.model import Precision
 
@@ -64,8 +64,8 @@ def one_process(path: Path, precision: str) -> float:
         )
     )
     session.upload(0, {"input": np.random.default_rng(0).standard_normal(INPUT, dtype=np.float32)})
-    timed_block(session, COUNT // 4, slots=1)
-    return statistics.median(timed_block(session, COUNT, slots=1)) / 1e6
+    isolated_block(session, COUNT // 4, slots=1)
+    return statistics.median(isolated_block(session, COUNT, slots=1).times_ns) / 1e6
 
 
 def refusal_of(precision: str) -> str | None:

@@ -9,17 +9,28 @@ printed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from benchbox.cost.lecture.blocks import BLOCKS, summed
-from benchbox.cost.lecture.table import BYTES_PER_ELEMENT, LectureRow, RowKind, lecture_rows, total
+from lecture_blocks import BLOCKS, summed
+
+from benchbox.cost.lecture.table import BYTES_PER_ELEMENT, LectureRow, RowKind, lecture_rows
 from benchbox.graph.graph import Graph
 from benchbox.models.zoo.zoo import specs
 
 CONV, POOL, FC = RowKind.CONV, RowKind.POOL, RowKind.FC
 Value = int | float | str | bool | tuple[object, ...]
+
+
+def total(rows: Sequence[LectureRow], what: str, *kinds: RowKind) -> int:
+    """Sum of a row's ``params``, ``flops`` or ``memory_bytes`` over the rows of these kinds, all by default."""
+    return sum(getattr(row, what) for row in rows if not kinds or row.kind in kinds)
+
+
+def weight_shape(row: LectureRow) -> tuple[int, ...]:
+    """(C_out, C_in, *kernel) of a convolution without groups, (C_in, C_out) of a fully connected layer."""
+    return (row.in_c, row.out_c) if row.kind is RowKind.FC else (row.out_c, row.in_c, *row.kernel)
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ def _lenet(network: Networks) -> Found:
         yield f"lenet5.Conv{number}.pad", conv.pad[0]
         yield f"lenet5.Conv{number}.stride", conv.stride[0]
         yield f"lenet5.Conv{number}.output_shape", (conv.out_c, *conv.out_hw)
-        yield f"lenet5.Conv{number}.weight_shape", conv.weight_shape
+        yield f"lenet5.Conv{number}.weight_shape", weight_shape(conv)
         yield f"lenet5.MaxPool{number}.kernel", pool.kernel[0]
         yield f"lenet5.MaxPool{number}.stride", pool.stride[0]
         yield f"lenet5.MaxPool{number}.output_shape", (pool.out_c, *pool.out_hw)
@@ -111,7 +122,7 @@ def _lenet(network: Networks) -> Found:
         yield f"lenet5.Linear{number}.cin", linear.in_c
         yield f"lenet5.Linear{number}.cout", linear.out_c
         yield f"lenet5.Linear{number}.output_shape", (linear.out_c,)
-        yield f"lenet5.Linear{number}.weight_shape", linear.weight_shape
+        yield f"lenet5.Linear{number}.weight_shape", weight_shape(linear)
     maps = [(row.out_c, row.out_hw[0]) for row in net.rows if row.out_hw]
     volumes = [image.elements, *(row.elements for row in net.rows if row.kind is not RowKind.FLATTEN)]
     yield "lenet5.claim.volume_preserved", len(set(volumes)) == 1
@@ -161,8 +172,8 @@ def _alexnet(network: Networks) -> Found:
     )  # fmt: skip
     yield "alexnet.ex.conv1_elems", first.elements
     yield "alexnet.ex.conv1_kb", first.memory_bytes / 1024
-    yield "alexnet.ex.conv1_bias", first.params - math.prod(first.weight_shape)
-    yield "alexnet.ex.conv1_weight_shape", first.weight_shape
+    yield "alexnet.ex.conv1_bias", first.params - math.prod(weight_shape(first))
+    yield "alexnet.ex.conv1_weight_shape", weight_shape(first)
     yield "alexnet.ex.conv1_params", first.params
     yield "alexnet.ex.conv1_ops_per_out", first.flops // first.elements
     yield "alexnet.ex.conv1_flops", first.flops
@@ -353,7 +364,7 @@ def printed_from(graph_of: Callable[[str], Graph]) -> dict[str, float]:
         "resnet50.table.gflop": int(network("resnet50_v1").macs / 1e8) / 10,
     }
     for title, net, place in (("alexnet.FC7", alexnet, 1), ("alexnet.FC8", alexnet, 2)):
-        found[f"{title}.params_k"] = math.prod(net.of(FC)[place].weight_shape) / 1000
+        found[f"{title}.params_k"] = math.prod(weight_shape(net.of(FC)[place])) / 1000
     for place, row in enumerate(vgg.of(FC), start=6):
-        found[f"vgg16.FC{place}.params_k"] = math.prod(row.weight_shape) / 1000
+        found[f"vgg16.FC{place}.params_k"] = math.prod(weight_shape(row)) / 1000
     return found

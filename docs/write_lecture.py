@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lecture_blocks import BLOCKS, summed
 from lecture_figures import Value, figures, printed_from
 
-from benchbox.cost.lecture.blocks import BLOCKS, summed
 from benchbox.graph.graph import Graph
 
 HERE = Path(__file__).parent

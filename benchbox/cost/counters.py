@@ -18,7 +18,6 @@ from benchbox.cost.rule import cost_of
 from benchbox.errors import UsageError
 from benchbox.graph.graph import Graph
 from benchbox.graph.node import NodeView
-from benchbox.registry import require_known
 
 Term = Callable[[NodeView], int]
 
@@ -44,11 +43,6 @@ class Count:
     counter: OtherCounter
     total: int
     parts: Mapping[str, int]
-
-
-def counter_from_name(name: str) -> OtherCounter:
-    """The counter of that name; an unknown one raises UsageError with the nearest."""
-    return COUNTERS[require_known("counter", name, COUNTERS)]
 
 
 def count_of(counter: OtherCounter, graph: Graph) -> Count:

@@ -1,7 +1,8 @@
 """How many bytes of activations are alive at once?
 
 The schedule is the file's own order. A tensor is alive from the node that makes it to the last node that reads it;
-inputs from the start, outputs of the network to the end. A view (Reshape and its like) shares its input's bytes.
+inputs from the start, outputs of the network to the end. What follows from constants is no activation. A view (Reshape
+and its like) shares its input's bytes.
 Nothing is done in place: a node's inputs and outputs are alive together. Runtimes that fuse or work in place need less.
 """
 
@@ -16,9 +17,10 @@ def peak_activation_bytes(graph: Graph) -> int:
     owner = owners(graph)
     sizes = {tensor.name: tensor.size_bytes for tensor in graph.inputs}
     last_read = {owner.get(name, name): len(graph.nodes) for name in graph.outputs}
-    for node in graph.nodes:
+    working = [node for node in graph.nodes if not graph.is_constant(node)]
+    for node in working:
         for tensor in node.inputs:
-            if tensor is not None and tensor.name not in graph.weights:
+            if tensor is not None and tensor.name not in graph.constants:
                 name = owner.get(tensor.name, tensor.name)
                 last_read[name] = max(last_read.get(name, 0), node.index)
         if node.op not in VIEWS:
@@ -28,7 +30,7 @@ def peak_activation_bytes(graph: Graph) -> int:
         dying.setdefault(index, []).append(name)
     alive = sum(sizes[tensor.name] for tensor in graph.inputs)
     peak = alive
-    for node in graph.nodes:
+    for node in working:
         made = [] if node.op in VIEWS else [tensor.name for tensor in node.outputs]
         alive += sum(sizes[name] for name in made)
         peak = max(peak, alive)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchbox.errors import ArtifactError
-from benchbox.graph.node import NodeView
+from benchbox.graph.node import MisfitError, NodeView
 from benchbox.registry import Registry
 
 
@@ -45,7 +45,12 @@ def declare_free(*operators: str) -> None:
 
 
 def cost_of(node: NodeView) -> OpCost:
-    """The cost of a node; an operator without a rule raises ArtifactError that names node and operator."""
+    """The cost of a node.
+
+    Raises:
+        ArtifactError: an operator without a rule; ranks or attributes in the file that the operator does not take. Any
+            other error is a bug of the rule.
+    """
     if node.op not in RULES:
         raise ArtifactError(
             f"there is no cost rule for operator {node.op}",
@@ -54,10 +59,11 @@ def cost_of(node: NodeView) -> OpCost:
         )
     try:
         return RULES.get(node.op)(node)
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # ranks and attributes no rule expects
+    except MisfitError as error:
+        shapes = ", ".join("none" if tensor is None else str(tensor.shape) for tensor in node.inputs)
         raise ArtifactError(
-            f"node {node.name} ({node.op}) is not what its operator says",
-            values=f"inputs {[tensor and tensor.shape for tensor in node.inputs]}: {error}",
+            f"node {node.name} does not fit its operator {node.op}",
+            values=f"{error}; inputs {shapes}",
             remedy="the file is damaged or was edited",
         ) from error
 

@@ -6,23 +6,27 @@ needed: only integers that may be shapes or axes keep their data.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.graph.node import NodeView, Tensor
+from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 from benchbox.graph.parameters import params_per_node
 from benchbox.graph.propagation import small_values
 from benchbox.graph.skimming import BITS, STRING
+from benchbox.graph.standins import own_shapes, with_own_shapes, with_stand_ins
+from benchbox.graph.stored import constants_of, stored_tensors
 from benchbox.graph.structure import MAX_ELEMENTS, Sizes, bind_sizes, proto_from_file
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
 
-_STANDARD = ("", "ai.onnx")
 # Constants up to these numbers of elements may be shapes, axes or scales and take part in shape inference.
 SMALL_INTEGERS, SMALL_FLOATS = 1024, 64
 
@@ -31,16 +35,28 @@ SMALL_INTEGERS, SMALL_FLOATS = 1024, 64
 class Graph:
     """A graph with the sizes of its inputs bound.
 
-    ``weights`` are initialisers by name; ``params_of`` the trainable parameters that a node stands for, per node name;
-    ``params`` their total as our exporter noted it in the file, None in a file from elsewhere.
+    ``weights`` are the tensors that the file stores, initialisers and Constant nodes, by name; ``constants`` all
+    tensors that follow from them alone, each with the weights that it is computed from (a weight with itself).
+    ``params_of`` are the trainable parameters that a node stands for, per node name; ``params`` their total as our
+    exporter noted it in the file, None in a file from elsewhere.
     """
 
     nodes: tuple[NodeView, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
     weights: Mapping[str, Tensor]
+    constants: Mapping[str, tuple[str, ...]]
     params_of: Mapping[str, int]
     params: int | None
+
+    def is_constant(self, node: NodeView) -> bool:
+        """Whether a node computes constants, once when a runtime loads the file, and nothing in an inference."""
+        return bool(node.outputs) and all(tensor.name in self.constants for tensor in node.outputs)
+
+    def weights_behind(self, tensors: Iterable[Tensor | None]) -> dict[str, Tensor]:
+        """The weights that those of the tensors that are constants are computed from, by name, as they are stored."""
+        names = (name for tensor in tensors if tensor is not None for name in self.constants.get(tensor.name, ()))
+        return {name: self.weights[name] for name in names}
 
 
 def graph_from_file(
@@ -73,41 +89,42 @@ def graph_from_proto(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
         path: of the file that it comes from: for messages, and constants that are stored beside it.
         sizes: of its inputs.
     """
-    import onnx
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    return _graph(copy, path, sizes)
+    return _graph(copy.deepcopy(proto), path, sizes)
 
 
 def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
     """Reads a structure, which it changes."""
-    weights = _weights(proto.graph)
+    stored = stored_tensors(proto.graph)
+    weights = _weights(stored)
+    following = constants_of(proto.graph, stored)
     bound = bind_sizes(proto.graph, sizes, path)
     names = _node_names(proto.graph)
-    params_of = params_per_node(proto.graph, names, producer=proto.producer_name)
-    constants = _small_constants(proto.graph, path)
+    params_of = params_per_node(proto.graph, names, stored, following, producer=proto.producer_name)
+    constants = _small_constants(stored, path)
     _drop_data(proto.graph, constants)
     _keep_foreign_shapes(proto.graph, bound)
-    shapes = _inferred(proto, path)
+    shapes = _inferred(proto, path, constants)
     tensors = {**shapes, **weights}
+    read = frozenset(value for node in proto.graph.node for value in node.input)
+    read |= {value.name for value in proto.graph.output}
     return Graph(
         nodes=tuple(
-            _view(index, name, node, tensors, constants)
+            _view(index, name, node, tensors, constants, read)
             for index, (node, name) in enumerate(zip(proto.graph.node, names, strict=True))
         ),
         inputs=tuple(shapes[value.name] for value in proto.graph.input if value.name not in weights),
         outputs=tuple(value.name for value in proto.graph.output),
         weights=weights,
+        constants=following,
         params_of=params_of,
         params=next((int(entry.value) for entry in proto.metadata_props if entry.key == "benchbox.params"), None),
     )
 
 
-def _weights(graph: onnx.GraphProto) -> dict[str, Tensor]:
+def _weights(stored: Mapping[str, onnx.TensorProto]) -> dict[str, Tensor]:
     return {
-        tensor.name: Tensor(name=tensor.name, shape=tuple(tensor.dims), item_bytes=_item_bytes(tensor.data_type))
-        for tensor in graph.initializer
+        name: Tensor(name=name, shape=tuple(tensor.dims), item_bytes=_item_bytes(tensor.data_type))
+        for name, tensor in stored.items()
     }
 
 
@@ -127,7 +144,7 @@ def _drop_data(graph: onnx.GraphProto, constants: Mapping[str, tuple[float, ...]
 
 def _keep_foreign_shapes(graph: onnx.GraphProto, bound: Mapping[str, int]) -> None:
     """Forgets what the file says about shapes inside, which may be stale, but for operators that ONNX cannot infer."""
-    foreign = {value for node in graph.node if node.domain not in _STANDARD for value in node.output}
+    foreign = {value for node in graph.node if node.domain not in STANDARD_DOMAINS for value in node.output}
     saved = [value.SerializeToString() for value in graph.value_info if value.name in foreign]
     del graph.value_info[:]
     for data in saved:
@@ -136,39 +153,49 @@ def _keep_foreign_shapes(graph: onnx.GraphProto, bound: Mapping[str, int]) -> No
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param in bound:
                 dim.dim_value = bound[dim.dim_param]
+            elif dim.dim_value < 0:
+                dim.ClearField("dim_value")
 
 
-def _inferred(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
+def _inferred(proto: onnx.ModelProto, path: Path, constants: Mapping[str, tuple[float, ...]]) -> dict[str, Tensor]:
     """Every tensor whose shape follows from the inputs; looks again where sizes are computed inside the graph."""
     made = {value for node in proto.graph.node for value in node.output if value}
-    found = _inferred_once(proto, path)
-    scratch = proto
+    scratch = with_stand_ins(proto)
+    found = _inferred_once(scratch, path)
+    values = dict(constants)
     while not found.keys() >= made:
         scratch, computed = _with_computed_constants(scratch, found)
-        if not computed:
+        found.update({name: _tensor_of(name, value) for name, value in computed.items()})
+        values.update({name: tuple(value.ravel().tolist()) for name, value in computed.items()})
+        own = own_shapes(proto.graph, {name: tensor.shape for name, tensor in found.items()}, values)
+        if not computed and not own:
             break
-        found.update(computed)
+        scratch = with_own_shapes(scratch, own) if own else scratch
         found.update(_inferred_once(scratch, path))
     return found
 
 
+def _tensor_of(name: str, value: np.ndarray[Any, Any]) -> Tensor:
+    return Tensor(name=name, shape=value.shape, item_bytes=float(value.itemsize))
+
+
 def _with_computed_constants(
     proto: onnx.ModelProto, found: Mapping[str, Tensor]
-) -> tuple[onnx.ModelProto, dict[str, Tensor]]:
-    """A copy whose small computed integers are initialisers, which inference sees; and those tensors."""
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray[Any, Any]]]:
+    """A copy whose small computed integers are initialisers, which inference sees; and those values."""
     import onnx
     from onnx import numpy_helper
 
-    opset = max(entry.version for entry in proto.opset_import if entry.domain in _STANDARD)
-    computed = small_values(proto.graph, {name: tensor.shape for name, tensor in found.items()}, opset)
+    shapes = {name: tensor.shape for name, tensor in found.items()}
+    computed = small_values(proto.graph, shapes, standard_opset(proto))
+    if not computed:
+        return proto, {}
     scratch = onnx.ModelProto()
     scratch.CopyFrom(proto)
     del scratch.graph.node[:]
     scratch.graph.node.extend(node for node in proto.graph.node if node.output[0] not in computed)
     scratch.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in computed.items())
-    return scratch, {
-        name: Tensor(name=name, shape=value.shape, item_bytes=float(value.itemsize)) for name, value in computed.items()
-    }
+    return scratch, computed
 
 
 def _inferred_once(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
@@ -206,18 +233,14 @@ def _node_names(graph: onnx.GraphProto) -> list[str]:
     return names
 
 
-def _small_constants(graph: onnx.GraphProto, path: Path) -> dict[str, tuple[float, ...]]:
+def _small_constants(stored: Mapping[str, onnx.TensorProto], path: Path) -> dict[str, tuple[float, ...]]:
     """The values of small constants by name, of initialisers and of Constant nodes."""
     import onnx
 
-    tensors = [(tensor.name, tensor) for tensor in graph.initializer]
-    for node in graph.node:
-        if node.op_type == "Constant" and node.domain in _STANDARD:
-            tensors += [(node.output[0], entry.t) for entry in node.attribute if entry.name == "value"]
     integers = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
     found = {}
-    for name, tensor in tensors:
+    for name, tensor in stored.items():
         limit = SMALL_INTEGERS if tensor.data_type in integers else SMALL_FLOATS if tensor.data_type in floats else -1
         if math.prod(tensor.dims) <= limit and not (tensor.data_type in floats and tensor.external_data):
             found[name] = _values(name, tensor, path)
@@ -245,15 +268,20 @@ def _view(
     node: onnx.NodeProto,
     tensors: Mapping[str, Tensor],
     constants: Mapping[str, tuple[float, ...]],
+    read: frozenset[str],
 ) -> NodeView:
     import onnx
+
+    def shown(value: str) -> bool:
+        """An output that nobody reads (the mask of Dropout) may have any shape."""
+        return value in tensors or value in read
 
     def tensor(value: str) -> Tensor:
         if value not in tensors:
             raise _unknown_shape(name, node, value)
         return tensors[value]
 
-    operator = node.op_type if node.domain in _STANDARD else f"{node.domain}::{node.op_type}"
+    operator = node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}"
     attributes = {}
     for attribute in node.attribute:
         try:
@@ -265,12 +293,15 @@ def _view(
         attributes[attribute.name] = (
             tuple(value) if isinstance(value, Sequence) and not isinstance(value, bytes) else value
         )
+    outputs = tuple(tensor(value) for place, value in enumerate(node.output) if value and (place == 0 or shown(value)))
+    if not outputs:
+        raise _unknown_shape(name, node, next(value for value in node.output if value))
     return NodeView(
         index=index,
         name=name,
         op=operator,
         inputs=tuple(tensor(value) if value else None for value in node.input),
-        outputs=tuple(tensor(value) for value in node.output if value),
+        outputs=outputs,
         attributes=attributes,
         constants={place: constants[value] for place, value in enumerate(node.input) if value in constants},
         layers=tuple(
@@ -280,7 +311,7 @@ def _view(
 
 
 def _unknown_shape(name: str, node: onnx.NodeProto, value: str) -> BenchboxError:
-    if node.domain not in _STANDARD:
+    if node.domain not in STANDARD_DOMAINS:
         return ArtifactError(
             f"operator {node.domain}::{node.op_type} is not part of the ONNX standard",
             values=f"node {name}; the shape of {value} is not known",

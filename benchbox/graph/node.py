@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from benchbox.errors import ArtifactError
 
 
+class MisfitError(Exception):
+    """What a file says of a node is not what its operator takes: a rank, an attribute. Says what and where."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
     """Name, shape and bytes per element of a tensor; rules see no data."""
@@ -21,6 +25,12 @@ class Tensor:
     def elements(self) -> int:
         """Number of elements; 1 for a scalar."""
         return math.prod(self.shape)
+
+    def size(self, axis: int) -> int:
+        """The size along an axis, from the end where it is negative; raises MisfitError where there is no such axis."""
+        if not -len(self.shape) <= axis < len(self.shape):
+            raise MisfitError(f"{self.name} is of shape {self.shape} and has no axis {axis}")
+        return self.shape[axis]
 
     @property
     def size_bytes(self) -> int:
@@ -59,15 +69,15 @@ class NodeView:
         return found
 
     def integer(self, name: str, default: int) -> int:
-        """An integer attribute; raises TypeError where the file has something else there."""
+        """An integer attribute; raises MisfitError where the file has something else there."""
         value = self.attributes.get(name, default)
         if not isinstance(value, int):
-            raise TypeError(f"attribute {name} is {value!r:.40}, not a whole number")
+            raise MisfitError(f"attribute {name} is {value!r:.40}, not a whole number")
         return value
 
     def integers(self, name: str) -> tuple[int, ...]:
-        """A list of integers, empty where it is left out; raises TypeError where the file has something else there."""
+        """A list of integers, empty where it is left out; raises MisfitError where the file has something else."""
         value = self.attributes.get(name, ())
         if not isinstance(value, tuple) or not all(isinstance(number, int) for number in value):
-            raise TypeError(f"attribute {name} is {value!r:.40}, not a list of whole numbers")
+            raise MisfitError(f"attribute {name} is {value!r:.40}, not a list of whole numbers")
         return value

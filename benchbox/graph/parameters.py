@@ -29,59 +29,210 @@ _RESHAPED = re.compile(r"(view|expand|reshape|permute|transpose|t|unsqueeze|sque
 _COMPUTED_BY_TORCHSCRIPT = re.compile(r"onnx::(Conv|ConvTranspose)_\d+")
 # TensorProto.DataType: float, float16, double, bfloat16.
 _FLOATS = frozenset({1, 10, 11, 16})
-_FIXED_INPUTS = {
-    "BatchNormalization": slice(3, 5),
-    "QuantizeLinear": slice(1, None),
-    "DequantizeLinear": slice(1, None),
-    "Resize": slice(1, None),
-    "Clip": slice(1, None),
-    "Pad": slice(1, None),
+_EVERY = frozenset(range(64))
+# Inputs that are no parameters, by operator: statistics, limits, scales, sizes, initial states.
+_FIXED_INPUTS: dict[str, frozenset[int]] = {
+    "Attention": _EVERY - {0, 1, 2},
+    "BatchNormalization": frozenset({3, 4}),
+    "CastLike": _EVERY - {0},
+    "Clip": _EVERY - {0},
+    "ConstantOfShape": _EVERY,
+    "DequantizeLinear": _EVERY - {0},
+    "Expand": _EVERY - {0},
+    "GRU": frozenset({4, 5}),
+    "Gather": frozenset({1}),
+    "GatherElements": frozenset({1}),
+    "GatherND": frozenset({1}),
+    "LSTM": frozenset({4, 5, 6}),
+    "MelWeightMatrix": _EVERY,
+    "NonMaxSuppression": _EVERY,
+    "OneHot": _EVERY,
+    "Pad": _EVERY - {0},
+    "QuantizeLinear": _EVERY - {0},
+    "RNN": frozenset({4, 5}),
+    "Range": _EVERY,
+    "Reshape": _EVERY - {0},
+    "Resize": _EVERY - {0},
+    "RotaryEmbedding": _EVERY - {0},
+    "Slice": _EVERY - {0},
+    "Split": _EVERY - {0},
+    "Squeeze": _EVERY - {0},
+    "STFT": _EVERY - {0},
+    "Tile": _EVERY - {0},
+    "TopK": _EVERY - {0},
+    "Unsqueeze": _EVERY - {0},
+    "Upsample": _EVERY - {0},
 }
+_STATES = {"GRU": frozenset({5}), "LSTM": frozenset({5, 6}), "RNN": frozenset({5})}
+# Inputs that are weights and biases stored as integers, by operator; the others of these operators are scales, zero
+# points and activations.
+_QUANTISED_INPUTS: dict[str, frozenset[int]] = {
+    "ConvInteger": frozenset({1}),
+    "DequantizeLinear": frozenset({0}),
+    "DynamicQuantizeLSTM": frozenset({1, 2, 3}),
+    "DynamicQuantizeMatMul": frozenset({1, 4}),
+    "MatMulInteger": frozenset({0, 1}),
+    "MatMulIntegerToFloat": frozenset({0, 1, 6}),
+    "QAttention": frozenset({1, 2}),
+    "QGemm": frozenset({3, 6}),
+    "QLinearAdd": frozenset({0, 3}),
+    "QLinearConv": frozenset({3, 8}),
+    "QLinearMatMul": frozenset({0, 3}),
+    "QLinearMul": frozenset({0, 3}),
+}
+# TensorProto.DataType of what a table of eight-bit rows may be: uint8, int8, int4 and so on are looked up, indices not.
+_EIGHT_BIT = frozenset({2, 3, 17, 18, 19, 20, 21, 22})
+# Operators by which a scalar that a network learnt may act (a temperature, a gate); elsewhere it is a literal.
+_SCALED = frozenset({"Add", "Mul"})
 
 
-def params_per_node(graph: onnx.GraphProto, names: Sequence[str], *, producer: str) -> dict[str, int]:
+def params_per_node(
+    graph: onnx.GraphProto,
+    names: Sequence[str],
+    stored: Mapping[str, onnx.TensorProto],
+    constants: Mapping[str, object],
+    *,
+    producer: str,
+) -> dict[str, int]:
     """Trainable parameters per node name; a parameter that several nodes read is given to the first of them.
 
+    What a constant is computed from is given to the first node that reads it in an inference.
+
     Args:
-        graph: with its initialisers (data is not needed).
+        graph: makers before users (data is not needed).
         names: of the nodes, unique.
+        stored: tensors that the file stores.
+        constants: names of the tensors that follow from them.
         producer: who wrote the file.
     """
     notes = [{entry.key: entry.value for entry in node.metadata_props} for node in graph.node]
     if any(_NOTED in note for note in notes):
         return {name: int(note.get(_NOTED, 0)) for name, note in zip(names, notes, strict=True)}
-    weights = _weights(graph)
+    weights = _Uses(graph, stored, constants, producer).weights()
     if any(_CALL in note for note in notes):
         counts = _from_calls(graph, weights, notes)
     else:
         counts = _from_names(graph, weights, producer)
-    return dict(zip(names, counts, strict=True))
+    return dict(zip(names, _moved_to_readers(graph, constants, counts), strict=True))
 
 
-def _weights(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
-    """Shapes of what may be parameters, by the name under which nodes read them."""
-    fixed = {
-        value
-        for node in graph.node
-        if node.op_type in _FIXED_INPUTS
-        for value in node.input[_FIXED_INPUTS[node.op_type]]
-    }
-    found = {
-        tensor.name: tuple(tensor.dims)
-        for tensor in graph.initializer
-        if tensor.data_type in _FLOATS and tensor.dims and tensor.name not in fixed
-    }
-    for node in graph.node:
-        if node.op_type == "Identity" and node.input and node.input[0] in found and node.output[0] not in fixed:
-            found[node.output[0]] = found[node.input[0]]  # one of several equal parameters that share an initialiser
-    return found
+def _moved_to_readers(graph: onnx.GraphProto, constants: Mapping[str, object], counts: Sequence[int]) -> list[int]:
+    """Counts of nodes that compute constants, moved on to the first node that reads those in an inference."""
+    moved = list(counts)
+    waiting: dict[str, int] = {}  # tensor: parameters behind it that no node of an inference has yet
+    for place, node in enumerate(graph.node):
+        moved[place] += sum(waiting.pop(value, 0) for value in dict.fromkeys(node.input))
+        if moved[place] and node.output and all(value in constants for value in node.output if value):
+            waiting[node.output[0]] = moved[place]
+            moved[place] = 0
+    return moved
+
+
+class _Uses:
+    """What the stored tensors are used for, in the end: as parameters, or as sizes, limits, scales."""
+
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        stored: Mapping[str, onnx.TensorProto],
+        constants: Mapping[str, object],
+        producer: str,
+    ) -> None:
+        self._graph, self._stored, self._producer = graph, stored, producer
+        self._initialisers = {tensor.name for tensor in graph.initializer}
+        self._learnt: set[str] = set()  # read as a parameter if its numbers are floats
+        self._quantised: set[str] = set()  # read as one if they are integers
+        self._scaling: dict[str, int] = {}  # how many nodes read it as a scalar parameter may be read
+        scales = self._scales()
+        for node in reversed(graph.node):
+            passes = any(value in constants for value in node.output) and node.op_type != "Constant"
+            for position, value in enumerate(node.input):
+                if value in constants:
+                    self._note(node, position, value, passes=passes, scales=scales)
+
+    def _scales(self) -> set[str]:
+        """Scales of quantisation that are computed: by DynamicQuantizeLinear, and products with those."""
+        found: set[str] = set()
+        for node in self._graph.node:
+            if node.op_type == "DynamicQuantizeLinear":
+                found.update(node.output[1:])
+            elif (
+                node.op_type == "Mul"
+                and not found.isdisjoint(node.input)
+                and set(node.input) - found <= set(self._stored)
+            ):
+                found.update(node.output)
+        return found
+
+    def _note(self, node: onnx.NodeProto, position: int, value: str, *, passes: bool, scales: set[str]) -> None:
+        weights = _QUANTISED_INPUTS.get(node.op_type)
+        if weights is None and node.op_type.startswith("QLinear"):
+            weights = frozenset()
+        if weights is not None:
+            if position in weights and (not passes or node.output[0] in self._learnt):
+                self._quantised.add(value)
+                self._learnt.add(value)
+            return
+        if position in _FIXED_INPUTS.get(node.op_type, frozenset()) and not self._is_learnt_state(node, position):
+            return
+        if node.op_type == "InstanceNormalization" and _normalises_groups(node):
+            return
+        if not scales.isdisjoint(node.input):
+            return
+        table = self._stored.get(value) if node.op_type == "Gather" and position == 0 else None
+        if table is not None and table.data_type in _EIGHT_BIT:
+            self._quantised.add(value)
+        if not passes:
+            self._learnt.add(value)
+            if node.op_type in _SCALED:
+                self._scaling[value] = self._scaling.get(value, 0) + 1
+            else:
+                self._scaling[value] = 2
+            return
+        for made in node.output:
+            if made in self._learnt:
+                self._learnt.add(value)
+                self._scaling[value] = self._scaling.get(value, 0) + self._scaling.get(made, 0)
+            if made in self._quantised:
+                self._quantised.add(value)
+
+    def _is_learnt_state(self, node: onnx.NodeProto, position: int) -> bool:
+        """Whether an initial state is known to be other than zeros."""
+        tensor = self._stored.get(node.input[position])
+        if tensor is None or position not in _STATES.get(node.op_type, frozenset()):
+            return False
+        return any(tensor.raw_data) or any(tensor.float_data) or any(tensor.double_data)
+
+    def weights(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what may be parameters, by the name under which nodes read them."""
+        found = {name: tuple(tensor.dims) for name, tensor in self._stored.items() if self._is_parameter(name, tensor)}
+        for node in self._graph.node:
+            value = node.input[0] if node.op_type == "Identity" and node.input else ""
+            # PyTorch's exporters share the initialisers of equal parameters; elsewhere an Identity is the same weight.
+            if value in found and self._producer == "pytorch" and node.output[0] in self._learnt:
+                found[node.output[0]] = found[value]
+        return found
+
+    def _is_parameter(self, name: str, tensor: onnx.TensorProto) -> bool:
+        if self._producer == "pytorch" and name not in self._initialisers:
+            return False  # its exporters write literals as Constant nodes, parameters never
+        if tensor.data_type not in _FLOATS:
+            return name in self._quantised
+        if tensor.dims:
+            return name in self._learnt
+        return name in self._learnt and name in self._initialisers and self._scaling.get(name, 0) == 1
+
+
+def _normalises_groups(node: onnx.NodeProto) -> bool:
+    """Whether PyTorch's exporter made it from a group norm: it scales by ones and shifts by zeros then."""
+    return any(entry.key == _CALL and "aten.group_norm" in entry.value for entry in node.metadata_props)
 
 
 def _from_names(graph: onnx.GraphProto, weights: Mapping[str, tuple[int, ...]], producer: str) -> list[int]:
     left = dict(weights)
     counts = []
     for node in graph.node:
-        if node.op_type == "Identity" and node.input and node.input[0] in weights:
+        if node.op_type == "Identity" and node.input and node.input[0] in weights and node.output[0] in weights:
             counts.append(0)
             continue
         own = [_parameters_in(node, value, left.pop(value)) for value in dict.fromkeys(node.input) if value in left]
@@ -95,7 +246,8 @@ def _from_calls(
 ) -> list[int]:
     """By the calls of PyTorch that the nodes came from; several nodes may have come from one call.
 
-    Vectors are counted once per call, since equal ones share an initialiser; a shared matrix is one tied weight.
+    Vectors are counted once per set of parameters that a call names, since equal ones share an initialiser, and a layer
+    may be called twice; a shared matrix is one tied weight.
     """
     read: set[tuple[str, str]] = set()  # initialisers and the call that they were counted for
     seen: set[str] = set()  # parameters named by calls so far
@@ -110,7 +262,11 @@ def _from_calls(
             if value not in weights or value.endswith(".weight_bias"):
                 continue
             size = _parameters_in(node, value, weights[value])
-            key = (call if math.prod(weights[value]) == max(weights[value]) else "", value)
+            named = f"p_{re.sub(r'[^0-9a-zA-Z]', '_', value)}" in parameters
+            if not weights[value] and not named:
+                continue  # a literal
+            vector = math.prod(weights[value]) == max(weights[value], default=1)
+            key = (" ".join(sorted(parameters)) or call if vector else "", value)
             if key not in read and (parameters or "." in value or _RESHAPED.fullmatch(value)):
                 read.add(key)
                 total += size

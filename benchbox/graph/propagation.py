@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 LIMIT = 4096  # elements
 _EVALUATED = frozenset(
     {
-        *("Add", "And", "Ceil", "Div", "Equal", "Floor", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max"),
-        *("Min", "Mod", "Mul", "Neg", "Not", "Or", "Sqrt", "Sub", "Where"),
+        *("Abs", "Add", "And", "Ceil", "Clip", "Div", "Equal", "Exp", "Floor", "Greater", "GreaterOrEqual", "Less"),
+        *("LessOrEqual", "Log", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Reciprocal", "Round", "Sign"),
+        *("Sqrt", "Sub", "Where", "Xor"),
         *("Cast", "Concat", "Constant", "ConstantOfShape", "Expand", "Flatten", "Gather", "Identity", "Range"),
-        *("Reshape", "Shape", "Size", "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
-        *("ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum"),
+        *("GatherElements", "GatherND", "NonZero", "Reshape", "ScatterND", "Shape", "Size", "Slice", "Squeeze"),
+        *("Tile", "Transpose", "Trilu", "Unsqueeze"),
+        *("CumSum", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum"),
+    }
+)
+
+
+_NOT_BROADCAST = frozenset(
+    {
+        *("Clip", "Concat", "CumSum", "Gather", "GatherElements", "GatherND", "ReduceMax", "ReduceMean", "ReduceMin"),
+        *("ReduceProd", "ReduceSum", "Reshape", "ScatterND", "Slice", "Squeeze", "Trilu", "Unsqueeze"),
     }
 )
 
@@ -70,10 +80,21 @@ def _evaluated(
         return None
     try:
         with np.errstate(all="ignore"):
-            made = ReferenceEvaluator(node, opsets={"": opset}).run(None, inputs)[0]  # type: ignore[index]
+            made = ReferenceEvaluator(_graph_of(node), opsets={"": opset}).run(None, inputs)[0]  # type: ignore[index]
     except Exception:  # what cannot be evaluated stays unknown, and is named where it is needed
         return None
     return np.asarray(made) if isinstance(made, np.ndarray | np.generic) and np.size(made) <= LIMIT else None
+
+
+def _graph_of(node: onnx.NodeProto) -> onnx.GraphProto:
+    """A graph of one node: given a node alone, the evaluator takes the newest version of its operator."""
+    import onnx
+
+    graph = onnx.GraphProto(name="one")
+    graph.node.append(node)
+    graph.input.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(node.input) if name)
+    graph.output.append(onnx.ValueInfoProto(name=node.output[0]))
+    return graph
 
 
 def _output_elements(node: onnx.NodeProto, inputs: Mapping[str, np.ndarray[Any, Any]]) -> float:
@@ -87,7 +108,7 @@ def _output_elements(node: onnx.NodeProto, inputs: Mapping[str, np.ndarray[Any, 
         start, limit, delta = (int(value.ravel()[0]) for value in values[:3])
         steps: float = abs(limit - start) / abs(delta) if delta else math.inf
         return steps
-    if len(values) > 1 and node.op_type not in ("Concat", "Gather", "Slice", "Reshape"):
+    if len(values) > 1 and node.op_type not in _NOT_BROADCAST:
         shapes: list[tuple[int, ...]] = [value.shape for value in values]
         broadcast: int = math.prod(max(sizes) for sizes in zip(*_aligned(shapes), strict=True))
         return broadcast

@@ -7,7 +7,7 @@ have wrong is refused here by name; weights are not read (``skimming.py``).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnx
 
 MAX_ELEMENTS = 2**48
+_FREE = -1  # as PaddlePaddle writes a free size
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
 
@@ -203,8 +204,10 @@ def _bind(
     value: onnx.ValueInfoProto,
     path: Path,
 ) -> None:
+    if dim.dim_value == _FREE:
+        dim.ClearField("dim_value")
     if dim.HasField("dim_value"):
-        if not 0 < dim.dim_value <= MAX_ELEMENTS:
+        if not 0 <= dim.dim_value <= MAX_ELEMENTS:
             raise ArtifactError(f"input {value.name} of {path} has a size of {dim.dim_value}")
         if size not in (None, dim.dim_value):
             raise UsageError(
@@ -226,8 +229,11 @@ def _bind(
     dim.dim_value = size  # clears the symbolic name
 
 
-def _shape_text(dims: Iterable[onnx.TensorShapeProto.Dimension]) -> str:
-    return "x".join(str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims)
+def _shape_text(dims: Sequence[onnx.TensorShapeProto.Dimension]) -> str:
+    fixed = (dim.HasField("dim_value") and dim.dim_value != _FREE for dim in dims)
+    return "x".join(
+        str(dim.dim_value) if known else dim.dim_param or "?" for dim, known in zip(dims, fixed, strict=True)
+    )
 
 
 def _text(shape: Sequence[int]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchbox.cost.counting import cost_from_graph
 from benchbox.cost.executed.attribution import attribution
 from benchbox.cost.executed.explanation import explanation_of
-from benchbox.cost.precision.roofline import GROUPINGS
+from benchbox.cost.precision.roofline import pair_key
 from benchbox.errors import MeasurementError, UsageError
 from benchbox.graph.graph import graph_from_file
 from benchbox.jobs.cases import Case, require_runnable
@@ -132,7 +132,7 @@ def explanation_from_case(
         cost=cost,
         base_cost=base_cost,
         device=_device(on_gpu=table.gpu),
-        key=GROUPINGS[by],
+        key=pair_key(by),
     )
 
 

@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchbox.cost.conventions import require_convention
-from benchbox.cost.counters import COUNTERS, count_of, counter_from_name
+from benchbox.cost.counters import COUNTERS, count_of
 from benchbox.cost.counting import cost_from_graph
 from benchbox.errors import UsageError
 from benchbox.graph.graph import Graph, graph_from_file
@@ -123,14 +123,14 @@ def test_onnx_tool(name: str, zoo_graph: Callable[[str], Graph], exports: Any) -
 
 
 def test_parts_add_up_and_say_why(zoo_graph: Callable[[str], Graph]) -> None:
-    count = count_of(counter_from_name("fvcore"), zoo_graph("resnet18"))
+    count = count_of(COUNTERS["fvcore"], zoo_graph("resnet18"))
     assert sum(count.parts.values()) == count.total
     assert count.parts["batch norms, 2 per element"] == count.total - spec("resnet18").macs - 512 * 49
 
 
 def test_inception_v4_is_what_timm_publishes(zoo_graph: Callable[[str], Graph]) -> None:
     """infer_gmacs and param_count of timm's results/benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv, by fvcore."""
-    assert f"{count_of(counter_from_name('fvcore'), zoo_graph('inception_v4')).total / 1e9:.2f}" == "12.28"
+    assert f"{count_of(COUNTERS['fvcore'], zoo_graph('inception_v4')).total / 1e9:.2f}" == "12.28"
     assert f"{spec('inception_v4').params / 1e6:.2f}" == "42.68"
 
 
@@ -153,4 +153,4 @@ def test_counters_of_layers_refuse_a_file_without_layers(tmp_path: Path) -> None
 
 def test_an_unknown_counter_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match="ptflops"):
-        counter_from_name("ptflop")
+        require_convention("ptflop")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from graphs import cost_from_onnx
 
-from benchbox.cost.counting import cost_from_onnx
 from benchbox.cost.grouping import grouped_layers
 from benchbox.export.exporting import artifact_from_source
 from benchbox.models.sources import module_from_source, resolve
@@ -40,7 +40,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def cost_of(exported: tuple[OnnxArtifact, Path], batch: int = 1) -> NetworkCost:
     artifact, root = exported
-    return cost_from_onnx(root / artifact.path, model=artifact.model, batch=batch, sha256=artifact.sha256)
+    return cost_from_onnx(root / artifact.path, model=artifact.model, batch=batch)
 
 
 def test_totals_are_exact(exported: tuple[OnnxArtifact, Path]) -> None:
@@ -92,7 +92,7 @@ def test_fp16_halves_the_bytes_and_keeps_the_work(tmp_path: Path) -> None:
         artifact_from_source(source, precision=precision, root=tmp_path)
         for precision in (Precision.FP32, Precision.FP16)
     )
-    cost, cast = (cost_from_onnx(tmp_path / artifact.path, model="lenet5") for artifact in (full, half))
+    cost, cast = (cost_from_onnx(tmp_path / artifact.path) for artifact in (full, half))
     assert (cast.macs, cast.params, cast.flops) == (cost.macs, cost.params, cost.flops)
     floats = cost.weight_bytes - 16  # the shape of a Reshape stays int64
     assert cast.weight_bytes - 16 == floats // 2

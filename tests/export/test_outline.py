@@ -8,9 +8,9 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from graphs import cost_from_onnx
 from torch import nn
 
-from benchbox.cost.counting import cost_from_onnx
 from benchbox.errors import StoreError
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.tracing import proto_from_module
@@ -31,7 +31,7 @@ def test_it_costs_what_the_deployed_file_costs(name: str, tmp_path: Path, export
     deployed = tmp_path / "deployed.onnx"
     deployed.write_bytes(proto.SerializeToString())
     assert outline.stat().st_size < 0.05 * deployed.stat().st_size
-    costs = [cost_from_onnx(path, model=name, batch=2, sha256="") for path in (outline, deployed)]
+    costs = [cost_from_onnx(path, batch=2) for path in (outline, deployed)]
     assert costs[0] == costs[1]
 
 
@@ -67,11 +67,11 @@ def test_a_factory_is_asked_each_time(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     source = resolve("mynet_outline:net", input_shape=(3,), weights=None)
-    assert cost_from_onnx(structure_from_source(source, root=tmp_path), model="net").macs == 12
+    assert cost_from_onnx(structure_from_source(source, root=tmp_path)).macs == 12
     import mynet_outline
 
     mynet_outline.width = 5
-    assert cost_from_onnx(structure_from_source(source, root=tmp_path), model="net").macs == 15
+    assert cost_from_onnx(structure_from_source(source, root=tmp_path)).macs == 15
 
 
 def test_layers_are_noted_on_nodes() -> None:

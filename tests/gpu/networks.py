@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchbox.backends.base import DeviceSession, OpenRequest
-from benchbox.measure.loop.timing import timed_block
+from benchbox.measure.loop.timing import isolated_block
 from benchbox.models.sources import module_from_source, resolve
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
@@ -90,9 +90,9 @@ def timed(session: DeviceSession, count: int = 200) -> dict[str, float]:
     """Medians of a warm session, in seconds, by the definition that every measurement has."""
     for slot in range(SLOTS):
         session.upload(slot, {"input": inputs_of_session(session)})
-    timed_block(session, 50, slots=SLOTS)
+    isolated_block(session, 50, slots=SLOTS)
     session.laps.forget()
-    times = timed_block(session, count, slots=SLOTS)
+    times = isolated_block(session, count, slots=SLOTS).times_ns
     return {
         "latency_s": statistics.median(times.tolist()) * 1e-9,
         "gpu_time_s": statistics.median(session.laps.gpu_ns) * 1e-9,

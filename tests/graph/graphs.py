@@ -9,6 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from benchbox.cost.counting import cost_from_graph
+from benchbox.graph.graph import graph_from_file
+from benchbox.schema.cost import NetworkCost
+
 Dims = Sequence[int | str | None]
 
 
@@ -37,6 +41,20 @@ def saved(path: Path, model: onnx.ModelProto) -> Path:
     """The path, once the model is written there."""
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def cost_from_onnx(
+    path: Path,
+    *,
+    model: str = "net",
+    batch: int | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    named: Mapping[str, tuple[int, ...]] | None = None,
+    allow_unknown: bool = False,
+) -> NetworkCost:
+    """The cost of a file, as ``benchbox flops`` counts it."""
+    graph = graph_from_file(path, batch=batch, input_shape=input_shape, named=named)
+    return cost_from_graph(graph, model=model, sha256="", allow_unknown=allow_unknown)
 
 
 def small_network() -> onnx.ModelProto:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from graphs import cost_from_onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from benchbox.cost.counting import cost_from_onnx
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.graph.graph import graph_from_file
 
@@ -82,7 +82,7 @@ def test_shapes_computed_from_shapes_are_known(tmp_path: Path) -> None:
         "w": np.zeros((12, 5), np.float32),
     }
     path = saved(tmp_path / "net.onnx", nodes, shape=["batch", 3, 4], weights=weights)
-    assert cost_from_onnx(path, model="net", batch=2).macs == 2 * 12 * 5
+    assert cost_from_onnx(path, batch=2).macs == 2 * 12 * 5
 
 
 def test_a_shape_that_depends_on_data_is_an_error_not_a_one(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_parameters_of_a_foreign_file(tmp_path: Path) -> None:
     vector = np.ones(4, np.float32)
     weights = {"w": np.ones((4, 4), np.float32), "g": vector, "h": vector, "m": vector, "v": vector}
     path = saved(tmp_path / "net.onnx", nodes, shape=["batch", 4], weights={**weights, "to": np.array([-1, 2, 2])})
-    cost = cost_from_onnx(path, model="net")
+    cost = cost_from_onnx(path)
     assert cost.params == 16 + 8
     assert [layer.params for layer in cost.layers] == [16, 0, 8, 0]
     assert cost.weight_bytes == 64 + 4 * 16 + 3 * 8
@@ -122,12 +122,12 @@ def test_weights_are_not_read(tmp_path: Path) -> None:
     )
     onnx.save(onnx.load(str(path)), str(path), save_as_external_data=True, location="net.data", size_threshold=0)
     (tmp_path / "net.data").unlink()
-    assert cost_from_onnx(path, model="net").macs == 64 * 64
+    assert cost_from_onnx(path).macs == 64 * 64
 
 
 def test_nodes_without_names_get_some(tmp_path: Path) -> None:
     nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Relu", ["y"], ["z"])]
-    cost = cost_from_onnx(saved(tmp_path / "net.onnx", nodes, shape=["batch", 3]), model="net")
+    cost = cost_from_onnx(saved(tmp_path / "net.onnx", nodes, shape=["batch", 3]))
     assert [layer.name for layer in cost.layers] == ["Relu_0", "Relu_1"]
 
 
@@ -170,7 +170,7 @@ def bad_graph(kind: str, path: Path) -> Path:
 def test_bad_files_are_named(kind: str, word: str, tmp_path: Path) -> None:
     path = bad_graph(kind, tmp_path / "net.onnx")
     with pytest.raises(ArtifactError, match=word):
-        cost_from_onnx(path, model="net", batch=2**40 if kind == "huge" else 1)
+        cost_from_onnx(path, batch=2**40 if kind == "huge" else 1)
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import onnx
 import pytest
-from graphs import SMALL_NETWORK_MACS, model_of, saved, small_network
+from graphs import SMALL_NETWORK_MACS, cost_from_onnx, model_of, saved, small_network
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from benchbox.cost.counting import cost_from_onnx
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.schema.cost import NetworkCost
 
@@ -26,7 +25,7 @@ node = helper.make_node
 
 def outcome(path: Path) -> NetworkCost | BenchboxError:
     try:
-        return cost_from_onnx(path, model="net", sha256="")
+        return cost_from_onnx(path)
     except BenchboxError as error:
         found = error
     assert found.exit_status in (2, 4)
@@ -215,7 +214,7 @@ def test_work_grows_with_nodes_not_faster(tmp_path: Path) -> None:
         nodes = [node("Relu", [f"t{k}"], [f"t{k + 1}"], name=f"relu{k}") for k in range(count)]
         path = saved(tmp_path / "net.onnx", model_of(nodes, inputs={"t0": [1, 8]}))
         start = time.process_time()
-        assert cost_from_onnx(path, model="net").flops == 8 * count
+        assert cost_from_onnx(path).flops == 8 * count
         seconds[count] = time.process_time() - start
     assert seconds[100_000] < 30 * seconds[10_000]
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from graphs import cost_from_onnx
 from torch import nn
-
-from benchbox.cost.counting import cost_from_onnx
 
 
 class Tied(nn.Module):
@@ -87,7 +86,7 @@ def test_all_parameters_are_found(case: str, dynamo: bool, tmp_path: Path) -> No
         warnings.simplefilter("ignore")
         options = {"verbose": False} if dynamo else {"opset_version": 17}
         torch.onnx.export(module, (torch.zeros(1, *shape),), str(path), dynamo=dynamo, **options)
-    assert cost_from_onnx(path, model="net").params == sum(parameter.numel() for parameter in module.parameters())
+    assert cost_from_onnx(path).params == sum(parameter.numel() for parameter in module.parameters())
 
 
 def test_a_folded_bias_is_known_from_the_newer_exporter(tmp_path: Path) -> None:
@@ -95,4 +94,4 @@ def test_a_folded_bias_is_known_from_the_newer_exporter(tmp_path: Path) -> None:
     module = convolutions(biased=True).eval()
     path = tmp_path / "net.onnx"
     torch.onnx.export(module, (torch.zeros(2, 3, 8, 8),), str(path), dynamo=True, verbose=False)
-    assert cost_from_onnx(path, model="net").params == sum(parameter.numel() for parameter in module.parameters())
+    assert cost_from_onnx(path).params == sum(parameter.numel() for parameter in module.parameters())

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import model_of, saved
+from graphs import cost_from_onnx, model_of, saved
 from onnx import helper
 
-from benchbox.cost.counting import cost_from_onnx
 from benchbox.errors import ArtifactError
 from benchbox.graph.graph import graph_from_file
 from benchbox.graph.propagation import LIMIT, small_values
@@ -54,13 +53,13 @@ def test_a_huge_constant_is_not_made(tmp_path: Path) -> None:
     values = small_values(model.graph, {"x": (4,)}, 20)
     assert set(values) == {"s", "size"}
     with pytest.raises(ArtifactError, match="nonzero"):
-        cost_from_onnx(saved(tmp_path / "net.onnx", model), model="net")
+        cost_from_onnx(saved(tmp_path / "net.onnx", model))
 
 
 def test_what_depends_on_data_stays_unknown(tmp_path: Path) -> None:
     nodes = [node("NonZero", ["x"], ["y"], name="where_is_it")]
     with pytest.raises(ArtifactError, match="where_is_it"):
-        cost_from_onnx(saved(tmp_path / "net.onnx", model_of(nodes, inputs={"x": [2, 3]})), model="net")
+        cost_from_onnx(saved(tmp_path / "net.onnx", model_of(nodes, inputs={"x": [2, 3]})))
 
 
 def test_ranges_and_tiles_are_bounded() -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphs import SMALL_NETWORK_MACS, model_of, saved, small_network
+from graphs import SMALL_NETWORK_MACS, cost_from_onnx, model_of, saved, small_network
 from onnx import TensorProto, external_data_helper, helper
 
-from benchbox.cost.counting import cost_from_onnx
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.graph.graph import graph_from_file
 
@@ -52,7 +51,7 @@ def test_sizes_that_do_not_suffice(
 def test_a_fixed_batch_is_kept(tmp_path: Path) -> None:
     model = small_network()
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
-    cost = cost_from_onnx(saved(tmp_path / "net.onnx", model), model="net")
+    cost = cost_from_onnx(saved(tmp_path / "net.onnx", model))
     assert (cost.batch, cost.macs) == (4, 4 * SMALL_NETWORK_MACS)
 
 
@@ -61,8 +60,8 @@ def test_an_input_without_a_shape_takes_what_is_given(tmp_path: Path) -> None:
     model.graph.input[0].type.tensor_type.ClearField("shape")
     path = saved(tmp_path / "net.onnx", model)
     with pytest.raises(ArtifactError, match="no shape at all"):
-        cost_from_onnx(path, model="net")
-    assert cost_from_onnx(path, model="net", input_shape=(3, 8, 8)).macs == SMALL_NETWORK_MACS
+        cost_from_onnx(path)
+    assert cost_from_onnx(path, input_shape=(3, 8, 8)).macs == SMALL_NETWORK_MACS
 
 
 def test_local_functions_are_put_in_place(tmp_path: Path) -> None:
@@ -72,7 +71,7 @@ def test_local_functions_are_put_in_place(tmp_path: Path) -> None:
     )  # fmt: skip
     call = node("Twice", ["x"], ["y"], name="call", domain="com.example")
     path = saved(tmp_path / "net.onnx", model_of([call], inputs={"x": [1, 3]}, functions=[function]))
-    cost = cost_from_onnx(path, model="net")
+    cost = cost_from_onnx(path)
     assert [layer.op for layer in cost.layers] == ["Add", "Relu"]
     assert cost.flops == 6
 
@@ -83,7 +82,7 @@ def test_a_function_that_calls_itself_is_refused(tmp_path: Path) -> None:
     call = node("F", ["x"], ["y"], name="call", domain="com.example")
     path = saved(tmp_path / "net.onnx", model_of([call], inputs={"x": [1, 3]}, functions=[function]))
     with pytest.raises(ArtifactError, match="F"):
-        cost_from_onnx(path, model="net")
+        cost_from_onnx(path)
 
 
 def test_weights_in_other_files_are_not_needed(tmp_path: Path) -> None:
@@ -91,17 +90,17 @@ def test_weights_in_other_files_are_not_needed(tmp_path: Path) -> None:
     external_data_helper.convert_model_to_external_data(model, location="weights.bin", size_threshold=1024)
     onnx.save(model, str(tmp_path / "net.onnx"))
     (tmp_path / "weights.bin").unlink()
-    assert cost_from_onnx(tmp_path / "net.onnx", model="net").macs == SMALL_NETWORK_MACS
+    assert cost_from_onnx(tmp_path / "net.onnx").macs == SMALL_NETWORK_MACS
 
 
 def test_a_shape_in_another_file_is_read(tmp_path: Path) -> None:
     model = small_network()
     external_data_helper.convert_model_to_external_data(model, location="weights.bin", size_threshold=0)
     onnx.save(model, str(tmp_path / "net.onnx"))
-    assert cost_from_onnx(tmp_path / "net.onnx", model="net").macs == SMALL_NETWORK_MACS
+    assert cost_from_onnx(tmp_path / "net.onnx").macs == SMALL_NETWORK_MACS
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(ArtifactError, match="constant shape"):
-        cost_from_onnx(tmp_path / "net.onnx", model="net")
+        cost_from_onnx(tmp_path / "net.onnx")
 
 
 @pytest.mark.parametrize("location", ["../../etc/passwd", "/etc/passwd", "a/../../b", "C:\\secrets", "..\\b"])
@@ -112,7 +111,7 @@ def test_data_outside_the_folder_is_refused(location: str, tmp_path: Path) -> No
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=location)
     with pytest.raises(ArtifactError, match="outside its own folder"):
-        cost_from_onnx(saved(tmp_path / "net.onnx", model), model="net")
+        cost_from_onnx(saved(tmp_path / "net.onnx", model))
 
 
 def broken(kind: str) -> onnx.ModelProto:
@@ -170,4 +169,4 @@ def broken(kind: str) -> onnx.ModelProto:
 )
 def test_invalid_graphs_are_named(kind: str, word: str, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=word):
-        cost_from_onnx(saved(tmp_path / "net.onnx", broken(kind)), model="net")
+        cost_from_onnx(saved(tmp_path / "net.onnx", broken(kind)))

@@ -100,14 +100,15 @@ def shown_in_precisions(
         ArtifactError: the graph cannot be counted, cast or quantised.
     """
     from benchbox.cli.progress import shown_progress
-    from benchbox.cost.precision.roofline import GROUPINGS, by_operator, layer_pairs, row_from_pairs, rows_from_pairs
+    from benchbox.cost.grouping import GROUPINGS
+    from benchbox.cost.precision.roofline import layer_pairs, pair_key, row_from_pairs, rows_from_pairs
     from benchbox.jobs.prepare import precision_costs_from_source
     from benchbox.registry import require_known
     from benchbox.report.views.precisions import PrecisionRows, render_precisions
 
     wanted = flags.precisions or ()
     choice = NetworkFlags(excludes=flags.excludes, fallback=flags.fallback).derivation_for(wanted)
-    key = GROUPINGS[require_known("grouping with --precision", by, tuple(GROUPINGS))]
+    key = pair_key(require_known("grouping with --precision", by, GROUPINGS))
     device = chosen_device(flags)
     with shown_progress() as progress:
         costs = precision_costs_from_source(
@@ -127,7 +128,7 @@ def shown_in_precisions(
                 cost=found,
                 rows=rows_from_pairs(pairs, device, key=key),
                 whole=row_from_pairs("total", pairs, device),
-                operators=rows_from_pairs(pairs, device, key=by_operator),
+                operators=rows_from_pairs(pairs, device, key=pair_key("op")),
             )
         )
     return render_precisions(costs.cost, parts, device, named=flags.device, form=form)

@@ -67,7 +67,7 @@ class _Owners:
         self._nodes = {node.name: node for node in graph.nodes}
         self._maker = {tensor.name: node.name for node in graph.nodes for tensor in node.outputs}
         self._costs = costs
-        self._weights = frozenset(graph.weights)
+        self._constants = frozenset(graph.constants)
 
     def claim(self, layer: int, names: Iterable[str]) -> None:
         """Gives nodes to a layer, except those that have one."""
@@ -135,7 +135,7 @@ class _Owners:
     def _give_constants(self) -> None:
         """Gives nodes that depend on nothing computed to the first layer that reads them."""
         readers: dict[str, list[str]] = {}
-        fixed: set[str] = set(self._weights)
+        fixed: set[str] = set(self._constants)
         constants = []
         for node in self._nodes.values():  # a graph lists makers before users
             for maker in self._before(node):
@@ -165,5 +165,5 @@ def _row(layer: ExecutedLayer, names: Sequence[str], costs: Mapping[str, LayerCo
         nodes=tuple(names),
         macs=sum(part.macs for part in parts),
         flops=sum(part.flops for part in parts),
-        moved_bytes=sum(part.weight_bytes + part.read_bytes + part.write_bytes for part in parts),
+        moved_bytes=sum(part.moved_bytes for part in parts),
     )

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from benchbox.cost.grouping import grouped
 from benchbox.cost.precision.precisions import MOVES
 from benchbox.cost.precision.roofline import ADDED, LayerPair, bound_of, layer_pairs, least_times
 from benchbox.schema.cost import PrecisionCost
@@ -57,7 +58,7 @@ def explanation_of(
         cost: of the network in the precision.
         base_cost: of the network in the base's.
         device: that both ran on; rates that it does not tell are taken from ``base``.
-        key: what layers are grouped by (``roofline.GROUPINGS``).
+        key: what layers are grouped by (``roofline.pair_key``).
     """
     pairs = layer_pairs(base_cost, cost)
     by_name = {pair.name: pair for pair in pairs}
@@ -154,14 +155,8 @@ def _groups(
     key: Callable[[LayerPair], str],
 ) -> tuple[ExplainedGroup, ...]:
     """Longest first; every executed layer of either table is in one."""
-    after: dict[str, list[_Part]] = {}
-    before: dict[str, list[_Part]] = {}
-    for found, where in ((parts, after), (base_parts, before)):
-        for part in found:
-            where.setdefault(_group_of(part, key), []).append(part)
-    paper: dict[str, list[LayerPair]] = {}
-    for pair in pairs:
-        paper.setdefault(key(pair), []).append(pair)
+    after, before = (grouped(found, lambda part: _group_of(part, key)) for found in (parts, base_parts))
+    paper = grouped(pairs, key)
     groups = [
         ExplainedGroup(
             name=name,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from benchbox.cost.executed.attribution import attribution
 from benchbox.graph.graph import Graph
-from benchbox.schema.cost import LayerCost, NetworkCost
+from benchbox.schema.cost import NetworkCost
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.proof import TF32_OPTION, UNCOVERED, UNREPORTED, OtherLayer, Proof, type_of
@@ -68,7 +68,7 @@ def proof_from_layers(
             others.append(OtherLayer(name=row.name, type=kind, macs=row.macs))
     for name in joined.uncovered:
         macs[UNCOVERED] += costs[name].macs
-        moved[UNCOVERED] += _bytes_of(costs[name])
+        moved[UNCOVERED] += costs[name].moved_bytes
         if costs[name].macs:
             others.append(OtherLayer(name=name, type=UNCOVERED, macs=costs[name].macs))
     shares, shares_of_bytes = _shares(macs, wanted), _shares(moved, wanted)
@@ -104,10 +104,6 @@ def _shares(amounts: Mapping[str, int], wanted: str) -> dict[str, float]:
         return {}
     told = {kind: amount / total for kind, amount in amounts.items() if amount or kind == wanted}
     return dict(sorted({wanted: 0.0, **told}.items(), key=lambda entry: -entry[1]))
-
-
-def _bytes_of(cost: LayerCost) -> int:
-    return cost.weight_bytes + cost.read_bytes + cost.write_bytes
 
 
 def _with_nodes_of_modules(cost: NetworkCost, layers: Sequence[ExecutedLayer]) -> tuple[ExecutedLayer, ...]:

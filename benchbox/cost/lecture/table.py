@@ -9,7 +9,6 @@ the scale and shift of a batch norm behind a convolution.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,8 +34,7 @@ class LectureRow:
     """A row of the lecture's table, for one sample.
 
     ``in_hw``, ``out_hw``, ``kernel``, ``stride`` are per spatial dimension, empty for vectors; ``pad`` is what is
-    added before and after each of them. ``weight_shape`` is (C_out, C_in/groups, *kernel), of a fully connected
-    layer (C_in, C_out); empty without weights.
+    added before and after each of them.
     """
 
     name: str
@@ -49,7 +47,6 @@ class LectureRow:
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     pad: tuple[int, ...] = ()
-    weight_shape: tuple[int, ...] = ()
     params: int = 0
     flops: int = 0
 
@@ -74,7 +71,7 @@ def lecture_rows(graph: Graph) -> tuple[LectureRow, ...]:
             rows.append(_pool(node))
         elif node.op in {"Reshape", "Flatten"} and len(node.input(0).shape) > len(node.outputs[0].shape) == 2:
             rows.append(_flatten(node))
-        elif node.op in {"Gemm", "MatMul"} and node.input(1).name in graph.weights:
+        elif node.op in {"Gemm", "MatMul"} and node.input(1).name in graph.constants:
             rows.append(_fully_connected(node, graph))
     return tuple(rows)
 
@@ -100,7 +97,6 @@ def _conv(node: NodeView, graph: Graph) -> LectureRow:
         kernel=weight[2:],
         stride=node.integers("strides") or (1,) * spatial,
         pad=node.integers("pads") or (0,) * (2 * spatial),
-        weight_shape=weight,
         params=graph.params_of.get(node.name, 0),
         flops=cost_of(node).macs // node.input(0).shape[0],
     )
@@ -148,7 +144,6 @@ def _fully_connected(node: NodeView, graph: Graph) -> LectureRow:
         out_c=out_c,
         out_hw=(),
         filters=out_c,
-        weight_shape=(in_c, out_c),
         params=graph.params_of.get(node.name, 0),
         flops=in_c * out_c,
     )
@@ -159,8 +154,3 @@ def pool_flops(node: NodeView) -> int:
     if node.op not in _POOLS or not _is_pool(node):
         return 0
     return _pool(node).flops * node.input(0).shape[0]
-
-
-def total(rows: Sequence[LectureRow], what: str, *kinds: RowKind) -> int:
-    """Sum of a row's ``params``, ``flops`` or ``memory_bytes`` over the rows of these kinds, all by default."""
-    return sum(getattr(row, what) for row in rows if not kinds or row.kind in kinds)

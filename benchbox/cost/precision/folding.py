@@ -90,7 +90,7 @@ class _Folding:
 
     def _constant(self, node: NodeView) -> bool:
         """Whether the scale and the zero point are constants, which take no pass over the tensor."""
-        return all(tensor is None or tensor.name in self.graph.weights for tensor in node.inputs[1:])
+        return all(tensor is None or tensor.name in self.graph.constants for tensor in node.inputs[1:])
 
     def _merge_quantize(self) -> None:
         """Takes the first QuantizeLinear of a tensor to a type for all of them."""

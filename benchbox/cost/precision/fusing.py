@@ -33,7 +33,8 @@ def kernels_of(graph: Graph) -> dict[str, str]:
         before = [makers[tensor.name] for tensor in inputs if tensor is not None and tensor.name in makers]
         joins = node.op in JOINING and before
         leaders[node.name] = max((leaders[made.name] for made in before), key=_place) if joins else node
-        makers.update((tensor.name, node) for tensor in node.outputs)
+        if not graph.is_constant(node):
+            makers.update((tensor.name, node) for tensor in node.outputs)
     return {name: leader.name for name, leader in leaders.items()}
 
 
@@ -56,7 +57,7 @@ def least_bytes(graph: Graph) -> dict[str, int]:
         readers.setdefault(shared.get(name, name), set()).add("")
     found = dict.fromkeys(kernels, 0)
     for leader, nodes in parts.items():
-        found[leader] = _moved(leader, nodes, shared, readers)
+        found[leader] = _moved(graph, leader, nodes, shared, readers)
     return found
 
 
@@ -65,18 +66,21 @@ def _place(node: NodeView) -> int:
 
 
 def _moved(
+    graph: Graph,
     leader: str,
     nodes: Iterable[NodeView],
     shared: Mapping[str, str],
     readers: Mapping[str, set[str]],
 ) -> int:
     """Of one kernel: constants, what it reads of others, what others read of it (or nobody at all)."""
-    working = [node for node in nodes if node.op not in VIEWS]  # a view moves nothing
+    # A view moves nothing, a constant is computed once.
+    working = [node for node in nodes if node.op not in VIEWS and not graph.is_constant(node)]
     made = {tensor.name: tensor for node in working for tensor in node.outputs}
     read: dict[str, Tensor] = {}
     for node in working:
-        for tensor in (*node.inputs, *node.scales):
-            if tensor is not None:
+        read.update(graph.weights_behind((*node.inputs, *node.scales)))
+        for tensor in node.inputs:
+            if tensor is not None and tensor.name not in graph.constants:
                 read.setdefault(shared.get(tensor.name, tensor.name), tensor)
     outside = (tensor for name, tensor in read.items() if name not in made)
     written = (tensor for name, tensor in made.items() if readers.get(name, {""}) != {leader})

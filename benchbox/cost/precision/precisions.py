@@ -35,7 +35,7 @@ def precision_cost(
     dequantised = _dequantised(graph)
     macs = {layer.name: layer.macs for layer in cost.layers}
     types = {
-        node.name: _type(node, precision, dequantised, frozenset() if macs[node.name] else frozenset(graph.weights))
+        node.name: _type(node, precision, dequantised, frozenset() if macs[node.name] else frozenset(graph.constants))
         for node in graph.nodes
         if node.name in kept
     }
@@ -53,7 +53,7 @@ def precision_cost(
         least_bytes=least_bytes(stored),
         added=frozenset(added),
         unpacking=frozenset(
-            node.name for node in graph.nodes if node.op == DEQUANTIZE and node.input(0).name in graph.weights
+            node.name for node in graph.nodes if node.op == DEQUANTIZE and node.input(0).name in graph.constants
         ),
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from benchbox.cost.grouping import group_of, grouped, kind_of
 from benchbox.schema.cost import Bound, BoundRow, LayerCost, PrecisionCost
 from benchbox.schema.device import Device
 
@@ -81,19 +82,15 @@ def rows_from_pairs(
     pairs: Sequence[LayerPair], device: Device | None, *, key: Callable[[LayerPair], str]
 ) -> tuple[BoundRow, ...]:
     """One row for each value of the key, in the order of first appearance."""
-    groups: dict[str, list[LayerPair]] = {}
-    for pair in pairs:
-        groups.setdefault(key(pair), []).append(pair)
-    return tuple(row_from_pairs(name, parts, device) for name, parts in groups.items())
+    return tuple(row_from_pairs(name, parts, device) for name, parts in grouped(pairs, key).items())
 
 
 def row_from_pairs(name: str, pairs: Sequence[LayerPair], device: Device | None) -> BoundRow:
     """All pairs as one row."""
-    ops = {pair.op for pair in pairs}
     after = [pair.other for pair in pairs if pair.other is not None]
     return BoundRow(
         name=name,
-        op=ops.pop() if len(ops) == 1 else f"{len(pairs)} layers",
+        op=kind_of([pair.op for pair in pairs]),
         layers=len(pairs),
         types=tuple(dict.fromkeys(pair.type for pair in pairs if pair.type)),
         macs=sum(layer.macs for layer in after),
@@ -106,22 +103,13 @@ def row_from_pairs(name: str, pairs: Sequence[LayerPair], device: Device | None)
     )
 
 
-def by_layer(pair: LayerPair) -> str:
-    """Each layer by itself."""
-    return pair.name
+def pair_key(by: str) -> Callable[[LayerPair], str]:
+    """What pairs are grouped by: ``grouping.GROUPINGS``, but that what was added is one group unless by layer."""
 
+    def key(pair: LayerPair) -> str:
+        return ADDED if pair.added and by != "layer" else group_of(by, name=pair.name, op=pair.op)
 
-def by_module(pair: LayerPair) -> str:
-    """The module that holds the layer; what was added is one."""
-    return ADDED if pair.added else pair.name.rpartition(".")[0] or pair.name
-
-
-def by_operator(pair: LayerPair) -> str:
-    """The ONNX operator; what was added is one."""
-    return ADDED if pair.added else pair.op
-
-
-GROUPINGS: dict[str, Callable[[LayerPair], str]] = {"layer": by_layer, "module": by_module, "op": by_operator}
+    return key
 
 
 def bound_of(pairs: Iterable[LayerPair], device: Device | None) -> Bound:

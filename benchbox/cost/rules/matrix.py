@@ -32,7 +32,7 @@ def deformable_convolution(node: NodeView) -> OpCost:
     Samples: C_in values at each of the kernel's places of each output position (Zhu et al. 2019, arXiv 1811.11168).
     """
     weight, out = node.input(1), node.outputs[0]
-    samples = out.shape[0] * node.input(0).shape[1] * math.prod(out.shape[2:]) * math.prod(weight.shape[2:])
+    samples = out.size(0) * node.input(0).size(1) * math.prod(out.shape[2:]) * math.prod(weight.shape[2:])
     masked = len(node.inputs) > 4 and node.inputs[4] is not None
     return OpCost(macs=_convolved(node, weight).macs, elementwise=(10 if masked else 9) * samples)
 
@@ -41,7 +41,7 @@ def deformable_convolution(node: NodeView) -> OpCost:
 def transposed_convolution(node: NodeView) -> OpCost:
     """Each input element is spread over C_out/groups · kernel products; the weight is (C_in, C_out/groups, *kernel)."""
     data, weight = node.input(0), node.input(1)
-    if data.shape[1] != weight.shape[0]:
+    if data.size(1) != weight.size(0):
         raise _mismatch(node, data, weight)
     return OpCost(macs=data.elements * math.prod(weight.shape[1:]))
 
@@ -50,8 +50,8 @@ def transposed_convolution(node: NodeView) -> OpCost:
 def general_matrix_product(node: NodeView) -> OpCost:
     """M·N·K, K being the second axis of A, or the first where A is transposed."""
     a, b = node.input(0), node.input(1)
-    shared = a.shape[0 if node.integer("transA", 0) else 1]
-    if shared != b.shape[1 if node.integer("transB", 0) else 0]:
+    shared = a.size(0 if node.integer("transA", 0) else 1)
+    if shared != b.size(1 if node.integer("transB", 0) else 0):
         raise _mismatch(node, a, b)
     return OpCost(macs=node.outputs[0].elements * shared)
 
@@ -59,12 +59,12 @@ def general_matrix_product(node: NodeView) -> OpCost:
 @cost_rule("AffineGrid")
 def affine_grid(node: NodeView) -> OpCost:
     """Each coordinate of the grid is a row of the (N, d, d+1) matrix times a homogeneous position."""
-    return OpCost(macs=node.outputs[0].elements * node.input(0).shape[-1])
+    return OpCost(macs=node.outputs[0].elements * node.input(0).size(-1))
 
 
 def _convolved(node: NodeView, weight: Tensor) -> OpCost:
     data = node.input(0)
-    if data.shape[1] != weight.shape[1] * node.integer("group", 1):
+    if data.size(1) != weight.size(1) * node.integer("group", 1):
         raise _mismatch(node, data, weight)
     return OpCost(macs=node.outputs[0].elements * math.prod(weight.shape[1:]))
 
@@ -81,7 +81,7 @@ def _mismatch(node: NodeView, data: Tensor, weight: Tensor) -> ArtifactError:
 @cost_rule("MatMul", "MatMulInteger")
 def matrix_product(node: NodeView) -> OpCost:
     """Each output element sums over the last axis of A, batched and broadcast as numpy's matmul."""
-    return OpCost(macs=node.outputs[0].elements * node.input(0).shape[-1])
+    return OpCost(macs=node.outputs[0].elements * node.input(0).size(-1))
 
 
 @cost_rule("QLinearMatMul")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from benchbox.cost.rule import OpCost, cost_rule
-from benchbox.graph.node import NodeView
+from benchbox.graph.node import MisfitError, NodeView
 
 
 def interpolation(mode: str, dimensions: int) -> int:
@@ -23,6 +23,8 @@ def interpolation(mode: str, dimensions: int) -> int:
 def resize(node: NodeView) -> OpCost:
     """Every output element is interpolated over the axes whose size changes."""
     source, target = node.input(0), node.outputs[0]
+    if len(source.shape) != len(target.shape):
+        raise MisfitError(f"{source.name} is of shape {source.shape}, {target.name} of {target.shape}")
     changed = sum(old != new for old, new in zip(source.shape, target.shape, strict=True))
     return OpCost(elementwise=interpolation(_mode(node, "nearest"), changed) * target.elements)
 
@@ -30,9 +32,10 @@ def resize(node: NodeView) -> OpCost:
 @cost_rule("GridSample")
 def grid_sample(node: NodeView) -> OpCost:
     """Every output element is interpolated at a place that the grid (N, *out, d) gives."""
-    return OpCost(
-        elementwise=interpolation(_mode(node, "bilinear"), node.input(1).shape[-1]) * node.outputs[0].elements
-    )
+    grid = node.input(1)
+    if grid.size(-1) > len(grid.shape):
+        raise MisfitError(f"{grid.name} is of shape {grid.shape}: places of {grid.size(-1)} coordinates")
+    return OpCost(elementwise=interpolation(_mode(node, "bilinear"), grid.size(-1)) * node.outputs[0].elements)
 
 
 @cost_rule("RoiAlign")
@@ -48,7 +51,7 @@ def region_align(node: NodeView) -> OpCost:
 @cost_rule("MaxRoiPool")
 def region_pool(node: NodeView) -> OpCost:
     """Regions tell which elements are compared; at most every element of the map once per region and channel."""
-    return OpCost(elementwise=node.outputs[0].shape[0] * math.prod(node.input(0).shape[1:]))
+    return OpCost(elementwise=node.outputs[0].size(0) * math.prod(node.input(0).shape[1:]))
 
 
 @cost_rule("NonMaxSuppression")
@@ -59,4 +62,4 @@ def non_maximum_suppression(node: NodeView) -> OpCost:
 
 def _mode(node: NodeView, default: str) -> str:
     mode = node.attributes.get("mode", default)
-    return mode.decode() if isinstance(mode, bytes) else str(mode)
+    return mode.decode(errors="replace") if isinstance(mode, bytes) else str(mode)

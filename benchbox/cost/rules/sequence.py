@@ -6,7 +6,7 @@ import math
 
 from benchbox.cost.rule import OpCost, cost_rule
 from benchbox.errors import ArtifactError
-from benchbox.graph.node import NodeView, Tensor
+from benchbox.graph.node import MisfitError, NodeView, Tensor
 
 
 @cost_rule("Attention")
@@ -20,9 +20,9 @@ def attention(node: NodeView) -> OpCost:
     heads, query_length, width = _heads(query, node.integer("q_num_heads", 1))
     kv_heads, length, value_width = _heads(value, node.integer("kv_num_heads", 1))
     past = node.inputs[4] if len(node.inputs) > 4 else None
-    length += past.shape[2] if past is not None else 0
+    length += past.size(2) if past is not None else 0
     del key, kv_heads  # grouped queries share keys and values; every query head still does its own products
-    scores = query.shape[0] * heads * query_length * length
+    scores = query.size(0) * heads * query_length * length
     return OpCost(macs=scores * (width + value_width), elementwise=6 * scores)
 
 
@@ -30,7 +30,9 @@ def _heads(tensor: Tensor, heads: int) -> tuple[int, int, int]:
     """(heads, length, width of a head)."""
     if len(tensor.shape) == 4:
         return tensor.shape[1], tensor.shape[2], tensor.shape[3]
-    return heads, tensor.shape[1], tensor.shape[2] // heads
+    if heads < 1 or tensor.size(2) % heads:
+        raise MisfitError(f"{heads} heads do not divide {tensor.name} of shape {tensor.shape}")
+    return heads, tensor.size(1), tensor.size(2) // heads
 
 
 @cost_rule("RotaryEmbedding")
@@ -54,13 +56,13 @@ def recurrent(node: NodeView) -> OpCost:
     Peepholes of an LSTM are a product and a sum for each of three gates.
     """
     data, weight, state = node.input(0), node.input(1), node.input(2)
-    steps = data.shape[0] * data.shape[1]  # length times batch, in whichever order
-    if data.shape[2] != weight.shape[2] or weight.shape[:2] != state.shape[:2]:
+    steps = data.size(0) * data.size(1)  # length times batch, in whichever order
+    if data.size(2) != weight.size(2) or weight.shape[:2] != state.shape[:2]:
         raise ArtifactError(
             f"the shapes of node {node.name} ({node.op}) do not fit together",
             values=f"X is {data.shape}, W is {weight.shape}, R is {state.shape}",
         )
-    units = state.shape[0] * state.shape[2]
+    units = state.size(0) * state.size(2)
     peepholes = 6 if node.op == "LSTM" and len(node.inputs) > 7 and node.inputs[7] is not None else 0
     return OpCost(
         macs=steps * (weight.elements + state.elements), elementwise=steps * units * (_UNIT_WORK[node.op] + peepholes)
@@ -75,10 +77,15 @@ def einstein_sum(node: NodeView) -> OpCost:
     that sums over none is an elementwise product; a sum over a single operand is a reduction.
     """
     equation = node.attributes.get("equation", b"")
-    text = (equation.decode() if isinstance(equation, bytes) else str(equation)).replace(" ", "")
+    text = (equation.decode(errors="replace") if isinstance(equation, bytes) else str(equation)).replace(" ", "")
     left, arrow, right = text.partition("->")
     shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
-    terms = [_indices(term, len(shape)) for term, shape in zip(left.split(","), shapes, strict=True)]
+    named = left.split(",")
+    if len(named) != len(shapes):
+        raise MisfitError(f"equation {text} has {len(named)} terms for {len(shapes)} inputs")
+    terms = [_indices(term, len(shape)) for term, shape in zip(named, shapes, strict=True)]
+    if wrong := [shape for term, shape in zip(terms, shapes, strict=True) if len(term) != len(shape)]:
+        raise MisfitError(f"equation {text} does not fit an input of shape {wrong[0]}")
     sizes: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
         for index, size in zip(term, shape, strict=True):

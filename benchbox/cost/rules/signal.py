@@ -16,16 +16,17 @@ def fourier(length: int) -> int:
 @cost_rule("DFT")
 def transform(node: NodeView) -> OpCost:
     """One transform per line along the axis; the last axis of the output holds real and imaginary part."""
-    out = node.outputs[0].shape
-    axis = node.constants.get(2, (node.integer("axis", -2),))[0]
-    length = max(out[int(axis)], node.input(0).shape[int(axis)])
-    return OpCost(elementwise=math.prod(out) // 2 // max(out[int(axis)], 1) * fourier(length))
+    out = node.outputs[0]
+    given = node.constants.get(2)
+    axis = int(given[0]) if given else node.integer("axis", -2)
+    length = max(out.size(axis), node.input(0).size(axis))
+    return OpCost(elementwise=out.elements // 2 // max(out.size(axis), 1) * fourier(length))
 
 
 @cost_rule("STFT")
 def short_transform(node: NodeView) -> OpCost:
     """A window product and a transform per frame; the output is (batch, frames, bins, 2)."""
-    batch, frames, bins, _ = node.outputs[0].shape
+    batch, frames, bins = (node.outputs[0].size(axis) for axis in range(3))
     length = bins if not node.integer("onesided", 1) else 2 * (bins - 1)
     return OpCost(elementwise=batch * frames * (length + fourier(length)))
 
@@ -40,5 +41,5 @@ def window_function(node: NodeView) -> OpCost:
 @cost_rule("Det")
 def determinant(node: NodeView) -> OpCost:
     """By elimination, 2/3·n³ operations per matrix (Golub and Van Loan, Matrix Computations, section 3.2)."""
-    size = node.input(0).shape[-1]
+    size = node.input(0).size(-1)
     return OpCost(elementwise=node.input(0).elements // max(size * size, 1) * math.ceil(2 * size**3 / 3))

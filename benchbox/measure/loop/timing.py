@@ -32,17 +32,6 @@ class Block:
     window_ns: int
 
 
-def timed_block(session: Session, count: int, *, slots: int) -> NDArray[np.int64]:
-    """Times of ``count`` isolated inferences in nanoseconds of the session's stopwatch, on the slots in turn.
-
-    Args:
-        session: with inputs resident in ``slots`` slots.
-        count: how many inferences.
-        slots: how many distinct inputs to rotate through.
-    """
-    return isolated_block(session, count, slots=slots).times_ns
-
-
 def isolated_block(session: Session, count: int, *, slots: int) -> Block:
     """One request in flight: the next one starts when the last one's end was seen, on the next slot."""
     return blocks_of_laps(session, count, lambda size: _one_by_one(session, size, slots))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from benchbox.cost.grouping import group_of, grouped, kind_of
 from benchbox.report.forms import render_form
 from benchbox.report.table import Column, table_of
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
 from benchbox.units import ABSENT, format_bytes, format_count, format_flops_per_s, format_ratio, format_time
 
-GROUPINGS = ("layer", "module", "op")
 ORDERS = ("executed", "time")
 _SHOWN = 5
 _KIND_WIDTH = 28
@@ -38,10 +38,7 @@ def arranged(table: LayerTable, *, by: str, order: str, top: int | None) -> tupl
     """
     rows = list(table.rows)
     if by != "layer":
-        groups: dict[str, list[LayerRow]] = {}
-        for row in rows:
-            key = row.layer.kind if by == "op" else row.name.rpartition(".")[0] or row.name
-            groups.setdefault(key, []).append(row)
+        groups = grouped(rows, lambda row: group_of(by, name=row.name, op=row.layer.kind))
         rows = [_sum(name, parts) for name, parts in groups.items()]
     if order == "time":
         rows.sort(key=lambda row: -(row.layer.time_s or 0.0))
@@ -143,13 +140,12 @@ def _sum(name: str, rows: Sequence[LayerRow]) -> LayerRow:
     if len(rows) == 1:
         return replace(rows[0], name=name)
     layers = [row.layer for row in rows]
-    kinds = {layer.kind for layer in layers}
     types = {layer.executed for layer in layers if layer.executed}
     return LayerRow(
         name=name,
         layer=ExecutedLayer(
             name=name,
-            kind=kinds.pop() if len(kinds) == 1 else f"{len(rows)} layers",
+            kind=kind_of([layer.kind for layer in layers]),
             inputs=(types.pop(),) if len(types) == 1 else ("mixed",) if types else (),
             moves=all(layer.moves for layer in layers),
             times_s=(sum(layer.time_s or 0.0 for layer in layers),),

@@ -19,7 +19,7 @@ from benchbox.backends.cuda.choice import open_layer
 from benchbox.backends.onnxruntime import cuda as onnxruntime_cuda
 from benchbox.backends.onnxruntime.cuda import CPU, CUDA, TENSORRT, OnnxRuntimeCudaSession, nodes_by_provider
 from benchbox.errors import ArtifactError, DeviceMemoryError, EnvironmentLackError
-from benchbox.measure.loop.timing import timed_block
+from benchbox.measure.loop.timing import isolated_block
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -148,7 +148,7 @@ def test_outputs_times_and_what_was_asked(
     arrays = seeded_arrays(lenet_fp32.inputs, seed=0, samples=2)
     for slot in (0, 1):
         session.upload(slot, arrays)
-    timed_block(session, 4, slots=2)
+    isolated_block(session, 4, slots=2)
     assert session.laps.gpu_ns == (90_000,) * 4
     real = onnxruntime.InferenceSession(str(backend_root / lenet_fp32.path), providers=[CPU])
     expected = real.run(None, arrays)[0]

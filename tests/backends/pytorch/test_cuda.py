@@ -26,7 +26,7 @@ from benchbox.backends.pytorch.cuda import (
 )
 from benchbox.backends.pytorch.dispatch import allow_tf32
 from benchbox.errors import EnvironmentLackError
-from benchbox.measure.loop.timing import timed_block
+from benchbox.measure.loop.timing import isolated_block
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 
@@ -173,7 +173,7 @@ def test_outputs_and_laps(precision: Precision, tolerance: float) -> None:
     for slot in (0, 1):
         session.upload(slot, {"input": np.zeros_like(INPUT)})
         session.upload(slot, {"input": INPUT})
-    times = timed_block(session, 6, slots=2)
+    times = isolated_block(session, 6, slots=2).times_ns
     assert len(times) == len(session.laps.gpu_ns) == len(session.laps.enqueue_ns) == 6
     assert all(gpu >= enqueue for gpu, enqueue in zip(session.laps.gpu_ns, session.laps.enqueue_ns, strict=True))
     assert np.allclose(session.download(1)["output"], _expected(), atol=tolerance)

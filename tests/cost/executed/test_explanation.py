@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from benchbox.cost.executed.explanation import explanation_of
-from benchbox.cost.precision.roofline import GROUPINGS
+from benchbox.cost.precision.roofline import pair_key
 from benchbox.jobs.prepare import PaperCosts, precision_costs_from_source
 from benchbox.machine.rates import with_rates
 from benchbox.models.sources import resolve
@@ -82,7 +82,7 @@ def _explained(
 ) -> Explanation:
     base, table = tables
     fp32, int8 = costs.precisions
-    return explanation_of(table, base, cost=int8, base_cost=fp32, device=device, key=GROUPINGS[by])
+    return explanation_of(table, base, cost=int8, base_cost=fp32, device=device, key=pair_key(by))
 
 
 @pytest.mark.parametrize("by", ["op", "layer", "module"])

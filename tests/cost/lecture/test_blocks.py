@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import model_of, saved
+from graphs import cost_from_onnx, model_of, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lecture_blocks import BLOCKS, BlockConv, Monomial, summed
 from onnx import helper
-
-from benchbox.cost.counting import cost_from_onnx
-from benchbox.cost.lecture.blocks import BLOCKS, BlockConv, Monomial, summed
 
 
 @settings(max_examples=30, deadline=None)
@@ -30,7 +28,7 @@ def test_blocks_are_what_counting_gives(
     scale = convs[0].scale
     inputs = {"t0": [1, convs[0].inputs * channels, scale * height, scale * width]}
     path = saved(tmp_path_factory.mktemp("block") / "net.onnx", model_of(nodes, inputs=inputs, weights=weights))
-    cost = cost_from_onnx(path, model="block")
+    cost = cost_from_onnx(path)
     size = {"height": height, "width": width, "channels": channels}
     assert cost.macs == summed([conv.flops for conv in convs]).at(**size)
     assert cost.params == summed([conv.params for conv in convs]).at(**size)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lecture_figures import Value, figures, printed_from
+from lecture_figures import Value, figures, printed_from, total
 from write_lecture import agreement, notes, page, printed, rounded
 
-from benchbox.cost.lecture.table import RowKind, lecture_rows, total
+from benchbox.cost.lecture.table import RowKind, lecture_rows
 from benchbox.graph.graph import Graph
 
 PRINTED = {figure["id"]: figure for figure in printed()}

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from benchbox.cost.grouping import GROUPINGS
 from benchbox.cost.precision.roofline import (
-    GROUPINGS,
     LayerPair,
     bound_of,
     layer_pairs,
+    pair_key,
     row_from_pairs,
     rows_from_pairs,
 )
@@ -71,7 +72,7 @@ def test_what_is_left_in_fp32_and_what_is_added_hold_the_network_back() -> None:
     whole = bound_of(pairs, DEVICE)
     assert whole.ideal == pytest.approx(8 / 6)
     assert whole.compute == pytest.approx(8 / 5)
-    rows = {row.name: row for row in rows_from_pairs(pairs, DEVICE, key=GROUPINGS["op"])}
+    rows = {row.name: row for row in rows_from_pairs(pairs, DEVICE, key=pair_key("op"))}
     assert rows["casts and Q/DQ"].bound.ideal is None
     assert rows["casts and Q/DQ"].bound.time_s == pytest.approx(1e-3)
 
@@ -168,11 +169,11 @@ def test_what_holds_on_every_device(name: str, costs: Callable[[str], PaperCosts
             whole = row_from_pairs("total", pairs, device)
             if cost.precision == "fp32":
                 assert whole.bound.ideal == pytest.approx(1.0)
-            for row in rows_from_pairs(pairs, device, key=GROUPINGS["layer"]):
+            for row in rows_from_pairs(pairs, device, key=pair_key("layer")):
                 limits = [limit for limit in (row.bound.compute, row.bound.memory) if limit is not None]
                 if row.bound.ideal is not None:
                     assert row.bound.ideal <= max(limits) * (1 + 1e-9)
-            for key in GROUPINGS.values():
+            for key in map(pair_key, GROUPINGS):
                 rows = rows_from_pairs(pairs, device, key=key)
                 assert sum(row.macs for row in rows) == found.cost.macs
                 assert sum(row.write_bytes for row in rows) == cost.cost.activation_bytes

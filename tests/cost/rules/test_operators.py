@@ -9,14 +9,13 @@ import numpy as np
 import onnx.defs
 import pytest
 import torch
-from graphs import model_of, saved
+from graphs import cost_from_onnx, model_of, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchbox.cost.counting import cost_from_onnx
 from benchbox.cost.rule import RULES, OpCost, cost_of
 from benchbox.graph.node import NodeView, Tensor
 from benchbox.graph.structure import CONTROL_FLOW
@@ -119,7 +118,7 @@ def test_recurrent_layers_are_pytorchs_matrix_products(kind: str, gates: int, di
     node = helper.make_node(kind, ["x", "w", "r"], ["y"], name="layer", hidden_size=5, direction=direction)
     path = saved(tmp_path / "net.onnx", model_of([node], inputs={"x": [7, 3, 6]}, weights=weights))
     products = sum(p.numel() for name, p in layer.named_parameters() if "weight" in name)
-    assert cost_from_onnx(path, model="net").macs == 7 * 3 * products
+    assert cost_from_onnx(path).macs == 7 * 3 * products
 
 
 def test_recurrent_shapes_that_do_not_fit_are_told(tmp_path: Path) -> None:
@@ -127,7 +126,7 @@ def test_recurrent_shapes_that_do_not_fit_are_told(tmp_path: Path) -> None:
     node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], name="layer", hidden_size=5)
     path = saved(tmp_path / "net.onnx", model_of([node], inputs={"x": [7, 3, 6]}, weights=weights))
     with pytest.raises(Exception, match=r"layer|fit together"):
-        cost_from_onnx(path, model="net")
+        cost_from_onnx(path)
 
 
 def test_attention_in_pytorch(tmp_path: Path) -> None:
@@ -140,5 +139,5 @@ def test_attention_in_pytorch(tmp_path: Path) -> None:
         (query @ key.transpose(-2, -1)).softmax(-1) @ value
     path = tmp_path / "net.onnx"
     torch.onnx.export(Attention().eval(), tensors, str(path), dynamo=True, verbose=False)
-    cost = cost_from_onnx(path, model="net")
+    cost = cost_from_onnx(path)
     assert 2 * cost.macs == counter.get_total_flops() == 2 * math.prod((2, 4, 10, 12, 16))

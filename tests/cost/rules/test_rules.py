@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
+from graphs import cost_from_onnx
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchbox.cost.counting import cost_from_onnx
 from benchbox.cost.rule import RULES, OpCost, cost_of
 from benchbox.errors import ArtifactError
 from benchbox.graph.node import NodeView, Tensor
@@ -71,9 +73,43 @@ def test_an_operator_without_a_rule_is_an_error_that_names_it() -> None:
     assert "node n" in str(caught.value)
 
 
+SHAPES = st.lists(st.integers(0, 9), max_size=5).map(tuple)
+VALUES = st.one_of(st.integers(-2, 9), st.binary(max_size=3), st.floats(), st.lists(st.integers(-2, 9)).map(tuple))
+
+
+@settings(max_examples=5, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("operator", sorted(RULES.names()))
+def test_whatever_ranks_and_attributes_a_file_has_it_is_counted_or_refused(operator: str, data: st.DataObject) -> None:
+    view = replace(
+        node(operator, data.draw(st.lists(SHAPES, max_size=8)), data.draw(SHAPES)),
+        attributes=data.draw(st.dictionaries(st.sampled_from(ATTRIBUTES), VALUES)),
+        constants={2: data.draw(st.lists(st.integers(-9, 9), max_size=2).map(tuple))},
+    )
+    with contextlib.suppress(ArtifactError):
+        assert cost_of(view).macs >= 0
+
+
+ATTRIBUTES = (
+    *("axis", "equation", "group", "kernel_shape", "kv_num_heads", "mode", "onesided", "q_num_heads", "sampling_ratio"),
+    *("size", "transA", "transB"),
+)
+
+
+def test_a_bug_of_a_rule_is_no_damage_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(view: NodeView) -> OpCost:
+        return OpCost(macs=len(view.index))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RULES, "get", lambda name: wrong)
+    with pytest.raises(TypeError):
+        cost_of(node("Relu", [(1,)], (1,)))
+
+
 def test_every_rule_is_for_an_operator_of_the_standard() -> None:
     standard = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
-    assert set(RULES.names()) <= standard
+    own = {name for name in RULES.names() if "::" not in name}
+    assert own <= standard
+    assert {name.partition("::")[0] for name in set(RULES.names()) - own} == {"com.microsoft"}
 
 
 def counted(module: nn.Module, shape: tuple[int, ...], folder: Path) -> NetworkCost:
@@ -82,7 +118,7 @@ def counted(module: nn.Module, shape: tuple[int, ...], folder: Path) -> NetworkC
         module.eval(), (torch.zeros(2, *shape),), dynamo=True, dynamic_shapes=({0: "batch"},), verbose=False
     )
     program.save(str(path))
-    return cost_from_onnx(path, model="module", batch=2)
+    return cost_from_onnx(path, batch=2)
 
 
 def pytorchs(module: nn.Module, shape: tuple[int, ...]) -> int:
@@ -141,6 +177,6 @@ def test_an_unknown_operator_can_be_counted_as_zero(tmp_path: Path) -> None:
     imports = [helper.make_opsetid("", 20), helper.make_opsetid("com.example", 1)]
     onnx.save(helper.make_model(graph, opset_imports=imports), str(path))
     with pytest.raises(ArtifactError, match="Magic"):
-        cost_from_onnx(path, model="net")
-    cost = cost_from_onnx(path, model="net", batch=2, allow_unknown=True)
+        cost_from_onnx(path)
+    cost = cost_from_onnx(path, batch=2, allow_unknown=True)
     assert (cost.flops, cost.uncounted) == (6, ("magic (com.example::Magic)",))

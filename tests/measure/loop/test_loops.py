@@ -14,7 +14,7 @@ from benchbox.backends.base import OpenRequest
 from benchbox.backends.null import NullBackend, NullSession
 from benchbox.measure.loop.modes import Issuer, issuer_for
 from benchbox.measure.loop.sampling import median_half_width, sample
-from benchbox.measure.loop.timing import timed_block
+from benchbox.measure.loop.timing import isolated_block
 from benchbox.measure.loop.warmup import SETTLING_BLOCKS, has_settled, warm_up
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
@@ -45,7 +45,7 @@ def plan(**fields: float) -> MeasurementPlan:
 
 
 def test_a_block_times_each_inference_by_itself() -> None:
-    times = timed_block(session(inference_ns=500, jitter=0.0, cold_factor=1.0), 7, slots=4)
+    times = isolated_block(session(inference_ns=500, jitter=0.0, cold_factor=1.0), 7, slots=4).times_ns
     assert times.tolist() == [500] * 7
     assert times.dtype == np.int64
 
@@ -54,7 +54,7 @@ def test_slots_are_taken_in_turn() -> None:
     opened = session(inference_ns=10)
     seen: list[int] = []
     opened.enqueue = seen.append  # type: ignore[method-assign,assignment]
-    timed_block(opened, 6, slots=4)
+    isolated_block(opened, 6, slots=4)
     assert seen == [0, 1, 2, 3, 0, 1]
 
 
@@ -65,7 +65,7 @@ def test_the_collector_is_off_inside_and_as_before_afterwards(collecting: bool) 
     opened.enqueue = lambda _: states.append(gc.isenabled())  # type: ignore[method-assign]
     (gc.enable if collecting else gc.disable)()
     try:
-        timed_block(opened, 3, slots=1)
+        isolated_block(opened, 3, slots=1)
         assert states == [False] * 3
         assert gc.isenabled() is collecting
     finally:
@@ -80,7 +80,7 @@ def test_the_collector_comes_back_after_an_error() -> None:
 
     opened.enqueue = fail  # type: ignore[method-assign]
     with pytest.raises(RuntimeError):
-        timed_block(opened, 3, slots=1)
+        isolated_block(opened, 3, slots=1)
     assert gc.isenabled()
 
 
