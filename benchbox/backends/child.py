@@ -20,11 +20,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import ArtifactError, BenchboxError, StoreError
 
 _PARENT = "BENCHBOX_CHILD_PARENT"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LAST_LINES = 5
+# Exit status of a child that could not write its answer: this and the number of the error, 8 bits in all.
+_UNWRITABLE, _NO_ERRNO = 100, 155
 
 
 def child_environment() -> dict[str, str]:
@@ -84,6 +86,12 @@ def in_child(function: str, *arguments: Any) -> Any:
             if isinstance(answer, BenchboxError):
                 raise answer
             return answer
+        if _UNWRITABLE < status <= _UNWRITABLE + _NO_ERRNO:
+            raise StoreError(
+                "what a process made cannot be written",
+                values=f"{folder}: {os.strerror(status - _UNWRITABLE)}",
+                remedy="free space there, or set TMPDIR to another folder",
+            )
         raise _ended(function, status, (folder / "log").read_bytes().decode(errors="replace"))
 
 
@@ -110,9 +118,12 @@ def main(folder: Path) -> None:
         answer = getattr(importlib.import_module(module), name)(*arguments)
     except BenchboxError as error:
         answer = error
-    with (folder / "draft").open("wb") as draft:
-        pickle.dump(answer, draft)
-    (folder / "draft").replace(folder / "answer")
+    try:
+        with (folder / "draft").open("wb") as draft:
+            pickle.dump(answer, draft)
+        (folder / "draft").replace(folder / "answer")
+    except OSError as error:  # a full disk: said through the exit status, as nothing can be written
+        os._exit(min(error.errno or _NO_ERRNO, _NO_ERRNO) + _UNWRITABLE)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -114,11 +115,15 @@ def _observed(root: Path) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-@functools.cache
 def _installed() -> Mapping[str, str]:
     """Every installed distribution and its version; the first one on the path counts, as it is what is imported."""
+    return _installed_on(tuple(sys.path))
+
+
+@functools.cache
+def _installed_on(path: tuple[str, ...]) -> Mapping[str, str]:
     found: dict[str, str] = {}
-    for distribution in importlib.metadata.distributions():
+    for distribution in importlib.metadata.distributions(path=list(path)):
         name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
         if name:
             found.setdefault(name, distribution.version)

@@ -98,5 +98,5 @@ def test_workers_and_the_clock_keeper_are_started_so(monkeypatch: pytest.MonkeyP
     request = mock.Mock(interpreter=(), plan=mock.Mock(threads=1))
     (tmp_path / "log").touch()
     with pytest.raises(Started):
-        trials._status(request, tmp_path)
+        trials._status(request, tmp_path, lambda _: None)
     assert [value.split(os.pathsep)[-1] for value in seen] == [home, home]

@@ -92,7 +92,7 @@ def test_while_an_engine_is_written(network: Path, tmp_path: Path) -> None:
     command = ("build", str(network), "--backend", "tensorrt", "--root", str(tmp_path))
     ran = benchbox(*command, file_bytes=20_000, target="sm86")
     assert ran.returncode == 6, ran.stderr
-    assert "the engine cannot be written" in ran.stderr
+    assert "cannot be written" in ran.stderr
     left = files(tmp_path)
     assert not [path for path in left if path.suffix == ".engine" or path.name.startswith(".")]
     built = benchbox(*command, file_bytes=1 << 30, target="sm86")

@@ -32,7 +32,7 @@ with locked_clocks(None):
 
 
 @pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+def device(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Puts the simulated GPU, with these knobs, into this process and those that it starts; gives its log of clocks."""
     from contextlib import ExitStack
 
@@ -42,7 +42,6 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
             state = tmp_path / "clocks"
             knobs["state"] = str(state)
             closing.enter_context(simulated(**knobs))
-            monkeypatch.setenv("PYTHONPATH", environment(**knobs)["PYTHONPATH"])
             return state
 
         yield make
