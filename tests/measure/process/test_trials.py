@@ -23,8 +23,9 @@ from benchbox.measure.case import CaseRequest, CaseResult
 from benchbox.measure.process import trials
 from benchbox.measure.process.trials import TrialRequest, run_trial
 from benchbox.measure.process.worker import failure_from_error
-from benchbox.measure.schedule import Progress, drawn_anew, measure_in_turn
+from benchbox.measure.schedule import drawn_anew, measure_in_turn
 from benchbox.models.sources import resolve
+from benchbox.progress import Progress
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
