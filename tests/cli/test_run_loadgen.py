@@ -63,7 +63,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
         ),
         (
             ("--mode", "server", "--rate", "200", "--latency-bound", "0.5", "--streams", "2"),
-            "server(200/s)",
+            "server(200/s",
             {"latency_p50", "latency_p99", "throughput", "offered_rate", "over_bound_share"},
             {"achieved_flops", "latency_early_stopping"},
         ),

@@ -122,7 +122,7 @@ def test_an_unknown_layer_is_a_usage_error(simulated_root: Path) -> None:
 def test_a_simulated_record_enters_no_real_store(tmp_path: Path) -> None:
     ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", *QUICK)
     assert ran.returncode == 6
-    assert "a simulated device measures nothing" in ran.stderr
+    assert "records of the simulated GPU are not stored" in ran.stderr
     assert list(record_files(tmp_path)) == []
 
 
@@ -179,7 +179,6 @@ def test_a_gpu_that_admits_one_process_is_measured(simulated_root: Path, tmp_pat
     knobs = {"compute_mode": 3, "contexts": str(tmp_path), "target": "sm89"}
     ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
     assert ran.returncode == 0, ran.stderr
-    assert "building the engine" in ran.stderr
     assert [record["status"] for record in json.loads(ran.stdout)["records"]] == ["ok"]
     assert list(tmp_path.iterdir()) == []
 

@@ -7,8 +7,9 @@ slot's buffers, or a CUDA graph that was captured with them is launched.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -325,8 +326,13 @@ class TensorRtSession:
         self._launch.clear()
 
     def close(self) -> None:
-        """Gives everything back: graphs before the buffers they point at, the context before its memory."""
-        with self._closing:
+        """Gives everything back: graphs before the buffers they point at, the context before its memory.
+
+        After an error of CUDA every further call fails with it: while one is on its way, its own words must not be
+        replaced by those of the cleaning up.
+        """
+        failing = sys.exception() is not None
+        with suppress(MeasurementError) if failing else nullcontext(), self._closing:
             if self._graphs:
                 self._layer.synchronize(self._stream)
                 self._drop_graphs()
