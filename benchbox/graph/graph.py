@@ -51,12 +51,16 @@ class Graph:
 
     def is_constant(self, node: NodeView) -> bool:
         """Whether a node computes constants, once when a runtime loads the file, and nothing in an inference."""
-        return bool(node.outputs) and all(tensor.name in self.constants for tensor in node.outputs)
+        return node.outputs[0].name in self.constants  # and then all of its outputs are
 
     def weights_behind(self, tensors: Iterable[Tensor | None]) -> dict[str, Tensor]:
         """The weights that those of the tensors that are constants are computed from, by name, as they are stored."""
-        names = (name for tensor in tensors if tensor is not None for name in self.constants.get(tensor.name, ()))
-        return {name: self.weights[name] for name in names}
+        return {
+            name: self.weights[name]
+            for tensor in tensors
+            if tensor is not None and tensor.name in self.constants
+            for name in self.constants[tensor.name]
+        }
 
 
 def graph_from_file(
@@ -293,7 +297,10 @@ def _view(
         attributes[attribute.name] = (
             tuple(value) if isinstance(value, Sequence) and not isinstance(value, bytes) else value
         )
-    outputs = tuple(tensor(value) for place, value in enumerate(node.output) if value and (place == 0 or shown(value)))
+    kept = list(node.output)
+    if len(kept) > 1:
+        kept[1:] = [value for value in kept[1:] if shown(value)]
+    outputs = tuple(tensor(value) for value in kept if value)
     if not outputs:
         raise _unknown_shape(name, node, next(value for value in node.output if value))
     return NodeView(

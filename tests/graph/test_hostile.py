@@ -45,6 +45,16 @@ def test_bytes_changed(changes: list[tuple[int, int]], tmp_path_factory: pytest.
         assert all(min(layer.macs, layer.elementwise, layer.params, layer.write_bytes) >= 0 for layer in found.layers)
 
 
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """Every letter of the file, one by one, is replaced by a byte that no UTF-8 text has there."""
+    path = tmp_path / "net.onnx"
+    refused = 0
+    for place in (place for place, byte in enumerate(DATA) if chr(byte).isalpha()):
+        path.write_bytes(DATA[:place] + b"\x80" + DATA[place + 1 :])
+        refused += "UTF-8" in str(outcome(path))
+    assert refused > 80
+
+
 @given(start=st.integers(0, len(DATA) - 1), length=st.integers(1, 200), twice=st.booleans())
 def test_bytes_lost_or_doubled(start: int, length: int, twice: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     part = DATA[start : start + length]
