@@ -11,13 +11,18 @@ from benchbox.schema.reading import Better
 
 
 class Outcome(StrEnum):
-    """Same, faster and slower are claims; the other two mean that none is made."""
+    """Same, faster and slower are claims; inconclusive and incomparable mean that none is made.
+
+    Missing and failed are of a night: a case that was expected has no record, or one without numbers.
+    """
 
     SAME = "same"
     FASTER = "faster"
     SLOWER = "slower"
     INCONCLUSIVE = "inconclusive"
     INCOMPARABLE = "incomparable"
+    MISSING = "missing"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, kw_only=True)

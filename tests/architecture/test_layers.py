@@ -40,7 +40,7 @@ VENDOR_HOMES: dict[str, tuple[str, ...]] = {
     "mlperf_loadgen": ("measure/loadgen/issuing.py",),
     "pandas": ("store/frame.py", "report/"),
     "pyarrow": ("store/",),
-    "pydantic": ("store/",),
+    "pydantic": ("store/", "gate/policy.py"),
     "rich": ("cli/", "report/"),
     "click": ("cli/",),
     "scipy": (),

@@ -1,0 +1,155 @@
+"""What does the judge of the nights find: of each case, of a group of them, of all together?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from benchbox.schema.verdict import Outcome, Verdict
+
+
+class Qualifier(StrEnum):
+    """What is to be known of an outcome.
+
+    suspicious: beyond the effect, but not for enough nights. acknowledged: somebody accepted the change, with a
+    reason. drift: against the pinned level, not the last nights. blind: a change of the effect would not have been
+    found. exact: a count that may not change at all. new: too few nights yet.
+    """
+
+    SUSPICIOUS = "suspicious"
+    ACKNOWLEDGED = "acknowledged"
+    DRIFT = "drift"
+    BLIND = "blind"
+    EXACT = "exact"
+    NEW = "new"
+
+
+class Tier(StrEnum):
+    """Primary findings decide the exit status, secondary ones inform; what is off is not judged."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    OFF = "off"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a finding begins: the night, the commits before and after, and a record of each side ("" where unknown)."""
+
+    night: str = ""
+    commits: tuple[str, str] = ("", "")
+    records: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One metric of one case on one machine against one reference.
+
+    ``name`` is the case as acknowledgements name it ("resnet50/tensorrt/fp16/b8/isolated/t4@h100"). ``base`` and
+    ``head`` are the two values in ``unit``. ``group`` is the alarm that it belongs to, "" for none.
+    """
+
+    verdict: Verdict
+    name: str
+    machine: str
+    reference: str
+    tier: Tier
+    unit: str = ""
+    base: float | None = None
+    head: float | None = None
+    qualifiers: tuple[Qualifier, ...] = ()
+    place: Place = field(default_factory=Place)
+    group: str = ""
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether it turns the night red: worse, or a count that changed, and not acknowledged."""
+        worse = self.verdict.outcome is Outcome.SLOWER
+        exact = Qualifier.EXACT in self.qualifiers and self.verdict.outcome is Outcome.FASTER
+        return self.tier is Tier.PRIMARY and (worse or exact) and Qualifier.ACKNOWLEDGED not in self.qualifiers
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether the case has no numbers tonight."""
+        return self.verdict.outcome in {Outcome.MISSING, Outcome.FAILED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Findings of one cause, as far as can be seen: one alarm.
+
+    ``worst`` is the ratio furthest from 1, None where there is none; ``cause`` what changed at its place, in words.
+    """
+
+    id: str
+    outcome: Outcome
+    machine: str
+    backend: str
+    precision: str
+    cases: tuple[str, ...]
+    metrics: tuple[str, ...]
+    worst: float | None
+    place: Place
+    cause: str
+    acknowledged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """Cases that were expected tonight and what became of them; ``new`` ones were not expected."""
+
+    expected: int
+    seen: int
+    missing: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledgement:
+    """A change that somebody accepted: up to ``ratio[1]`` and the effect, until a date.
+
+    ``cases`` are names or patterns of file names, ``metric`` likewise; ``since`` is the commit, ``reason``, ``issue``
+    and ``by`` are for people. ``until`` and ``accepted`` are dates (ISO 8601).
+    """
+
+    group: str
+    cases: tuple[str, ...]
+    metric: str
+    ratio: tuple[float, float]
+    until: str
+    accepted: str
+    reason: str
+    since: str = ""
+    issue: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEnvironment:
+    """A machine whose environment is not that of its night before: the fields, each as (before, after)."""
+
+    machine: str
+    changed: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightReport:
+    """The judgement of one night.
+
+    ``findings`` are ordered by their size. ``exit`` is the exit status by all ``reasons``, (status, text), of which the
+    first decides. ``acknowledged`` are those that hold tonight or held until a date that has passed. ``rule`` says in a
+    sentence how was judged.
+    """
+
+    night: str
+    findings: tuple[Finding, ...]
+    groups: tuple[Group, ...]
+    coverage: Coverage
+    environments: tuple[NewEnvironment, ...]
+    acknowledged: tuple[Acknowledgement, ...]
+    reasons: tuple[tuple[int, str], ...]
+    exit: int
+    policy_sha256: str
+    rule: str

@@ -1,0 +1,286 @@
+"""By which rules is a night judged, and where does a team write its own?
+
+``benchbox.toml`` is validated as a whole: every error is reported at once, with its line. A case takes the first rule
+that matches it, so the order of the rules is their precedence. The file's rules come before those below, which judge
+without any file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from benchbox.errors import UsageError
+from benchbox.gate.night import Tier
+from benchbox.registry import suggestion
+from benchbox.schema.identity import CaseIdentity
+
+FILE = "benchbox.toml"
+VERSION = 1
+# Counts of a network: the same on every machine, or it is another network.
+EXACT_METRICS = ("macs", "params", "weight_bytes", "peak_activation_bytes")
+_KEYS = (
+    "metric",
+    "machine",
+    *(field.name for field in dataclasses.fields(CaseIdentity) if field.name != "onnx_sha256"),
+)
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20}
+_UNITS |= {"GiB": 2.0**30, "J": 1.0, "mJ": 1e-3}
+
+_Ratio = Annotated[float, Field(gt=0, lt=1)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Nights = Annotated[int, Field(ge=1, le=366)]
+
+
+def quantity(value: str | float) -> float:
+    """A number in base units from "20 us", "1 MiB" or a plain number; raises ValueError for anything else."""
+    if isinstance(value, int | float):
+        number, scale = float(value), 1.0
+    else:
+        found = re.fullmatch(r"([0-9.]+)\s*([A-Za-zµ]+)", value.strip())
+        if found is None or found[2] not in _UNITS or found[1].count(".") > 1 or found[1] == ".":
+            raise ValueError(f"'{value}' is no quantity (for example '20 us' or '1 MiB'; units: {', '.join(_UNITS)})")
+        number, scale = float(found[1]), _UNITS[found[2]]
+    if not 0 <= number < float("inf"):
+        raise ValueError("a floor is a finite number of at least 0")
+    return number * scale
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Rule(_Strict):
+    """How to judge the metrics and cases that ``where`` matches (patterns of file names, or lists of them).
+
+    ``effect`` is the smallest change that matters, as a ratio minus 1; ``floor`` the smallest difference ("20 us");
+    ``persist`` replaces that of ``rolling``; an ``exact`` value may not change at all.
+    """
+
+    where: dict[str, str | list[str]] = {}
+    effect: _Ratio | None = None
+    floor: str | float = 0.0
+    tier: Literal["primary", "secondary", "off"] = "primary"
+    exact: bool = False
+    persist: Annotated[int, Field(ge=1, le=7)] | None = None
+
+    @field_validator("where")
+    @classmethod
+    def _known_keys(cls, value: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+        if unknown := [key for key in value if key not in _KEYS]:
+            near = suggestion(unknown[0], _KEYS)
+            raise ValueError(f"cases have no '{unknown[0]}'{f', {near}' if near else ''} (known: {', '.join(_KEYS)})")
+        return value
+
+    @field_validator("floor")
+    @classmethod
+    def _readable_floor(cls, value: str | float) -> str | float:
+        quantity(value)
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Rule:
+        if self.exact and (self.effect is not None or self.persist is not None):
+            raise ValueError("an exact rule has no effect and no persist: any change counts, at once")
+        if not self.exact and self.effect is None and self.tier != "off":
+            raise ValueError("effect is missing: the smallest change that matters, for example 0.05")
+        return self
+
+    @property
+    def least_difference(self) -> float:
+        """The floor in the base unit of the metric."""
+        return quantity(self.floor)
+
+    @property
+    def level(self) -> Tier:
+        """The tier as a value."""
+        return Tier(self.tier)
+
+    def matches(self, fields: Mapping[str, str]) -> bool:
+        """Whether every condition holds for a case's fields as text."""
+        return all(
+            any(
+                fnmatch.fnmatchcase(fields.get(key, ""), pattern)
+                for pattern in ([want] if isinstance(want, str) else want)
+            )
+            for key, want in self.where.items()
+        )
+
+
+class Rolling(_Strict):
+    """The level is that of the last ``nights`` good nights, of which ``min_nights`` are needed."""
+
+    nights: _Nights = 14
+    min_nights: Annotated[int, Field(ge=2, le=366)] = 5
+    persist: Annotated[int, Field(ge=1, le=7)] = 2
+
+    @model_validator(mode="after")
+    def _enough(self) -> Rolling:
+        if self.min_nights > self.nights:
+            raise ValueError(f"min_nights {self.min_nights} is more than nights {self.nights}")
+        return self
+
+
+class Anchor(_Strict):
+    """The levels in git; ``drift`` is how many effects a case may move away from them."""
+
+    baseline: str = "results/baseline"
+    drift: Annotated[float, Field(ge=1, le=100)] = 2.0
+
+
+class CoverageRules(_Strict):
+    """Which cases must have numbers: "all" that were seen in the last nights, or those whose names match.
+
+    ``retired`` are patterns of cases that are no longer measured, on purpose.
+    """
+
+    require: Literal["all"] | list[str] = "all"
+    retired: list[str] = []
+
+
+class Budget(_Strict):
+    """Shares of the judged rows that may be inconclusive, or blind, before the night is (exit status 7)."""
+
+    inconclusive: _Share = 0.10
+    blind: _Share = 0.05
+
+
+class Policy(_Strict):
+    """The table ``[gate]``. ``false_alarms`` is the chance that noise alone turns a night red, over all its cases.
+
+    ``night_starts`` is the hour, UTC, at which a new night begins; a night has the name of the day on which it ends.
+    ``groups`` says what findings of one alarm have in common. ``defaults = false`` leaves only the file's own rules.
+    """
+
+    version: Literal[1] = 1
+    references: list[Literal["rolling", "anchor"]] = ["rolling", "anchor"]
+    rolling: Rolling = Rolling()
+    anchor: Anchor = Anchor()
+    coverage: CoverageRules = CoverageRules()
+    budget: Budget = Budget()
+    false_alarms: Annotated[float, Field(gt=0, lt=0.5)] = 0.002
+    night_starts: Annotated[int, Field(ge=0, le=23)] = 12
+    groups: list[Literal["machine", "backend", "precision", "model"]] = ["machine", "backend", "precision"]
+    defaults: bool = True
+    rule: list[Rule] = []
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, in their order."""
+        return (*self.rule, *(_DEFAULTS if self.defaults else ()))
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that it says, whatever the form of the file."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+_TIMELESS = ["offline", "server", "pipelined", "concurrent", "multi-stream"]
+_DEFAULTS = (
+    Rule(where={"metric": list(EXACT_METRICS)}, exact=True),
+    Rule(where={"metric": "gpu_time_p50"}, effect=0.02, floor="1 us"),
+    Rule(where={"metric": "latency_p50", "device": "cuda*"}, effect=0.02, floor="1 us"),
+    Rule(where={"metric": "latency_p50"}, effect=0.05, floor="1 us"),
+    Rule(where={"metric": "throughput", "mode": _TIMELESS, "device": "cuda*"}, effect=0.02),
+    Rule(where={"metric": "throughput", "mode": _TIMELESS}, effect=0.05),
+    Rule(where={"metric": ["peak_host_memory", "peak_device_memory"]}, effect=0.05, floor="1 MiB"),
+    Rule(where={"metric": "energy_per_sample"}, effect=0.05, tier="secondary"),
+    Rule(where={"metric": ["latency_p99", "load_time"]}, effect=0.10, floor="10 us", tier="secondary"),
+)
+
+
+class _File(BaseModel):
+    """The whole file: other tables are other commands'."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    gate: Policy = Policy()
+
+
+def policy_of(root: Path, file: str | None) -> Policy:
+    """The policy in a file, else in ``benchbox.toml`` under the root where there is one, else the one without a file.
+
+    Raises:
+        UsageError: the file is missing or wrong; all its errors, each with its line.
+    """
+    path = Path(file) if file is not None else root / FILE
+    if file is None and not path.exists():
+        return Policy()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise UsageError(
+            "the policy cannot be read", values=f"{path}: {reason}", remedy="see docs/nightly.md"
+        ) from error
+    return policy_from_text(text, origin=str(path))
+
+
+def policy_from_text(text: str, *, origin: str) -> Policy:
+    """The policy in a TOML text; raises UsageError as ``policy_of``."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{origin} is no TOML", values=str(error), remedy="see docs/nightly.md") from error
+    try:
+        return _File.model_validate(document).gate
+    except ValidationError as error:
+        lines = dict.fromkeys(_problem(entry, text) for entry in error.errors())
+        raise UsageError(
+            f"{origin} is no policy", values="\n".join(lines), remedy="docs/nightly.md lists what may stand there"
+        ) from error
+
+
+def _problem(entry: Any, text: str) -> str:
+    """One error as "line 4: gate.rule.1.effect: Input should be less than 1"."""
+    place: Sequence[str | int] = [part for part in entry["loc"] if part not in {"str", "list[str]", "float"}]
+    name = ".".join(str(part + 1 if isinstance(part, int) else part) for part in place)
+    message = entry["msg"].removeprefix("Value error, ")
+    if entry["type"] == "extra_forbidden":
+        message = f"there is no such key{_nearest(place)}"
+    return f"line {line_of(place, text)}: {name}: {message}"
+
+
+def _nearest(place: Sequence[str | int]) -> str:
+    models: dict[str, type[BaseModel]] = {
+        "rolling": Rolling,
+        "anchor": Anchor,
+        "coverage": CoverageRules,
+        "budget": Budget,
+        "rule": Rule,
+    }
+    tables = (models[part] for part in reversed(place[:-1]) if isinstance(part, str) and part in models)
+    owner = next(tables, Policy)
+    near = suggestion(str(place[-1]), owner.model_fields)
+    return f", {near}" if near else f" (known: {', '.join(owner.model_fields)})"
+
+
+def line_of(place: Sequence[str | int], text: str) -> int:
+    """The line of a TOML text at which a key is set, or that of the nearest table around it."""
+    best, table, counts = (0, 1), tuple[str | int, ...](), dict[str, int]()
+    wanted = tuple(place)
+    for number, line in enumerate(text.splitlines(), start=1):
+        bare = line.strip()
+        if header := re.match(r"\[\[?\s*([^\[\]]+?)\s*\]\]?", bare):
+            names = tuple(part.strip(" \"'") for part in header[1].split("."))
+            if bare.startswith("[["):
+                counts[header[1]] = counts.get(header[1], -1) + 1
+                table = (*names, counts[header[1]])
+            else:
+                table = names
+            here: tuple[str | int, ...] = table
+        elif key := re.match(r"([A-Za-z0-9_\-.\"']+)\s*=", bare):
+            here = (*table, *(part.strip("\"'") for part in key[1].split(".")))
+        else:
+            continue
+        if wanted[: len(here)] == here and len(here) > best[0]:
+            best = (len(here), number)
+    return best[1]

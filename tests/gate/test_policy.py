@@ -1,0 +1,113 @@
+"""``benchbox.toml``: what it may say, and how its errors are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchbox.errors import UsageError
+from benchbox.gate.night import Tier
+from benchbox.gate.policy import Policy, policy_from_text, policy_of, quantity
+
+FULL = """
+[gate]
+version = 1
+references = ["rolling", "anchor"]
+rolling = { nights = 20, min_nights = 3, persist = 3 }
+anchor = { baseline = "levels", drift = 3.0 }
+coverage = { require = ["resnet*"], retired = ["lenet5/*"] }
+budget = { inconclusive = 0.2, blind = 1.0 }
+groups = ["machine"]
+
+[[gate.rule]]
+where = { metric = "latency_p50", device = "cpu*" }
+effect = 0.03
+floor = "20 us"
+
+[[gate.rule]]
+where = { metric = ["latency_*"] }
+effect = 0.1
+tier = "secondary"
+
+[outputs]
+markdown = "gate.md"
+"""
+
+
+def test_what_is_written_holds() -> None:
+    policy = policy_from_text(FULL, origin="x")
+    assert (policy.rolling.nights, policy.rolling.persist, policy.anchor.drift) == (20, 3, 3.0)
+    assert policy.coverage.retired == ["lenet5/*"]
+    assert policy.rules[0].least_difference == pytest.approx(20e-6)
+    assert len(policy.rules) > len(policy.rule) == 2
+
+
+def test_the_first_rule_that_matches_wins() -> None:
+    rules = policy_from_text(FULL, origin="x").rules
+    case = {"metric": "latency_p50", "device": "cpu", "mode": "isolated"}
+    assert next(rule for rule in rules if rule.matches(case)).effect == 0.03
+    gpu = next(rule for rule in rules if rule.matches({**case, "device": "cuda:0"}))
+    assert (gpu.effect, gpu.level) == (0.1, Tier.SECONDARY)
+    macs = next(rule for rule in rules if rule.matches({**case, "metric": "macs"}))
+    assert macs.exact
+
+
+def test_all_errors_are_told_at_once_with_their_lines() -> None:
+    text = (
+        "[gate]\n"
+        "rolling = { nigths = 3 }\n"
+        "false_alarms = 7\n"
+        "\n"
+        "[[gate.rule]]\n"
+        'where = { metric = "latency_p50" }\n'
+        "effect = 0.05\n"
+        "[[gate.rule]]\n"
+        'where = { metrik = "x" }\n'
+        "effect = 5\n"
+        'floor = "20 parsecs"\n'
+        "[gate.budget]\n"
+        "blind = -1\n"
+    )
+    with pytest.raises(UsageError) as caught:
+        policy_from_text(text, origin="benchbox.toml")
+    said = caught.value.values.splitlines()
+    assert [line.split(":")[0] for line in said] == ["line 2", "line 13", "line 3", "line 9", "line 10", "line 11"]
+    assert "did you mean 'nights'" in said[0]
+    assert "did you mean 'metric'" in said[3]
+    assert "gate.rule.2.effect" in said[4]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[gate\n", "no TOML"),
+        ("[gate]\nversion = 2\n", "line 2: gate.version"),
+        ("[gate]\nrolling = { nights = 3, min_nights = 5 }\n", "min_nights 5 is more than nights 3"),
+        ('[[gate.rule]]\nwhere = { metric = "macs" }\nexact = true\neffect = 0.1\n', "any change counts"),
+        ('[[gate.rule]]\nwhere = { metric = "macs" }\n', "effect is missing"),
+        ("[gate]\nrule = 3\n", "line 2: gate.rule"),
+    ],
+)
+def test_wrong_policies(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        policy_from_text(text, origin="benchbox.toml")
+    assert said in str(caught.value)
+
+
+def test_where_there_is_no_file_the_defaults_judge(tmp_path: Path) -> None:
+    assert policy_of(tmp_path, None) == Policy()
+    with pytest.raises(UsageError, match="cannot be read"):
+        policy_of(tmp_path, str(tmp_path / "no.toml"))
+    (tmp_path / "benchbox.toml").write_text(FULL)
+    assert policy_of(tmp_path, None).groups == ["machine"]
+
+
+def test_equal_policies_have_equal_digests() -> None:
+    assert policy_from_text("[gate]\n", origin="x").sha256 == Policy().sha256
+    assert policy_from_text(FULL, origin="x").sha256 != Policy().sha256
+
+
+@pytest.mark.parametrize(("text", "value"), [("20 us", 20e-6), ("1MiB", 2.0**20), (3, 3.0), ("0.5 ms", 5e-4)])
+def test_quantities(text: str | float, value: float) -> None:
+    assert quantity(text) == pytest.approx(value)
