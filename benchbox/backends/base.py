@@ -54,6 +54,8 @@ class OpenRequest:
     while it waits for one instead of spinning: only backends whose ``queries`` is true can. ``fallback`` is what an
     int8 or fp8 graph computes in where it is not quantised. ``engine_flags`` are what the engine was built with.
     ``exact`` asks for what the graph says and no kernels of other arithmetic: to check a file, never to time it.
+    ``unoptimised`` asks for every node as the file has it, none fused or folded: to judge a file from elsewhere. Sizes
+    of ``outputs`` may be None: they depend on data, and each inference allocates such an output anew.
     """
 
     precision: Precision
@@ -71,6 +73,7 @@ class OpenRequest:
     fallback: Precision = Precision.FP32
     engine_flags: tuple[str, ...] = ()
     exact: bool = False
+    unoptimised: bool = False
 
 
 class Stopwatch(Protocol):

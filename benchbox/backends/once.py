@@ -1,7 +1,8 @@
 """What does a network give for some inputs, run once and never timed?
 
 Files are checked and ranges are observed through ONNX Runtime's CPU provider, opened ``exact``: it computes what the
-graph says, on all CPUs that this process may use. ``opened_session`` and ``infer_once`` serve every backend.
+graph says, on all CPUs that this process may use. Files from elsewhere are judged by it, unoptimised.
+``opened_session`` and ``infer_once`` serve every backend.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def evaluate_graph(
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     precision: Precision,
+    unoptimised: bool = False,
 ) -> Iterator[dict[str, np.ndarray]]:
     """The outputs of an ONNX file for each feed, by name.
 
@@ -38,8 +40,10 @@ def evaluate_graph(
         path: of the file.
         feeds: inputs by name, all of the shapes of ``inputs``.
         inputs: with their batch size.
-        outputs: with their shapes at that batch size.
+        outputs: with their shapes at that batch size; sizes that are not known are None.
         precision: what the graph is in, which decides how far it may be optimised.
+        unoptimised: nothing is optimised, on one thread: sums are in one order only, and each node is computed as the
+            file has it.
 
     Raises:
         EnvironmentLackError: ONNX Runtime is not installed.
@@ -53,11 +57,12 @@ def evaluate_graph(
         )
     request = OpenRequest(
         precision=precision,
-        threads=effective_cpus(),
+        threads=1 if unoptimised else effective_cpus(),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         onnx_path=path,
         exact=True,
+        unoptimised=unoptimised,
     )
     with opened_session(backend, request) as session:
         for feed in feeds:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
-from benchbox.export.foreign import graph_from_file
+from benchbox.export.foreign import declared_outputs, graph_from_file
+from benchbox.export.judging import UNOPTIMISED, Judged, is_steady, judged_outputs
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.tracing import proto_from_module
 from benchbox.export.opsets import OPSET, opset_of
@@ -31,13 +32,15 @@ from benchbox.export.precision.deriving import (
 )
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
+from benchbox.export.randomness import random_nodes, randomness_in_words
+from benchbox.export.ranges import bounded_outputs
 from benchbox.export.reuse import Cache, recipe_of
 from benchbox.export.verification import (
     CheckSet,
+    Evaluated,
     check_batches,
     outputs_from_module,
     outputs_from_onnx,
-    outputs_from_reference_evaluator,
     require_finite,
     require_passed,
 )
@@ -142,7 +145,7 @@ def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
     )
     expected = outputs_from_module(module, check)
     hops = _double_hops(module, check, expected, warnings)
-    require_passed(hops, model=source.name)
+    require_passed(hops, model=source.name, randomness=randomness_in_words(random_nodes(proto)))
     recipe = cache.recipe.digest(Precision.FP32)
     paths = artifact_paths(model=source.name, precision=Precision.FP32, recipe=recipe)
     unchecked = OnnxArtifact(
@@ -168,6 +171,7 @@ def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
         hops=hops,
         weights=str(Path(source.weights).resolve()) if source.weights else None,
         warnings=tuple(warnings),
+        bounded=bounded_outputs(proto),
     )
     return _checked(unchecked, _bytes(proto), "pytorch-fp32", check, expected, expected, cache)
 
@@ -218,6 +222,12 @@ def _derived_from_original(
         variant=derivation.variant,
         quantization=derived.quantization,
     )
+    if original.expected_path is None:
+        raise ArtifactError(
+            f"{original.model} cannot be converted to {precision}: its outputs cannot be checked",
+            values=original.unchecked,
+            remedy=f"measure it in {original.precision}, or convert it where it can run",
+        )
     with np.load(root / original.expected_path) as stored:
         expected = {name: stored[name] for name in stored.files}
     check = CheckSet(
@@ -240,18 +250,27 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
     cached = cache.find(precision)
     if cached is not None:
         return cached
-    import onnx
-
     sizes = cache.batch or BatchRange()
     batches = check_batches(sizes, graph.fixed_batch)
-    outputs = tuple(TensorSpec(name=name, dtype="float32", shape=(None,)) for name in graph.outputs)
-    check = CheckSet(inputs=graph.inputs, outputs=outputs, batches=batches, seed=seed)
-    say("computing expected outputs with onnx's reference evaluator")
-    expected = outputs_from_reference_evaluator(path, check)
-    check = replace(check, outputs=_measured_specs(check, expected))
-    made = outputs_from_onnx(path, check, precision=precision, fallback=rest)
-    hop = hop_from_outputs("onnx-reference", made.form, expected, made.outputs, TOLERANCES[precision])
-    require_passed((hop,), model=source.name)
+    check = CheckSet(inputs=graph.inputs, outputs=declared_outputs(graph.proto), batches=batches, seed=seed)
+    say("computing expected outputs")
+    judged = judged_outputs(path, check)
+    if judged.outputs is not None:
+        check = replace(check, outputs=_measured_specs(check, judged.outputs))
+    made = _own_outputs(path, check, judged, precision=precision, rest=rest)
+    randomness = randomness_in_words(random_nodes(graph.proto))
+    bounded = bounded_outputs(graph.proto)
+    hops: tuple[Hop, ...] = ()
+    doubt = "" if judged.outputs is not None else f"no judge can run it: {'; '.join(judged.refusals)}"
+    if made is not None and judged.outputs is not None:
+        hop = hop_from_outputs(
+            judged.form, made.form, judged.outputs, made.outputs, TOLERANCES[precision], bounded=bounded
+        )
+        hops = (hop,)
+        if not randomness:
+            require_passed(hops, model=source.name)
+        elif not (hop.passed and is_steady(path, check)):
+            doubt = randomness
     data = path.read_bytes()
     recipe = cache.recipe.digest(precision)
     paths = artifact_paths(model=source.name, precision=precision, recipe=recipe)
@@ -268,19 +287,35 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         inputs=check.inputs,
         outputs=check.outputs,
         exporter=f"{graph.proto.producer_name} {graph.proto.producer_version}".strip(),
-        evaluator=made.evaluator,
-        expected_by=f"onnx.reference {onnx.__version__}",
-        expected_path=paths.expected,
-        outputs_path=paths.outputs,
+        evaluator=made.evaluator if made else "",
+        expected_by=judged.by,
+        expected_path=paths.expected if judged.outputs is not None else None,
+        outputs_path=paths.outputs if made else None,
         expected_samples=check.samples,
         seed=seed,
         recipe=recipe,
-        hops=(hop,),
+        hops=hops,
         warnings=graph.contents.warnings,
         rest=rest if precision in CALIBRATED else Precision.FP32,
+        unchecked=doubt,
+        bounded=bounded,
     )
-    write_artifact(artifact, cache.root, expected=expected, outputs=made.outputs)
+    write_artifact(artifact, cache.root, expected=judged.outputs, outputs=made.outputs if made else None)
     return artifact
+
+
+def _own_outputs(
+    path: Path, check: CheckSet, judged: Judged, *, precision: Precision, rest: Precision
+) -> Evaluated | None:
+    """What a user's file computes in a runtime's usual way; None where only the evaluator, or nothing, can run it."""
+    if judged.form != UNOPTIMISED and judged.outputs is None:
+        return None
+    try:
+        return outputs_from_onnx(path, check, precision=precision, fallback=rest)
+    except ArtifactError:
+        if judged.form == UNOPTIMISED:
+            raise
+        return None
 
 
 def _checked(
@@ -300,11 +335,11 @@ def _checked(
             draft.write_bytes(data)
             made = outputs_from_onnx(draft, check, precision=unchecked.precision, fallback=unchecked.fallback)
             tolerance = TOLERANCES[unchecked.precision]
-            hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance)
+            hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance, bounded=unchecked.bounded)
             hops = (*unchecked.hops, hop)
             if unchecked.precision is not Precision.FP32:
-                require_finite(made.outputs, model=reference, precision=unchecked.precision, hops=hops)
-            require_passed(hops, model=unchecked.model)
+                require_finite(made.outputs, compared, model=reference, precision=unchecked.precision, hops=hops)
+            require_passed(hops, model=unchecked.model, randomness=unchecked.unchecked)
     except OSError as error:
         raise unwritable(root / unchecked.path, error) from error
     artifact = replace(

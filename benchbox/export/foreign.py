@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.borders import require_tensors
 from benchbox.export.opsets import opset_of
 from benchbox.export.precision.contents import Contents, contents_of
 from benchbox.schema.artifact import TensorSpec
@@ -58,6 +59,7 @@ def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> Forei
             values=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}",
             remedy="it may be truncated or in another format; check it with onnx.checker",
         ) from error
+    require_tensors(proto.graph, path)
     weights = {tensor.name for tensor in proto.graph.initializer}
     values = [value for value in proto.graph.input if value.name not in weights]
     if not values or not proto.graph.output:
@@ -73,6 +75,21 @@ def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> Forei
         outputs=tuple(value.name for value in proto.graph.output),
         contents=contents_of(proto),
         opset=opset_of(proto),
+    )
+
+
+def declared_outputs(proto: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """The outputs as a checked file declares them; sizes that it leaves open are None."""
+    import onnx
+
+    return tuple(
+        TensorSpec(
+            name=value.name,
+            dtype=onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+            shape=tuple(dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim)
+            or (None,),
+        )
+        for value in proto.graph.output
     )
 
 

@@ -13,11 +13,13 @@ import numpy as np
 from benchbox.backends.base import BACKENDS
 from benchbox.backends.once import EVALUATOR, evaluate_graph
 from benchbox.backends.probing import probe_of
-from benchbox.errors import ArtifactError, NumericsError
+from benchbox.errors import NumericsError
+from benchbox.export.judging import evaluator_outputs
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
 from benchbox.export.precision.sixteenbit_formats import SixteenBit, emulated_format
 from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
 from benchbox.schema.model import Precision
+from benchbox.stats.agreement import distance_in_words
 from benchbox.stats.inputs import seeded_arrays
 
 if TYPE_CHECKING:
@@ -86,22 +88,6 @@ def outputs_from_module(module: nn.Module, check: CheckSet, *, double: bool = Fa
         module.float()  # exact: every value came from fp32
 
 
-def outputs_from_reference_evaluator(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
-    """The expected outputs of a file without a PyTorch module, by the evaluator that defines ONNX's semantics."""
-    from onnx.reference import ReferenceEvaluator
-
-    try:
-        evaluator = ReferenceEvaluator(str(path))
-        names = [spec.name for spec in check.outputs]
-        return check.outputs_of(lambda feed: dict(zip(names, evaluator.run(names, dict(feed)), strict=True)))
-    except Exception as error:  # operators of the evaluator raise whatever numpy raises
-        raise ArtifactError(
-            f"onnx's reference evaluator cannot run {path}",
-            values=f"{type(error).__name__}: {error}",
-            remedy="check the file with onnx.checker and the input shape (--input)",
-        ) from error
-
-
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
     """The outputs of an ONNX file for a check set, who ran it, and the name of that form of the network in hops."""
@@ -124,7 +110,7 @@ def outputs_from_onnx(
     if not availability.usable:
         import onnx
 
-        made = outputs_from_reference_evaluator(path, check)
+        made = evaluator_outputs(path, check)
         return Evaluated(outputs=made, evaluator=f"onnx.reference {onnx.__version__}", form=name)
     evaluator = f"onnxruntime {availability.version}"
     form = emulated_format(precision, fallback)
@@ -164,11 +150,17 @@ def _run(path: Path, check: CheckSet, precision: Precision) -> dict[str, np.ndar
     return check.outputs_of(evaluate)
 
 
-def require_finite(outputs: Arrays, *, model: str, precision: Precision, hops: tuple[Hop, ...] = ()) -> None:
-    """Raises NumericsError if a derived graph makes infinity or NaN where the fp32 graph was right."""
+def require_finite(
+    outputs: Arrays, expected: Arrays, *, model: str, precision: Precision, hops: tuple[Hop, ...] = ()
+) -> None:
+    """Raises NumericsError if a derived graph makes infinity or NaN where the fp32 graph was finite."""
     for name, array in outputs.items():
-        infinite, undefined = int(np.isinf(array).sum()), int(np.isnan(array).sum())
-        if infinite or undefined:
+        wanted = expected.get(name)
+        lost = ~np.isfinite(array)
+        if wanted is not None and wanted.shape == array.shape:
+            lost &= np.isfinite(wanted)
+        if lost.any():
+            infinite, undefined = int((np.isinf(array) & lost).sum()), int((np.isnan(array) & lost).sum())
             raise NumericsError(
                 f"{model} overflows in {precision}",
                 values=f"output {name}: {infinite} infinite and {undefined} undefined of {array.size} values",
@@ -178,14 +170,21 @@ def require_finite(outputs: Arrays, *, model: str, precision: Precision, hops: t
             )
 
 
-def require_passed(hops: Sequence[Hop], *, model: str) -> None:
-    """Raises NumericsError if a hop is beyond its tolerance: such a file must not be kept."""
+def require_passed(hops: Sequence[Hop], *, model: str, randomness: str = "") -> None:
+    """Raises NumericsError if a hop is beyond its tolerance: such a file must not be kept.
+
+    Args:
+        hops: of the file.
+        model: for the message.
+        randomness: which of its nodes draw random numbers, in words (``randomness.py``); "" where none does.
+    """
     for hop in hops:
         if not hop.passed:
             raise NumericsError(
                 f"the outputs of {model} are beyond tolerance after {hop.source} -> {hop.target}",
-                values=f"max abs error {hop.max_abs_error:.3g}, relative L2 error {hop.rel_l2_error:.3g}, "
-                f"cosine {hop.cosine:.6f}",
-                remedy="nothing was kept; tolerances and their reasons are in docs/metrics.md",
+                values=f"{distance_in_words(hop)}" + (f"; {randomness}" if randomness else ""),
+                remedy="export the network without random operators, in evaluation mode (module.eval())"
+                if randomness
+                else "nothing was kept; tolerances and their reasons are in docs/metrics.md",
                 hops=tuple(hops),
             )

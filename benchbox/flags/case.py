@@ -21,7 +21,7 @@ from benchbox.flags.host import (
 )
 from benchbox.flags.leaks import leak
 from benchbox.flags.loadgen import flags_of_loadgen
-from benchbox.flags.outputs import flags_of_outputs
+from benchbox.flags.outputs import flags_of_outputs, flags_of_unchecked
 from benchbox.flags.precision import flags_of_proof
 from benchbox.flags.probes import flags_of_probes
 from benchbox.flags.samples import (
@@ -92,6 +92,8 @@ def _virtual_clock(seen: Seen) -> Iterator[Flag]:
 
 
 def _outputs(seen: Seen) -> Iterator[Flag]:
+    if seen.unchecked:
+        return flags_of_unchecked(seen.unchecked)
     return flags_of_outputs(timing_trials(seen.trials))
 
 

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 
 CODE = "OUTPUT_CHANGED"
+UNCHECKED = "UNCHECKED"
+
+
+def flags_of_unchecked(reason: str) -> Iterator[Flag]:
+    """The flag of outputs that nobody can judge: the numbers stand, and no verdict builds on them."""
+    yield Flag(
+        code=UNCHECKED, severity=Severity.ERROR, message=f"nobody can say whether the outputs are right: {reason}"
+    )
 
 
 def flags_of_outputs(trials: Sequence[Trial]) -> Iterator[Flag]:
@@ -61,6 +69,6 @@ def _processes_of(seen: Sequence[OutputsSeen], hops: Sequence[Hop]) -> int:
 
 
 def _distance(hop: Hop) -> str:
-    if not np.isfinite(hop.rel_l2_error):
-        return "not comparable (NaN, infinity, or another shape)"
+    if hop.fault or not np.isfinite(hop.rel_l2_error):
+        return hop.fault or "not comparable (NaN, infinity, or another shape)"
     return f"relative L2 error {hop.rel_l2_error:.3g}"

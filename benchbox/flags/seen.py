@@ -18,7 +18,10 @@ HALF_WIDTH_WANTED = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What the flags look at: one measured case; ``virtual`` where the backend computes nothing."""
+    """What the flags look at: one measured case; ``virtual`` where the backend computes nothing.
+
+    ``unchecked`` says why nobody can say whether the outputs are right, "" where they were compared.
+    """
 
     precision: Precision
     plan: MeasurementPlan
@@ -30,6 +33,7 @@ class Seen:
     proof: Proof | None = None
     interrupted: bool = False
     virtual: bool = False
+    unchecked: str = ""
 
 
 def half_width(reading: Reading) -> float:

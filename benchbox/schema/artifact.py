@@ -26,9 +26,10 @@ class Hop:
     """How far one form of a network is from another on the same inputs.
 
     ``max_abs_error`` is max|a-b|; ``rel_l2_error`` is ||a-b||/||a||; ``cosine`` is a·b/(||a|| ||b||);
-    each over all outputs of all samples, the worst batch size reported. ``top1_agreement`` is the share of
-    samples whose largest score is in the same place, None where no output is a row of scores. ``passed`` says
-    whether the errors are within the tolerance of the precision; agreement is shown, not judged: seeded weights
+    each of the worst output over all samples, which ``output`` names where there are several. ``fault`` says why an
+    output has no distance: it is missing, has another shape or other values that are not finite. ``top1_agreement`` is
+    the share of samples whose largest score is in the same place, None where no output is a row of scores. ``passed``
+    says whether the errors are within the tolerance of the precision; agreement is shown, not judged: seeded weights
     give scores that lie close together.
     """
 
@@ -39,6 +40,8 @@ class Hop:
     cosine: float
     passed: bool
     top1_agreement: float | None = None
+    output: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +59,15 @@ class OnnxArtifact:
 
     ``path`` and the others are relative to the project root where they lie inside it. ``expected_path`` names the .npz
     with the expected outputs for ``expected_samples`` seeded samples, which every backend's outputs are compared with;
-    ``expected_by`` says who computed them ("pytorch 2.13.0", "onnx.reference 1.23.2"). ``outputs_path`` names the .npz
-    with the outputs of the file itself for the same samples. ``recipe`` hashes everything the file was made from.
+    ``expected_by`` says who computed them ("pytorch 2.13.0", "onnxruntime 1.32.0 (CPU, no graph optimisations, 1
+    thread)"); there are none where nobody can run the file. ``unchecked`` says why outputs cannot be judged (nobody can
+    run it, they are random), "" where they were. ``outputs_path`` names the .npz with the outputs of the file itself
+    for the same samples. ``recipe`` hashes everything the file was made from.
     ``params`` is None for a user's own file: the cost model counts them on the graph.
     ``source`` is the model reference and ``weights`` the state dict that was loaded, files by their absolute path.
     ``variant`` tells artifacts of one precision apart that were derived with other choices; ``quantization`` says how a
-    calibrated one was made. ``rest`` is what a user's own quantised file computes in where it is not quantised.
+    calibrated one was made. ``bounded`` are the outputs of functions with a range of their own, as Sigmoid has
+    (``export/ranges.py``). ``rest`` is what a user's own quantised file computes in where it is not quantised.
     """
 
     model: str
@@ -78,7 +84,7 @@ class OnnxArtifact:
     exporter: str
     evaluator: str
     expected_by: str
-    expected_path: str
+    expected_path: str | None
     expected_samples: int
     seed: int
     recipe: str
@@ -89,6 +95,8 @@ class OnnxArtifact:
     quantization: Quantization | None = None
     rest: Precision = Precision.FP32
     outputs_path: str | None = None
+    unchecked: str = ""
+    bounded: tuple[str, ...] = ()
 
     @property
     def fallback(self) -> Precision:
@@ -98,12 +106,13 @@ class OnnxArtifact:
     @property
     def form(self) -> str:
         """What the file itself is called in hops: where the last hop of its check ends."""
-        return self.hops[-1].target
+        return self.hops[-1].target if self.hops else f"onnx-{self.precision}"
 
     @property
     def expected_form(self) -> str:
         """The form of the network that gave the expected outputs: where the first hop into an ONNX file starts."""
-        return next(hop.source for hop in self.hops if hop.target.startswith("onnx"))
+        alone = "onnx-reference" if self.expected_by.startswith("onnx.reference") else "onnx-unoptimised"
+        return next((hop.source for hop in self.hops if hop.target.startswith("onnx")), alone)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

@@ -60,10 +60,15 @@ class Analytic:
 
 @dataclass(frozen=True, kw_only=True)
 class Correctness:
-    """Errors of the outputs, hop by hop; ``passed`` None where nothing was checked."""
+    """Errors of the outputs, hop by hop; ``passed`` None where nothing was checked, or nothing could be.
+
+    ``expected_by`` says who computed the outputs that they were compared with; "" in older
+    records and where nobody did.
+    """
 
     hops: tuple[Hop, ...] = ()
     passed: bool | None = None
+    expected_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

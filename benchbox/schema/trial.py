@@ -50,12 +50,12 @@ class OutputsSeen:
 
     ``sha256`` is of the outputs after the warm-up. ``change`` is the hop from there to the outputs after the samples,
     on the same inputs; None where all bits are equal. ``reference`` is the hop from the expected outputs to those of
-    the same inputs at the end of the process.
+    the same inputs at the end of the process; None where nobody could say what to expect.
     """
 
     sha256: str
     change: Hop | None
-    reference: Hop
+    reference: Hop | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,7 @@ def find_artifact(
     except StoreError as error:
         say(f"the artifact {card.name} is made again: {' '.join((error.values or error.what).split())}")
         return None
-    others = (artifact.expected_path, *([artifact.outputs_path] if artifact.outputs_path else []))
+    others = [name for name in (artifact.expected_path, artifact.outputs_path) if name is not None]
     path = root / artifact.path
     missing = [name for name in (artifact.path, *others) if not (root / name).is_file()]
     if missing:
@@ -117,10 +117,12 @@ def write_artifact(
     artifact: OnnxArtifact,
     root: Path,
     *,
-    expected: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray] | None,
     outputs: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Writes the expected outputs and the file's own, then the JSON; the ONNX file must lie at its path already.
+    """Writes the expected outputs and the file's own, where there are any, then the JSON.
+
+    The ONNX file must lie at its path already.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -129,11 +131,10 @@ def write_artifact(
 
     card = root / artifact_paths(model=artifact.model, precision=artifact.precision, recipe=artifact.recipe).card
     try:
-        with draft_of(root / artifact.expected_path) as draft, draft.open("wb") as file:
-            np.savez(file, **expected)  # type: ignore[arg-type]
-        if artifact.outputs_path is not None and outputs is not None:
-            with draft_of(root / artifact.outputs_path) as draft, draft.open("wb") as file:
-                np.savez(file, **outputs)  # type: ignore[arg-type]
+        for path, arrays in ((artifact.expected_path, expected), (artifact.outputs_path, outputs)):
+            if path is not None and arrays is not None:
+                with draft_of(root / path) as draft, draft.open("wb") as file:
+                    np.savez(file, **arrays)  # type: ignore[arg-type]
         with draft_of(card) as draft:
             draft.write_text(json.dumps(document_from_artifact(artifact), indent=2) + "\n")
     except OSError as error:

@@ -168,8 +168,8 @@ def test_a_foreign_file_is_used_as_it_is(tmp_path: Path) -> None:
     assert Path(artifact.path) == path
     assert artifact.sha256 == sha256_of(path)
     assert (artifact.opset, artifact.exporter, artifact.params) == (17, "other", None)
-    assert artifact.expected_by.startswith("onnx.reference")
-    assert artifact.hops[0].source == "onnx-reference"
+    assert artifact.expected_by.startswith("onnxruntime")
+    assert artifact.hops[0].source == "onnx-unoptimised"
     half = artifact_from_source(foreign(path), precision=Precision.FP16, root=tmp_path)
     assert half.hops[-1].target == "onnx-fp16-emulated"
 

@@ -9,11 +9,11 @@ import pytest
 
 from benchbox.backends.base import BACKENDS, Availability
 from benchbox.errors import ArtifactError
+from benchbox.export.judging import evaluator_outputs
 from benchbox.export.verification import (
     CheckSet,
     check_batches,
     outputs_from_onnx,
-    outputs_from_reference_evaluator,
     require_finite,
     require_passed,
 )
@@ -43,7 +43,7 @@ def test_both_evaluators_agree(lenet: OnnxArtifact, export_root: Path, monkeypat
     fast = outputs_from_onnx(path, check, precision=Precision.FP32)
     assert fast.evaluator.startswith("onnxruntime")
     assert fast.form == "onnx-fp32"
-    slow = outputs_from_reference_evaluator(path, check)
+    slow = evaluator_outputs(path, check)
     assert hop_from_outputs("a", "b", slow, fast.outputs, TOLERANCES[Precision.FP32]).passed
     backend = BACKENDS.get("onnxruntime")
     monkeypatch.setattr(backend, "probe", lambda: Availability(usable=False, reason="not installed"))
@@ -59,9 +59,12 @@ def test_a_failed_hop_is_an_error_with_its_numbers() -> None:
 
 
 def test_overflow_is_told_with_what_to_do() -> None:
-    require_finite({"output": np.ones(3)}, model="net", precision=Precision.FP16)
+    right = {"output": np.ones(3)}
+    require_finite(right, right, model="net", precision=Precision.FP16)
+    wrong = {"output": np.array([1, np.inf, np.nan])}
+    require_finite(wrong, wrong, model="net", precision=Precision.FP16)  # so is the network
     with pytest.raises(ArtifactError) as caught:
-        require_finite({"output": np.array([1, np.inf, np.nan])}, model="net", precision=Precision.FP16)
+        require_finite(wrong, right, model="net", precision=Precision.FP16)
     assert caught.value.what == "net overflows in fp16"
     assert "1 infinite and 1 undefined of 3 values" in (caught.value.values or "")
     assert "benchbox bisect net --precision fp16" in (caught.value.remedy or "")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from benchbox.schema.model import Precision
-from benchbox.stats.agreement import TOLERANCES, hop_from_outputs, worse_hop
+from benchbox.stats.agreement import TOLERANCES, distance_in_words, hop_from_outputs, worse_hop
 
 FP32 = TOLERANCES[Precision.FP32]
 vectors = arrays(np.float32, st.integers(2, 40), elements=st.floats(-100, 100, width=32))
@@ -62,3 +62,39 @@ def test_the_worse_of_two_hops() -> None:
     near = hop_from_outputs("a", "b", right, {"output": np.full(4, 1.00001, np.float32)}, FP32)
     far = hop_from_outputs("a", "b", right, {"output": np.full(4, 1.1, np.float32)}, FP32)
     assert worse_hop(near, far) == far
+
+
+def test_each_output_is_judged_by_itself() -> None:
+    right = {"scores": np.full(1000, 10.0), "mask": np.full(10, 1e-3)}
+    hop = hop_from_outputs("a", "b", right, {**right, "mask": np.full(10, 1.1e-3)}, FP32)
+    assert not hop.passed
+    assert hop.output == "mask"
+    assert "output mask" in distance_in_words(hop)
+
+
+def test_equal_infinities_and_nan_are_equal() -> None:
+    right = {"y": np.array([1.0, -np.inf, np.nan])}
+    assert hop_from_outputs("a", "b", right, {"y": right["y"].copy()}, FP32).passed
+    hop = hop_from_outputs("a", "b", right, {"y": np.array([np.nan, np.inf, np.nan])}, FP32)
+    assert not hop.passed
+    assert hop.fault == (
+        "output y: 2 of 3 values differ in not being finite (1 infinite and 2 NaN, expected 1 infinite and 1 NaN)"
+    )
+    assert distance_in_words(hop) == hop.fault
+
+
+def test_a_bounded_function_is_right_to_some_roundings_of_its_range() -> None:
+    low, off = {"y": np.full(64, 1.4e-11)}, {"y": np.full(64, 8.4e-11)}
+    assert hop_from_outputs("a", "b", low, off, FP32, bounded=("y",)).passed
+    assert not hop_from_outputs("a", "b", low, off, FP32).passed  # a product of small numbers
+    far = {"y": np.full(64, 1e-5)}
+    assert not hop_from_outputs("a", "b", low, far, FP32, bounded=("y",)).passed
+
+
+def test_whole_numbers_are_counted_where_they_differ() -> None:
+    classes = np.arange(100_000) % 20
+    flipped = classes.copy()
+    flipped[:5] = 19
+    assert hop_from_outputs("a", "b", {"y": classes}, {"y": flipped}, FP32).passed
+    flipped[:5000] = 19
+    assert not hop_from_outputs("a", "b", {"y": classes}, {"y": flipped}, FP32).passed

@@ -111,6 +111,9 @@ class OnnxRuntimeSession:
             ) from error
         self._bindings = [self._binding() for _ in range(request.slots)]
         self._run = self._session.run_with_iobinding
+        self._open = tuple(spec.name for spec in request.outputs if None in spec.shape)
+        if self._open:
+            self._run = self._run_allocating
         self._inputs: dict[int, list[Any]] = {}
         self._told: tuple[ExecutedLayer, ...] | None = None
 
@@ -124,7 +127,8 @@ class OnnxRuntimeSession:
         # 8-bit kernels saturate on x86 without VNNI (sums of two products are kept in 16 bits), which pairs do not.
         request = self._request
         plain = request.precision is Precision.FP8 or (request.exact and request.precision is Precision.INT8)
-        options.graph_optimization_level = levels.ORT_ENABLE_BASIC if plain else levels.ORT_ENABLE_ALL
+        level = levels.ORT_ENABLE_BASIC if plain else levels.ORT_ENABLE_ALL
+        options.graph_optimization_level = levels.ORT_DISABLE_ALL if request.unoptimised else level
         options.log_severity_level = 4
         options.add_session_config_entry(PRECISE_INT8, "1")
         options.add_session_config_entry(SPINNING, "1")
@@ -137,10 +141,16 @@ class OnnxRuntimeSession:
         binding = self._session.io_binding()
         outputs = {spec.name: self._empty(spec) for spec in self._request.outputs}
         for name, value in outputs.items():
-            binding.bind_ortvalue_output(name, value)
+            if value is None:
+                binding.bind_output(name, "cpu")
+            else:
+                binding.bind_ortvalue_output(name, value)
         return binding, outputs
 
     def _empty(self, spec: TensorSpec) -> Any:
+        """Memory for an output; None for one whose size is known when it is there."""
+        if None in spec.shape:
+            return None
         return self._runtime.OrtValue.ortvalue_from_shape_and_type(list(spec.shape), np.dtype(spec.dtype))
 
     def upload(self, slot: int, arrays: Arrays) -> None:
@@ -159,12 +169,21 @@ class OnnxRuntimeSession:
         """Runs the slot; on the CPU it is done on return."""
         self._run(self._bindings[slot][0])
 
+    def _run_allocating(self, binding: Any) -> None:
+        """One inference whose outputs may have other sizes than the last one's, and are allocated anew."""
+        for name in self._open:
+            binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(binding)
+
     def synchronize(self) -> None:
         """Nothing to wait for: a CPU run is done on return."""
 
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """Copies of the slot's outputs."""
-        return {name: np.array(value.numpy(), copy=True) for name, value in self._bindings[slot][1].items()}
+        binding, outputs = self._bindings[slot]
+        if self._open:
+            outputs = dict(zip(outputs, binding.get_outputs(), strict=True))
+        return {name: np.array(value.numpy(), copy=True) for name, value in outputs.items()}
 
     def evidence(self) -> Evidence:
         """Providers and options as the session reports them; executed precisions from its profile."""

@@ -71,6 +71,12 @@ def command(network: NetworkFlags, precisions: tuple[Precision, ...], batch: Bat
         write_json({"schema": "benchbox.export/1", "artifacts": [_document(artifact) for artifact in artifacts]})
 
 
+def _judgement(artifact: OnnxArtifact) -> str:
+    if artifact.unchecked:
+        return f"UNCHECKED: {artifact.unchecked}"
+    return f"checked by {artifact.evaluator} against {artifact.expected_by}"
+
+
 def _text(artifact: OnnxArtifact, path: str) -> str:
     from benchbox.units import format_bytes
 
@@ -78,7 +84,7 @@ def _text(artifact: OnnxArtifact, path: str) -> str:
         f"{artifact.model} {artifact.precision}",
         f"  file    {path} ({format_bytes(artifact.size_bytes)}, opset {artifact.opset})",
         f"  sha256  {artifact.sha256}",
-        f"  checked by {artifact.evaluator} against {artifact.expected_by}",
+        f"  {_judgement(artifact)}",
     ]
     lines += [
         f"  {hop.source} -> {hop.target}: max abs error {hop.max_abs_error:.2e}, "

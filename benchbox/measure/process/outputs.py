@@ -8,7 +8,7 @@ reference samples must still give the reference.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +45,13 @@ def digest_of(outputs: Sequence[Outputs]) -> str:
 
 
 def outputs_seen(
-    first: Sequence[Outputs], last: Sequence[Outputs], *, precision: Precision, reference: Hop
+    first: Sequence[Outputs],
+    last: Sequence[Outputs],
+    *,
+    precision: Precision,
+    reference: Hop | None,
+    bounded: Collection[str] = (),
+    finite: bool = True,
 ) -> OutputsSeen:
     """What a timed process saw of its outputs.
 
@@ -53,13 +59,17 @@ def outputs_seen(
         first: of each session, after the warm-up.
         last: of each session, after the samples, of the same inputs.
         precision: decides how far they may be apart.
-        reference: how far the outputs of reference samples were from the reference at the very end.
+        reference: how far the outputs of reference samples were from the reference at the very end; None where there is
+            none.
+        bounded: names of outputs of functions with a range of their own.
+        finite: whether the outputs of the reference samples are: then infinity and NaN in others are wrong.
     """
     digest = digest_of(first)
-    finite = all(np.isfinite(array).all() for each in last for array in each.values())
+    lost = finite and not all(np.isfinite(array).all() for each in last for array in each.values())
     change = None
-    if digest != digest_of(last) or not finite:
+    if digest != digest_of(last) or lost:
         for one, other in zip(first, last, strict=True):
-            hop = hop_from_outputs(_FIRST, _LAST, one, other, TOLERANCES[precision])
+            wanted = {name: np.where(np.isfinite(array), array, 0) for name, array in one.items()} if finite else one
+            hop = hop_from_outputs(_FIRST, _LAST, wanted, other, TOLERANCES[precision], bounded=bounded)
             change = hop if change is None else worse_hop(change, hop)
     return OutputsSeen(sha256=digest, change=change, reference=reference)

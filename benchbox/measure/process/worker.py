@@ -139,7 +139,7 @@ def _check(request: TrialRequest, session: Session) -> Trial:
     """Compares the outputs of all check samples with the expected ones; reports what was executed, layer by layer."""
     artifact = request.artifact
     samples, outputs = _outputs_of_check_samples(request, session, most_rounds=artifact.expected_samples)
-    hop = _hop(request, artifact.expected_form, artifact.expected_path, samples, outputs)
+    hop = _expected_hop(request, samples, outputs)
     file_hop = None
     if artifact.outputs_path is not None and BACKENDS.get(request.backend).consumes != "module":
         file_hop = _hop(request, artifact.form, artifact.outputs_path, samples, outputs)
@@ -168,12 +168,25 @@ def _outputs_of_check_samples(
     return samples, {name: np.concatenate([part[name] for part in made]) for name in made[0]}
 
 
+def _expected_hop(request: TrialRequest, samples: np.ndarray, outputs: dict[str, np.ndarray]) -> Hop | None:
+    """How far outputs are from the expected ones; None where nobody could say what to expect."""
+    artifact = request.artifact
+    if artifact.expected_path is None:
+        return None
+    return _hop(request, artifact.expected_form, artifact.expected_path, samples, outputs)
+
+
 def _hop(request: TrialRequest, form: str, stored: str, samples: np.ndarray, outputs: dict[str, np.ndarray]) -> Hop:
     """How far outputs are from stored ones of the same samples."""
     with np.load(request.root / stored) as file:
         expected = {name: file[name][samples] for name in file.files}
     return hop_from_outputs(
-        form, f"{request.backend}-{request.precision}", expected, outputs, TOLERANCES[request.precision]
+        form,
+        f"{request.backend}-{request.precision}",
+        expected,
+        outputs,
+        TOLERANCES[request.precision],
+        bounded=request.artifact.bounded,
     )
 
 
@@ -253,10 +266,15 @@ def _looked_at_again(
     """Adds what further inferences show after everything was timed: leaks of memory, wrong outputs."""
     inferences = inferences_per_sample(request.plan)
     found = leaks(sessions[0], issuer.block, grown=trial.counters, samples=len(trial.samples_ns), inferences=inferences)
-    artifact = request.artifact
     samples, made = _outputs_of_check_samples(request, sessions[0], most_rounds=1)
-    reference = _hop(request, artifact.expected_form, artifact.expected_path, samples, made)
-    seen = outputs_seen(*outputs, precision=request.precision, reference=reference)
+    reference = _expected_hop(request, samples, made)
+    seen = outputs_seen(
+        *outputs,
+        precision=request.precision,
+        reference=reference,
+        bounded=request.artifact.bounded,
+        finite=all(np.isfinite(array).all() for array in made.values()),
+    )
     return replace(trial, counters={**trial.counters, **found}, outputs=seen)
 
 

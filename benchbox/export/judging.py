@@ -1,0 +1,128 @@
+"""Who says what an ONNX file from elsewhere should give, and who if that judge cannot run it?
+
+ONNX Runtime on the CPU, every node as the file has it and on one thread, judges; where it cannot run the file, onnx's
+reference evaluator does, on the graph raised to a newer opset, since it computes older forms of some operators as their
+newest. Where neither can, nobody judges: the network can be measured, and what is measured is flagged as unchecked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchbox.backends.base import BACKENDS
+from benchbox.backends.once import EVALUATOR, evaluate_graph
+from benchbox.backends.probing import probe_of
+from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.export.opsets import OPSET, opset_of
+from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.model import Precision
+from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import onnx
+
+    from benchbox.export.verification import CheckSet
+
+# What the judges are called in hops.
+UNOPTIMISED, REFERENCE = "onnx-unoptimised", "onnx-reference"
+_REASON_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a file should give for a check set, by whom, and the judge's name in hops.
+
+    ``outputs`` are None where nobody can run it; ``refusals`` says why for each judge that cannot.
+    """
+
+    outputs: dict[str, np.ndarray] | None
+    by: str = ""
+    form: str = ""
+    refusals: tuple[str, ...] = ()
+
+
+def judged_outputs(path: Path, check: CheckSet) -> Judged:
+    """The outputs that a file should give for the samples of a check set, by the first judge that can run it.
+
+    Raises ArtifactError for a network that fails while it runs, on these inputs.
+    """
+    import onnx
+
+    refusals: list[str] = []
+    failure: Exception | None = None
+    state = probe_of(BACKENDS.get(EVALUATOR))
+    if state.usable:
+        by = f"onnxruntime {state.version} (CPU, no graph optimisations, 1 thread)"
+        try:
+            return Judged(outputs=_unoptimised_outputs(path, check), by=by, form=UNOPTIMISED)
+        except BenchboxError as error:
+            refusals.append(f"ONNX Runtime {state.version}: {_reason(error)}")
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            failure = error
+            refusals.append(f"ONNX Runtime {state.version}: {_reason(error)}")
+    else:
+        refusals.append(f"ONNX Runtime: {state.reason}")
+    try:
+        outputs = evaluator_outputs(path, check)
+    except Exception as error:  # operators of the evaluator raise whatever numpy raises
+        if failure is not None:  # a runtime has every operator, and still the network does not run on these inputs
+            raise ArtifactError(
+                f"{path} does not run",
+                values=refusals[-1],
+                remedy="check the file with onnx.checker, and the shapes of its inputs (--input)",
+            ) from failure
+        return Judged(outputs=None, refusals=(*refusals, f"onnx.reference {onnx.__version__}: {_reason(error)}"))
+    return Judged(outputs=outputs, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
+
+
+def _unoptimised_outputs(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
+    return check.outputs_of(lambda feed: _unoptimised(path, check, [feed])[0])
+
+
+def is_steady(path: Path, check: CheckSet) -> bool:
+    """Whether equal inputs give equal outputs, run after run in one session; True where ONNX Runtime cannot say."""
+    feed = next(check.feeds())
+    try:
+        first, second = _unoptimised(path, check, [feed, feed])
+    except Exception:  # as above
+        return True
+    return hop_from_outputs("first", "second", first, second, TOLERANCES[Precision.FP32]).passed
+
+
+def _unoptimised(path: Path, check: CheckSet, feeds: list[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    open_sizes = [TensorSpec(name=spec.name, dtype="", shape=(None,)) for spec in check.outputs]
+    return list(
+        evaluate_graph(path, feeds, inputs=check.inputs, outputs=open_sizes, precision=Precision.FP32, unoptimised=True)
+    )
+
+
+def evaluator_outputs(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
+    """What onnx's reference evaluator makes of a file, its graph raised to a newer opset where that is possible."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    evaluator = ReferenceEvaluator(_raised(onnx.load(str(path))))
+    names = [spec.name for spec in check.outputs]
+    return check.outputs_of(lambda feed: dict(zip(names, evaluator.run(names, dict(feed)), strict=True)))
+
+
+def _raised(proto: onnx.ModelProto) -> onnx.ModelProto:
+    from onnx import version_converter
+
+    if not 0 < opset_of(proto) < OPSET:
+        return proto
+    try:
+        return version_converter.convert_version(proto, OPSET)
+    except Exception:  # an operator that the converter does not know; as it is, it may still run
+        return proto
+
+
+def _reason(error: Exception) -> str:
+    """The cause in one line: what the runtime said, where the error is ours."""
+    text = (error.values or error.what) if isinstance(error, BenchboxError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:_REASON_CHARACTERS]
