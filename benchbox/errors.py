@@ -50,6 +50,16 @@ class BenchboxError(Exception):
         return "\n".join(part for part in (self.what, self.values, self.remedy) if part)
 
 
+def bug_from_error(error: Exception) -> BenchboxError:
+    """An exception that nobody expected, as an error with exit status 70, so that other cases of a matrix go on."""
+    text = " ".join(str(error).split())
+    return BenchboxError(
+        "this is a bug in benchbox",
+        values=f"{type(error).__name__}: {text[:400] or 'no reason given'}",
+        remedy="run this case alone with --debug for the traceback, and report it",
+    )
+
+
 def _rebuilt(kind: type[BenchboxError], what: str, values: str, remedy: str) -> BenchboxError:
     return kind(what, values=values, remedy=remedy)
 

@@ -17,6 +17,7 @@ def values_of(side: Sequence[Measured], metric: Metric) -> list[float]:
     return [
         value
         for entry in side
+        if metric.fits(_workload(entry.record))
         for trial in entry.trials
         if trial.pass_ is metric.pass_ and metric.applies(trial)
         for value in _values_of(trial, metric, _workload(entry.record))
@@ -36,7 +37,8 @@ def note_on_replication(metric: Metric, *sides: Sequence[Measured]) -> str:
 
 
 def _workload(record: Record) -> Workload:
-    return workload_of(record.plan, flops=record.analytic.flops if record.analytic else 0)
+    analytic = record.analytic
+    return workload_of(record.plan, flops=analytic.flops if analytic and not analytic.uncounted else 0)
 
 
 def flags_about(metric: Metric, entries: Sequence[Measured], severity: Severity) -> list[str]:

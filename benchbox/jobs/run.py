@@ -17,22 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
-from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, UsageError
+from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, StoreError, UsageError, bug_from_error
 from benchbox.jobs.cases import Case, require_runnable
+from benchbox.jobs.paper import paper_of_artifact
 from benchbox.jobs.prepare import graph_precision, onnx_from_source
 from benchbox.progress import Progress, Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
-from benchbox.schema.cost import NetworkCost
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.proof import REQUIRED_SHARE
-from benchbox.schema.record import Analytic, BuildCost, Correctness, Record, RecordKey, Status
+from benchbox.schema.record import BuildCost, Correctness, Record, RecordKey, Status
 from benchbox.schema.trial import Pass, Trial
 
 if TYPE_CHECKING:
     from benchbox.export.engines import Built
-    from benchbox.graph.graph import Graph
     from benchbox.measure.case import CaseRequest, CaseResult
 
 _Wanted = tuple[ModelSource, Precision, Derivation]
@@ -43,6 +42,8 @@ _Made = tuple[OnnxArtifact, tuple[BuildCost, ...]]
 class Outcome:
     """What became of a case: its record, its raw trials, and the error behind a failed or skipped one.
 
+    ``unstored`` says why the record could not be written (the disk is full): it can still be shown.
+
     ``place`` is that of its case among those that were asked for: cases are completed in any order.
     """
 
@@ -50,6 +51,7 @@ class Outcome:
     record: Record
     trials: tuple[Trial, ...] = ()
     error: BenchboxError | None = None
+    unstored: StoreError | None = None
 
 
 def measure_cases(
@@ -82,6 +84,17 @@ def measure_cases(
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
     artifacts: dict[_Wanted, _Made] = {}
     ready: list[tuple[int, Record, CaseRequest]] = []
+
+    def stored(outcome: Outcome) -> Outcome:
+        """What was measured is shown also where it cannot be stored."""
+        if BACKENDS.get(outcome.record.key.backend).virtual and outcome.trials:
+            return outcome
+        try:
+            append(root, outcome.record, outcome.trials)
+        except StoreError as error:
+            return dataclasses.replace(outcome, error=outcome.error or error, unstored=error)
+        return outcome
+
     for place, case in enumerate(cases):
         blank = _blank(case, environments.here(case))
         try:
@@ -98,17 +111,20 @@ def measure_cases(
             record = dataclasses.replace(blank, status=status, reason=_reason(error))
             if isinstance(error, NumericsError):
                 record = dataclasses.replace(record, correctness=Correctness(hops=error.hops, passed=False))
-            append(root, record, ())
-            yield Outcome(place=place, record=record, error=error)
+            yield stored(Outcome(place=place, record=record, error=error))
+        except Exception as error:  # a bug must not take the other cases with it
+            if len(cases) == 1:
+                raise
+            bug = bug_from_error(error)
+            record = dataclasses.replace(blank, status=Status.FAILED, reason=_reason(bug))
+            yield stored(Outcome(place=place, record=record, error=bug))
     order = abba() if interleaved else drawn_anew(cases[0].plan.seed)
     requests = [request for _, _, request in ready]
 
     def keep(index: int, result: CaseResult) -> Outcome:
         place, known, _ = ready[index]
         record = _record_from_result(known, result)
-        if not BACKENDS.get(record.key.backend).virtual:
-            append(root, record, result.trials)
-        return Outcome(place=place, record=record, trials=result.trials, error=result.error)
+        return stored(Outcome(place=place, record=record, trials=result.trials, error=result.error))
 
     with contextlib.closing(measure_in_turn(requests, order=order, progress=progress.step, keep=keep)) as outcomes:
         yield from outcomes
@@ -173,7 +189,6 @@ def _prepared(
     say: Say,
 ) -> tuple[Record, CaseRequest]:
     """The record of a case with all that is known before it runs, and the request for its processes."""
-    from benchbox.cost.executed.proof import prover
     from benchbox.machine.build_watch import BuildWatch
     from benchbox.measure.case import CaseRequest
 
@@ -183,7 +198,7 @@ def _prepared(
     if wanted not in artifacts:
         artifacts[wanted] = _onnx_of_case(case, given, root, say)
     artifact, builds = artifacts[wanted]
-    graph, cost = _graph_and_cost(artifact, root=root, batch=case.batch)
+    paper = paper_of_artifact(artifact, root=root, batch=case.batch)
     watch = BuildWatch()
     built = engine_of_case(case, artifact, root, say)
     engine = built.engine if built else None
@@ -198,27 +213,21 @@ def _prepared(
         engine=engine,
         root=root,
         source=case.source,
-        flops=cost.flops,
+        flops=paper.flops,
         title=case.title,
         interpreter=case.interpreter,
-        prove=prover(
-            graph,
-            cost,
+        prove=paper.prover(
             precision=case.precision,
             required=REQUIRED_SHARE if min_executed is None else min_executed,
+            insist=min_executed is not None,
         ),
         insist=min_executed is not None,
     )
     known = dataclasses.replace(
         blank,
-        correctness=Correctness(hops=artifact.hops),
-        analytic=Analytic(
-            params=cost.params,
-            macs=cost.macs,
-            flops=cost.flops,
-            weight_bytes=cost.weight_bytes,
-            peak_activation_bytes=cost.peak_activation_bytes,
-        ),
+        correctness=Correctness(hops=artifact.hops, expected_by=artifact.expected_by),
+        analytic=paper.analytic,
+        flags=paper.flags,
         onnx_sha256=artifact.sha256,
         engine_sha256=engine.sha256 if engine else None,
         builds=builds,
@@ -250,8 +259,8 @@ def _record_from_result(known: Record, result: CaseResult) -> Record:
         status=Status.FAILED if result.error else Status.OK,
         reason=_reason(result.error),
         readings=result.readings,
-        flags=result.flags,
-        correctness=dataclasses.replace(result.correctness, hops=hops),
+        flags=(*known.flags, *result.flags),
+        correctness=dataclasses.replace(result.correctness, hops=hops, expected_by=known.correctness.expected_by),
         evidence=result.evidence,
         sampling=result.sampling,
         proof=result.proof,
@@ -303,11 +312,3 @@ def _measured_from(trials: Sequence[Trial], prepared_at: str) -> str:
     timed = [trial for trial in trials if trial.pass_ is Pass.TIMING] or trials
     moments = [datetime.datetime.fromisoformat(trial.started_at) for trial in timed]
     return min(moments).isoformat(timespec="seconds") if moments else prepared_at
-
-
-def _graph_and_cost(artifact: OnnxArtifact, *, root: Path, batch: int) -> tuple[Graph, NetworkCost]:
-    from benchbox.cost.counting import cost_from_graph
-    from benchbox.graph.graph import graph_from_file
-
-    graph = graph_from_file(root / artifact.path, batch=batch, input_shape=artifact.sample_shape)
-    return graph, cost_from_graph(graph, model=artifact.model, sha256=artifact.sha256)

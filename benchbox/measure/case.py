@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbox.backends.base import BACKENDS
-from benchbox.errors import ArtifactError, BenchboxError, NumericsError
+from benchbox.errors import ArtifactError, BenchboxError, NumericsError, bug_from_error
 from benchbox.flags.case import flags_of
 from benchbox.flags.precision import shares_in_words
 from benchbox.flags.seen import HALF_WIDTH_WANTED, Seen, half_width, headline_of
@@ -36,7 +36,7 @@ from benchbox.units import format_share
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRequest:
-    """One network on one backend: what to run and how. ``flops`` are those of one inference on paper.
+    """One network on one backend: what to run and how. ``flops`` are those of one inference on paper, 0 if unknown.
 
     ``engine`` is set for backends that run one; ``title`` names the case to people; ``interpreter`` is the
     command of the Python that its processes run in, this one by default. ``prove`` makes a proof of execution of what
@@ -101,6 +101,8 @@ class CaseRun:
                 _require_proof(self._proof, insist=self.request.insist)
         except BenchboxError as error:
             self.error = error
+        except Exception as error:  # a bug must not take the other cases with it
+            self.error = bug_from_error(error)
 
     def time(self) -> None:
         """Times one more process."""
@@ -135,15 +137,19 @@ class CaseRun:
         return half_width(reading) <= HALF_WIDTH_WANTED
 
     def result(self, *, interrupted: bool = False) -> CaseResult:
-        """Readings and flags of what ran.
+        """Readings and flags of what ran; a bug that shows here is an error of this case only.
 
         Args:
             interrupted: not all of it ran, because the user ended the run.
         """
-        if self.error is not None:
-            return CaseResult(
-                trials=tuple(self.trials), correctness=self._correctness, proof=self._proof, error=self.error
-            )
+        if self.error is None:
+            try:
+                return self._whole(interrupted=interrupted)
+            except Exception as error:  # as in ``check``
+                self.error = bug_from_error(error)
+        return CaseResult(trials=tuple(self.trials), correctness=self._correctness, proof=self._proof, error=self.error)
+
+    def _whole(self, *, interrupted: bool) -> CaseResult:
         request, trials = self.request, self.trials
         readings = readings_from_trials(trials, self._workload)
         seen = Seen(

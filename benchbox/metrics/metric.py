@@ -18,6 +18,7 @@ class Metric:
     ``value`` turns one trial of the pass ``pass_`` into one positive number in ``unit``. ``applies`` says whether a
     trial has it at all: a device's times are no metric of a CPU. Where one process replicates within itself, as windows
     of energy do, ``replicates`` gives those values and ``value`` their mean. ``method`` is for the reading.
+    ``on_paper`` metrics divide the FLOPs on paper: a workload without any has none of them.
     """
 
     name: str
@@ -28,6 +29,11 @@ class Metric:
     applies: Callable[[Trial], bool] = lambda _: True
     replicates: Callable[[Trial, Workload], Sequence[float]] | None = None
     method: Callable[[Trial], str] = lambda _: ""
+    on_paper: bool = False
+
+    def fits(self, workload: Workload) -> bool:
+        """Whether the metric means anything for a workload."""
+        return workload.flops > 0 or not self.on_paper
 
 
 METRICS: Registry[Metric] = Registry("metric", "benchbox.metrics")

@@ -21,7 +21,7 @@ def readings_from_trials(trials: Sequence[Trial], workload: Workload) -> tuple[R
     readings = []
     for metric in METRICS:
         taken = [trial for trial in trials if trial.pass_ is metric.pass_]
-        if taken and all(map(metric.applies, taken)):
+        if taken and metric.fits(workload) and all(map(metric.applies, taken)):
             readings.append(reading_from_trials(metric, taken, workload))
     return tuple(readings)
 

@@ -11,6 +11,8 @@ from benchbox.schema.plan import MeasurementPlan, Mode
 class Workload:
     """What an inference of the case is: samples in a batch, and operations of that batch on paper.
 
+    ``flops`` are 0 where there are none, and where the cost on paper is not wholly known.
+
     ``inferences_per_sample`` is how many inferences one timed sample stands for.
     """
 

@@ -49,13 +49,17 @@ class RecordKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Analytic:
-    """The cost on paper at the record's batch size."""
+    """The cost on paper at the record's batch size.
+
+    ``uncounted`` names nodes whose cost is not known: the numbers are a lower bound where there are any.
+    """
 
     params: int
     macs: int
     flops: int
     weight_bytes: int
     peak_activation_bytes: int
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from benchbox.cli.flags.sides import ab_option, between, two_sides
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchbox.errors import BenchboxError
     from benchbox.jobs.cases import Case
     from benchbox.jobs.run import Outcome
     from benchbox.schema.model import Precision
@@ -132,7 +133,9 @@ def _measure(cases: Sequence[Case], as_json: bool, *, interleaved: bool, min_exe
             _show([outcome.record for outcome in outcomes], as_json, between(outcomes) if interleaved else ())
     # In a matrix a skipped combination is an answer; a failed one is not, nor is a matrix of nothing but skipped ones.
     errors = [outcome.error for outcome in outcomes if outcome.error]
-    failed = [outcome.error for outcome in outcomes if outcome.error and outcome.record.status is Status.FAILED]
+    failed: list[BenchboxError] = [
+        outcome.error for outcome in outcomes if outcome.error and outcome.record.status is Status.FAILED
+    ] + [outcome.unstored for outcome in outcomes if outcome.unstored]
     if failed or len(errors) == len(outcomes):
         raise (failed or errors)[0]
 

@@ -1,0 +1,167 @@
+"""Networks whose cost on paper is zero, unknown or only partly known are measured; one case does not end the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from benchbox.errors import StoreError
+from benchbox.jobs import run as pipeline
+from benchbox.store import records
+
+X = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])
+MATMUL = helper.make_node("MatMul", ["h", "w"], ["y"], name="product")
+WEIGHTS = numpy_helper.from_array(np.ones((4, 3), np.float32), "w")
+
+
+def written(
+    path: Path,
+    nodes: Sequence[onnx.NodeProto],
+    *,
+    outputs: Sequence[onnx.ValueInfoProto] | None = None,
+    weights: Sequence[onnx.TensorProto] = (),
+    domains: Sequence[tuple[str, int]] = (),
+) -> str:
+    made = outputs or [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "width"])]
+    graph = helper.make_graph(list(nodes), "net", [X], list(made), list(weights))
+    imports = [helper.make_opsetid(*entry) for entry in (("", 17), *domains)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), str(path))
+    return str(path)
+
+
+def identity(path: Path) -> str:
+    return written(path, [helper.make_node("Identity", ["x"], ["y"])])
+
+
+def classifier(path: Path) -> str:
+    linear = helper.make_node(
+        "LinearClassifier",
+        ["x"],
+        ["label", "scores"],
+        name="linear",
+        domain="ai.onnx.ml",
+        classlabels_ints=[0, 1, 2],
+        coefficients=[float(number) for number in range(12)],
+        intercepts=[0.0, 0.0, 0.0],
+        post_transform="SOFTMAX",
+    )
+    outputs = [
+        helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 3]),
+    ]
+    return written(path, [linear], outputs=outputs, domains=[("ai.onnx.ml", 3)])
+
+
+def scanned(path: Path) -> str:
+    """A running sum along axis 1, which is not counted, before a product, which would be."""
+    body = helper.make_graph(
+        [helper.make_node("Add", ["sum", "each"], ["next"]), helper.make_node("Identity", ["next"], ["kept"])],
+        "body",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]) for name in ("sum", "each")],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]) for name in ("next", "kept")],
+    )
+    nodes = [
+        helper.make_node("Gather", ["x", "first"], ["start"], axis=1),
+        helper.make_node(
+            "Scan",
+            ["start", "x"],
+            ["last", "h"],
+            name="running",
+            body=body,
+            num_scan_inputs=1,
+            scan_input_axes=[1],
+            scan_output_axes=[1],
+        ),
+        MATMUL,
+    ]
+    return written(path, nodes, weights=[WEIGHTS, numpy_helper.from_array(np.array(0), "first")])
+
+
+def found(ran: Any, *codes: str) -> dict[str, str]:
+    (record,) = ran.document["records"]
+    return {flag["code"]: flag["message"] for flag in record["flags"] if flag["code"] in codes}
+
+
+def metrics_of(record: dict[str, Any]) -> set[str]:
+    return {reading["metric"] for reading in record["readings"]}
+
+
+def test_a_network_without_flops_has_no_achieved_flops_and_leaves_the_others_be(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    other = written(tmp_path / "other.onnx", [helper.make_node("Relu", ["x"], ["y"])])
+    ran = benchbox("run", identity(tmp_path / "same.onnx"), other, "--backend", "onnxruntime", "--json", *short)
+    assert ran.status == 0, ran.err
+    same, relu = ran.document["records"]
+    assert (same["status"], same["analytic"]["flops"]) == ("ok", 0)
+    assert "latency_p50" in metrics_of(same)
+    assert "achieved_flops" not in metrics_of(same)
+    assert "achieved_flops" in metrics_of(relu)
+    compared = benchbox("compare", "results", "results", "--metric", "achieved_flops,latency_p50", "--json")
+    assert compared.status in {0, 7}, compared.err
+
+
+def test_an_operator_without_a_rule_is_measured_with_a_partial_cost(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = classifier(tmp_path / "net.onnx")
+    ran = benchbox("run", path, "--backend", "onnxruntime", "--json", *short)
+    assert ran.status == 0, ran.err
+    assert "linear (ai.onnx.ml::LinearClassifier)" in found(ran, "COST_PARTIAL")["COST_PARTIAL"]
+    (record,) = ran.document["records"]
+    assert "achieved_flops" not in metrics_of(record)
+    assert record["correctness"]["passed"] is True
+    assert record["correctness"]["expected_by"].startswith("onnxruntime")
+    assert record["analytic"]["uncounted"] == ["linear (ai.onnx.ml::LinearClassifier)"]
+    assert "COST_PARTIAL" in benchbox("report").out
+
+
+def test_what_cannot_be_counted_is_measured_without_a_cost(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = scanned(tmp_path / "net.onnx")
+    ran = benchbox("run", path, "--backend", "onnxruntime", "--json", *short)
+    assert ran.status == 0, ran.err
+    assert "running (Scan)" in found(ran, "COST_ABSENT")["COST_ABSENT"]
+    assert ran.document["records"][0]["analytic"] is None
+    insisted = benchbox("run", path, "--backend", "onnxruntime", "--min-executed", "0.9", *short)
+    assert insisted.status == 4
+    assert "cannot be proven" in insisted.err
+
+
+def test_a_bug_in_one_case_does_not_end_the_others(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = pipeline.onnx_from_source
+
+    def breaks(source: Any, **rest: Any) -> Any:
+        if source.name == "bad":
+            raise RuntimeError("index out of range")
+        return real(source, **rest)
+
+    monkeypatch.setattr(pipeline, "onnx_from_source", breaks)
+    bad, good = identity(tmp_path / "bad.onnx"), identity(tmp_path / "good.onnx")
+    ran = benchbox("run", bad, good, "--backend", "onnxruntime", "--json", *short)
+    assert ran.status == 70
+    first, second = ran.document["records"]
+    assert (first["status"], second["status"]) == ("failed", "ok")
+    assert "RuntimeError: index out of range" in first["reason"]
+
+
+def test_numbers_are_shown_where_the_disk_is_full(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("the record cannot be written", values="No space left on device")
+
+    monkeypatch.setattr(records, "append", full)
+    ran = benchbox("run", identity(tmp_path / "net.onnx"), "--backend", "onnxruntime", "--json", *short)
+    assert ran.status == 6
+    assert "No space left" in ran.err
+    assert "latency_p50" in metrics_of(ran.document["records"][0])
