@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import gzip
 import importlib
 import importlib.util
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 
 # "all" is the long form (make test-all): more random examples and moments, each an oracle as before.
 LONG = os.environ.get("BENCHBOX_TESTS") == "all"
+STRUCTURES = Path(__file__).parent / "golden" / "structures"
 
 # tests/gpu runs where there is nothing but pytest, numpy and torch.
 if importlib.util.find_spec("hypothesis") is not None:
@@ -30,6 +33,14 @@ if importlib.util.find_spec("hypothesis") is not None:
     settings.load_profile("all" if LONG else "push")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked nightly says the same of one more network, or takes long: the long form runs it."""
+    if not LONG:
+        for item in items:
+            if item.get_closest_marker("nightly") is not None:
+                item.add_marker(pytest.mark.skip(reason="a further network of the same kind, or minutes long: make test-all runs it"))
+
+
 def pytest_collection_finish() -> None:
     """What is imported now stays until the end: no later garbage collection needs to look through it again.
 
@@ -38,6 +49,9 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    # Several processes whose threads wait for each other by spinning take many times as long as with one thread each.
+    if "PYTEST_XDIST_WORKER" in os.environ and "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,15 @@ class Exports:
                 self._known[name, "structure"] = structure_from_source(source, root=self.root)
         return self._known[name, "structure"]  # type: ignore[no-any-return]
 
+    def counted(self, name: str) -> Path:
+        """The network's ONNX file without weights as it was kept: nothing is exported."""
+        path = self.root / "counted" / f"{name}.onnx"
+        with self._alone(f"{name}-counted"):
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(gzip.decompress((STRUCTURES / f"{name}.onnx.gz").read_bytes()))
+        return path
+
     def copy_structure_to(self, root: Path, name: str) -> None:
         """Puts the file without weights under another root."""
         structure = self.structure(name)
@@ -165,13 +188,13 @@ def lenet_outlined(exports: Exports, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def zoo_graph(exports: Exports) -> Callable[[str], Any]:
-    """The graph of a network of the zoo at batch 1, exported without weights once per test run."""
+    """The graph of a network of the zoo at batch 1, of its kept file without weights (golden/write_structures.py)."""
     from benchbox.graph.graph import graph_from_file
     from benchbox.models.sources import resolve
 
     @functools.cache
     def graph(name: str) -> Any:
         shape = resolve(name, input_shape=None, weights=None).input_shape
-        return graph_from_file(exports.structure(name), batch=1, input_shape=shape)
+        return graph_from_file(exports.counted(name), batch=1, input_shape=shape)
 
     return graph

@@ -244,6 +244,7 @@ def test_precisions_that_are_not_made_are_refused(tmp_path: Path) -> None:
         artifact_from_source(LENET, precision=Precision.TF32, root=tmp_path)
 
 
+@pytest.mark.nightly
 def test_auxiliary_heads_are_further_outputs(tmp_path: Path) -> None:
     """Main output first; the same checkpoint without them says what was left out, in fp16 too."""
     source = resolve("googlenet_aux", input_shape=None, weights=None)

@@ -19,7 +19,15 @@ from benchbox.models.sources import module_from_source, outline_from_source, res
 
 
 @pytest.mark.parametrize(
-    "name", ["lenet5", "resnet18", "preact_resnet18", "mobilenet_v3_small", "shufflenet_v2_x1_0", "squeezenet1_1"]
+    "name",
+    [
+        "lenet5",
+        "squeezenet1_1",
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("resnet18", "preact_resnet18", "mobilenet_v3_small", "shufflenet_v2_x1_0")
+        ),
+    ],
 )
 def test_it_costs_what_the_deployed_file_costs(name: str, tmp_path: Path, exports: Any) -> None:
     source = resolve(name, input_shape=None, weights=None)

@@ -31,7 +31,8 @@ from benchbox.schema.model import Precision
 from benchbox.store.artifact_files import sha256_of
 
 # Plain, fire modules, residuals, inverted residuals, hard swish with squeeze-and-excitation, channel shuffle.
-NETWORKS = ("lenet5", "squeezenet1_1", "resnet18", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0")
+NETWORKS = ("lenet5", "squeezenet1_1", "resnet18")
+FURTHER = ("mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0")
 PRECISIONS = (Precision.FP16, Precision.BF16, Precision.INT8, Precision.FP8)
 TYPES = {
     Precision.FP16: TensorProto.FLOAT16,
@@ -104,7 +105,7 @@ def build(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *(pytest.param(name, marks=pytest.mark.nightly) for name in FURTHER)])
 def test_engines_are_built(
     name: str, precision: Precision, derived: DerivedGraph, rtx: Bindings, tmp_path: Path
 ) -> None:
