@@ -38,7 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not LONG:
         for item in items:
             if item.get_closest_marker("nightly") is not None:
-                item.add_marker(pytest.mark.skip(reason="a further network of the same kind, or minutes long: make test-all runs it"))
+                item.add_marker(
+                    pytest.mark.skip(
+                        reason="a further network of the same kind, or minutes long: make test-all runs it"
+                    )
+                )
 
 
 def pytest_collection_finish() -> None:

@@ -155,7 +155,7 @@ def test_without_a_gpu_the_reason_is_given(tmp_path: Path) -> None:
     assert "can neither build nor run engines here: there is no NVIDIA driver" in ran.stderr
 
 
-@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("hidden", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_a_run_finds_only_its_own_worker_on_the_device(hidden: bool, simulated_root: Path, tmp_path: Path) -> None:
     """Also in a container, where ids are the host's: the process that came with the context is the worker."""
     knobs = {"hide_pids": hidden, "contexts": str(tmp_path)}
@@ -165,7 +165,7 @@ def test_a_run_finds_only_its_own_worker_on_the_device(hidden: bool, simulated_r
     assert "GPU_SHARED" not in {flag["code"] for flag in record["flags"]}
 
 
-@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("hidden", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_a_foreign_process_on_the_device_is_flagged(hidden: bool, simulated_root: Path, tmp_path: Path) -> None:
     knobs = {"hide_pids": hidden, "contexts": str(tmp_path), "foreign": 1}
     ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
@@ -251,7 +251,9 @@ def test_cycles_are_time_at_the_clock_that_was_seen(simulated_root: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "mode", [("offline",), ("server", "--rate", "400", "--streams", "2")], ids=lambda mode: mode[0]
+    "mode",
+    [pytest.param(("offline",), marks=pytest.mark.nightly), ("server", "--rate", "400", "--streams", "2")],
+    ids=lambda mode: mode[0],
 )
 def test_loadgen_issues_requests_to_a_device(simulated_root: Path, mode: tuple[str, ...]) -> None:
     arguments = ("run", "lenet5", "--backend", "tensorrt", "--mode", *mode, "--transfers", *QUICK, "--json")

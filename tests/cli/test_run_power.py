@@ -94,10 +94,10 @@ def test_energy_of_the_simulated_gpu(simulated_root: Path) -> None:
     ("knobs", "code", "words"),
     [
         ({"foreign": 2}, "ENERGY_SHARED", "2 other processes"),
-        ({"mig": 1}, "ENERGY_SHARED", "MIG"),
-        ({"mps": True}, "ENERGY_SHARED", "MPS"),
+        pytest.param({"mig": 1}, "ENERGY_SHARED", "MIG", marks=pytest.mark.nightly),
+        pytest.param({"mps": True}, "ENERGY_SHARED", "MPS", marks=pytest.mark.nightly),
         ({"energy_counter": False}, "ENERGY_UNAVAILABLE", "no energy counter"),
-        ({"nvml": False}, "ENERGY_UNAVAILABLE", "NVML"),
+        pytest.param({"nvml": False}, "ENERGY_UNAVAILABLE", "NVML", marks=pytest.mark.nightly),
     ],
 )
 def test_no_energy_and_the_reason(knobs: dict[str, Any], code: str, words: str, simulated_root: Path) -> None:

@@ -87,7 +87,14 @@ def test_unknown_names_cover_nothing_and_are_uncovered(zoo_graph: Callable[[str]
     assert joined.rows[0].nodes == ()
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small", "googlenet", "shufflenet_v2_x1_0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "squeezenet1_1",
+        "shufflenet_v2_x1_0",
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("mobilenet_v3_small", "googlenet")),
+    ],
+)
 def test_every_node_by_itself_is_the_whole(name: str, zoo_graph: Callable[[str], Graph]) -> None:
     graph = zoo_graph(name)
     layers = [_fused(node.name, kind=node.op, hints=(node.name,)) for node in graph.nodes]
