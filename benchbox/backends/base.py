@@ -201,7 +201,7 @@ class DeviceSession(Session, Protocol):
 
 @runtime_checkable
 class LayerReporting(Session, Protocol):
-    """A session that can tell which layers ran, and in which types."""
+    """A session that reports which layers ran, and in which types."""
 
     def reported_layers(self) -> tuple[ExecutedLayer, ...]:
         """The layers in the order of execution, each once; their times mean nothing.
@@ -222,7 +222,7 @@ class CompilingSession(Session, Protocol):
 
 @runtime_checkable
 class LayeredSession(Session, Protocol):
-    """A session that can tell what it executes, layer by layer."""
+    """A session that reports what it executes, layer by layer."""
 
     def executed_layers(self, *, warmup: int, iterations: int) -> tuple[ExecutedLayer, ...]:
         """The layers in the order of execution with their times in ``iterations`` inferences on slot 0.

@@ -26,7 +26,7 @@ CLOCKS_APART = 0.01
 _SAME_WINDOW = frozenset({Mode.ISOLATED, Mode.BATCHED, Mode.PIPELINED})
 LEAST_SAMPLES = 30
 GRAPH_FAILED = "failed"
-# What a session without a device of its own says it runs on.
+# The device that a session without a GPU reports.
 HOSTS = ("cpu", "virtual")
 
 
@@ -65,11 +65,11 @@ def _provider_shared(checked: Evidence) -> Iterator[Flag]:
     on_cpu = sum(count for provider, count in nodes.items() if provider.startswith("CPU"))
     copies = int(checked.options.get("copies", "0"))
     if on_cpu or copies:
-        told = f"{on_cpu} of {sum(nodes.values())} nodes run on the CPU, " if nodes else ""
+        known = f"{on_cpu} of {sum(nodes.values())} nodes run on the CPU, " if nodes else ""
         yield Flag(
             code="EP_FALLBACK",
             severity=Severity.WARNING,
-            message=f"{told}{copies} copies between CPU and GPU were inserted: another opset or --precision may have "
+            message=f"{known}{copies} copies between CPU and GPU were inserted: another opset or --precision may have "
             "kernels for them",
         )
 
@@ -126,8 +126,8 @@ def _transfer_bound(trials: Sequence[Trial], _: MeasurementPlan) -> Iterator[Fla
 
 def _enqueue_bound(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
     share = _median_ratio(trials, lambda trial: trial.enqueue_ns, lambda trial: trial.gpu_ns)
-    told = [trial for trial in trials if trial.device_window_ns]
-    busy = statistics.median(sum(trial.gpu_ns) / trial.device_window_ns for trial in told) if told else 1.0
+    known = [trial for trial in trials if trial.device_window_ns]
+    busy = statistics.median(sum(trial.gpu_ns) / trial.device_window_ns for trial in known) if known else 1.0
     if share > ENQUEUE_SHARE:
         why = f"starting an inference takes {share:.0%} of its time on the device"
     elif plan.mode is Mode.PIPELINED and busy < BUSY_SHARE:
@@ -149,10 +149,10 @@ def _median_ratio(
 
 
 def _clocks_disagree(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
-    told = [trial for trial in trials if trial.device_window_ns and len(trial.samples_ns) >= LEAST_SAMPLES]
-    if not told or plan.mode not in _SAME_WINDOW:
+    known = [trial for trial in trials if trial.device_window_ns and len(trial.samples_ns) >= LEAST_SAMPLES]
+    if not known or plan.mode not in _SAME_WINDOW:
         return
-    apart = statistics.median(trial.device_window_ns / trial.window_ns - 1 for trial in told)
+    apart = statistics.median(trial.device_window_ns / trial.window_ns - 1 for trial in known)
     if abs(apart) > CLOCKS_APART:
         yield Flag(
             code="CLOCKS_DISAGREE",
@@ -167,6 +167,6 @@ def _memory_unattributed(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="PROC_MEM_UNATTRIBUTED",
             severity=Severity.INFO,
-            message="NVML tells no memory of this process (no nvidia-ml-py, or a container hides its id): "
+            message="NVML reports no memory for this process (no nvidia-ml-py, or a container hides its id): "
             "device_memory_process is absent, the other methods stand",
         )

@@ -1,7 +1,7 @@
 """Which of the things that happened to the GPU while it was timed may move or void a number?
 
-From the counters that ``machine/gpu/watch.py`` took. What a GPU or its driver does not tell raises nothing and is named
-once. Thresholds and advice are in docs/metrics.md.
+From the counters that ``machine/gpu/watch.py`` took. What a GPU or its driver does not report raises nothing and is
+named once. Thresholds and advice are in docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLOCK_SHARE = 0.75
 # Of all looks, how many must see the process elsewhere before it counts as living there.
 REMOTE_SHARE = 0.5
 HZ_PER_MHZ = 1e6
-# What is told where a counter is missing: by the counter that every GPU which tells such things has.
+# The message where a counter is missing, by the counter that every GPU which reports such things has.
 _WATCHED = {
     "gpu_throttle_sw_thermal_s": "throttling by heat",
     "gpu_power_capped_s": "the power limit",
@@ -57,7 +57,7 @@ def _unwatched(trials: Sequence[Trial]) -> Iterator[Flag]:
     missing = [title for name, title in _WATCHED.items() if not any(name in trial.counters for trial in trials)]
     if missing:
         nobody = not any(_watched(trial) for trial in trials)
-        why = "NVML is not there (nvidia-ml-py, a driver)" if nobody else "this GPU or its driver does not tell"
+        why = "NVML is not there (nvidia-ml-py, a driver)" if nobody else "this GPU or its driver does not report it"
         yield _flag("GPU_UNWATCHED", Severity.INFO, f"not watched: {', '.join(missing)}; {why}, so none is flagged")
 
 
@@ -112,7 +112,7 @@ def _clock_unstable(trials: Sequence[Trial]) -> Iterator[Flag]:
 
 
 def _clock_low(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
-    """Against the highest clock, or the one that was asked for; what "base" is in Hz no GPU tells."""
+    """Against the highest clock, or the one that was asked for; what "base" is in Hz no GPU reports."""
     clocked = [trial.counters for trial in trials if trial.counters.get("gpu_clock_median_hz")]
     limits = [counters["gpu_clock_limit_hz"] for counters in clocked if "gpu_clock_limit_hz" in counters]
     if not limits or plan.locked_clocks == BASE_CLOCKS:
@@ -126,7 +126,7 @@ def _clock_low(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]
             "CLOCK_LOW",
             Severity.WARNING if capped else Severity.ERROR,
             f"the SM clock was {middle / HZ_PER_MHZ:.0f} MHz, {middle / limit:.0%} of "
-            f"{limit / HZ_PER_MHZ:.0f} MHz: {'its power limit allows no more' if capped else 'find what holds it down'}"
+            f"{limit / HZ_PER_MHZ:.0f} MHz: {'the power limit allows no more' if capped else 'find what limits it'}"
             " (nvidia-smi -q -d PERFORMANCE,CLOCK)",
         )
 
@@ -134,16 +134,16 @@ def _clock_low(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]
 def _shared(trials: Sequence[Trial]) -> Iterator[Flag]:
     others = _most(trials, "gpu_other_processes")
     reasons = [f"{others:.0f} other processes computed on the GPU"] if others else []
-    reasons += ["others compute on it through MPS"] if _most(trials, "gpu_mps_processes") else []
+    reasons += ["other processes compute on it through MPS"] if _most(trials, "gpu_mps_processes") else []
     reasons += ["the GPU is divided (MIG)"] if _most(trials, "gpu_mig") else []
     displays = _most(trials, "gpu_graphics_processes")
     if reasons:
-        yield _flag("GPU_SHARED", Severity.ERROR, f"{', '.join(reasons)}: end that, they take time, memory and power")
+        yield _flag("GPU_SHARED", Severity.ERROR, f"{', '.join(reasons)}: stop them: they take time, memory and power")
     elif displays:
         yield _flag(
             "GPU_SHARED",
             Severity.WARNING,
-            f"{displays:.0f} processes draw on the GPU: measure on one without a display",
+            f"{displays:.0f} processes use the GPU for graphics: measure on a GPU without a display",
         )
 
 
@@ -152,19 +152,19 @@ def _mismatch(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield _flag(
             "GPU_MISMATCH",
             Severity.ERROR,
-            "NVML watched another GPU than the one CUDA computed on: clocks, throttling, power and users are not of "
-            "this measurement; set CUDA_DEVICE_ORDER=PCI_BUS_ID and report it",
+            "NVML watched another GPU than the one CUDA computed on: clocks, throttling, power and users do not belong "
+            "to this measurement; set CUDA_DEVICE_ORDER=PCI_BUS_ID and report it",
         )
 
 
 def _ecc(trials: Sequence[Trial]) -> Iterator[Flag]:
-    lost, mended = _sum(trials, "gpu_ecc_uncorrected"), _sum(trials, "gpu_ecc_corrected")
-    if lost or mended:
+    lost, corrected = _sum(trials, "gpu_ecc_uncorrected"), _sum(trials, "gpu_ecc_corrected")
+    if lost or corrected:
         yield _flag(
             "ECC_ERRORS",
             Severity.ERROR if lost else Severity.WARNING,
-            f"the GPU's memory had {lost:.0f} errors that could not be and {mended:.0f} that were corrected: "
-            "if it goes on, it wants to be replaced",
+            f"{lost:.0f} uncorrectable and {corrected:.0f} corrected ECC errors in the GPU's memory: replace the GPU "
+            "if they continue",
         )
 
 
@@ -196,7 +196,7 @@ def _pcie(trials: Sequence[Trial]) -> Iterator[Flag]:
             yield _flag(
                 "PCIE_DEGRADED",
                 Severity.WARNING,
-                f"under load the link to the GPU had {what} {seen:.0f} of {limit:.0f}: copies are slower; look at the "
+                f"under load the PCIe link ran at {what} {seen:.0f} of {limit:.0f}: copies are slower; look at the "
                 "slot, risers and power management",
             )
             return
@@ -209,7 +209,7 @@ def _numa(trials: Sequence[Trial]) -> Iterator[Flag]:
             "NUMA_REMOTE",
             Severity.WARNING,
             "the process ran on CPUs of another NUMA node than the GPU's: starting inferences and copies take longer; "
-            "pin it (numactl --cpunodebind=NODE, which doctor tells)",
+            "pin it (numactl --cpunodebind=NODE, see doctor for the node)",
         )
 
 
@@ -218,7 +218,7 @@ def _confidential(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield _flag(
             "CONF_COMPUTE",
             Severity.ERROR,
-            "confidential computing is on: event times are not to be trusted there (trtexec does not use them), and "
+            "confidential computing is on: event times are unreliable there (trtexec does not use them), and "
             "copies are encrypted",
         )
 
@@ -233,9 +233,9 @@ def _most(trials: Sequence[Trial], name: str) -> float:
 
 def _share(trials: Sequence[Trial], name: str) -> float:
     """Of the time in which the counter was watched, how much it grew."""
-    told = [trial.counters for trial in trials if name in trial.counters]
-    window_s = sum(counters["gpu_window_s"] for counters in told)
-    return sum(counters[name] for counters in told) / window_s if window_s else 0.0
+    watched = [trial.counters for trial in trials if name in trial.counters]
+    window_s = sum(counters["gpu_window_s"] for counters in watched)
+    return sum(counters[name] for counters in watched) / window_s if window_s else 0.0
 
 
 def _flag(code: str, severity: Severity, message: str) -> Flag:

@@ -62,7 +62,7 @@ def beside(stem: Path, suffix: str) -> Path:
 
 
 def kept_engine(stem: Path, root: Path) -> Kept | None:
-    """The engine of a stem as it lies there, every byte looked at; None if there is none."""
+    """The stored engine of a stem, its digest checked; None if there is none."""
     card = beside(stem, ".json")
     if not card.is_file():
         return None

@@ -103,9 +103,9 @@ def test_without_nvml_that_is_said_once_and_nothing_else() -> None:
     assert "clocks" in flag.message
 
 
-def test_what_one_gpu_does_not_tell_is_named() -> None:
+def test_what_one_gpu_does_not_report_is_named() -> None:
     (flag,) = flags_of_gpu([_timed(gpu_ecc_uncorrected=None, gpu_ecc_corrected=None)], MeasurementPlan())
-    assert "not watched: memory errors; this GPU or its driver does not tell" in flag.message
+    assert "not watched: memory errors; this GPU or its driver does not report it" in flag.message
 
 
 def _watched(**knobs: Any) -> tuple[Flag, ...]:
@@ -138,11 +138,11 @@ def test_a_quiet_simulated_gpu_is_watched_in_full() -> None:
         ({"sm_clocks_mhz": [1200]}, "CLOCK_LOW", "1200 MHz, 61% of 1980 MHz"),
         ({"foreign": 2}, "GPU_SHARED", "2 other processes"),
         ({"foreign": 2, "hide_pids": True}, "GPU_SHARED", "2 other processes"),
-        ({"graphics": 1}, "GPU_SHARED", "draw on the GPU"),
+        ({"graphics": 1}, "GPU_SHARED", "use the GPU for graphics"),
         ({"mig": 1}, "GPU_SHARED", "divided (MIG)"),
         ({"mps": True}, "GPU_SHARED", "MPS"),
-        ({"ecc_uncorrected": 2}, "ECC_ERRORS", "2 errors that could not be"),
-        ({"ecc_corrected": 3}, "ECC_ERRORS", "3 that were corrected"),
+        ({"ecc_uncorrected": 2}, "ECC_ERRORS", "2 uncorrectable"),
+        ({"ecc_corrected": 3}, "ECC_ERRORS", "3 corrected ECC"),
         ({"remapped_rows": 1}, "REMAPPED_ROWS", "1 rows"),
         ({"xid": 79}, "XID", "XID 79"),
         ({"pcie": [5, 4]}, "PCIE_DEGRADED", "lanes 4 of 16"),

@@ -18,7 +18,7 @@ from benchbox.schema.artifact import TensorSpec
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
 
-# Twice the largest second-level cache of a GPU so far (126 MiB, Blackwell); of one that tells a larger one, twice that.
+# Twice the largest second-level cache of a GPU so far (126 MiB, Blackwell); twice what a GPU reports, if larger.
 FLUSH_BYTES = 256 << 20
 
 

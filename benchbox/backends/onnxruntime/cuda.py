@@ -277,7 +277,7 @@ class OnnxRuntimeCudaSession:
         return self._slots.download(slot)
 
     def device_memory(self) -> dict[str, int]:
-        """How the device's free memory fell; the provider's arena is inside and tells nothing by itself."""
+        """How the device's free memory fell; the provider's arena is inside and says nothing by itself."""
         free = self._layer.memory().free_bytes
         self._lowest = min(self._lowest, free)
         return {
@@ -295,7 +295,7 @@ class OnnxRuntimeCudaSession:
         self._slots.flush_cache()
 
     def evidence(self) -> Evidence:
-        """Providers and their options as the session tells them; if inspected, nodes by provider and executed types."""
+        """Providers and options as the session reports them; if inspected, nodes by provider and executed types."""
         gpu = self._layer.gpu()
         options = {
             **tf32_option(has=gpu.has_tf32, allowed=self._tf32_allowed()),
@@ -329,7 +329,7 @@ class OnnxRuntimeCudaSession:
         return self._told
 
     def _tf32_allowed(self) -> bool:
-        """As the provider tells it; the TensorRT provider's libraries read it from the environment and tell nothing."""
+        """As the provider reports it; the TensorRT provider reads it from the environment and reports nothing."""
         if self._provider == TENSORRT:
             return os.environ.get(_TF32_VARIABLE) != "0"
         return bool(self._session.get_provider_options()[self._provider]["use_tf32"] == "1")
@@ -347,7 +347,7 @@ class OnnxRuntimeCudaSession:
 
 
 def nodes_by_provider(session: Any) -> dict[str, int]:
-    """How many nodes each execution provider was given; empty where this version does not tell."""
+    """How many nodes each execution provider was given; empty where this version does not report it."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return {}
     counts: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """Which layers did OpenVINO compile and run, in which types, and how long did each take?
 
-Read from the runtime model: the graph that the plugin executes, whose nodes tell their kernel ("brgconv_avx512_bf16"),
+Read from the runtime model: the graph that the plugin executes, whose nodes name their kernel ("brgconv_avx512_bf16"),
 the type that they compute in, and which operations of the network they were made of. The network's weights are nodes
 too, and so are their conversions, done once when the network is compiled; those have no time.
 """
@@ -25,7 +25,7 @@ MATRIX_LAYERS = frozenset(
 MATRIX_OPERATIONS = frozenset(
     {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul", "Einsum"}
 )
-# A layer generated for a part of the network. Attention becomes one, its matrix products inside. It tells the type of
+# A layer generated for a part of the network. Attention becomes one, its matrix products inside. It reports the type of
 # its inputs: at bf16 it was seen to say f32 and to compute in bf16.
 GENERATED = "Subgraph"
 _NOT_WORK = frozenset({"Const", "Input", "Output"})

@@ -61,7 +61,7 @@ class PyTorchBackend:
             torch.set_num_interop_threads(1)
         allow_tf32(torch, request.precision is Precision.TF32)
         for place in _mkldnn_switches(torch):
-            place.fp32_precision = "ieee"  # else oneDNN may be told to compute fp32 products in less
+            place.fp32_precision = "ieee"  # else oneDNN may be set to compute fp32 products in less
         return PyTorchSession(torch, request)
 
 

@@ -1,7 +1,7 @@
 """Which matrix operations did PyTorch dispatch, in which module, and in which types?
 
 Watched where every operation passes, by a dispatch mode: also products that are no layers of their own are seen. Hooks
-around the modules tell in which one an operation runs. Only a session that is inspected is watched; it is slower.
+around the modules record in which one an operation runs. Only a session that is inspected is watched; it is slower.
 """
 
 from __future__ import annotations
@@ -111,15 +111,15 @@ class DispatchWatch:
 def tf32_switches(torch_module: Any) -> dict[str, str]:
     """PyTorch's switches of TF32 as it reports them, the newer names beside the older where it has them."""
     backends = torch_module.backends
-    told = {
+    switches = {
         "matmul_allow_tf32": str(backends.cuda.matmul.allow_tf32),
         "cudnn_allow_tf32": str(backends.cudnn.allow_tf32),
     }
     for name, place in (("matmul", backends.cuda.matmul), ("conv", getattr(backends.cudnn, "conv", None))):
         precision = getattr(place, "fp32_precision", None)
         if precision is not None:
-            told[f"{name}_fp32_precision"] = str(precision)
-    return told
+            switches[f"{name}_fp32_precision"] = str(precision)
+    return switches
 
 
 def short_type(torch_module: Any, precision: Precision) -> Any:
@@ -138,5 +138,5 @@ def allow_tf32(torch_module: Any, allowed: bool) -> None:
 
 def tf32_evidence(torch_module: Any, *, has: bool) -> dict[str, str]:
     """The uniform entry: allowed if any of the switches that PyTorch reports allows it."""
-    told = tf32_switches(torch_module).values()
-    return tf32_option(has=has, allowed=any(value in {"True", "tf32"} for value in told))
+    switches = tf32_switches(torch_module).values()
+    return tf32_option(has=has, allowed=any(value in {"True", "tf32"} for value in switches))

@@ -29,7 +29,7 @@ def tracking_allocator(bindings: Bindings, layer: CudaLayer) -> Any:
             self._live: dict[int, int] = {}
 
         def allocate_async(self, size: int, alignment: int, *_: Any) -> int:
-            """Called by TensorRT; 0 tells it that there is no memory."""
+            """Called by TensorRT; 0 means that there is no memory."""
             try:
                 address = layer.allocate(size)
             except MeasurementError:

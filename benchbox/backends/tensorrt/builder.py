@@ -155,7 +155,7 @@ def _configure(bindings: Bindings, builder: Any, network: Any, config: Any, reci
 
 
 def _set_tf32(bindings: Bindings, config: Any, *, allowed: bool) -> None:
-    """Sets the flag and reads it back: an engine does not tell it, so the recipe must."""
+    """Sets the flag and reads it back: an engine does not report it, so the recipe must."""
     flag = bindings.api.BuilderFlag.TF32
     (config.set_flag if allowed else config.clear_flag)(flag)
     if bool(config.get_flag(flag)) is not allowed:

@@ -1,4 +1,4 @@
-"""What layers does an engine have, as TensorRT's inspector tells them?
+"""What layers does an engine have, as TensorRT's inspector reports them?
 
 Two dialects of JSON: TensorRT 10 gives each tensor one text for layout and type ("Format/Datatype": "Row-Major Linear
 FP16"), TensorRT 11 two fields. Engines that were built without detailed profiling give names only. The ONNX nodes of a
@@ -21,7 +21,7 @@ from benchbox.schema.proof import UNREPORTED
 _NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _MOVING = re.compile(r"reformat|shuffle_copy|^copy", re.IGNORECASE)
 _MATRIX = re.compile(r"conv|gemm|matmul|matrix|fully", re.IGNORECASE)
-# A whole region of the network as one layer: it tells the types at its border, not inside.
+# A whole region of the network as one layer: it reports the types at its border, not inside.
 _OPAQUE = "{ForeignNode["
 # The vendor's words for types, as they occur somewhere in a text about layout and type.
 _TYPES = (
@@ -74,7 +74,7 @@ def with_times(layers: Sequence[ExecutedLayer], times: Mapping[str, Sequence[flo
 
 
 def executed_precisions(layers: Sequence[ExecutedLayer]) -> dict[str, int]:
-    """How many layers with matrix work compute in which type; those whose type is not told are left out."""
+    """How many layers with matrix work compute in which type; those whose type is not reported are left out."""
     working = (layer for layer in layers if not layer.moves)
     matrix = (layer for layer in working if _MATRIX.search(f"{layer.kind} {layer.tactic} {layer.name}"))
     return dict(Counter(layer.executed for layer in matrix if layer.executed))
@@ -107,7 +107,7 @@ def _named(name: str) -> tuple[str, ...]:
 
 
 def _types(tensors: object) -> tuple[str, ...]:
-    """The types of a layer's inputs or outputs, in the field's words; "" for one that is not told."""
+    """The types of a layer's inputs or outputs, in the field's words; "" for one that is not reported."""
     if not isinstance(tensors, list):
         return ()
     return tuple(_type(tensor) for tensor in tensors)
@@ -116,5 +116,5 @@ def _types(tensors: object) -> tuple[str, ...]:
 def _type(tensor: object) -> str:
     if not isinstance(tensor, Mapping):
         return ""
-    told = tensor.get("Datatype") or tensor.get("Format/Datatype") or tensor.get("Format") or ""
-    return next((word for word, pattern in _TYPES if pattern.search(str(told))), "")
+    reported = tensor.get("Datatype") or tensor.get("Format/Datatype") or tensor.get("Format") or ""
+    return next((word for word, pattern in _TYPES if pattern.search(str(reported))), "")

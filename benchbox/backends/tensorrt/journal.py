@@ -56,8 +56,8 @@ def text_of(lines: Sequence[tuple[str, str]]) -> str:
 def errors_in(lines: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """What went wrong, each reason once, nodes followed by their operator: "'fc1' (Gemm)"."""
     operators = _operators(lines)
-    told = [message for severity, message in lines if severity in _ERRORS]
-    reasons = [message for message in told if not _NO_DRIVER.search(message)] or told
+    logged = [message for severity, message in lines if severity in _ERRORS]
+    reasons = [message for message in logged if not _NO_DRIVER.search(message)] or logged
     plain = dict.fromkeys(_WHERE.sub("", " ".join(message.split())) for message in reasons)
     return tuple(_with_operators(message, operators) for message in list(plain)[:_MOST])
 

@@ -123,7 +123,7 @@ class TensorRtSession:
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(api.ExecutionContextAllocationStrategy.USER_MANAGED)
         if self._wants_graph and hasattr(config, "cuda_graph_strategy"):
-            # TensorRT-RTX compiles kernels while it runs: only it can tell when an inference may be captured.
+            # TensorRT-RTX compiles kernels while it runs: only it knows when an inference may be captured.
             config.cuda_graph_strategy = api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             self._graph_state = f"{GRAPH_USED}, by the runtime"
         self._context = self._engine.create_execution_context(config)
@@ -167,7 +167,7 @@ class TensorRtSession:
                     "the engine's output has another shape than the network's", values=f"{spec.name}: {made}, {spec}"
                 )
         size = int(self._context.update_device_memory_size_for_shapes())
-        # 0 means "none needed" as well as "error" (NvInferRuntime.h): only the log tells them apart.
+        # 0 means "none needed" as well as "error" (NvInferRuntime.h): only the log distinguishes them.
         if size == 0 and errors_in(self._lines):
             raise self._refusal(f"{self._bindings.vendor.title} {self._bindings.version} cannot size its memory")
         self.memory["context_bytes"] = size

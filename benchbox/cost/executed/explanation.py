@@ -57,7 +57,7 @@ def explanation_of(
         base: executed layers in the precision that it is compared with.
         cost: of the network in the precision.
         base_cost: of the network in the base's.
-        device: that both ran on; rates that it does not tell are taken from ``base``.
+        device: that both ran on; rates that it does not report are taken from ``base``.
         key: what layers are grouped by (``roofline.pair_key``).
     """
     pairs = layer_pairs(base_cost, cost)

@@ -1,7 +1,7 @@
 """Did a network run in the precision that was asked for, and if not, which of its layers?
 
-What the runtime told of its layers is joined with the cost on paper of the ONNX nodes that they stand for. The shares
-count everything: work whose type is not told and work that no layer covers have shares of their own.
+The layers that the runtime reports are joined with the analytical cost of the ONNX nodes that they stand for. The
+shares count everything: work whose type is not reported and work that no layer covers have shares of their own.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def _shares(amounts: Mapping[str, int], wanted: str) -> dict[str, float]:
     total = sum(amounts.values())
     if not total:
         return {}
-    told = {kind: amount / total for kind, amount in amounts.items() if amount or kind == wanted}
-    return dict(sorted({wanted: 0.0, **told}.items(), key=lambda entry: -entry[1]))
+    shares = {kind: amount / total for kind, amount in amounts.items() if amount or kind == wanted}
+    return dict(sorted({wanted: 0.0, **shares}.items(), key=lambda entry: -entry[1]))
 
 
 def _with_nodes_of_modules(cost: NetworkCost, layers: Sequence[ExecutedLayer]) -> tuple[ExecutedLayer, ...]:

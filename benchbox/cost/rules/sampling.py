@@ -50,7 +50,7 @@ def region_align(node: NodeView) -> OpCost:
 
 @cost_rule("MaxRoiPool")
 def region_pool(node: NodeView) -> OpCost:
-    """Regions tell which elements are compared; at most every element of the map once per region and channel."""
+    """Regions decide which elements are compared; at most every element of the map once per region and channel."""
     return OpCost(elementwise=node.outputs[0].size(0) * math.prod(node.input(0).shape[1:]))
 
 

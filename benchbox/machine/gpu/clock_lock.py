@@ -26,7 +26,7 @@ FREEING_S = 15.0
 def locked_clocks(mhz: int | None) -> Iterator[str]:
     """Holds the first GPU's clocks while it is open, and says at what ("base", "1410 MHz").
 
-    Clocks that somebody else had locked before are free afterwards too: no GPU tells what they were locked at.
+    Clocks that somebody else had locked before are free afterwards too: no GPU reports what they were locked at.
 
     Args:
         mhz: the SM clock; None for the base clock.
@@ -80,9 +80,9 @@ def _ended(keeper: subprocess.Popen[bytes]) -> dict[str, object]:
 
 def _told(words: dict[str, object]) -> BenchboxError:
     """The keeper's error in this process."""
-    told = words.get(ERROR)
-    if not isinstance(told, list):
+    answer = words.get(ERROR)
+    if not isinstance(answer, list):
         return MeasurementError("the process that holds the GPU's clocks ended without a word")
-    kind, what, values, remedy = told
+    kind, what, values, remedy = answer
     error: BenchboxError = getattr(errors, kind)(what, values=values, remedy=remedy)
     return error

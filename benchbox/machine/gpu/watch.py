@@ -2,7 +2,7 @@
 
 Read before the first, between and after the last block of inferences, never while one runs and never by a thread of its
 own. What counts is cumulative counters where there are some: a bit that is looked at now and then misses short events.
-The result is a part of a trial's counters; what this GPU or driver does not tell is not in it.
+The result is a part of a trial's counters; what this GPU or driver does not report is not in it.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class GpuWatch:
         self._looks += 1
 
     def clock_hz(self) -> float | None:
-        """The SM clock now, None where this GPU does not tell."""
+        """The SM clock now, None where this GPU does not report it."""
         api = self._api
         clock_mhz = read_or_none(api, lambda: api.nvmlDeviceGetClockInfo(self._device, api.NVML_CLOCK_SM))
         return None if clock_mhz is None else clock_mhz * HZ_PER_MHZ
@@ -258,7 +258,7 @@ def gpu_watch(
 
 
 def _cpus_of_node(root: Path, node: int | None) -> frozenset[int]:
-    """The CPUs beside the GPU; none where the machine has a single node or does not tell."""
+    """The CPUs beside the GPU; none where the machine has a single node or does not report it."""
     nodes = root / "sys/devices/system/node"
     if node is None or len(list(nodes.glob("node[0-9]*"))) < 2:
         return frozenset()
@@ -279,7 +279,7 @@ def cpus_from_list(text: str) -> frozenset[int]:
 
 
 def _current_cpu(root: Path) -> int:
-    """The CPU that this process's first thread, which starts the inferences, last ran on; -1 where not told."""
+    """The CPU that this process's first thread, which starts the inferences, last ran on; -1 where unknown."""
     try:
         return int((root / f"proc/{os.getpid()}/stat").read_text().rsplit(")", 1)[1].split()[36])
     except (OSError, ValueError, IndexError):
