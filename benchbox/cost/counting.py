@@ -36,8 +36,8 @@ def cost_from_graph(
         input_shape=first[1:],
         batch=first[0] if first else 1,
         onnx_sha256=sha256,
-        params=graph.params if graph.params is not None else sum(graph.params_of.values()),
-        weight_bytes=sum(tensor.size_bytes for tensor in graph.weights.values()),
+        params=graph.params if graph.params is not None else sum(layer.params for layer in layers),
+        weight_bytes=sum(tensor.size_bytes for tensor in graph.weights.values()) + _bytes_inside(graph),
         activation_bytes=sum(layer.write_bytes for layer in layers),
         peak_activation_bytes=peak_activation_bytes(graph),
         convention=convention,
@@ -48,11 +48,24 @@ def cost_from_graph(
     )
 
 
+def _bytes_inside(graph: Graph) -> int:
+    """Bytes of weights that are stored inside branches and loops."""
+    return sum(
+        tensor.size_bytes
+        for node in graph.nodes
+        for body in node.bodies
+        for name, tensor in body.weights.items()
+        if name not in graph.weights
+    )
+
+
 def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool) -> LayerCost:
     unknown = allow_unknown and node.op not in RULES
     once = graph.is_constant(node)
     cost = OpCost() if unknown or once else cost_of(node)
     weights = {} if once else graph.weights_behind((*node.inputs, *node.scales))
+    for body in node.bodies:
+        weights.update(body.weights)
     reads = {t.name: t for t in node.inputs if t is not None and t.name not in graph.constants}
     moves = node.op not in VIEWS and not once
     return LayerCost(
@@ -61,7 +74,7 @@ def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool
         output_shape=node.outputs[0].shape if node.outputs else (),
         macs=cost.macs,
         elementwise=cost.elementwise,
-        params=graph.params_of.get(node.name, 0),
+        params=graph.params_of.get(node.name, 0) + sum(body.params for body in node.bodies),
         weight_bytes=sum(tensor.size_bytes for tensor in weights.values()),
         read_bytes=sum(tensor.size_bytes for tensor in reads.values()) if moves else 0,
         write_bytes=sum(tensor.size_bytes for tensor in node.outputs) if moves else 0,

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import ArtifactError, BenchboxError
-from benchbox.graph.node import NodeView, Tensor
+from benchbox.graph.bodies import body_models, has_bodies, may_end_early
+from benchbox.graph.node import Body, NodeView, Tensor
 from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 from benchbox.graph.parameters import params_per_node
 from benchbox.graph.propagation import small_values
 from benchbox.graph.skimming import BITS, STRING
 from benchbox.graph.standins import own_shapes, with_own_shapes, with_stand_ins
 from benchbox.graph.stored import constants_of, stored_tensors
-from benchbox.graph.structure import MAX_ELEMENTS, Sizes, bind_sizes, proto_from_file
+from benchbox.graph.structure import MAX_ELEMENTS, Sizes, bind_sizes, proto_from_file, require_single_assignment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +81,7 @@ def graph_from_file(
 
     Raises:
         UsageError: no such file; a dimension that is not known or contradicts the file.
-        ArtifactError: not an ONNX file, an invalid graph, control flow, a shape that cannot be inferred.
+        ArtifactError: not an ONNX file, an invalid graph, a Scan, a shape that cannot be inferred.
     """
     return _graph(proto_from_file(path), path, Sizes(batch=batch, shape=input_shape, named=named or {}))
 
@@ -105,15 +106,22 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
     names = _node_names(proto.graph)
     params_of = params_per_node(proto.graph, names, stored, following, producer=proto.producer_name)
     constants = _small_constants(stored, path)
+    kept = _copies(stored) if any(map(has_bodies, proto.graph.node)) else {}
     _drop_data(proto.graph, constants)
     _keep_foreign_shapes(proto.graph, bound)
     shapes = _inferred(proto, path, constants)
     tensors = {**shapes, **weights}
     read = frozenset(value for node in proto.graph.node for value in node.input)
     read |= {value.name for value in proto.graph.output}
+    taken = set(read)
+
+    def bodies(node: onnx.NodeProto) -> tuple[Body, ...]:
+        models = body_models(proto, node, tensors=tensors, stored=kept, taken=taken)
+        return tuple(_body(model, node, path) for model in models)
+
     return Graph(
         nodes=tuple(
-            _view(index, name, node, tensors, constants, read)
+            _view(index, name, node, tensors, constants, read, bodies(node) if has_bodies(node) else ())
             for index, (node, name) in enumerate(zip(proto.graph.node, names, strict=True))
         ),
         inputs=tuple(shapes[value.name] for value in proto.graph.input if value.name not in weights),
@@ -125,9 +133,43 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
     )
 
 
+def _copies(stored: Mapping[str, onnx.TensorProto]) -> dict[str, onnx.TensorProto]:
+    return {name: copy.deepcopy(tensor) for name, tensor in stored.items()}
+
+
+def _body(model: onnx.ModelProto, node: onnx.NodeProto, path: Path) -> Body:
+    """One branch or body, whose inputs have their shapes; changes the model."""
+    require_single_assignment(model.graph, path)
+    inner = copy.deepcopy(model.graph) if node.op_type == "Loop" else None
+    graph = _graph(model, path, Sizes())
+    if inner is not None:
+        _require_steady(inner, graph, node)
+    return Body(
+        nodes=tuple(view for view in graph.nodes if not graph.is_constant(view)),
+        params=sum(graph.params_of.values()) + sum(body.params for view in graph.nodes for body in view.bodies),
+        weights=graph.weights,
+        ends_early=inner is not None and may_end_early(inner, graph.constants),
+    )
+
+
+def _require_steady(body: onnx.GraphProto, graph: Graph, node: onnx.NodeProto) -> None:
+    """Raises ArtifactError for a loop that changes the shape of what it carries: its turns differ in cost."""
+    made = {tensor.name: tensor.shape for view in graph.nodes for tensor in view.outputs}
+    made |= {tensor.name: tensor.shape for tensor in (*graph.inputs, *graph.weights.values())}
+    for before, after in zip(body.input[2:], body.output[1:], strict=False):
+        if made.get(before.name) != made.get(after.name):
+            raise ArtifactError(
+                "a Loop changes the shape of what it carries, so that its turns differ in cost",
+                values=f"node {node.name}: {before.name} {made.get(before.name)} becomes {after.name} "
+                f"{made.get(after.name)}",
+            )
+
+
 def _weights(stored: Mapping[str, onnx.TensorProto]) -> dict[str, Tensor]:
     return {
-        name: Tensor(name=name, shape=tuple(tensor.dims), item_bytes=_item_bytes(tensor.data_type))
+        name: Tensor(
+            name=name, shape=tuple(tensor.dims), item_bytes=_item_bytes(tensor.data_type), kind=tensor.data_type
+        )
         for name, tensor in stored.items()
     }
 
@@ -222,7 +264,9 @@ def _inferred_once(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
             continue
         if math.prod(shape) > MAX_ELEMENTS:
             raise ArtifactError(f"tensor {value.name} of {path} is absurdly large", values=f"shape {shape}")
-        found[value.name] = Tensor(name=value.name, shape=shape, item_bytes=_item_bytes(tensor.elem_type))
+        found[value.name] = Tensor(
+            name=value.name, shape=shape, item_bytes=_item_bytes(tensor.elem_type), kind=tensor.elem_type
+        )
     return found
 
 
@@ -273,6 +317,7 @@ def _view(
     tensors: Mapping[str, Tensor],
     constants: Mapping[str, tuple[float, ...]],
     read: frozenset[str],
+    bodies: tuple[Body, ...],
 ) -> NodeView:
     import onnx
 
@@ -314,6 +359,7 @@ def _view(
         layers=tuple(
             layer for entry in node.metadata_props if entry.key == "benchbox.layers" for layer in entry.value.split()
         ),
+        bodies=bodies,
     )
 
 

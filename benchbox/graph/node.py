@@ -15,11 +15,12 @@ class MisfitError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """Name, shape and bytes per element of a tensor; rules see no data."""
+    """Name, shape and bytes per element of a tensor; rules see no data. ``kind`` is ONNX's number of its type, or 0."""
 
     name: str
     shape: tuple[int, ...]
     item_bytes: float
+    kind: int = field(default=0, compare=False)
 
     @property
     def elements(self) -> int:
@@ -39,6 +40,19 @@ class Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Body:
+    """A branch of an If or the body of a Loop: the nodes that run in an inference, its parameters and weights by name.
+
+    ``ends_early``: a Loop's body computes whether there is another turn.
+    """
+
+    nodes: tuple[NodeView, ...]
+    params: int
+    weights: Mapping[str, Tensor]
+    ends_early: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeView:
     """One node as a rule sees it: concrete shapes and attributes.
 
@@ -46,7 +60,7 @@ class NodeView:
     inputs that are known (axes, shapes, scales), by input position. ``index`` is the node's place in the file.
     ``layers`` are the classes of the PyTorch layers that the node stands for (``Conv2d+bias``), where benchbox
     exported the file. ``scales`` are the constants that quantised inputs and outputs are stored with, where Q/DQ nodes
-    were folded away (``cost/precision/folding.py``).
+    were folded away (``cost/precision/folding.py``). ``bodies`` are the branches of an If, or the body of a Loop.
     """
 
     index: int
@@ -58,6 +72,7 @@ class NodeView:
     constants: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
     scales: tuple[Tensor, ...] = ()
+    bodies: tuple[Body, ...] = ()
 
     def input(self, position: int) -> Tensor:
         """An input that the operator must have; raises ArtifactError where the graph leaves it out."""

@@ -5,6 +5,7 @@ type (``with_stand_ins``); where no operator has, the shape is computed here (``
 keeps its own nodes.
 
 * GroupNormalization and MeanVarianceNormalization: the inference of their function bodies fails.
+* Loop: what is carried from turn to turn may change its shape; here it keeps it, which ``graph.py`` checks.
 * STFT: the inference takes ``onesided`` for 0 where it is left out; its default is 1.
 * MaxUnpool with a size given: the inference leaves the shape open.
 * com.microsoft operators that quantised and optimised files hold: ONNX does not know them.
@@ -43,15 +44,26 @@ def with_stand_ins(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model for shape inference; the same object where nothing is to be replaced."""
     import onnx
 
-    places = {place: made for place, node in enumerate(proto.graph.node) if (made := _stand_in(node)) is not None}
+    places = {place: made for place, node in enumerate(proto.graph.node) if (made := _stand_ins(node))}
     if not places:
         return proto
     scratch = copy.deepcopy(proto)
-    for place, node in places.items():
-        scratch.graph.node[place].CopyFrom(node)
-    if any(_TRUE in node.input for node in places.values()):
+    kept = list(copy.deepcopy(proto).graph.node)
+    del scratch.graph.node[:]
+    scratch.graph.node.extend(made for place, node in enumerate(kept) for made in places.get(place, [node]))
+    if any(_TRUE in node.input for made in places.values() for node in made):
         scratch.graph.initializer.append(onnx.helper.make_tensor(_TRUE, onnx.TensorProto.BOOL, [], [True]))
     return scratch
+
+
+def _stand_ins(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    from onnx import helper
+
+    if node.domain in STANDARD_DOMAINS and node.op_type == "Loop":
+        carried = zip(node.input[2:], node.output, strict=False)
+        return [helper.make_node("Identity", [given], [made]) for given, made in carried if given and made]
+    alone = _stand_in(node)
+    return [] if alone is None else [alone]
 
 
 def _stand_in(node: onnx.NodeProto) -> onnx.NodeProto | None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 MAX_ELEMENTS = 2**48
 _FREE = -1  # as PaddlePaddle writes a free size
-CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+# Operators with graphs inside that are not counted; those of If and Loop are (``bodies.py``).
+UNCOUNTED = frozenset({"Scan", "SequenceMap"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def proto_from_file(path: Path) -> onnx.ModelProto:
 
     Raises:
         UsageError: no such file.
-        ArtifactError: not an ONNX file or not a valid graph; control flow.
+        ArtifactError: not an ONNX file or not a valid graph; a Scan or SequenceMap.
     """
     import onnx
 
@@ -60,7 +61,7 @@ def proto_from_file(path: Path) -> onnx.ModelProto:
     if proto.functions:
         proto = _inlined(proto, path)
     _require_weights_plausible(proto.graph, path)
-    _require_static_single_assignment(proto.graph, path)
+    require_single_assignment(proto.graph, path)
     return proto
 
 
@@ -154,17 +155,18 @@ def _require_text(index: int, node: onnx.NodeProto, path: Path) -> None:
         ) from None
 
 
-def _require_static_single_assignment(graph: onnx.GraphProto, path: Path) -> None:
+def require_single_assignment(graph: onnx.GraphProto, path: Path) -> None:
+    """Raises ArtifactError for nodes that read what no node before them makes, or make what exists, and for a Scan."""
     made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     made.update(tensor.values.name for tensor in graph.sparse_initializer)
     for index, node in enumerate(graph.node):
         _require_text(index, node, path)
         title = f"node {node.name or index} ({node.op_type})"
-        if node.op_type in CONTROL_FLOW and node.domain in {"", "ai.onnx"}:
+        if node.op_type in UNCOUNTED and node.domain in {"", "ai.onnx"}:
             raise ArtifactError(
-                "the cost of control flow depends on data",
+                f"the cost of {node.op_type} is not counted",
                 values=f"{title} of {path}",
-                remedy="simplify the network so that the branch or the number of turns is fixed",
+                remedy="unroll it when the network is exported",
             )
         if not any(node.output):
             raise ArtifactError(f"{path} is no valid graph", values=f"{title} makes nothing")

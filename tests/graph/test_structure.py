@@ -163,7 +163,7 @@ def broken(kind: str) -> onnx.ModelProto:
         ("no tensor", "input x"),
         ("channels", r"conv \(Conv\)"),
         ("features", r"fc \(Gemm\)|fc"),
-        ("loop", r"turns \(Loop\)"),
+        ("loop", "node name: turns"),
         ("operator", "Frobnicate"),
     ],
 )

@@ -1,0 +1,38 @@
+"""What do branches and loops cost? The dearer branch; the body times the number of turns, where that is a constant."""
+
+from __future__ import annotations
+
+from benchbox.cost.rule import OpCost, cost_of, cost_rule
+from benchbox.errors import ArtifactError
+from benchbox.graph.node import Body, NodeView
+
+
+@cost_rule("If")
+def branches(node: NodeView) -> OpCost:
+    """The branch with more FLOPs: which one runs depends on data."""
+    return max(map(_cost_of_body, node.bodies), key=lambda cost: 2 * cost.macs + cost.elementwise, default=OpCost())
+
+
+@cost_rule("Loop")
+def loop(node: NodeView) -> OpCost:
+    """The body times the number of turns.
+
+    Raises ArtifactError where that number depends on data: it is no constant, or the body may end the loop.
+    """
+    turns = node.constants.get(0)
+    if not turns or any(body.ends_early for body in node.bodies):
+        raise ArtifactError(
+            "the number of turns of a Loop depends on data",
+            values=f"node {node.name}",
+            remedy="unroll the loop, or export it with a constant number of turns",
+        )
+    costs = [_cost_of_body(body) for body in node.bodies]
+    return OpCost(
+        macs=int(turns[0]) * sum(cost.macs for cost in costs),
+        elementwise=int(turns[0]) * sum(cost.elementwise for cost in costs),
+    )
+
+
+def _cost_of_body(body: Body) -> OpCost:
+    costs = [cost_of(node) for node in body.nodes]
+    return OpCost(macs=sum(cost.macs for cost in costs), elementwise=sum(cost.elementwise for cost in costs))

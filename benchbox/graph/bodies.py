@@ -1,0 +1,145 @@
+"""What is inside an If or a Loop: models of their own, with what they read from outside as inputs of known shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from benchbox.errors import ArtifactError
+from benchbox.graph.opset import STANDARD_DOMAINS
+
+if TYPE_CHECKING:
+    import onnx
+
+    from benchbox.graph.node import Tensor
+
+_UNUSED = "benchbox.unused"
+_CARRIED = 2  # a Loop's inputs begin with the number of turns and a condition, its body's with the turn and a condition
+# Constants up to this number of elements may be sizes or scales, which a body needs to know.
+_SMALL = 64
+
+
+def body_models(
+    proto: onnx.ModelProto,
+    node: onnx.NodeProto,
+    *,
+    tensors: Mapping[str, Tensor],
+    stored: Mapping[str, onnx.TensorProto],
+    taken: set[str],
+) -> tuple[onnx.ModelProto, ...]:
+    """The branches of an If or the body of a Loop, in the order of the attributes.
+
+    Args:
+        proto: that the node is in.
+        node: of the graph.
+        tensors: of the graph outside, with shapes and types.
+        stored: tensors that the graph outside stores.
+        taken: weights whose parameters are counted elsewhere; those that a body brings in are added.
+
+    Raises:
+        ArtifactError: the shape of something that a body reads is not known.
+    """
+    import onnx
+
+    models = []
+    for attribute in node.attribute:
+        if not attribute.HasField("g"):
+            continue
+        model = onnx.ModelProto(ir_version=proto.ir_version, producer_name=proto.producer_name)
+        model.opset_import.extend(proto.opset_import)
+        model.graph.CopyFrom(attribute.g)
+        carried = _carried(node, attribute.g, tensors) if node.op_type == "Loop" else []
+        del model.graph.input[:]
+        model.graph.input.extend(carried)
+        for name in _read_from_outside(attribute.g):
+            _bring_in(model.graph, name, node, tensors, stored, taken)
+        if not model.graph.input:
+            model.graph.input.append(onnx.helper.make_tensor_value_info(_UNUSED, onnx.TensorProto.FLOAT, []))
+        models.append(model)
+    return tuple(models)
+
+
+def may_end_early(body: onnx.GraphProto, constants: Iterable[str]) -> bool:
+    """Whether a Loop's body computes its condition, so that the number of turns may depend on data.
+
+    Args:
+        body: of the Loop.
+        constants: names of the tensors in it that follow from constants.
+    """
+    condition = body.output[0].name
+    made = {node.output[0]: node for node in body.node if node.output}
+    while condition in made and made[condition].op_type == "Identity":
+        condition = made[condition].input[0]
+    return condition not in constants and condition != body.input[1].name
+
+
+def _carried(
+    node: onnx.NodeProto, body: onnx.GraphProto, tensors: Mapping[str, Tensor]
+) -> Sequence[onnx.ValueInfoProto]:
+    from onnx import TensorProto, helper
+
+    outside = [*node.input[_CARRIED:]]
+    if len(body.input) != len(outside) + _CARRIED:
+        raise ArtifactError(
+            f"node {node.name} (Loop) does not fit its body",
+            values=f"it carries {len(outside)} values, its body reads {len(body.input)}",
+        )
+    first = [
+        helper.make_tensor_value_info(value.name, kind, [])
+        for value, kind in zip(body.input[:_CARRIED], (TensorProto.INT64, TensorProto.BOOL), strict=True)
+    ]
+    return [
+        *first,
+        *(
+            _declared(inner.name, name, node, tensors)
+            for inner, name in zip(body.input[_CARRIED:], outside, strict=True)
+        ),
+    ]
+
+
+def _declared(inner: str, outer: str, node: onnx.NodeProto, tensors: Mapping[str, Tensor]) -> onnx.ValueInfoProto:
+    from onnx import helper
+
+    tensor = tensors.get(outer)
+    if tensor is None or not tensor.kind:
+        raise ArtifactError(
+            f"the shape of tensor {outer} cannot be inferred",
+            values=f"it is read inside node {node.name} ({node.op_type})",
+        )
+    return helper.make_tensor_value_info(inner, tensor.kind, list(tensor.shape))
+
+
+def _bring_in(
+    graph: onnx.GraphProto,
+    name: str,
+    node: onnx.NodeProto,
+    tensors: Mapping[str, Tensor],
+    stored: Mapping[str, onnx.TensorProto],
+    taken: set[str],
+) -> None:
+    constant = stored.get(name)
+    if constant is None or (name in taken and math.prod(constant.dims) > _SMALL):
+        graph.input.append(_declared(name, name, node, tensors))
+        return
+    taken.add(name)
+    brought = graph.initializer.add()
+    brought.CopyFrom(constant)
+    brought.name = name
+
+
+def _read_from_outside(graph: onnx.GraphProto) -> tuple[str, ...]:
+    """The names that a body reads and does not make, in the order of their first use."""
+    made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    found: dict[str, None] = {}
+    for node in graph.node:
+        inner = [name for entry in node.attribute if entry.HasField("g") for name in _read_from_outside(entry.g)]
+        found.update((name, None) for name in (*node.input, *inner) if name and name not in made)
+        made.update(node.output)
+    found.update((value.name, None) for value in graph.output if value.name not in made)
+    return tuple(found)
+
+
+def has_bodies(node: onnx.NodeProto) -> bool:
+    """Whether a node is an If or a Loop."""
+    return node.op_type in ("If", "Loop") and node.domain in STANDARD_DOMAINS

@@ -1,0 +1,96 @@
+"""Branches and loops: the dearer branch, the body times a constant number of turns, else no cost at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from graphs import cost_from_onnx, model_of, saved
+from onnx import TensorProto, helper, numpy_helper
+
+from benchbox.errors import ArtifactError
+
+FLOAT = TensorProto.FLOAT
+
+
+def value(name: str, kind: int, shape: list[int | str] | None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def branch(name: str, nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray]) -> onnx.GraphProto:
+    stored = [numpy_helper.from_array(array, key) for key, array in weights.items()]
+    return helper.make_graph(nodes, name, [], [value(nodes[-1].output[0], FLOAT, None)], stored)
+
+
+def either(path: Path) -> Path:
+    """x [n, 8] times the outer w [8, 4] where its sum is positive, else times two weights of its own."""
+    outer = branch("then", [helper.make_node("MatMul", ["x", "w"], ["t"], name="once")], {})
+    own = branch(
+        "else",
+        [
+            helper.make_node("MatMul", ["x", "u"], ["e1"], name="first"),
+            helper.make_node("MatMul", ["e1", "v"], ["e2"], name="second"),
+        ],
+        {"u": np.ones((8, 100), np.float32), "v": np.ones((100, 4), np.float32)},
+    )
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "zero"], ["positive"]),
+        helper.make_node("If", ["positive"], ["y"], name="either", then_branch=outer, else_branch=own),
+    ]
+    weights = {"w": np.ones((8, 4), np.float32), "zero": np.float32(0)}
+    return saved(path, model_of(nodes, inputs={"x": ["n", 8]}, weights={k: np.asarray(v) for k, v in weights.items()}))
+
+
+def test_an_if_costs_its_dearer_branch_and_holds_the_parameters_of_both(tmp_path: Path) -> None:
+    cost = cost_from_onnx(either(tmp_path / "net.onnx"), batch=2)
+    layer = next(layer for layer in cost.layers if layer.op == "If")
+    assert (cost.macs, layer.macs) == (2 * (800 + 400), 2 * (800 + 400))
+    assert layer.output_shape == (2, 4)
+    assert layer.params == 32 + 800 + 400
+    assert cost.weight_bytes == 4 * (32 + 800 + 400 + 1)
+
+
+def loop(path: Path, *, turns: int | None, computed: bool = False) -> Path:
+    """h = h @ w, a number of turns over."""
+    condition = (
+        helper.make_node("Less", ["turn", "limit"], ["on"])
+        if computed
+        else helper.make_node("Identity", ["going"], ["on"])
+    )
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["h", "w"], ["next"], name="step"), condition],
+        "body",
+        [value("turn", TensorProto.INT64, []), value("going", TensorProto.BOOL, []), value("h", FLOAT, ["n", 8])],
+        [value("on", TensorProto.BOOL, []), value("next", FLOAT, ["n", 8])],
+        [numpy_helper.from_array(np.array(3, np.int64), "limit")] if computed else [],
+    )
+    weights: dict[str, np.ndarray] = {"w": np.ones((8, 8), np.float32)}
+    before: list[onnx.NodeProto] = []
+    if turns is None:
+        before = [
+            helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+            helper.make_node("Cast", ["sum"], ["turns"], to=TensorProto.INT64),
+        ]
+    else:
+        weights["turns"] = np.array(turns, np.int64)
+    weights["true"] = np.array(True)
+    nodes = [*before, helper.make_node("Loop", ["turns", "true", "x"], ["y"], name="repeated", body=body)]
+    return saved(path, model_of(nodes, inputs={"x": ["n", 8]}, weights=weights))
+
+
+def test_a_loop_of_constant_length_costs_its_body_so_often(tmp_path: Path) -> None:
+    cost = cost_from_onnx(loop(tmp_path / "net.onnx", turns=5), batch=3)
+    assert cost.macs == 5 * 3 * 64
+    assert cost.params == 64
+
+
+@pytest.mark.parametrize(
+    ("turns", "computed"), [(None, False), (5, True)], ids=["computed-count", "computed-condition"]
+)
+def test_a_loop_whose_length_depends_on_data_has_no_cost(tmp_path: Path, turns: int | None, computed: bool) -> None:
+    with pytest.raises(ArtifactError, match="depends on data") as caught:
+        cost_from_onnx(loop(tmp_path / "net.onnx", turns=turns, computed=computed))
+    assert "repeated" in caught.value.values
