@@ -6,6 +6,7 @@ imported on demand: ``benchbox --help`` imports no runtime, no pandas and no tor
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import select
@@ -18,10 +19,11 @@ import click
 from benchbox import __version__
 from benchbox.cli.flags.shared import common_options
 from benchbox.cli.signals import end_in_order_on_signal, finish_shutdown, was_signalled
-from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError
+from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError, StoreError
 
 _PROGRAM = "benchbox"
 _COMMANDS = "benchbox.cli.commands"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _COMPLETE = "_BENCHBOX_COMPLETE"  # the variable of a shell that asks for completions
 
 
@@ -84,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_stdout()
+    except OSError as error:
+        _forget_stdout()
+        status = status or _unwritable_stdout(error)
     sys.exit(status)
 
 
@@ -117,6 +122,8 @@ def exit_status(arguments: Sequence[str]) -> int:
             _print_traceback()
         if was_signalled():
             return _interrupted()
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            return _unwritable_stdout(error)
         _print_error(
             "benchbox has a bug",
             f"{type(error).__name__}: {error}",
@@ -139,6 +146,15 @@ def _run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     return outcome if isinstance(outcome, int) else EXIT_DONE
+
+
+def _unwritable_stdout(error: OSError) -> int:
+    _print_error(
+        "there is no space left to write to",
+        f"standard output or the disk: {error.strerror or error}",
+        "free some, or write to another place; 'benchbox report' shows what was stored",
+    )
+    return StoreError.exit_status
 
 
 def _stdout_is_closed() -> bool:

@@ -159,3 +159,19 @@ def test_root_may_stand_before_and_after_the_command(benchbox: Callable, tmp_pat
     after = benchbox("report", "--json", "--root", str(tmp_path / "elsewhere"))
     assert before.status == after.status == 0
     assert before.document == after.document
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [("models",), ("flops", "lenet5", "--json")])
+def test_a_full_standard_output_is_no_bug(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "benchbox", "--root", str(tmp_path), *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    assert run.returncode == 6, run.stderr
+    assert "no space left" in run.stderr
+    assert "bug" not in run.stderr

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchbox.metrics.workload import inferences_per_sample
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -51,14 +53,20 @@ def warm_up(issuer: Issuer, plan: MeasurementPlan, *, clock_hz: Callable[[], flo
     """
     now, start = issuer.now_ns, issuer.now_ns()
     times = issuer.block(1).times_ns
+    each_ns = _pace(now() - start, times)
+    together = inferences_per_sample(plan)
     while len(times) < plan.warmup_iterations or now() - start < plan.warmup_s * 1e9:
-        if times.sum() > plan.max_time_s * 1e9 and len(times) >= 2:
+        if times.sum() * together > plan.max_time_s * 1e9 and len(times) >= 2:
             return WarmUp(times_ns=times, typical_ns=_pace(now() - start, times), settled=True)
-        count = max(1, min(len(times), int(plan.warmup_s * 1e9 / max(1.0, float(np.median(times)))) + 1))
-        times = np.concatenate([times, issuer.block(count).times_ns])
+        count = max(1, min(len(times), int(plan.warmup_s * 1e9 / max(1.0, each_ns)) + 1))
+        begin = now()
+        block = issuer.block(count).times_ns
+        each_ns = _pace(now() - begin, block)
+        times = np.concatenate([times, block])
     if plan.like:
         return WarmUp(times_ns=times, typical_ns=_pace(now() - start, times), settled=True)
-    size = max(1, int(BLOCK_S * 1e9 / max(1.0, float(np.median(times)))))
+    # By the clock on the wall: a sample of mode batched is a whole group, in mode cold caches are filled before each.
+    size = max(1, int(BLOCK_S * 1e9 / max(1.0, each_ns)))
     fixed = now()
     medians: list[float] = []
     clocks_hz: list[float] = []

@@ -18,7 +18,7 @@ from benchbox.measure.loop.timing import isolated_block
 from benchbox.measure.loop.warmup import SETTLING_BLOCKS, has_settled, warm_up
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
-from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.plan import MeasurementPlan, Mode
 
 SPEC = TensorSpec(name="input", dtype="float32", shape=(1, 4))
 
@@ -209,3 +209,18 @@ def test_correlated_samples_do_not_fake_precision() -> None:
     wave = 1000 + 50 * np.sin(np.arange(2000) / 150) + draw.normal(0, 5, 2000)
     shuffled = draw.permutation(wave)
     assert median_half_width(wave.astype(np.int64)) > 3 * median_half_width(shuffled.astype(np.int64))
+
+
+@pytest.mark.parametrize("group", [1, 10, 1000])
+def test_blocks_of_the_warm_up_last_as_long_whatever_the_group(group: int) -> None:
+    """Of groups of an inference of 50 us, as of single ones: some 30 ms a block, or a group where that is longer."""
+    opened = session(inference_ns=50_000, jitter=0.0, cold_factor=1.0)
+    asked = plan(mode=Mode.BATCHED, group=group, warmup_s=0.1)  # type: ignore[arg-type]
+    made = issuer_for([opened], asked)
+    start = made.now_ns()
+    warm = warm_up(made, asked)
+    assert warm.settled
+    spent_s = (made.now_ns() - start) * 1e-9
+    fixed_s = max(2 * 0.1, 2 * asked.warmup_iterations * group * 50e-6)
+    assert spent_s <= fixed_s + SETTLING_BLOCKS * max(0.03, group * 50e-6) + 1e-3
+    assert warm.typical_ns == pytest.approx(group * 50_000, rel=0.01)
