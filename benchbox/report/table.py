@@ -18,13 +18,15 @@ Row = TypeVar("Row")
 class Column(Generic[Row]):
     """A column's title and its text in a row; numbers are aligned to the right.
 
-    An optional column is left out where no row has a text other than "" and the dash for what is absent.
+    An optional column is left out where no row has a text other than "" and the dash for what is absent. Where a table
+    is wider than the screen, columns of the highest ``rank`` are left out first, those of rank 0 never.
     """
 
     title: str
     cell: Callable[[Row], str] = str
     number: bool = False
     optional: bool = False
+    rank: int = 0
 
 
 def table_of(
@@ -102,6 +104,26 @@ def folded_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], 
         text_table([columns[index] for index in part], [[row[index] for index in part] for row in rows])
         for part in chosen
     )
+
+
+def fitted(
+    columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], *, width: int | None
+) -> tuple[list[Column[Any]], list[list[str]], list[str]]:
+    """The columns that fit a screen, highest ranks left out first: columns, texts of rows, titles left out.
+
+    Args:
+        columns: of the whole table.
+        rows: with a text for each column.
+        width: characters of a line, None for no limit. Columns of rank 0 stay, however wide they are.
+    """
+    kept = list(range(len(columns)))
+    while width is not None and _table_width(columns, rows, kept) > width:
+        ranked = [index for index in kept if columns[index].rank]
+        if not ranked:
+            break
+        kept.remove(max(ranked, key=lambda index: (columns[index].rank, index)))
+    left_out = [column.title for index, column in enumerate(columns) if index not in kept]
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows], left_out
 
 
 def _table_width(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], chosen: Sequence[int]) -> int:

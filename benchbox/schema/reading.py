@@ -54,3 +54,10 @@ class Reading:
     better: Better
     method: str = ""
     mde: float | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        """How far the interval reaches from the value at most, as a share of it; None without an interval."""
+        if self.low is None or self.high is None or self.value == 0:
+            return None
+        return max(self.value - self.low, self.high - self.value) / abs(self.value)

@@ -116,7 +116,8 @@ def test_fp16_on_a_cpu_is_shown_as_what_it_is(benchbox: Callable, short: tuple[s
     flags = {flag["code"]: flag["severity"] for flag in record["flags"]}
     assert flags["PRECISION_NOT_EXECUTED"] == "error"
     shown = benchbox("report", "--format", "md").out
-    assert "| fp16 0 %, fp32 100 % |" in shown
+    assert "| fp16 0 % | 1 | void | – |" in shown
+    assert "| fp16 0 %, fp32 100 % |" in benchbox("report", "--format", "md", "--wide").out
     assert "conv1 (fp32), conv2 (fp32)" in benchbox("report").out
 
 

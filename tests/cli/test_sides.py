@@ -51,7 +51,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "weights": ("--weights", "weights.pt"),
 }
 # Not of the plan: what is shown, where, and the environment of every process.
-APART = {"as_json", "root", "debug", "ab", "dry_run", "cuda"}
+APART = {"as_json", "root", "debug", "ab", "dry_run", "cuda", "wide", "columns", "notes"}
 PAIRED = ("trials", "max_trials", "memory_trials")
 
 

@@ -9,6 +9,7 @@ import pytest
 from benchbox.errors import StoreError
 from benchbox.report import definitions as home
 from benchbox.report.definitions import definitions_of, known_names
+from benchbox.report.records.rows import titles_of_columns
 
 PAGE = """# Numbers
 
@@ -57,3 +58,12 @@ def test_missing_pages_are_an_error_with_a_remedy(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(home, "_CHECKOUT", tmp_path / "none either")
     with pytest.raises(StoreError, match="definitions are missing"):
         known_names()
+
+
+def test_every_column_of_the_table_is_defined_or_names_a_part_of_the_case() -> None:
+    of_the_case = {"model", "network", "backend", "variant", "batch", "mode", "threads", "transfer", "wait"}
+    words = {"status", "flags", "id", "MACs", "params", "GPU p50", "enqueue p50", "J/sample"}
+    words |= {"trtexec latency", "trtexec GPU", "trtexec qps"}
+    known = set(known_names())
+    titles = {title.replace(" ", "_") for title in set(titles_of_columns()) - of_the_case - words}
+    assert titles <= known

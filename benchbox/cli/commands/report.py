@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from benchbox.cli.flags.shared import common_options, json_option, project_root, warn
+from benchbox.cli.flags.view import ViewFlags, view_options
 
 
 @click.command("report")
@@ -23,9 +24,10 @@ from benchbox.cli.flags.shared import common_options, json_option, project_root,
     "case (model, backend, precision, variant, batch, mode, threads, rate_per_s, onnx_sha256, ...), status, env, id, "
     "started_at.",
 )
+@view_options
 @json_option
 @common_options
-def command(form: str | None, output: str | None, where: tuple[str, ...], as_json: bool) -> None:
+def command(form: str | None, output: str | None, where: tuple[str, ...], shown: ViewFlags, as_json: bool) -> None:
     """Show stored records: measured numbers with their intervals beside the cost on paper.
 
     A damaged record is skipped with a warning that names its file.
@@ -34,6 +36,7 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], as_jso
     Examples:
       benchbox report
       benchbox report --where model=resnet50 --where backend=onnxruntime
+      benchbox report --columns model,precision,p50,MACs --notes
       benchbox report --output results.csv
     """
     from benchbox.report.records.base import FORMATS, format_of_file
@@ -46,10 +49,10 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], as_jso
     found = readable_records(record_files(project_root()), warn=warn)
     records = tuple(record for _, record in found if matching(record, conditions))
     if output is None:
-        text = chosen.render(records, width=screen_width())
+        text = chosen.render(records, width=screen_width(), view=shown.view())
         click.echo(text, nl=not text.endswith("\n"))
         return
-    text = chosen.render(records)
+    text = chosen.render(records, view=shown.view())
     _write(output, text if text.endswith("\n") else f"{text}\n")
 
 

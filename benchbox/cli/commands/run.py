@@ -12,6 +12,7 @@ from benchbox.cli.flags.plan import PlanFlags, on_hardware, plan_from_flags, pla
 from benchbox.cli.flags.power import locked
 from benchbox.cli.flags.shared import cuda_option, project_root, write_json
 from benchbox.cli.flags.sides import ab_option, between, two_sides
+from benchbox.cli.flags.view import ViewFlags, view_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from benchbox.errors import BenchboxError
     from benchbox.jobs.cases import Case
     from benchbox.jobs.run import Outcome
+    from benchbox.report.records.base import View
     from benchbox.schema.model import Precision
     from benchbox.schema.record import Record
     from benchbox.schema.verdict import Verdict
@@ -55,6 +57,7 @@ LIKE_BACKEND = "tensorrt"
 @plan_options
 @ab_option
 @cuda_option
+@view_options
 @click.option("--dry-run", is_flag=True, help="Show what would be measured, and stop.")
 @click.option(
     "--min-executed",
@@ -72,6 +75,7 @@ def command(
     ab: tuple[str, str] | None,
     dry_run: bool,
     min_executed: float | None,
+    shown: ViewFlags,
     as_json: bool,
 ) -> None:
     """Measure every combination of MODEL, backend, precision and batch, and store a record of each.
@@ -111,10 +115,12 @@ def command(
         _show_plan(cases, as_json)
         return
     with locked(cases[0].plan.locked_clocks):
-        _measure(cases, as_json, interleaved=bool(ab), min_executed=min_executed)
+        _measure(cases, as_json, interleaved=bool(ab), min_executed=min_executed, view=shown.view(quick=flags.quick))
 
 
-def _measure(cases: Sequence[Case], as_json: bool, *, interleaved: bool, min_executed: float | None) -> None:
+def _measure(
+    cases: Sequence[Case], as_json: bool, *, interleaved: bool, min_executed: float | None, view: View
+) -> None:
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.run import measure_cases
     from benchbox.schema.record import Status
@@ -130,7 +136,7 @@ def _measure(cases: Sequence[Case], as_json: bool, *, interleaved: bool, min_exe
         # Also after Ctrl-C: what was finished has been stored and is shown.
         outcomes.sort(key=lambda outcome: outcome.place)
         if outcomes:
-            _show([outcome.record for outcome in outcomes], as_json, between(outcomes) if interleaved else ())
+            _show([outcome.record for outcome in outcomes], as_json, view, between(outcomes) if interleaved else ())
     # In a matrix a skipped combination is an answer; a failed one is not, nor is a matrix of nothing but skipped ones.
     errors = [outcome.error for outcome in outcomes if outcome.error]
     failed: list[BenchboxError] = [
@@ -140,7 +146,7 @@ def _measure(cases: Sequence[Case], as_json: bool, *, interleaved: bool, min_exe
         raise (failed or errors)[0]
 
 
-def _show(records: Sequence[Record], as_json: bool, verdicts: Sequence[Verdict] = ()) -> None:
+def _show(records: Sequence[Record], as_json: bool, view: View | None = None, verdicts: Sequence[Verdict] = ()) -> None:
     from benchbox.report.views.verdicts import document_from_verdict, render_verdicts
     from benchbox.store.documents import document_from_record
 
@@ -150,9 +156,10 @@ def _show(records: Sequence[Record], as_json: bool, verdicts: Sequence[Verdict] 
             document["verdicts"] = [document_from_verdict(verdict) for verdict in verdicts]
         write_json(document)
         return
+    from benchbox.report.records.base import USUAL
     from benchbox.report.records.terminal import render, screen_width
 
-    click.echo(render(records, width=screen_width()))
+    click.echo(render(records, width=screen_width(), view=view or USUAL))
     if verdicts:
         click.echo("\n" + render_verdicts(verdicts, verdicts[0].outcome, form="table"))
 

@@ -236,6 +236,13 @@ def _methods() -> dict[str, Any]:
     return {method.value: method for method in CalibrationMethod}
 
 
+def _titles() -> dict[str, str]:
+    """Titles of columns, written with underscores: the shell takes words apart at blanks."""
+    from benchbox.report.records.rows import titles_of_columns
+
+    return {title.replace(" ", "_"): title for title in titles_of_columns()}
+
+
 def _converters() -> dict[str, Any]:
     from benchbox.schema.derivation import Converter
 
@@ -291,6 +298,7 @@ METHOD = Word("calibration method", _methods)
 CONVERTER = Word("converter", _converters)
 PRESET = Word("preset", _presets)
 CUDA_LAYER = Word("CUDA layer", _layers)
+COLUMNS = Listed(Word("column", _titles))
 METRIC = Word("metric", _metrics)
 CONVENTION = Word("convention", _conventions)
 TEXT = Kind()

@@ -11,10 +11,30 @@ from benchbox.registry import Registry
 from benchbox.schema.record import Record
 
 
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a person wants to see of records beyond the usual.
+
+    Attributes:
+        wide: every column that some record has a text for, instead of those that answer "how fast?".
+        columns: titles of columns to show in this order instead of the usual ones; empty for those.
+        notes: every flag in words, instead of the most severe ones.
+        quick: the records were taken with --quick just now: advice says so.
+    """
+
+    wide: bool = False
+    columns: tuple[str, ...] = ()
+    notes: bool = False
+    quick: bool = False
+
+
+USUAL = View()
+
+
 class Render(Protocol):
     """Writes records as text."""
 
-    def __call__(self, records: Sequence[Record], *, width: int | None = None) -> str:
+    def __call__(self, records: Sequence[Record], *, width: int | None = None, view: View = USUAL) -> str:
         """The text; ``width`` is that of the screen in characters, None where it goes to a file or a pipe."""
         ...
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchbox.report.records.base import FORMATS, Format
+from benchbox.report.records.base import FORMATS, USUAL, Format, View
 from benchbox.schema.record import Record
 
 
-def render(records: Sequence[Record], *, width: int | None = None) -> str:
+def render(records: Sequence[Record], *, width: int | None = None, view: View = USUAL) -> str:
     """One line per record (RFC 4180), unrounded, in base SI units; empty cells are what was not measured."""
     from benchbox.store.frame import frame_from_records, table_from_frame
 

@@ -1,21 +1,36 @@
-"""How are records written for a page of Markdown?"""
+"""How are records written for a page of Markdown, a comment on GitHub for one?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchbox.report.records.base import FORMATS, Format
-from benchbox.report.records.rows import columns_and_rows, notes_from_records
+from benchbox.report.records.base import FORMATS, USUAL, Format, View
+from benchbox.report.records.notes import machine_lines, notes_from_records, skips_and_failures
+from benchbox.report.records.rows import columns_and_rows
 from benchbox.report.table import markdown_table
-from benchbox.schema.record import Record
+from benchbox.schema.record import Record, Status
+
+# About what a comment shows without scrolling.
+MOST_COLUMNS = 9
 
 
-def render(records: Sequence[Record], *, width: int | None = None) -> str:
-    """A table and, below it, a list of reasons and flags."""
-    columns, rows, _ = columns_and_rows(records)
-    table = markdown_table(columns, rows)
-    notes = notes_from_records(records)
-    return table + ("\n\n" + "\n".join(f"- {note}" for note in notes) if notes else "") + "\n"
+def render(records: Sequence[Record], *, width: int | None = None, view: View = USUAL) -> str:
+    """A table of at most nine columns, the machine, and everything in words folded away."""
+    shown = [record for record in records if record.status is not Status.SKIPPED or view.wide]
+    columns, rows, _ = columns_and_rows(shown, view)
+    if not (view.wide or view.columns):
+        while len(columns) > MOST_COLUMNS and any(column.rank for column in columns):
+            place = max(range(len(columns)), key=lambda index: (columns[index].rank, index))
+            columns = [*columns[:place], *columns[place + 1 :]]
+            rows = [[*row[:place], *row[place + 1 :]] for row in rows]
+    parts = [markdown_table(columns, rows), "\n".join(machine_lines(shown))]
+    notes = [*skips_and_failures(records), *notes_from_records(records, view)]
+    if notes:
+        listed = "\n".join(f"- {note}" for note in notes)
+        parts.append(
+            f"<details><summary>{len(notes)} note{'s' * (len(notes) != 1)}</summary>\n\n{listed}\n\n</details>"
+        )
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 FORMATS.register("md", Format(name="md", suffix=".md", render=render))

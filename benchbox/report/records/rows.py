@@ -1,22 +1,28 @@
-"""Which columns do people see of a record, and what stands below the table?"""
+"""Which columns do people see of records?
+
+The usual table answers "how fast, how sure, how large?" and fits a terminal. The wide one has every column that some
+record has a text for.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import dataclasses
 from collections.abc import Callable, Sequence
 
-from benchbox.report.cases import columns_of_cases, names_of_cases
-from benchbox.report.records.machines import notes_on_machines
+from benchbox.registry import require_known
+from benchbox.report.cases import columns_of_cases
+from benchbox.report.records.base import View
 from benchbox.report.table import Column, texts_of
 from benchbox.schema.identity import identity_of
 from benchbox.schema.plan import Mode
 from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Reading
-from benchbox.schema.record import Record
+from benchbox.schema.record import Record, Status
 from benchbox.units import (
     ABSENT,
     format_bytes,
     format_count,
+    format_factor,
     format_flops_per_s,
     format_half_width,
     format_quantity,
@@ -26,27 +32,73 @@ from benchbox.units import (
     format_time,
 )
 
+VOID = "void"
+# A narrower interval moves no digit that somebody would decide by.
+_EXACT = 0.005
+# What was timed is not what was asked for: such a number answers no question about the network.
+_OF_SOMETHING_ELSE = frozenset(
+    {"VIRTUAL_CLOCK", "SIMULATED", "OVERSUBSCRIBED", "PROVIDER_FALLBACK", "GRAPH_FALLBACK", "THREADS_NOT_GIVEN"}
+)
+
+
+def is_void(record: Record) -> bool:
+    """Whether a measured record's times are of something else than was asked for: nothing ran in the precision, say."""
+    nothing_ran = record.proof is not None and record.proof.macs and record.proof.share == 0
+    return bool(nothing_ran) or any(flag.code in _OF_SOMETHING_ELSE for flag in record.flags)
+
+
+def reading_of(record: Record, metric: str) -> Reading | None:
+    """The record's reading of a metric, None where it has none."""
+    return next((reading for reading in record.readings if reading.metric == metric), None)
+
 
 def _reading(title: str, metric: str, text: Callable[[float | None], str], *, optional: bool = False) -> Column[Record]:
     """The column of one metric's value."""
 
     def cell(record: Record) -> str:
-        return text(next((reading.value for reading in record.readings if reading.metric == metric), None))
+        reading = reading_of(record, metric)
+        return text(reading.value if reading else None)
 
     return Column(title=title, cell=cell, number=True, optional=optional)
+
+
+def _certain(title: str, metric: str, text: Callable[[float | None], str], **kind: int) -> Column[Record]:
+    """The column of one metric's value and its interval in one cell, "51.5 ms ±2 %"; nothing in a void row."""
+
+    def cell(record: Record) -> str:
+        reading = reading_of(record, metric)
+        if reading is None or is_void(record):
+            return ABSENT
+        exact = reading.half_width is None or reading.half_width < _EXACT
+        return text(reading.value) if exact else f"{text(reading.value)} {_short_half_width(reading.half_width or 0.0)}"
+
+    return Column(title=title, cell=cell, number=True, **kind)  # type: ignore[arg-type]
+
+
+def _short_half_width(share: float) -> str:
+    """One digit below a percent, whole percents above: "±0.6 %", "±2 %", "±88 %"."""
+    percent = 100 * share
+    return f"±{percent:.0f} %" if percent >= 0.95 else f"±{percent:.1f} %"
+
+
+def _valid(column: Column[Record], *, rank: int) -> Column[Record]:
+    """The same column, empty in void rows."""
+    return dataclasses.replace(
+        column, cell=lambda record: ABSENT if is_void(record) else column.cell(record), rank=rank
+    )
 
 
 def _certainty(title: str, text: Callable[[Reading], str]) -> Column[Record]:
     """A column about the interval of p50, or of the throughput in mode offline, where no sample has its own time."""
 
     def cell(record: Record) -> str:
-        metric = "throughput" if record.key.mode is Mode.OFFLINE else "latency_p50"
-        return next((text(reading) for reading in record.readings if reading.metric == metric), ABSENT)
+        reading = reading_of(record, "throughput" if record.key.mode is Mode.OFFLINE else "latency_p50")
+        return text(reading) if reading else ABSENT
 
     return Column(title=title, cell=cell, number=True)
 
 
-def _on_paper(title: str, name: str) -> Column[Record]:
+def _analytical(title: str, name: str) -> Column[Record]:
     """The column of one count of the network."""
     return Column(title=title, cell=lambda record: format_count(getattr(record.analytic, name, None)), number=True)
 
@@ -59,7 +111,7 @@ def _energy(value: float | None) -> str:
     return format_quantity(value, "J")
 
 
-def _memory_on_paper(record: Record) -> str:
+def _analytical_memory(record: Record) -> str:
     analytic = record.analytic
     return format_bytes(analytic.weight_bytes + analytic.peak_activation_bytes if analytic else None)
 
@@ -72,10 +124,18 @@ def executed_text(proof: Proof | None) -> str:
     return ", ".join(f"{kind} {format_share(proof.macs[kind])}" for kind in kinds)
 
 
+def _precision(record: Record) -> str:
+    """The precision asked for, with the share of the MACs that ran in it where that is not all: "int8 91 %"."""
+    proof = record.proof
+    if proof is None or proof.share == 1 or not proof.macs:
+        return record.key.precision.value
+    return f"{record.key.precision.value} {format_share(proof.share)}"
+
+
 # Those of a GPU, of LoadGen, of energy and of what ran in another precision are shown where some record has them.
-COLUMNS: tuple[Column[Record], ...] = (
+WIDE: tuple[Column[Record], ...] = (
     _reading("p50", "latency_p50", format_time),
-    _certainty("95 %", lambda reading: format_half_width(reading.value, reading.low, reading.high)),
+    _certainty("interval", lambda reading: format_half_width(reading.value, reading.low, reading.high)),
     _certainty("n", lambda reading: str(reading.n)),
     _certainty("MDE", lambda reading: ABSENT if reading.mde is None else format_ratio(reading.mde)),
     _reading("p90", "latency_p90", format_time),
@@ -89,10 +149,10 @@ COLUMNS: tuple[Column[Record], ...] = (
     _reading("over bound", "over_bound_share", format_ratio, optional=True),
     _reading("peak memory", "peak_host_memory", format_bytes),
     _reading("GPU memory", "peak_device_memory", format_bytes, optional=True),
-    Column(title="on paper", cell=_memory_on_paper, number=True),
+    Column(title="analytical", cell=_analytical_memory, number=True),
     _reading("J/sample", "energy_per_sample", _energy, optional=True),
-    _on_paper("MACs", "macs"),
-    _on_paper("params", "params"),
+    _analytical("MACs", "macs"),
+    _analytical("params", "params"),
     _reading("achieved", "achieved_flops", format_flops_per_s),
     Column(title="environment", cell=lambda record: record.environment.hash),
     Column(title="executed", cell=lambda record: executed_text(record.proof), optional=True),
@@ -100,33 +160,93 @@ COLUMNS: tuple[Column[Record], ...] = (
     Column(title="flags", cell=lambda record: " ".join(flag.code for flag in record.flags) or ABSENT),
     Column(title="id", cell=lambda record: record.id),
 )
+_BY_TITLE = {column.title: column for column in WIDE}
 
 
-def columns_and_rows(records: Sequence[Record]) -> tuple[list[Column[Record]], list[list[str]], int]:
-    """The table of these records: the columns that they need, the texts of each row, and how many columns name it."""
+def _usual(records: Sequence[Record]) -> list[Column[Record]]:
+    """The columns that answer "how fast?", in the order in which they are read; the last ones go first."""
+    p50 = _certain("p50", "latency_p50", format_time)
+    return [
+        dataclasses.replace(p50, cell=lambda record: VOID if is_void(record) else p50.cell(record)),
+        _certain("samples/s", "throughput", _rate, rank=1),
+        Column(title="speed-up", cell=_speed_up(records), number=True, optional=True, rank=2),
+        _certain("peak memory", "peak_host_memory", format_bytes, rank=3),
+        _certain("GPU memory", "peak_device_memory", format_bytes, rank=3, optional=True),
+        _valid(_BY_TITLE["over bound"], rank=2),
+        _valid(_BY_TITLE["p90"], rank=5),
+        _valid(_BY_TITLE["p99"], rank=4),
+        _valid(_BY_TITLE["GPU p50"], rank=4),
+        _valid(_BY_TITLE["trtexec latency"], rank=6),
+        _valid(_BY_TITLE["trtexec GPU"], rank=6),
+        _valid(_BY_TITLE["trtexec qps"], rank=6),
+        _valid(_BY_TITLE["J/sample"], rank=4),
+        Column(title="status", cell=_unusual_status, optional=True),
+        Column(title="id", cell=lambda record: record.id, rank=7),
+    ]
+
+
+def _unusual_status(record: Record) -> str:
+    return ABSENT if record.status is Status.OK else record.status.value
+
+
+def _speed_up(records: Sequence[Record]) -> Callable[[Record], str]:
+    """How many times the samples/s of the first valid row of the same network in the same mode a row has."""
+
+    def series(record: Record) -> tuple[str, Mode]:
+        return record.key.model, record.key.mode
+
+    first: dict[tuple[str, Mode], Record] = {}
+    count: dict[tuple[str, Mode], int] = {}
+    for record in records:
+        if reading_of(record, "throughput") and not is_void(record) and record.key.mode is not Mode.SERVER:
+            first.setdefault(series(record), record)
+            count[series(record)] = count.get(series(record), 0) + 1
+
+    def cell(record: Record) -> str:
+        own, base = reading_of(record, "throughput"), first.get(series(record))
+        if own is None or base is None or is_void(record) or count[series(record)] < 2:
+            return ABSENT
+        other = reading_of(base, "throughput")
+        return format_factor(own.value / other.value) if other and other.value else ABSENT
+
+    return cell
+
+
+def columns_and_rows(records: Sequence[Record], view: View) -> tuple[list[Column[Record]], list[list[str]], int]:
+    """The table of these records: columns that they need, the texts of each row, and how many columns name it.
+
+    Raises:
+        UsageError: a column that was asked for does not exist.
+    """
     cases = [identity_of(record) for record in records]
-    naming, _ = texts_of(columns_of_cases(cases, identity_of, always=frozenset({"threads"})), records)
-    columns, rows = texts_of([*naming, *COLUMNS], records)
+    always = frozenset({"threads"}) if view.wide else frozenset()
+    naming: list[Column[Record]] = columns_of_cases(cases, identity_of, always=always)
+    if view.wide:
+        columns = [*naming, *WIDE]
+    else:
+        naming = [
+            dataclasses.replace(column, cell=_precision) if column.title == "precision" else column for column in naming
+        ]
+        columns = [*naming, *_usual(records)]
+    if view.columns:
+        naming, columns = [], _chosen(view.columns, [*columns_of_cases(cases, identity_of, always=_ALWAYS), *columns])
+    naming, _ = texts_of(naming, records)
+    columns, rows = texts_of(columns, records)
     return columns, rows, len(naming)
 
 
-def notes_from_records(records: Sequence[Record]) -> tuple[str, ...]:
-    """Why each record failed or was skipped; each flag once, by its first record, with the number of others.
+_ALWAYS = frozenset({"threads", "network"})
 
-    Last, whether the records of one table were taken on one machine.
-    """
-    name = names_of_cases([identity_of(record) for record in records])
-    reasons = [
-        f"{record.status.value}: {name(identity_of(record))}: {record.reason}" for record in records if record.reason
+
+def _chosen(titles: Sequence[str], known: Sequence[Column[Record]]) -> list[Column[Record]]:
+    by_title = {column.title: column for column in (*WIDE, *known)}
+    return [
+        dataclasses.replace(by_title[require_known("column", title, by_title)], optional=False, rank=0)
+        for title in titles
     ]
-    first: dict[str, str] = {}
-    more: Counter[str] = Counter()
-    for record in records:
-        for flag in record.flags:
-            head = f"{flag.code} ({flag.severity})"
-            if head in first:
-                more[head] += 1
-            else:
-                first[head] = f"{name(identity_of(record))}: {flag.message}"
-    flags = [f"{head}, {text}" + (f" (and {more[head]} more)" if more[head] else "") for head, text in first.items()]
-    return tuple(dict.fromkeys([*reasons, *flags, *notes_on_machines(records)]))
+
+
+def titles_of_columns() -> list[str]:
+    """Every title that can be asked for, for the shell's completion."""
+    names = [column.title for column in columns_of_cases((), identity_of, always=_ALWAYS)]
+    return list(dict.fromkeys([*names, *(column.title for column in (*_usual(()), *WIDE))]))

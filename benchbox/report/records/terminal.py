@@ -7,16 +7,21 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from benchbox.report.records.base import FORMATS, Format
-from benchbox.report.records.rows import columns_and_rows, notes_from_records
-from benchbox.report.table import folded_table, text_table
-from benchbox.schema.record import Record
+from benchbox.report.records.base import FORMATS, USUAL, Format, View
+from benchbox.report.records.notes import machine_lines, notes_from_records, skips_and_failures
+from benchbox.report.records.rows import columns_and_rows
+from benchbox.report.table import fitted, folded_table, text_table
+from benchbox.schema.record import Record, Status
 
 LEGEND = (
-    "p50, p90, p99: latency in the row's mode. 95 %: interval of p50 over n fresh processes. MDE: smallest change of "
-    "p50 that two such runs could detect (in offline mode 95 % and MDE are of samples/s). on paper: weights + peak "
-    "live activations, in bytes. achieved: FLOPs on paper / p50. executed: MACs by executed type, where not all ran "
-    "in the precision. Definitions: docs/metrics.md"
+    "±: 95 % interval over fresh processes; speed-up: samples/s against the first row of the network. "
+    "'benchbox explain NAME' defines a column or flag"
+)
+WIDE_LEGEND = (
+    "p50, p90, p99: latency in the row's mode. interval: 95 % of p50 over n fresh processes. MDE: smallest change of "
+    "p50 that two such runs could detect (in offline mode interval and MDE are of samples/s). analytical: weights + "
+    "peak live activations, in bytes. achieved: analytical FLOPs / p50. executed: MACs by executed type, where not all "
+    "ran in the precision. 'benchbox explain NAME' defines a column or flag"
 )
 
 
@@ -25,17 +30,32 @@ def screen_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def render(records: Sequence[Record], *, width: int | None = None) -> str:
-    """A table, then reasons and flags in words, then what the columns mean; folded to the width if there is one."""
+def render(records: Sequence[Record], *, width: int | None = None, view: View = USUAL) -> str:
+    """A table that fits the width, then reasons, flags in words, the machine, and what the columns mean."""
     if not records:
         return "no records; 'benchbox run' makes some"
-    columns, rows, naming = columns_and_rows(records)
-    notes = notes_from_records(records)
-    if width is None:
-        return "\n\n".join(filter(None, [text_table(columns, rows), "\n".join(notes), LEGEND]))
-    table = folded_table(columns, rows, keys=naming, width=width)
-    wrapped = [textwrap.fill(note, width, subsequent_indent="  ") for note in notes]
-    return "\n\n".join(filter(None, [table, "\n".join(wrapped), textwrap.fill(LEGEND, width)]))
+    measured = [record for record in records if record.status is not Status.SKIPPED or view.wide]
+    parts = [_table(measured, width, view)] if measured else []
+    parts.append("\n".join(_wrapped(line, width) for line in skips_and_failures(records)))
+    parts.append("\n".join(_wrapped(line, width) for line in notes_from_records(records, view)))
+    if measured:
+        legend = [*machine_lines(measured), WIDE_LEGEND if view.wide else LEGEND]
+        parts.append("\n".join(_wrapped(line, width) for line in legend))
+    return "\n\n".join(filter(None, parts))
+
+
+def _table(records: Sequence[Record], width: int | None, view: View) -> str:
+    """One table, with a line about what was left out; the wide one, and one of chosen columns, is folded instead."""
+    columns, rows, naming = columns_and_rows(records, view)
+    if view.wide or view.columns:
+        return text_table(columns, rows) if width is None else folded_table(columns, rows, keys=naming, width=width)
+    columns, rows, left_out = fitted(columns, rows, width=width)
+    table = text_table(columns, rows)
+    return f"{table}\nleft out at {width} columns: {', '.join(left_out)} (--wide shows all)" if left_out else table
+
+
+def _wrapped(line: str, width: int | None) -> str:
+    return line if width is None else textwrap.fill(line, width, subsequent_indent="  ")
 
 
 FORMATS.register("table", Format(name="table", suffix=".txt", render=render))

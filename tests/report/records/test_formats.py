@@ -7,12 +7,14 @@ import dataclasses
 import io
 import json
 import math
+from typing import Any
 
 import pytest
 from sample_records import record, skipped
 
+from benchbox.errors import UsageError
 from benchbox.report.forms import require_form
-from benchbox.report.records.base import FORMATS
+from benchbox.report.records.base import FORMATS, View
 from benchbox.report.records.terminal import screen_width
 from benchbox.report.table import Column, csv_text, folded_table, markdown_table, table_of, text_table
 from benchbox.report.views.cost import document_from_cost, render_cost
@@ -20,14 +22,18 @@ from benchbox.report.views.precisions import render_precisions
 from benchbox.report.views.reconciliation import render_reconciliation
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.schema.device import Device
+from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
+from benchbox.schema.proof import Proof
+from benchbox.schema.reading import Better, Flag, Reading, Severity
+from benchbox.schema.record import Record
 from benchbox.store.documents import document_from_record, json_text
 
 RECORDS = (record(0), skipped(1))
 
 
 def test_the_terminal_shows_numbers_reasons_and_flags() -> None:
-    text = FORMATS.get("table").render(RECORDS)
+    text = FORMATS.get("table").render(RECORDS, view=View(wide=True))
     lines = text.splitlines()
     assert lines[0].split()[:5] == ["model", "backend", "precision", "batch", "threads"]
     assert "1.000 ms" in lines[2]
@@ -36,7 +42,7 @@ def test_the_terminal_shows_numbers_reasons_and_flags() -> None:
     assert "0123456789ab" in lines[2]
     assert "skipped: lenet5 null bf16 batch 1: bf16 cannot run here" in text
     assert "VIRTUAL_CLOCK (error), lenet5 null fp32 batch 1: nothing was computed" in text
-    assert "docs/metrics.md" in lines[-1]
+    assert "benchbox explain" in lines[-1]
     assert "no records" in FORMATS.get("table").render(())
 
 
@@ -58,11 +64,121 @@ def test_a_screen_gets_no_line_that_is_wider(monkeypatch: pytest.MonkeyPatch) ->
     assert "VIRTUAL_CLOCK (error)" in text
 
 
+def measured(number: int = 0, *, batch: int = 1, p50_s: float = 0.0515, **fields: Any) -> Record:
+    """A record with intervals and no flag, on a device that does not exist."""
+    readings = (
+        Reading(
+            metric="latency_p50", unit="s", value=p50_s, low=0.98 * p50_s, high=1.02 * p50_s, n=8, better=Better.LOWER
+        ),
+        Reading(metric="latency_p90", unit="s", value=1.1 * p50_s, low=None, high=None, n=8, better=Better.LOWER),
+        Reading(metric="latency_p99", unit="s", value=1.2 * p50_s, low=None, high=None, n=8, better=Better.LOWER),
+        Reading(
+            metric="throughput",
+            unit="1/s",
+            value=batch / p50_s,
+            low=0.98 * batch / p50_s,
+            high=1.02 * batch / p50_s,
+            n=8,
+            better=Better.HIGHER,
+        ),
+        Reading(
+            metric="peak_host_memory", unit="bytes", value=80e6, low=79.99e6, high=80.01e6, n=3, better=Better.LOWER
+        ),
+    )
+    key = dataclasses.replace(record().key, model="resnet50", backend="onnxruntime", batch=batch)
+    return record(number, **{"readings": readings, "flags": (), "key": key, **fields})
+
+
+def proof(precision: Precision, share: float) -> Proof:
+    macs = {precision.value: share, "fp32": 1 - share}
+    return Proof(
+        asked=precision, required=0.9, share=share, macs=macs, bytes=macs, passed=share >= 0.9, layers=(), tf32="absent"
+    )
+
+
+def in_precision(number: int, precision: Precision, share: float, p50_s: float) -> Record:
+    first = measured(number, p50_s=p50_s, proof=proof(precision, share))
+    return dataclasses.replace(first, key=dataclasses.replace(first.key, precision=precision))
+
+
+def test_the_usual_table_answers_first_and_fits_a_hundred_columns() -> None:
+    records = (
+        measured(0),
+        skipped(1),
+        in_precision(2, Precision.INT8, 0.91, 0.025),
+        in_precision(3, Precision.FP16, 0.0, 0.06),
+        measured(4, batch=8, p50_s=0.4),
+    )
+    assert FORMATS.get("table").render(records, width=100).split("\n\n")[0].splitlines() == [
+        "model     backend      precision  batch            p50   samples/s  speed-up  peak memory       p99",
+        "────────  ───────────  ─────────  ─────  ─────────────  ──────────  ────────  ───────────  ────────",
+        "resnet50  onnxruntime  fp32           1  51.50 ms ±2 %  19.42 ±2 %     1.00×    76.29 MiB  61.80 ms",
+        "resnet50  onnxruntime  int8 91 %      1  25.00 ms ±2 %  40.00 ±2 %     2.06×    76.29 MiB  30.00 ms",
+        "resnet50  onnxruntime  fp16 0 %       1           void           –         –            –         –",
+        "resnet50  onnxruntime  fp32           8  400.0 ms ±2 %  20.00 ±2 %     1.03×    76.29 MiB  480.0 ms",
+        "left out at 100 columns: p90, id (--wide shows all)",
+    ]
+
+
+def test_void_rows_have_no_speed_and_skipped_ones_are_a_line() -> None:
+    text = FORMATS.get("table").render((measured(0), skipped(1), in_precision(3, Precision.FP16, 0.0, 0.06)))
+    (void,) = [line for line in text.splitlines() if "fp16 0 %" in line]
+    assert "void" in void
+    assert "ms" not in void
+    assert "×" not in void
+    assert "skipped: lenet5 null bf16 batch 1: bf16 cannot run here" in text.splitlines()
+    assert "60.00 ms" in FORMATS.get("table").render(
+        (in_precision(3, Precision.FP16, 0.0, 0.06),), view=View(wide=True)
+    )
+
+
+def test_a_network_is_as_fast_as_itself_whatever_the_other_networks() -> None:
+    other = measured(1, p50_s=0.001)
+    other = dataclasses.replace(other, key=dataclasses.replace(other.key, model="lenet5"))
+    text = FORMATS.get("table").render((measured(0), other, measured(2, p50_s=0.103)))
+    assert [line.count("×") for line in text.splitlines()[2:5]] == [1, 0, 1]
+    assert "0.5×" in text
+
+
+def test_chosen_columns_stand_in_their_order() -> None:
+    text = FORMATS.get("table").render((measured(0),), view=View(columns=("MACs", "id", "p50")))
+    assert text.splitlines()[0].split() == ["MACs", "id", "p50"]
+    with pytest.raises(UsageError, match="did you mean 'p50'"):
+        FORMATS.get("table").render((measured(0),), view=View(columns=("p5",)))
+
+
+def test_five_notes_the_most_severe_first() -> None:
+    codes = [(f"W{number}", Severity.WARNING) for number in range(6)] + [
+        ("BAD", Severity.ERROR),
+        ("FYI", Severity.INFO),
+    ]
+    flags = tuple(Flag(code=code, severity=severity, message="look") for code, severity in codes)
+    few = FORMATS.get("table").render((measured(0, flags=flags),)).splitlines()
+    shown = [line.split()[0] for line in few if "(warning)" in line or "(error)" in line or "(info)" in line]
+    assert shown == ["BAD", "W0", "W1", "W2", "W3"]
+    assert "more notes: 2, shown by --notes" in few
+    every = FORMATS.get("table").render((measured(0, flags=flags),), view=View(notes=True))
+    assert "FYI (info)" in every
+    assert "W5 (warning)" in every
+
+
+@pytest.mark.parametrize(("quick", "advice"), [(True, "run without --quick"), (False, "more --trials")])
+def test_advice_knows_what_was_asked(quick: bool, advice: str) -> None:
+    text = FORMATS.get("table").render((record(0),), view=View(quick=quick))
+    assert f"p50 is known to ±10 % only; for narrower intervals: {advice}" in text
+    assert "p50 is known" not in FORMATS.get("table").render((measured(0),))
+
+
+def test_the_machine_is_named_once() -> None:
+    lines = FORMATS.get("table").render((measured(0), measured(1))).splitlines()
+    assert [line for line in lines if "environment" in line] == ["none, 1 thread, environment 0123456789ab"]
+
+
 @pytest.mark.parametrize("form", ["table", "md"])
-def test_memory_on_paper_stands_beside_what_was_measured(form: str) -> None:
-    text = FORMATS.get(form).render(RECORDS)
+def test_analytical_memory_stands_beside_what_was_measured(form: str) -> None:
+    text = FORMATS.get(form).render(RECORDS, view=View(wide=True))
     head, _, measured, skipped_row = [line for line in text.splitlines() if line.startswith("|") or form == "table"][:4]
-    assert "on paper" in head
+    assert "analytical" in head
     assert "4.911 MiB" in measured, "5,024,336 bytes of weights and 125,440 of activations"
     assert "4.911 MiB" not in skipped_row
 
@@ -99,14 +215,15 @@ def test_an_optional_column_is_left_out_where_no_row_has_it() -> None:
 
 
 def test_rows_say_what_tells_them_apart() -> None:
-    plain_row, *_ = FORMATS.get("table").render(RECORDS).splitlines()
+    wide = View(wide=True)
+    plain_row, *_ = FORMATS.get("table").render(RECORDS, view=wide).splitlines()
     assert not {"variant", "mode", "network", "transfer", "wait"} & set(plain_row.split())
     changed = [
         dataclasses.replace(record(2), key=dataclasses.replace(record().key, variant="fallback=fp16")),
         dataclasses.replace(record(3), onnx_sha256="cd" * 32),
         dataclasses.replace(record(4), plan=MeasurementPlan(transfer="inside", like="trtexec-11")),
     ]
-    lines = FORMATS.get("table").render((record(0), *changed)).splitlines()
+    lines = FORMATS.get("table").render((record(0), *changed), view=wide).splitlines()
     named = ["model", "network", "backend", "precision", "variant", "batch", "mode", "threads", "transfer"]
     assert lines[0].replace("like ", "like_").split()[:9] == named
     assert len({line.split("  ")[0] + line[: line.index("ms")] for line in lines[2:6]}) == 4
@@ -118,10 +235,13 @@ def test_rows_say_what_tells_them_apart() -> None:
 
 
 def test_markdown_is_one_table_with_bars_escaped() -> None:
-    text = FORMATS.get("md").render(RECORDS)
+    text = FORMATS.get("md").render(RECORDS, view=View(wide=True))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    usual = FORMATS.get("md").render((measured(0), measured(1), skipped(2)))
+    assert usual.splitlines()[0].count("|") <= 10
+    assert "<details><summary>1 note</summary>" in usual
 
 
 def test_csv_is_unrounded_with_empty_cells_for_the_unmeasured() -> None:

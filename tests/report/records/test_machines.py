@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 from sample_records import ENVIRONMENT, record
 
+from benchbox.report.records.base import View
 from benchbox.report.records.machines import notes_on_machines
-from benchbox.report.records.rows import notes_from_records
+from benchbox.report.records.notes import notes_from_records
 from benchbox.schema.reading import Better, Reading
 from benchbox.schema.record import Record
 
@@ -40,6 +41,6 @@ def test_which_references_are_named(records: list[Record], named: list[str]) -> 
 
 def test_the_note_names_both_ends_and_stands_last() -> None:
     records = [referred(1, 285e-9), referred(2, 137e-9)]
-    *_, note = notes_from_records(records)
+    *_, note = notes_from_records(records, View(notes=True))
     assert "137.0 ns in lenet5 at 2026-01-02T03:04:02" in note
     assert "285.0 ns in lenet5 at 2026-01-02T03:04:01" in note
