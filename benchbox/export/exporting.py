@@ -256,7 +256,7 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
     say("computing expected outputs")
     judged = judged_outputs(path, check)
     if judged.outputs is not None:
-        check = replace(check, outputs=_measured_specs(check, judged.outputs))
+        check = replace(check, outputs=_measured_specs(check, judged.outputs, judged.open_axes))
     made = _own_outputs(path, check, judged, precision=precision, rest=rest)
     randomness = randomness_in_words(random_nodes(graph.proto))
     bounded = bounded_outputs(graph.proto)
@@ -353,8 +353,13 @@ def _checked(
     return artifact
 
 
-def _measured_specs(check: CheckSet, expected: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:
-    """The outputs with their types and shapes; raises ArtifactError for one without a batch dimension."""
+def _measured_specs(
+    check: CheckSet, expected: Mapping[str, np.ndarray], open_axes: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[TensorSpec, ...]:
+    """The outputs with their types and shapes, None along ``open_axes``, whose sizes depend on data.
+
+    Raises ArtifactError for one without a batch dimension.
+    """
     for name, array in expected.items():
         if array.ndim == 0 or array.shape[0] != check.samples:
             raise ArtifactError(
@@ -363,8 +368,14 @@ def _measured_specs(check: CheckSet, expected: Mapping[str, np.ndarray]) -> tupl
                 remedy="benchbox measures networks whose inputs and outputs have the batch first",
             )
     fixed = check.inputs[0].shape[0]
+    free = open_axes or {}
+
+    def shape(name: str) -> tuple[int | None, ...]:
+        sizes = enumerate(expected[name].shape)
+        return tuple(None if axis in free.get(name, ()) else size if axis else fixed for axis, size in sizes)
+
     return tuple(
-        TensorSpec(name=spec.name, dtype=expected[spec.name].dtype.name, shape=(fixed, *expected[spec.name].shape[1:]))
+        TensorSpec(name=spec.name, dtype=expected[spec.name].dtype.name, shape=shape(spec.name))
         for spec in check.outputs
     )
 

@@ -7,7 +7,8 @@ newest. Where neither can, nobody judges: the network can be measured, and what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,9 @@ from benchbox.export.opsets import OPSET, opset_of
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+from benchbox.stats.ragged import open_axes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     import onnx
 
@@ -37,13 +37,15 @@ _REASON_CHARACTERS = 200
 class Judged:
     """What a file should give for a check set, by whom, and the judge's name in hops.
 
-    ``outputs`` are None where nobody can run it; ``refusals`` says why for each judge that cannot.
+    ``outputs`` are None where nobody can run it; ``refusals`` says why for each judge that cannot. ``open_axes`` are,
+    by output, those whose sizes depend on data.
     """
 
     outputs: dict[str, np.ndarray] | None
     by: str = ""
     form: str = ""
     refusals: tuple[str, ...] = ()
+    open_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def judged_outputs(path: Path, check: CheckSet) -> Judged:
@@ -59,7 +61,8 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
     if state.usable:
         by = f"onnxruntime {state.version} (CPU, no graph optimisations, 1 thread)"
         try:
-            return Judged(outputs=_unoptimised_outputs(path, check), by=by, form=UNOPTIMISED)
+            made = [_unoptimised(path, check, [feed])[0] for feed in check.feeds()]
+            return _judged(check, made, by=by, form=UNOPTIMISED)
         except BenchboxError as error:
             refusals.append(f"ONNX Runtime {state.version}: {_reason(error)}")
         except Exception as error:  # ONNX Runtime's errors share no public base class
@@ -68,7 +71,8 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
     else:
         refusals.append(f"ONNX Runtime: {state.reason}")
     try:
-        outputs = evaluator_outputs(path, check)
+        made = _evaluated(path, check)
+        return _judged(check, made, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
     except Exception as error:  # operators of the evaluator raise whatever numpy raises
         if failure is not None:  # a runtime has every operator, and still the network does not run on these inputs
             raise ArtifactError(
@@ -77,11 +81,13 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
                 remedy="check the file with onnx.checker, and the shapes of its inputs (--input)",
             ) from failure
         return Judged(outputs=None, refusals=(*refusals, f"onnx.reference {onnx.__version__}: {_reason(error)}"))
-    return Judged(outputs=outputs, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
 
 
-def _unoptimised_outputs(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
-    return check.outputs_of(lambda feed: _unoptimised(path, check, [feed])[0])
+def _judged(
+    check: CheckSet, made: list[dict[str, np.ndarray]], *, by: str, form: str, refusals: tuple[str, ...] = ()
+) -> Judged:
+    axes = {name: found for name in made[0] if (found := open_axes([part[name] for part in made]))}
+    return Judged(outputs=check.together(made), by=by, form=form, refusals=refusals, open_axes=axes)
 
 
 def is_steady(path: Path, check: CheckSet) -> bool:
@@ -103,12 +109,21 @@ def _unoptimised(path: Path, check: CheckSet, feeds: list[Mapping[str, np.ndarra
 
 def evaluator_outputs(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
     """What onnx's reference evaluator makes of a file, its graph raised to a newer opset where that is possible."""
+    return check.together(_evaluated(path, check))
+
+
+def _evaluated(path: Path, check: CheckSet) -> list[dict[str, np.ndarray]]:
     import onnx
     from onnx.reference import ReferenceEvaluator
 
     evaluator = ReferenceEvaluator(_raised(onnx.load(str(path))))
     names = [spec.name for spec in check.outputs]
-    return check.outputs_of(lambda feed: dict(zip(names, evaluator.run(names, dict(feed)), strict=True)))
+    made = []
+    for feed in check.feeds():
+        arrays = evaluator.run(names, dict(feed))
+        assert isinstance(arrays, list), "it gives a list for a list of names"
+        made.append(dict(zip(names, arrays, strict=True)))
+    return made
 
 
 def _raised(proto: onnx.ModelProto) -> onnx.ModelProto:

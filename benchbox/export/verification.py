@@ -21,6 +21,7 @@ from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import distance_in_words
 from benchbox.stats.inputs import seeded_arrays
+from benchbox.stats.ragged import stacked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,9 +56,12 @@ class CheckSet:
             first += size
 
     def outputs_of(self, evaluate: Evaluate) -> dict[str, np.ndarray]:
-        """The outputs of one form of the network for all samples."""
-        made = [evaluate(feed) for feed in self.feeds()]
-        return {spec.name: np.concatenate([part[spec.name] for part in made]) for spec in self.outputs}
+        """The outputs of one form of the network for all samples; sizes that depend on data are padded."""
+        return self.together([evaluate(feed) for feed in self.feeds()])
+
+    def together(self, made: Sequence[Arrays]) -> dict[str, np.ndarray]:
+        """The outputs of all batches as one array each."""
+        return {spec.name: stacked([part[spec.name] for part in made]) for spec in self.outputs}
 
 
 def check_batches(batch: BatchRange, fixed: int | None) -> tuple[int, ...]:

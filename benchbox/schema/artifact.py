@@ -10,7 +10,10 @@ from benchbox.schema.model import Precision
 
 @dataclass(frozen=True, kw_only=True)
 class TensorSpec:
-    """Name, numpy dtype name and shape of an input or output; None in the shape is the free batch dimension."""
+    """Name, numpy dtype name and shape of an input or output.
+
+    None in the shape is the free batch dimension, behind the first one a size that depends on data.
+    """
 
     name: str
     dtype: str

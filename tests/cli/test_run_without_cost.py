@@ -165,3 +165,31 @@ def test_numbers_are_shown_where_the_disk_is_full(
     assert ran.status == 6
     assert "No space left" in ran.err
     assert "latency_p50" in metrics_of(ran.document["records"][0])
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_outputs_whose_length_depends_on_data(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path, backend: str
+) -> None:
+    """Where the positive values of one sample are: [1, 2, n], another n for every sample."""
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["positive"]),
+        helper.make_node("NonZero", ["positive"], ["places"], name="places"),
+        helper.make_node("Unsqueeze", ["places", "axis"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 200])],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, [1, 2, "found"])],
+        [numpy_helper.from_array(np.float32(0), "zero"), numpy_helper.from_array(np.array([0]), "axis")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    ran = benchbox("run", "net.onnx", "--backend", backend, "--json", *short)
+    assert ran.status == 0, ran.err
+    assert "places (NonZero)" in found(ran, "COST_ABSENT")["COST_ABSENT"]
+    assert found(ran, "UNCHECKED", "OUTPUT_CHANGED") == {}
+    (record,) = ran.document["records"]
+    assert record["correctness"]["passed"] is True
+    assert "latency_p50" in metrics_of(record)

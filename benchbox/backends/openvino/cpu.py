@@ -172,6 +172,8 @@ class OpenVinoSession:
         made = self._compiled.create_infer_request()
         tensors = {}
         for spec in (*self._request.inputs, *self._request.outputs):
+            if None in spec.shape:
+                continue  # an output whose size depends on data: OpenVINO allocates it
             kind = self._runtime.Type(np.dtype(spec.dtype))
             tensors[spec.name] = self._runtime.Tensor(kind, self._runtime.Shape(list(spec.shape)))
             made.set_tensor(spec.name, tensors[spec.name])
@@ -192,8 +194,11 @@ class OpenVinoSession:
 
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """Copies of the slot's outputs."""
-        _, tensors = self._slots[slot]
-        return {spec.name: np.array(tensors[spec.name].data, copy=True) for spec in self._request.outputs}
+        made, tensors = self._slots[slot]
+        return {
+            spec.name: np.array((tensors.get(spec.name) or made.get_tensor(spec.name)).data, copy=True)
+            for spec in self._request.outputs
+        }
 
     def evidence(self) -> Evidence:
         """Options as the compiled model reports them; executed precisions from the graph that the plugin runs."""

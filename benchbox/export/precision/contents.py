@@ -26,7 +26,8 @@ INTEGER_OPS = frozenset(
     {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "QGemm", "QAttention",
      "DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
 )  # fmt: skip
-_FOUR_BIT_OPS = frozenset({"MatMulNBits", "MatMulBnb4", "MatMulFpQ4"})
+# Products whose weights alone are stored in few bits: they compute in the type of their other input.
+_WEIGHTS_ONLY = frozenset({"MatMulNBits", "MatMulBnb4", "MatMulFpQ4"})
 _LINEAR = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -103,8 +104,6 @@ def _quantised_precision(proto: onnx.ModelProto, types: Mapping[str, int]) -> Pr
     for node in proto.graph.node:
         if node.op_type in INTEGER_OPS:
             found.add(Precision.INT8)
-        elif node.op_type in _FOUR_BIT_OPS:
-            raise _no_precision(node, "four bits")
         elif node.op_type in _LINEAR:
             short = node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
             kind = types.get(short, TensorProto.UNDEFINED)
@@ -126,7 +125,7 @@ def _no_precision(node: onnx.NodeProto, kind: str) -> UsageError:
 
 def _float_operations(proto: onnx.ModelProto, types: Mapping[str, int]) -> Counter[Precision]:
     """Convolutions and matrix products by the type they compute in; all operations where there are none."""
-    products = [node for node in proto.graph.node if node.op_type in MATRIX_OPS]
+    products = [node for node in proto.graph.node if node.op_type in MATRIX_OPS | _WEIGHTS_ONLY]
     counts: Counter[Precision] = Counter()
     for node in products or proto.graph.node:
         counts.update(list(_float_types(node, types))[:1])

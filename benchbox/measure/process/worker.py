@@ -53,6 +53,7 @@ from benchbox.schema.plan import LOADGEN_MODES, TRANSFER_INSIDE, TRANSFER_TIMED,
 from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import seeded_arrays
+from benchbox.stats.ragged import padded, stacked
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Session
@@ -165,7 +166,7 @@ def _outputs_of_check_samples(
         session.enqueue(0)
         session.synchronize()
         made.append(session.download(0))
-    return samples, {name: np.concatenate([part[name] for part in made]) for name in made[0]}
+    return samples, {name: stacked([part[name] for part in made]) for name in made[0]}
 
 
 def _expected_hop(request: TrialRequest, samples: np.ndarray, outputs: dict[str, np.ndarray]) -> Hop | None:
@@ -180,6 +181,11 @@ def _hop(request: TrialRequest, form: str, stored: str, samples: np.ndarray, out
     """How far outputs are from stored ones of the same samples."""
     with np.load(request.root / stored) as file:
         expected = {name: file[name][samples] for name in file.files}
+    sizes = {spec.name: spec.shape[1:] for spec in request.artifact.outputs}
+    outputs = {
+        name: padded(array, expected[name].shape) if name in expected and None in sizes.get(name, ()) else array
+        for name, array in outputs.items()
+    }
     return hop_from_outputs(
         form,
         f"{request.backend}-{request.precision}",
