@@ -1,0 +1,93 @@
+"""Is tonight good? The exit status is the verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchbox.cli.flags.night import night_options
+from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchbox.gate.night import NightReport
+
+
+@click.command("gate")
+@night_options
+@click.option(
+    "--against",
+    metavar="REFERENCE",
+    help="Only this reference: rolling (the last good nights) or anchor (levels in git) [default: as the policy says].",
+)
+@click.option("--no-exit", is_flag=True, help="Exit status 0 whatever is found.")
+@click.option("--markdown", metavar="FILE", help="Also write Markdown, for a job's summary.")
+@click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
+@click.option("--annotations", is_flag=True, help="Also print annotations for GitHub Actions.")
+@json_option
+@common_options
+def command(
+    policy_file: str | None,
+    night: str | None,
+    where: tuple[str, ...],
+    against: str | None,
+    no_exit: bool,
+    markdown: str | None,
+    junit: str | None,
+    annotations: bool,
+    as_json: bool,
+) -> int:
+    """Judge a night of stored records, and end with the verdict as exit status. Nothing is measured.
+
+    Each case is judged against its last 14 good nights in the same environment (slower only after two nights in a row),
+    and against the levels in results/baseline/ where there are any; counts like MACs may not change at all. Cases that
+    have no numbers tonight are reported. benchbox.toml holds other rules; docs/nightly.md explains all of it.
+
+    \b
+    Exit status: 0 nothing to do · 1 slower, drifted or another count · 5 a case is missing or failed, or nothing was
+    judged · 7 too much is inconclusive · 8 the environment changed · 2 usage or policy · 6 the store cannot be read
+
+    \b
+    Examples:
+      benchbox gate
+      benchbox gate --night today --markdown gate.md --junit gate.xml --annotations
+      benchbox gate --where backend=onnxruntime --no-exit --json
+    """
+    from benchbox.gate.formats.annotations import annotations_of
+    from benchbox.gate.formats.document import document_from_night
+    from benchbox.gate.formats.junit import junit_of
+    from benchbox.gate.formats.markdown import markdown_of
+    from benchbox.gate.formats.table import render_night
+    from benchbox.jobs.gate import judge_stored
+    from benchbox.registry import require_known
+
+    if against is not None:
+        require_known("reference", against, ("rolling", "anchor"))
+    report = judge_stored(
+        project_root(), policy_file=policy_file, against=against, night=night, where=where, warn=warn
+    ).report
+    _write(markdown, markdown_of, report)
+    _write(junit, junit_of, report)
+    if as_json:
+        write_json(document_from_night(report))
+    else:
+        click.echo(render_night(report))
+    for line in annotations_of(report) if annotations else ():
+        click.echo(line, err=as_json)
+    return 0 if no_exit else report.exit
+
+
+def _write(file: str | None, text_of: Callable[[NightReport], str], report: NightReport) -> None:
+    if file is None:
+        return
+    from pathlib import Path
+
+    from benchbox.errors import StoreError
+    from benchbox.store.atomic import write_text
+
+    try:
+        write_text(Path(file), text_of(report))
+    except OSError as error:
+        raise StoreError("the file cannot be written", values=f"{file}: {error.strerror or error}") from error

@@ -1,0 +1,54 @@
+"""Which flags say which night is judged, and by which policy?"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from benchbox.cli.flags.kinds import Kind
+from benchbox.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Night(Kind):
+    """A date, or "today"."""
+
+    name = "date"
+
+    def parse(self, text: str, *, flag: str) -> str:
+        """The date in ISO 8601, or "today"; raises UsageError for anything else."""
+        if text == "today":
+            return text
+        try:
+            return datetime.date.fromisoformat(text).isoformat()
+        except ValueError as error:
+            raise UsageError(f"{flag} takes a date", values=f"got '{text}'", remedy="for example 2026-11-28") from error
+
+
+def night_options(function: F) -> F:
+    """``--policy``, ``--night`` and ``--where``."""
+    for option in reversed(
+        (
+            click.option(
+                "--policy", "policy_file", metavar="FILE", help="The policy [default: benchbox.toml, if any]."
+            ),
+            click.option(
+                "--night",
+                metavar="DATE",
+                type=Night(),
+                help="The night that ended on this day (UTC), or 'today' [default: the newest that has records].",
+            ),
+            click.option(
+                "--where",
+                metavar="KEY=VALUE",
+                multiple=True,
+                help="Only these records, as in 'benchbox report'; several must all hold.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function

@@ -1,0 +1,72 @@
+"""How is the judgement of a night written as JUnit XML, which CI systems list as tests?"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as tree
+
+from benchbox.gate.formats.words import change_text, commands_for, interval_text, outcome_text, ratio_text
+from benchbox.gate.night import Finding, NightReport, Qualifier
+from benchbox.schema.verdict import Outcome
+
+_SKIPS = (Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE)
+
+
+def junit_of(report: NightReport) -> str:
+    """A suite a machine, a test a row: alarms are failures, missing numbers errors, what cannot be told is skipped."""
+    root = tree.Element("testsuites", {"name": "benchbox gate", **_counts(report.findings)})
+    # A night without a single row is no success.
+    if not report.findings:
+        suite = tree.SubElement(root, "testsuite", {"name": "benchbox", **_counts(()), "tests": "1", "errors": "1"})
+        case = tree.SubElement(suite, "testcase", classname="benchbox", name="anything judged")
+        tree.SubElement(case, "error", type="missing", message="; ".join(text for _, text in report.reasons))
+        root.set("tests", "1")
+        root.set("errors", "1")
+    for machine in dict.fromkeys(finding.machine for finding in report.findings):
+        rows = tuple(finding for finding in report.findings if finding.machine == machine)
+        suite = tree.SubElement(root, "testsuite", {"name": _text(machine), **_counts(rows)})
+        for finding in rows:
+            _add(suite, finding)
+    tree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tree.tostring(root, encoding="unicode") + "\n"
+
+
+def _add(suite: tree.Element, finding: Finding) -> None:
+    case = finding.verdict.case
+    place = (finding.machine, case.backend, case.precision.value)
+    # Dots separate packages for Jenkins, and duplicates of class and name are dropped by GitLab.
+    classname = ".".join(_text(part).replace(".", "_") for part in place)
+    name = f"{finding.name.rpartition('@')[0]} {finding.verdict.metric or 'numbers'} {finding.reference}"
+    entry = tree.SubElement(suite, "testcase", classname=classname, name=_text(name))
+    numbers = (ratio_text(finding), interval_text(finding), change_text(finding), finding.verdict.reason)
+    message = _text(", ".join(text for text in numbers if text not in {"", "–"}))
+    kind = _kind(finding)
+    if kind:
+        # Some readers show only the body, others only the message.
+        lines = [message, *(commands_for(finding) if kind == "failure" else ())]
+        tree.SubElement(entry, kind, type=finding.verdict.outcome.value, message=message).text = _text("\n".join(lines))
+    elif finding.verdict.outcome is not Outcome.SAME or Qualifier.ACKNOWLEDGED in finding.qualifiers:
+        tree.SubElement(entry, "system-out").text = _text(f"{outcome_text(finding)}: {message}")
+
+
+def _kind(finding: Finding) -> str:
+    if finding.is_alarm:
+        return "failure"
+    if finding.is_gap:
+        return "error"
+    return "skipped" if finding.verdict.outcome in _SKIPS else ""
+
+
+def _counts(findings: tuple[Finding, ...]) -> dict[str, str]:
+    kinds = [_kind(finding) for finding in findings]
+    return {
+        "tests": str(len(kinds)),
+        "failures": str(kinds.count("failure")),
+        "errors": str(kinds.count("error")),
+        "skipped": str(kinds.count("skipped")),
+    }
+
+
+def _text(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)

@@ -1,0 +1,106 @@
+"""How is the judgement of a night shown at a terminal, in 100 columns?"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from benchbox.gate.formats.words import (
+    acknowledged_lines,
+    change_text,
+    commands_for,
+    ending,
+    environment_lines,
+    headline,
+    interval_text,
+    outcome_text,
+    ratio_text,
+    worth_a_row,
+)
+from benchbox.gate.night import Finding, Group, NightReport, Qualifier
+from benchbox.report.table import Column, text_table
+
+WIDTH = 100
+_MOST_ROWS = 20
+
+
+def render_night(report: NightReport) -> str:
+    """The night in one line, its alarms, its rows by their size, what to do, and the rule."""
+    rows = worth_a_row(report.findings)
+    parts = [
+        headline(report),
+        "\n".join(_filled(line) for line in environment_lines(report)),
+        "\n".join(_filled(line) for group in report.groups for line in _group_lines(group)),
+        "\n".join(line for finding in rows[:_MOST_ROWS] for line in _block(finding)),
+        f"and {len(rows) - _MOST_ROWS} rows more, all smaller: --json or --markdown" if len(rows) > _MOST_ROWS else "",
+        _reproduce(report),
+        _listed("acknowledged", acknowledged_lines(report)),
+        _coverage(report),
+        _filled(f"rule: {report.rule} (docs/nightly.md)"),
+        ending(report),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _group_lines(group: Group) -> list[str]:
+    count = len(group.cases)
+    worst = "" if group.worst is None else f", worst {100 * (group.worst - 1):+.1f} %"
+    accepted = ", acknowledged" if group.acknowledged else ""
+    cases = f"{count} case{'s' * (count != 1)}"
+    return [f"{group.outcome.value}: {cases}{worst}{accepted}; {group.cause}", f"  group {group.id}"]
+
+
+def _block(finding: Finding) -> list[str]:
+    """The case on a line of its own, since its name is long, then its numbers, then why."""
+    row = (
+        outcome_text(finding),
+        finding.verdict.metric,
+        ratio_text(finding),
+        interval_text(finding),
+        change_text(finding),
+    )
+    numbers = "  ".join(text for text in row if text not in {"", "–"})
+    lines = [_filled(finding.name), _filled(f"  {numbers}", indent="    ")]
+    return [*lines, *([_filled(f"  {finding.verdict.reason}", indent="    ")] if finding.verdict.reason else [])]
+
+
+def _reproduce(report: NightReport) -> str:
+    """For the largest alarm only: the others go alike."""
+    alarm = next((finding for finding in report.findings if finding.is_alarm), None)
+    if alarm is None:
+        return ""
+    lines = ["to see the first of them again:", *map(_command, commands_for(alarm))]
+    lines += ["if it is on purpose:", _command(f"benchbox baseline accept {alarm.group} --reason '...'")]
+    return "\n".join(lines)
+
+
+def _command(text: str) -> str:
+    """A command over several lines if need be, as a shell takes them."""
+    lines = [""]
+    for part in text.replace(" --", "\n--").split("\n"):
+        if lines[-1] and len(lines[-1]) + len(part) > WIDTH - 6:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {part}".strip()
+    return " \\\n    ".join([f"  {lines[0]}", *lines[1:]])
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"{title}:", *(_filled(f"  {line}", indent="    ") for line in lines)]) if lines else ""
+
+
+def _coverage(report: NightReport) -> str:
+    found = report.coverage
+    blind = sum(Qualifier.BLIND in finding.qualifiers for finding in report.findings)
+    text = f"{found.seen} of {found.expected} expected cases have numbers"
+    text += f", {len(found.new)} more are new" if found.new else ""
+    return text + (f"; {blind} rows are blind: a change of the effect would not show" if blind else "")
+
+
+def _filled(text: str, *, indent: str = "  ") -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=True)
+
+
+def table_of_levels(rows: Sequence[Sequence[str]]) -> str:
+    """The table of ``benchbox baseline show``."""
+    titles = ("metric", "level", "n", "night", "commit", "kind", "anchor")
+    return text_table([Column(title=title, number=title in {"level", "n"}) for title in titles], rows)

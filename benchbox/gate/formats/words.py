@@ -1,0 +1,127 @@
+"""How is a finding said in words, whatever the form: its change, its commands, the night in one line?"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+
+from benchbox.gate.night import Finding, NightReport, Qualifier
+from benchbox.schema.identity import CaseIdentity
+from benchbox.schema.plan import Mode
+from benchbox.schema.verdict import Outcome
+from benchbox.units import ABSENT, format_alike, format_count
+
+# Shapes differ, not only colours.
+SIGNS = {
+    Outcome.SLOWER: "✖",
+    Outcome.FAILED: "✖",
+    Outcome.MISSING: "∅",
+    Outcome.INCOMPARABLE: "≠",
+    Outcome.INCONCLUSIVE: "?",
+    Outcome.FASTER: "▲",
+    Outcome.SAME: "●",
+}
+
+
+def headline(report: NightReport) -> str:
+    """The night in one line: what was found, how often, and the exit status."""
+    counts = Counter(finding.verdict.outcome for finding in report.findings)
+    parts = [f"{SIGNS[outcome]} {counts[outcome]} {outcome.value}" for outcome in SIGNS if counts[outcome]]
+    accepted = sum(Qualifier.ACKNOWLEDGED in finding.qualifiers for finding in report.findings)
+    parts += [f"{accepted} of them acknowledged"] if accepted else []
+    return f"night of {report.night or 'no records'}: {' · '.join(parts) or 'nothing was judged'}"
+
+
+def ending(report: NightReport) -> str:
+    """Why the exit status is what it is."""
+    if not report.reasons:
+        return "exit 0: nothing to do"
+    return "\n".join(f"exit {status}: {text}" for status, text in report.reasons[:1]) + "".join(
+        f"\nalso ({status}): {text}" for status, text in report.reasons[1:]
+    )
+
+
+def change_text(finding: Finding) -> str:
+    """Both values: "1.005 ms → 1.104 ms"; a dash where there are none."""
+    if finding.base is None or finding.head is None:
+        return ABSENT
+    if finding.unit == "1":
+        return f"{format_count(finding.base)} → {format_count(finding.head)}"
+    return " → ".join(format_alike([finding.base, finding.head], finding.unit))
+
+
+def ratio_text(finding: Finding) -> str:
+    """By how much: "+9.9 %"."""
+    ratio = finding.verdict.ratio
+    return ABSENT if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+
+
+def interval_text(finding: Finding) -> str:
+    """The interval of that: "+8.1 to +11.9 %"."""
+    low, high = finding.verdict.low, finding.verdict.high
+    return "" if low is None or high is None else f"{100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %"
+
+
+def outcome_text(finding: Finding) -> str:
+    """The outcome with its qualifiers: "slower (acknowledged, drift)"."""
+    words = ", ".join(finding.qualifiers)
+    return f"{SIGNS[finding.verdict.outcome]} {finding.verdict.outcome.value}" + (f" ({words})" if words else "")
+
+
+def commands_for(finding: Finding) -> tuple[str, ...]:
+    """Commands that show a finding again: its history, its two records, and a new measurement."""
+    case = finding.verdict.case
+    metric = finding.verdict.metric or "latency_p50"
+    where = ["--where", f"backend={case.backend}", "--where", f"precision={case.precision}"]
+    where += ["--where", f"batch={case.batch}", "--where", f"mode={case.mode}", "--where", f"threads={case.threads}"]
+    commands = [] if finding.reference == "exact" else [["benchbox", "history", case.model, "--metric", metric, *where]]
+    before, after = finding.place.records
+    if before and after and finding.reference != "exact":
+        commands.append(["benchbox", "compare", before, after, "--metric", metric])
+    commands.append(["benchbox", "run", *_run(case)])
+    return tuple(shlex.join(command) for command in commands)
+
+
+def _run(case: CaseIdentity) -> list[str]:
+    words = [case.model, "--backend", case.backend, "--precision", str(case.precision), "--batch", str(case.batch)]
+    words += ["--threads", str(case.threads)]
+    if case.like:
+        return [*words, "--like", case.like]
+    if case.mode is not Mode.ISOLATED:
+        words += ["--mode", str(case.mode)]
+    sizes = (("--group", case.group), ("--streams", case.streams), ("--rate", case.rate_per_s))
+    for flag, size in (*sizes, ("--latency-bound", case.latency_bound_s)):
+        words += [flag, f"{size:g}"] if size is not None else []
+    return words
+
+
+def environment_lines(report: NightReport, *, most: int = 6) -> list[str]:
+    """What changed of the machines since their night before."""
+    lines = []
+    for entry in report.environments:
+        fields = [
+            f"{name} {before or 'absent'} → {after or 'absent'}" for name, (before, after) in entry.changed.items()
+        ]
+        more = f" and {len(fields) - most} more" if len(fields) > most else ""
+        lines.append(f"new environment on {entry.machine}: {', '.join(fields[:most])}{more}")
+    return lines
+
+
+def acknowledged_lines(report: NightReport) -> list[str]:
+    """Every acknowledgement that was of use tonight, with its age's end."""
+    return [
+        f"{entry.group}: until {entry.until}, {entry.reason}" + (f" ({entry.issue})" if entry.issue else "")
+        for entry in report.acknowledged
+    ]
+
+
+def worth_a_row(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings that say something: neither the same, nor new, nor an anchor of another environment."""
+    return [
+        finding
+        for finding in findings
+        if finding.verdict.outcome is not Outcome.SAME
+        and Qualifier.NEW not in finding.qualifiers
+        and not (finding.reference == "anchor" and finding.verdict.outcome is Outcome.INCOMPARABLE)
+    ]

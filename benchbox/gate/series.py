@@ -1,0 +1,147 @@
+"""Which records belong to which night of which case, on which kind of machine?"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchbox.schema.environment import Environment
+from benchbox.schema.identity import CaseIdentity, identity_of
+from benchbox.schema.plan import TRANSFER_RESIDENT, WAIT_SPIN
+from benchbox.schema.reading import Reading, Severity
+from benchbox.schema.record import Record, Status
+
+_HALF_WIDTH = 1.96  # standard errors of a 95 % interval
+_MACHINE_CHARACTERS = 48
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """One metric of one night: positive value, its standard error on logarithms, the unit, and whence it is."""
+
+    value: float
+    error: float
+    unit: str
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseSeries:
+    """One case on one kind of machine, its records by night, oldest first in each."""
+
+    case: CaseIdentity
+    machine: str
+    nights: Mapping[str, tuple[Record, ...]] = field(repr=False)
+
+    @functools.cached_property
+    def name(self) -> str:
+        """What acknowledgements and baselines call it."""
+        return name_of(self.case, self.machine)
+
+    def measured(self, night: str) -> tuple[Record, ...]:
+        """The records of a night that have numbers, of the newest one's environment."""
+        good = [record for record in self.nights.get(night, ()) if record.status is Status.OK]
+        return tuple(record for record in good if record.environment.hash == good[-1].environment.hash)
+
+    def value(self, night: str, metric: str) -> Value | None:
+        """The night's value: the geometric mean over its records; None where no record has one that holds."""
+        found = [
+            (record, reading)
+            for record in self.measured(night)
+            if (reading := reading_of(record, metric)) is not None
+            and reading.value > 0
+            and not error_flags([record], metric)
+        ]
+        if not found:
+            return None
+        logs = [math.log(reading.value) for _, reading in found]
+        errors = [_error(reading) for _, reading in found]
+        return Value(
+            value=math.exp(math.fsum(logs) / len(logs)),
+            error=math.sqrt(math.fsum(error * error for error in errors)) / len(errors),
+            unit=found[0][1].unit,
+            records=tuple(record for record, _ in found),
+        )
+
+
+def case_series(records: Iterable[Record], *, night_starts: int) -> tuple[CaseSeries, ...]:
+    """Every case on every kind of machine, in the order of their first records; skipped records make none."""
+    found: dict[tuple[CaseIdentity, str], dict[str, list[Record]]] = {}
+    for record in sorted(records, key=lambda entry: (entry.started_at, entry.id)):
+        key = identity_of(record).without_network, machine_of(record.environment)
+        found.setdefault(key, {}).setdefault(night_of(record, night_starts), []).append(record)
+    return tuple(
+        CaseSeries(case=case, machine=machine, nights={night: tuple(entries) for night, entries in nights.items()})
+        for (case, machine), nights in found.items()
+        if any(entry.status is not Status.SKIPPED for entries in nights.values() for entry in entries)
+    )
+
+
+def night_of(record: Record, night_starts: int) -> str:
+    """The night in which a record was taken: the UTC day on which it ends (ISO 8601)."""
+    return night_at(datetime.datetime.fromisoformat(record.started_at), night_starts)
+
+
+def night_at(moment: datetime.datetime, night_starts: int) -> str:
+    """The night of a moment."""
+    utc = moment.astimezone(datetime.UTC) if moment.tzinfo else moment
+    return (utc + datetime.timedelta(hours=(24 - night_starts) % 24)).date().isoformat()
+
+
+def machine_of(environment: Environment) -> str:
+    """The kind of machine by its processor, CPUs and GPU: "amd-epyc-9354-16cpus-nvidia-h100". Drivers may change."""
+    hardware = environment.hardware
+    cpus = hardware.get("cpus_allowed") or hardware.get("cpus", "")
+    words = [hardware.get("cpu", "unknown"), f"{cpus}cpus" if cpus else "", hardware.get("gpu", "")]
+    bare = re.sub(r"\((?:r|tm)\)|\b(?:cpu|processor)\b", " ", " ".join(words).lower())
+    return re.sub(r"[^a-z0-9]+", "-", bare).strip("-")[:_MACHINE_CHARACTERS].strip("-") or "unknown"
+
+
+def name_of(case: CaseIdentity, machine: str) -> str:
+    """A case in one word: "resnet50/tensorrt/fp16/b8/isolated/t4@h100"; what is as usual is left out."""
+    sizes = {"g": case.group, "s": case.streams, "r": case.rate_per_s, "bound": case.latency_bound_s}
+    parts = [case.model, case.backend, case.precision.value, case.variant, f"b{case.batch}"]
+    mode = "".join([str(case.mode), *(f"-{letter}{size:g}" for letter, size in sizes.items() if size is not None)])
+    parts += [mode, f"t{case.threads}", f"like-{case.like}" if case.like else ""]
+    parts += [case.transfer if case.transfer != TRANSFER_RESIDENT else ""]
+    parts += [case.wait if case.wait not in {None, WAIT_SPIN} and case.wait else "", case.device]
+    return "/".join(part.replace(" ", "_") for part in parts if part) + f"@{machine}"
+
+
+def fields_of(case: CaseIdentity, machine: str, metric: str) -> dict[str, str]:
+    """What the rules of a policy can ask for, as text."""
+    texts = {name: value for name, value in vars(case).items() if name != "onnx_sha256"}
+    return {
+        **{
+            name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+            for name, value in texts.items()
+        },
+        "machine": machine,
+        "metric": metric,
+    }
+
+
+def reading_of(record: Record, metric: str) -> Reading | None:
+    """The reading of that name."""
+    return next((reading for reading in record.readings if reading.metric == metric), None)
+
+
+def error_flags(records: Sequence[Record], metric: str) -> tuple[str, ...]:
+    """Codes of the flags that void a metric in any of these records."""
+    flags = [flag for record in records for flag in record.flags if flag.severity is Severity.ERROR]
+    return tuple(sorted({flag.code for flag in flags if not flag.metrics or metric in flag.metrics}))
+
+
+def commit_of(records: Sequence[Record]) -> str:
+    """The commit of the newest of these records, "" where none was seen."""
+    return records[-1].environment.observed.get("commit", "") if records else ""
+
+
+def _error(reading: Reading) -> float:
+    if reading.low is None or reading.high is None or not 0 < reading.low <= reading.high:
+        return 0.0
+    return math.log(reading.high / reading.low) / (2 * _HALF_WIDTH)

@@ -1,0 +1,266 @@
+"""What does tonight say of one case: against the last good nights, against its anchor, and of its counts?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchbox.gate.baseline import ACCEPTED, Baseline, Level
+from benchbox.gate.comparable import environments_apart, networks_apart
+from benchbox.gate.night import Finding, Place, Qualifier, Tier
+from benchbox.gate.policy import EXACT_METRICS, Policy, Rule
+from benchbox.gate.series import CaseSeries, Value, commit_of, error_flags, fields_of
+from benchbox.metrics.metric import METRICS
+from benchbox.schema.reading import Better
+from benchbox.schema.record import Record
+from benchbox.schema.verdict import Outcome, Verdict
+from benchbox.stats.nights import Move, Seen, Watch, watch_nights
+from benchbox.stats.rank import ratio_interval
+
+ROLLING, ANCHOR, EXACT = "rolling", "anchor", "exact"
+ProcessValues = Callable[[Record, str], Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One metric of one case, and the rule by which it is judged tonight."""
+
+    series: CaseSeries
+    metric: str
+    rule: Rule
+    night: str
+
+    @property
+    def better(self) -> Better:
+        """Which direction is good."""
+        return METRICS.get(self.metric).better
+
+    @property
+    def effect(self) -> float:
+        """The smallest change that matters."""
+        return self.rule.effect or 0.0
+
+    def finding(self, outcome: Outcome, reference: str, reason: str = "", **fields: object) -> Finding:
+        """A finding without numbers."""
+        verdict = Verdict(case=self.series.case, metric=self.metric, outcome=outcome, reason=reason)
+        values = {"verdict": verdict, "place": Place(night=self.night), **fields}
+        return Finding(
+            name=self.series.name,
+            machine=self.series.machine,
+            reference=reference,
+            tier=self.rule.level,
+            **values,  # type: ignore[arg-type]
+        )
+
+
+def rule_for(policy: Policy, series: CaseSeries, metric: str) -> Rule | None:
+    """The first rule that matches, None where none does or it is off."""
+    fields = fields_of(series.case, series.machine, metric)
+    rule = next((entry for entry in policy.rules if entry.matches(fields)), None)
+    return None if rule is None or rule.level is Tier.OFF else rule
+
+
+def against_rolling(ask: Question, policy: Policy, baseline: Baseline, *, chance: float) -> Finding:
+    """Tonight against the last good nights of the same environment and network."""
+    records = ask.series.measured(ask.night)
+    if flags := error_flags(records, ask.metric):
+        return ask.finding(Outcome.INCONCLUSIVE, ROLLING, f"flagged as invalid: {', '.join(flags)}")
+    earlier = [night for night in sorted(ask.series.nights) if night < ask.night and ask.series.measured(night)]
+    nights = [night for night in earlier if not _apart(ask.series.measured(night)[-1], records[-1])]
+    if earlier and not nights:
+        before = ask.series.measured(earlier[-1])[-1]
+        return ask.finding(Outcome.INCOMPARABLE, ROLLING, _apart(before, records[-1]))
+    nights = [night for night in nights if ask.series.value(night, ask.metric)] + [ask.night]
+    values = [value for night in nights if (value := ask.series.value(night, ask.metric)) is not None]
+    if not values or nights[-1] != ask.night:
+        return ask.finding(Outcome.INCONCLUSIVE, ROLLING, f"{ask.metric} is 0: there is no ratio")
+    watch = Watch(
+        effect=ask.effect,
+        chance=chance,
+        floor=ask.rule.least_difference,
+        nights=policy.rolling.nights,
+        least=policy.rolling.min_nights,
+        persist=ask.rule.persist or policy.rolling.persist,
+        higher_is_worse=ask.better is Better.LOWER,
+    )
+    seen = watch_nights(
+        [value.value for value in values],
+        watch,
+        errors=[value.error for value in values],
+        levels=_decided(ask, nights, baseline, records[-1].environment.hash),
+    )[-1]
+    return _finding(ask, seen, values, nights, watch)
+
+
+def _apart(before: Record, now: Record) -> str:
+    if found := networks_apart(before, now):
+        return found.replace(" (--across-networks compares)", "")
+    if before.environment.hash == now.environment.hash:
+        return ""
+    return environments_apart(before.environment, now.environment).replace(" (--across-environments compares)", "")
+
+
+def _decided(ask: Question, nights: Sequence[str], baseline: Baseline, environment: str) -> dict[int, float]:
+    """The level that somebody accepted, at the first night from which it holds."""
+    expected = baseline.get(ask.series.name)
+    level = expected.levels.get(ask.metric) if expected else None
+    if level is None or level.kind != ACCEPTED or level.environment != environment or level.value <= 0:
+        return {}
+    index = next((place for place, night in enumerate(nights) if night >= level.night), None)
+    return {} if index is None else {index: level.value}
+
+
+_OUTCOMES = {
+    Move.NEW: Outcome.INCONCLUSIVE,
+    Move.LEVEL: Outcome.SAME,
+    Move.BEYOND: Outcome.INCONCLUSIVE,
+    Move.WORSE: Outcome.SLOWER,
+    Move.BETTER: Outcome.FASTER,
+}
+
+
+def _finding(ask: Question, seen: Seen, values: Sequence[Value], nights: Sequence[str], watch: Watch) -> Finding:
+    blind = seen.move in {Move.LEVEL, Move.BEYOND} and seen.mde is not None and seen.mde > watch.effect
+    suspicious = seen.move is Move.BEYOND and seen.worse
+    qualifiers = [Qualifier.NEW] * (seen.move is Move.NEW) + [Qualifier.BLIND] * blind
+    first, last = seen.since, len(nights) - 1
+    before = values[first - 1].records if first else ()
+    length = last - first + 1
+    run = f"{length} night{'s' * (length > 1)} in a row beyond {watch.effect:.0%}"
+    reason = {
+        Move.NEW: f"{len(values) - 1} of {watch.least} nights to compare with",
+        Move.LEVEL: "",
+        Move.BEYOND: f"{run}: not enough to tell it from noise",
+        Move.WORSE: f"{run}, since the night of {nights[first]}",
+        Move.BETTER: f"{run}",
+    }[seen.move]
+    if blind:
+        reason = "; ".join(filter(None, (reason, f"a week would show {seen.mde or 0:.1%} at the least")))
+    return Finding(
+        verdict=Verdict(
+            case=ask.series.case,
+            metric=ask.metric,
+            outcome=_OUTCOMES[seen.move],
+            ratio=seen.ratio,
+            low=seen.low,
+            high=seen.high,
+            mde=seen.mde,
+            n_base=seen.n,
+            n_head=length if seen.move in {Move.WORSE, Move.BETTER, Move.BEYOND} else 1,
+            reason=reason,
+        ),
+        name=ask.series.name,
+        machine=ask.series.machine,
+        reference=ROLLING,
+        tier=ask.rule.level,
+        unit=values[-1].unit,
+        base=seen.level,
+        head=values[-1].value,
+        qualifiers=tuple(qualifiers + [Qualifier.SUSPICIOUS] * suspicious),
+        place=Place(
+            night=nights[first],
+            commits=(commit_of(before), commit_of(values[first].records)),
+            records=(before[-1].id if before else "", values[-1].records[-1].id),
+        ),
+    )
+
+
+def against_anchor(ask: Question, policy: Policy, level: Level, process_values: ProcessValues) -> Finding:
+    """Tonight, and as many nights as must persist, against the pinned level: drift, in units of the effect."""
+    records = ask.series.measured(ask.night)
+    value = ask.series.value(ask.night, ask.metric)
+    if value is None or error_flags(records, ask.metric):
+        return ask.finding(Outcome.INCONCLUSIVE, ANCHOR, "no valid value tonight")
+    if records[-1].environment.hash != level.environment:
+        return ask.finding(
+            Outcome.INCOMPARABLE, ANCHOR, "the pinned level is of another environment: benchbox baseline pin a new one"
+        )
+    worse = 1 if ask.better is Better.LOWER else -1
+    limit = policy.anchor.drift * math.log1p(ask.effect)
+    persist = ask.rule.persist or policy.rolling.persist
+    nights = [night for night in sorted(ask.series.nights) if level.night <= night <= ask.night]
+    found = [one for night in nights if (one := ask.series.value(night, ask.metric)) is not None][-persist:]
+    beyond = [worse * math.log(one.value / level.value) > limit for one in found]
+    head = [one for record in value.records for one in process_values(record, ask.metric)]
+    usable = level.values and head and min(*level.values, *head) > 0
+    ratio, low, high = ratio_interval(level.values, head) if usable else (value.value / level.value, None, None)
+    sure = low is None or high is None or (low if worse > 0 else 1 / high) > math.exp(limit)
+    drifted = len(beyond) == persist and all(beyond) and sure
+    outcome = Outcome.SLOWER if drifted else Outcome.INCONCLUSIVE if beyond[-1] else Outcome.SAME
+    text = f"limit {policy.anchor.drift:g} × {ask.effect:.0%} from {level.pinned or 'the level'} of {level.night}"
+    return Finding(
+        verdict=Verdict(
+            case=ask.series.case,
+            metric=ask.metric,
+            outcome=outcome,
+            ratio=ratio,
+            low=low,
+            high=high,
+            n_base=len(level.values),
+            n_head=len(head),
+            reason=text,
+        ),
+        name=ask.series.name,
+        machine=ask.series.machine,
+        reference=ANCHOR,
+        tier=ask.rule.level,
+        unit=level.unit,
+        base=level.value,
+        head=value.value,
+        qualifiers=(Qualifier.DRIFT, *([Qualifier.SUSPICIOUS] if outcome is Outcome.INCONCLUSIVE else [])),
+        place=Place(
+            night=ask.night,
+            commits=(level.commit, commit_of(value.records)),
+            records=(level.records[-1] if level.records else "", value.records[-1].id),
+        ),
+    )
+
+
+def exact_counts(ask: Question, policy: Policy, baseline: Baseline) -> Finding | None:
+    """A count of tonight's network against the level in git, else against the oldest of the last nights."""
+    tonight = ask.series.measured(ask.night)
+    head = count_of(tonight[-1], ask.metric) if tonight else None
+    if head is None:
+        return None
+    expected = baseline.get(ask.series.name)
+    level = expected.levels.get(ask.metric) if expected else None
+    nights = [night for night in sorted(ask.series.nights) if night < ask.night][-policy.rolling.nights :]
+    history = [(night, ask.series.measured(night)) for night in nights]
+    known = [
+        (night, entries) for night, entries in history if entries and count_of(entries[-1], ask.metric) is not None
+    ]
+    if level is None and not known:
+        return ask.finding(Outcome.INCONCLUSIVE, EXACT, "nothing to compare with yet", qualifiers=(Qualifier.NEW,))
+    base = level.value if level is not None else float(count_of(known[0][1][-1], ask.metric) or 0)
+    before = next((entries for _, entries in reversed(known) if count_of(entries[-1], ask.metric) != head), ())
+    first = next((night for night, entries in known if count_of(entries[-1], ask.metric) == head), ask.night)
+    changed = base != head
+    outcome = Outcome.SAME if not changed else Outcome.SLOWER if head > base else Outcome.FASTER
+    return Finding(
+        verdict=Verdict(
+            case=ask.series.case,
+            metric=ask.metric,
+            outcome=outcome,
+            ratio=head / base if base else None,
+            reason=f"{base:,.0f} → {head:,}: any change needs an acknowledgement" if changed else "",
+        ),
+        name=ask.series.name,
+        machine=ask.series.machine,
+        reference=EXACT,
+        tier=ask.rule.level,
+        unit="1" if ask.metric in {"macs", "params"} else "bytes",
+        base=base,
+        head=float(head),
+        qualifiers=(Qualifier.EXACT,),
+        place=Place(
+            night=first if changed else ask.night,
+            commits=(commit_of(before), commit_of(tonight)),
+            records=(before[-1].id if before else "", tonight[-1].id),
+        ),
+    )
+
+
+def count_of(record: Record, metric: str) -> int | None:
+    """A count on paper of a record, None where it has none."""
+    return getattr(record.analytic, metric) if record.analytic is not None and metric in EXACT_METRICS else None
