@@ -30,11 +30,10 @@ def cost_from_graph(
     if convention in COUNTERS:
         require_countable(COUNTERS[convention], graph)
     layers = tuple(_layer(node, graph, convention, allow_unknown=allow_unknown) for node in graph.nodes)
-    first = graph.inputs[0].shape
     return NetworkCost(
         model=model,
-        input_shape=first[1:],
-        batch=first[0] if first else 1,
+        input_shape=graph.sample_shape,
+        batch=graph.batch,
         onnx_sha256=sha256,
         params=graph.params if graph.params is not None else sum(layer.params for layer in layers),
         weight_bytes=sum(tensor.size_bytes for tensor in graph.weights.values()) + _bytes_inside(graph),

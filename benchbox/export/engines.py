@@ -196,7 +196,7 @@ def settled_batch(artifact: OnnxArtifact, asked: BatchRange | None) -> BatchRang
 
     Raises UsageError for a range that the file's fixed batch size contradicts, or one without an upper end.
     """
-    fixed = artifact.inputs[0].shape[0]
+    fixed = artifact.fixed_batch
     if asked is None:
         size = fixed or 1
         return BatchRange(minimum=size, optimum=size, maximum=size)
@@ -226,5 +226,4 @@ def profiles_from_inputs(inputs: tuple[TensorSpec, ...], batch: BatchRange) -> t
 
 
 def _shape(spec: TensorSpec, batch: int) -> tuple[int, ...]:
-    first, *rest = spec.shape
-    return (first or batch, *(size for size in rest if size is not None))
+    return tuple(batch if size is None else size for size in spec.shape)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
-from benchbox.export.foreign import declared_outputs, graph_from_file
+from benchbox.export.feeds import with_samples
+from benchbox.export.foreign import ForeignGraph, graph_from_file, sizes_of_source
 from benchbox.export.judging import UNOPTIMISED, Judged, is_steady, judged_outputs
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.tracing import proto_from_module
@@ -49,6 +50,7 @@ from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+from benchbox.stats.batches import inferences_in, joined, specs_of_outputs
 from benchbox.store.artifact_files import artifact_paths, unwritable, write_artifact
 from benchbox.store.atomic import draft_of
 
@@ -138,7 +140,9 @@ def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
 
     say("checking outputs against PyTorch")
     check = CheckSet(
-        inputs=(TensorSpec(name=proto.graph.input[0].name, dtype="float32", shape=(None, *source.input_shape)),),
+        inputs=_with_samples(
+            (TensorSpec(name=proto.graph.input[0].name, dtype="float32", shape=(None, *source.input_shape)),), source
+        ),
         outputs=tuple(TensorSpec(name=value.name, dtype="float32", shape=(None,)) for value in proto.graph.output),
         batches=check_batches(sizes, None),
         seed=seed,
@@ -233,7 +237,7 @@ def _derived_from_original(
     check = CheckSet(
         inputs=original.inputs,
         outputs=original.outputs,
-        batches=check_batches(original.batch, original.inputs[0].shape[0]),
+        batches=check_batches(original.batch, original.fixed_batch),
         seed=original.seed,
     )
     say("checking outputs against the fp32 graph")
@@ -245,18 +249,22 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
     """The artifact of a user's own file, which stays where it is: only its outputs and the card are written."""
     source, seed = cache.recipe.source, cache.recipe.seed
     path = Path(source.reference).resolve()
-    graph = graph_from_file(path, input_shape=source.input_shape)
+    graph = graph_from_file(path, sizes=sizes_of_source(source))
     precision, rest = graph.contents.precision, graph.contents.rest
     cached = cache.find(precision)
     if cached is not None:
         return cached
     sizes = cache.batch or BatchRange()
-    batches = check_batches(sizes, graph.fixed_batch)
-    check = CheckSet(inputs=graph.inputs, outputs=declared_outputs(graph.proto), batches=batches, seed=seed)
     say("computing expected outputs")
-    judged = judged_outputs(path, check)
-    if judged.outputs is not None:
-        check = replace(check, outputs=_measured_specs(check, judged.outputs, judged.open_axes))
+    warnings = graph.contents.warnings
+    try:
+        check, judged = _judged_file(path, graph, cache)
+    except ArtifactError:
+        if graph.fixed_batch is not None or cache.batch is not None:
+            raise
+        graph = graph_from_file(path, sizes=sizes_of_source(source, batch=1))
+        check, judged = _judged_file(path, graph, cache)
+        warnings = (*warnings, "its inputs take any batch, but the graph runs at a batch of 1 only")
     made = _own_outputs(path, check, judged, precision=precision, rest=rest)
     randomness = randomness_in_words(random_nodes(graph.proto))
     bounded = bounded_outputs(graph.proto)
@@ -283,7 +291,7 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
         params=None,  # the cost model counts them on the graph
-        batch=_fixed_range(graph.fixed_batch) if graph.fixed_batch else sizes,
+        batch=sizes if graph.fixed_batch is None else _fixed_range(graph.fixed_batch),
         inputs=check.inputs,
         outputs=check.outputs,
         exporter=f"{graph.proto.producer_name} {graph.proto.producer_version}".strip(),
@@ -295,13 +303,35 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         seed=seed,
         recipe=recipe,
         hops=hops,
-        warnings=graph.contents.warnings,
+        warnings=warnings,
+        choice=source.inputs,
+        asked_shape=source.input_shape,
         rest=rest if precision in CALIBRATED else Precision.FP32,
         unchecked=doubt,
         bounded=bounded,
     )
     write_artifact(artifact, cache.root, expected=judged.outputs, outputs=made.outputs if made else None)
     return artifact
+
+
+def _judged_file(path: Path, graph: ForeignGraph, cache: Cache) -> tuple[CheckSet, Judged]:
+    """What a file is checked on, with its outputs as they were seen, and what they should be."""
+    inputs = _with_samples(graph.inputs, cache.recipe.source)
+    batches = check_batches(cache.batch or BatchRange(), graph.fixed_batch)
+    names = tuple(spec.name for spec in graph.outputs)
+    unseen = tuple(TensorSpec(name=name, dtype="float32", shape=(None,), batch_axis=None) for name in names)
+    check = CheckSet(inputs=inputs, outputs=unseen, batches=batches, seed=cache.recipe.seed)
+    judged = judged_outputs(path, check)
+    if judged.outputs is None:
+        return replace(check, outputs=graph.outputs), judged
+    made = inferences_in(judged.outputs, names, len(batches))
+    counted = any(spec.batch_axis is not None for spec in inputs)
+    outputs = specs_of_outputs(made, names, batches=batches, counted=counted, open_axes=graph.data_dependent)
+    return replace(check, outputs=outputs), replace(judged, outputs=joined(made, outputs))
+
+
+def _with_samples(inputs: tuple[TensorSpec, ...], source: ModelSource) -> tuple[TensorSpec, ...]:
+    return with_samples(inputs, Path(source.inputs.samples)) if source.inputs.samples else inputs
 
 
 def _own_outputs(
@@ -353,29 +383,17 @@ def _checked(
     return artifact
 
 
-def _measured_specs(
-    check: CheckSet, expected: Mapping[str, np.ndarray], open_axes: Mapping[str, tuple[int, ...]] | None = None
-) -> tuple[TensorSpec, ...]:
-    """The outputs with their types and shapes, None along ``open_axes``, whose sizes depend on data.
-
-    Raises ArtifactError for one without a batch dimension.
-    """
+def _measured_specs(check: CheckSet, expected: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:
+    """The outputs of a module with their types and shapes; raises ArtifactError for one without a batch dimension."""
     for name, array in expected.items():
         if array.ndim == 0 or array.shape[0] != check.samples:
             raise ArtifactError(
                 f"output {name} has no batch dimension",
                 values=f"shape {array.shape} for {check.samples} samples",
-                remedy="benchbox measures networks whose inputs and outputs have the batch first",
+                remedy="benchbox exports modules whose inputs and outputs have the batch first",
             )
-    fixed = check.inputs[0].shape[0]
-    free = open_axes or {}
-
-    def shape(name: str) -> tuple[int | None, ...]:
-        sizes = enumerate(expected[name].shape)
-        return tuple(None if axis in free.get(name, ()) else size if axis else fixed for axis, size in sizes)
-
     return tuple(
-        TensorSpec(name=spec.name, dtype=expected[spec.name].dtype.name, shape=shape(spec.name))
+        TensorSpec(name=spec.name, dtype=expected[spec.name].dtype.name, shape=(None, *expected[spec.name].shape[1:]))
         for spec in check.outputs
     )
 

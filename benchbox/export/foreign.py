@@ -3,42 +3,67 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, UsageError
+from benchbox.errors import ArtifactError
 from benchbox.export.borders import require_tensors
+from benchbox.export.feeds import sample_shapes_in
 from benchbox.export.opsets import opset_of
 from benchbox.export.precision.contents import Contents, contents_of
-from benchbox.schema.artifact import TensorSpec
+from benchbox.graph.border import Border, InputShape, Sizes, border_of
+from benchbox.graph.feeding import values_of_inputs
+from benchbox.schema.artifact import TensorSpec, Values, fixed_batch
+from benchbox.schema.model import ModelSource
 
 if TYPE_CHECKING:
     import onnx
 
+# Operators whose outputs are as long as the data say.
+_SELECTING = frozenset({"NonZero", "NonMaxSuppression", "Compress", "Unique", "If", "Loop", "Scan", "SequenceAt"})
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForeignGraph:
-    """A checked file: its graph, its border with free batch dimensions as None, and what it computes in."""
+    """A checked file: its graph, its border with a free batch as None, and what it computes in.
+
+    ``data_dependent`` are axes of outputs whose sizes are known only after an inference.
+    """
 
     proto: onnx.ModelProto
     inputs: tuple[TensorSpec, ...]
-    outputs: tuple[str, ...]
+    outputs: tuple[TensorSpec, ...]
     contents: Contents
     opset: int
+    data_dependent: Mapping[str, tuple[int, ...]]
 
     @property
     def fixed_batch(self) -> int | None:
         """The batch size that the file was made for, None if it takes any."""
-        return self.inputs[0].shape[0]
+        return fixed_batch(self.inputs)
 
 
-def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> ForeignGraph:
+def sizes_of_source(source: ModelSource, batch: int | None = None) -> Sizes:
+    """What the user says of the sizes of a network's inputs, and the batch size; that of the source where None."""
+    choice = source.inputs
+    named = dict(choice.named)
+    if choice.samples is not None:
+        named = {**sample_shapes_in(Path(choice.samples)), **named}
+    return Sizes(
+        batch=batch if batch is not None else choice.batch,
+        shape=source.input_shape,
+        named=named,
+        axes=dict(choice.batch_axes),
+    )
+
+
+def graph_from_file(path: Path, *, sizes: Sizes) -> ForeignGraph:
     """Reads and checks an ONNX file.
 
     Args:
         path: of the file; external data must lie beside it.
-        input_shape: binds the free dimensions of the (only) input, without the batch.
+        sizes: what the user says of sizes that the file leaves open.
 
     Raises:
         ArtifactError: empty, truncated, not ONNX, refused by onnx's checker, external data missing.
@@ -60,69 +85,55 @@ def graph_from_file(path: Path, *, input_shape: tuple[int, ...] | None) -> Forei
             remedy="it may be truncated or in another format; check it with onnx.checker",
         ) from error
     require_tensors(proto.graph, path)
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    values = [value for value in proto.graph.input if value.name not in weights]
-    if not values or not proto.graph.output:
-        raise ArtifactError(f"{path} has no inputs or no outputs", remedy="export the network again")
-    if input_shape is not None and len(values) > 1:
-        raise UsageError(
-            "--input is for networks with one input", values=f"{path} has {', '.join(value.name for value in values)}"
-        )
-    specs = tuple(_spec(value, input_shape, path) for value in values)
+    if not proto.graph.output:
+        raise ArtifactError(f"{path} has no outputs", remedy="export the network again")
+    border = border_of(proto.graph, sizes, path)
+    fed = values_of_inputs(proto.graph, [given.name for given in border.inputs])
     return ForeignGraph(
         proto=proto,
-        inputs=specs,
-        outputs=tuple(value.name for value in proto.graph.output),
+        inputs=tuple(_spec(given, fed[given.name]) for given in border.inputs),
+        outputs=tuple(_declared(value, border) for value in proto.graph.output),
         contents=contents_of(proto),
         opset=opset_of(proto),
+        data_dependent=_data_dependent(proto.graph, border.symbols, border.batch_symbols),
     )
 
 
-def declared_outputs(proto: onnx.ModelProto) -> tuple[TensorSpec, ...]:
-    """The outputs as a checked file declares them; sizes that it leaves open are None."""
+def _declared(value: onnx.ValueInfoProto, border: Border) -> TensorSpec:
+    """An output as the file declares it; sizes that it leaves open are None."""
     import onnx
 
-    return tuple(
-        TensorSpec(
-            name=value.name,
-            dtype=onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
-            shape=tuple(dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim)
-            or (None,),
-        )
-        for value in proto.graph.output
+    dims = value.type.tensor_type.shape.dim
+    batch = border.batch
+    axis = next((place for place, dim in enumerate(dims) if dim.dim_param in border.batch_symbols), None)
+    if axis is None and batch is not None and dims and dims[0].dim_value == batch:
+        axis = 0
+    return TensorSpec(
+        name=value.name,
+        dtype=onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+        shape=tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims) or (None,),
+        batch_axis=axis,
     )
 
 
-def _spec(value: onnx.ValueInfoProto, input_shape: tuple[int, ...] | None, path: Path) -> TensorSpec:
+def _spec(given: InputShape, values: Values | None) -> TensorSpec:
     import onnx
 
-    tensor = value.type.tensor_type
-    dims: list[int | None] = [
-        dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim
-    ]
-    if not dims:
-        raise UsageError(
-            f"input {value.name} of {path} has no batch dimension", values="it is a scalar or has no shape"
-        )
-    if input_shape is not None:
-        known = dims[1:]
-        if len(known) != len(input_shape) or any(
-            size not in (None, asked) for size, asked in zip(known, input_shape, strict=True)
-        ):
-            raise UsageError(
-                "--input contradicts the file",
-                values=f"got {_text(input_shape)}, input {value.name} of {path} is {_text(known)}",
-            )
-        dims[1:] = input_shape
-    if None in dims[1:]:
-        raise UsageError(
-            f"the shape of input {value.name} of {path} is unknown",
-            values=f"it is {_text(dims[1:])} without the batch",
-            remedy="give it: --input 3x224x224",
-        )
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    return TensorSpec(name=value.name, dtype=dtype.name, shape=tuple(dims))
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(given.element_type)
+    return TensorSpec(name=given.name, dtype=dtype.name, shape=given.shape, batch_axis=given.batch_axis, values=values)
 
 
-def _text(dims: Sequence[int | None]) -> str:
-    return "x".join("?" if dim is None else str(dim) for dim in dims)
+def _data_dependent(
+    graph: onnx.GraphProto, symbols: Mapping[str, int], batch: Collection[str]
+) -> dict[str, tuple[int, ...]]:
+    """By output, the axes whose sizes may depend on data: free in the file, in a graph that selects by value."""
+    if not any(node.op_type in _SELECTING for node in graph.node):
+        return {}
+    found = {}
+    for value in graph.output:
+        dims = value.type.tensor_type.shape.dim
+        axes = [place for place, dim in enumerate(dims) if not dim.HasField("dim_value")]
+        open_axes = tuple(axis for axis in axes if dims[axis].dim_param not in {*symbols, *batch})
+        if open_axes:
+            found[value.name] = open_axes
+    return found

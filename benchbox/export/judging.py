@@ -8,7 +8,7 @@ newest. Where neither can, nobody judges: the network can be measured, and what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from benchbox.export.opsets import OPSET, opset_of
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
-from benchbox.stats.ragged import open_axes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,15 +36,13 @@ _REASON_CHARACTERS = 200
 class Judged:
     """What a file should give for a check set, by whom, and the judge's name in hops.
 
-    ``outputs`` are None where nobody can run it; ``refusals`` says why for each judge that cannot. ``open_axes`` are,
-    by output, those whose sizes depend on data.
+    ``outputs`` are None where nobody can run it; ``refusals`` says why for each judge that cannot.
     """
 
     outputs: dict[str, np.ndarray] | None
     by: str = ""
     form: str = ""
     refusals: tuple[str, ...] = ()
-    open_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def judged_outputs(path: Path, check: CheckSet) -> Judged:
@@ -62,7 +59,7 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
         by = f"onnxruntime {state.version} (CPU, no graph optimisations, 1 thread)"
         try:
             made = [_unoptimised(path, check, [feed])[0] for feed in check.feeds()]
-            return _judged(check, made, by=by, form=UNOPTIMISED)
+            return Judged(outputs=check.together(made), by=by, form=UNOPTIMISED)
         except BenchboxError as error:
             refusals.append(f"ONNX Runtime {state.version}: {_reason(error)}")
         except Exception as error:  # ONNX Runtime's errors share no public base class
@@ -71,8 +68,7 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
     else:
         refusals.append(f"ONNX Runtime: {state.reason}")
     try:
-        made = _evaluated(path, check)
-        return _judged(check, made, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
+        outputs = evaluator_outputs(path, check)
     except Exception as error:  # operators of the evaluator raise whatever numpy raises
         if failure is not None:  # a runtime has every operator, and still the network does not run on these inputs
             raise ArtifactError(
@@ -81,13 +77,7 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
                 remedy="check the file with onnx.checker, and the shapes of its inputs (--input)",
             ) from failure
         return Judged(outputs=None, refusals=(*refusals, f"onnx.reference {onnx.__version__}: {_reason(error)}"))
-
-
-def _judged(
-    check: CheckSet, made: list[dict[str, np.ndarray]], *, by: str, form: str, refusals: tuple[str, ...] = ()
-) -> Judged:
-    axes = {name: found for name in made[0] if (found := open_axes([part[name] for part in made]))}
-    return Judged(outputs=check.together(made), by=by, form=form, refusals=refusals, open_axes=axes)
+    return Judged(outputs=outputs, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
 
 
 def is_steady(path: Path, check: CheckSet) -> bool:

@@ -67,6 +67,8 @@ def recipe_of(source: ModelSource, *, seed: int) -> Recipe:
         "external_data": external_sha256(Path(source.reference)) if is_file else None,
         "kind": source.kind,
         "input_shape": source.input_shape,
+        "inputs": [source.inputs.named, source.inputs.batch_axes, source.inputs.batch],
+        "samples": sha256_of(Path(source.inputs.samples)) if source.inputs.samples else None,
         "opset": OPSET,
         "seed": seed,
         "weights": sha256_of(Path(source.weights)) if source.weights else None,

@@ -20,8 +20,8 @@ from benchbox.export.precision.sixteenbit_formats import SixteenBit, emulated_fo
 from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import distance_in_words
+from benchbox.stats.batches import joined
 from benchbox.stats.inputs import seeded_arrays
-from benchbox.stats.ragged import stacked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,8 +34,8 @@ Evaluate = Callable[[Arrays], dict[str, np.ndarray]]
 class CheckSet:
     """The seeded samples on which a network's forms are compared, in batches of these sizes.
 
-    ``batches`` lists batch sizes; their sum is the number of distinct samples. Outputs are kept per sample, stacked
-    along axis 0 in this order.
+    ``batches`` lists batch sizes; their sum is the number of distinct samples. Outputs are kept per sample, joined
+    along their batch axis in this order; those without one by inference.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -56,12 +56,12 @@ class CheckSet:
             first += size
 
     def outputs_of(self, evaluate: Evaluate) -> dict[str, np.ndarray]:
-        """The outputs of one form of the network for all samples; sizes that depend on data are padded."""
+        """The outputs of one form of the network for all samples."""
         return self.together([evaluate(feed) for feed in self.feeds()])
 
     def together(self, made: Sequence[Arrays]) -> dict[str, np.ndarray]:
-        """The outputs of all batches as one array each."""
-        return {spec.name: stacked([part[spec.name] for part in made]) for spec in self.outputs}
+        """The outputs of all inferences: those with a batch axis as one array, others by inference."""
+        return joined(made, self.outputs)
 
 
 def check_batches(batch: BatchRange, fixed: int | None) -> tuple[int, ...]:
@@ -141,7 +141,7 @@ def _emulated(path: Path, check: CheckSet, precision: Precision, form: SixteenBi
 
 def _run(path: Path, check: CheckSet, precision: Precision) -> dict[str, np.ndarray]:
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
-        size = len(feed[check.inputs[0].name])
+        size = _batch_of(feed, check.inputs)
         (made,) = evaluate_graph(
             path,
             [feed],
@@ -152,6 +152,11 @@ def _run(path: Path, check: CheckSet, precision: Precision) -> dict[str, np.ndar
         return made
 
     return check.outputs_of(evaluate)
+
+
+def _batch_of(feed: Arrays, inputs: Sequence[TensorSpec]) -> int:
+    sizes = (feed[spec.name].shape[spec.batch_axis] for spec in inputs if spec.batch_axis is not None)
+    return next(sizes, 1)
 
 
 def require_finite(

@@ -19,6 +19,7 @@ from benchbox.flags.host import (
     provider_fallback,
     threads_not_given,
 )
+from benchbox.flags.inputs import flags_of_inputs
 from benchbox.flags.leaks import leak
 from benchbox.flags.loadgen import flags_of_loadgen
 from benchbox.flags.outputs import flags_of_outputs, flags_of_unchecked
@@ -101,6 +102,10 @@ def _machine_shifted(seen: Seen) -> Iterator[Flag]:
     return flags_of_probes(timing_trials(seen.trials))
 
 
+def _inputs(seen: Seen) -> Iterator[Flag]:
+    return flags_of_inputs(seen.inputs)
+
+
 def _recompiled(seen: Seen) -> Iterator[Flag]:
     return flags_of_compilation(timing_trials(seen.trials))
 
@@ -121,6 +126,7 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _virtual_clock,
     _precision,
     _calibration_synthetic,
+    _inputs,
     provider_fallback,
     threads_not_given,
     oversubscribed,

@@ -11,6 +11,7 @@ from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Flag, Reading, Severity
+from benchbox.schema.record import FedInput
 from benchbox.schema.trial import Evidence, Trial
 
 HALF_WIDTH_WANTED = 0.01
@@ -34,6 +35,7 @@ class Seen:
     interrupted: bool = False
     virtual: bool = False
     unchecked: str = ""
+    inputs: Sequence[FedInput] = ()
 
 
 def half_width(reading: Reading) -> float:

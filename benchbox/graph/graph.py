@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.graph.bodies import body_models, has_bodies, may_end_early
+from benchbox.graph.border import MAX_ELEMENTS, Sizes
 from benchbox.graph.node import Body, NodeView, Tensor
 from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 from benchbox.graph.parameters import params_per_node
@@ -22,7 +23,7 @@ from benchbox.graph.propagation import small_values
 from benchbox.graph.skimming import BITS, STRING
 from benchbox.graph.standins import own_shapes, with_own_shapes, with_stand_ins
 from benchbox.graph.stored import constants_of, stored_tensors
-from benchbox.graph.structure import MAX_ELEMENTS, Sizes, bind_sizes, proto_from_file, require_single_assignment
+from benchbox.graph.structure import bind_sizes, proto_from_file, require_single_assignment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +40,8 @@ class Graph:
     ``weights`` are the tensors that the file stores, initialisers and Constant nodes, by name; ``constants`` all
     tensors that follow from them alone, each with the weights that it is computed from (a weight with itself).
     ``params_of`` are the trainable parameters that a node stands for, per node name; ``params`` their total as our
-    exporter noted it in the file, None in a file from elsewhere.
+    exporter noted it in the file, None in a file from elsewhere. ``batch`` is the number of samples of one inference,
+    1 where no axis counts them, and ``sample_shape`` the shape of the first input without that axis.
     """
 
     nodes: tuple[NodeView, ...]
@@ -49,6 +51,8 @@ class Graph:
     constants: Mapping[str, tuple[str, ...]]
     params_of: Mapping[str, int]
     params: int | None
+    batch: int = 1
+    sample_shape: tuple[int, ...] = ()
 
     def is_constant(self, node: NodeView) -> bool:
         """Whether a node computes constants, once when a runtime loads the file, and nothing in an inference."""
@@ -70,20 +74,24 @@ def graph_from_file(
     batch: int | None = None,
     input_shape: tuple[int, ...] | None = None,
     named: Mapping[str, tuple[int, ...]] | None = None,
+    axes: Mapping[str, int | None] | None = None,
 ) -> Graph:
     """Reads an ONNX file's structure and binds its dimensions.
 
     Args:
         path: of the ONNX file.
-        batch: size of the first dimension of every input; None for 1 where the file leaves it open.
+        batch: number of samples; None for 1 where the file leaves it open.
         input_shape: the other dimensions of the first input, where the file leaves them open.
         named: the other dimensions of inputs by name, and sizes of named dimensions.
+        axes: which axis of an input counts samples, None for none; found out for inputs that are not named.
 
     Raises:
         UsageError: no such file; a dimension that is not known or contradicts the file.
         ArtifactError: not an ONNX file, an invalid graph, a Scan, a shape that cannot be inferred.
     """
-    return _graph(proto_from_file(path), path, Sizes(batch=batch, shape=input_shape, named=named or {}))
+    return _graph(
+        proto_from_file(path), path, Sizes(batch=batch, shape=input_shape, named=named or {}, axes=axes or {})
+    )
 
 
 def graph_from_proto(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
@@ -102,13 +110,13 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
     stored = stored_tensors(proto.graph)
     weights = _weights(stored)
     following = constants_of(proto.graph, stored)
-    bound = bind_sizes(proto.graph, sizes, path)
+    border = bind_sizes(proto.graph, sizes, path)
     names = _node_names(proto.graph)
     params_of = params_per_node(proto.graph, names, stored, following, producer=proto.producer_name)
     constants = _small_constants(stored, path)
     kept = _copies(stored) if any(map(has_bodies, proto.graph.node)) else {}
     _drop_data(proto.graph, constants)
-    _keep_foreign_shapes(proto.graph, bound)
+    _keep_foreign_shapes(proto.graph, border.symbols)
     shapes = _inferred(proto, path, constants)
     tensors = {**shapes, **weights}
     read = frozenset(value for node in proto.graph.node for value in node.input)
@@ -130,6 +138,10 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
         constants=following,
         params_of=params_of,
         params=next((int(entry.value) for entry in proto.metadata_props if entry.key == "benchbox.params"), None),
+        batch=border.batch or 1,
+        sample_shape=tuple(
+            size or 0 for axis, size in enumerate(border.inputs[0].shape) if axis != border.inputs[0].batch_axis
+        ),
     )
 
 

@@ -7,35 +7,19 @@ have wrong is refused here by name; weights are not read (``skimming.py``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.graph.border import MAX_ELEMENTS, Border, Sizes, border_of
 from benchbox.graph.skimming import structure_bytes
 
 if TYPE_CHECKING:
     import onnx
 
-MAX_ELEMENTS = 2**48
-_FREE = -1  # as PaddlePaddle writes a free size
 # Operators with graphs inside that are not counted; those of If and Loop are (``bodies.py``).
 UNCOUNTED = frozenset({"Scan", "SequenceMap"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """What the user says about sizes that a file leaves open.
-
-    ``batch`` is the first dimension of every input, None for 1 where it is open and else as it is in the file.
-    ``shape`` is that of the first input without the batch; its named dimensions get the same size wherever they
-    appear. ``named`` are the shapes of further inputs, without the batch, and the sizes of named dimensions.
-    """
-
-    batch: int | None = None
-    shape: tuple[int, ...] | None = None
-    named: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def proto_from_file(path: Path) -> onnx.ModelProto:
@@ -65,37 +49,44 @@ def proto_from_file(path: Path) -> onnx.ModelProto:
     return proto
 
 
-def bind_sizes(graph: onnx.GraphProto, sizes: Sizes, path: Path) -> Mapping[str, int]:
-    """Gives every dimension of every input its size, in place.
-
-    Returns:
-        The sizes of named dimensions.
+def border_from_file(path: Path, sizes: Sizes) -> Border:
+    """The inputs of a file; nothing else of it is checked.
 
     Raises:
-        UsageError: a size that is not known, or contradicts the file.
-        ArtifactError: an input without a type, or of an impossible size.
+        UsageError, ArtifactError: what ``border_of`` raises; not an ONNX file.
     """
-    weights = {tensor.name for tensor in graph.initializer}
-    values = [value for value in graph.input if value.name not in weights]
-    if not values:
-        raise ArtifactError(f"{path} has no inputs", remedy="export the network again")
-    bound = {name: shape[0] for name, shape in sizes.named.items() if len(shape) == 1}
-    known = {value.name for value in values} | {dim.dim_param for value in values for dim in _dims(value)}
-    if unknown := [name for name in sizes.named if name not in known]:
-        raise UsageError(
-            f"{path} has no input and no dimension '{unknown[0]}'",
-            values=f"inputs {', '.join(value.name for value in values)}; dimensions "
-            + (", ".join(sorted(known - {value.name for value in values} - {""})) or "none are named"),
-        )
-    for place, value in enumerate(values):
-        _require_shape(value, sizes, place, path)
-        asked = _asked(value, sizes, place, path)
-        for position, (dim, size) in enumerate(zip(_dims(value), asked, strict=True)):
-            _bind(dim, size, bound, default=1 if position == 0 else None, value=value, path=path)
+    import onnx
+
+    try:
+        proto = onnx.load_from_string(structure_bytes(path))
+    except ArtifactError:
+        raise
+    except Exception as error:  # protobuf's decoder has errors of its own
+        raise ArtifactError(f"{path} is no ONNX file", values=f"{type(error).__name__}: {error}") from error
+    return border_of(proto.graph, sizes, path)
+
+
+def bind_sizes(graph: onnx.GraphProto, sizes: Sizes, path: Path) -> Border:
+    """Gives every dimension of every input its size, in place: 1 for a batch that nobody says.
+
+    Raises:
+        UsageError, ArtifactError: what ``border_of`` raises.
+    """
+    border = border_of(graph, sizes, path)
+    if any(None in given.shape for given in border.inputs):
+        border = border_of(graph, replace(sizes, batch=1), path)
+    shapes = {given.name: given.shape for given in border.inputs}
+    for value in graph.input:
+        if value.name in shapes:
+            shape = value.type.tensor_type.shape
+            value.type.tensor_type.shape.SetInParent()
+            del shape.dim[:]
+            for size in shapes[value.name]:
+                shape.dim.add().dim_value = size or 0
     for output in graph.output:
         if output.type.HasField("tensor_type"):
             output.type.tensor_type.ClearField("shape")  # inferred again from the bound inputs
-    return bound
+    return border
 
 
 def _inlined(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
@@ -179,83 +170,3 @@ def require_single_assignment(graph: onnx.GraphProto, path: Path) -> None:
         made.update(node.output)
     if lost := [value.name for value in graph.output if value.name not in made]:
         raise ArtifactError(f"{path} is no valid graph", values=f"no node makes its output {lost[0]}")
-
-
-def _dims(value: onnx.ValueInfoProto) -> Sequence[onnx.TensorShapeProto.Dimension]:
-    dims: Sequence[onnx.TensorShapeProto.Dimension] = value.type.tensor_type.shape.dim
-    return dims
-
-
-def _require_shape(value: onnx.ValueInfoProto, sizes: Sizes, place: int, path: Path) -> None:
-    """An input whose rank the file leaves open takes it from what was asked for."""
-    tensor = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or tensor.elem_type == 0:
-        raise ArtifactError(f"input {value.name} of {path} is no tensor", remedy="benchbox counts networks of tensors")
-    if tensor.HasField("shape"):
-        return
-    asked = sizes.named.get(value.name, sizes.shape if place == 0 else None)
-    if asked is None:
-        raise ArtifactError(
-            f"input {value.name} of {path} has no shape at all",
-            remedy=f"give it without the batch: --input {value.name}=3x224x224",
-        )
-    for _ in range(len(asked) + 1):
-        tensor.shape.dim.add()
-
-
-def _asked(value: onnx.ValueInfoProto, sizes: Sizes, place: int, path: Path) -> Sequence[int | None]:
-    dims = _dims(value)
-    shape = sizes.named.get(value.name) if value.name in sizes.named else sizes.shape if place == 0 else None
-    if not dims:
-        return []
-    if shape is not None and len(shape) != len(dims) - 1:
-        raise UsageError(
-            "--input has another number of dimensions than the file",
-            values=f"got {_text(shape)}, input {value.name} of {path} is {_shape_text(dims[1:])} without the batch",
-        )
-    return [sizes.batch, *(shape if shape is not None else [None] * (len(dims) - 1))]
-
-
-def _bind(
-    dim: onnx.TensorShapeProto.Dimension,
-    size: int | None,
-    bound: dict[str, int],
-    *,
-    default: int | None,
-    value: onnx.ValueInfoProto,
-    path: Path,
-) -> None:
-    if dim.dim_value == _FREE:
-        dim.ClearField("dim_value")
-    if dim.HasField("dim_value"):
-        if not 0 <= dim.dim_value <= MAX_ELEMENTS:
-            raise ArtifactError(f"input {value.name} of {path} has a size of {dim.dim_value}")
-        if size not in (None, dim.dim_value):
-            raise UsageError(
-                "the file has another size there",
-                values=f"asked for {size}, input {value.name} of {path} is fixed at {_shape_text(_dims(value))}",
-            )
-        return
-    if size is None:
-        size = bound.get(dim.dim_param, default)
-    if size is None:
-        raise UsageError(
-            f"the shape of input {value.name} of {path} is not known",
-            values=f"it is {_shape_text(_dims(value))}, where '{dim.dim_param or '?'}' is free",
-            remedy="give it without the batch: --input 3x224x224, of a further input --input NAME=128, "
-            "of a named dimension --input DIMENSION=128",
-        )
-    if dim.dim_param:
-        bound.setdefault(dim.dim_param, size)
-    dim.dim_value = size  # clears the symbolic name
-
-
-def _shape_text(dims: Sequence[onnx.TensorShapeProto.Dimension]) -> str:
-    fixed = (dim.HasField("dim_value") and dim.dim_value != _FREE for dim in dims)
-    return "x".join(
-        str(dim.dim_value) if known else dim.dim_param or "?" for dim, known in zip(dims, fixed, strict=True)
-    )
-
-
-def _text(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

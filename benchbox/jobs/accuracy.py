@@ -57,7 +57,7 @@ def accuracies_from_source(
         choice = derivation.for_precision(precision)
         given = graph_precision(backend, precision, choice, source=source)
         artifact = onnx_from_source(source, precision=given, root=root, derivation=choice, say=progress.say)
-        size = artifact.inputs[0].shape[0] or batch
+        size = artifact.fixed_batch or batch
         plan = MeasurementPlan(batch=size, threads=threads)
         case = Case(source=source, backend=backend, precision=precision, plan=plan, derivation=choice)
         built = engine_of_case(case, artifact, root, progress.say)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from benchbox.backends.base import BACKENDS
 from benchbox.backends.probing import probe_of
 from benchbox.errors import EnvironmentLackError, UsageError
+from benchbox.jobs.prepare import own_batch
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
@@ -43,7 +44,12 @@ class Case:
     def title(self) -> str:
         """The case in a few words."""
         name = f"{self.source.name} {self.backend} {self.precision} b{self.batch}"
-        return f"{name} {self.derivation.variant}".strip()
+        return f"{name} {self.variant}".strip()
+
+    @property
+    def variant(self) -> str:
+        """What else tells the case apart: sizes of its inputs, choices of a derived precision."""
+        return " ".join(part for part in (self.source.variant, self.derivation.variant) if part)
 
 
 def cases_from_axes(
@@ -51,7 +57,7 @@ def cases_from_axes(
     sources: Sequence[ModelSource],
     backends: Sequence[str],
     precisions: Sequence[Precision],
-    batches: Sequence[int],
+    batches: Sequence[int] | None,
     plan: MeasurementPlan,
     derivation: Derivation = USUAL,
 ) -> tuple[Case, ...]:
@@ -61,15 +67,16 @@ def cases_from_axes(
         sources: the networks.
         backends: names.
         precisions: of the measurement.
-        batches: sizes; each takes the place of the plan's own.
+        batches: sizes; each takes the place of the plan's own. None for the one that each network's file is fixed at,
+            else 1.
         plan: of every case.
         derivation: for the precisions on which it has an effect.
     """
     wanted = [(precision, derivation.for_precision(precision)) for precision in precisions]
-    axes = itertools.product(sources, backends, wanted, batches)
     cases = tuple(
         Case(source=source, backend=name, precision=precision, plan=replace(plan, batch=size), derivation=choice)
-        for source, name, (precision, choice), size in axes
+        for source in sources
+        for name, (precision, choice), size in itertools.product(backends, wanted, batches or (own_batch(source),))
     )
     refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
     if all(refusals.values()):

@@ -15,9 +15,8 @@ from benchbox.cost.executed.attribution import attribution
 from benchbox.cost.executed.explanation import explanation_of
 from benchbox.cost.precision.roofline import pair_key
 from benchbox.errors import MeasurementError, UsageError
-from benchbox.graph.graph import graph_from_file
 from benchbox.jobs.cases import Case, require_runnable
-from benchbox.jobs.prepare import graph_precision, onnx_from_source, precision_costs_from_source
+from benchbox.jobs.prepare import graph_from_artifact, graph_precision, onnx_at_batch, precision_costs_from_source
 from benchbox.jobs.run import engine_of_case
 from benchbox.machine.gpu.facts import gpu_facts
 from benchbox.machine.host import host_facts
@@ -48,10 +47,11 @@ def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> Lay
     plan = case.plan
     require_runnable(case.backend, case.precision, case.source)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
-    artifact = onnx_from_source(case.source, precision=given, root=root, derivation=case.derivation, say=say)
+    artifact = onnx_at_batch(
+        case.source, batch=case.batch, precision=given, root=root, derivation=case.derivation, say=say
+    )
     built = engine_of_case(case, artifact, root, say)
-    path = root / artifact.path
-    graph = graph_from_file(path, batch=case.batch, input_shape=artifact.sample_shape)
+    graph = graph_from_artifact(artifact, root=root, batch=case.batch)
     cost = cost_from_graph(graph, model=case.source.name, sha256=artifact.sha256)
     request = TrialRequest(
         pass_=Pass.TIMING,

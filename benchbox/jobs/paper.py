@@ -74,10 +74,10 @@ class Paper:
 def paper_of_artifact(artifact: OnnxArtifact, *, root: Path, batch: int) -> Paper:
     """Counts the file of an artifact at a batch size; whatever is wrong with its cost is a flag."""
     from benchbox.cost.counting import cost_from_graph
-    from benchbox.graph.graph import graph_from_file
+    from benchbox.jobs.prepare import graph_from_artifact
 
     try:
-        graph = graph_from_file(root / artifact.path, batch=batch, input_shape=artifact.sample_shape)
+        graph = graph_from_artifact(artifact, root=root, batch=batch)
         cost = cost_from_graph(graph, model=artifact.model, sha256=artifact.sha256, allow_unknown=True)
     except BenchboxError as error:
         reason = "; ".join(" ".join(part.split()) for part in (error.what, error.values) if part)

@@ -5,13 +5,13 @@ What is in a cache is taken from there: the ONNX file, the engine, the structure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, ConvertingBackend
-from benchbox.errors import UsageError
+from benchbox.errors import BenchboxError, UsageError
 from benchbox.graph.graph import Graph
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost, PrecisionCost
@@ -36,19 +36,44 @@ def exported_sources(root: Path, *, say: Callable[[str], None] = lambda _: None)
 
     ``say`` receives a warning for each that is left out: a damaged artifact, a file that is gone.
     """
-    from benchbox.models.sources import resolve
     from benchbox.store.artifact_files import artifacts_under
 
     found: dict[ModelSource, None] = {}
     gone: dict[str, None] = {}
     for artifact in sorted(artifacts_under(root, say=say), key=lambda artifact: artifact.model):
         try:
-            found[resolve(artifact.source, input_shape=artifact.sample_shape, weights=artifact.weights)] = None
+            found[_source_of(artifact)] = None
         except UsageError as error:
             gone[f"warning: {artifact.model} was exported, and is left out: {error.what}"] = None
     for warning in gone:
         say(warning)
     return tuple(found)
+
+
+def _source_of(artifact: OnnxArtifact) -> ModelSource:
+    from benchbox.models.sources import resolve
+
+    is_file = artifact.source.endswith(".onnx")
+    return resolve(
+        artifact.source,
+        input_shape=artifact.asked_shape if is_file else artifact.sample_shape,
+        weights=artifact.weights,
+        inputs=replace(artifact.choice, batch=None),
+    )
+
+
+def own_batch(source: ModelSource) -> int:
+    """The batch size of a network where none was asked for: what its file is fixed at, else 1."""
+    from benchbox.export.foreign import sizes_of_source
+    from benchbox.graph.structure import border_from_file
+
+    if source.kind is not SourceKind.ONNX:
+        return 1
+    try:
+        border = border_from_file(Path(source.reference), sizes_of_source(source))
+    except BenchboxError:
+        return 1  # the stage that needs the sizes says what is wrong
+    return border.batch or 1
 
 
 def graph_precision(
@@ -102,6 +127,55 @@ def onnx_from_source(
     )
 
 
+def onnx_at_batch(
+    source: ModelSource,
+    *,
+    batch: int,
+    precision: Precision,
+    root: Path,
+    derivation: Derivation = USUAL,
+    say: Callable[[str], None] = lambda _: None,
+    making: Callable[[], object] = lambda: None,
+) -> OnnxArtifact:
+    """As ``onnx_from_source``, for inferences of this batch size.
+
+    A file whose outputs belong to no sample, as the boxes that a detector finds in all pictures, is checked at this
+    batch size and no other.
+
+    Raises:
+        UsageError: the file is made for another batch size.
+    """
+    made = [onnx_from_source(source, precision=precision, root=root, derivation=derivation, say=say, making=making)]
+    if made[0].whole_inferences:
+        bound = replace(source, inputs=replace(source.inputs, batch=batch))
+        made.append(
+            onnx_from_source(bound, precision=precision, root=root, derivation=derivation, say=say, making=making)
+        )
+    artifact = made[-1]
+    fixed = artifact.fixed_batch
+    if fixed not in (None, batch):
+        what = "runs at one batch size" if artifact.has_batch_axis else "has no axis that is known to count samples"
+        raise UsageError(
+            f"{source.reference} {what}",
+            values=f"asked for a batch of {batch}, it is made for {fixed}",
+            remedy=f"leave --batch out, or give --batch {fixed}"
+            + ("" if artifact.has_batch_axis else ", or name the axis: --batch-axis NAME=AXIS"),
+        )
+    return artifact
+
+
+def graph_from_artifact(artifact: OnnxArtifact, *, root: Path, batch: int) -> Graph:
+    """The graph of a checked file at one batch size, with the sizes that it was checked with."""
+    from benchbox.graph.graph import graph_from_file
+
+    return graph_from_file(
+        root / artifact.path,
+        batch=batch,
+        named={spec.name: tuple(size or 0 for size in spec.sample_shape) for spec in artifact.inputs},
+        axes={spec.name: spec.batch_axis for spec in artifact.inputs},
+    )
+
+
 def engine_from_source(
     source: ModelSource,
     *,
@@ -137,7 +211,6 @@ def graph_from_source(
     source: ModelSource,
     *,
     batch: int | None = None,
-    named: Mapping[str, tuple[int, ...]] | None = None,
     root: Path,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Graph, str]:
@@ -145,10 +218,12 @@ def graph_from_source(
 
     That is the user's own ONNX file, or the exported one if it exists, else the structure without weights.
     """
-    from benchbox.graph.graph import graph_from_file
+    from benchbox.export.foreign import sizes_of_source
+    from benchbox.graph.graph import graph_from_proto
+    from benchbox.graph.structure import proto_from_file
 
     path, sha256 = _counted_file(source, root=root, say=say)
-    return graph_from_file(path, batch=batch, input_shape=source.input_shape, named=named), sha256
+    return graph_from_proto(proto_from_file(path), path, sizes_of_source(source, batch)), sha256
 
 
 def precision_costs_from_source(
@@ -157,7 +232,6 @@ def precision_costs_from_source(
     precisions: Sequence[Precision],
     derivation: Derivation = USUAL,
     batch: int | None = None,
-    named: Mapping[str, tuple[int, ...]] | None = None,
     root: Path,
     say: Callable[[str], None] = lambda _: None,
 ) -> PaperCosts:
@@ -168,7 +242,6 @@ def precision_costs_from_source(
         precisions: to count it in.
         derivation: excluded nodes and the type of the rest, for precisions that it applies to.
         batch: of the count.
-        named: shapes of further inputs, sizes of named dimensions.
         root: project root.
         say: receives what is being done, one line at a time.
 
@@ -178,14 +251,15 @@ def precision_costs_from_source(
     """
     from benchbox.cost.counting import cost_from_graph
     from benchbox.cost.precision.precisions import precision_cost
+    from benchbox.export.foreign import sizes_of_source
     from benchbox.export.precision.contents import contents_of
     from benchbox.export.precision.weightless import structure_in_precision
     from benchbox.graph.graph import graph_from_proto
-    from benchbox.graph.structure import Sizes, proto_from_file
+    from benchbox.graph.structure import proto_from_file
 
     path, sha256 = _counted_file(source, root=root, say=say)
     structure = proto_from_file(path)
-    sizes = Sizes(batch=batch, shape=source.input_shape, named=named or {})
+    sizes = sizes_of_source(source, batch)
     protos = {
         precision: structure_in_precision(structure, precision, derivation.for_precision(precision))
         for precision in precisions
@@ -229,7 +303,6 @@ def cost_from_source(
     source: ModelSource,
     *,
     batch: int | None = None,
-    named: Mapping[str, tuple[int, ...]] | None = None,
     allow_unknown: bool = False,
     root: Path,
     say: Callable[[str], None] = lambda _: None,
@@ -237,5 +310,5 @@ def cost_from_source(
     """What a network costs on paper at one batch size, counted on its ONNX structure."""
     from benchbox.cost.counting import cost_from_graph
 
-    graph, sha256 = graph_from_source(source, batch=batch, named=named, root=root, say=say)
+    graph, sha256 = graph_from_source(source, batch=batch, root=root, say=say)
     return cost_from_graph(graph, model=source.name, sha256=sha256, allow_unknown=allow_unknown)

@@ -20,21 +20,22 @@ from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, StoreError, UsageError, bug_from_error
 from benchbox.jobs.cases import Case, require_runnable
 from benchbox.jobs.paper import paper_of_artifact
-from benchbox.jobs.prepare import graph_precision, onnx_from_source
+from benchbox.jobs.prepare import graph_precision, onnx_at_batch
 from benchbox.progress import Progress, Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.environment import Environment
-from benchbox.schema.model import ModelSource, Precision
+from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.proof import REQUIRED_SHARE
 from benchbox.schema.record import BuildCost, Correctness, Record, RecordKey, Status
 from benchbox.schema.trial import Pass, Trial
+from benchbox.stats.inputs import fed_inputs
 
 if TYPE_CHECKING:
     from benchbox.export.engines import Built
     from benchbox.measure.case import CaseRequest, CaseResult
 
-_Wanted = tuple[ModelSource, Precision, Derivation]
+_Wanted = tuple[ModelSource, Precision, Derivation, int | None]
 _Made = tuple[OnnxArtifact, tuple[BuildCost, ...]]
 
 
@@ -194,7 +195,7 @@ def _prepared(
 
     require_runnable(case.backend, case.precision, case.source, blank.plan)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
-    wanted = (case.source, given, case.derivation)
+    wanted = (case.source, given, case.derivation, case.batch if case.source.kind is SourceKind.ONNX else None)
     if wanted not in artifacts:
         artifacts[wanted] = _onnx_of_case(case, given, root, say)
     artifact, builds = artifacts[wanted]
@@ -231,6 +232,7 @@ def _prepared(
         onnx_sha256=artifact.sha256,
         engine_sha256=engine.sha256 if engine else None,
         builds=builds,
+        inputs=fed_inputs(artifact.inputs, batch=case.batch),
     )
     return known, request
 
@@ -240,8 +242,9 @@ def _onnx_of_case(case: Case, graph: Precision, root: Path, say: Say) -> _Made:
     from benchbox.machine.build_watch import BuildWatch
 
     watches: list[BuildWatch] = []
-    artifact = onnx_from_source(
+    artifact = onnx_at_batch(
         case.source,
+        batch=case.batch,
         precision=graph,
         root=root,
         derivation=case.derivation,
@@ -297,7 +300,7 @@ def _blank(case: Case, environment: Environment) -> Record:
             batch=case.batch,
             mode=case.mode,
             device=BACKENDS.get(case.backend).device,
-            variant=case.derivation.variant,
+            variant=case.variant,
         ),
         plan=case.plan,
         environment=environment,

@@ -133,7 +133,7 @@ def _recipe(request: AccuracyRequest) -> ImageRecipe:
         raise UsageError(
             f"{artifact.model} has {len(artifact.inputs)} inputs", values="accuracy needs one input, a picture"
         )
-    return recipe_from_source(request.source, tuple(size or 1 for size in artifact.inputs[0].shape[1:]))
+    return recipe_from_source(request.source, tuple(size or 1 for size in artifact.inputs[0].sample_shape))
 
 
 def _classes(artifact: OnnxArtifact, pictures: Sequence[Labelled]) -> int:

@@ -31,6 +31,7 @@ from benchbox.schema.reading import Flag, Reading
 from benchbox.schema.record import Correctness, Sampling
 from benchbox.schema.trial import Evidence, Pass, Trial
 from benchbox.stats.agreement import distance_in_words
+from benchbox.stats.inputs import fed_inputs
 from benchbox.units import format_share
 
 
@@ -164,6 +165,7 @@ class CaseRun:
             unchecked=request.artifact.unchecked,
             proof=self._proof,
             interrupted=interrupted,
+            inputs=fed_inputs(request.artifact.inputs, batch=request.plan.batch),
         )
         return CaseResult(
             trials=tuple(trials),

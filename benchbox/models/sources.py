@@ -2,46 +2,83 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import EnvironmentLackError, UsageError
 from benchbox.models.zoo.zoo import build, spec, specs
 from benchbox.registry import require_known
-from benchbox.schema.model import ModelSource, SourceKind
+from benchbox.schema.model import USUAL_INPUTS, InputChoice, ModelSource, SourceKind
 
 if TYPE_CHECKING:
     from torch import nn
 
+_INPUT = "input"
 FORMS = "MODEL is a network of the zoo ('benchbox models'), path/net.onnx, or package.module:factory"
 
 
-def resolve(reference: str, *, input_shape: tuple[int, ...] | None, weights: str | None) -> ModelSource:
+def resolve(
+    reference: str, *, input_shape: tuple[int, ...] | None, weights: str | None, inputs: InputChoice = USUAL_INPUTS
+) -> ModelSource:
     """The source that a reference names; nothing is loaded or imported yet.
 
     Args:
         reference: what the user typed.
         input_shape: without the batch; None for the default of the zoo or of an ONNX file.
         weights: path of a state dict, for networks that PyTorch builds.
+        inputs: what else the user says of the inputs.
 
     Raises:
         UsageError: an unknown name, a missing file, a factory without input shape, weights for an ONNX file.
     """
+    if inputs.samples is not None:
+        inputs = replace(inputs, samples_sha256=_sha256_of_samples(inputs.samples))
     if weights is not None and not Path(weights).is_file():
         raise UsageError(
             f"there is no weights file {weights}", remedy="give the path of a .pt, .pth or .safetensors file"
         )
     if reference.endswith(".onnx"):
-        return _onnx_source(reference, input_shape, weights)
+        return replace(_onnx_source(reference, input_shape, weights), inputs=inputs)
+    input_shape, inputs = _only_input(reference, input_shape, inputs)
     if ":" in reference:
-        return _factory_source(reference, input_shape, weights)
+        return replace(_factory_source(reference, input_shape, weights), inputs=inputs)
     require_known("model", reference, specs(), remedy=FORMS)
     shape = input_shape or spec(reference).input_shape
     name = reference if shape == spec(reference).input_shape else f"{reference}-{'x'.join(map(str, shape))}"
-    return ModelSource(reference=reference, kind=SourceKind.ZOO, name=name, input_shape=shape, weights=weights)
+    return ModelSource(
+        reference=reference, kind=SourceKind.ZOO, name=name, input_shape=shape, weights=weights, inputs=inputs
+    )
+
+
+def _only_input(
+    reference: str, shape: tuple[int, ...] | None, inputs: InputChoice
+) -> tuple[tuple[int, ...] | None, InputChoice]:
+    """The shape of the one input of a network that PyTorch builds, which is called "input" and has the batch first."""
+    named = dict(inputs.named)
+    if shape is not None and _INPUT in named:
+        raise UsageError("--input is given twice for the same input", values=f"{reference} has one input, '{_INPUT}'")
+    shape = named.pop(_INPUT, shape)
+    if named or any(place != (_INPUT, 0) for place in inputs.batch_axes):
+        raise UsageError(
+            f"{reference} has one input, '{_INPUT}', with the batch first",
+            values=f"got {', '.join([*named, *(f'--batch-axis {name}={axis}' for name, axis in inputs.batch_axes)])}",
+            remedy="give its shape without the batch: --input 3x224x224",
+        )
+    if shape is not None and 0 in shape:
+        raise UsageError(f"the input of {reference} cannot be empty", values=f"--input {'x'.join(map(str, shape))}")
+    return shape, replace(inputs, named=(), batch_axes=())
+
+
+def _sha256_of_samples(samples: str) -> str:
+    if not Path(samples).is_file():
+        raise UsageError(f"there is no file {samples}", remedy="--inputs takes an .npz file with arrays by input name")
+    with Path(samples).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_shapes(texts: Sequence[str]) -> tuple[tuple[int, ...] | None, dict[str, tuple[int, ...]]]:
@@ -65,12 +102,27 @@ def parse_shapes(texts: Sequence[str]) -> tuple[tuple[int, ...] | None, dict[str
     return shape, named
 
 
+def parse_axes(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """(("state", 1),) from ["state=1"]; raises UsageError for another text, and for the same input twice."""
+    found: dict[str, int] = {}
+    for text in texts:
+        name, _, axis = text.rpartition("=")
+        if not name or not (axis.isascii() and axis.isdigit()):
+            raise UsageError(
+                "--batch-axis takes NAME=AXIS", values=f"got '{text}'", remedy="for example --batch-axis state=1"
+            )
+        if name in found:
+            raise UsageError("--batch-axis is given twice for the same input", values=", ".join(texts))
+        found[name] = int(axis)
+    return tuple(sorted(found.items()))
+
+
 def parse_shape(text: str) -> tuple[int, ...]:
-    """(3, 224, 224) from "3x224x224"; raises UsageError for anything but positive whole numbers."""
+    """(3, 224, 224) from "3x224x224"; raises UsageError for anything but whole numbers."""
     parts = text.lower().split("x")
-    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+    if not all(part.isascii() and part.isdigit() for part in parts):
         raise UsageError(
-            "--input takes positive sizes joined by x, without the batch",
+            "--input takes sizes joined by x, without the batch",
             values=f"got '{text}'",
             remedy="for example --input 3x224x224",
         )

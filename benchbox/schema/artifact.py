@@ -2,26 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from benchbox.schema.derivation import Quantization
-from benchbox.schema.model import Precision
+from benchbox.schema.model import USUAL_INPUTS, InputChoice, Precision
+
+
+class Drawn(StrEnum):
+    """How the values of an input come about."""
+
+    NORMAL = "normal"
+    COINS = "coins"
+    ROWS = "rows"
+    ONES = "ones"
+    ASSUMED = "assumed"
+    FILE = "file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """What an input is fed.
+
+    Integers are drawn from ``low`` to ``high``, which is not among them; ``text`` says it in words. ``constant`` is
+    the one value of an input that takes few (a threshold), ``path`` the .npz file that real samples come from.
+    """
+
+    drawn: Drawn
+    text: str
+    low: int = 0
+    high: int = 2
+    constant: float | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TensorSpec:
     """Name, numpy dtype name and shape of an input or output.
 
-    None in the shape is the free batch dimension, behind the first one a size that depends on data.
+    ``batch_axis`` is the axis that counts samples, None where none does; None at that place of the shape is a free
+    batch, and elsewhere, in an output, a size that depends on data. ``values`` says what an input is fed, None for
+    what its type alone decides.
     """
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+    batch_axis: int | None = 0
+    values: Values | None = None
 
     def at_batch(self, size: int) -> TensorSpec:
-        """The same tensor with ``size`` as its first dimension, fixed or free before."""
-        return replace(self, shape=(size, *self.shape[1:]))
+        """The same tensor with ``size`` samples, fixed or free before."""
+        axis = self.batch_axis
+        if axis is None or axis >= len(self.shape):
+            return self
+        return replace(self, shape=(*self.shape[:axis], size, *self.shape[axis + 1 :]))
+
+    @property
+    def sample_shape(self) -> tuple[int | None, ...]:
+        """The shape without the batch axis."""
+        return tuple(size for axis, size in enumerate(self.shape) if axis != self.batch_axis)
+
+
+def fixed_batch(inputs: Iterable[TensorSpec]) -> int | None:
+    """The batch size that a network's inputs are made for: None if any, 1 if no axis counts samples."""
+    sizes = [spec.shape[spec.batch_axis] for spec in inputs if spec.batch_axis is not None]
+    return sizes[0] if sizes else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +118,7 @@ class OnnxArtifact:
     ``variant`` tells artifacts of one precision apart that were derived with other choices; ``quantization`` says how a
     calibrated one was made. ``bounded`` are the outputs of functions with a range of their own, as Sigmoid has
     (``export/ranges.py``). ``rest`` is what a user's own quantised file computes in where it is not quantised.
+    ``choice`` and ``asked_shape`` are what the user said of the inputs of an ONNX file.
     """
 
     model: str
@@ -100,6 +148,8 @@ class OnnxArtifact:
     outputs_path: str | None = None
     unchecked: str = ""
     bounded: tuple[str, ...] = ()
+    choice: InputChoice = USUAL_INPUTS
+    asked_shape: tuple[int, ...] | None = None
 
     @property
     def fallback(self) -> Precision:
@@ -120,4 +170,19 @@ class OnnxArtifact:
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """The shape of the first input without the batch."""
-        return tuple(size for size in self.inputs[0].shape[1:] if size is not None)
+        return tuple(size for size in self.inputs[0].sample_shape if size is not None)
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """The batch size that the file is made for, None if it takes any."""
+        return fixed_batch(self.inputs)
+
+    @property
+    def has_batch_axis(self) -> bool:
+        """Whether any axis of an input counts samples; else one inference is one sample."""
+        return any(spec.batch_axis is not None for spec in self.inputs)
+
+    @property
+    def whole_inferences(self) -> bool:
+        """Whether an output belongs to no sample, so that only inferences of one batch size can be compared."""
+        return self.fixed_batch is None and any(spec.batch_axis is None for spec in self.outputs)

@@ -60,6 +60,25 @@ class SourceKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InputChoice:
+    """What the user says of the inputs of a network, beside the shape of the first one.
+
+    ``named`` are shapes of inputs by name, without the batch, and sizes of named dimensions; ``batch_axes`` the axis
+    that counts samples, by input; ``samples`` the path of an .npz file with real inputs, and the sha256 of that file.
+    ``batch`` is the one batch size that the file is looked at with, None for any.
+    """
+
+    named: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    batch_axes: tuple[tuple[str, int], ...] = ()
+    samples: str | None = None
+    samples_sha256: str = ""
+    batch: int | None = None
+
+
+USUAL_INPUTS = InputChoice()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSource:
     """A resolved model reference: what the user typed, what kind of thing it is, and its short name.
 
@@ -72,3 +91,20 @@ class ModelSource:
     name: str
     input_shape: tuple[int, ...] | None
     weights: str | None = None
+    inputs: InputChoice = USUAL_INPUTS
+
+    @property
+    def variant(self) -> str:
+        """What tells cases of one network apart: the sizes and the samples that the user chose, "" for none."""
+        choice = self.inputs
+        samples = [f"inputs={choice.samples}@{choice.samples_sha256[:8]}"] if choice.samples else []
+        if self.kind is not SourceKind.ONNX:
+            return " ".join(samples)  # the shape is in the name
+        words = [] if self.input_shape is None else [f"input={_text(self.input_shape)}"]
+        words += [f"{name}={_text(sizes)}" for name, sizes in self.inputs.named]
+        words += [f"batch-axis={name}:{axis}" for name, axis in self.inputs.batch_axes]
+        return " ".join([*words, *samples])
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -3,7 +3,8 @@
 Version history of the record:
     1   first version; proof, builds, sampling, variant and plans of LoadGen came without a new number
     2   probes were called references, work without a reported type "untold", the columns of raw samples ``pass`` and
-        ``loadgen`` purpose and load; the variant no longer repeats the plan's ``like``
+        ``loadgen`` purpose and load; the variant no longer repeats the plan's ``like``; inputs came without a new
+        number
 """
 
 from __future__ import annotations
@@ -107,13 +108,30 @@ class BuildCost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FedInput:
+    """An input of a measured network and what it was fed.
+
+    ``shape`` is that of one inference, ``batch_axis`` the axis that counts samples, None where none does, and
+    ``values`` where its values came from, in words; ``assumed`` where nothing in the network says which it takes.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    batch_axis: int | None
+    values: str
+    assumed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One case, measured once on one machine: immutable, self-contained, the unit of the store.
 
     ``reason`` says why a record is failed or skipped, "" otherwise. A failed or skipped record has no
     readings. ``started_at`` is UTC in ISO 8601. Raw samples are rows of the record's file, not part of the record.
     ``builds`` are of the files that this run made, not of those that it found. ``proof`` says how much ran in the
-    requested precision; None in older records and where nothing was checked.
+    requested precision; None in older records and where nothing was checked. ``inputs`` are what the network was fed;
+    none in older records.
     """
 
     id: str
@@ -133,3 +151,4 @@ class Record:
     onnx_sha256: str | None = None
     engine_sha256: str | None = None
     builds: tuple[BuildCost, ...] = ()
+    inputs: tuple[FedInput, ...] = ()

@@ -80,7 +80,7 @@ def hop_from_outputs(
         bounded: outputs of functions whose range is of size 1, or near it.
     """
     distances = [
-        _distance(name, reference.get(name), outputs.get(name), tolerance, bounded=name in bounded)
+        _distance(name, reference.get(name), outputs.get(name), tolerance, bounded=name.partition("#")[0] in bounded)
         for name in dict.fromkeys((*reference, *outputs))
     ]
     # The output to name is one that does not pass, the farthest of those.

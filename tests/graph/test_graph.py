@@ -56,7 +56,7 @@ def test_a_free_first_dimension_is_the_batch(free: str | None, tmp_path: Path) -
     [
         (["batch", "width"], 1, None, "width"),
         ([2, 3], 4, None, "fixed at 2"),
-        (["batch", 3], 1, (4,), "fixed at 1x3"),
+        (["batch", 3], 1, (4,), "fixed at batchx3"),
         (["batch", 3], 1, (3, 3), "number of dimensions"),
     ],
 )

@@ -184,7 +184,7 @@ def sized(opset: int) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("opset", [9, 10, 11, 12, 13, 17])
 def test_sizes_are_computed_by_the_operators_of_the_opset(opset: int, tmp_path: Path) -> None:
-    cost = cost_from_onnx(saved(tmp_path / "net.onnx", sized(opset)), named={"N": (1,)}, batch=11)
+    cost = cost_from_onnx(saved(tmp_path / "net.onnx", sized(opset)), named={"N": (1,)})
     assert (cost.macs, cost.params) == (11 * 28 * (5 + 7), 392)
 
 

@@ -37,6 +37,7 @@ def test_the_document_has_the_contracts_keys() -> None:
         "analytic",
         "correctness",
         "plan",
+        "inputs",
         "environment",
         "evidence",
         "sampling",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.backends.cuda.interface import CudaLayer, Stream
+from benchbox.errors import UsageError
 from benchbox.schema.artifact import TensorSpec
 
 if TYPE_CHECKING:
@@ -23,8 +24,12 @@ FLUSH_BYTES = 256 << 20
 
 
 def size_bytes(spec: TensorSpec) -> int:
-    """Bytes of a tensor whose sizes are all known; raises AssertionError for a free size."""
-    assert None not in spec.shape, f"{spec.name} has a free size: {spec.shape}"
+    """Bytes of a tensor whose sizes are all known; raises UsageError for one that depends on data."""
+    if None in spec.shape:
+        raise UsageError(
+            f"the size of output {spec.name} depends on data, and this backend needs it before it runs",
+            remedy="measure it with --backend onnxruntime or openvino",
+        )
     return math.prod(size or 0 for size in spec.shape) * np.dtype(spec.dtype).itemsize
 
 

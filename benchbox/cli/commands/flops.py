@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchbox.schema.model import ModelSource
 
 
-@network_command("flops", derived=False, several_inputs=True)
+@network_command("flops", derived=False)
 @click.option(
     "--batch", metavar="N", type=COUNT, help="Batch size of the count [default: 1, or what the file is fixed at]."
 )
@@ -76,7 +76,7 @@ def command(
       benchbox flops resnet50 --precision int8 --exclude 'layer4.*' --by layer
       benchbox flops alexnet_lecture --convention lecture
       benchbox flops net.onnx --input 3x224x224 --batch 8 --json
-      benchbox flops bert.onnx --input 128 --input attention_mask=128
+      benchbox flops bert.onnx --input sequence=128
     """
     from benchbox.cli.progress import shown_progress
     from benchbox.cost.counting import cost_from_graph
@@ -84,16 +84,16 @@ def command(
     from benchbox.jobs.prepare import graph_from_source
     from benchbox.report.views.cost import render_cost
 
-    source, named = network.source(), network.inputs[1]
+    source = network.source()
     form = "json" if as_json else form
     if flags.precisions is not None:
         _require_plain(convention, reconcile=reconcile, allow_unknown=allow_unknown, levels=depth)
-        click.echo(shown_in_precisions(source, flags, batch=batch, named=named, by=by or "op", form=form))
+        click.echo(shown_in_precisions(source, flags, batch=batch, by=by or "op", form=form))
         return
     require_unused(flags)
     grouping = by or "layer"
     with shown_progress() as progress:
-        graph, sha256 = graph_from_source(source, batch=batch, named=named, root=project_root(), say=progress.say)
+        graph, sha256 = graph_from_source(source, batch=batch, root=project_root(), say=progress.say)
     if reconcile:
         _reconcile(source, graph, form=form)
         return

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     type=PRECISION,
     help="Another precision, for example fp32: why is --precision not as much faster as it could be?",
 )
-@click.option("--batch", metavar="N", type=COUNT, default="1", show_default=True, help="Batch size.")
+@click.option("--batch", metavar="N", type=COUNT, help="Batch size [default: what the file is fixed at, else 1].")
 @click.option("--threads", metavar="N", type=COUNT, help="CPU threads [default: the CPUs that this process may use].")
 @click.option("--iterations", metavar="N", type=COUNT, default="50", show_default=True, help="Profiled inferences.")
 @click.option(
@@ -70,7 +70,7 @@ def command(
     backend: str | None,
     precision: Precision,
     against: Precision | None,
-    batch: int,
+    batch: int | None,
     threads: int | None,
     iterations: int,
     by: str | None,
@@ -97,16 +97,18 @@ def command(
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.cases import Case
     from benchbox.jobs.layers import table_from_case
+    from benchbox.jobs.prepare import own_batch
     from benchbox.limits import effective_cpus
     from benchbox.report.views.layers import arranged, render_layers
     from benchbox.schema.plan import MeasurementPlan
 
+    source = network.source()
     case = Case(
-        source=network.source(),
+        source=source,
         backend=backend or best_backend(),
         precision=precision,
         plan=MeasurementPlan(
-            batch=batch,
+            batch=batch or own_batch(source),
             threads=threads or effective_cpus(),
             min_samples=iterations,
             warmup_s=0.1,

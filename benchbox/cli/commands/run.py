@@ -50,9 +50,7 @@ LIKE_BACKEND = "tensorrt"
     "batches",
     metavar="N,...",
     type=Listed(COUNT),
-    default="1",
-    show_default=True,
-    help="Batch sizes, for example 1,8.",
+    help="Batch sizes, for example 1,8 [default: what the file is fixed at, else 1].",
 )
 @plan_options
 @ab_option
@@ -70,7 +68,7 @@ def command(
     network: NetworkFlags,
     backends: tuple[str, ...] | None,
     precisions: tuple[Precision, ...],
-    batches: tuple[int, ...],
+    batches: tuple[int, ...] | None,
     flags: PlanFlags,
     ab: tuple[str, str] | None,
     dry_run: bool,
@@ -97,6 +95,7 @@ def command(
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
+      benchbox run bert.onnx --input sequence=128 --inputs sentences.npz
     """
     from benchbox.backends.probing import best_backend
     from benchbox.jobs.cases import cases_from_axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbox.cli.flags.kinds import CONVERTER, METHOD, MODEL, PRECISION, SHAPE
+from benchbox.cli.flags.kinds import CONVERTER, METHOD, MODEL, PRECISION
 from benchbox.cli.flags.shared import common_options, grouped, json_option, parameters_of, set_parameters
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ class NetworkFlags:
     """What the command line says of its networks: which, their inputs and weights, how low precisions are derived.
 
     ``inputs`` are the shape of the only or first input, without the batch, and by name those of further inputs and
-    sizes of named dimensions.
+    sizes of named dimensions; ``batch_axes`` the axis that counts samples, by input; ``samples`` a file of real inputs.
     """
 
     models: tuple[str, ...] = ()
     inputs: tuple[tuple[int, ...] | None, Mapping[str, tuple[int, ...]]] = (None, {})
+    batch_axes: tuple[tuple[str, int], ...] = ()
+    samples: str | None = None
     weights: str | None = None
     excludes: tuple[str, ...] = ()
     fallback: Precision | None = None
@@ -39,20 +41,24 @@ class NetworkFlags:
 
     def source(self) -> ModelSource:
         """The one network; raises UsageError for what does not exist."""
-        from benchbox.models.sources import resolve
-
         (model,) = self.models
-        return resolve(model, input_shape=self.inputs[0], weights=self.weights)
+        return self._resolved(model)
+
+    def _resolved(self, model: str) -> ModelSource:
+        from benchbox.models.sources import resolve
+        from benchbox.schema.model import InputChoice
+
+        shape, named = self.inputs
+        choice = InputChoice(named=tuple(sorted(named.items())), batch_axes=self.batch_axes, samples=self.samples)
+        return resolve(model, input_shape=shape, weights=self.weights, inputs=choice)
 
     def sources(self) -> tuple[ModelSource, ...]:
         """Every network, each once; raises UsageError for what does not exist, and for weights of several."""
         from benchbox.errors import UsageError
-        from benchbox.models.sources import resolve
 
         if self.weights and len(self.models) != 1:
             raise UsageError("--weights belongs to one MODEL", values=f"got {len(self.models)} models")
-        found = (resolve(model, input_shape=self.inputs[0], weights=self.weights) for model in self.models)
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(map(self._resolved, self.models)))
 
     def sources_or_exported(self, root: Path) -> tuple[ModelSource, ...]:
         """Every network that is named; where none is, those exported under the root, else resnet50."""
@@ -110,7 +116,6 @@ def network_command(
     required: bool = True,
     derived: bool = True,
     converter: bool = True,
-    several_inputs: bool = False,
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """A command about MODEL: its argument and the flags that all such commands share, as one ``network``.
 
@@ -122,12 +127,11 @@ def network_command(
         required: whether it needs one.
         derived: whether it has the flags that say how a low precision is derived.
         converter: whether ``--converter`` is one of them.
-        several_inputs: whether ``--input`` takes shapes of several inputs.
     """
     options = [_model(many=many, required=required)]
     if derived:
         options += [*_DERIVATION, *([_CONVERTER] if converter else [])]
-    options += [_INPUTS if several_inputs else _INPUT, _WEIGHTS]
+    options += [_INPUTS, _BATCH_AXIS, _SAMPLES, _WEIGHTS]
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         own = parameters_of(function)
@@ -157,14 +161,16 @@ def _model(*, many: bool, required: bool) -> Callable[[Any], Any]:
     )
 
 
-def _one_shape(_: click.Context, __: click.Parameter, value: tuple[int, ...] | None) -> Any:
-    return value, {}
-
-
 def _shapes(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> Any:
     from benchbox.models.sources import parse_shapes
 
     return parse_shapes(value)
+
+
+def _axes(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> Any:
+    from benchbox.models.sources import parse_axes
+
+    return parse_axes(value)
 
 
 EXCLUDE = click.option(
@@ -209,21 +215,29 @@ _CONVERTER = click.option(
     show_default=True,
     help="What converts to the precision: benchbox, or modelopt (extra modelopt).",
 )
-_INPUT = click.option(
-    "--input",
-    "inputs",
-    metavar="CxHxW",
-    type=SHAPE,
-    callback=_one_shape,
-    help="Input shape without the batch, for example 3x224x224.",
-)
 _INPUTS = click.option(
     "--input",
     "inputs",
-    metavar="CxHxW",
+    metavar="SIZES",
     multiple=True,
     callback=_shapes,
-    help="Input shape without the batch, for example 3x224x224; NAME=128 for a further input or a named dimension.",
+    help="Sizes without the batch: 3x224x224 of the first input, NAME=3x224x224 of one of several, DIMENSION=128 of a "
+    "named free size wherever it occurs; can be repeated.",
+)
+_BATCH_AXIS = click.option(
+    "--batch-axis",
+    "batch_axes",
+    metavar="NAME=AXIS",
+    multiple=True,
+    callback=_axes,
+    help="The axis of an input that counts samples, from 0, where the file does not show it; can be repeated.",
+)
+_SAMPLES = click.option(
+    "--inputs",
+    "samples",
+    metavar="FILE.npz",
+    type=click.Path(),
+    help="Real inputs: arrays by input name, samples along their first axis, fed in turn [default: seeded values].",
 )
 _WEIGHTS = click.option(
     "--weights",

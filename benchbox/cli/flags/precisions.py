@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,7 +88,6 @@ def shown_in_precisions(
     flags: PrecisionFlags,
     *,
     batch: int | None,
-    named: Mapping[str, tuple[int, ...]],
     by: str,
     form: str,
 ) -> str:
@@ -116,7 +114,6 @@ def shown_in_precisions(
             precisions=wanted,
             derivation=choice,
             batch=batch,
-            named=named,
             root=project_root(),
             say=progress.say,
         )

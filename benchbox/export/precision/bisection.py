@@ -31,6 +31,7 @@ from benchbox.schema.artifact import Hop, OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.stats.agreement import Tolerance, hop_from_outputs
+from benchbox.stats.batches import sample_in
 from benchbox.stats.inputs import seeded_arrays
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class _Search:
         original = self.request.original
         self.precision, self.inputs = self.request.precision, original.inputs
         self.proto = onnx.load(str(self.request.root / original.path))
-        fixed = self.inputs[0].shape[0]
+        fixed = original.fixed_batch
         self.batch = fixed or SAMPLES
         samples = 2 * fixed if fixed else SAMPLES
         self.feed = seeded_arrays(self.inputs, seed=original.seed, samples=samples)
@@ -176,7 +177,7 @@ class _Search:
         batches = evaluated(
             watched,
             shown,
-            _calibration_like(self.feed),
+            _calibration_like(self.feed, self.inputs),
             self.inputs,
             self.batch,
             precision=Precision.FP32 if form and form.precision is precision else precision,
@@ -314,11 +315,12 @@ def _relative(exact: np.ndarray, made: np.ndarray) -> float:
     return apart / size if size else float(apart > 0)
 
 
-def _calibration_like(feed: Mapping[str, np.ndarray]) -> CalibrationData:
-    size = len(next(iter(feed.values())))
+def _calibration_like(feed: Mapping[str, np.ndarray], inputs: Sequence[TensorSpec]) -> CalibrationData:
+    axes = {spec.name: spec.batch_axis for spec in inputs}
+    size = next((feed[name].shape[axis] for name, axis in axes.items() if axis is not None), 1)
 
     def load() -> Iterator[Mapping[str, np.ndarray]]:
         for index in range(size):
-            yield {name: array[index] for name, array in feed.items()}
+            yield {name: sample_in(array, axes[name], index) for name, array in feed.items()}
 
-    return CalibrationData(text="check samples", synthetic=True, digest="", samples=size, load=load)
+    return CalibrationData(text="check samples", synthetic=True, digest="", samples=size, axes=axes, load=load)

@@ -18,7 +18,7 @@ import numpy as np
 from benchbox.backends.once import evaluate_graph
 from benchbox.errors import ArtifactError
 from benchbox.export.precision.samples import CalibrationData
-from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.artifact import TensorSpec, fixed_batch
 from benchbox.schema.derivation import CalibrationMethod
 from benchbox.schema.model import Precision
 from benchbox.stats.clipping import BINS, entropy_threshold, histogram_of, percentile_threshold
@@ -53,7 +53,7 @@ def ranges_from_data(
         ArtifactError: a tensor that becomes NaN or infinite on the data, or bad data.
         EnvironmentLackError: ONNX Runtime is not installed.
     """
-    fixed = inputs[0].shape[0]
+    fixed = fixed_batch(inputs)
     tops = _largest(proto, tensors, data, inputs, fixed or min(_RANGE_BATCH, data.samples))
     for name, top in tops.items():
         if not np.isfinite(top):
@@ -145,9 +145,10 @@ def float_shapes(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], batch: in
     known = {spec.name: spec for spec in inputs}
     for value in bound.graph.input:
         if value.name in known:
-            sizes = (batch, *known[value.name].shape[1:])
-            for dim, size in zip(value.type.tensor_type.shape.dim, sizes, strict=True):
-                dim.dim_value = int(size or 1)
+            value.type.tensor_type.shape.SetInParent()
+            del value.type.tensor_type.shape.dim[:]
+            for size in known[value.name].at_batch(batch).shape:
+                value.type.tensor_type.shape.dim.add().dim_value = int(size or 0)
     for value in bound.graph.output:
         value.type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(bound, data_prop=True).graph

@@ -21,6 +21,7 @@ from benchbox.errors import ArtifactError, UsageError
 from benchbox.models.pictures.images import picture_files, recipe_from_source
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import ModelSource
+from benchbox.stats.batches import sample_in
 from benchbox.stats.inputs import seeded_arrays
 from benchbox.store.artifact_files import sha256_of
 
@@ -35,12 +36,16 @@ _ARRAYS = frozenset({".npy", ".npz"})
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationData:
-    """Samples for calibration, not loaded yet: their origin in words, and a digest of all that decides them."""
+    """Samples for calibration, not loaded yet: their origin in words, and a digest of all that decides them.
+
+    ``axes`` is the axis along which the samples of an input are stacked, None where one array serves all samples.
+    """
 
     text: str
     synthetic: bool
     digest: str
     samples: int
+    axes: Mapping[str, int | None]
     load: Callable[[], Iterator[Mapping[str, np.ndarray]]]
 
     def batches(self, size: int) -> Iterator[dict[str, np.ndarray]]:
@@ -52,11 +57,11 @@ class CalibrationData:
                 first.append(sample)
             waiting.append(sample)
             if len(waiting) == size:
-                yield _stacked(waiting)
+                yield _stacked(waiting, self.axes)
                 waiting = []
         if waiting:
             spare = [first[index % len(first)] for index in range(size - len(waiting))]
-            yield _stacked([*waiting, *spare])
+            yield _stacked([*waiting, *spare], self.axes)
 
 
 def require_there(choice: str) -> Path:
@@ -111,15 +116,16 @@ def _synthetic(inputs: Sequence[TensorSpec], seed: int) -> CalibrationData:
     def load() -> Iterator[dict[str, np.ndarray]]:
         for index in range(SYNTHETIC_SAMPLES):
             drawn = seeded_arrays(inputs, seed=seed, samples=1, first=FIRST_SYNTHETIC + index)
-            yield {name: array[0] for name, array in drawn.items()}
+            yield {spec.name: sample_in(drawn[spec.name], spec.batch_axis, 0) for spec in inputs}
 
-    shapes = ", ".join(f"{spec.name} {spec.dtype} {spec.shape[1:]}" for spec in inputs)
+    shapes = ", ".join(f"{spec.name} {spec.dtype} {spec.sample_shape} {spec.values}" for spec in inputs)
     text = f"seeded synthetic inputs (standard normal, seed {seed})"
     return CalibrationData(
         text=text,
         synthetic=True,
         digest=hashlib.sha256(f"{text}; {shapes}; {SYNTHETIC_SAMPLES}".encode()).hexdigest(),
         samples=SYNTHETIC_SAMPLES,
+        axes=_axes(inputs),
         load=load,
     )
 
@@ -132,7 +138,7 @@ def _from_pictures(files: Sequence[Path], source: ModelSource, inputs: Sequence[
             remedy="calibrate it on .npz files with one array per input",
         )
     spec = inputs[0]
-    recipe = recipe_from_source(source, tuple(size or 1 for size in spec.shape[1:]))
+    recipe = recipe_from_source(source, tuple(size or 1 for size in spec.sample_shape))
     chosen = _spread(files)
 
     def load() -> Iterator[dict[str, np.ndarray]]:
@@ -144,6 +150,7 @@ def _from_pictures(files: Sequence[Path], source: ModelSource, inputs: Sequence[
         synthetic=False,
         digest=_digest(chosen, f"{recipe.text}; Pillow {_pillow()}"),
         samples=len(chosen),
+        axes=_axes(inputs),
         load=load,
     )
 
@@ -171,6 +178,7 @@ def _from_arrays(files: Sequence[Path], inputs: Sequence[TensorSpec]) -> Calibra
         synthetic=False,
         digest=_digest(files, str(len(chosen))),
         samples=len(chosen),
+        axes=_axes(inputs),
         load=load,
     )
 
@@ -245,7 +253,7 @@ def _by_input(found: Mapping[str, _A], inputs: Sequence[TensorSpec], file: Path)
 
 
 def _samples_of(header: _Header, spec: TensorSpec, file: Path) -> int:
-    shape = tuple(spec.shape[1:])
+    shape = spec.sample_shape
     if header.dtype.kind not in "fiub" or shape not in (header.shape, header.shape[1:]):
         raise ArtifactError(
             f"{file} does not fit input {spec.name}",
@@ -262,7 +270,7 @@ def _finite(array: np.ndarray, spec: TensorSpec, file: Path) -> np.ndarray:
             values=f"{int((~np.isfinite(array)).sum())} of {array.size} for input {spec.name}",
             remedy="NaN and infinity give no range; clean the data",
         )
-    return array.reshape(-1, *array.shape[array.ndim - len(spec.shape) + 1 :]).astype(spec.dtype)
+    return array.reshape(-1, *array.shape[array.ndim - len(spec.sample_shape) :]).astype(spec.dtype)
 
 
 def _unreadable(file: Path, error: Exception) -> ArtifactError:
@@ -285,5 +293,13 @@ def _digest(files: Sequence[Path], words: str) -> str:
     return digest.hexdigest()
 
 
-def _stacked(samples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+def _axes(inputs: Sequence[TensorSpec]) -> dict[str, int | None]:
+    return {spec.name: spec.batch_axis for spec in inputs}
+
+
+def _stacked(samples: Sequence[Mapping[str, np.ndarray]], axes: Mapping[str, int | None]) -> dict[str, np.ndarray]:
+    stacked = {}
+    for name, first in samples[0].items():
+        axis = axes[name]
+        stacked[name] = first if axis is None else np.stack([sample[name] for sample in samples], axis=axis)
+    return stacked

@@ -52,8 +52,8 @@ from benchbox.schema.artifact import Hop
 from benchbox.schema.plan import LOADGEN_MODES, TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
 from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
-from benchbox.stats.inputs import seeded_arrays
-from benchbox.stats.ragged import padded, stacked
+from benchbox.stats.batches import joined, samples_of
+from benchbox.stats.inputs import arrays_of_samples, seeded_arrays
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Session
@@ -157,16 +157,15 @@ def _outputs_of_check_samples(
         The places of the samples, and the outputs by name.
     """
     artifact, batch = request.artifact, request.plan.batch
-    inputs = seeded_arrays(artifact.inputs, seed=artifact.seed, samples=artifact.expected_samples)
     rounds = min(most_rounds, -(-artifact.expected_samples // batch))
     samples = np.arange(rounds * batch) % artifact.expected_samples
     made = []
     for part in np.split(samples, rounds):
-        session.upload(0, {name: array[part] for name, array in inputs.items()})
+        session.upload(0, arrays_of_samples(artifact.inputs, seed=artifact.seed, numbers=part.tolist()))
         session.enqueue(0)
         session.synchronize()
         made.append(session.download(0))
-    return samples, {name: stacked([part[name] for part in made]) for name in made[0]}
+    return samples, joined(made, artifact.outputs)
 
 
 def _expected_hop(request: TrialRequest, samples: np.ndarray, outputs: dict[str, np.ndarray]) -> Hop | None:
@@ -179,13 +178,11 @@ def _expected_hop(request: TrialRequest, samples: np.ndarray, outputs: dict[str,
 
 def _hop(request: TrialRequest, form: str, stored: str, samples: np.ndarray, outputs: dict[str, np.ndarray]) -> Hop:
     """How far outputs are from stored ones of the same samples."""
+    rounds = len(samples) // request.plan.batch
     with np.load(request.root / stored) as file:
-        expected = {name: file[name][samples] for name in file.files}
-    sizes = {spec.name: spec.shape[1:] for spec in request.artifact.outputs}
-    outputs = {
-        name: padded(array, expected[name].shape) if name in expected and None in sizes.get(name, ()) else array
-        for name, array in outputs.items()
-    }
+        expected = samples_of(
+            {name: file[name] for name in file.files}, request.artifact.outputs, samples=samples, inferences=rounds
+        )
     return hop_from_outputs(
         form,
         f"{request.backend}-{request.precision}",

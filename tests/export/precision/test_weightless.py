@@ -17,8 +17,9 @@ from benchbox.export.precision.deriving import calibration_of, derived_from_floa
 from benchbox.export.precision.quantization import observed_tensors
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.weightless import structure_in_precision
+from benchbox.graph.border import Sizes
 from benchbox.graph.graph import Graph, graph_from_file, graph_from_proto
-from benchbox.graph.structure import Sizes, proto_from_file
+from benchbox.graph.structure import proto_from_file
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.derivation import CalibrationMethod, Derivation

@@ -1,0 +1,27 @@
+"""Was anything about the inputs assumed?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchbox.flags.seen import flag
+from benchbox.schema.reading import Flag, Severity
+from benchbox.schema.record import FedInput
+
+
+def flags_of_inputs(inputs: Sequence[FedInput]) -> Iterator[Flag]:
+    """Numbers whose range is a guess, and networks in which no axis counts samples."""
+    if assumed := [given for given in inputs if given.assumed]:
+        fed = "; ".join(f"{given.name}: {given.values}" for given in assumed)
+        yield flag(
+            "INPUT_RANGE_ASSUMED",
+            Severity.WARNING,
+            f"what these inputs take is not in the file ({fed}): give real ones with --inputs FILE.npz",
+        )
+    if inputs and all(given.batch_axis is None for given in inputs):
+        yield flag(
+            "NO_BATCH_AXIS",
+            Severity.INFO,
+            "no axis of the inputs is known to count samples: one inference is one sample; name the axis with "
+            "--batch-axis NAME=AXIS if there is one",
+        )
