@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
-from benchbox.export.feeds import with_samples
-from benchbox.export.foreign import ForeignGraph, graph_from_file, sizes_of_source
-from benchbox.export.judging import UNOPTIMISED, Judged, is_steady, judged_outputs
+from benchbox.export.expecting import judged_at_some_batch, with_real_samples
+from benchbox.export.foreign import graph_from_file, sizes_of_source
+from benchbox.export.judging import UNOPTIMISED, Judged, is_steady
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.tracing import proto_from_module
 from benchbox.export.opsets import OPSET, opset_of
@@ -50,7 +50,6 @@ from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact, TensorSpec
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
-from benchbox.stats.batches import inferences_in, joined, specs_of_outputs
 from benchbox.store.artifact_files import artifact_paths, unwritable, write_artifact
 from benchbox.store.atomic import draft_of
 
@@ -140,7 +139,7 @@ def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
 
     say("checking outputs against PyTorch")
     check = CheckSet(
-        inputs=_with_samples(
+        inputs=with_real_samples(
             (TensorSpec(name=proto.graph.input[0].name, dtype="float32", shape=(None, *source.input_shape)),), source
         ),
         outputs=tuple(TensorSpec(name=value.name, dtype="float32", shape=(None,)) for value in proto.graph.output),
@@ -256,15 +255,7 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         return cached
     sizes = cache.batch or BatchRange()
     say("computing expected outputs")
-    warnings = graph.contents.warnings
-    try:
-        check, judged = _judged_file(path, graph, cache)
-    except ArtifactError:
-        if graph.fixed_batch is not None or cache.batch is not None:
-            raise
-        graph = graph_from_file(path, sizes=sizes_of_source(source, batch=1))
-        check, judged = _judged_file(path, graph, cache)
-        warnings = (*warnings, "its inputs take any batch, but the graph runs at a batch of 1 only")
+    graph, check, judged, warnings = judged_at_some_batch(path, graph, cache)
     made = _own_outputs(path, check, judged, precision=precision, rest=rest)
     randomness = randomness_in_words(random_nodes(graph.proto))
     bounded = bounded_outputs(graph.proto)
@@ -312,26 +303,6 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
     )
     write_artifact(artifact, cache.root, expected=judged.outputs, outputs=made.outputs if made else None)
     return artifact
-
-
-def _judged_file(path: Path, graph: ForeignGraph, cache: Cache) -> tuple[CheckSet, Judged]:
-    """What a file is checked on, with its outputs as they were seen, and what they should be."""
-    inputs = _with_samples(graph.inputs, cache.recipe.source)
-    batches = check_batches(cache.batch or BatchRange(), graph.fixed_batch)
-    names = tuple(spec.name for spec in graph.outputs)
-    unseen = tuple(TensorSpec(name=name, dtype="float32", shape=(None,), batch_axis=None) for name in names)
-    check = CheckSet(inputs=inputs, outputs=unseen, batches=batches, seed=cache.recipe.seed)
-    judged = judged_outputs(path, check)
-    if judged.outputs is None:
-        return replace(check, outputs=graph.outputs), judged
-    made = inferences_in(judged.outputs, names, len(batches))
-    counted = any(spec.batch_axis is not None for spec in inputs)
-    outputs = specs_of_outputs(made, names, batches=batches, counted=counted, open_axes=graph.data_dependent)
-    return replace(check, outputs=outputs), replace(judged, outputs=joined(made, outputs))
-
-
-def _with_samples(inputs: tuple[TensorSpec, ...], source: ModelSource) -> tuple[TensorSpec, ...]:
-    return with_samples(inputs, Path(source.inputs.samples)) if source.inputs.samples else inputs
 
 
 def _own_outputs(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_ELEMENTS = 2**48
 _FREE = -1  # as PaddlePaddle writes a free size
-_BATCH = re.compile(r"batch|^N$|^bsz?$", re.IGNORECASE)
+_BATCH = re.compile(r"(?i:batch)|^N$|^(?i:bsz?)$")
 _BATCH_IF_FIRST = re.compile(r"^[nb]$", re.IGNORECASE)
 _NOT_BATCH = re.compile(r"seq|time|len|frame|step|token|past|height|width|^[tlshw]$", re.IGNORECASE)
 # Names that exporters make up, one for each axis: they say nothing about which sizes are equal.

@@ -76,7 +76,9 @@ def cases_from_axes(
     cases = tuple(
         Case(source=source, backend=name, precision=precision, plan=replace(plan, batch=size), derivation=choice)
         for source in sources
-        for name, (precision, choice), size in itertools.product(backends, wanted, batches or (own_batch(source),))
+        for name, (precision, choice), size in itertools.product(
+            backends, wanted, (own_batch(source),) if batches is None else batches
+        )
     )
     refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
     if all(refusals.values()):

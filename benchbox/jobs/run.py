@@ -195,10 +195,7 @@ def _prepared(
 
     require_runnable(case.backend, case.precision, case.source, blank.plan)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
-    wanted = (case.source, given, case.derivation, case.batch if case.source.kind is SourceKind.ONNX else None)
-    if wanted not in artifacts:
-        artifacts[wanted] = _onnx_of_case(case, given, root, say)
-    artifact, builds = artifacts[wanted]
+    artifact, builds = _onnx_of_case(case, given, root, artifacts, say)
     paper = paper_of_artifact(artifact, root=root, batch=case.batch)
     watch = BuildWatch()
     built = engine_of_case(case, artifact, root, say)
@@ -237,10 +234,13 @@ def _prepared(
     return known, request
 
 
-def _onnx_of_case(case: Case, graph: Precision, root: Path, say: Say) -> _Made:
-    """The case's ONNX file, and what making it took if it was made now."""
+def _onnx_of_case(case: Case, graph: Precision, root: Path, made: dict[_Wanted, _Made], say: Say) -> _Made:
+    """The case's ONNX file, and what making it took if it was made now; those of this run are in ``made``."""
     from benchbox.machine.build_watch import BuildWatch
 
+    wanted = (case.source, graph, case.derivation, case.batch if case.source.kind is SourceKind.ONNX else None)
+    if wanted in made:
+        return made[wanted]
     watches: list[BuildWatch] = []
     artifact = onnx_at_batch(
         case.source,
@@ -251,7 +251,8 @@ def _onnx_of_case(case: Case, graph: Precision, root: Path, say: Say) -> _Made:
         say=say,
         making=lambda: watches.append(BuildWatch()),
     )
-    return artifact, tuple(watch.cost("onnx") for watch in watches)
+    made[wanted] = artifact, tuple(watch.cost("onnx") for watch in watches)
+    return made[wanted]
 
 
 def _record_from_result(known: Record, result: CaseResult) -> Record:

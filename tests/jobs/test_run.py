@@ -72,7 +72,7 @@ def test_a_stage_that_fails_becomes_a_failed_record(tmp_path: Path, monkeypatch:
     def fail(*_: object, **__: object) -> None:
         raise ArtifactError("the export broke", values="node 7", remedy="mend it")
 
-    monkeypatch.setattr(pipeline, "onnx_from_source", fail)
+    monkeypatch.setattr(pipeline, "onnx_at_batch", fail)
     cases = cases_of(precisions=(Precision.FP32, Precision.TF32))
     outcomes = list(measure_cases(cases, root=tmp_path, progress=Silent()))
     assert [outcome.record.status for outcome in outcomes] == [Status.FAILED, Status.SKIPPED]

@@ -1,0 +1,105 @@
+"""Integers are drawn over the tables that they index, masks are ones, and what is assumed is called so."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from benchbox.graph.feeding import values_of_inputs
+from benchbox.schema.artifact import Drawn, Values
+
+node = helper.make_node
+TABLE = np.zeros((50, 2), np.float32)
+
+
+def values(
+    nodes: list[onnx.NodeProto],
+    *,
+    kind: int = TensorProto.INT64,
+    shape: tuple[int | str, ...] = ("batch", 4),
+    name: str = "x",
+    **weights: np.ndarray,
+) -> Values | None:
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info(name, kind, shape)],
+        [],
+        [numpy_helper.from_array(array, key) for key, array in {"table": TABLE, **weights}.items()],
+    )
+    return values_of_inputs(graph, [name])[name]
+
+
+LOOKUP = node("Gather", ["table", "i"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weights", "low", "high"),
+    [
+        ([node("Identity", ["x"], ["i"])], {}, 0, 50),
+        ([node("Cast", ["x"], ["c"], to=TensorProto.INT32), node("Flatten", ["c"], ["i"])], {}, 0, 50),
+        ([node("Unsqueeze", ["x", "axis"], ["u"]), node("Slice", ["u", "a", "b"], ["i"])], {}, 0, 50),
+        ([node("Add", ["x", "two"], ["i"])], {"two": np.array(2)}, -2, 48),
+        ([node("Add", ["fields", "x"], ["i"])], {"fields": np.array([0, 10, 30])}, 0, 20),
+        ([node("Sub", ["x", "one"], ["i"])], {"one": np.array([1])}, 1, 51),
+        ([node("Mul", ["x", "two"], ["i"])], {"two": np.array(2)}, 0, 25),
+        ([node("Concat", ["start", "x"], ["i"], axis=1)], {"start": np.array([[1]])}, 0, 50),
+    ],
+)
+def test_a_table_is_found_through(
+    nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], low: int, high: int
+) -> None:
+    found = values([*nodes, LOOKUP], **weights)
+    assert found is not None
+    assert (found.drawn, found.low, found.high) == (Drawn.ROWS, low, high)
+    assert "table" in found.text
+
+
+def test_of_several_tables_the_rows_that_all_have() -> None:
+    nodes = [node("Gather", ["table", "x"], ["y"]), node("Gather", ["small", "x"], ["z"], axis=1)]
+    found = values(nodes, small=np.zeros((9, 7), np.float32))
+    assert found is not None
+    assert (found.high, found.text) == (7, "rows 0 to 6 of small")
+
+
+def test_a_table_in_eight_bits_and_the_embedding_of_microsoft() -> None:
+    nodes = [node("DequantizeLinear", ["bytes", "scale"], ["wide"]), node("Gather", ["wide", "x"], ["y"])]
+    found = values(nodes, bytes=np.zeros((30, 2), np.uint8), scale=np.float32(1))
+    assert found is not None
+    assert found.high == 30
+    fused = node("EmbedLayerNormalization", ["x", "s", "table", "p", "segments"], ["y"], domain="com.microsoft")
+    assert (found := values([fused])) is not None
+    assert found.high == 50
+
+
+def test_masks_are_ones() -> None:
+    plain = [node("Cast", ["x"], ["c"], to=TensorProto.FLOAT), node("Mul", ["c", "table"], ["y"])]
+    called = values([node("Mul", ["attention_mask", "table"], ["y"])], name="attention_mask")
+    used = values([node("Cast", ["x"], ["c"], to=TensorProto.FLOAT), node("Sub", ["one", "c"], ["y"])],
+                  one=np.float32(1))  # fmt: skip
+    compared = values([node("Equal", ["x", "zero"], ["y"])], zero=np.array(0))
+    for found in (called, used, compared):
+        assert found is not None
+        assert (found.drawn, found.constant) == (Drawn.ONES, 1.0)
+    assert (assumed := values(plain)) is not None
+    assert assumed.drawn is Drawn.ASSUMED
+
+
+def test_what_is_not_known_is_assumed() -> None:
+    picture = [node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)]
+    byte = values(picture, kind=TensorProto.UINT8)
+    rate = values(picture, shape=())
+    assert byte is not None
+    assert rate is not None
+    assert (byte.drawn, byte.low, byte.high) == (Drawn.ASSUMED, 0, 256)
+    assert (rate.drawn, rate.constant) == (Drawn.ASSUMED, 1.0)
+    assert values(picture, kind=TensorProto.FLOAT) is None
+
+
+def test_thresholds_of_a_detector_are_usual_ones() -> None:
+    chosen = node("NonMaxSuppression", ["boxes", "scores", "most", "x", "score"], ["y"])
+    found = values([chosen], kind=TensorProto.FLOAT, shape=(1,))
+    assert found is not None
+    assert (found.drawn, found.constant) == (Drawn.ASSUMED, 0.5)
