@@ -19,7 +19,8 @@ class Column(Generic[Row]):
     """A column's title and its text in a row; numbers are aligned to the right.
 
     An optional column is left out where no row has a text other than "" and the dash for what is absent. Where a table
-    is wider than the screen, columns of the highest ``rank`` are left out first, those of rank 0 never.
+    is wider than the screen, columns of the highest ``rank`` are left out first, those of rank 0 never; then the texts
+    of one that may ``fold`` take several lines.
     """
 
     title: str
@@ -27,14 +28,7 @@ class Column(Generic[Row]):
     number: bool = False
     optional: bool = False
     rank: int = 0
-
-
-def table_of(
-    columns: Sequence[Column[Row]], rows: Sequence[Row], *, last: Sequence[str] = (), form: str = "table"
-) -> str:
-    """The rows as aligned text ("table") or Markdown ("md"); ``last`` are the texts of one more row, if any."""
-    shown, texts = texts_of(columns, rows)
-    return (markdown_table if form == "md" else text_table)(shown, [*texts, *([last] if last else [])])
+    fold: bool = False
 
 
 def texts_of(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> tuple[list[Column[Row]], list[list[str]]]:
@@ -69,10 +63,7 @@ def _csv_cell(value: object) -> object:
 
 def text_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns two spaces apart under a rule; lines are never wrapped."""
-    widths = [
-        max(_width(text) for text in (column.title, *(row[index] for row in rows)))
-        for index, column in enumerate(columns)
-    ]
+    widths = widths_of(columns, rows)
     rule = ["─" * width for width in widths]
     lines = [[column.title for column in columns], rule, *rows]
     return "\n".join(
@@ -81,6 +72,14 @@ def text_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]]) ->
         ).rstrip()
         for line in lines
     )
+
+
+def widths_of(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]]) -> list[int]:
+    """How many characters each column takes on a screen."""
+    return [
+        max(_width(text) for text in (column.title, *(row[index] for row in rows)))
+        for index, column in enumerate(columns)
+    ]
 
 
 def folded_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], *, keys: int, width: int) -> str:
@@ -127,8 +126,8 @@ def fitted(
 
 
 def _table_width(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], chosen: Sequence[int]) -> int:
-    widest = (max(_width(text) for text in (columns[index].title, *(row[index] for row in rows))) for index in chosen)
-    return sum(widest) + 2 * (len(chosen) - 1)
+    widths = widths_of(columns, rows)
+    return sum(widths[index] for index in chosen) + 2 * (len(chosen) - 1)
 
 
 def markdown_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]]) -> str:

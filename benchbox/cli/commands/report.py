@@ -40,7 +40,7 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], shown:
       benchbox report --output results.csv
     """
     from benchbox.report.records.base import FORMATS, format_of_file
-    from benchbox.report.records.terminal import screen_width
+    from benchbox.report.screen import screen_width
     from benchbox.store.records import readable_records, record_files
     from benchbox.store.selection import conditions_from_words, matching
 

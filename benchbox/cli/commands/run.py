@@ -156,7 +156,8 @@ def _show(records: Sequence[Record], as_json: bool, view: View | None = None, ve
         write_json(document)
         return
     from benchbox.report.records.base import USUAL
-    from benchbox.report.records.terminal import render, screen_width
+    from benchbox.report.records.terminal import render
+    from benchbox.report.screen import screen_width
 
     click.echo(render(records, width=screen_width(), view=view or USUAL))
     if verdicts:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 from collections.abc import Sequence
 
 from benchbox.report.records.base import FORMATS, USUAL, Format, View
 from benchbox.report.records.notes import machine_lines, notes_from_records, skips_and_failures
 from benchbox.report.records.rows import columns_and_rows
-from benchbox.report.table import fitted, folded_table, text_table
+from benchbox.report.screen import screen_table
+from benchbox.report.table import folded_table, text_table
 from benchbox.schema.record import Record, Status
 
 LEGEND = (
@@ -23,11 +22,6 @@ WIDE_LEGEND = (
     "peak live activations, in bytes. achieved: analytical FLOPs / p50. executed: MACs by executed type, where not all "
     "ran in the precision. 'benchbox explain NAME' defines a column or flag"
 )
-
-
-def screen_width() -> int | None:
-    """Characters of a line where standard output is a terminal, None where it is a file or a pipe."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def render(records: Sequence[Record], *, width: int | None = None, view: View = USUAL) -> str:
@@ -49,9 +43,7 @@ def _table(records: Sequence[Record], width: int | None, view: View) -> str:
     columns, rows, naming = columns_and_rows(records, view)
     if view.wide or view.columns:
         return text_table(columns, rows) if width is None else folded_table(columns, rows, keys=naming, width=width)
-    columns, rows, left_out = fitted(columns, rows, width=width)
-    table = text_table(columns, rows)
-    return f"{table}\nleft out at {width} columns: {', '.join(left_out)} (--wide shows all)" if left_out else table
+    return screen_table(columns, rows, width=width, remedy="--wide shows all")
 
 
 def _wrapped(line: str, width: int | None) -> str:

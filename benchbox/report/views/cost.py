@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbox.report.forms import render_form
-from benchbox.report.table import Column, table_of
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.store.documents import plain
 from benchbox.units import format_bytes, format_count, format_ratio
@@ -37,18 +38,23 @@ def _table(cost: NetworkCost, rows: Sequence[LayerCost], form: str, *, tree: boo
 
     counts: list[Column[LayerCost]] = [Column(title="count", cell=lambda row: format_count(row.count), number=True)]
     columns: list[Column[LayerCost]] = [
-        Column(title="layer", cell=_indented if tree else lambda row: row.name),
-        Column(title="op", cell=lambda row: row.op),
-        Column(title="output", cell=lambda row: "x".join(map(str, row.output_shape))),
+        Column(title="layer", fold=True, cell=_indented if tree else lambda row: row.name),
+        Column(title="op", rank=2, cell=lambda row: row.op),
+        Column(title="output", rank=3, cell=lambda row: "x".join(map(str, row.output_shape))),
         Column(title="params", cell=lambda row: format_count(row.params), number=True),
         Column(title="MACs", cell=lambda row: format_count(row.macs), number=True),
-        Column(title="FLOPs", cell=lambda row: format_count(row.flops), number=True),
+        Column(title="FLOPs", rank=1, cell=lambda row: format_count(row.flops), number=True),
         *(counts if cost.convention not in _OWN else []),
         Column(title="share", cell=share, number=True),
-        Column(title="weights", cell=lambda row: format_bytes(row.weight_bytes), number=True),
-        Column(title="reads", cell=lambda row: format_bytes(row.read_bytes), number=True),
-        Column(title="writes", cell=lambda row: format_bytes(row.write_bytes), number=True),
-        Column(title="FLOP/B", cell=lambda row: "" if row.intensity is None else f"{row.intensity:.2f}", number=True),
+        Column(title="weights", rank=2, cell=lambda row: format_bytes(row.weight_bytes), number=True),
+        Column(title="reads", rank=5, cell=lambda row: format_bytes(row.read_bytes), number=True),
+        Column(title="writes", rank=5, cell=lambda row: format_bytes(row.write_bytes), number=True),
+        Column(
+            title="FLOP/B",
+            rank=4,
+            cell=lambda row: "" if row.intensity is None else f"{row.intensity:.2f}",
+            number=True,
+        ),
     ]
     return table_of(columns, [*rows, _total(cost)], form=form)
 

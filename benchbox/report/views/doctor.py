@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbox.machine.instruments import Instrument
-from benchbox.report.table import Column, table_of
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column
 from benchbox.schema.environment import Environment
 from benchbox.schema.reading import Flag
 from benchbox.store.documents import plain
@@ -81,7 +82,7 @@ _COLUMNS: tuple[Column[BackendState], ...] = (
     Column(title="backend", cell=lambda backend: backend.name),
     Column(title="device", cell=lambda backend: backend.device),
     Column(title="version", cell=lambda backend: backend.version),
-    Column(title="precisions", cell=lambda backend: " ".join(backend.precisions)),
+    Column(title="precisions", fold=True, cell=lambda backend: " ".join(backend.precisions)),
 )
 
 

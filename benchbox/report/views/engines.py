@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbox.report.table import Column, table_of
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column
 from benchbox.schema.engine import EngineArtifact
 from benchbox.store.documents import document_from_engine, plain
 from benchbox.store.engines import Pruned

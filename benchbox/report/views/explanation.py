@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchbox.report.table import Column, table_of
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column
 from benchbox.report.views.layers import document_from_layers
 from benchbox.schema.explanation import Cause, ExplainedGroup, Explanation, Reason
 from benchbox.store.documents import json_text, plain
@@ -106,8 +107,8 @@ def _reason_columns(explanation: Explanation) -> tuple[Column[Reason], ...]:
         Column(title="time", cell=lambda reason: format_time(reason.time_s), number=True),
         Column(title="share", cell=lambda reason: _percent(reason.time_s, explanation), number=True),
         Column(title="layers", cell=lambda reason: str(reason.layers), number=True),
-        Column(title="of", cell=lambda reason: _listed([f"{count} {kind}" for kind, count in reason.kinds])),
-        Column(title="longest", cell=lambda reason: ", ".join(reason.names[:_SHOWN])),
+        Column(title="of", fold=True, cell=lambda reason: _listed([f"{count} {kind}" for kind, count in reason.kinds])),
+        Column(title="longest", rank=2, cell=lambda reason: ", ".join(reason.names[:_SHOWN])),
     )
 
 

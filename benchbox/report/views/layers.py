@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from benchbox.cost.grouping import group_of, grouped, kind_of
 from benchbox.report.forms import render_form
-from benchbox.report.table import Column, table_of
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
 from benchbox.units import ABSENT, format_bytes, format_count, format_flops_per_s, format_ratio, format_time
 
@@ -61,19 +62,19 @@ def _columns(table: LayerTable, ridge: float | None) -> tuple[Column[LayerRow], 
         return format_ratio((row.layer.time_s or 0.0) / table.time_s) if table.time_s else ABSENT
 
     return (
-        Column(title="layer", cell=lambda row: row.name),
-        Column(title="executed as", cell=_kind_text),
-        Column(title="type", cell=lambda row: row.layer.executed or ABSENT),
+        Column(title="layer", fold=True, cell=lambda row: row.name),
+        Column(title="executed as", rank=3, cell=_kind_text),
+        Column(title="type", rank=1, cell=lambda row: row.layer.executed or ABSENT),
         Column(title="time", cell=lambda row: format_time(row.layer.time_s), number=True),
         Column(title="share", cell=share, number=True),
         Column(title="MACs", cell=lambda row: format_count(row.macs), number=True),
-        Column(title="achieved", cell=lambda row: format_flops_per_s(row.flops_per_s), number=True),
-        Column(title="bytes", cell=lambda row: format_bytes(row.moved_bytes), number=True),
+        Column(title="achieved", rank=2, cell=lambda row: format_flops_per_s(row.flops_per_s), number=True),
+        Column(title="bytes", rank=4, cell=lambda row: format_bytes(row.moved_bytes), number=True),
         Column(
             title="FLOP/B", cell=lambda row: ABSENT if row.intensity is None else f"{row.intensity:.2f}", number=True
         ),
         Column(title="bound", cell=lambda row: _bound(row, ridge) or ABSENT),
-        Column(title="nodes", cell=lambda row: str(len(row.nodes)), number=True),
+        Column(title="nodes", rank=5, cell=lambda row: str(len(row.nodes)), number=True),
     )
 
 

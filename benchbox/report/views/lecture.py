@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbox.cost.lecture.table import LectureRow
-from benchbox.report.table import Column, csv_text, table_of
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column, csv_text
 from benchbox.store.documents import plain
 
 
@@ -21,12 +22,12 @@ def _same(sizes: tuple[int, ...]) -> str:
 
 _COLUMNS: tuple[Column[LectureRow], ...] = (
     Column(title="layer", cell=lambda row: row.name),
-    Column(title="in C", cell=lambda row: str(row.in_c), number=True),
-    Column(title="in H/W", cell=lambda row: _same(row.in_hw), number=True),
+    Column(title="in C", rank=2, cell=lambda row: str(row.in_c), number=True),
+    Column(title="in H/W", rank=2, cell=lambda row: _same(row.in_hw), number=True),
     Column(title="filters", cell=lambda row: "" if row.filters is None else str(row.filters), number=True),
     Column(title="kernel", cell=lambda row: _same(row.kernel), number=True),
     Column(title="stride", cell=lambda row: _same(row.stride), number=True),
-    Column(title="pad", cell=lambda row: _same(row.pad), number=True),
+    Column(title="pad", rank=1, cell=lambda row: _same(row.pad), number=True),
     Column(title="out C", cell=lambda row: str(row.out_c), number=True),
     Column(title="out H/W", cell=lambda row: _same(row.out_hw), number=True),
     Column(title="memory (KB)", cell=lambda row: _whole(row.memory_bytes / 1024), number=True),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchbox.report.forms import render_form
-from benchbox.report.table import Column, table_of
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column
 from benchbox.report.views.cost import document_from_cost
 from benchbox.schema.cost import BoundRow, NetworkCost, PrecisionCost
 from benchbox.schema.device import Device
@@ -113,8 +114,10 @@ _TOTALS: tuple[Column[PrecisionRows], ...] = (
     Column(title="precision", cell=lambda part: _title(part.cost)),
     Column(title="in it", cell=_share_in_it, number=True),
     Column(title="weights", cell=lambda part: format_bytes(part.cost.cost.weight_bytes), number=True),
-    Column(title="activations", cell=lambda part: format_bytes(part.cost.cost.activation_bytes), number=True),
-    Column(title="at most alive", cell=lambda part: format_bytes(part.cost.cost.peak_activation_bytes), number=True),
+    Column(title="activations", rank=2, cell=lambda part: format_bytes(part.cost.cost.activation_bytes), number=True),
+    Column(
+        title="at most alive", rank=3, cell=lambda part: format_bytes(part.cost.cost.peak_activation_bytes), number=True
+    ),
     Column(title="must move", cell=lambda part: format_bytes(part.whole.least_bytes), number=True),
     Column(title="compute limit", cell=lambda part: format_factor(part.whole.bound.compute), number=True),
     Column(title="memory limit", cell=lambda part: format_factor(part.whole.bound.memory), number=True),
@@ -128,12 +131,12 @@ def _columns(whole_s: float | None) -> tuple[Column[BoundRow], ...]:
         return ABSENT if not whole_s or time_s is None else format_ratio(time_s / whole_s)
 
     return (
-        Column(title="layer", cell=lambda row: row.name),
-        Column(title="op", cell=lambda row: row.op),
+        Column(title="layer", fold=True, cell=lambda row: row.name),
+        Column(title="op", rank=3, cell=lambda row: row.op),
         Column(title="type", cell=lambda row: ", ".join(row.types) or ABSENT),
         Column(title="MACs", cell=lambda row: format_count(row.macs), number=True),
-        Column(title="weights", cell=lambda row: format_bytes(row.weight_bytes), number=True),
-        Column(title="writes", cell=lambda row: format_bytes(row.write_bytes), number=True),
+        Column(title="weights", rank=3, cell=lambda row: format_bytes(row.weight_bytes), number=True),
+        Column(title="writes", rank=4, cell=lambda row: format_bytes(row.write_bytes), number=True),
         Column(
             title="must move",
             cell=lambda row: format_bytes(row.least_bytes) if row.least_bytes else "fused",
@@ -142,8 +145,8 @@ def _columns(whole_s: float | None) -> tuple[Column[BoundRow], ...]:
         Column(
             title="in fp32", cell=lambda row: format_bytes(row.base_bytes) if row.base_bytes else ABSENT, number=True
         ),
-        Column(title="compute limit", cell=lambda row: format_factor(row.bound.compute), number=True),
-        Column(title="memory limit", cell=lambda row: format_factor(row.bound.memory), number=True),
+        Column(title="compute limit", rank=2, cell=lambda row: format_factor(row.bound.compute), number=True),
+        Column(title="memory limit", rank=2, cell=lambda row: format_factor(row.bound.memory), number=True),
         Column(title="bound", cell=lambda row: format_factor(row.bound.ideal), number=True),
         Column(title="by", cell=lambda row: row.bound.by or ABSENT),
         Column(title="least time", cell=share, number=True),

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
-from benchbox.report.table import Column, table_of
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column
 from benchbox.units import format_count
 
 _COLUMNS: tuple[Column[tuple[str, ...]], ...] = (
     Column(title="counter", cell=itemgetter(0)),
     Column(title="prints", cell=itemgetter(1), number=True),
     Column(title="called", cell=itemgetter(2)),
-    Column(title="made of", cell=itemgetter(3)),
+    Column(title="made of", fold=True, cell=itemgetter(3)),
     Column(title="amount", cell=itemgetter(4), number=True),
 )
 

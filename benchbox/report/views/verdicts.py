@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchbox.report.cases import columns_of_cases
-from benchbox.report.table import Column, table_of
+from benchbox.report.cases import columns_of_cases, names_of_cases
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.store.documents import plain
 
@@ -22,24 +23,45 @@ _COLUMNS: tuple[Column[Verdict], ...] = (
         ),
         number=True,
     ),
-    Column(title="MDE", cell=lambda verdict: "" if verdict.mde is None else f"{100 * verdict.mde:.1f} %", number=True),
+    Column(
+        title="MDE",
+        rank=2,
+        cell=lambda verdict: "" if verdict.mde is None else f"{100 * verdict.mde:.1f} %",
+        number=True,
+    ),
     Column(
         title="n",
         cell=lambda verdict: "" if verdict.ratio is None else f"{verdict.n_base}+{verdict.n_head}",
         number=True,
     ),
-    Column(title="why", cell=lambda verdict: verdict.reason),
 )
+_WHY: Column[Verdict] = Column(title="why", cell=lambda verdict: verdict.reason)
 
 
 def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str) -> str:
-    """The verdicts as a table ("table") or Markdown ("md"), and the one word for all of them."""
+    """The verdicts as a table ("table") or Markdown ("md"), why, and the one word for all of them."""
     naming: list[Column[Verdict]] = columns_of_cases([verdict.case for verdict in verdicts], lambda each: each.case)
+    table = table_of([*naming, *_COLUMNS, *([_WHY] if form == "md" else [])], verdicts, form=form)
+    why = "" if form == "md" else _reasons(verdicts)
     return (
-        f"{table_of([*naming, *_COLUMNS], verdicts, form=form)}\n\noverall: {overall}\n"
+        f"{table}\n\n{why}overall: {overall}\n"
         "head/base: Hodges-Lehmann ratio of process values. MDE: smallest change that they could detect with 80 % "
-        "probability. n: processes of base + head (windows of energy). Definitions: docs/metrics.md"
+        "probability. n: processes of base + head (windows of energy). 'benchbox explain NAME' defines a word"
     )
+
+
+def _reasons(verdicts: Sequence[Verdict]) -> str:
+    """A line for each reason, with the cases that have it."""
+    name = names_of_cases([verdict.case for verdict in verdicts])
+    of_cases: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.reason:
+            of_cases.setdefault(verdict.reason, []).append(f"{name(verdict.case)} {verdict.metric}")
+    lines = [
+        f"{named[0]}{f' and {len(named) - 1} more' if len(named) > 1 else ''}: {reason}"
+        for reason, named in of_cases.items()
+    ]
+    return "\n".join(lines) + "\n\n" if lines else ""
 
 
 def document_from_verdicts(verdicts: Sequence[Verdict], overall: Outcome) -> dict[str, object]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchbox.report.table import Column, table_of
+from benchbox.report.screen import table_of
+from benchbox.report.table import Column
 from benchbox.schema.model import ModelSpec
 from benchbox.store.documents import plain
 from benchbox.units import ABSENT, format_bytes, format_count
@@ -14,10 +15,12 @@ _COLUMNS: tuple[Column[ModelSpec], ...] = (
     Column(title="input", cell=lambda spec: "x".join(map(str, spec.input_shape))),
     Column(title="params", cell=lambda spec: format_count(spec.params), number=True),
     Column(title="MACs", cell=lambda spec: format_count(spec.macs), number=True),
-    Column(title="activations", cell=lambda spec: format_bytes(spec.activation_bytes), number=True),
+    Column(title="activations", rank=2, cell=lambda spec: format_bytes(spec.activation_bytes), number=True),
     Column(title="top-1", cell=lambda spec: _percent(spec.accuracy.top1 if spec.accuracy else None), number=True),
-    Column(title="top-5", cell=lambda spec: _percent(spec.accuracy.top5 if spec.accuracy else None), number=True),
-    Column(title="paper", cell=lambda spec: spec.paper + (f"; {spec.note}" if spec.note else "")),
+    Column(
+        title="top-5", rank=3, cell=lambda spec: _percent(spec.accuracy.top5 if spec.accuracy else None), number=True
+    ),
+    Column(title="paper", fold=True, cell=lambda spec: spec.paper + (f"; {spec.note}" if spec.note else "")),
 )
 
 

@@ -15,8 +15,8 @@ from sample_records import record, skipped
 from benchbox.errors import UsageError
 from benchbox.report.forms import require_form
 from benchbox.report.records.base import FORMATS, View
-from benchbox.report.records.terminal import screen_width
-from benchbox.report.table import Column, csv_text, folded_table, markdown_table, table_of, text_table
+from benchbox.report.screen import screen_width, table_of
+from benchbox.report.table import Column, csv_text, folded_table, markdown_table, text_table
 from benchbox.report.views.cost import document_from_cost, render_cost
 from benchbox.report.views.precisions import render_precisions
 from benchbox.report.views.reconciliation import render_reconciliation

@@ -1,0 +1,44 @@
+"""A table fits the screen: columns are left out by rank, texts are folded, and it says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchbox.report.screen import screen_table, table_of
+from benchbox.report.table import Column
+
+COLUMNS = (
+    Column(title="name"),
+    Column(title="rare", rank=2),
+    Column(title="often", rank=1),
+    Column(title="paper", fold=True),
+)
+ROWS = [["a", "1" * 8, "2" * 8, "one two three four five six"], ["b", "3" * 8, "4" * 8, "seven"]]
+
+
+def test_the_highest_rank_goes_first_and_is_named() -> None:
+    whole = screen_table(COLUMNS, ROWS, width=None, remedy="--wide")
+    assert len(whole.splitlines()) == 4
+    lines = screen_table(COLUMNS, ROWS, width=45, remedy="--wide").splitlines()
+    assert lines[0].split() == ["name", "often", "paper"]
+    assert lines[-1] == "left out at 45 columns: rare (--wide)"
+    assert max(map(len, lines[:-1])) <= 45
+
+
+def test_then_one_text_is_folded() -> None:
+    lines = screen_table(COLUMNS, ROWS, width=24, remedy="--wide").splitlines()
+    assert lines[0].split() == ["name", "paper"]
+    assert lines[2:] == [
+        "a     one two three four",
+        "      five six",
+        "b     seven",
+        "left out at 24 columns: rare, often (--wide)",
+    ]
+
+
+def test_a_file_gets_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    columns: list[Column[str]] = [Column(title="a", cell=lambda row: row * 30), Column(title="b", rank=1)]
+    assert table_of(columns, ["x", "y"]).splitlines()[0].split() == ["a", "b"]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert table_of(columns, ["x", "y"]).splitlines()[0].split() == ["a"]
