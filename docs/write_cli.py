@@ -13,9 +13,15 @@ WIDTH = 110
 
 
 def command_names() -> list[str]:
-    """Every command, in the order of ``benchbox --help``."""
+    """Every command, in the order of ``benchbox --help``; those of a group follow it ("baseline accept")."""
     assert isinstance(cli, click.Group)
-    return cli.list_commands(click.Context(cli))
+    context = click.Context(cli)
+    found = []
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        inner = command.list_commands(context) if isinstance(command, click.Group) else []
+        found += [name, *(f"{name} {part}" for part in inner)]
+    return found
 
 
 def help_text(name: str) -> str:
@@ -23,10 +29,15 @@ def help_text(name: str) -> str:
     top = cli.make_context("benchbox", [], resilient_parsing=True, terminal_width=WIDTH)
     if not name:
         return cli.get_help(top)
-    assert isinstance(cli, click.Group)
-    command = cli.get_command(top, name)
-    assert command is not None
-    return command.get_help(command.make_context(name, [], parent=top, resilient_parsing=True, terminal_width=WIDTH))
+    command: click.Command = cli
+    context = top
+    for part in name.split():
+        assert isinstance(command, click.Group)
+        found = command.get_command(context, part)
+        assert found is not None
+        command = found
+        context = command.make_context(part, [], parent=context, resilient_parsing=True, terminal_width=WIDTH)
+    return command.get_help(context)
 
 
 def page() -> str:

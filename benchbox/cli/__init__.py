@@ -72,10 +72,12 @@ def cli() -> None:
       benchbox run --precision fp16           every exported model in fp16
       benchbox flops resnet50 --by module     the cost on paper
       benchbox report --format csv            all stored records
+      benchbox gate                           is the newest night good?
 
     \b
     Exit status: 0 done · 2 usage · 3 something is missing on this machine · 4 a network or file is wrong ·
-    5 a measurement failed · 6 the store cannot be read or written · 70 a bug · 130 interrupted
+    5 a measurement failed · 6 the store cannot be read or written · 70 a bug · 130 interrupted.
+    Of gate also: 1 a regression · 7 inconclusive · 8 the environment changed
     """
 
 

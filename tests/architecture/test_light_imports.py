@@ -36,7 +36,16 @@ def _loaded(arguments: list[str], root: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], ["report", "--help"], ["flops", "--help"], ["completion", "bash"], ["--version"]],
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["report", "--help"],
+        ["flops", "--help"],
+        ["completion", "bash"],
+        ["--version"],
+        ["gate", "--help"],
+        ["baseline", "accept", "--help"],
+    ],
     ids=" ".join,
 )
 def test_help_loads_nothing_it_does_not_need(arguments: list[str], tmp_path: Path) -> None:
@@ -45,7 +54,9 @@ def test_help_loads_nothing_it_does_not_need(arguments: list[str], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "arguments", [["report"], ["report", "--json"], ["models"], ["models", "--json"]], ids=" ".join
+    "arguments",
+    [["report"], ["report", "--json"], ["models"], ["models", "--json"], ["gate", "--no-exit"], ["baseline", "show"]],
+    ids=" ".join,
 )
 def test_report_and_models_load_no_runtime(arguments: list[str], tmp_path: Path) -> None:
     assert not _loaded(arguments, tmp_path) & set(HEAVY)

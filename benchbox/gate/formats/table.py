@@ -18,7 +18,6 @@ from benchbox.gate.formats.words import (
     worth_a_row,
 )
 from benchbox.gate.night import Finding, Group, NightReport, Qualifier
-from benchbox.report.table import Column, text_table
 
 WIDTH = 100
 _MOST_ROWS = 20
@@ -93,14 +92,8 @@ def _coverage(report: NightReport) -> str:
     blind = sum(Qualifier.BLIND in finding.qualifiers for finding in report.findings)
     text = f"{found.seen} of {found.expected} expected cases have numbers"
     text += f", {len(found.new)} more are new" if found.new else ""
-    return text + (f"; {blind} rows are blind: a change of the effect would not show" if blind else "")
+    return text + (f"; blind, a change of the effect would not show: {blind} rows" if blind else "")
 
 
 def _filled(text: str, *, indent: str = "  ") -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=True)
-
-
-def table_of_levels(rows: Sequence[Sequence[str]]) -> str:
-    """The table of ``benchbox baseline show``."""
-    titles = ("metric", "level", "n", "night", "commit", "kind", "anchor")
-    return text_table([Column(title=title, number=title in {"level", "n"}) for title in titles], rows)
