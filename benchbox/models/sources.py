@@ -71,7 +71,7 @@ def _only_input(
         )
     if shape is not None and 0 in shape:
         raise UsageError(f"the input of {reference} cannot be empty", values=f"--input {'x'.join(map(str, shape))}")
-    return shape, replace(inputs, named=(), batch_axes=())
+    return shape, replace(inputs, named=())
 
 
 def _sha256_of_samples(samples: str) -> str:

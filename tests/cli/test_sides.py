@@ -48,6 +48,8 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "converter": ("--precision", "fp16", "--converter", "modelopt"),
     "min_executed": ("--min-executed", "0.5"),
     "inputs": ("--input", "3x32x32"),
+    "batch_axes": ("--batch-axis", "input=0"),
+    "samples": ("--inputs", "real.npz"),
     "weights": ("--weights", "weights.pt"),
 }
 # Not of the plan: what is shown, where, and the environment of every process.
@@ -59,6 +61,7 @@ PAIRED = ("trials", "max_trials", "memory_trials")
 def cases_of(benchbox: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[Any, ...]]:
     """The cases of a command line, and the share that must be executed; nothing is measured."""
     (tmp_path / "weights.pt").touch()
+    (tmp_path / "real.npz").touch()
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "cat.png").touch()
     seen: list[tuple[Any, ...]] = []
