@@ -138,14 +138,14 @@ def test_what_cannot_be_counted_is_measured_without_a_cost(
 def test_a_bug_in_one_case_does_not_end_the_others(
     benchbox: Callable, short: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = pipeline.onnx_from_source
+    real = pipeline.onnx_at_batch
 
     def breaks(source: Any, **rest: Any) -> Any:
         if source.name == "bad":
             raise RuntimeError("index out of range")
         return real(source, **rest)
 
-    monkeypatch.setattr(pipeline, "onnx_from_source", breaks)
+    monkeypatch.setattr(pipeline, "onnx_at_batch", breaks)
     bad, good = identity(tmp_path / "bad.onnx"), identity(tmp_path / "good.onnx")
     ran = benchbox("run", bad, good, "--backend", "onnxruntime", "--json", *short)
     assert ran.status == 70
