@@ -41,6 +41,7 @@ MATRIX_OPS = frozenset(
 PRECISE_INT8 = "session.x64quantprecision"
 # Threads of the pool spin for a while when they run out of work: the runtime's default, set so that it can be reported.
 SPINNING = "session.intra_op.allow_spinning"
+_NO_KERNEL = "Failed to find kernel for QLinear"
 _REFUSALS = {
     Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
     Precision.BF16: "ONNX Runtime's CPU provider has no bf16 convolutions",
@@ -96,12 +97,7 @@ class OnnxRuntimeSession:
         self._request = request
         self._profile = tempfile.TemporaryDirectory(prefix="benchbox-profile-") if request.inspect else None
         try:
-            self._session = runtime.InferenceSession(
-                str(request.onnx_path),
-                self._options(),
-                providers=[PROVIDER],
-                disabled_optimizers=list(_disabled_optimizers(request)),
-            )
+            self._session = self._loaded()
         except Exception as error:  # ONNX Runtime's errors share no public base class
             self.close()
             raise ArtifactError(
@@ -116,6 +112,25 @@ class OnnxRuntimeSession:
             self._run = self._run_allocating
         self._inputs: dict[int, list[Any]] = {}
         self._told: tuple[ExecutedLayer, ...] | None = None
+
+    def _loaded(self) -> Any:
+        try:
+            return self._loaded_with(self._options())
+        except Exception as error:
+            # Weights as unsigned bytes have no kernel beside signed activations (QLinearMatMul): then as they are.
+            if _NO_KERNEL not in str(error):
+                raise
+            options = self._options()
+            options.add_session_config_entry(PRECISE_INT8, "0")
+            return self._loaded_with(options)
+
+    def _loaded_with(self, options: Any) -> Any:
+        return self._runtime.InferenceSession(
+            str(self._request.onnx_path),
+            options,
+            providers=[PROVIDER],
+            disabled_optimizers=list(_disabled_optimizers(self._request)),
+        )
 
     def _options(self) -> Any:
         options = self._runtime.SessionOptions()
