@@ -13,6 +13,7 @@ import numpy as np
 from benchbox.backends.base import BACKENDS
 from benchbox.backends.once import EVALUATOR, evaluate_graph
 from benchbox.backends.probing import probe_of
+from benchbox.backends.pytorch.outputs import tensors_in
 from benchbox.errors import NumericsError
 from benchbox.export.judging import evaluator_outputs
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
@@ -80,8 +81,7 @@ def outputs_from_module(module: nn.Module, check: CheckSet, *, double: bool = Fa
         inputs = [torch.from_numpy(feed[spec.name]) for spec in check.inputs]
         with torch.inference_mode():
             made = module(*(tensor.double() if double else tensor for tensor in inputs))
-        tensors = (made,) if isinstance(made, torch.Tensor) else tuple(made)
-        return {spec.name: tensor.numpy() for spec, tensor in zip(check.outputs, tensors, strict=True)}
+        return {spec.name: tensor.numpy() for spec, tensor in zip(check.outputs, tensors_in(made), strict=True)}
 
     if not double:
         return check.outputs_of(evaluate)

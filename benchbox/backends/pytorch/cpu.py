@@ -11,6 +11,7 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type
+from benchbox.backends.pytorch.outputs import in_float, tensors_in
 from benchbox.errors import EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -95,20 +96,16 @@ class PyTorchSession:
                 cast = (
                     tensor.to(self._short) if tensor.is_floating_point() else tensor for tensor in self._inputs[slot]
                 )
-                self._outputs[slot] = self._to_float(self._forward(*cast))
+                self._outputs[slot] = in_float(self._forward(*cast))
             else:
                 self._outputs[slot] = self._forward(*self._inputs[slot])
-
-    def _to_float(self, made: Any) -> Any:
-        return made.float() if isinstance(made, self._torch.Tensor) else tuple(tensor.float() for tensor in made)
 
     def synchronize(self) -> None:
         """Nothing to wait for: a CPU run is done on return."""
 
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """Copies of the slot's outputs, named as in the ONNX graph."""
-        made = self._outputs[slot]
-        tensors = (made,) if isinstance(made, self._torch.Tensor) else tuple(made)
+        tensors = tensors_in(self._outputs[slot])
         return {
             spec.name: np.array(tensor.numpy(), copy=True)
             for spec, tensor in zip(self._request.outputs, tensors, strict=True)

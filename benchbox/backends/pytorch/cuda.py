@@ -19,6 +19,7 @@ from benchbox.backends.cuda.driver import gpu_from_driver
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import FLUSH_BYTES
 from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type, tf32_evidence, tf32_switches
+from benchbox.backends.pytorch.outputs import in_float, tensors_in
 from benchbox.errors import BenchboxError, DeviceMemoryError, EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -197,8 +198,9 @@ class PyTorchCudaSession:
 
     def _with_casts(self, module: Any) -> Any:
         def forward(*inputs: torch.Tensor) -> Any:
-            made = module(*(tensor.to(self._short) if tensor.is_floating_point() else tensor for tensor in inputs))
-            return made.float() if isinstance(made, self._torch.Tensor) else tuple(tensor.float() for tensor in made)
+            return in_float(
+                module(*(tensor.to(self._short) if tensor.is_floating_point() else tensor for tensor in inputs))
+            )
 
         return forward
 
@@ -250,8 +252,7 @@ class PyTorchCudaSession:
 
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """Copies of the slot's outputs, named as in the ONNX graph."""
-        made = self._outputs[slot]
-        tensors = (made,) if isinstance(made, self._torch.Tensor) else tuple(made)
+        tensors = tensors_in(self._outputs[slot])
         return {
             spec.name: np.array(tensor.cpu().numpy(), copy=True)
             for spec, tensor in zip(self._request.outputs, tensors, strict=True)
@@ -274,8 +275,7 @@ class PyTorchCudaSession:
 
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
-        made = self._outputs[0]
-        outputs = (made,) if isinstance(made, self._torch.Tensor) else tuple(made)
+        outputs = tensors_in(self._outputs[0])
         pairs = (
             [(tensor, self._pinned(tensor)) for tensor in self._inputs[0]],
             [(self._pinned(tensor), tensor) for tensor in outputs],
