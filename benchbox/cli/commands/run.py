@@ -138,11 +138,10 @@ def _measure(
             _show([outcome.record for outcome in outcomes], as_json, view, between(outcomes) if interleaved else ())
     # In a matrix a skipped combination is an answer; a failed one is not, nor is a matrix of nothing but skipped ones.
     errors = [outcome.error for outcome in outcomes if outcome.error]
-    failed: list[BenchboxError] = [
-        outcome.error for outcome in outcomes if outcome.error and outcome.record.status is Status.FAILED
-    ] + [outcome.unstored for outcome in outcomes if outcome.unstored]
-    if failed or len(errors) == len(outcomes):
-        raise (failed or errors)[0]
+    failed = [outcome.error for outcome in outcomes if outcome.error and outcome.record.status is Status.FAILED]
+    lost: list[BenchboxError] = [outcome.unstored for outcome in outcomes if outcome.unstored]
+    if lost or failed or len(errors) == len(outcomes):
+        raise (lost or failed or errors)[0]
 
 
 def _show(records: Sequence[Record], as_json: bool, view: View | None = None, verdicts: Sequence[Verdict] = ()) -> None:
