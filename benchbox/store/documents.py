@@ -7,9 +7,10 @@ neither: null). What is read is validated, all errors at once; fields that this 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -62,9 +63,8 @@ def value_from_plain(kind: type[T], value: object, *, origin: str) -> T:
     """The value of a type that ``plain`` turned into JSON; a damaged one raises StoreError that names ``origin``."""
     import pydantic
 
-    adapter: TypeAdapter[T] = pydantic.TypeAdapter(kind)
     try:
-        return adapter.validate_python(_inside(value))
+        found: T = _adapter(kind).validate_python(_inside(value))
     except pydantic.ValidationError as error:
         problems = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
         raise StoreError(
@@ -72,6 +72,15 @@ def value_from_plain(kind: type[T], value: object, *, origin: str) -> T:
             values="\n".join(problems[:20]),
             remedy="it was damaged or edited; restore it or delete it",
         ) from error
+    return found
+
+
+@functools.cache
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    """The validator of a type, made once: that takes far longer than to validate a record."""
+    import pydantic
+
+    return pydantic.TypeAdapter(kind)
 
 
 def document_from_record(record: Record) -> dict[str, Any]:

@@ -123,8 +123,7 @@ def test_drift_below_the_effect_is_found_by_the_anchor(benchbox: Callable[..., A
 def test_an_anchor_of_another_environment_is_not_compared(benchbox: Callable[..., Any], tmp_path: Path) -> None:
     stored(tmp_path, STEP[:10])
     benchbox("baseline", "propose")
-    for entry, value in zip(nights(STEP, flags=(), environment=lambda _: NEW_DRIVER)[10:], STEP[10:], strict=True):
-        append(tmp_path, entry, runs(value))
+    stored(tmp_path, STEP[:20], first=10, environment=lambda _: NEW_DRIVER)
     rows = benchbox("gate", "--json").document["verdicts"]
     (row,) = [row for row in rows if row["reference"] == "anchor" and row["metric"] == "latency_p50"]
     assert (row["outcome"], row["ratio"]) == ("incomparable", None)
