@@ -7,10 +7,9 @@ neither: null). What is read is validated, all errors at once; fields that this 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -31,6 +30,7 @@ ENGINE_SCHEMA = "benchbox.engine/1"
 # The ends of a hop are "from" and "to" in JSON; "from" is a keyword of Python.
 _OUTSIDE = {"source": "from", "target": "to"}
 _INSIDE = {outside: inside for inside, outside in _OUTSIDE.items()}
+_ADAPTERS: dict[object, Any] = {}
 _OF_HOPS = frozenset({"from", "to", "cosine"})
 
 
@@ -64,7 +64,7 @@ def value_from_plain(kind: type[T], value: object, *, origin: str) -> T:
     import pydantic
 
     try:
-        found: T = _adapter(kind).validate_python(_inside(value))
+        return _adapter(kind).validate_python(_inside(value))
     except pydantic.ValidationError as error:
         problems = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
         raise StoreError(
@@ -72,15 +72,16 @@ def value_from_plain(kind: type[T], value: object, *, origin: str) -> T:
             values="\n".join(problems[:20]),
             remedy="it was damaged or edited; restore it or delete it",
         ) from error
-    return found
 
 
-@functools.cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
     """The validator of a type, made once: that takes far longer than to validate a record."""
     import pydantic
 
-    return pydantic.TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = pydantic.TypeAdapter(kind)
+    found: TypeAdapter[T] = _ADAPTERS[kind]
+    return found
 
 
 def document_from_record(record: Record) -> dict[str, Any]:
