@@ -55,6 +55,9 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> Runner:
 
 class _Artifact:
     quantization = None
+    unchecked = ""
+    expected_by = "pytorch"
+    inputs = ()
 
 
 def requests(*names: str, **plan: Any) -> list[CaseRequest]:

@@ -67,7 +67,7 @@ def _shape_of(graph: Graph) -> object:
 def test_it_is_the_structure_of_the_derived_file(name: str, choice: str, root: Path, exports: Any) -> None:
     precision, derivation = CHOICES[choice]
     source = resolve(name, input_shape=None, weights=None)
-    path = exports.structure(name)
+    path = exports.counted(name)
     structure = proto_from_file(path)
     full = _with_weights(structure)
     spec = TensorSpec(name=full.graph.input[0].name, dtype="float32", shape=(None, *(source.input_shape or ())))
@@ -87,7 +87,7 @@ def test_it_is_the_structure_of_the_derived_file(name: str, choice: str, root: P
 
 
 def test_fp32_tf32_and_a_file_in_the_precision_stay_as_they_are(exports: Any) -> None:
-    path = exports.structure("lenet5")
+    path = exports.counted("lenet5")
     structure = proto_from_file(path)
     before = structure.SerializeToString()
     assert structure_in_precision(structure, Precision.FP32, Derivation()) is structure
@@ -99,7 +99,7 @@ def test_fp32_tf32_and_a_file_in_the_precision_stay_as_they_are(exports: Any) ->
 
 
 def test_bad_input(exports: Any) -> None:
-    structure = proto_from_file(exports.structure("lenet5"))
+    structure = proto_from_file(exports.counted("lenet5"))
     half = structure_in_precision(structure, Precision.FP16, Derivation())
     with pytest.raises(UsageError, match="is in fp16, not in int8"):
         structure_in_precision(half, Precision.INT8, Derivation())
