@@ -35,7 +35,7 @@ from benchbox.models.sources import resolve
 
 BARE = """
 import sys, torch
-from benchbox.models.zoo import build
+from benchbox.models.zoo.zoo import build
 torch.onnx.export(build("resnet50").eval(), (torch.zeros(2, 3, 224, 224),), sys.argv[1], dynamo=True, opset_version=20,
                   dynamic_shapes=({0: "batch"},), verbose=False)
 """
