@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchbox.errors import ArtifactError
+from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.feeds import with_samples
 from benchbox.export.foreign import ForeignGraph, graph_from_file, sizes_of_source
 from benchbox.export.judging import Judged, judged_outputs
 from benchbox.export.reuse import Cache
-from benchbox.export.verification import CheckSet, check_batches
 from benchbox.schema.artifact import BatchRange, TensorSpec
 from benchbox.schema.model import ModelSource
 from benchbox.stats.batches import inferences_in, joined, specs_of_outputs

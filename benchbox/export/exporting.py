@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.expecting import judged_at_some_batch, with_real_samples
 from benchbox.export.foreign import graph_from_file, sizes_of_source
 from benchbox.export.judging import UNOPTIMISED, Judged, is_steady
@@ -37,9 +38,7 @@ from benchbox.export.randomness import random_nodes, randomness_in_words
 from benchbox.export.ranges import bounded_outputs
 from benchbox.export.reuse import Cache, recipe_of
 from benchbox.export.verification import (
-    CheckSet,
     Evaluated,
-    check_batches,
     outputs_from_module,
     outputs_from_onnx,
     require_finite,

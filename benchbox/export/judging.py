@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx
 
-    from benchbox.export.verification import CheckSet
+    from benchbox.export.check_set import CheckSet
 
 # What the judges are called in hops.
 UNOPTIMISED, REFERENCE = "onnx-unoptimised", "onnx-reference"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,62 +15,16 @@ from benchbox.backends.once import EVALUATOR, evaluate_graph
 from benchbox.backends.probing import probe_of
 from benchbox.backends.pytorch.outputs import tensors_in
 from benchbox.errors import NumericsError
+from benchbox.export.check_set import Arrays, CheckSet
 from benchbox.export.judging import evaluator_outputs
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
 from benchbox.export.precision.sixteenbit_formats import SixteenBit, emulated_format
-from benchbox.schema.artifact import BatchRange, Hop, TensorSpec
+from benchbox.schema.artifact import Hop, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import distance_in_words
-from benchbox.stats.batches import joined
-from benchbox.stats.inputs import seeded_arrays
 
 if TYPE_CHECKING:
     from torch import nn
-
-Arrays = Mapping[str, np.ndarray]
-Evaluate = Callable[[Arrays], dict[str, np.ndarray]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckSet:
-    """The seeded samples on which a network's forms are compared, in batches of these sizes.
-
-    ``batches`` lists batch sizes; their sum is the number of distinct samples. Outputs are kept per sample, joined
-    along their batch axis in this order; those without one by inference.
-    """
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    batches: tuple[int, ...]
-    seed: int
-
-    @property
-    def samples(self) -> int:
-        """How many distinct samples there are."""
-        return sum(self.batches)
-
-    def feeds(self) -> Iterator[dict[str, np.ndarray]]:
-        """The inputs of each batch, by name."""
-        first = 0
-        for size in self.batches:
-            yield seeded_arrays(self.inputs, seed=self.seed, samples=size, first=first)
-            first += size
-
-    def outputs_of(self, evaluate: Evaluate) -> dict[str, np.ndarray]:
-        """The outputs of one form of the network for all samples."""
-        return self.together([evaluate(feed) for feed in self.feeds()])
-
-    def together(self, made: Sequence[Arrays]) -> dict[str, np.ndarray]:
-        """The outputs of all inferences: those with a batch axis as one array, others by inference."""
-        return joined(made, self.outputs)
-
-
-def check_batches(batch: BatchRange, fixed: int | None) -> tuple[int, ...]:
-    """Batch sizes to check at: the smallest and a slightly larger one, or the only one twice."""
-    if fixed is not None:
-        return (fixed, fixed)
-    second = batch.minimum + 2 if batch.maximum is None else min(batch.minimum + 2, batch.maximum)
-    return (batch.minimum, second)
 
 
 def outputs_from_module(module: nn.Module, check: CheckSet, *, double: bool = False) -> dict[str, np.ndarray]:

@@ -12,11 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.backends.base import BACKENDS, Availability
 from benchbox.errors import ArtifactError, NumericsError, UsageError
+from benchbox.export.check_set import CheckSet
 from benchbox.export.exporting import artifact_from_source
 from benchbox.export.judging import evaluator_outputs
 from benchbox.export.randomness import random_nodes
 from benchbox.export.ranges import bounded_outputs
-from benchbox.export.verification import CheckSet
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact, TensorSpec
 from benchbox.schema.model import Precision

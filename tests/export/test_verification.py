@@ -9,14 +9,9 @@ import pytest
 
 from benchbox.backends.base import BACKENDS, Availability
 from benchbox.errors import ArtifactError
+from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.judging import evaluator_outputs
-from benchbox.export.verification import (
-    CheckSet,
-    check_batches,
-    outputs_from_onnx,
-    require_finite,
-    require_passed,
-)
+from benchbox.export.verification import outputs_from_onnx, require_finite, require_passed
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
