@@ -106,7 +106,7 @@ def folded_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], 
 
 
 def fitted(
-    columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], *, width: int | None
+    columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], *, width: int | None, most: int | None = None
 ) -> tuple[list[Column[Any]], list[list[str]], list[str]]:
     """The columns that fit a screen, highest ranks left out first: columns, texts of rows, titles left out.
 
@@ -114,9 +114,15 @@ def fitted(
         columns: of the whole table.
         rows: with a text for each column.
         width: characters of a line, None for no limit. Columns of rank 0 stay, however wide they are.
+        most: how many columns there may be, None for any number.
     """
+
+    def fits(chosen: Sequence[int]) -> bool:
+        narrow = width is None or _table_width(columns, rows, chosen) <= width
+        return narrow and (most is None or len(chosen) <= most)
+
     kept = list(range(len(columns)))
-    while width is not None and _table_width(columns, rows, kept) > width:
+    while not fits(kept):
         ranked = [index for index in kept if columns[index].rank]
         if not ranked:
             break

@@ -28,7 +28,7 @@ from benchbox.cli.flags.view import ViewFlags, view_options
 @json_option
 @common_options
 def command(form: str | None, output: str | None, where: tuple[str, ...], shown: ViewFlags, as_json: bool) -> None:
-    """Show stored records: measured numbers with their intervals beside the cost on paper.
+    """Show stored records: measured numbers with their intervals; --wide beside the analytical cost.
 
     A damaged record is skipped with a warning that names its file.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchbox.report.records.base import FORMATS, USUAL, Format, View
 from benchbox.report.records.notes import machine_lines, notes_from_records, skips_and_failures
 from benchbox.report.records.rows import columns_and_rows
-from benchbox.report.table import markdown_table
+from benchbox.report.table import fitted, markdown_table
 from benchbox.schema.record import Record, Status
 
 # About what a comment shows without scrolling.
@@ -19,10 +19,7 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
     shown = [record for record in records if record.status is not Status.SKIPPED or view.wide]
     columns, rows, _ = columns_and_rows(shown, view)
     if not (view.wide or view.columns):
-        while len(columns) > MOST_COLUMNS and any(column.rank for column in columns):
-            place = max(range(len(columns)), key=lambda index: (columns[index].rank, index))
-            columns = [*columns[:place], *columns[place + 1 :]]
-            rows = [[*row[:place], *row[place + 1 :]] for row in rows]
+        columns, rows, _ = fitted(columns, rows, width=None, most=MOST_COLUMNS)
     parts = [markdown_table(columns, rows), "\n".join(machine_lines(shown))]
     notes = [*skips_and_failures(records), *notes_from_records(records, view)]
     if notes:
