@@ -1,4 +1,4 @@
-"""What file did an export leave, and how do we know that it is right?"""
+"""Which file did an export write, and how was it verified?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchbox.schema.model import USUAL_INPUTS, InputChoice, Precision
 
 
 class Drawn(StrEnum):
-    """How the values of an input come about."""
+    """How the values of an input are generated."""
 
     NORMAL = "normal"
     COINS = "coins"
@@ -25,8 +25,8 @@ class Drawn(StrEnum):
 class Values:
     """What an input is fed.
 
-    Integers are drawn from ``low`` to ``high``, which is not among them; ``text`` says it in words. ``constant`` is
-    the one value of an input that takes few (a threshold), ``path`` the .npz file that real samples come from.
+    Integers are drawn from ``low`` (included) to ``high`` (excluded); ``text`` is the description for people.
+    ``constant`` is the value of an input that must not be random (a threshold), ``path`` the .npz file of real samples.
     """
 
     drawn: Drawn
@@ -41,9 +41,9 @@ class Values:
 class TensorSpec:
     """Name, numpy dtype name and shape of an input or output.
 
-    ``batch_axis`` is the axis that counts samples, None where none does; None at that place of the shape is a free
-    batch, and elsewhere, in an output, a size that depends on data. ``values`` says what an input is fed, None for
-    what its type alone decides.
+    ``batch_axis`` is the axis that counts samples, None if there is none. None in the shape at that axis means a free
+    batch; elsewhere, in an output, a data-dependent size. ``values`` describes what an input is fed, None for the
+    default of its dtype.
     """
 
     name: str
@@ -53,7 +53,7 @@ class TensorSpec:
     values: Values | None = None
 
     def at_batch(self, size: int) -> TensorSpec:
-        """The same tensor with ``size`` samples, fixed or free before."""
+        """The same tensor with its batch axis set to ``size``."""
         axis = self.batch_axis
         if axis is None or axis >= len(self.shape):
             return self
@@ -66,7 +66,7 @@ class TensorSpec:
 
 
 def fixed_batch(inputs: Iterable[TensorSpec]) -> int | None:
-    """The batch size that a network's inputs are made for: None if any, 1 if no axis counts samples."""
+    """The batch size that a network's inputs are fixed to: None if free, 1 if no axis counts samples."""
     sizes = [spec.shape[spec.batch_axis] for spec in inputs if spec.batch_axis is not None]
     return sizes[0] if sizes else 1
 
@@ -76,11 +76,11 @@ class Hop:
     """How far one form of a network is from another on the same inputs.
 
     ``max_abs_error`` is max|a-b|; ``rel_l2_error`` is ||a-b||/||a||; ``cosine`` is a·b/(||a|| ||b||);
-    each of the worst output over all samples, which ``output`` names where there are several. ``fault`` says why an
-    output has no distance: it is missing, has another shape or other values that are not finite. ``top1_agreement`` is
-    the share of samples whose largest score is in the same place, None where no output is a row of scores. ``passed``
-    says whether the errors are within the tolerance of the precision; agreement is shown, not judged: seeded weights
-    give scores that lie close together.
+    each of the worst output over all samples, named by ``output`` if there are several. ``fault`` says why an output
+    cannot be compared: it is missing, or its shape or its non-finite values differ. ``top1_agreement`` is the share of
+    samples with the same argmax, None if no output is a row of scores. ``passed`` says whether the errors are within
+    the tolerance of the precision; top-1 agreement is shown but not judged, because seeded weights give nearly equal
+    scores.
     """
 
     source: str
@@ -96,7 +96,7 @@ class Hop:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRange:
-    """Batch sizes that an artifact is made for; ``maximum`` None means any."""
+    """Batch sizes that an artifact supports; ``maximum`` None means any."""
 
     minimum: int = 1
     optimum: int = 1
@@ -105,20 +105,20 @@ class BatchRange:
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxArtifact:
-    """An ONNX file in ``engines/onnx/`` (or a user's own file) that was checked.
+    """A verified ONNX file in ``engines/onnx/``, or a user's own.
 
     ``path`` and the others are relative to the project root where they lie inside it. ``expected_path`` names the .npz
     with the expected outputs for ``expected_samples`` seeded samples, which every backend's outputs are compared with;
     ``expected_by`` says who computed them ("pytorch 2.13.0", "onnxruntime 1.32.0 (CPU, no graph optimisations, 1
-    thread)"); there are none where nobody can run the file. ``unchecked`` says why outputs cannot be judged (nobody can
-    run it, they are random), "" where they were. ``outputs_path`` names the .npz with the outputs of the file itself
-    for the same samples. ``recipe`` hashes everything the file was made from.
+    thread)"); None if no evaluator can run the file. ``unchecked`` says why outputs were not verified (no evaluator
+    runs the file, outputs are random), "" if they were. ``outputs_path`` names the .npz with the outputs of the file
+    itself for the same samples. ``recipe`` is a hash of everything that the file was derived from.
     ``params`` is None for a user's own file: the cost model counts them on the graph.
     ``source`` is the model reference and ``weights`` the state dict that was loaded, files by their absolute path.
-    ``variant`` tells artifacts of one precision apart that were derived with other choices; ``quantization`` says how a
-    calibrated one was made. ``bounded`` are the outputs of functions with a range of their own, as Sigmoid has
-    (``export/ranges.py``). ``rest`` is what a user's own quantised file computes in where it is not quantised.
-    ``choice`` and ``asked_shape`` are what the user said of the inputs of an ONNX file.
+    ``variant`` distinguishes artifacts of one precision that were derived with different options; ``quantization`` says
+    how a calibrated one was made. ``bounded`` are outputs of functions with a bounded range, such as Sigmoid
+    (``export/ranges.py``). ``rest`` is the precision of the unquantised part of a user's own quantised file.
+    ``choice`` and ``asked_shape`` are the user's options about the inputs of an ONNX file.
     """
 
     model: str
@@ -153,17 +153,17 @@ class OnnxArtifact:
 
     @property
     def fallback(self) -> Precision:
-        """What computes where the graph is not quantised."""
+        """The precision of the layers that are not quantised."""
         return self.quantization.fallback if self.quantization else self.rest
 
     @property
     def form(self) -> str:
-        """What the file itself is called in hops: where the last hop of its check ends."""
+        """The file's name in hops: the target of the last one."""
         return self.hops[-1].target if self.hops else f"onnx-{self.precision}"
 
     @property
     def expected_form(self) -> str:
-        """The form of the network that gave the expected outputs: where the first hop into an ONNX file starts."""
+        """The form of the network that computed the expected outputs: the source of the first hop to an ONNX file."""
         alone = "onnx-reference" if self.expected_by.startswith("onnx.reference") else "onnx-unoptimised"
         return next((hop.source for hop in self.hops if hop.target.startswith("onnx")), alone)
 
@@ -174,15 +174,15 @@ class OnnxArtifact:
 
     @property
     def fixed_batch(self) -> int | None:
-        """The batch size that the file is made for, None if it takes any."""
+        """The batch size that the file is fixed to, None if it is free."""
         return fixed_batch(self.inputs)
 
     @property
     def has_batch_axis(self) -> bool:
-        """Whether any axis of an input counts samples; else one inference is one sample."""
+        """Whether any input has a batch axis; otherwise one inference is one sample."""
         return any(spec.batch_axis is not None for spec in self.inputs)
 
     @property
     def whole_inferences(self) -> bool:
-        """Whether an output belongs to no sample, so that only inferences of one batch size can be compared."""
+        """Whether an output has no batch axis, so that outputs can be compared at one batch size only."""
         return self.fixed_batch is None and any(spec.batch_axis is None for spec in self.outputs)

@@ -1,4 +1,4 @@
-"""Why is a precision less of a speed-up than it could be?"""
+"""Why is a lower precision not as fast as it could be?"""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from benchbox.schema.layers import LayerTable
 
 
 class Cause(StrEnum):
-    """What a part of the measured time went to.
+    """What a part of the measured time was spent on.
 
-    Every executed layer's time goes to one, or is split over the last three. ``REQUANTISING``: kernels that quantise,
-    dequantise or cast activations and do nothing else; ``UNPACKING``: the same of constants, in every inference anew.
-    ``REORDERING``: layouts changed for the runtime's sake. ``WIDER``:
-    convolutions and matrix products in another type than was asked for. ``BETWEEN``: other layers in another type.
-    ``UNKNOWN``: kernels that stand for no node. ``ARITHMETIC`` and ``BYTES``: what layers in the asked type take at
-    least, by the one or the other. ``BEYOND``: what these take beyond that, or all of it where their least time is not
-    known.
+    The time of an executed layer has one cause, or is split over the last three. ``REQUANTISING``: kernels that only
+    quantise, dequantise or cast activations; ``UNPACKING``: the same for constants, repeated in every inference.
+    ``REORDERING``: layout conversions inserted by the runtime. ``WIDER``: convolutions and matrix products in another
+    type than the one asked for. ``BETWEEN``: other layers in another type. ``UNKNOWN``: kernels that belong to no node.
+    ``ARITHMETIC`` and ``BYTES``: the roofline time of layers in the asked type, whichever limit applies. ``BEYOND``:
+    their time above the roofline, or all of it where the roofline is not known.
     """
 
     REQUANTISING = "requantising"
@@ -35,7 +34,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """A cause with its time and the executed layers that it is of: how many, and of which operators."""
+    """A cause, its time and its executed layers: how many, and of which operators."""
 
     cause: Cause
     time_s: float
@@ -46,9 +45,9 @@ class Reason:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedGroup:
-    """Executed layers of one kind in both precisions: times, the bound on paper, and where the time went.
+    """Executed layers of one kind in both precisions: times, the roofline bound, and the causes of the time.
 
-    Times are sums of medians over profiled inferences; 0 where a precision has no such layer of its own.
+    Times are sums of medians over profiled inferences; 0 where a precision has no such layer.
     """
 
     name: str
@@ -65,12 +64,11 @@ class ExplainedGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Two tables of executed layers of one network, joined with the bound on paper.
+    """Two tables of executed layers of one network, joined with the roofline bound.
 
-    ``device`` holds the rates that the bounds are of: absolute ones are the best seen in ``base``, unless the device's
-    are published; None where nothing is known of it. ``wider`` of ``matrices`` executed convolutions and matrix
-    products were in another type than asked for. ``base_beyond_s`` is what the base's layers take beyond their least
-    time, None where that is not known.
+    ``device`` holds the rates of the roofline: published ones, else the best seen in ``base``; None if the device is
+    unknown. ``wider`` of ``matrices`` executed convolutions and matrix products ran in another type than the one asked
+    for. ``base_beyond_s`` is the time of the base's layers above their roofline, None if that is not known.
     """
 
     table: LayerTable
@@ -85,10 +83,10 @@ class Explanation:
 
     @property
     def speedup(self) -> float:
-        """Of whole inferences without a profiler: the base's median over the precision's."""
+        """Of whole inferences without a profiler: median of the base / median of the precision."""
         return self.base.latency_s / self.table.latency_s
 
     @property
     def profiled_speedup(self) -> float | None:
-        """The same of the sums over profiled layers; None where nothing took time."""
+        """The same for the sums over profiled layers; None where nothing was timed."""
         return self.base.time_s / self.table.time_s if self.table.time_s else None

@@ -1,8 +1,8 @@
-"""Why is a precision not as much faster as it could be? Joins what was executed in both with the bound on paper.
+"""Why is a lower precision not as fast as it could be? Joins the executed layers of both with the roofline.
 
-Every executed layer's time has one cause: it only requantises, only reorders, computes in another type than was asked
-for, or stands for no node. What computes in the asked type has a least time on paper, by arithmetic or by bytes; what
-it takes beyond that is the kernel's. So the causes add up to the whole.
+Each executed layer's time has one cause: it only requantises, only reorders, computes in another type than the one
+asked for, or belongs to no node. A layer that computes in the asked type has a roofline time, set by arithmetic or by
+bytes; the time above it is due to the kernel. The causes therefore add up to the whole time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REORDERING_KINDS = frozenset({"Transpose", "Reorder", "Copy", "NoOp"})
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """An executed layer: the node that it is mainly of (None for none), its cause and the pairs that it stands for."""
+    """An executed layer: its main node (None for none), its cause and the layer pairs that it executes."""
 
     row: LayerRow
     main: LayerPair | None
@@ -57,7 +57,7 @@ def explanation_of(
         base: executed layers in the precision that it is compared with.
         cost: of the network in the precision.
         base_cost: of the network in the base's.
-        device: that both ran on; rates that it does not report are taken from ``base``.
+        device: the one that both ran on; rates that it lacks are taken from ``base``.
         key: what layers are grouped by (``roofline.pair_key``).
     """
     pairs = layer_pairs(base_cost, cost)
@@ -80,7 +80,7 @@ def explanation_of(
 
 
 def _beyond(parts: Sequence[_Part], device: Device | None) -> float | None:
-    """Seconds that the base's layers take beyond their least time on paper; None where that is not known."""
+    """Time of the base's layers above their roofline, in seconds; None where that is not known."""
     if device is None:
         return None
     beyond = 0.0
@@ -110,7 +110,7 @@ def _work(pair: LayerPair) -> tuple[int, int, int]:
 
 
 def _cause(row: LayerRow, main: LayerPair | None, precision: str, unpacking: frozenset[str]) -> Cause:
-    """The cause of a layer; BEYOND stands for those in the asked type until their least time is taken off."""
+    """The cause of a layer; BEYOND for those in the asked type, until their roofline time is subtracted."""
     layer = row.layer
     if not row.macs and row.nodes and unpacking.issuperset(row.nodes):
         return Cause.UNPACKING
@@ -122,7 +122,7 @@ def _cause(row: LayerRow, main: LayerPair | None, precision: str, unpacking: fro
         return Cause.REORDERING
     if main is None and not row.nodes:
         return Cause.UNKNOWN
-    if main is None:  # only Q/DQ nodes that are folded on paper
+    if main is None:  # only Q/DQ nodes, which the cost model folds away
         return Cause.REQUANTISING
     if layer.executed and layer.executed != _executed_name(precision):
         return Cause.WIDER if row.macs else Cause.BETWEEN
@@ -130,12 +130,12 @@ def _cause(row: LayerRow, main: LayerPair | None, precision: str, unpacking: fro
 
 
 def _executed_name(precision: str) -> str:
-    """The type that a precision shows as: tf32 is how fp32 numbers are multiplied."""
+    """The type that a runtime reports for a precision: tf32 layers are reported as fp32."""
     return "fp32" if precision == "tf32" else precision
 
 
 def _with_seen_rates(device: Device, parts: Sequence[_Part], precision: str) -> Device:
-    """The device with the best rates that any layer reached, where it has none of its own."""
+    """The device; rates that it lacks are the best that any layer reached."""
     relative = device.rates.get(precision, 1.0)
     timed = [part for part in parts if part.time_s]
     work = max((2 * part.row.macs / part.time_s for part in timed), default=0.0) / relative
@@ -208,7 +208,7 @@ def _kind(part: _Part) -> str:
 
 
 def _split(part: _Part, device: Device | None) -> dict[Cause, float]:
-    """The time of a layer by cause: the least time of what computes in the asked type is taken off."""
+    """The time of a layer by cause: the roofline time of layers in the asked type is split off."""
     if part.cause is not Cause.BEYOND or device is None:
         return {part.cause: part.time_s}
     least = [least_times(pair, device) for pair in part.pairs]

@@ -2,12 +2,12 @@
 
 LoadGen (the package mlcommons-loadgen, https://github.com/mlcommons/inference, read at 6.0.17) decides when a query is
 issued, of how many samples, and when there were enough; it takes the times and gives the verdict. All of that is kept,
-its rules too. What is missing for an MLPerf result (their networks, data, accuracy run, ten minutes) is missing here:
-these are no MLPerf results.
+its rules too. An MLPerf result also needs MLPerf's networks, data, an accuracy run and ten minutes, none of which are
+part of this: these are not MLPerf results.
 
 Every sample's time is read from LoadGen's trace, in its own nanoseconds from the time for which the query was
-scheduled, so that waiting that a busy system causes is in it (no coordinated omission). LoadGen reads the system clock;
-whether that was set meanwhile is watched with a monotonic one.
+scheduled, so that it includes the time a request waits in a busy system (no coordinated omission). LoadGen reads the
+system clock; a monotonic clock beside it shows whether the system clock was set meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 
 from benchbox.errors import EnvironmentLackError
 from benchbox.measure.loadgen.answering import OFFLINE_IN_FLIGHT, Answering, Complete, Direct, Queue
-from benchbox.measure.loadgen.logs import Times, Words, times_from_trace, words_from_detail
+from benchbox.measure.loadgen.logs import RunFacts, Times, facts_from_detail, times_from_trace
 from benchbox.measure.loop.timing import collector_off
 from benchbox.schema.loadgen import LoadgenRun
 from benchbox.schema.plan import MeasurementPlan, Mode
@@ -42,9 +42,11 @@ CLOCK = "LoadGen's (system clock)"
 # 99th with one query over the bound (early_stopping.cc; 662 is also in mlperf.conf).
 QUERIES_FOR_P90, QUERIES_FOR_P99 = 64, 662
 SINGLE_STREAM_PERCENTILE, TAIL_PERCENTILE = 0.90, 0.99
-# LoadGen makes its queries before it starts. So many times more than the warm-up lets expect, in case it was slow.
+# LoadGen generates its queries before it starts: this many times the number expected from the warm-up, in case that
+# was slow.
 SLACK = 2.0
-# A query of mode offline is sized to take longer than the least time, by this: a shorter one LoadGen calls invalid.
+# The query of mode offline is sized to take longer than the minimum duration, by this factor: LoadGen calls a shorter
+# one invalid.
 OFFLINE_SLACK = 1.5
 FLOOR_S, FLOOR_RATE_PER_S, FLOOR_TYPICAL_NS = 0.05, 1000.0, 5000.0
 _NO_BOUND_NS = 10**18
@@ -53,7 +55,7 @@ _PACKAGE = "mlcommons-loadgen"
 
 @dataclass(frozen=True, kw_only=True)
 class LoadgenResult:
-    """What a run brought back.
+    """The result of one run.
 
     Times of its queries in order (ns; none in mode offline), the span from the first's scheduled time to the last
     answer (ns), what ended it, and LoadGen's verdict.
@@ -93,11 +95,11 @@ def run_loadgen(sessions: Sequence[Session], plan: MeasurementPlan, *, number: i
     settings = _settings(plan, number=number, typical_ns=max(typical_ns, 1000.0))
     with tempfile.TemporaryDirectory(prefix="benchbox-loadgen-") as folder:
         issued = _issued(sessions, plan, settings, Path(folder))
-        words = words_from_detail(Path(folder))
+        facts = facts_from_detail(Path(folder))
         if plan.mode is Mode.OFFLINE:
-            return _offline(issued, words)
+            return _offline(issued, facts)
         times = times_from_trace(Path(folder))
-    return _queries(times, issued, words, plan)
+    return _queries(times, issued, facts, plan)
 
 
 def loadgen_floor_ns(plan: MeasurementPlan) -> int:
@@ -230,25 +232,25 @@ def _log_settings(folder: Path, *, trace: bool) -> Any:
     return settings
 
 
-def _offline(issued: _Issued, words: Words) -> LoadgenResult:
+def _offline(issued: _Issued, facts: RunFacts) -> LoadgenResult:
     """One query: no times of samples, since all of them waited for the last."""
-    took_ns = int(words.number("result_max_latency_ns"))
+    took_ns = int(facts.number("result_max_latency_ns"))
     return LoadgenResult(
         times_ns=np.array([], dtype=np.int64),
         window_ns=took_ns,
-        stopped_by=words.ended_by,
+        stopped_by=facts.ended_by,
         run=LoadgenRun(
             version=_version(),
             samples=issued.samples,
             completed_per_s=issued.samples / (took_ns * 1e-9),
-            valid=words.valid,
-            reasons=words.reasons,
+            valid=facts.valid,
+            reasons=facts.reasons,
             clock_off_s=(took_ns - issued.spent_ns) * 1e-9,
         ),
     )
 
 
-def _queries(times: Times, issued: _Issued, words: Words, plan: MeasurementPlan) -> LoadgenResult:
+def _queries(times: Times, issued: _Issued, facts: RunFacts, plan: MeasurementPlan) -> LoadgenResult:
     """Times of queries, and rates as LoadGen defines them."""
     start, last = int(times.scheduled_ns[0]), int(times.done_ns.max())
     spent_ns = last - start
@@ -265,19 +267,19 @@ def _queries(times: Times, issued: _Issued, words: Words, plan: MeasurementPlan)
             over = int((times.times_ns > round(plan.latency_bound_s * 1e9)).sum())
     else:
         single = plan.mode is Mode.SINGLE_STREAM
-        estimate_ns = words.number("early_stopping_latency_ss" if single else "early_stopping_latency_ms")
+        estimate_ns = facts.number("early_stopping_latency_ss" if single else "early_stopping_latency_ms")
         if estimate_ns:  # 0 where there were too few queries
             estimate, percentile = estimate_ns * 1e-9, SINGLE_STREAM_PERCENTILE if single else TAIL_PERCENTILE
     return LoadgenResult(
         times_ns=times.times_ns,
         window_ns=spent_ns,
-        stopped_by=words.ended_by,
+        stopped_by=facts.ended_by,
         run=LoadgenRun(
             version=_version(),
             samples=issued.samples,
             completed_per_s=completed,
-            valid=words.valid,
-            reasons=words.reasons,
+            valid=facts.valid,
+            reasons=facts.reasons,
             early_stopping_s=estimate,
             early_stopping_percentile=percentile,
             offered_per_s=offered,

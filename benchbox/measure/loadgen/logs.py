@@ -44,7 +44,7 @@ class Times:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
+class RunFacts:
     """What LoadGen reports about a run: facts by name, and its errors."""
 
     facts: Mapping[str, Any]
@@ -86,7 +86,7 @@ class Words:
         return "loadgen"
 
 
-def words_from_detail(folder: Path) -> Words:
+def facts_from_detail(folder: Path) -> RunFacts:
     """The facts of a run; raises MeasurementError where there is no verdict."""
     facts: dict[str, Any] = {}
     errors: list[str] = []
@@ -102,7 +102,7 @@ def words_from_detail(folder: Path) -> Words:
         raise MeasurementError(
             "LoadGen gave no verdict", values="; ".join(errors) or f"nothing in {DETAIL}", remedy="is the disk full?"
         )
-    return Words(facts=facts, errors=tuple(errors))
+    return RunFacts(facts=facts, errors=tuple(errors))
 
 
 def times_from_trace(folder: Path) -> Times:

@@ -14,7 +14,7 @@ from scipy import stats
 from benchbox.errors import EnvironmentLackError, MeasurementError
 from benchbox.measure.loadgen import issuing as loadgen
 from benchbox.measure.loadgen.issuing import loadgen_floor_ns, run_loadgen
-from benchbox.measure.loadgen.logs import DETAIL, TRACE, Words, times_from_trace, words_from_detail
+from benchbox.measure.loadgen.logs import DETAIL, TRACE, RunFacts, facts_from_detail, times_from_trace
 from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
 from benchbox.stats.quantile import percentile
 
@@ -46,15 +46,15 @@ def run(session: Any, wanted: MeasurementPlan, *, number: int = 0) -> loadgen.Lo
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Words]:
+def told(monkeypatch: pytest.MonkeyPatch) -> list[RunFacts]:
     """Everything that LoadGen says, run by run."""
-    heard: list[Words] = []
+    heard: list[RunFacts] = []
 
-    def listening(folder: Path) -> Words:
-        heard.append(words_from_detail(folder))
+    def listening(folder: Path) -> RunFacts:
+        heard.append(facts_from_detail(folder))
         return heard[-1]
 
-    monkeypatch.setattr(loadgen, "words_from_detail", listening)
+    monkeypatch.setattr(loadgen, "facts_from_detail", listening)
     return heard
 
 
@@ -66,7 +66,7 @@ def early_stopping_by_scipy(times: np.ndarray, probability: float) -> int | None
     return int(np.sort(times)[count - max(allowed)]) if allowed else None
 
 
-def test_single_stream_is_what_loadgen_says(told: list[Words]) -> None:
+def test_single_stream_is_what_loadgen_says(told: list[RunFacts]) -> None:
     session = Sleeping()
     found = run(session, plan(Mode.SINGLE_STREAM, max_time_s=60.0))
     times, (words,) = found.times_ns, told
@@ -119,7 +119,7 @@ class _Quick:
 
 
 @pytest.mark.parametrize(("batch", "inferences"), [(1, 8), (4, 2), (8, 1)])
-def test_a_query_of_multi_stream_is_so_many_batches_in_a_row(batch: int, inferences: int, told: list[Words]) -> None:
+def test_a_query_of_multi_stream_is_so_many_batches_in_a_row(batch: int, inferences: int, told: list[RunFacts]) -> None:
     session = Sleeping()
     found = run(session, plan(Mode.MULTI_STREAM, streams=8, batch=batch, max_time_s=0.2))
     queries = len(found.times_ns)
@@ -141,7 +141,7 @@ def test_too_few_queries_are_invalid_in_loadgens_words() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_offline_is_one_query_without_times_of_samples(batch: int, told: list[Words]) -> None:
+def test_offline_is_one_query_without_times_of_samples(batch: int, told: list[RunFacts]) -> None:
     session = Sleeping()
     found = run(session, plan(Mode.OFFLINE, batch=batch))
     assert len(found.times_ns) == 0
@@ -159,7 +159,7 @@ def test_a_slow_network_gets_a_query_that_ends_in_time() -> None:
     assert len(session.slots) <= 3
 
 
-def test_server_is_what_loadgen_says(told: list[Words]) -> None:
+def test_server_is_what_loadgen_says(told: list[RunFacts]) -> None:
     session = Sleeping()
     found = run(session, plan(Mode.SERVER, latency_bound_s=0.001))
     (words,) = told
@@ -234,12 +234,12 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_logs_that_are_not_there(tmp_path: Path) -> None:
-    for read in (words_from_detail, times_from_trace):
+    for read in (facts_from_detail, times_from_trace):
         with pytest.raises(MeasurementError, match="LoadGen"):
             read(tmp_path)
     (tmp_path / DETAIL).write_text("noise\n")
     (tmp_path / TRACE).write_text("noise\n")
-    for read in (words_from_detail, times_from_trace):
+    for read in (facts_from_detail, times_from_trace):
         with pytest.raises(MeasurementError, match="is the disk full"):
             read(tmp_path)
 
