@@ -14,7 +14,8 @@ class Qualifier(StrEnum):
 
     suspicious: beyond the effect, but not for enough nights. acknowledged: somebody accepted the change, with a
     reason. drift: against the pinned level, not the last nights. blind: a change of the effect would not have been
-    found. exact: a count that may not change at all. new: too few nights yet.
+    found. exact: a count that may not change at all. new: too few nights yet. confirmed: measured again, base and head
+    in turn, and worse there too. refuted: measured again, and not worse there.
     """
 
     SUSPICIOUS = "suspicious"
@@ -23,6 +24,8 @@ class Qualifier(StrEnum):
     BLIND = "blind"
     EXACT = "exact"
     NEW = "new"
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
 
 
 class Tier(StrEnum):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from benchbox.errors import EXIT_ENVIRONMENT_CHANGED, EXIT_INCONCLUSIVE, EXIT_REGRESSION, MeasurementError
 from benchbox.gate.acknowledged import holds_for, is_acceptable, lapse
+from benchbox.gate.again import Again
 from benchbox.gate.baseline import Baseline
 from benchbox.gate.grouping import groups_of
 from benchbox.gate.night import Acknowledgement, Coverage, Finding, NewEnvironment, NightReport, Qualifier, Tier
@@ -34,6 +35,7 @@ from benchbox.schema.record import Record, Status
 from benchbox.schema.verdict import Outcome, Verdict
 
 COVERAGE = "coverage"
+NOTHING_AGAIN = Again()
 # Nothing can be believed of a case without numbers.
 EXIT_GAPS = MeasurementError.exit_status
 
@@ -45,6 +47,7 @@ def judge_night(
     process_values: ProcessValues,
     baseline: Baseline | None = None,
     acknowledged: Sequence[Acknowledgement] = (),
+    again: Again = NOTHING_AGAIN,
     night: str | None = None,
 ) -> NightReport:
     """The judgement of one night.
@@ -55,6 +58,7 @@ def judge_night(
         process_values: gives the values of a record's processes, for comparisons with anchors.
         baseline: the levels in git.
         acknowledged: changes that were accepted.
+        again: what was measured again.
         night: the day on which it ends; None for the newest that has records.
     """
     cases = case_series(records, night_starts=policy.night_starts)
@@ -63,7 +67,7 @@ def judge_night(
     cases = tuple(case for case in cases if min(case.nights) <= tonight)
     levels = baseline or {}
     coverage, gaps = _coverage(cases, levels, policy, tonight)
-    judged = _judged(cases, policy, levels, tonight, process_values)
+    judged = _judged(cases, policy, levels, tonight, process_values, again)
     findings, used = _acknowledge([*gaps, *judged], policy, acknowledged, tonight, cases)
     groups, findings = groups_of(findings, policy)
     environments = _new_environments(cases, tonight)
@@ -133,7 +137,12 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _judged(
-    cases: Sequence[CaseSeries], policy: Policy, baseline: Baseline, tonight: str, process_values: ProcessValues
+    cases: Sequence[CaseSeries],
+    policy: Policy,
+    baseline: Baseline,
+    tonight: str,
+    process_values: ProcessValues,
+    again: Again,
 ) -> list[Finding]:
     asked = [question for case in cases if case.measured(tonight) for question in _questions(case, policy, tonight)]
     exact = [ask for ask in asked if ask.rule.exact]
@@ -146,13 +155,13 @@ def _judged(
             continue
         rolling = None
         if "rolling" in policy.references:
-            rolling = against_rolling(ask, policy, baseline, chance=policy.false_alarms / family)
+            rolling = against_rolling(ask, policy, baseline, again, chance=policy.false_alarms / family)
             found.append(rolling)
         expected = baseline.get(ask.series.name)
         level = expected.anchor(ask.metric) if expected else None
         already = rolling is not None and rolling.verdict.outcome is Outcome.SLOWER
         if "anchor" in policy.references and level is not None and not already:
-            found.append(against_anchor(ask, policy, level, process_values))
+            found.append(against_anchor(ask, policy, level, process_values, again))
     return found
 
 

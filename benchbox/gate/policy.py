@@ -147,6 +147,20 @@ class CoverageRules(_Strict):
     retired: list[str] = []
 
 
+class Confirm(_Strict):
+    """How ``--confirm`` measures what was flagged: processes a side and round, and at most so many cases a night."""
+
+    processes: Annotated[int, Field(ge=5, le=50)] = 8
+    most: Annotated[int, Field(ge=1)] = 30
+
+
+class Selftest(_Strict):
+    """How the gate tests itself: with a slow-down of ``injected``; ``every`` "night" makes the judge ask for it."""
+
+    every: Literal["never", "night"] = "never"
+    injected: Annotated[float, Field(gt=0, le=1)] = 0.10
+
+
 class Budget(_Strict):
     """Shares of the judged rows that may be inconclusive, or blind, before the night is (exit status 7)."""
 
@@ -167,6 +181,8 @@ class Policy(_Strict):
     anchor: Anchor = Anchor()
     coverage: CoverageRules = CoverageRules()
     budget: Budget = Budget()
+    confirm: Confirm = Confirm()
+    selftest: Selftest = Selftest()
     false_alarms: Annotated[float, Field(gt=0, lt=0.5)] = 0.002
     night_starts: Annotated[int, Field(ge=0, le=23)] = 12
     groups: list[Literal["machine", "backend", "precision", "model"]] = ["machine", "backend", "precision"]
@@ -255,6 +271,8 @@ def _nearest(place: Sequence[str | int]) -> str:
         "anchor": Anchor,
         "coverage": CoverageRules,
         "budget": Budget,
+        "confirm": Confirm,
+        "selftest": Selftest,
         "rule": Rule,
     }
     tables = (models[part] for part in reversed(place[:-1]) if isinstance(part, str) and part in models)

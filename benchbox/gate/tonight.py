@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchbox.gate.again import Again, Remeasured
 from benchbox.gate.baseline import ACCEPTED, Baseline, Level
 from benchbox.gate.comparable import environments_apart, networks_apart
 from benchbox.gate.night import Finding, Place, Qualifier, Tier
@@ -15,6 +17,7 @@ from benchbox.metrics.metric import METRICS
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record
 from benchbox.schema.verdict import Outcome, Verdict
+from benchbox.stats.again import Decision
 from benchbox.stats.nights import Move, Seen, Watch, watch_nights
 from benchbox.stats.rank import ratio_interval
 
@@ -61,19 +64,26 @@ def rule_for(policy: Policy, series: CaseSeries, metric: str) -> Rule | None:
     return None if rule is None or rule.level is Tier.OFF else rule
 
 
-def against_rolling(ask: Question, policy: Policy, baseline: Baseline, *, chance: float) -> Finding:
-    """Tonight against the last good nights of the same environment and network."""
+def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Again, *, chance: float) -> Finding:
+    """Tonight against the last good nights of the same environment and network.
+
+    Nights of another environment count too where a bridge says what its levels are in this one.
+    """
     records = ask.series.measured(ask.night)
     if flags := error_flags(records, ask.metric):
         return ask.finding(Outcome.INCONCLUSIVE, ROLLING, f"flagged as invalid: {', '.join(flags)}")
     earlier = [night for night in sorted(ask.series.nights) if night < ask.night and ask.series.measured(night)]
-    nights = [night for night in earlier if not _apart(ask.series.measured(night)[-1], records[-1])]
-    if earlier and not nights:
+    scales = {night: scale for night in earlier if (scale := _scale(ask, night, records[-1], again)) is not None}
+    if earlier and not scales:
         before = ask.series.measured(earlier[-1])[-1]
         return ask.finding(Outcome.INCOMPARABLE, ROLLING, _apart(before, records[-1]))
-    nights = [night for night in nights if ask.series.value(night, ask.metric)] + [ask.night]
-    values = [value for night in nights if (value := ask.series.value(night, ask.metric)) is not None]
-    if not values or nights[-1] != ask.night:
+    nights = [night for night in scales if ask.series.value(night, ask.metric)] + [ask.night]
+    values = [
+        dataclasses.replace(value, value=value.value * scales.get(night, 1.0))
+        for night in nights
+        if (value := ask.series.value(night, ask.metric)) is not None
+    ]
+    if not values or len(values) != len(nights):
         return ask.finding(Outcome.INCONCLUSIVE, ROLLING, f"{ask.metric} is 0: there is no ratio")
     watch = Watch(
         effect=ask.effect,
@@ -89,8 +99,65 @@ def against_rolling(ask: Question, policy: Policy, baseline: Baseline, *, chance
         watch,
         errors=[value.error for value in values],
         levels=_decided(ask, nights, baseline, records[-1].environment.hash),
+        settled=_settled(ask, policy, again, nights),
     )[-1]
-    return _finding(ask, seen, values, nights, watch)
+    found = _finding(ask, seen, values, nights, watch)
+    entry = again.of(ask.series.name, ask.metric, ROLLING).get(ask.night)
+    return found if entry is None or not seen.worse else _measured_again(found, entry, _decision(ask, policy, entry))
+
+
+def _scale(ask: Question, night: str, now: Record, again: Again) -> float | None:
+    """By what a night's value is multiplied to be compared with tonight's, None where it cannot be."""
+    before = ask.series.measured(night)[-1]
+    if not _apart(before, now):
+        return 1.0
+    if networks_apart(before, now):
+        return None
+    return again.bridged(ask.series.name, ask.metric, before.environment.hash, now.environment.hash)
+
+
+def _settled(ask: Question, policy: Policy, again: Again, nights: Sequence[str]) -> dict[int, bool]:
+    """Of nights that were measured again, whether that confirmed them."""
+    entries = again.of(ask.series.name, ask.metric, ROLLING)
+    found = {place: _decision(ask, policy, entries[night]) for place, night in enumerate(nights) if night in entries}
+    return {place: bool(decision.worse) for place, decision in found.items() if decision is not None}
+
+
+def _decision(ask: Question, policy: Policy, entry: Remeasured, *, effect: float | None = None) -> Decision | None:
+    return entry.decision(
+        effect=ask.effect if effect is None else effect,
+        false_alarms=policy.false_alarms,
+        floor=ask.rule.least_difference,
+        higher_is_worse=ask.better is Better.LOWER,
+    )
+
+
+def _measured_again(finding: Finding, entry: Remeasured, decision: Decision | None) -> Finding:
+    """The finding with what base and head in turn said; its ratio is theirs then."""
+    verdict = finding.verdict
+    if decision is None:
+        reason = "; ".join(filter(None, (verdict.reason, f"not measured again: {entry.obstacle}")))
+        return dataclasses.replace(finding, verdict=dataclasses.replace(verdict, reason=reason))
+    text = f"measured again in turn, {decision.n_base} + {decision.n_head} processes: "
+    if decision.worse:
+        text += f"worse there too (p = {decision.p:.2g})"
+    else:
+        text += f"{100 * (decision.ratio - 1):+.1f} %, not the network but the machine, or chance"
+    nights = f"a night of {100 * ((verdict.ratio or 1) - 1):+.1f} % against the level"
+    verdict = dataclasses.replace(verdict, reason=f"{text}; {nights}")
+    if decision.worse:
+        verdict = dataclasses.replace(
+            verdict,
+            outcome=Outcome.SLOWER,
+            ratio=decision.ratio,
+            low=decision.low,
+            high=decision.high,
+            n_base=decision.n_base,
+            n_head=decision.n_head,
+        )
+    kept = [entry for entry in finding.qualifiers if not decision.worse or entry is not Qualifier.SUSPICIOUS]
+    mark = Qualifier.CONFIRMED if decision.worse else Qualifier.REFUTED
+    return dataclasses.replace(finding, verdict=verdict, qualifiers=(*kept, mark))
 
 
 def _apart(before: Record, now: Record) -> str:
@@ -166,7 +233,7 @@ def _finding(ask: Question, seen: Seen, values: Sequence[Value], nights: Sequenc
     )
 
 
-def against_anchor(ask: Question, policy: Policy, level: Level, process_values: ProcessValues) -> Finding:
+def against_anchor(ask: Question, policy: Policy, level: Level, process_values: ProcessValues, again: Again) -> Finding:
     """Tonight, and as many nights as must persist, against the pinned level: drift, in units of the effect."""
     records = ask.series.measured(ask.night)
     value = ask.series.value(ask.night, ask.metric)
@@ -180,16 +247,19 @@ def against_anchor(ask: Question, policy: Policy, level: Level, process_values: 
     limit = policy.anchor.drift * math.log1p(ask.effect)
     persist = ask.rule.persist or policy.rolling.persist
     nights = [night for night in sorted(ask.series.nights) if level.night <= night <= ask.night]
-    found = [one for night in nights if (one := ask.series.value(night, ask.metric)) is not None][-persist:]
-    beyond = [worse * math.log(one.value / level.value) > limit for one in found]
+    last = [one for night in nights if (one := ask.series.value(night, ask.metric)) is not None][-persist:]
+    beyond = [worse * math.log(one.value / level.value) > limit for one in last]
     head = [one for record in value.records for one in process_values(record, ask.metric)]
     usable = level.values and head and min(*level.values, *head) > 0
     ratio, low, high = ratio_interval(level.values, head) if usable else (value.value / level.value, None, None)
     sure = low is None or high is None or (low if worse > 0 else 1 / high) > math.exp(limit)
     drifted = len(beyond) == persist and all(beyond) and sure
+    entry = again.of(ask.series.name, ask.metric, ANCHOR).get(ask.night) if beyond[-1] else None
+    decision = _decision(ask, policy, entry, effect=math.expm1(limit)) if entry else None
+    drifted = drifted if decision is None else bool(decision.worse)
     outcome = Outcome.SLOWER if drifted else Outcome.INCONCLUSIVE if beyond[-1] else Outcome.SAME
     text = f"limit {policy.anchor.drift:g} × {ask.effect:.0%} from {level.pinned or 'the level'} of {level.night}"
-    return Finding(
+    found = Finding(
         verdict=Verdict(
             case=ask.series.case,
             metric=ask.metric,
@@ -215,6 +285,7 @@ def against_anchor(ask: Question, policy: Policy, level: Level, process_values: 
             records=(level.records[-1] if level.records else "", value.records[-1].id),
         ),
     )
+    return found if entry is None else _measured_again(found, entry, decision)
 
 
 def exact_counts(ask: Question, policy: Policy, baseline: Baseline) -> Finding | None:

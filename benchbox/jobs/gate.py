@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.gate.acknowledged import read_acknowledged
+from benchbox.gate.again import Again, read_remeasured
 from benchbox.gate.baseline import Expected, read_baseline
 from benchbox.gate.comparable import Measured
 from benchbox.gate.night import Acknowledgement, NightReport
@@ -35,6 +36,7 @@ class Judged:
     baseline: dict[str, Expected]
     acknowledged: tuple[Acknowledgement, ...]
     folder: Path
+    again: Again
     process_values: Callable[[Record, str], Sequence[float]]
 
 
@@ -61,6 +63,7 @@ def judge_stored(
     if against is not None:
         policy = policy.model_copy(update={"references": [against]})
     folder = root / policy.anchor.baseline
+    again = read_remeasured(root)
     baseline, acknowledged = read_baseline(folder), read_acknowledged(folder)
     conditions = conditions_from_words(where)
     files = {
@@ -82,6 +85,7 @@ def judge_stored(
         process_values=process_values,
         baseline={name: entry for name, entry in baseline.items() if not where or name in names},
         acknowledged=acknowledged,
+        again=again,
         night=today if night == "today" else night,
     )
     return Judged(
@@ -91,5 +95,6 @@ def judge_stored(
         baseline=baseline,
         acknowledged=acknowledged,
         folder=folder,
+        again=again,
         process_values=process_values,
     )

@@ -122,6 +122,7 @@ def watch_nights(
     *,
     errors: Sequence[float] = (),
     levels: Mapping[int, float] | None = None,
+    settled: Mapping[int, bool] | None = None,
 ) -> tuple[Seen, ...]:
     """Every night as it was seen when it was the last one.
 
@@ -133,18 +134,31 @@ def watch_nights(
         watch: how to look at them.
         errors: standard error of each value on logarithms, where a night is noisier than the others; 0 where unknown.
         levels: the level from a night (index) on, as somebody decided it.
+        settled: of nights (indices) on the worse side that were measured again, whether that confirmed them: then one
+            night is enough, and otherwise no run of nights is.
     """
     sign = 1 if watch.higher_is_worse else -1
     state, seen = _State(), []
+    known = {} if settled is None else settled
     for index, value in enumerate(values):
         if levels and index in levels:
             _move_to(state, sign * math.log(levels[index]), watch)
         error = errors[index] if errors else 0.0
-        seen.append(_look(state, index, sign * math.log(value), error, watch, last=index == len(values) - 1))
+        last = index == len(values) - 1
+        seen.append(_look(state, index, sign * math.log(value), error, watch, known, last=last))
     return tuple(seen)
 
 
-def _look(state: _State, index: int, value: float, error: float, watch: Watch, *, last: bool) -> Seen:
+def _look(
+    state: _State,
+    index: int,
+    value: float,
+    error: float,
+    watch: Watch,
+    settled: Mapping[int, bool],
+    *,
+    last: bool,
+) -> Seen:
     if len(state.good) < max(watch.least, 2):
         state.good.append(value)
         return Seen(move=Move.NEW, n=len(state.good) - 1, since=index)
@@ -164,8 +178,11 @@ def _look(state: _State, index: int, value: float, error: float, watch: Watch, *
     own = side * (value - found.centre - found.carried * (before - found.centre))
     state.side = side
     state.run.append(_Night(index=index, value=value, beyond=own, spread=wide))
-    state.moved = state.moved or _is_change(state, found.count, watch)
     seen = replace(seen, move=Move.BEYOND, since=state.run[0].index, worse=side > 0)
+    if side > 0 and (confirmed := settled.get(index)) is not None:
+        state.moved = state.moved or confirmed
+        return replace(seen, move=Move.WORSE) if confirmed else seen
+    state.moved = state.moved or _is_change(state, found.count, watch)
     if not state.moved:
         return seen
     if side > 0:

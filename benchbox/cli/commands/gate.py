@@ -22,6 +22,18 @@ if TYPE_CHECKING:
     metavar="REFERENCE",
     help="Only this reference: rolling (the last good nights) or anchor (levels in git) [default: as the policy says].",
 )
+@click.option(
+    "--confirm",
+    is_flag=True,
+    help="Measure again what was flagged, base and head in turn; what is confirmed is slower after one night.",
+)
+@click.option(
+    "--ab",
+    nargs=2,
+    metavar="BASE_PYTHON HEAD_PYTHON",
+    help="With --confirm: Pythons with the software before and after, where it changed; levels of an environment that "
+    "changed are carried over.",
+)
 @click.option("--no-exit", is_flag=True, help="Exit status 0 whatever is found.")
 @click.option("--markdown", metavar="FILE", help="Also write Markdown, for a job's summary.")
 @click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
@@ -33,13 +45,15 @@ def command(
     night: str | None,
     where: tuple[str, ...],
     against: str | None,
+    confirm: bool,
+    ab: tuple[str, str] | None,
     no_exit: bool,
     markdown: str | None,
     junit: str | None,
     annotations: bool,
     as_json: bool,
 ) -> int:
-    """Judge a night of stored records, and end with the verdict as exit status. Nothing is measured.
+    """Judge a night of stored records, and end with the verdict as exit status. Only --confirm measures.
 
     Each case is judged against its last 14 good nights in the same environment (slower only after two nights in a row),
     and against the levels in results/baseline/ where there are any; counts like MACs may not change at all. Cases that
@@ -53,8 +67,12 @@ def command(
     Examples:
       benchbox gate
       benchbox gate --night today --markdown gate.md --junit gate.xml --annotations
+      benchbox gate --night today --confirm
       benchbox gate --where backend=onnxruntime --no-exit --json
     """
+    import functools
+
+    from benchbox.errors import UsageError
     from benchbox.gate.formats.annotations import annotations_of
     from benchbox.gate.formats.document import document_from_night
     from benchbox.gate.formats.junit import junit_of
@@ -65,9 +83,21 @@ def command(
 
     if against is not None:
         require_known("reference", against, ("rolling", "anchor"))
-    report = judge_stored(
-        project_root(), policy_file=policy_file, against=against, night=night, where=where, warn=warn
-    ).report
+    if ab is not None and not confirm:
+        raise UsageError(
+            "--ab belongs to --confirm", remedy="benchbox gate --confirm --ab OLD/bin/python NEW/bin/python"
+        )
+    judge = functools.partial(
+        judge_stored, project_root(), policy_file=policy_file, against=against, night=night, where=where, warn=warn
+    )
+    judged = judge()
+    if confirm:
+        from benchbox.jobs.confirm import Sides, confirm_night, keep_networks
+
+        confirm_night(project_root(), judged, sides=Sides(base=ab[0], head=ab[1]) if ab else None, say=warn)
+        keep_networks(project_root(), judged)
+        judged = judge()
+    report = judged.report
     _write(markdown, markdown_of, report)
     _write(junit, junit_of, report)
     if as_json:

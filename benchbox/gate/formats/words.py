@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from benchbox.gate.night import Finding, NightReport, Qualifier
 from benchbox.schema.identity import CaseIdentity
-from benchbox.schema.plan import Mode
+from benchbox.schema.plan import TRANSFER_TIMED, Mode
 from benchbox.schema.verdict import Outcome
 from benchbox.units import ABSENT, format_alike, format_count
 
@@ -79,12 +79,13 @@ def commands_for(finding: Finding) -> tuple[str, ...]:
     before, after = finding.place.records
     if before and after and finding.reference != "exact":
         commands.append(["benchbox", "compare", before, after, "--metric", metric])
-    commands.append(["benchbox", "run", *_run(case)])
+    commands.append(["benchbox", "run", case.model, *options_of(case)])
     return tuple(shlex.join(command) for command in commands)
 
 
-def _run(case: CaseIdentity) -> list[str]:
-    words = [case.model, "--backend", case.backend, "--precision", str(case.precision), "--batch", str(case.batch)]
+def options_of(case: CaseIdentity) -> list[str]:
+    """The options of ``benchbox run`` that measure a case, but for the sizes of its inputs."""
+    words = ["--backend", case.backend, "--precision", str(case.precision), "--batch", str(case.batch)]
     words += ["--threads", str(case.threads)]
     if case.like:
         return [*words, "--like", case.like]
@@ -93,7 +94,7 @@ def _run(case: CaseIdentity) -> list[str]:
     sizes = (("--group", case.group), ("--streams", case.streams), ("--rate", case.rate_per_s))
     for flag, size in (*sizes, ("--latency-bound", case.latency_bound_s)):
         words += [flag, f"{size:g}"] if size is not None else []
-    return words
+    return [*words, *(["--transfers"] if case.transfer == TRANSFER_TIMED else [])]
 
 
 def environment_lines(report: NightReport, *, most: int = 6) -> list[str]:

@@ -1,0 +1,319 @@
+"""How is what a night flagged measured again, base and head in turn?
+
+Only what was flagged: rows that may turn the night red, on metrics of timed processes, the largest first. Each case is
+a ``benchbox run --ab`` in a process of its own, with the base's network as it was kept and tonight's; its records go to
+a root of their own, ``results/again/``, where no night will find them. What comes out is stored beside the records
+(``gate/again.py``): judging stays a function of what is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchbox.backends.base import BACKENDS
+from benchbox.backends.child import child_environment
+from benchbox.errors import BenchboxError, MeasurementError
+from benchbox.gate.again import BRIDGE, Remeasured, write_remeasured
+from benchbox.gate.comparable import Measured, networks_apart
+from benchbox.gate.formats.words import options_of
+from benchbox.gate.night import Finding, Qualifier, Tier
+from benchbox.gate.policy import Policy
+from benchbox.gate.series import CaseSeries, case_series
+from benchbox.gate.tonight import ANCHOR, ROLLING, rule_for
+from benchbox.gate.values import values_of
+from benchbox.jobs.gate import Judged
+from benchbox.metrics.metric import METRICS
+from benchbox.schema.plan import BASE_CLOCKS
+from benchbox.schema.reading import Better
+from benchbox.schema.record import Record, Status
+from benchbox.schema.trial import Pass
+from benchbox.schema.verdict import Outcome
+from benchbox.stats.again import Round
+from benchbox.store.artifact_files import artifacts_under
+from benchbox.store.kept import Kept, find_kept, keep, known_artifacts
+from benchbox.store.records import read_record, record_files_of, trials_from_file
+
+ROOT = Path("results") / "again"
+# Networks stay runnable for as many nights again as make a level.
+_KEPT_LEVELS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """The Pythons of base and head, "" for this one."""
+
+    base: str = ""
+    head: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A case to measure again: its rows, the two records whose networks are measured, and the two files."""
+
+    name: str
+    rows: tuple[Finding, ...]
+    base: Record
+    head: Record
+    base_file: Kept
+    head_file: Kept
+
+
+MeasureInTurn = Callable[[Path, Task, Sides, int], tuple[Measured, Measured]]
+
+
+def confirm_night(
+    root: Path,
+    judged: Judged,
+    *,
+    sides: Sides | None,
+    say: Callable[[str], None],
+    measure: MeasureInTurn | None = None,
+) -> int:
+    """Measures again what the night's judgement flagged, stores it, and returns how many cases were measured.
+
+    Args:
+        root: project root.
+        judged: the night.
+        sides: Pythons with the software before and after; None for this one on both sides.
+        say: receives a line per case.
+        measure: measures a task; ``measured_in_turn`` unless a test says otherwise.
+    """
+    measure = measure or measured_in_turn
+    cases = _flagged(judged, bridges=sides is not None)
+    series = {case.name: case for case in case_series(judged.records, night_starts=judged.policy.night_starts)}
+    records = {record.id: record for record in judged.records}
+    known, count = known_artifacts(root), 0
+    flagged = sum(len(rows) for rows in cases.values())
+    for place, ((name, _), rows) in enumerate(cases.items()):
+        made: list[Remeasured] | None = None
+        if place >= judged.policy.confirm.most:
+            obstacle = f"{len(cases)} cases were flagged, more than confirm.most {judged.policy.confirm.most}"
+        else:
+            task, obstacle = _task(root, name, rows, series[name], records, judged.report.night, known, sides)
+            if task is not None:
+                say(f"measuring again, base and head in turn: {name}")
+                try:
+                    made = _measured(root, task, sides or Sides(), judged, flagged, series[name], measure)
+                    count += 1
+                except BenchboxError as error:
+                    obstacle = " ".join(f"{error.what}; {error.values}".split()).rstrip("; ")
+        if made is None:
+            say(f"not measured again: {name}: {obstacle}")
+            made = [_blank(row, judged.report.night, flagged, obstacle) for row in rows]
+        others = [entry for entry in _stored(judged, name) if entry.reference not in {one.reference for one in made}]
+        write_remeasured(root, judged.report.night, name, [*others, *made])
+    return count
+
+
+def keep_networks(root: Path, judged: Judged) -> None:
+    """Keeps tonight's networks, and those of the nights before and of the baseline, so that they can be run again."""
+    from benchbox.export.external import external_sha256
+
+    nights = sorted({night for case in _series_of(judged) for night in case.nights})
+    recent = set(nights[-_KEPT_LEVELS * judged.policy.rolling.nights :])
+    wanted = {
+        record.onnx_sha256
+        for case in _series_of(judged)
+        for night in recent & case.nights.keys()
+        for record in case.nights[night]
+        if record.status is Status.OK and record.onnx_sha256
+    }
+    wanted |= {
+        level.onnx_sha256
+        for expected in judged.baseline.values()
+        for level in (*expected.levels.values(), *expected.anchors.values())
+        if level.onnx_sha256
+    }
+    alone = {
+        artifact.sha256: artifact
+        for artifact in artifacts_under(root)
+        if (root / artifact.path).is_file() and external_sha256(root / artifact.path) is None
+    }
+    keep(root, wanted, alone)
+
+
+def _series_of(judged: Judged) -> tuple[CaseSeries, ...]:
+    return case_series(judged.records, night_starts=judged.policy.night_starts)
+
+
+def _flagged(judged: Judged, *, bridges: bool) -> dict[tuple[str, str], tuple[Finding, ...]]:
+    """Rows that may turn the night red by time alone, by case and reference, in the order of the report: by size."""
+    found: dict[tuple[str, str], list[Finding]] = {}
+    for finding in judged.report.findings:
+        if not _may_be_red(finding):
+            continue
+        if finding.verdict.outcome is Outcome.INCOMPARABLE:
+            if bridges and finding.reference == ROLLING:
+                found.setdefault((finding.name, BRIDGE), []).append(finding)
+        elif finding.verdict.outcome is Outcome.SLOWER or Qualifier.SUSPICIOUS in finding.qualifiers:
+            found.setdefault((finding.name, finding.reference), []).append(finding)
+    return {key: tuple(rows) for key, rows in found.items()}
+
+
+def _may_be_red(finding: Finding) -> bool:
+    if finding.tier is not Tier.PRIMARY or finding.reference not in {ROLLING, ANCHOR}:
+        return False
+    done = {Qualifier.ACKNOWLEDGED, Qualifier.CONFIRMED, Qualifier.REFUTED} & set(finding.qualifiers)
+    return not done and METRICS.get(finding.verdict.metric).pass_ is Pass.TIMING
+
+
+def _task(
+    root: Path,
+    name: str,
+    rows: Sequence[Finding],
+    series: CaseSeries,
+    records: Mapping[str, Record],
+    night: str,
+    known: Any,
+    sides: Sides | None,
+) -> tuple[Task | None, str]:
+    """What to measure, or why it cannot be."""
+    head = series.measured(night)[-1]
+    bridge = rows[0].verdict.outcome is Outcome.INCOMPARABLE
+    if bridge:
+        earlier = [one for one in sorted(series.nights) if one < night and series.measured(one)]
+        base: Record | None = series.measured(earlier[-1])[-1]
+        if base is not None and (apart := networks_apart(base, head)):
+            return None, apart.replace(" (--across-networks compares)", "")
+    else:
+        base = records.get(rows[0].place.records[0])
+    if base is None:
+        return None, "the record of the base is not stored here"
+    if BACKENDS.get(head.key.backend).consumes == "module":
+        return None, f"{head.key.backend} runs modules, of which no file is kept"
+    files = [find_kept(root, record.onnx_sha256 or "", known) for record in (base, base if bridge else head)]
+    lacking = next((side for side, file in zip(("base", "head"), files, strict=True) if file is None), "")
+    if lacking or files[0] is None or files[1] is None:
+        return None, f"the network of the {lacking} is no longer kept"
+    alike = base.onnx_sha256 == head.onnx_sha256 and base.engine_sha256 == head.engine_sha256
+    if sides is None and alike:
+        return None, (
+            "base and head are the same network in the same environment, so only the machine can have changed "
+            "(--ab BASE_PYTHON HEAD_PYTHON compares two installations)"
+        )
+    return Task(name=name, rows=tuple(rows), base=base, head=head, base_file=files[0], head_file=files[1]), ""
+
+
+def _measured(
+    root: Path,
+    task: Task,
+    sides: Sides,
+    judged: Judged,
+    flagged: int,
+    series: CaseSeries,
+    measure: MeasureInTurn,
+) -> list[Remeasured]:
+    """The rows with a round, and with another one where the first does not decide."""
+    entries = [_blank(row, judged.report.night, flagged, "") for row in task.rows]
+    bridge = entries[0].reference == BRIDGE
+    while True:
+        pair = measure(root, task, sides, judged.policy.confirm.processes)
+        environments = (pair[0].record.environment.hash, pair[1].record.environment.hash)
+        _require_environments(task, environments, bridge=bridge)
+        entries = [
+            replace(
+                entry,
+                rounds=(*entry.rounds, _round(pair, entry.metric)),
+                base=task.base.id,
+                head=task.head.id,
+                environments=environments,
+            )
+            for entry in entries
+        ]
+        if not any(_undecided(entry, judged.policy, series) for entry in entries):
+            return entries
+
+
+def _undecided(entry: Remeasured, policy: Policy, series: CaseSeries) -> bool:
+    if entry.reference == BRIDGE:
+        return False
+    rule = rule_for(policy, series, entry.metric)
+    effect = (rule.effect if rule else None) or 0.0
+    found = entry.decision(
+        effect=(1 + effect) ** policy.anchor.drift - 1 if entry.reference == ANCHOR else effect,
+        false_alarms=policy.false_alarms,
+        floor=rule.least_difference if rule else 0.0,
+        higher_is_worse=METRICS.get(entry.metric).better is Better.LOWER,
+    )
+    return found is not None and found.worse is None
+
+
+def _round(pair: tuple[Measured, Measured], metric: str) -> Round:
+    base, head = (tuple(values_of([side], METRICS.get(metric))) for side in pair)
+    if not base or not head or min(*base, *head) <= 0:
+        raise MeasurementError(f"{metric} was not measured again", values="a side has no value of it")
+    return Round(base=base, head=head)
+
+
+def _require_environments(task: Task, found: tuple[str, str], *, bridge: bool) -> None:
+    before, now = task.base.environment.hash, task.head.environment.hash
+    if found[1] != now or found[0] not in ({before} if bridge else {before, now}):
+        raise MeasurementError(
+            "this is not the environment of the night",
+            values=f"base {found[0]} and head {found[1]}, the records have {before} and {now}",
+            remedy="confirm on the machine that measured, before anything is installed there",
+        )
+
+
+def _blank(row: Finding, night: str, flagged: int, obstacle: str) -> Remeasured:
+    bridge = row.verdict.outcome is Outcome.INCOMPARABLE
+    return Remeasured(
+        night=night,
+        name=row.name,
+        metric=row.verdict.metric,
+        reference=BRIDGE if bridge else row.reference,
+        flagged=flagged,
+        obstacle=obstacle,
+    )
+
+
+def _stored(judged: Judged, name: str) -> Iterator[Remeasured]:
+    for key, nights in judged.again.entries.items():
+        if key[0] == name and judged.report.night in nights:
+            yield nights[judged.report.night]
+
+
+def command_of(root: Path, task: Task, sides: Sides, processes: int) -> list[str]:
+    """The command, without its interpreter, that measures a task in turn; run in the project root."""
+    case, plan = task.rows[0].verdict.case, task.head.plan
+    words = ["run", str(task.base_file.path), *task.base_file.options, *options_of(case)]
+    if plan.locked_clocks:
+        words.append(
+            "--lock-clocks" + (f"={plan.locked_clocks.split()[0]}" if plan.locked_clocks != BASE_CLOCKS else "")
+        )
+    texts = [
+        ",".join([f"model={file.path}", *([f"python={python}"] if python else [])])
+        for file, python in ((task.base_file, sides.base), (task.head_file, sides.head))
+    ]
+    return [*words, "--ab", *texts, "--trials", str(processes), "--root", str(ROOT), "--json"]
+
+
+def measured_in_turn(root: Path, task: Task, sides: Sides, processes: int) -> tuple[Measured, Measured]:
+    """Both sides as they were measured by a ``benchbox run --ab``, whose progress is shown.
+
+    Raises:
+        MeasurementError: it ended with an error, which it has printed.
+    """
+    environment = child_environment()
+    if path := environment.get("PYTHONPATH"):
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(part).resolve()) for part in path.split(os.pathsep))
+    command = [sys.executable, "-m", "benchbox", *command_of(root, task, sides, processes)]
+    ran = subprocess.run(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
+    )
+    if ran.returncode:
+        raise MeasurementError(f"'benchbox run --ab' ended with exit status {ran.returncode}")
+    found = []
+    for record in json.loads(ran.stdout)["records"]:
+        (file,) = record_files_of(record["id"], root / ROOT)
+        read = read_record(file)
+        found.append(Measured(record=read, trials=trials_from_file(file, read)))
+    base, head = found
+    return base, head

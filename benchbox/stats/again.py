@@ -1,0 +1,90 @@
+"""Does measuring base and head again, in turn, confirm that the head is worse?
+
+A round is two small groups of processes. A round speaks for a change where its ratio is beyond what matters and the
+exact one-sided rank test is below a limit. One round is enough with a p-value of at most half the chance that noise may
+have; otherwise a second, independent round must speak for it as well, each with a p-value of at most the root of that
+half. Both ways together are taken by noise with at most the chance, whatever its distribution: the test is exact, and
+base and head of a round share the machine and its drift (A B B A).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchbox.stats.rank import rank_test, ratio_interval
+
+MOST_ROUNDS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One value per process of either side, in the unit of the metric."""
+
+    base: tuple[float, ...]
+    head: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What rounds say: ``worse`` is None where one more is needed.
+
+    ``ratio`` is head over base of all rounds together with its 95 % interval, ``p`` the one-sided p-value of the last
+    round, ``n_base`` and ``n_head`` count processes.
+    """
+
+    worse: bool | None
+    ratio: float
+    low: float | None
+    high: float | None
+    p: float
+    n_base: int
+    n_head: int
+
+
+def decide(
+    rounds: Sequence[Round], *, effect: float, chance: float, floor: float = 0.0, higher_is_worse: bool = True
+) -> Decision:
+    """The decision by one or two rounds.
+
+    Args:
+        rounds: in the order in which they were measured.
+        effect: the least ratio minus 1 that matters.
+        chance: the probability that noise alone is called worse.
+        floor: the least difference that matters, in the unit of the values.
+        higher_is_worse: the direction of bad.
+
+    Raises:
+        ValueError: there is no round, or a value is not positive.
+    """
+    if not rounds:
+        raise ValueError("a decision needs a round")
+    single, each = chance / 2, math.sqrt(chance / 2)
+    worse: bool | None = None
+    p = 1.0
+    for number, entry in enumerate(rounds[:MOST_ROUNDS], start=1):
+        p = _one_sided(entry, higher_is_worse=higher_is_worse)
+        if p > each or not _beyond(entry, effect, floor, higher_is_worse=higher_is_worse):
+            worse = False
+            break
+        if (number == 1 and p <= single) or number == MOST_ROUNDS:
+            worse = True
+            break
+    base = [value for entry in rounds for value in entry.base]
+    head = [value for entry in rounds for value in entry.head]
+    ratio, low, high = ratio_interval(base, head)
+    return Decision(worse=worse, ratio=ratio, low=low, high=high, p=p, n_base=len(base), n_head=len(head))
+
+
+def _one_sided(entry: Round, *, higher_is_worse: bool) -> float:
+    """The p-value of the rank test in the direction of bad; 1 in the other one."""
+    ratio = ratio_interval(entry.base, entry.head)[0]
+    return rank_test(entry.base, entry.head) / 2 if (ratio > 1) is higher_is_worse and ratio != 1 else 1.0
+
+
+def _beyond(entry: Round, effect: float, floor: float, *, higher_is_worse: bool) -> bool:
+    ratio = ratio_interval(entry.base, entry.head)[0]
+    middle = math.exp(math.fsum(map(math.log, entry.base)) / len(entry.base))
+    worse = ratio if higher_is_worse else 1 / ratio
+    return worse > 1 + effect and abs(ratio - 1) * middle > floor

@@ -1,0 +1,215 @@
+"""What a night flagged, measured again: which rows, with which files, and what the judge makes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sample_nights import NEW_DRIVER, level, nights
+from sample_records import ENVIRONMENT, trials
+
+from benchbox.errors import MeasurementError, StoreError
+from benchbox.gate.comparable import Measured
+from benchbox.gate.night import NightReport, Qualifier
+from benchbox.jobs.confirm import Sides, Task, command_of, confirm_night
+from benchbox.jobs.gate import Judged, judge_stored
+from benchbox.schema.trial import Trial
+from benchbox.schema.verdict import Outcome
+from benchbox.store.records import append
+
+BASE, HEAD = (hashlib.sha256(text).hexdigest() for text in (b"base", b"head"))
+NAME = "lenet5/null/fp32/b1/isolated/t1/virtual@none"
+
+
+def judge(root: Path, **more: Any) -> Judged:
+    values: dict[str, Any] = {"policy_file": None, "against": None, "night": None, "where": (), "warn": print}
+    return judge_stored(root, **{**values, **more})
+
+
+def stored(root: Path, values: Sequence[float], *, changed_at: int = 99, **fields: Any) -> None:
+    for place, entry in enumerate(nights(values, flags=(), **fields)):
+        append(root, dataclasses.replace(entry, onnx_sha256=HEAD if place >= changed_at else BASE), trials())
+    kept = root / "engines" / "kept"
+    kept.mkdir(parents=True, exist_ok=True)
+    for text, name in ((b"base", BASE), (b"head", HEAD)):
+        (kept / f"{name}.onnx").write_bytes(text)
+
+
+def processes(value: float, seed: int) -> tuple[Trial, ...]:
+    timed, _ = trials()
+    factors = np.exp(0.003 * np.random.default_rng(seed).standard_normal(8))
+    return tuple(
+        dataclasses.replace(timed, number=place, samples_ns=(round(1e9 * value * factor),) * 3)
+        for place, factor in enumerate(factors)
+    )
+
+
+class Machine:
+    """Measures in turn: a head that is so much slower, in these environments."""
+
+    def __init__(self, ratio: float, environments: Sequence[Any] = (ENVIRONMENT, ENVIRONMENT)) -> None:
+        self.ratio, self.environments = ratio, environments
+        self.tasks: list[Task] = []
+
+    def __call__(self, _: Path, task: Task, __: Sides, ___: int) -> tuple[Measured, Measured]:
+        self.tasks.append(task)
+        found = [
+            Measured(record=dataclasses.replace(record, environment=where), trials=processes(value, seed))
+            for record, value, where, seed in zip(
+                (task.base, task.head), (1e-3, self.ratio * 1e-3), self.environments, (1, 2), strict=True
+            )
+        ]
+        return found[0], found[1]
+
+
+def again(root: Path, machine: Machine, sides: Sides | None = None, **more: Any) -> tuple[NightReport, list[str]]:
+    said: list[str] = []
+    confirm_night(root, judge(root, **more), sides=sides, say=said.append, measure=machine)
+    return judge(root, **more).report, said
+
+
+def latency(report: NightReport, reference: str = "rolling") -> Any:
+    (found,) = [
+        finding
+        for finding in report.findings
+        if finding.verdict.metric == "latency_p50" and finding.reference == reference
+    ]
+    return found
+
+
+ONE = [*level(20, 1e-3), 1.1e-3]
+
+
+def test_one_flagged_night_that_is_confirmed_is_red(tmp_path: Path) -> None:
+    stored(tmp_path, ONE, changed_at=20)
+    assert judge(tmp_path).report.exit == 0
+    machine = Machine(1.1)
+    report, said = again(tmp_path, machine)
+    found = latency(report)
+    assert (report.exit, found.verdict.outcome) == (1, Outcome.SLOWER)
+    assert (found.verdict.n_base, found.verdict.n_head) == (8, 8)
+    assert found.verdict.ratio == pytest.approx(1.1, rel=0.01)
+    assert Qualifier.CONFIRMED in found.qualifiers
+    assert Qualifier.SUSPICIOUS not in found.qualifiers
+    assert report.groups[0].id.endswith("-slower")
+    assert (machine.tasks[0].base.onnx_sha256, machine.tasks[0].head.onnx_sha256) == (BASE, HEAD)
+    assert said == [f"measuring again, base and head in turn: {NAME}"]
+    # It is stored: the next judge, on any machine, says the same, and nothing is measured twice.
+    assert again(tmp_path, machine)[0] == report
+    assert len(machine.tasks) == 1
+
+
+def test_what_is_not_confirmed_is_not_red_however_many_nights_it_lasts(tmp_path: Path) -> None:
+    stored(tmp_path, [*level(20, 1e-3), *level(3, 1.2e-3, 1)], changed_at=20)
+    assert judge(tmp_path).report.exit == 1
+    report, _ = again(tmp_path, Machine(1.0))
+    assert (report.exit, latency(report).verdict.outcome) == (0, Outcome.INCONCLUSIVE)
+    assert Qualifier.REFUTED in latency(report).qualifiers
+    assert "not the network but the machine" in latency(report).verdict.reason
+
+
+def test_a_confirmed_level_does_not_become_the_reference(tmp_path: Path) -> None:
+    stored(tmp_path, ONE, changed_at=20)
+    again(tmp_path, Machine(1.1))
+    more = [*ONE, *level(30, 1.1e-3, 5)]
+    for place, entry in list(enumerate(nights(more, flags=())))[len(ONE) :]:
+        append(tmp_path, dataclasses.replace(entry, onnx_sha256=HEAD, id=f"{entry.id}-{place}"), trials())
+    assert judge(tmp_path).report.exit == 1
+
+
+def test_equal_networks_say_nothing_and_the_nights_decide(tmp_path: Path) -> None:
+    stored(tmp_path, [*level(20, 1e-3), *level(3, 1.2e-3, 1)])
+    machine = Machine(1.0)
+    report, said = again(tmp_path, machine)
+    assert (report.exit, machine.tasks) == (1, [])
+    assert "only the machine can have changed" in said[0]
+    assert "not measured again" in latency(report).verdict.reason
+    again(tmp_path, machine, Sides(base="old/bin/python"))
+    assert len(machine.tasks) == 1
+
+
+def test_what_cannot_run_is_said(tmp_path: Path) -> None:
+    stored(tmp_path, ONE, changed_at=20)
+    (tmp_path / "engines" / "kept" / f"{BASE}.onnx").write_bytes(b"damaged")
+    report, said = again(tmp_path, Machine(1.1))
+    assert report.exit == 0
+    assert "the network of the base is no longer kept" in said[0]
+
+
+def test_another_environment_than_that_of_the_night_measures_nothing(tmp_path: Path) -> None:
+    stored(tmp_path, ONE, changed_at=20)
+    report, said = again(tmp_path, Machine(1.1, (NEW_DRIVER, NEW_DRIVER)))
+    assert (report.exit, "this is not the environment of the night" in said[1]) == (0, True)
+
+
+def test_a_measurement_that_fails_is_said(tmp_path: Path) -> None:
+    stored(tmp_path, ONE, changed_at=20)
+
+    def broken(*_: Any) -> Any:
+        raise MeasurementError("the worker crashed", values="signal 11")
+
+    said: list[str] = []
+    confirm_night(tmp_path, judge(tmp_path), sides=None, say=said.append, measure=broken)
+    assert "the worker crashed; signal 11" in said[1]
+
+
+def test_too_many_flags_leave_the_smaller_ones(tmp_path: Path) -> None:
+    (tmp_path / "benchbox.toml").write_text("[gate]\nconfirm = { most = 1 }\n")
+    for place, model in enumerate(("small", "large")):
+        for entry in nights([*level(20, 1e-3), 1.1e-3 + place * 1e-3], flags=()):
+            key = dataclasses.replace(entry.key, model=model)
+            sha = HEAD if entry.started_at.startswith("2026-01-21") else BASE
+            append(tmp_path, dataclasses.replace(entry, key=key, id=f"{entry.id}{model}", onnx_sha256=sha), trials())
+    stored(tmp_path, [])
+    machine = Machine(1.2)
+    _, said = again(tmp_path, machine)
+    assert [task.name.split("/")[0] for task in machine.tasks] == ["large"]
+    assert "2 cases were flagged, more than confirm.most 1" in said[1]
+
+
+def test_a_bridge_carries_the_level_into_a_new_environment(tmp_path: Path) -> None:
+    def environment(night: int) -> Any:
+        return NEW_DRIVER if night >= 20 else ENVIRONMENT
+
+    # The driver costs 10 %, which nobody calls slower; five more on top of it are the network's.
+    stored(tmp_path, [*level(20, 1e-3), *level(2, 1.1e-3, 1)], environment=environment)
+    assert judge(tmp_path, night="2026-01-21").report.exit == 8
+    machine = Machine(1.1, (ENVIRONMENT, NEW_DRIVER))
+    report, _ = again(tmp_path, machine, Sides(base="old/bin/python", head="new/bin/python"), night="2026-01-21")
+    assert (report.exit, latency(report).verdict.outcome) == (8, Outcome.SAME)
+    assert latency(report).verdict.ratio == pytest.approx(1.0, rel=0.02)
+    assert (judge(tmp_path).report.exit, latency(judge(tmp_path).report).verdict.outcome) == (0, Outcome.SAME)
+    worse = [*level(20, 1e-3), *level(2, 1.1e-3, 1), *level(2, 1.3e-3, 2)]
+    for entry in nights(worse, flags=(), environment=environment)[22:]:
+        append(tmp_path, dataclasses.replace(entry, onnx_sha256=BASE), trials())
+    assert (judge(tmp_path).report.exit, latency(judge(tmp_path).report).verdict.outcome) == (1, Outcome.SLOWER)
+
+
+def test_the_command_runs_both_kept_files_in_turn(tmp_path: Path) -> None:
+    stored(tmp_path, ONE, changed_at=20)
+    machine = Machine(1.1)
+    again(tmp_path, machine)
+    words = command_of(tmp_path, machine.tasks[0], Sides(base="old/bin/python"), 8)
+    assert words[:2] == ["run", f"engines/kept/{BASE}.onnx"]
+    place = words.index("--ab")
+    assert words[place + 1 : place + 3] == [
+        f"model=engines/kept/{BASE}.onnx,python=old/bin/python",
+        f"model=engines/kept/{HEAD}.onnx",
+    ]
+    assert words[-5:] == ["--trials", "8", "--root", "results/again", "--json"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"schema": "benchbox.remeasured/9"})])
+def test_a_damaged_file_is_named(text: str, tmp_path: Path) -> None:
+    stored(tmp_path, ONE, changed_at=20)
+    again(tmp_path, Machine(1.1))
+    (path,) = (tmp_path / "results" / "remeasured").glob("*/*.json")
+    path.write_text(text)
+    with pytest.raises(StoreError, match=path.name):
+        judge(tmp_path)
