@@ -18,6 +18,7 @@ import numpy as np
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.expecting import judged_at_some_batch, with_real_samples
+from benchbox.export.external import external_sha256
 from benchbox.export.foreign import graph_from_file, sizes_of_source
 from benchbox.export.judging import UNOPTIMISED, Judged, is_steady
 from benchbox.export.module.canonical import canonicalise
@@ -220,6 +221,7 @@ def _derived_from_original(
         expected_path=paths.expected,
         outputs_path=paths.outputs,
         recipe=recipe,
+        weights_sha256=None,  # a derived file holds all its weights
         warnings=(*original.warnings, *derived.warnings),
         variant=derivation.variant,
         quantization=derived.quantization,
@@ -299,6 +301,8 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         rest=rest if precision in CALIBRATED else Precision.FP32,
         unchecked=doubt,
         bounded=bounded,
+        weights_sha256=external_sha256(path),
+        weights_from="of the file",
     )
     write_artifact(artifact, cache.root, expected=judged.outputs, outputs=made.outputs if made else None)
     return artifact

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchbox.schema.environment import Environment
-from benchbox.schema.identity import CaseIdentity, identity_of
+from benchbox.schema.identity import CaseIdentity, identity_of, network_of
 from benchbox.schema.record import Record, Status
 from benchbox.schema.trial import Trial
 
@@ -90,13 +90,13 @@ def _cases(side: Iterable[Measured]) -> _Cases:
 
 
 def _networks(records: list[Measured]) -> tuple[tuple[Measured, ...], ...]:
-    usable = {entry.record.onnx_sha256 for entry in records if entry.record.status is Status.OK}
+    usable = {network_of(entry.record) for entry in records if entry.record.status is Status.OK}
     networks: dict[str | None, list[Measured]] = {}
     for entry in records:
         # A case that failed before its file was there is one of those that did not.
-        superseded = entry.record.onnx_sha256 in {*usable, None} and usable
+        superseded = network_of(entry.record) in {*usable, None} and usable
         if entry.record.status is Status.OK or not superseded:
-            networks.setdefault(entry.record.onnx_sha256, []).append(entry)
+            networks.setdefault(network_of(entry.record), []).append(entry)
     newest_first = sorted(networks.values(), key=lambda entries: max(map(_started, entries)), reverse=True)
     return tuple(map(_replicates, newest_first))
 
@@ -111,7 +111,7 @@ def _started(entry: Measured) -> str:
 
 
 def _sha_of(side: Sequence[Measured]) -> object:
-    return side[0].record.onnx_sha256
+    return network_of(side[0].record)
 
 
 def _structure_of(side: Sequence[Measured]) -> object:
@@ -150,7 +150,7 @@ def obstacle(pair: Pair, rules: Rules, *, alike: bool) -> str:
 
 def networks_apart(base: Record, head: Record) -> str:
     """In which counts two networks of one name differ; empty where their structure is equal."""
-    if base.onnx_sha256 == head.onnx_sha256 or base.analytic is None or head.analytic is None:
+    if network_of(base) == network_of(head) or base.analytic is None or head.analytic is None:
         return ""
     for title, name in (("MACs", "macs"), ("parameters", "params")):
         before, after = getattr(base.analytic, name), getattr(head.analytic, name)
@@ -161,12 +161,12 @@ def networks_apart(base: Record, head: Record) -> str:
 
 def note_on_networks(base: Record, head: Record) -> str:
     """What is to be known where the same case ran another file: "" where it ran the same."""
-    before, after = base.onnx_sha256, head.onnx_sha256
+    before, after = network_of(base), network_of(head)
     if before == after or not before or not after:
         return ""
     files = f"{before[:_SHA_SHOWN]} → {after[:_SHA_SHOWN]}"
     what = "another network" if networks_apart(base, head) else "other weights, equal MACs and parameters"
-    return f"{what} (ONNX sha256 {files})"
+    return f"{what} (sha256 {files})"
 
 
 def environments_apart(base: Environment, head: Environment) -> str:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.environment import Environment
-from benchbox.schema.identity import identity_of
+from benchbox.schema.identity import identity_of, network_of
 from benchbox.schema.reading import Better, Reading
 from benchbox.schema.record import Record, Status
 from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
@@ -83,7 +83,7 @@ def _point(record: Record, reading: Reading) -> HistoryPoint:
         n=reading.n,
         env=record.environment.hash,
         record=record.id,
-        network=record.onnx_sha256 or "",
+        network=network_of(record) or "",
     )
 
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from benchbox.errors import UsageError
 from benchbox.gate.night import Tier
 from benchbox.registry import suggestion
-from benchbox.schema.identity import CaseIdentity
+from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity
 
 FILE = "benchbox.toml"
 VERSION = 1
@@ -31,7 +31,7 @@ EXACT_METRICS = ("macs", "params", "weight_bytes", "peak_activation_bytes")
 _KEYS = (
     "metric",
     "machine",
-    *(field.name for field in dataclasses.fields(CaseIdentity) if field.name != "onnx_sha256"),
+    *(field.name for field in dataclasses.fields(CaseIdentity) if field.name not in NETWORK_FIELDS),
 )
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20}
 _UNITS |= {"GiB": 2.0**30, "J": 1.0, "mJ": 1e-3}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchbox.schema.environment import Environment
-from benchbox.schema.identity import CaseIdentity, identity_of
+from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity, identity_of
 from benchbox.schema.plan import TRANSFER_RESIDENT, WAIT_SPIN
 from benchbox.schema.reading import Reading, Severity
 from benchbox.schema.record import Record, Status
@@ -114,7 +114,7 @@ def name_of(case: CaseIdentity, machine: str) -> str:
 
 def fields_of(case: CaseIdentity, machine: str, metric: str) -> dict[str, str]:
     """What the rules of a policy can ask for, as text."""
-    texts = {name: value for name, value in vars(case).items() if name != "onnx_sha256"}
+    texts = {name: value for name, value in vars(case).items() if name not in NETWORK_FIELDS}
     return {
         **{
             name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

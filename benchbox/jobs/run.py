@@ -227,6 +227,8 @@ def _prepared(
         analytic=paper.analytic,
         flags=paper.flags,
         onnx_sha256=artifact.sha256,
+        weights_sha256=artifact.weights_sha256,
+        weights=artifact.weights_from,
         engine_sha256=engine.sha256 if engine else None,
         builds=builds,
         inputs=fed_inputs(artifact.inputs, batch=case.batch),

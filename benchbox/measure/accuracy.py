@@ -124,6 +124,7 @@ def result_from_request(request: AccuracyRequest, *, progress: Callable[[float],
         recipe=recipe.text,
         onnx_sha256=artifact.sha256,
         evidence=evidence,
+        weights_sha256=artifact.weights_sha256,
     )
 
 

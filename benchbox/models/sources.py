@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 _INPUT = "input"
+# Names that tools give every network that they export, and the folders that they put them in.
+_SAYS_NOTHING = re.compile(
+    r"(?:(?:en|de)coder(?:_with_past)?_|text_|vision_|audio_)?(?:model|saved_model|inference|best|last)"
+    r"(?:[_-](?:fp32|fp16|bf16|u?int8|q4|q4f16|q8|bnb4|quantized|optimi[sz]ed|merged|simplified|sim|O[1-4]))*",
+    re.IGNORECASE,
+)
+_FOLDER_SAYS_NOTHING = re.compile(r"onnx|models?|weights|exports?|exported|checkpoints?|out(?:put)?|\d+", re.IGNORECASE)
+# File systems take 255 bytes; precision, recipe and suffix follow in the names of artifacts.
+_NAME_BYTES = 160
 FORMS = "MODEL is a network of the zoo ('benchbox models'), path/net.onnx, or package.module:factory"
 
 
@@ -209,7 +219,7 @@ def _onnx_source(reference: str, input_shape: tuple[int, ...] | None, weights: s
     if weights is not None:
         raise UsageError("--weights is for networks that PyTorch builds", values=f"{reference} holds its own weights")
     return ModelSource(
-        reference=reference, kind=SourceKind.ONNX, name=_safe(Path(reference).stem), input_shape=input_shape
+        reference=reference, kind=SourceKind.ONNX, name=name_of_file(Path(reference)), input_shape=input_shape
     )
 
 
@@ -227,6 +237,26 @@ def _factory_source(reference: str, input_shape: tuple[int, ...] | None, weights
     )
 
 
+def name_of_file(path: Path) -> str:
+    """What the network in a file is called: by the file, and by its folder too where the file's own name says nothing.
+
+    bert/model.onnx and gpt/onnx/model_quantized.onnx are "bert-model" and "gpt-model_quantized".
+    """
+    stem = path.stem
+    if not _SAYS_NOTHING.fullmatch(stem):
+        return _safe(stem)
+    folders = [folder.name for folder in path.resolve().parents if folder.name]
+    telling = next((name for name in folders if not _FOLDER_SAYS_NOTHING.fullmatch(name)), "")
+    return _safe(f"{telling}-{stem}")
+
+
 def _safe(name: str) -> str:
-    """The name without what file names cannot hold."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+    """The name without what file names cannot hold, or shells and paths read as something else.
+
+    Letters of every script stay. One that is longer than file systems take is cut, and ends with a hash of the rest.
+    """
+    safe = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name)).strip("-.")
+    if len(data := safe.encode()) > _NAME_BYTES:
+        end = hashlib.sha256(data).hexdigest()[:8]
+        safe = f"{data[: _NAME_BYTES - 9].decode(errors='ignore')}-{end}"
+    return safe or f"model-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"

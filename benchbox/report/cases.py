@@ -28,7 +28,7 @@ def columns_of_cases(
         return Column(title=title, cell=lambda row: cell(of(row)), number=number, optional=title in _OPTIONAL)
 
     left_out = {"threads"} if len({case.threads for case in cases}) < 2 else set()
-    left_out |= set() if _is_ambiguous(cases) else {"network"}
+    left_out |= set() if ambiguous_models(cases) else {"network"}
     shown = [entry for entry in _COLUMNS if entry[0] not in left_out - always]
     return [column(title, cell, number=number) for title, cell, number in shown]
 
@@ -61,19 +61,19 @@ def mode_text(case: CaseIdentity) -> str:
     return f"{case.mode}({', '.join(sizes)})" if sizes else str(case.mode)
 
 
-def _is_ambiguous(cases: Sequence[CaseIdentity]) -> bool:
-    """Whether one name stands for different files, precision and backend being equal."""
+def ambiguous_models(cases: Sequence[CaseIdentity]) -> frozenset[str]:
+    """Names that stand for several networks, precision and backend being equal."""
     networks: dict[tuple[str, ...], set[str]] = {}
     for case in cases:
-        if case.onnx_sha256 is not None:
+        if case.network is not None:
             alike = (case.model, case.backend, case.precision.value, case.variant)
-            networks.setdefault(alike, set()).add(case.onnx_sha256)
-    return any(len(found) > 1 for found in networks.values())
+            networks.setdefault(alike, set()).add(case.network)
+    return frozenset(model for (model, *_), found in networks.items() if len(found) > 1)
 
 
 _COLUMNS: tuple[tuple[str, Callable[[CaseIdentity], str], bool], ...] = (
     ("model", lambda case: case.model, False),
-    ("network", lambda case: (case.onnx_sha256 or ABSENT)[:_SHA_SHOWN], False),
+    ("network", lambda case: (case.network or ABSENT)[:_SHA_SHOWN], False),
     ("backend", lambda case: case.backend, False),
     ("precision", lambda case: case.precision.value, False),
     ("variant", lambda case: case.variant or ABSENT, False),

@@ -33,6 +33,7 @@ class AccuracyResult:
     recipe: str
     onnx_sha256: str
     evidence: Evidence
+    weights_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

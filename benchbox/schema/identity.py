@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 
 from benchbox.schema.model import Precision
@@ -23,13 +24,15 @@ _USED_BY: dict[str, frozenset[Mode]] = {
 class CaseIdentity:
     """One case: records with equal identities and environments are replicates, all others are never pooled.
 
-    ``onnx_sha256`` identifies the network under its name; None where a case ended before its file was there.
+    ``onnx_sha256`` and ``weights_sha256`` identify the network under its name: the ONNX file, and the files beside it
+    with its external data, None where there are none. Both are None where a case ended before its file was there.
     ``group``, ``streams``, ``rate_per_s``, ``latency_bound_s`` and ``wait`` are None in modes that do not use them.
     The other fields are those of the record's key and plan.
     """
 
     model: str
     onnx_sha256: str | None
+    weights_sha256: str | None
     backend: str
     precision: Precision
     variant: str
@@ -48,12 +51,28 @@ class CaseIdentity:
     @property
     def without_network(self) -> CaseIdentity:
         """The same case for whatever network has this name."""
-        return dataclasses.replace(self, onnx_sha256=None)
+        return dataclasses.replace(self, onnx_sha256=None, weights_sha256=None)
+
+    @property
+    def network(self) -> str | None:
+        """The network in one word: the sha256 of its file, or over file and external data where it has such."""
+        if self.onnx_sha256 is None or self.weights_sha256 is None:
+            return self.onnx_sha256
+        return hashlib.sha256(f"{self.onnx_sha256} {self.weights_sha256}".encode()).hexdigest()
 
     def differences(self, other: CaseIdentity) -> tuple[str, ...]:
         """Names of the fields in which two cases differ, in the order of the fields."""
         names = [field.name for field in dataclasses.fields(self)]
         return tuple(name for name in names if getattr(self, name) != getattr(other, name))
+
+
+# Fields that say which file a network is, not what is called so.
+NETWORK_FIELDS = frozenset({"onnx_sha256", "weights_sha256"})
+
+
+def network_of(record: Record) -> str | None:
+    """The network of a record in one word (``CaseIdentity.network``)."""
+    return identity_of(record).network
 
 
 def identity_of(record: Record) -> CaseIdentity:
@@ -62,6 +81,7 @@ def identity_of(record: Record) -> CaseIdentity:
     return CaseIdentity(
         model=key.model,
         onnx_sha256=record.onnx_sha256,
+        weights_sha256=record.weights_sha256,
         backend=key.backend,
         precision=key.precision,
         variant=key.variant,

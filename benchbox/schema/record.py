@@ -5,6 +5,7 @@ Version history of the record:
     2   probes were called references, work without a reported type "untold", the columns of raw samples ``pass`` and
         ``loadgen`` purpose and load; the variant no longer repeats the plan's ``like``; inputs came without a new
         number
+    3   weights beside an ONNX file (``weights_sha256``) are part of the network; ``weights`` says where they came from
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Flag, Reading
 from benchbox.schema.trial import Evidence
 
-RECORD_SCHEMA = "benchbox.record/2"
+RECORD_SCHEMA = "benchbox.record/3"
 
 
 class Status(StrEnum):
@@ -132,6 +133,10 @@ class Record:
     ``builds`` are of the files that this run made, not of those that it found. ``proof`` says how much ran in the
     requested precision; None in older records and where nothing was checked. ``inputs`` are what the network was fed;
     none in older records.
+
+    ``onnx_sha256`` is that of the ONNX file, ``weights_sha256`` that of the files beside it which hold its external
+    data, None where it has none; together they are the network (``schema/identity.py``). ``weights`` says in words
+    where its weights came from, "" in older records.
     """
 
     id: str
@@ -149,6 +154,8 @@ class Record:
     sampling: Sampling | None = None
     proof: Proof | None = None
     onnx_sha256: str | None = None
+    weights_sha256: str | None = None
+    weights: str = ""
     engine_sha256: str | None = None
     builds: tuple[BuildCost, ...] = ()
     inputs: tuple[FedInput, ...] = ()

@@ -9,8 +9,10 @@ JSON does. What is damaged, or of an older version, is made again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 FOLDER = Path("engines") / "onnx"
 STRUCTURES = Path("engines") / "structure"
 RECIPE_DIGITS = 12
+_SETTLED_S = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,23 @@ def artifact_paths(*, model: str, precision: Precision, recipe: str) -> Artifact
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
+    """The sha256 of a file's bytes, in hex; a file that has not changed is read once per process.
+
+    A file is the same if its path, inode, size and time of change are. One that changed less than ``_SETTLED_S`` ago
+    may change again within one tick of the file system's clock, so its sha256 is not kept.
+    """
+    seen = path.stat()
+    if time.time_ns() - max(seen.st_mtime_ns, seen.st_ctime_ns) < _SETTLED_S * 1_000_000_000:
+        return _hashed(path)
+    return _kept_sha256(path.resolve(), seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _kept_sha256(path: Path, *_: int) -> str:
+    return _hashed(path)
+
+
+def _hashed(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

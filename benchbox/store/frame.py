@@ -31,6 +31,7 @@ _OF_CASE = {
     "like": "string",
     "device": "string",
     "onnx_sha256": "string",
+    "weights_sha256": "string",
 }
 _WHICH = {"id": "string", "started_at": "datetime64[ns, UTC]", **_OF_CASE, "status": "string", "reason": "string"}
 COLUMNS = {

@@ -60,11 +60,19 @@ def _row_2(row: Document) -> Document:
     return raised
 
 
+def _document_3(document: Document) -> Document:
+    """Weights beside an ONNX file were no part of its network: which they were is not known."""
+    return {**document, "schema": "benchbox.record/3"}
+
+
 def _renamed(entries: Mapping[str, Any], names: Mapping[str, str]) -> Document:
     return {names.get(key, key): value for key, value in entries.items()}
 
 
-STEPS: Mapping[str, Step] = {"benchbox.record/1": Step(document=_document_2, row=_row_2)}
+STEPS: Mapping[str, Step] = {
+    "benchbox.record/1": Step(document=_document_2, row=_row_2),
+    "benchbox.record/2": Step(document=_document_3, row=dict),
+}
 
 
 def raise_document(document: Mapping[str, Any], *, origin: str) -> Document:

@@ -70,6 +70,9 @@ def test_changed_data_has_other_expected_outputs(tmp_path: Path) -> None:
     write_weights(path, 1.5)
     after = artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
     assert (after.sha256, after.path) == (before.sha256, before.path)
+    assert None not in {before.weights_sha256, after.weights_sha256}
+    assert before.weights_sha256 != after.weights_sha256, "it is another network"
+    assert half.weights_sha256 is None, "a derived file holds all its weights"
     with np.load(tmp_path / before.expected_path) as old, np.load(tmp_path / after.expected_path) as new:
         np.testing.assert_allclose(new["y"], 1.5 * old["y"], rtol=1e-5)
     assert artifact_from_source(source, precision=Precision.FP16, root=tmp_path).sha256 != half.sha256

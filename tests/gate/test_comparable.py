@@ -107,7 +107,7 @@ def test_a_pair_pools_one_case_only(records: list[Record]) -> None:
 def test_retrained_weights_are_compared_and_noted() -> None:
     (found,) = judged([measured(network("ab"))], [measured(network("cd"))])
     assert found.outcome is Outcome.SAME
-    assert found.reason.endswith("other weights, equal MACs and parameters (ONNX sha256 abababab → cdcdcdcd)")
+    assert found.reason.endswith("other weights, equal MACs and parameters (sha256 abababab → cdcdcdcd)")
     assert found.case.onnx_sha256 == "cd" * 32
 
 
@@ -118,7 +118,7 @@ def test_another_structure_under_the_same_name_is_not_compared() -> None:
     assert found.reason == "another network: MACs 4,096 → 262,144 (--across-networks compares)"
     (across,) = judged(base, head, across_networks=True)
     assert across.outcome is Outcome.SAME
-    assert "another network (ONNX sha256 abababab → cdcdcdcd)" in across.reason
+    assert "another network (sha256 abababab → cdcdcdcd)" in across.reason
 
 
 def test_files_of_one_stem_are_paired_by_their_bytes_then_by_their_structure() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchbox.errors import EnvironmentLackError, UsageError
-from benchbox.models.sources import module_from_source, parse_shape, resolve
+from benchbox.models.sources import module_from_source, name_of_file, parse_shape, resolve
 from benchbox.schema.model import SourceKind
 
 
@@ -24,6 +25,29 @@ def test_onnx_files(tmp_path: Path) -> None:
     path.write_bytes(b"anything")
     source = resolve(str(path), input_shape=None, weights=None)
     assert (source.kind, source.name) == (SourceKind.ONNX, "my-net-1")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("bert/model.onnx", "bert-model"),
+        ("gpt/onnx/model_quantized.onnx", "gpt-model_quantized"),
+        ("whisper/onnx/decoder_with_past_model_fp16.onnx", "whisper-decoder_with_past_model_fp16"),
+        ("any/resnet50-v2.onnx", "resnet50-v2"),
+        ("any/модель.onnx", "модель"),
+        ("any/猫 (2).onnx", "猫-2"),
+        ("any/-.onnx", f"model-{hashlib.sha256(b'-').hexdigest()[:8]}"),
+    ],
+)
+def test_names_of_files_are_readable_and_differ(path: str, name: str, tmp_path: Path) -> None:
+    assert name_of_file(tmp_path / path) == name
+
+
+def test_a_long_name_still_makes_a_file(tmp_path: Path) -> None:
+    names = [name_of_file(Path(f"{'猫' * 84}{end}.onnx")) for end in "ab"]
+    assert len(set(names)) == 2
+    for name in names:
+        (tmp_path / f"{name}-fp32-0123456789ab.expected.npz").touch()
 
 
 def test_factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.record import Record, RecordKey, Status
 
 
-def record(*, key: dict[str, Any] | None = None, sha: str = "ab", **plan: Any) -> Record:
+def record(*, key: dict[str, Any] | None = None, sha: str = "ab", weights: str | None = None, **plan: Any) -> Record:
     made = MeasurementPlan(**plan)
     name: dict[str, Any] = {"model": "net", "backend": "b", "precision": Precision.FP32, "device": "cpu"}
     return Record(
@@ -26,6 +26,7 @@ def record(*, key: dict[str, Any] | None = None, sha: str = "ab", **plan: Any) -
         environment=Environment(hash="0", hardware={}, software={}),
         started_at="2026-01-01T00:00:00+00:00",
         onnx_sha256=sha * 32,
+        weights_sha256=None if weights is None else weights * 32,
     )
 
 
@@ -38,6 +39,7 @@ def record(*, key: dict[str, Any] | None = None, sha: str = "ab", **plan: Any) -
         {"key": {"variant": "exclude=fc*"}},
         {"key": {"device": "cuda"}},
         {"sha": "cd"},
+        {"weights": "ef"},
         {"batch": 2},
         {"threads": 2},
         {"transfer": "inside"},
@@ -50,7 +52,7 @@ def test_what_tells_cases_apart(other: dict[str, Any]) -> None:
     base, changed = identity_of(record()), identity_of(record(**other))
     assert base != changed
     assert len(base.differences(changed)) == 1
-    assert (base.without_network == changed.without_network) is ("sha" in other)
+    assert (base.without_network == changed.without_network) is bool({"sha", "weights"} & set(other))
 
 
 @pytest.mark.parametrize(

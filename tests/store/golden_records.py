@@ -84,6 +84,8 @@ FULL = record(
         BuildCost(what="engine", duration_s=9.5, peak_host_bytes=None),
     ),
     engine_sha256="cd" * 32,
+    weights_sha256="ef" * 32,
+    weights="of the file",
 )
 _TIMED, _MEMORY = trials()
 _WINDOW = EnergyWindow(

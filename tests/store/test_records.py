@@ -185,10 +185,13 @@ def test_a_draft_becomes_the_file_only_without_an_error(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["file"]
 
 
+# Before version 3 nothing was said of weights beside an ONNX file.
+BEFORE_WEIGHTS = dataclasses.replace(FULL, weights_sha256=None, weights="")
 EXPECTED = {
     "record_v1": (record(), trials()),
-    "record_v1_late": (FULL, FULL_TRIALS),
-    "record_v2": (FULL, FULL_TRIALS),
+    "record_v1_late": (BEFORE_WEIGHTS, FULL_TRIALS),
+    "record_v2": (BEFORE_WEIGHTS, FULL_TRIALS),
+    "record_v3": (FULL, FULL_TRIALS),
 }
 
 

@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from benchbox.registry import require_known
-from benchbox.report.cases import columns_of_cases
+from benchbox.report.cases import ambiguous_models, columns_of_cases
 from benchbox.report.records.base import View
 from benchbox.report.table import Column, texts_of
-from benchbox.schema.identity import identity_of
+from benchbox.schema.identity import identity_of, network_of
 from benchbox.schema.plan import Mode
 from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Reading
@@ -190,13 +190,18 @@ def _unusual_status(record: Record) -> str:
 
 
 def _speed_up(records: Sequence[Record]) -> Callable[[Record], str]:
-    """How many times the samples/s of the first valid row of the same network in the same mode a row has."""
+    """How many times the samples/s of the first valid row of the same network in the same mode a row has.
 
-    def series(record: Record) -> tuple[str, Mode]:
-        return record.key.model, record.key.mode
+    Where one name stands for several networks, each file is one of its own.
+    """
+    ambiguous = ambiguous_models([identity_of(record) for record in records])
 
-    first: dict[tuple[str, Mode], Record] = {}
-    count: dict[tuple[str, Mode], int] = {}
+    def series(record: Record) -> tuple[str, str, Mode]:
+        model = record.key.model
+        return model, (network_of(record) or "") if model in ambiguous else "", record.key.mode
+
+    first: dict[tuple[str, str, Mode], Record] = {}
+    count: dict[tuple[str, str, Mode], int] = {}
     for record in records:
         if reading_of(record, "throughput") and not is_void(record) and record.key.mode is not Mode.SERVER:
             first.setdefault(series(record), record)
