@@ -118,8 +118,8 @@ class OnnxArtifact:
     ``variant`` distinguishes artifacts of one precision that were derived with different options; ``quantization`` says
     how a calibrated one was made. ``bounded`` are outputs of functions with a bounded range, such as Sigmoid
     (``export/ranges.py``). ``rest`` is the precision of the unquantised part of a user's own quantised file.
-    ``choice`` and ``asked_shape`` are the user's options about the inputs of an ONNX file. ``weights_sha256`` is that of
-    the external data of a user's own file, None if it has none; ``weights_from`` says where the weights came from.
+    ``choice`` and ``asked_shape`` are the user's options about the inputs of an ONNX file. ``weights_sha256`` is that
+    of the external data of a user's own file, None if it has none; ``weights_from`` says where the weights came from.
     """
 
     model: str

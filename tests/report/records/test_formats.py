@@ -236,15 +236,13 @@ def test_rows_say_what_tells_them_apart() -> None:
 
 def test_other_external_weights_are_another_network() -> None:
     """Two files of equal graphs: their rows differ, and none is faster than the other."""
-    rows = [
-        dataclasses.replace(measured(place), weights_sha256=sha * 32) for place, sha in enumerate(("cd", "ef", "cd"))
-    ]
+    rows = [measured(place, weights_sha256=sha * 32) for place, sha in enumerate(("cd", "ef", "cd"))]
     lines = FORMATS.get("table").render(rows, view=View(wide=True)).splitlines()
     place = lines[0].split().index("network")
     networks = [line.split()[place] for line in lines[2:5]]
     assert networks[0] == networks[2] != networks[1]
-    column = slice(start := lines[0].index("speed-up"), start + len("speed-up"))
-    assert [line[column].strip() for line in lines[2:5]] == ["1.00×", "–", "1.00×"]
+    document = FORMATS.get("table").render(rows, view=View(columns=("model", "speed-up"))).splitlines()
+    assert [line.split()[-1] for line in document[2:5]] == ["1.00×", "–", "1.00×"]
 
 
 def test_markdown_is_one_table_with_bars_escaped() -> None:
