@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
@@ -242,7 +243,7 @@ class Backend(Protocol):
     virtual: ClassVar[bool]
     """True where no real time passes: its numbers are never stored."""
     rank: ClassVar[int]
-    """Order of preference when no backend is named; higher is better, negative is never chosen."""
+    """Order of preference among equals when no backend is named; higher is better, negative is never chosen."""
 
     def probe(self) -> Availability:
         """Whether this backend can run here; never raises, imports its runtime only when called."""
@@ -256,6 +257,31 @@ class Backend(Protocol):
         """A session for one network.
 
         Raises ArtifactError for a bad file and EnvironmentLackError where the runtime is missing.
+        """
+        ...
+
+
+class Grade(IntEnum):
+    """How a backend computes in a precision on a given processor; higher is better."""
+
+    WIDENED = 0
+    """In fp32, between casts: nothing runs in the precision."""
+    PARTLY = 1
+    """In the precision as far as its kernels go, or with results that differ from the graph's."""
+    SLOWLY = 2
+    """In the precision, without instructions for it."""
+    NATIVE = 3
+    """In the precision, with the processor's instructions for it."""
+
+
+@runtime_checkable
+class GradedBackend(Backend, Protocol):
+    """A backend that computes in some precisions better than in others; all others are taken for native."""
+
+    def grade(self, precision: Precision, isa: frozenset[str]) -> tuple[Grade, str]:
+        """How well it computes in a precision that it does not refuse, and why in a clause, "" where it is native.
+
+        ``isa`` holds the processor's instruction sets as the kernel names them ("avx512_vnni").
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Which backends can run on this machine, and which of them runs where none is named?
+"""Which backends can run on this machine?
 
 The one place that asks a runtime about the machine and survives whatever it raises.
 """
@@ -43,14 +43,13 @@ def supported_precisions(backend: Backend) -> tuple[Precision, ...]:
         return ()
 
 
-def best_backend() -> str:
-    """The usable backend of highest rank; raises EnvironmentLackError with what each needs where there is none."""
-    candidates = sorted((backend for backend in BACKENDS if backend.rank >= 0), key=lambda found: -found.rank)
+def require_some_backend() -> None:
+    """Raises EnvironmentLackError with what each backend needs where none can run on this machine."""
     reasons = []
-    for backend in candidates:
+    for backend in sorted((found for found in BACKENDS if found.rank >= 0), key=lambda found: -found.rank):
         state = probe_of(backend)
         if state.usable:
-            return backend.name
+            return
         lack = "; ".join(part for part in (state.reason, state.remedy) if part)
         reasons.append(f"{_DEVICES.get(backend.device, backend.device)}, {backend.name}: {lack}")
     raise EnvironmentLackError(

@@ -17,6 +17,8 @@ from benchbox.schema.trial import Trial
 # Software that every machine has: a record without it is older than the field. The rest are packages.
 _ALWAYS_NOTED = frozenset({"benchbox", "python", "kernel", "os", "libc"})
 _SHA_SHOWN = 8
+# Begins the reason of a pair that neither side could measure: nothing was asked of it.
+SKIPPED_ON_BOTH = "skipped on both sides"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +35,15 @@ class Rules:
 
     ``effect`` is the smallest ratio minus 1 that matters, None for the device's default; ``across_environments`` and
     ``across_networks`` compare what different environments, or networks of other MACs and parameters, would forbid.
+    ``match`` names the fields of a case that must be equal where two different cases are to be compared; empty for one
+    case on both sides.
     """
 
     metrics: tuple[str, ...] = ("latency_p50",)
     effect: float | None = None
     across_environments: bool = False
     across_networks: bool = False
+    match: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,27 @@ def pairs_of_cases(base: Iterable[Measured], head: Iterable[Measured]) -> tuple[
     return tuple(pairs)
 
 
+def pairs_by_fields(base: Iterable[Measured], head: Iterable[Measured], fields: Sequence[str]) -> tuple[Pair, ...]:
+    """Every case of the head with every case of the base that has the same values in these fields.
+
+    Of several networks under one name the newest counts; a case without any on the other side is a pair that lacks it.
+    """
+    sides = [[networks[0] for networks in _cases(side).values()] for side in (base, head)]
+
+    def key(records: Sequence[Measured]) -> tuple[object, ...]:
+        own = identity_of(records[0].record)
+        return tuple(getattr(own, field) for field in fields)
+
+    pairs: list[Pair] = []
+    for one in sides[0]:
+        others = [other for other in sides[1] if key(other) == key(one)]
+        pairs += [Pair(base=one, head=other) for other in others] or [Pair(base=one, lack=_ONLY.format("base"))]
+    known = {key(one) for one in sides[0]}
+    pairs += [Pair(head=other, lack=_ONLY.format("head")) for other in sides[1] if key(other) not in known]
+    return tuple(pairs)
+
+
+_ONLY = "only the {} has one with these fields"
 _Cases = dict[CaseIdentity, tuple[tuple[Measured, ...], ...]]
 
 
@@ -137,6 +163,8 @@ def obstacle(pair: Pair, rules: Rules, *, alike: bool) -> str:
     """Why two sides may not be compared, empty where they may; ``alike`` asks for one network and environment."""
     if pair.lack:
         return pair.lack
+    if all(side[0].record.status is Status.SKIPPED for side in (pair.base, pair.head)):
+        return f"{SKIPPED_ON_BOTH}: {pair.head[0].record.reason}"
     for name, side in (("base", pair.base), ("head", pair.head)):
         if side[0].record.status is not Status.OK:
             return f"the {name} is {side[0].record.status}: {side[0].record.reason}"

@@ -8,14 +8,24 @@ environments are not compared, and no claim is made that the machine's own speed
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
-from benchbox.gate.comparable import Measured, Pair, Rules, note_on_networks, obstacle, pairs_of_cases
+from benchbox.gate.comparable import (
+    SKIPPED_ON_BOTH,
+    Measured,
+    Pair,
+    Rules,
+    note_on_networks,
+    obstacle,
+    pairs_by_fields,
+    pairs_of_cases,
+)
 from benchbox.gate.doubts import doubt_about
 from benchbox.gate.outcome import judge_ratio
 from benchbox.gate.values import flags_about, note_on_replication, values_of
 from benchbox.metrics.metric import METRICS, Metric
-from benchbox.schema.identity import CaseIdentity
+from benchbox.schema.identity import CaseIdentity, identity_of
 from benchbox.schema.plan import Mode
 from benchbox.schema.reading import Severity
 from benchbox.schema.verdict import Outcome, Verdict
@@ -28,6 +38,9 @@ _WORST_FIRST = (Outcome.SLOWER, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE, Outc
 
 def verdicts_from_measured(base: Iterable[Measured], head: Iterable[Measured], rules: Rules) -> tuple[Verdict, ...]:
     """A verdict for every case on either side and every metric, in the order of the base, then of the head."""
+    if rules.match:
+        pairs = pairs_by_fields(base, head, rules.match)
+        return tuple(_apart(pair, METRICS.get(metric), rules) for pair in pairs for metric in rules.metrics)
     return tuple(
         _verdict(pair, METRICS.get(metric), rules) for pair in pairs_of_cases(base, head) for metric in rules.metrics
     )
@@ -36,18 +49,35 @@ def verdicts_from_measured(base: Iterable[Measured], head: Iterable[Measured], r
 def verdict_between(base: Measured, head: Measured, metric: str, rules: Rules) -> Verdict:
     """One record against another, whatever differs between them: the difference is the question.
 
-    The verdict names the head's case.
+    Its two sides were measured in turn. The verdict names both cases.
     """
-    return _verdict(Pair(base=(base,), head=(head,)), METRICS.get(metric), rules, alike=False)
+    verdict = _verdict(Pair(base=(base,), head=(head,)), METRICS.get(metric), rules, alike=False)
+    return dataclasses.replace(verdict, base_case=identity_of(base.record))
 
 
 def overall(verdicts: Sequence[Verdict]) -> Outcome:
     """The one word for all of them: slower if any is, then what could not be judged, then faster, then same."""
-    found = {verdict.outcome for verdict in verdicts}
+    found = {verdict.outcome for verdict in verdicts if not verdict.reason.startswith(SKIPPED_ON_BOTH)}
     return next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.INCOMPARABLE)
 
 
-def _verdict(pair: Pair, metric: Metric, rules: Rules, *, alike: bool = True) -> Verdict:
+def _apart(pair: Pair, metric: Metric, rules: Rules) -> Verdict:
+    """A pair of two different cases, which need not be of one network."""
+    verdict = _verdict(pair, metric, dataclasses.replace(rules, across_networks=True), one_case=False)
+    return dataclasses.replace(verdict, base_case=identity_of(pair.base[0].record)) if pair.base else verdict
+
+
+def _verdict(pair: Pair, metric: Metric, rules: Rules, *, alike: bool = True, one_case: bool = True) -> Verdict:
+    """The verdict of a pair, with the ids of its records.
+
+    ``alike`` asks for one network, environment and state of the machine, ``one_case`` notes what else is another.
+    """
+    base, head = (tuple(entry.record.id for entry in side) for side in (pair.base, pair.head))
+    found = _judged(pair, metric, rules, alike=alike, one_case=one_case and alike)
+    return dataclasses.replace(found, base_records=base, head_records=head)
+
+
+def _judged(pair: Pair, metric: Metric, rules: Rules, *, alike: bool, one_case: bool) -> Verdict:
     case, base, head = pair.identity, pair.base, pair.head
     if found := obstacle(pair, rules, alike=alike):
         return Verdict(case=case, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=found)
@@ -61,14 +91,21 @@ def _verdict(pair: Pair, metric: Metric, rules: Rules, *, alike: bool = True) ->
         return Verdict(case=case, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=reason)
     effect = rules.effect if rules.effect is not None else GPU_EFFECT if case.device.startswith("cuda") else CPU_EFFECT
     ratio, low, high = ratio_interval(*values)
-    outcome, reason = judge_ratio(metric, low, high, rank_test(*values), effect)
+    if base == head:  # the same records were named twice: nothing can have changed, however widely they vary
+        ratio, low, high = 1.0, 1.0, 1.0
+        outcome, reason = Outcome.SAME, "base and head are the same records"
+    else:
+        outcome, reason = judge_ratio(metric, low, high, rank_test(*values), effect)
     if outcome is not Outcome.INCONCLUSIVE and (doubt := doubt_about(base, head, metric, outcome, effect, alike=alike)):
         outcome, reason = Outcome.INCONCLUSIVE, doubt
     if flags := flags_about(metric, [*base, *head], Severity.ERROR):
         outcome, reason = Outcome.INCONCLUSIVE, f"flagged as invalid: {', '.join(flags)}"
     if warnings := flags_about(metric, [*base, *head], Severity.WARNING):
         reason += f"; warnings: {', '.join(warnings)}"
-    notes = (note_on_networks(base[0].record, head[0].record) if alike else "", note_on_replication(metric, base, head))
+    notes = (
+        note_on_networks(base[0].record, head[0].record) if one_case else "",
+        note_on_replication(metric, base, head),
+    )
     return Verdict(
         case=case,
         metric=metric.name,

@@ -8,6 +8,14 @@ from benchbox.schema.trial import Pass
 from benchbox.schema.verdict import Outcome
 
 SIGNIFICANCE = 0.05
+# Words for a larger and a smaller value, and for one that is several times as large, by the metric's unit.
+_WORDS = {
+    "s": ("faster", "slower", "fast"),
+    "1/s": ("more", "less", "much"),
+    "bytes": ("more", "less", "much"),
+    "J": ("more", "less", "much"),
+    "1": ("more", "less", "much"),
+}
 
 
 def judge_ratio(
@@ -26,11 +34,49 @@ def judge_ratio(
     if low is None or high is None:
         return Outcome.INCONCLUSIVE, f"too few values for a 95 % interval: at least 4 {units} a side"
     ceiling, floor = 1 + effect, 1 / (1 + effect)
+    words, limit = effect_in_words(metric, low, high), f"the {percent_text(effect)} that count"
     if low > ceiling or high < floor:
         if p_value >= SIGNIFICANCE:
-            return Outcome.INCONCLUSIVE, f"beyond {effect:.0%}, but not by the rank test (p = {p_value:.2g})"
+            return Outcome.INCONCLUSIVE, f"{words}, but not by the rank test (p = {p_value:.2g})"
         worse = (low > ceiling) is (metric.better is Better.LOWER)
-        return (Outcome.SLOWER if worse else Outcome.FASTER), f"beyond {effect:.0%}, rank test p = {p_value:.2g}"
+        return (Outcome.SLOWER if worse else Outcome.FASTER), f"{words}, beyond {limit} (rank test p = {p_value:.2g})"
     if low >= floor and high <= ceiling:
-        return Outcome.SAME, f"the whole interval lies within {effect:.0%}"
-    return Outcome.INCONCLUSIVE, f"the interval crosses the limit of {effect:.0%}: more {units} are needed"
+        return Outcome.SAME, f"{words}, within {limit}"
+    return Outcome.INCONCLUSIVE, f"{words}, not surely {_beside(low, high)} {limit}: more {units} are needed"
+
+
+def effect_in_words(metric: Metric, low: float, high: float) -> str:
+    """What an interval of head over base means: "4 to 16 % faster", "2.1 to 3.4 times as fast", "1 % less to 3 % more".
+
+    Times are turned into speeds, so that 16 % faster is 1/1.16 of the time, as the limits of a verdict are.
+    """
+    if metric.unit == "s":
+        low, high = 1 / high, 1 / low
+    up, down, times = _WORDS.get(metric.unit, _WORDS["1"])
+    if low >= 2:
+        return f"{low:.2g} to {high:.2g} times as {times}"
+    if metric.unit == "s" and high <= 0.5:
+        return f"{1 / high:.2g} to {1 / low:.2g} times as long"
+    if low > 1:
+        return f"{_span(low - 1, high - 1)} {up}"
+    slower_by = [1 / ratio - 1 if metric.unit == "s" else 1 - ratio for ratio in (high, low)]
+    if high < 1:
+        return f"{_span(*slower_by)} {down}"
+    if low == high:
+        return "equal"
+    return f"{percent_text(slower_by[1])} {down} to {percent_text(high - 1)} {up}"
+
+
+def percent_text(ratio: float) -> str:
+    """A change as percent: whole from 10 % on, with one digit below: "4.2 %", "16 %"."""
+    percent = 100 * ratio
+    return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f}".removesuffix(".0") + " %"
+
+
+def _span(low: float, high: float) -> str:
+    first, second = percent_text(low), percent_text(high)
+    return first if first == second else f"{first.removesuffix(' %')} to {second}"
+
+
+def _beside(low: float, high: float) -> str:
+    return "within" if low <= 1 <= high else "beyond"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from benchbox.backends.base import BACKENDS
@@ -55,7 +55,7 @@ class Case:
 def cases_from_axes(
     *,
     sources: Sequence[ModelSource],
-    backends: Sequence[str],
+    backends: Sequence[str] | Callable[[ModelSource, Precision], str],
     precisions: Sequence[Precision],
     batches: Sequence[int] | None,
     plan: MeasurementPlan,
@@ -65,7 +65,7 @@ def cases_from_axes(
 
     Args:
         sources: the networks.
-        backends: names.
+        backends: names, or what chooses one for a network in a precision.
         precisions: of the measurement.
         batches: sizes; each takes the place of the plan's own. None for the one that each network's file is fixed at,
             else 1.
@@ -73,11 +73,17 @@ def cases_from_axes(
         derivation: for the precisions on which it has an effect.
     """
     wanted = [(precision, derivation.for_precision(precision)) for precision in precisions]
+
+    def pairs(source: ModelSource) -> Iterable[tuple[str, tuple[Precision, Derivation]]]:
+        if callable(backends):
+            return [(backends(source, entry[0]), entry) for entry in wanted]
+        return itertools.product(backends, wanted)
+
     cases = tuple(
         Case(source=source, backend=name, precision=precision, plan=replace(plan, batch=size), derivation=choice)
         for source in sources
-        for name, (precision, choice), size in itertools.product(
-            backends, wanted, (own_batch(source),) if batches is None else batches
+        for (name, (precision, choice)), size in itertools.product(
+            pairs(source), (own_batch(source),) if batches is None else batches
         )
     )
     refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}

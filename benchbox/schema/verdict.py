@@ -32,6 +32,8 @@ class Verdict:
     ``ratio`` is head over base with its 95 % interval, whichever direction is better; faster and slower mean better
     and worse. ``mde`` is the smallest change that these values would detect with 80 % probability, as a ratio minus 1.
     ``n_base`` and ``n_head`` count processes, or windows of energy. Numbers are None where nothing was compared.
+    ``base_case`` is the base's case where another one than the head's was asked for. ``base_records`` and
+    ``head_records`` are the ids of the records that were compared.
     """
 
     case: CaseIdentity
@@ -44,6 +46,9 @@ class Verdict:
     n_base: int = 0
     n_head: int = 0
     reason: str = ""
+    base_case: CaseIdentity | None = None
+    base_records: tuple[str, ...] = ()
+    head_records: tuple[str, ...] = ()
 
 
 class ChangeState(StrEnum):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from benchbox.errors import StoreError
+from benchbox.errors import StoreError, UsageError
 from benchbox.schema.record import Record
 from benchbox.schema.trial import Trial
 from benchbox.store.atomic import draft_of
@@ -156,7 +156,7 @@ def record_files_of(place: str, root: Path) -> tuple[Path, ...]:
         root: project root.
 
     Raises:
-        StoreError: there is no such record.
+        UsageError: there is no such record.
     """
     path = Path(place)
     if path.is_file():
@@ -166,9 +166,11 @@ def record_files_of(place: str, root: Path) -> tuple[Path, ...]:
     else:
         found = tuple(file for file in record_files(root) if file.stem.startswith(place))
     if not found:
-        raise StoreError(
+        raise UsageError(
             f"there is no record at {place}",
-            values=f"neither a file, nor a folder with records, nor the beginning of an id under {root / FOLDER}",
+            values=f"a folder without records, {path.resolve()}"
+            if path.is_dir()
+            else f"neither a file, nor a folder with records, nor the beginning of an id under {root / FOLDER}",
             remedy="'benchbox report' lists what is stored",
         )
     return found

@@ -47,3 +47,16 @@ def conditions_from_words(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
 def matching(record: Record, conditions: Sequence[tuple[str, str]]) -> bool:
     """Whether every condition holds; patterns are those of file names (``resnet*``)."""
     return all(fnmatch.fnmatchcase(_VALUES[key](record), pattern) for key, pattern in conditions)
+
+
+def require_some(found: int, stored: int, words: Sequence[str]) -> None:
+    """Raises UsageError where conditions fit none of the stored records."""
+    if not found:
+        raise UsageError(none_match(stored, words), remedy="'benchbox report' lists what is stored")
+
+
+def none_match(stored: int, words: Sequence[str]) -> str:
+    """That nothing fits: "none of 41 records match model=resnet99"."""
+    if not stored:
+        return "no records; 'benchbox run' makes some"
+    return f"none of {stored} record{'s' * (stored != 1)} match{'es' * (stored == 1)} {' '.join(words)}"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from benchbox.backends.base import BACKENDS, Availability
+from benchbox.backends.base import BACKENDS
 from benchbox.backends.cuda import choice
-from benchbox.backends.probing import best_backend, probe_of, supported_precisions
-from benchbox.errors import EnvironmentLackError, MeasurementError
+from benchbox.backends.probing import probe_of, supported_precisions
+from benchbox.errors import MeasurementError
 
 ERRORS = [
     MeasurementError("the device is busy", values="exclusive mode", remedy="end the other process"),
@@ -55,12 +55,6 @@ def test_doctor_survives_backends_and_layers_that_raise(benchbox: Callable, monk
     assert benchbox("doctor").status == 0
 
 
-def test_a_busy_gpu_leaves_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("tensorrt", "tensorrt-rtx", "onnxruntime-cuda"):
-        monkeypatch.setattr(BACKENDS.get(name), "probe", raising(ERRORS[0]))
-    assert best_backend() == "onnxruntime"
-
-
 def test_precisions_of_a_backend_that_raises_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = BACKENDS.get("onnxruntime")
     assert "fp32" in supported_precisions(backend)
@@ -68,19 +62,11 @@ def test_precisions_of_a_backend_that_raises_are_none(monkeypatch: pytest.Monkey
     assert supported_precisions(backend) == ()
 
 
-def test_the_best_backend_is_a_usable_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert best_backend() == "onnxruntime"
-    gone = Availability(usable=False, reason="not installed", remedy="install it")
-    monkeypatch.setattr(BACKENDS.get("onnxruntime"), "probe", lambda: gone)
-    with pytest.raises(EnvironmentLackError, match="CPU, onnxruntime: not installed; install it"):
-        best_backend()
-
-
 def test_without_any_runtime_the_answer_names_what_to_install_for_what(
     benchbox: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The runtimes' packages and modules are hidden; no GPU package is recommended for a CPU or the other way round."""
-    hidden = ("onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt_rtx")
+    hidden = ("onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt_rtx", "openvino", "torch")
     version, find_spec = importlib.metadata.version, importlib.util.find_spec
 
     def version_unless_hidden(name: str) -> str:
@@ -101,6 +87,9 @@ def test_without_any_runtime_the_answer_names_what_to_install_for_what(
         "NVIDIA GPU, tensorrt": "pip install 'benchbox[tensorrt]'",
         "NVIDIA GPU, tensorrt-rtx": "pip install 'benchbox[tensorrt-rtx]'",
         "NVIDIA GPU, onnxruntime-cuda": "pip install 'benchbox[gpu]'",
+        "NVIDIA GPU, pytorch-cuda": "pip install 'benchbox[torch]'",
         "CPU, onnxruntime": "pip install 'benchbox[cpu]'",
+        "CPU, openvino": "pip install 'benchbox[openvino]'",
+        "CPU, pytorch": "pip install 'benchbox[torch]'",
     }
     assert lines[-1] == "install one of them; 'benchbox doctor' lists every backend"

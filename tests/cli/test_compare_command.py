@@ -11,7 +11,9 @@ import pytest
 from sample_records import record, trials
 
 from benchbox.schema.identity import CaseIdentity
+from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.record import Status
 from benchbox.store.records import append
 
 
@@ -41,7 +43,9 @@ def test_folders_files_and_ids(benchbox: Callable, tmp_path: Path) -> None:
     stored(tmp_path, BASE, 7)
     text = benchbox("compare", "20260102T030407Z", "b", "--metric", "latency_p50,throughput")
     assert text.status == 0
-    assert text.out.count("slower") == 3
+    assert text.out.count("slower") == 3 + 1, "two verdicts, the word for all, and the effect in words"
+    assert "% slower, beyond the 5 % that count" in text.out
+    assert "20260102T030407Z" in text.out, "the ids are in the table"
     assert benchbox("compare", "a", "b", "--format", "md").out.startswith("| model")
 
 
@@ -90,7 +94,11 @@ def test_what_tells_cases_apart_is_shown_where_they_differ(benchbox: Callable, t
 @pytest.mark.parametrize(
     ("arguments", "status", "word"),
     [
-        (("nowhere", "a"), 6, "no record at nowhere"),
+        (("nowhere", "a"), 2, "no record at nowhere"),
+        (("a", "empty"), 2, "a folder without records"),
+        (("backend=nul", "a"), 2, "no records"),
+        (("a", "a", "--match", "modell"), 2, "did you mean"),
+        (("a", "a", "--root", "nosuch"), 2, "does not exist"),
         (("a", "a", "--metric", "latency_p5"), 2, "did you mean"),
         (("a", "a", "--min-effect", "5"), 2, "0.03"),
         (("a", "a", "--format", "csv"), 2, "csv"),
@@ -99,6 +107,36 @@ def test_what_tells_cases_apart_is_shown_where_they_differ(benchbox: Callable, t
 )
 def test_bad_input(arguments: tuple[str, ...], status: int, word: str, benchbox: Callable, tmp_path: Path) -> None:
     stored(tmp_path / "a", BASE)
+    (tmp_path / "empty").mkdir()
     ran = benchbox("compare", *arguments)
     assert ran.status == status
     assert word in ran.err
+
+
+def test_records_compared_with_themselves_are_the_same(benchbox: Callable, tmp_path: Path) -> None:
+    """However widely they vary, and whatever was skipped beside them."""
+    stored(tmp_path / "a", [1000, 2000, 500, 1500, 800])
+    stored(tmp_path / "a", [], 1, status=Status.SKIPPED, reason="no bf16", readings=())
+    document = benchbox("compare", "a", "a", "--json").document
+    assert document["outcome"] == "same"
+    assert document["verdicts"][0]["reason"] == "base and head are the same records"
+
+
+def test_two_precisions_are_compared_when_asked(benchbox: Callable, tmp_path: Path) -> None:
+    stored(tmp_path, BASE)
+    int8 = dataclasses.replace(record().key, precision=Precision.INT8)
+    stored(tmp_path, [value // 3 for value in BASE], 1, key=int8, onnx_sha256="cd" * 32)
+    plain = benchbox("compare", "precision=fp32", "precision=int8")
+    assert "only the base has it" in plain.out
+    assert "--match model,batch" in plain.err
+    ran = benchbox("compare", "precision=fp32", "precision=int8", "--match", "model,batch")
+    row = ran.out.splitlines()[2].split()
+    assert row[row.index("fp32") + 1] == "int8", "both sides in the row"
+    assert "faster" in row
+    assert "3 times as fast" in ran.out
+    (verdict,) = benchbox("compare", "precision=fp32", "precision=int8", "--match", "model,batch", "--json").document[
+        "verdicts"
+    ]
+    assert (verdict["base_key"]["precision"], verdict["key"]["precision"]) == ("fp32", "int8")
+    assert verdict["base_records"]
+    assert verdict["head_records"]

@@ -10,13 +10,17 @@ from typing import Any
 
 import click
 import pytest
-from sample_records import record
+from sample_records import record, trials
 
+from benchbox.backends.base import BACKENDS
 from benchbox.cli.commands import run
-from benchbox.cli.flags.sides import between
+from benchbox.cli.flags.sides import between, labels_of_verdicts, notes_on_sides
 from benchbox.errors import ArtifactError
+from benchbox.gate.judge import overall
 from benchbox.jobs.cases import Case
 from benchbox.jobs.run import Outcome
+from benchbox.report.views.verdicts import render_sides
+from benchbox.schema.model import Precision
 from benchbox.schema.record import Status
 
 GPU = ("--backend", "tensorrt")
@@ -53,7 +57,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "weights": ("--weights", "weights.pt"),
 }
 # Not of the plan: what is shown, where, and the environment of every process.
-APART = {"as_json", "root", "debug", "ab", "dry_run", "cuda", "wide", "columns", "notes"}
+APART = {"as_json", "root", "debug", "ab", "also", "dry_run", "cuda", "wide", "columns", "notes"}
 PAIRED = ("trials", "max_trials", "memory_trials")
 
 
@@ -66,8 +70,8 @@ def cases_of(benchbox: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     (tmp_path / "pictures" / "cat.png").touch()
     seen: list[tuple[Any, ...]] = []
 
-    def measure(cases: tuple[Case, ...], *_: object, min_executed: float | None, **__: object) -> None:
-        seen.append((*cases, min_executed))
+    def measure(groups: tuple[tuple[Case, ...], ...], *_: object, min_executed: float | None, **__: object) -> None:
+        seen.append((*(case for group in groups for case in group), min_executed))
 
     @contextlib.contextmanager
     def locked(_: str) -> Iterator[None]:
@@ -114,6 +118,68 @@ def test_another_model_has_the_shape_and_weights_of_the_command(cases_of: Callab
 def test_a_precision_of_a_side_has_the_derivation_of_the_command(cases_of: Callable[..., tuple[Any, ...]]) -> None:
     first, second, _ = cases_of("lenet5", "--fallback", "fp16", "--ab", "precision=fp32", "precision=int8")
     assert (first.derivation.fallback, second.derivation.fallback) == ("fp32", "fp16")
+
+
+def test_several_models_and_variants_make_a_group_for_each_model(cases_of: Callable[..., tuple[Any, ...]]) -> None:
+    *cases, _ = cases_of("lenet5", "resnet18", "--ab", "batch=1", "batch=2", "--also", "batch=4")
+    assert [(case.source.name, case.batch) for case in cases] == [
+        (name, batch) for name in ("lenet5", "resnet18") for batch in (1, 2, 4)
+    ]
+    *cases, _ = cases_of("lenet5", "resnet18", "--ab", "model=lenet5", "model=resnet18")
+    assert [case.source.name for case in cases] == ["lenet5", "resnet18"], "the same group is measured once"
+
+
+def test_sides_that_name_models_need_no_model(cases_of: Callable[..., tuple[Any, ...]], tmp_path: Path) -> None:
+    first, second, _ = cases_of("--ab", "model=lenet5", "model=resnet18")
+    assert (first.source.name, second.source.name) == ("lenet5", "resnet18")
+
+
+def test_a_backend_is_chosen_that_runs_every_side(benchbox: Callable, cases_of: Callable[..., tuple[Any, ...]]) -> None:
+    first, second, _ = cases_of("lenet5", "--ab", "precision=fp32", "precision=bf16")
+    assert first.backend == second.backend
+    assert BACKENDS.get(first.backend).refusal(Precision.BF16) is None
+    first, second, _ = cases_of("lenet5", "--precision", "bf16", "--ab", "backend=pytorch", "backend=openvino")
+    assert (first.backend, second.backend) == ("pytorch", "openvino")
+    assert "bf16 on " in benchbox("run", "lenet5", "--ab", "precision=fp32", "precision=bf16", "--dry-run").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("lenet5", "--also", "batch=2"), "--also adds a variant to --ab"),
+        (("lenet5", "--ab", "batch=2", "batch=2"), "the same"),
+        (("lenet5", "--ab", "batches=2", "batch=2"), "did you mean"),
+        (("lenet5", "--ab", "batch=1", "batch=1,batch=2"), "twice"),
+    ],
+)
+def test_sides_that_make_no_sense(arguments: tuple[str, ...], words: str, benchbox: Callable) -> None:
+    ran = benchbox("run", *arguments)
+    assert ran.status == 2
+    assert words in ran.err
+
+
+def test_every_variant_is_judged_against_the_first_in_memory_too() -> None:
+    sides = [Outcome(place=place, record=record(place), trials=trials()) for place in range(3)]
+    verdicts = between(sides)
+    assert [verdict.head_records for verdict in verdicts[::3]] == [(sides[1].record.id,), (sides[2].record.id,)]
+    assert {verdict.metric for verdict in verdicts} == {"latency_p50", "throughput", "peak_host_memory"}
+    variants = ("batch=1", "batch=2", "batch=4")
+    labels = labels_of_verdicts(verdicts, [side.record for side in sides], variants)
+    text = render_sides(verdicts, labels, overall(verdicts), form="table")
+    assert "B/A" in text
+    assert [line.split().count("batch=1") for line in text.splitlines()[2:8]] == [1] * 6, "both sides in every row"
+    assert {"batch=2", "batch=4"} <= set(text.split())
+
+
+def test_that_both_sides_are_one_file_is_said() -> None:
+    one, two = record(0), record(1)
+    (note,) = notes_on_sides([one, two], ("model=a", "model=b"))
+    assert "the same ONNX file, sha256 abababab" in note
+    assert "noise alone" in note
+    other = replace(two, key=replace(two.key, model="other"), plan=replace(two.plan, threads=7))
+    assert "the models do not differ" in notes_on_sides([one, other], ("model=a", "model=b"))[0]
+    assert not notes_on_sides([one, replace(two, onnx_sha256="cd" * 32)], ("model=a", "model=b"))
+    assert not notes_on_sides([one, replace(two, plan=replace(two.plan, threads=7))], ("threads=1", "threads=7"))
 
 
 def test_a_dry_run_shows_the_plan_of_each_side(benchbox: Callable) -> None:

@@ -125,7 +125,9 @@ def test_energy_is_judged_where_it_was_measured() -> None:
     run = EnergyRun(scope="gpu_board", idle_power_w={"gpu_board": 60.0}, windows=(window,))
     flag = Flag(code="ENERGY_INCONSISTENT", severity=Severity.ERROR, message="apart", metrics=("energy_per_sample",))
     rules = {"metrics": ("energy_per_sample",)}
-    found = verdict(_with_energy(run), _with_energy(run), **rules)
+    base, head = _with_energy(run), _with_energy(run)
+    head = dataclasses.replace(head, record=dataclasses.replace(head.record, id="20260103T030400Z-00000001"))
+    found = verdict(base, head, **rules)
     assert (found.outcome, found.n_base) == (Outcome.INCONCLUSIVE, 1)
     assert found.reason.startswith("too few values for a 95 % interval: at least 4 energy windows (--energy-windows)")
     assert "ENERGY_INCONSISTENT" in verdict(_with_energy(run), _with_energy(run, flag), **rules).reason
@@ -141,7 +143,9 @@ def test_cases_on_one_side_only_and_cases_without_numbers_are_reported() -> None
         "only the head has it; the nearest of the base differs: precision bf16 and fp32",
     ]
     (both,) = verdicts_from_measured([missing], [missing], Rules())
-    assert "skipped: bf16 cannot run here" in both.reason
+    assert both.reason == "skipped on both sides: bf16 cannot run here"
+    same = verdicts_from_measured([measured(STEADY), missing], [measured(STEADY, 5), missing], Rules())
+    assert overall(same) is Outcome.SAME, "what neither side could run decides nothing"
     assert overall(found) is overall([both]) is overall([]) is Outcome.INCOMPARABLE
 
 

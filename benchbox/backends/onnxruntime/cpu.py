@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.base import BACKENDS, Availability, Grade, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.onnxruntime.profile import layers_from_profile
 from benchbox.errors import ArtifactError, EnvironmentLackError
@@ -48,6 +48,11 @@ _REFUSALS = {
     Precision.FP8: "ONNX Runtime's CPU provider has no fp8 kernels: it would round to fp8 and compute in fp32",
 }
 
+_GRADES = {
+    Precision.FP16: (Grade.WIDENED, "it computes fp16 graphs in fp32 between casts"),
+    Precision.INT8: (Grade.PARTLY, "it runs what it fuses in int8, the rest in fp32"),
+}
+
 
 class OnnxRuntimeBackend:
     """ONNX Runtime with the CPU execution provider."""
@@ -75,6 +80,10 @@ class OnnxRuntimeBackend:
         fp8 graphs can be opened to check their outputs, but give no speed.
         """
         return _REFUSALS.get(precision)
+
+    def grade(self, precision: Precision, isa: frozenset[str]) -> tuple[Grade, str]:
+        """fp32 is native; see ``refusal`` for the others."""
+        return _GRADES.get(precision, (Grade.NATIVE, ""))
 
     def open(self, request: OpenRequest) -> OnnxRuntimeSession:
         """A session on the CPU provider; raises ArtifactError with the runtime's reason for a file it cannot load."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.base import BACKENDS, Availability, Grade, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.openvino.runtime_model import (
     executed_precisions,
@@ -53,6 +53,8 @@ _REFUSALS = {
 }
 # What the plugin must list among its capabilities, or it computes in something else.
 _CAPABILITIES = {Precision.FP16: "FP16", Precision.BF16: "BF16", Precision.INT8: "INT8"}
+# x86 instructions whose int8 products are added up in 32 bits; without them sums of 16 bits saturate.
+_EXACT_INT8 = frozenset({"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8"})
 _HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
 
 
@@ -63,7 +65,7 @@ class OpenVinoBackend:
     device: ClassVar[str] = "cpu"
     consumes: ClassVar[str] = "onnx"
     virtual: ClassVar[bool] = False
-    rank: ClassVar[int] = -1
+    rank: ClassVar[int] = 8
     converts: ClassVar[frozenset[Precision]] = frozenset({Precision.FP16, Precision.BF16})
 
     def probe(self) -> Availability:
@@ -97,6 +99,12 @@ class OpenVinoBackend:
         if wanted in capabilities:
             return None
         return f"OpenVINO does not compute in {precision} on this CPU, and would take another precision in silence"
+
+    def grade(self, precision: Precision, isa: frozenset[str]) -> tuple[Grade, str]:
+        """Native wherever it is not refused, except int8 where sums of 8-bit products saturate."""
+        if precision is Precision.INT8 and any(flag.startswith("avx") for flag in isa) and not isa & _EXACT_INT8:
+            return Grade.PARTLY, "without VNNI its int8 sums saturate, and outputs may be wrong"
+        return Grade.NATIVE, ""
 
     def open(self, request: OpenRequest) -> OpenVinoSession:
         """A session on the CPU plugin; raises ArtifactError with OpenVINO's reason for a file it cannot compile.

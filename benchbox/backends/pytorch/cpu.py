@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.base import BACKENDS, Availability, Grade, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type
 from benchbox.backends.pytorch.outputs import in_float, tensors_in
@@ -29,6 +29,12 @@ _REFUSALS = {
     Precision.FP8: "PyTorch has no fp8 convolutions on a CPU",
 }
 
+# What the processor must have for oneDNN to compute in a 16-bit type rather than emulate it.
+_INSTRUCTIONS = {
+    Precision.BF16: frozenset({"avx512_bf16", "amx_bf16"}),
+    Precision.FP16: frozenset({"avx512_fp16", "amx_fp16", "asimdhp"}),
+}
+
 
 class PyTorchBackend:
     """PyTorch, eager, CPU."""
@@ -37,7 +43,7 @@ class PyTorchBackend:
     device: ClassVar[str] = "cpu"
     consumes: ClassVar[str] = "module"
     virtual: ClassVar[bool] = False
-    rank: ClassVar[int] = -1
+    rank: ClassVar[int] = 6
 
     def probe(self) -> Availability:
         """Whether PyTorch is installed; it is not imported for that."""
@@ -48,6 +54,13 @@ class PyTorchBackend:
     def refusal(self, precision: Precision) -> str | None:
         """fp32, fp16 and bf16 run: the latter two as they are defined, fast only where the CPU has them."""
         return _REFUSALS.get(precision)
+
+    def grade(self, precision: Precision, isa: frozenset[str]) -> tuple[Grade, str]:
+        """16-bit types are native where oneDNN finds instructions for them; elsewhere it has slow kernels."""
+        wanted = _INSTRUCTIONS.get(precision)
+        if wanted is None or isa & wanted:
+            return Grade.NATIVE, ""
+        return Grade.SLOWLY, f"it computes in {precision} without instructions for it, many times slower than in fp32"
 
     def open(self, request: OpenRequest) -> PyTorchSession:
         """A module in eval mode; sets this process's thread counts."""

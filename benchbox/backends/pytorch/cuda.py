@@ -49,7 +49,7 @@ class PyTorchCudaBackend:
     device: ClassVar[str] = "cuda"
     consumes: ClassVar[str] = "module"
     virtual: ClassVar[bool] = False
-    rank: ClassVar[int] = -1
+    rank: ClassVar[int] = 15
 
     def probe(self) -> Availability:
         """Whether PyTorch is installed with CUDA and finds a GPU."""
@@ -108,6 +108,7 @@ class PyTorchCudaGraph(PyTorchCudaBackend):
     """PyTorch, each inference the replay of a captured CUDA graph."""
 
     name: ClassVar[str] = "pytorch-cuda-graph"
+    rank: ClassVar[int] = -1
     graph: ClassVar[bool] = True
 
 
@@ -115,6 +116,7 @@ class PyTorchCompile(PyTorchCudaBackend):
     """The module compiled by ``torch.compile``."""
 
     name: ClassVar[str] = "pytorch-compile"
+    rank: ClassVar[int] = -1
     compiled: ClassVar[str] = "default"
 
 
@@ -122,6 +124,7 @@ class PyTorchCompileGraph(PyTorchCudaBackend):
     """The module compiled by ``torch.compile`` with CUDA graphs of its own."""
 
     name: ClassVar[str] = "pytorch-compile-graph"
+    rank: ClassVar[int] = -1
     compiled: ClassVar[str] = "reduce-overhead"
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--backend",
     metavar="B",
     type=BACKEND,
-    help="Backend to run on, for example openvino [default: the best available].",
+    help="Backend to run on, for example openvino [default: what computes best in the precision here].",
 )
 @click.option(
     "--precision",
@@ -64,19 +64,21 @@ def command(
     """
     from pathlib import Path
 
-    from benchbox.backends.probing import best_backend
+    from benchbox.cli.flags.choice import chosen_backend
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.accuracy import accuracies_from_source
     from benchbox.limits import effective_cpus
     from benchbox.models.pictures.labels import labelled_from_folder
 
     pictures = labelled_from_folder(Path(folder), mapping=Path(labels) if labels else None)
+    source = network.source()
+    backend = backend or chosen_backend(source, precisions)
     results = []
     with shown_progress() as progress:
         for result in accuracies_from_source(
-            network.source(),
+            source,
             pictures,
-            backend=backend or best_backend(),
+            backend=backend,
             precisions=precisions,
             derivation=network.derivation_for(precisions),
             batch=batch,

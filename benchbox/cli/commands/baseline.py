@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.flags.night import Night, night_options
-from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
+from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 if TYPE_CHECKING:
     from benchbox.jobs.gate import Judged
@@ -125,7 +125,7 @@ def pin(name: str) -> None:
     from benchbox.gate.baseline import pinned, read_baseline, write_baseline
     from benchbox.gate.policy import policy_of
 
-    folder = project_root() / policy_of(project_root(), None).anchor.baseline
+    folder = stored_root() / policy_of(stored_root(), None).anchor.baseline
     found = read_baseline(folder)
     if not found:
         raise UsageError("there is no level to pin", values=str(folder), remedy="write some: benchbox baseline propose")
@@ -149,7 +149,7 @@ def show(as_json: bool) -> None:
     from benchbox.gate.formats.levels import render_levels
     from benchbox.gate.policy import policy_of
 
-    folder = project_root() / policy_of(project_root(), None).anchor.baseline
+    folder = stored_root() / policy_of(stored_root(), None).anchor.baseline
     levels, acknowledged = read_baseline(folder), read_acknowledged(folder)
     if as_json:
         write_json({"schema": SCHEMA, "cases": levels, "acknowledged": acknowledged})
@@ -160,4 +160,4 @@ def show(as_json: bool) -> None:
 def _judged(policy_file: str | None, night: str | None, where: tuple[str, ...]) -> Judged:
     from benchbox.jobs.gate import judge_stored
 
-    return judge_stored(project_root(), policy_file=policy_file, against=None, night=night, where=where, warn=warn)
+    return judge_stored(stored_root(), policy_file=policy_file, against=None, night=night, where=where, warn=warn)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.kinds import EFFECT, METRIC, Listed
-from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
+from benchbox.cli.flags.kinds import CASE_FIELD, EFFECT, METRIC, Listed
+from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 if TYPE_CHECKING:
     from benchbox.gate.comparable import Measured
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 @click.option(
     "--across-networks", is_flag=True, help="Compare networks of one name that differ in MACs or parameters too."
 )
+@click.option(
+    "--match",
+    metavar="FIELD,...",
+    type=Listed(CASE_FIELD),
+    help="Compare different cases that have these fields in common, for example model,batch: two precisions, backends "
+    "or numbers of threads [default: only equal cases].",
+)
 @click.option("--format", "form", default="table", show_default=True, help="table, md or json.")
 @json_option
 @common_options
@@ -45,21 +53,23 @@ def command(
     min_effect: float | None,
     across_environments: bool,
     across_networks: bool,
+    match: tuple[str, ...] | None,
     form: str,
     as_json: bool,
 ) -> None:
     """Judge HEAD against BASE: same, faster, slower, inconclusive or incomparable, case by case.
 
-    BASE and HEAD are a record's file, a folder with records, or the beginning of record ids ('benchbox report' shows
-    them). Records of one case (network, backend, precision, batch, mode with its sizes, threads) are replicates; other
-    cases are never pooled. A damaged record is skipped with a warning that names its file. The exit status is 0
-    whatever the verdicts are.
+    BASE and HEAD are a record's file, a folder with records, the beginning of record ids (which begin with the date;
+    'benchbox report' shows them), or KEY=VALUE,... as in 'benchbox report --where'. Records of one case (network,
+    backend, precision, batch, mode with its sizes, threads) are replicates; other cases are never pooled. A damaged
+    record is skipped with a warning that names its file. The exit status is 0 whatever the verdicts are.
 
     \b
     Examples:
       benchbox compare ../main/results results
       benchbox compare 20261120 20261123 --metric latency_p50,peak_host_memory
       benchbox compare base/results head/results --min-effect 0.02 --json
+      benchbox compare precision=fp32 precision=int8 --match model,backend,batch
     """
     from benchbox.gate.comparable import Rules
     from benchbox.gate.judge import overall, verdicts_from_measured
@@ -72,6 +82,7 @@ def command(
         effect=min_effect,
         across_environments=across_environments,
         across_networks=across_networks,
+        match=match or (),
     )
     verdicts = verdicts_from_measured(_measured(base), _measured(head), rules)
     word = overall(verdicts)
@@ -79,11 +90,20 @@ def command(
         write_json(document_from_verdicts(verdicts, word))
     else:
         click.echo(render_verdicts(verdicts, word, form=form))
+        if not match and any("; the nearest of the " in verdict.reason for verdict in verdicts):
+            warn("different cases are compared with --match, for example --match model,batch")
 
 
 def _measured(place: str) -> list[Measured]:
     from benchbox.gate.comparable import Measured
-    from benchbox.store.records import readable_records, readable_trials, record_files_of
+    from benchbox.store.records import readable_records, readable_trials, record_files, record_files_of
+    from benchbox.store.selection import conditions_from_words, matching, require_some
 
-    records = readable_records(record_files_of(place, project_root()), warn=warn)
+    if "=" in place and not Path(place).exists():
+        conditions = conditions_from_words(place.split(","))
+        stored = readable_records(record_files(stored_root()), warn=warn)
+        records = [entry for entry in stored if matching(entry[1], conditions)]
+        require_some(len(records), len(stored), place.split(","))
+    else:
+        records = readable_records(record_files_of(place, stored_root()), warn=warn)
     return [Measured(record=record, trials=trials) for _, (record, trials) in readable_trials(records, warn=warn)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.flags.night import night_options
-from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
+from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,14 +88,14 @@ def command(
             "--ab belongs to --confirm", remedy="benchbox gate --confirm --ab OLD/bin/python NEW/bin/python"
         )
     judge = functools.partial(
-        judge_stored, project_root(), policy_file=policy_file, against=against, night=night, where=where, warn=warn
+        judge_stored, stored_root(), policy_file=policy_file, against=against, night=night, where=where, warn=warn
     )
     judged = judge()
     if confirm:
         from benchbox.jobs.confirm import Sides, confirm_night, keep_networks
 
-        confirm_night(project_root(), judged, sides=Sides(base=ab[0], head=ab[1]) if ab else None, say=warn)
-        keep_networks(project_root(), judged)
+        confirm_night(stored_root(), judged, sides=Sides(base=ab[0], head=ab[1]) if ab else None, say=warn)
+        keep_networks(stored_root(), judged)
         judged = judge()
     report = judged.report
     _write(markdown, markdown_of, report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
+from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 # A change of level of a machine shared with others, which most are; see "compare --min-effect".
 EFFECT = 0.05
@@ -60,14 +60,16 @@ def command(
     from benchbox.registry import require_known, suggestion
     from benchbox.report.views.history import document_from_series, render_history
     from benchbox.store.records import readable_records, record_files
-    from benchbox.store.selection import conditions_from_words, matching
+    from benchbox.store.selection import conditions_from_words, matching, none_match
 
     form = "json" if as_json else require_known("format", form, ("table", "json"))
     require_known("metric", metric, METRICS.names())
     conditions = conditions_from_words(where)
-    found = readable_records(record_files(project_root()), warn=warn)
+    found = readable_records(record_files(stored_root()), warn=warn)
     stored = [record for _, record in found if matching(record, conditions)]
     known = sorted({record.key.model for record in stored})
+    if where and not stored:
+        raise UsageError(none_match(len(found), where), remedy="'benchbox report' lists what is stored")
     for model in models:
         if model not in known:
             raise UsageError(
@@ -82,5 +84,4 @@ def command(
     elif series:
         click.echo(render_history(series, last=last))
     else:
-        have = f"{len(chosen)} records, none with {metric}" if chosen else "no records"
-        click.echo(f"{have}; 'benchbox run' makes some")
+        click.echo(f"{len(chosen)} records, none with {metric}" if chosen else none_match(0, ()))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--backend",
     metavar="B",
     type=BACKEND,
-    help="Backend to profile, for example openvino [default: the best available].",
+    help="Backend to profile, for example openvino [default: what computes best in the precision here].",
 )
 @click.option(
     "--precision",
@@ -93,7 +93,7 @@ def command(
       benchbox layers net.onnx --precision fp16 --json
       benchbox layers resnet50 --precision int8 --against fp32
     """
-    from benchbox.backends.probing import best_backend
+    from benchbox.cli.flags.choice import chosen_backend
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.cases import Case
     from benchbox.jobs.layers import table_from_case
@@ -105,7 +105,8 @@ def command(
     source = network.source()
     case = Case(
         source=source,
-        backend=backend or best_backend(),
+        backend=backend
+        or chosen_backend(source, [precision] if against is None else [against, precision], modules=False),
         precision=precision,
         plan=MeasurementPlan(
             batch=batch or own_batch(source),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchbox.cli.flags.shared import common_options, json_option, project_root, warn
+from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn
 from benchbox.cli.flags.view import ViewFlags, view_options
 
 
@@ -42,12 +42,18 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], shown:
     from benchbox.report.records.base import FORMATS, format_of_file
     from benchbox.report.screen import screen_width
     from benchbox.store.records import readable_records, record_files
-    from benchbox.store.selection import conditions_from_words, matching
+    from benchbox.store.selection import conditions_from_words, matching, none_match
 
     chosen = FORMATS.get("json" if as_json else form or format_of_file(output or ""))
     conditions = conditions_from_words(where)
-    found = readable_records(record_files(project_root()), warn=warn)
+    found = readable_records(record_files(stored_root()), warn=warn)
     records = tuple(record for _, record in found if matching(record, conditions))
+    if not records:
+        nothing = none_match(len(found), where)
+        if output is None and chosen.name == "table":
+            click.echo(nothing)
+            return
+        warn(nothing)
     if output is None:
         text = chosen.render(records, width=screen_width(), view=shown.view())
         click.echo(text, nl=not text.endswith("\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,16 @@ from benchbox.cli.flags.network import NetworkFlags, network_command, require_ef
 from benchbox.cli.flags.plan import PlanFlags, on_hardware, plan_from_flags, plan_options
 from benchbox.cli.flags.power import locked
 from benchbox.cli.flags.shared import cuda_option, project_root, write_json
-from benchbox.cli.flags.sides import ab_option, between, two_sides
+from benchbox.cli.flags.sides import (
+    ab_options,
+    backend_of_sides,
+    between,
+    labels_of_verdicts,
+    network_of_sides,
+    notes_on_sides,
+    precisions_of_sides,
+    sides_of_cases,
+)
 from benchbox.cli.flags.view import ViewFlags, view_options
 
 if TYPE_CHECKING:
@@ -21,8 +31,8 @@ if TYPE_CHECKING:
     from benchbox.jobs.cases import Case
     from benchbox.jobs.run import Outcome
     from benchbox.report.records.base import View
-    from benchbox.schema.model import Precision
-    from benchbox.schema.record import Record
+    from benchbox.schema.model import ModelSource, Precision
+    from benchbox.schema.plan import MeasurementPlan
     from benchbox.schema.verdict import Verdict
 
 LIKE_BACKEND = "tensorrt"
@@ -34,7 +44,8 @@ LIKE_BACKEND = "tensorrt"
     "backends",
     metavar="B,...",
     type=Listed(BACKEND),
-    help="Backends to run on, for example onnxruntime,openvino [default: the best one available].",
+    help="Backends to run on, for example onnxruntime,openvino [default: for each precision, what computes "
+    "best in it here; standard error says which and why].",
 )
 @click.option(
     "--precision",
@@ -53,7 +64,7 @@ LIKE_BACKEND = "tensorrt"
     help="Batch sizes, for example 1,8 [default: what the file is fixed at, else 1].",
 )
 @plan_options
-@ab_option
+@ab_options
 @cuda_option
 @view_options
 @click.option("--dry-run", is_flag=True, help="Show what would be measured, and stop.")
@@ -70,7 +81,7 @@ def command(
     precisions: tuple[Precision, ...],
     batches: tuple[int, ...] | None,
     flags: PlanFlags,
-    ab: tuple[str, str] | None,
+    variants: tuple[str, ...],
     dry_run: bool,
     min_executed: float | None,
     shown: ViewFlags,
@@ -93,74 +104,130 @@ def command(
       benchbox run resnet18 --mode concurrent --streams 2 --threads 1
       benchbox run resnet18 --mode server --rate 40 --latency-bound 0.1
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
+      benchbox run resnet50 mobilenet_v2 --quick --ab precision=fp32 precision=int8 --also precision=bf16
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
       benchbox run bert.onnx --input sequence=128 --inputs sentences.npz
     """
-    from benchbox.backends.probing import best_backend
+    network = network_of_sides(network, variants)
+    plan = plan_from_flags(flags, paired=bool(variants))
+    cases = _asked(network, backends or ((LIKE_BACKEND,) if flags.like else ()), precisions, batches, plan, variants)
+    groups = sides_of_cases(cases, variants, network) if variants else (cases,)
+    groups = tuple(on_hardware(group, flags) for group in groups)
+    require_effect(network.derivation, [case.precision for group in groups for case in group])
+    if dry_run:
+        _show_plan([case for group in groups for case in group], as_json)
+        return
+    with locked(plan.locked_clocks):
+        _measure(groups, as_json, variants=variants, min_executed=min_executed, view=shown.view(quick=flags.quick))
+
+
+def _asked(
+    network: NetworkFlags,
+    backends: tuple[str, ...],
+    precisions: tuple[Precision, ...],
+    batches: tuple[int, ...] | None,
+    plan: MeasurementPlan,
+    variants: tuple[str, ...],
+) -> tuple[Case, ...]:
+    """Every combination; where no backend is named, the best of this machine for each network and precision."""
+    from benchbox.cli.flags.choice import chooser_for, say_choices
     from benchbox.jobs.cases import cases_from_axes
+
+    chooser = chooser_for(replace(plan, batch=batches[0]) if batches else plan)
+    of_sides = backend_of_sides(variants)
+
+    def best(source: ModelSource, precision: Precision) -> str:
+        if variants:  # one backend for all sides that do not name one
+            return chooser.best(source, precisions_of_sides(variants, precisions)).backend
+        return chooser.of_matrix(source, precision, precisions)
 
     cases = cases_from_axes(
         sources=network.sources_or_exported(project_root()),
-        backends=backends or (LIKE_BACKEND if flags.like else best_backend(),),
+        backends=backends or ((of_sides,) if of_sides else best),
         precisions=precisions,
         batches=batches,
-        plan=plan_from_flags(flags, paired=bool(ab)),
+        plan=plan,
         derivation=network.derivation,
     )
-    cases = on_hardware(two_sides(cases, ab, network) if ab else cases, flags)
-    require_effect(network.derivation, [case.precision for case in cases])
-    if dry_run:
-        _show_plan(cases, as_json)
-        return
-    with locked(cases[0].plan.locked_clocks):
-        _measure(cases, as_json, interleaved=bool(ab), min_executed=min_executed, view=shown.view(quick=flags.quick))
+    say_choices(chooser)
+    return cases
 
 
 def _measure(
-    cases: Sequence[Case], as_json: bool, *, interleaved: bool, min_executed: float | None, view: View
+    groups: Sequence[Sequence[Case]], as_json: bool, *, variants: Sequence[str], min_executed: float | None, view: View
 ) -> None:
+    """Measures cases, or the sides of each group in turn, and shows them and the verdicts between them."""
     from benchbox.cli.progress import shown_progress
+    from benchbox.errors import EnvironmentLackError, UsageError
     from benchbox.jobs.run import measure_cases
     from benchbox.schema.record import Status
 
-    outcomes: list[Outcome] = []
+    outcomes: list[list[Outcome]] = []
+    refused: list[BenchboxError] = []
     try:
         with shown_progress() as progress:
-            for outcome in measure_cases(
-                cases, root=project_root(), progress=progress, interleaved=interleaved, min_executed=min_executed
-            ):
-                outcomes.append(outcome)
+            for group in groups:
+                outcomes.append([])
+                try:
+                    for outcome in measure_cases(
+                        group,
+                        root=project_root(),
+                        progress=progress,
+                        interleaved=bool(variants),
+                        min_executed=min_executed,
+                    ):
+                        outcomes[-1].append(outcome)
+                except (UsageError, EnvironmentLackError) as error:
+                    if len(groups) == 1:
+                        raise
+                    progress.say(f"{group[0].source.name}: {error.what}: {error.values}")
+                    refused.append(error)
     finally:
         # Also after Ctrl-C: what was finished has been stored and is shown.
-        outcomes.sort(key=lambda outcome: outcome.place)
-        if outcomes:
-            _show([outcome.record for outcome in outcomes], as_json, view, between(outcomes) if interleaved else ())
+        for found in outcomes:
+            found.sort(key=lambda outcome: outcome.place)
+        if any(outcomes):
+            _show(outcomes, as_json, view, variants)
     # In a matrix a skipped combination is an answer; a failed one is not, nor is a matrix of nothing but skipped ones.
-    errors = [outcome.error for outcome in outcomes if outcome.error]
-    failed = [outcome.error for outcome in outcomes if outcome.error and outcome.record.status is Status.FAILED]
-    lost: list[BenchboxError] = [outcome.unstored for outcome in outcomes if outcome.unstored]
-    if lost or failed or len(errors) == len(outcomes):
-        raise (lost or failed or errors)[0]
+    ended = [outcome for found in outcomes for outcome in found]
+    errors = [outcome.error for outcome in ended if outcome.error]
+    failed = [outcome.error for outcome in ended if outcome.error and outcome.record.status is Status.FAILED]
+    lost: list[BenchboxError] = [outcome.unstored for outcome in ended if outcome.unstored]
+    if lost or failed or refused or len(errors) == len(ended):
+        raise (lost or failed or refused or errors)[0]
 
 
-def _show(records: Sequence[Record], as_json: bool, view: View | None = None, verdicts: Sequence[Verdict] = ()) -> None:
-    from benchbox.report.views.verdicts import document_from_verdict, render_verdicts
+def _show(outcomes: Sequence[Sequence[Outcome]], as_json: bool, view: View, variants: Sequence[str]) -> None:
+    from benchbox.report.views.verdicts import document_from_verdict
     from benchbox.store.documents import document_from_record
 
+    records = [outcome.record for found in outcomes for outcome in found]
+    verdicts: list[Verdict] = []
+    labels: list[tuple[str, str]] = []
+    notes: list[str] = []
+    for found in outcomes if variants else ():
+        group = between(found)
+        sides = [outcome.record for outcome in found]
+        verdicts += group
+        labels += labels_of_verdicts(group, sides, variants)
+        notes += notes_on_sides(sides, variants) if group else []
     if as_json:
         document = {"schema": "benchbox.run/1", "records": [document_from_record(record) for record in records]}
         if verdicts:
             document["verdicts"] = [document_from_verdict(verdict) for verdict in verdicts]
         write_json(document)
         return
-    from benchbox.report.records.base import USUAL
+    from benchbox.gate.judge import overall
     from benchbox.report.records.terminal import render
     from benchbox.report.screen import screen_width
+    from benchbox.report.views.verdicts import render_sides
 
-    click.echo(render(records, width=screen_width(), view=view or USUAL))
+    click.echo(render(records, width=screen_width(), view=view))
     if verdicts:
-        click.echo("\n" + render_verdicts(verdicts, verdicts[0].outcome, form="table"))
+        click.echo("\n" + render_sides(verdicts, labels, overall(verdicts), form="table"))
+    for note in dict.fromkeys(notes):
+        click.echo(note)
 
 
 def _show_plan(cases: Sequence[Case], as_json: bool) -> None:
@@ -168,14 +235,17 @@ def _show_plan(cases: Sequence[Case], as_json: bool) -> None:
 
     records = plan_cases(cases)
     if as_json:
-        _show(records, as_json)
+        from benchbox.store.documents import document_from_record
+
+        write_json({"schema": "benchbox.run/1", "records": [document_from_record(record) for record in records]})
         return
     for record in records:
         key, threads = record.key, record.plan.threads
         title = f"{key.model} {key.backend} {key.precision} batch {key.batch} {key.mode} {key.variant}".rstrip()
         click.echo(f"{title}, {threads} thread{'s' * (threads > 1)}: {record.reason}")
     plan = cases[0].plan
+    noun = "case" if len(records) == 1 else "cases"
     click.echo(
-        f"{len(records)} cases, each {plan.trials} timed processes of {plan.min_time_s:g} to {plan.max_time_s:g} s "
+        f"{len(records)} {noun}, each {plan.trials} timed processes of {plan.min_time_s:g} to {plan.max_time_s:g} s "
         f"and {plan.memory_trials} for memory"
     )

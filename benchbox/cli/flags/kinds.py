@@ -268,6 +268,14 @@ def _metrics() -> dict[str, str]:
     return {name: name for name in METRICS.names()}
 
 
+def _case_fields() -> dict[str, str]:
+    import dataclasses
+
+    from benchbox.schema.identity import CaseIdentity
+
+    return {field.name: field.name for field in dataclasses.fields(CaseIdentity)}
+
+
 def _layers() -> dict[str, str]:
     from benchbox.backends.cuda.choice import LAYERS
 
@@ -300,6 +308,7 @@ PRESET = Word("preset", _presets)
 CUDA_LAYER = Word("CUDA layer", _layers)
 COLUMNS = Listed(Word("column", _titles))
 METRIC = Word("metric", _metrics)
+CASE_FIELD = Word("field of a case", _case_fields)
 CONVENTION = Word("convention", _conventions)
 TEXT = Kind()
 BATCHES = Batches()

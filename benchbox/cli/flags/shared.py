@@ -45,6 +45,20 @@ def project_root() -> Path:
     return Path(asked or os.environ.get("BENCHBOX_ROOT") or ".")
 
 
+def stored_root() -> Path:
+    """The project root of a command that reads records; raises UsageError where the folder does not exist."""
+    from benchbox.errors import UsageError
+
+    root = project_root()
+    if not root.is_dir():
+        raise UsageError(
+            "the project root does not exist",
+            values=f"no folder {root.resolve()}",
+            remedy="give the folder that holds results/ by --root or BENCHBOX_ROOT",
+        )
+    return root
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 
 

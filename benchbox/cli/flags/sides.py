@@ -1,58 +1,131 @@
-"""Which two sides are measured in turn, and what is their verdict?"""
+"""Which sides are measured in turn, and what are their verdicts?"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, SHAPE
+from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, SHAPE, Kind
+from benchbox.cli.flags.shared import grouped
 
 if TYPE_CHECKING:
     from benchbox.cli.flags.network import NetworkFlags
     from benchbox.jobs.cases import Case
     from benchbox.jobs.run import Outcome
+    from benchbox.schema.model import Precision
+    from benchbox.schema.record import Record
     from benchbox.schema.verdict import Verdict
 
+F = TypeVar("F", bound=Callable[..., Any])
+Labels = list[tuple[str, str]]
 
-METRICS = ("latency_p50", "throughput")
+METRICS = ("latency_p50", "throughput", "peak_host_memory")
 KEYS = ("model", "input", "weights", "backend", "precision", "batch", "threads", "python")
 
 
-ab_option = click.option(
-    "--ab",
-    nargs=2,
-    metavar="A B",
-    help="Measure two sides in turn, A B B A, and judge B against A. A side is KEY=VALUE,... of model, input, weights, "
-    "backend, precision, batch, threads and python (an interpreter with benchbox in it, or a command that starts one), "
-    "for example precision=fp32 precision=int8; everything else is the same on both sides.",
-)
+class SideText(Kind):
+    """KEY=VALUE,... of what differs on a side."""
+
+    name = "side"
+
+    def names(self) -> Iterable[str]:
+        """The beginnings of what a side says."""
+        backends, precisions = (kind.names() for kind in (BACKEND, PRECISION))
+        return (
+            *(f"precision={name}" for name in precisions),
+            *(f"backend={name}" for name in backends),
+            *(f"{key}=" for key in KEYS if key not in {"precision", "backend"}),
+        )
 
 
-def two_sides(cases: Sequence[Case], sides: tuple[str, str], network: NetworkFlags) -> tuple[Case, Case]:
-    """Side A and side B of the one case that was asked for.
+_SIDE = SideText()
+
+
+def ab_options(function: F) -> F:
+    """``--ab`` and ``--also`` as one argument ``variants``: the texts of all sides, none without --ab."""
+
+    def joined(ab: tuple[str, str] | None, also: tuple[str, ...]) -> tuple[str, ...]:
+        from benchbox.errors import UsageError
+
+        if also and not ab:
+            raise UsageError("--also adds a variant to --ab", values=f"got {also[0]}", remedy="--ab A B --also C")
+        return (*(ab or ()), *also)
+
+    return grouped(
+        "variants",
+        joined,
+        click.option(
+            "--ab",
+            nargs=2,
+            type=_SIDE,
+            metavar="A B",
+            help="Measure two sides in turn, A B B A, and judge B against A, for each combination asked for. A side is "
+            "KEY=VALUE,... of model, input, weights, backend, precision, batch, threads and python (an interpreter "
+            "with benchbox in it, or a command that starts one), for example precision=fp32 precision=int8; everything "
+            "else is the same on both sides.",
+        ),
+        click.option(
+            "--also",
+            multiple=True,
+            type=_SIDE,
+            metavar="C",
+            help="With --ab: a further side that is measured in turn with them and judged against A, for example "
+            "precision=bf16. Repeatable.",
+        ),
+    )(function)
+
+
+def network_of_sides(network: NetworkFlags, variants: Sequence[str]) -> NetworkFlags:
+    """The network of the command; that of side A where no MODEL was named and every side names one."""
+    models = [_pairs(text).get("model") for text in variants]
+    if network.models or not models or not all(models):
+        return network
+    return replace(network, models=(str(models[0]),))
+
+
+def precisions_of_sides(variants: Sequence[str], asked: Sequence[Precision]) -> tuple[Precision, ...]:
+    """Every precision that some side runs in."""
+    named = [_pairs(text).get("precision") for text in variants]
+    found = [PRECISION.parse(name, flag="precision") for name in named if name]
+    return tuple(dict.fromkeys([*found, *(asked if not all(named) else ())]))
+
+
+def backend_of_sides(variants: Sequence[str]) -> str | None:
+    """The backend of side A where every side names one: then there is none to choose."""
+    named = [_pairs(text).get("backend") for text in variants]
+    return BACKEND.parse(str(named[0]), flag="backend") if named and all(named) else None
+
+
+def sides_of_cases(
+    cases: Sequence[Case], variants: Sequence[str], network: NetworkFlags
+) -> tuple[tuple[Case, ...], ...]:
+    """The sides of each combination that was asked for, A first; each group once.
 
     Args:
         cases: what was asked for.
-        sides: what differs, as text.
+        variants: what differs on each side, as text.
         network: input shape, weights and derivation, where a side names another model or precision.
 
     Raises:
-        UsageError: there is more than one case, or a side cannot be read.
+        UsageError: a side cannot be read, or two sides of a group are one case.
     """
     from benchbox.errors import UsageError
 
-    if len(cases) != 1:
-        raise UsageError(
-            "--ab needs exactly one case",
-            values=f"{len(cases)} combinations were asked for",
-            remedy="name one MODEL, backend, precision and batch; the sides say what differs",
-        )
-    first, second = (_side(cases[0], _pairs(text), network) for text in sides)
-    return first, second
+    pairs = [_pairs(text) for text in variants]
+    groups = tuple(dict.fromkeys(tuple(_side(case, pair, network) for pair in pairs) for case in cases))
+    for group in groups:
+        for place, side in enumerate(group[1:], start=1):
+            if side == group[0] and pairs[0] == pairs[place]:
+                raise UsageError(
+                    "both sides of --ab are the same",
+                    values=f"{variants[0]} and {variants[place]}",
+                    remedy="say what differs, for example precision=fp32 precision=int8",
+                )
+    return groups
 
 
 def _side(case: Case, pairs: dict[str, str], network: NetworkFlags) -> Case:
@@ -103,15 +176,50 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def between(outcomes: Sequence[Outcome]) -> tuple[Verdict, ...]:
-    """Side B judged against side A, by their places; none if one of them has no numbers."""
+    """Every other side judged against side A, by their places; none if A is not among them."""
     from benchbox.gate.comparable import Measured, Rules
     from benchbox.gate.judge import verdict_between
     from benchbox.schema.plan import Mode
 
-    if len(outcomes) != 2:
-        return ()
     in_order = sorted(outcomes, key=lambda outcome: outcome.place)
-    base, head = (Measured(record=outcome.record, trials=outcome.trials) for outcome in in_order)
-    # In mode offline no sample has a time of its own.
-    metrics = METRICS[1:] if head.record.key.mode is Mode.OFFLINE else METRICS
-    return tuple(verdict_between(base, head, metric, Rules(across_environments=True)) for metric in metrics)
+    if len(in_order) < 2 or in_order[0].place != 0:
+        return ()
+    base, *heads = (Measured(record=outcome.record, trials=outcome.trials) for outcome in in_order)
+    return tuple(
+        verdict_between(base, head, metric, Rules(across_environments=True))
+        for head in heads
+        # In mode offline no sample has a time of its own.
+        for metric in (METRICS[1:] if head.record.key.mode is Mode.OFFLINE else METRICS)
+    )
+
+
+def labels_of_verdicts(verdicts: Sequence[Verdict], records: Sequence[Record], variants: Sequence[str]) -> Labels:
+    """What side A and the other side of each verdict are called: as they were typed.
+
+    Args:
+        verdicts: of one group.
+        records: of its sides, in their order.
+        variants: the texts of its sides.
+    """
+    texts = dict(zip((record.id for record in records), variants, strict=False))
+    return [
+        (variants[0], texts.get(verdict.head_records[0], "") if verdict.head_records else "") for verdict in verdicts
+    ]
+
+
+def notes_on_sides(records: Sequence[Record], variants: Sequence[str]) -> list[str]:
+    """Where two sides turned out to be the same thing: their difference is what the machine alone makes."""
+    from benchbox.schema.identity import identity_of
+
+    notes = []
+    first = records[0]
+    for record, text in zip(records[1:], variants[1:], strict=False):
+        if first.onnx_sha256 is None or record.onnx_sha256 != first.onnx_sha256:
+            continue
+        file = f"the same ONNX file, sha256 {first.onnx_sha256[:8]}"
+        apart = set(identity_of(first).differences(identity_of(record))) - {"model", "variant"}
+        if not apart and first.environment.hash == record.environment.hash:
+            notes.append(f"{variants[0]} and {text} are {file}, run alike: they differ by noise alone")
+        elif first.key.model != record.key.model:
+            notes.append(f"{variants[0]} and {text} are {file}: the models do not differ")
+    return notes

@@ -2,64 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from benchbox.report.cases import columns_of_cases, names_of_cases
 from benchbox.report.screen import table_of
-from benchbox.report.table import Column
+from benchbox.report.table import Column, Row
+from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.store.documents import plain
 
-_COLUMNS: tuple[Column[Verdict], ...] = (
-    Column(title="metric", cell=lambda verdict: verdict.metric),
-    Column(title="verdict", cell=lambda verdict: verdict.outcome.value),
-    Column(
-        title="head/base", cell=lambda verdict: "" if verdict.ratio is None else f"{verdict.ratio:.3f}", number=True
-    ),
-    Column(
-        title="95 %",
-        cell=lambda verdict: (
-            "" if verdict.low is None or verdict.high is None else f"{verdict.low:.3f} to {verdict.high:.3f}"
-        ),
-        number=True,
-    ),
-    Column(
-        title="MDE",
-        rank=2,
-        cell=lambda verdict: "" if verdict.mde is None else f"{100 * verdict.mde:.1f} %",
-        number=True,
-    ),
-    Column(
-        title="n",
-        cell=lambda verdict: "" if verdict.ratio is None else f"{verdict.n_base}+{verdict.n_head}",
-        number=True,
-    ),
-)
-_WHY: Column[Verdict] = Column(title="why", cell=lambda verdict: verdict.reason)
+
+def _columns(title: str, of: Callable[[Row], Verdict], *, form: str) -> list[Column[Row]]:
+    """What a verdict says, with the ratio under this title."""
+
+    def column(title: str, text: Callable[[Verdict], str], *, number: bool = False, rank: int = 0) -> Column[Row]:
+        optional = title in _OPTIONAL
+        return Column(title=title, cell=lambda row: text(of(row)), number=number, rank=rank, optional=optional)
+
+    columns = [
+        column("metric", lambda verdict: verdict.metric),
+        column("verdict", lambda verdict: verdict.outcome.value),
+        column(title, lambda verdict: "" if verdict.ratio is None else f"{verdict.ratio:.3f}", number=True),
+        column("95 %", _interval, number=True),
+        column("MDE", lambda verdict: "" if verdict.mde is None else f"{100 * verdict.mde:.1f} %", number=True, rank=4),
+        column("n", _counts, number=True, rank=1),
+        column("base id", lambda verdict: _id_text(verdict.base_records), rank=3),
+        column("head id", lambda verdict: _id_text(verdict.head_records), rank=2),
+    ]
+    return [*columns, column("why", lambda verdict: verdict.reason)] if form == "md" else columns
+
+
+def _interval(verdict: Verdict) -> str:
+    return "" if verdict.low is None or verdict.high is None else f"{verdict.low:.3f} to {verdict.high:.3f}"
+
+
+def _counts(verdict: Verdict) -> str:
+    return "" if verdict.ratio is None else f"{verdict.n_base}+{verdict.n_head}"
+
+
+_OPTIONAL = frozenset({"base id", "head id"})
+# Fields of a case by the titles of their columns.
+_TITLES = {"network": ("onnx_sha256",), "mode": ("mode", "group", "streams", "rate_per_s", "latency_bound_s", "like")}
 
 
 def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str) -> str:
     """The verdicts as a table ("table") or Markdown ("md"), why, and the one word for all of them."""
+    if any(verdict.base_case is not None for verdict in verdicts):
+        labels = [labels_of(verdict.base_case or verdict.case, verdict.case) for verdict in verdicts]
+        return render_sides(verdicts, labels, overall, form=form)
     naming: list[Column[Verdict]] = columns_of_cases([verdict.case for verdict in verdicts], lambda each: each.case)
-    table = table_of([*naming, *_COLUMNS, *([_WHY] if form == "md" else [])], verdicts, form=form)
-    why = "" if form == "md" else _reasons(verdicts)
+    columns = [*naming, *_columns("head/base", lambda verdict: verdict, form=form)]
+    name = names_of_cases([verdict.case for verdict in verdicts])
+    named = [(f"{name(verdict.case)} {verdict.metric}", verdict) for verdict in verdicts]
+    why = "" if form == "md" else _reasons(named)
     return (
-        f"{table}\n\n{why}overall: {overall}\n"
-        "head/base: Hodges-Lehmann ratio of process values. MDE: smallest change that they could detect with 80 % "
-        "probability. n: processes of base + head (windows of energy). 'benchbox explain NAME' defines a word"
+        f"{table_of(columns, verdicts, form=form)}\n\n{why}overall: {overall}\n"
+        "head/base: median ratio of process values (Hodges-Lehmann). MDE: smallest change that they could detect with "
+        "80 % probability. n: processes of base + head (windows of energy). 'benchbox explain NAME' defines a word"
     )
 
 
-def _reasons(verdicts: Sequence[Verdict]) -> str:
-    """A line for each reason, with the cases that have it."""
-    name = names_of_cases([verdict.case for verdict in verdicts])
+@dataclass(frozen=True)
+class _Sided:
+    """A verdict and what its sides are called."""
+
+    verdict: Verdict
+    first: str
+    second: str
+
+    def name(self, *, several: bool) -> str:
+        """What was compared, with the network where there are several."""
+        model = f"{self.verdict.case.model}, " if several else ""
+        return f"{model}{self.second} against {self.first}"
+
+
+def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]], overall: Outcome, *, form: str) -> str:
+    """Verdicts about two different sides, both named in every row.
+
+    Args:
+        verdicts: of B against A.
+        labels: what A and B of each verdict are called.
+        overall: the one word for all of them.
+        form: "table" or "md".
+    """
+    cases = [verdict.case for verdict in verdicts]
+    told = {title for verdict in verdicts for title in _differing(verdict.base_case or verdict.case, verdict.case)}
+    naming: list[Column[_Sided]] = columns_of_cases(cases, lambda row: row.verdict.case)
+    columns = [
+        *(column for column in naming if column.title not in {*told, "network"}),
+        Column(title="A", cell=lambda row: row.first, fold=True),
+        Column(title="B", cell=lambda row: row.second, fold=True),
+        *_columns("B/A", lambda row: row.verdict, form=form),
+    ]
+    rows = [_Sided(verdict, *names) for verdict, names in zip(verdicts, labels, strict=True)]
+    several = "model" not in told and len({case.model for case in cases}) > 1
+    why = (
+        ""
+        if form == "md"
+        else _reasons([(f"{row.name(several=several)} {row.verdict.metric}", row.verdict) for row in rows])
+    )
+    return (
+        f"{table_of(columns, rows, form=form)}\n\n{why}overall: {overall}\n"
+        "B/A: median ratio of B to A over processes (Hodges-Lehmann); below 1: B has less. n: processes of A + B. "
+        "'benchbox explain NAME' defines a word"
+    )
+
+
+def labels_of(base: CaseIdentity, head: CaseIdentity) -> tuple[str, str]:
+    """What two cases are called beside each other: the fields in which they differ."""
+    names = [name for name in base.differences(head) if name != "onnx_sha256" or base.model == head.model]
+    names = [name for name in names if name != "onnx_sha256" or len(names) == 1] or ["model"]
+    first, second = (", ".join(_field_text(case, name) for name in names) for case in (base, head))
+    return first, second
+
+
+def _field_text(case: CaseIdentity, name: str) -> str:
+    value = getattr(case, name)
+    if name in {"model", "backend", "precision"}:
+        return str(value)
+    return f"{name} {str(value)[:8] if name == 'onnx_sha256' else value if value not in (None, '') else 'none'}"
+
+
+def _differing(base: CaseIdentity, head: CaseIdentity) -> set[str]:
+    """Titles of the columns that name a case in which two cases differ."""
+    fields = set(base.differences(head))
+    titles = {title for title, names in _TITLES.items() if fields & set(names)}
+    return titles | fields
+
+
+def _id_text(ids: Sequence[str]) -> str:
+    """The newest of the records, and how many more there are."""
+    return "" if not ids else max(ids) + (f" +{len(ids) - 1}" if len(ids) > 1 else "")
+
+
+def _reasons(named: Sequence[tuple[str, Verdict]]) -> str:
+    """A line for each reason, with the names of what has it."""
     of_cases: dict[str, list[str]] = {}
-    for verdict in verdicts:
+    for name, verdict in named:
         if verdict.reason:
-            of_cases.setdefault(verdict.reason, []).append(f"{name(verdict.case)} {verdict.metric}")
+            of_cases.setdefault(verdict.reason, []).append(name)
     lines = [
-        f"{named[0]}{f' and {len(named) - 1} more' if len(named) > 1 else ''}: {reason}"
-        for reason, named in of_cases.items()
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {reason}"
+        for reason, names in of_cases.items()
     ]
     return "\n".join(lines) + "\n\n" if lines else ""
 
@@ -74,6 +159,6 @@ def document_from_verdicts(verdicts: Sequence[Verdict], overall: Outcome) -> dic
 
 
 def document_from_verdict(verdict: Verdict) -> dict[str, object]:
-    """One verdict of that document; its key is all that identifies the case."""
+    """One verdict of that document; its keys are all that identifies the cases, ``base_key`` null for equal ones."""
     document = plain(verdict)
-    return {"key": document.pop("case"), **document}
+    return {"key": document.pop("case"), "base_key": document.pop("base_case"), **document}
