@@ -81,6 +81,8 @@ bench: setup
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/trust.py
 	$(BIN)/python benchmarks/verdicts.py
+	$(BIN)/python benchmarks/gate_speed.py
+	$(BIN)/python benchmarks/gate_power.py
 	$(BIN)/python benchmarks/export_overhead.py
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/build.py

@@ -44,17 +44,35 @@ class CaseSeries:
 
     def measured(self, night: str) -> tuple[Record, ...]:
         """The records of a night that have numbers, of the newest one's environment."""
+        if night not in self._measured:
+            self._measured[night] = self._good(night)
+        return self._measured[night]
+
+    @functools.cached_property
+    def _measured(self) -> dict[str, tuple[Record, ...]]:
+        return {}
+
+    def _good(self, night: str) -> tuple[Record, ...]:
         good = [record for record in self.nights.get(night, ()) if record.status is Status.OK]
         return tuple(record for record in good if record.environment.hash == good[-1].environment.hash)
 
     def value(self, night: str, metric: str) -> Value | None:
         """The night's value: the geometric mean over its records; None where no record has one that holds."""
+        if (night, metric) not in self._values:
+            self._values[night, metric] = self._value(night, metric)
+        return self._values[night, metric]
+
+    @functools.cached_property
+    def _values(self) -> dict[tuple[str, str], Value | None]:
+        return {}
+
+    def _value(self, night: str, metric: str) -> Value | None:
         found = [
             (record, reading)
             for record in self.measured(night)
             if (reading := reading_of(record, metric)) is not None
             and reading.value > 0
-            and not error_flags([record], metric)
+            and not (record.flags and error_flags([record], metric))
         ]
         if not found:
             return None
@@ -96,7 +114,11 @@ def machine_of(environment: Environment) -> str:
     """The kind of machine by its processor, CPUs and GPU: "amd-epyc-9354-16cpus-nvidia-h100". Drivers may change."""
     hardware = environment.hardware
     cpus = hardware.get("cpus_allowed") or hardware.get("cpus", "")
-    words = [hardware.get("cpu", "unknown"), f"{cpus}cpus" if cpus else "", hardware.get("gpu", "")]
+    return _machine((hardware.get("cpu", "unknown"), f"{cpus}cpus" if cpus else "", hardware.get("gpu", "")))
+
+
+@functools.lru_cache(maxsize=1024)
+def _machine(words: tuple[str, ...]) -> str:
     bare = re.sub(r"\((?:r|tm)\)|\b(?:cpu|processor)\b", " ", " ".join(words).lower())
     return re.sub(r"[^a-z0-9]+", "-", bare).strip("-")[:_MACHINE_CHARACTERS].strip("-") or "unknown"
 
@@ -127,7 +149,10 @@ def fields_of(case: CaseIdentity, machine: str, metric: str) -> dict[str, str]:
 
 def reading_of(record: Record, metric: str) -> Reading | None:
     """The reading of that name."""
-    return next((reading for reading in record.readings if reading.metric == metric), None)
+    for reading in record.readings:
+        if reading.metric == metric:
+            return reading
+    return None
 
 
 def error_flags(records: Sequence[Record], metric: str) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Ag
         return ask.finding(Outcome.INCOMPARABLE, ROLLING, _apart(before, records[-1]))
     nights = [night for night in scales if ask.series.value(night, ask.metric)] + [ask.night]
     values = [
-        dataclasses.replace(value, value=value.value * scales.get(night, 1.0))
+        value if (scale := scales.get(night, 1.0)) == 1 else dataclasses.replace(value, value=value.value * scale)
         for night in nights
         if (value := ask.series.value(night, ask.metric)) is not None
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ from benchbox.gate.series import machine_of, name_of, night_at
 from benchbox.gate.values import values_of
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.identity import identity_of
-from benchbox.store.records import readable_records, record_files, trials_from_file
+from benchbox.store.records import read_headline, read_record, readable_records, record_files, trials_from_file
 from benchbox.store.selection import conditions_from_words, matching
 
 if TYPE_CHECKING:
@@ -59,6 +61,30 @@ def judge_stored(
         where: conditions that records must meet.
         warn: receives a line per damaged record.
     """
+    with _no_collections():
+        return _judge(root, policy_file, against, night, where, warn)
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """No search for garbage meanwhile: thousands of records are none, and each would be looked at again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _judge(
+    root: Path,
+    policy_file: str | None,
+    against: str | None,
+    night: str | None,
+    where: Sequence[str],
+    warn: Callable[[str], None],
+) -> Judged:
     policy = policy_of(root, policy_file)
     if against is not None:
         policy = policy.model_copy(update={"references": [against]})
@@ -68,16 +94,19 @@ def judge_stored(
     conditions = conditions_from_words(where)
     files = {
         record.id: (path, record)
-        for path, record in readable_records(record_files(root), warn=warn)
+        for path, record in readable_records(record_files(root), warn=warn, read=read_headline)
         if matching(record, conditions)
     }
     records = tuple(record for _, record in files.values())
 
     def process_values(record: Record, metric: str) -> Sequence[float]:
         path, _ = files[record.id]
-        return values_of([Measured(record=record, trials=trials_from_file(path, record))], METRICS.get(metric))
+        whole = read_record(path)
+        return values_of([Measured(record=whole, trials=trials_from_file(path, whole))], METRICS.get(metric))
 
-    names = {name_of(identity_of(record).without_network, machine_of(record.environment)) for record in records}
+    # Levels of cases that the conditions leave out are not missing.
+    asked = records if where else ()
+    names = {name_of(identity_of(record).without_network, machine_of(record.environment)) for record in asked}
     today = night_at(datetime.datetime.now(datetime.UTC), policy.night_starts)
     report = judge_night(
         records,

@@ -31,6 +31,10 @@ ENGINE_SCHEMA = "benchbox.engine/1"
 _OUTSIDE = {"source": "from", "target": "to"}
 _INSIDE = {outside: inside for inside, outside in _OUTSIDE.items()}
 _ADAPTERS: dict[object, Any] = {}
+_HEADLINE = (
+    *("id", "status", "reason", "key", "plan", "environment", "started_at", "readings", "flags", "analytic"),
+    *("onnx_sha256", "engine_sha256"),
+)
 _OF_HOPS = frozenset({"from", "to", "cosine"})
 
 
@@ -107,6 +111,18 @@ def record_from_document(document: Mapping[str, Any], *, origin: str = "a record
     """
     raised = raise_document(document, origin=origin)
     return value_from_plain(Record, {key: value for key, value in raised.items() if key != "schema"}, origin=origin)
+
+
+def headline_from_document(document: Mapping[str, Any], *, origin: str) -> Record:
+    """As ``record_from_document``, with the fields of a judgement only; the others are empty."""
+    import pydantic
+
+    raised = raise_document(document, origin=origin)
+    try:
+        # None of these holds hops, whose names differ in JSON.
+        return _adapter(Record).validate_python({key: raised[key] for key in _HEADLINE if key in raised})
+    except pydantic.ValidationError:
+        return record_from_document(document, origin=origin)  # which names all that is wrong
 
 
 def document_from_artifact(artifact: OnnxArtifact) -> dict[str, Any]:
