@@ -77,7 +77,8 @@ def cli() -> None:
     \b
     Exit status: 0 done · 2 usage · 3 something is missing on this machine · 4 a network or file is wrong ·
     5 a measurement failed · 6 the store cannot be read or written · 70 a bug · 130 interrupted.
-    Of gate also: 1 a regression · 7 inconclusive · 8 the environment changed
+    Of gate also: 1 a regression · 7 inconclusive · 8 the environment changed. Of choose: 7 undecided · 9 nothing
+    qualifies
     """
 
 

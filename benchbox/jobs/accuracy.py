@@ -1,18 +1,20 @@
 """In which order does a network become its accuracy on labelled pictures?
 
-    source -> ONNX file -> engine, where one is needed -> a worker that runs the pictures
+    source -> ONNX file -> engine, where one is needed -> a worker that runs the pictures -> results/accuracy/
 
 Like ``jobs/run.py`` this holds the order of the stages and nothing else.
 """
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchbox.jobs.cases import Case, require_runnable
 from benchbox.jobs.prepare import graph_precision, onnx_from_source
 from benchbox.jobs.run import engine_of_case
+from benchbox.machine.environment import capture
 from benchbox.measure.accuracy import AccuracyRequest, accuracy_from_pictures
 from benchbox.models.pictures.labels import Labelled
 from benchbox.progress import Progress
@@ -20,6 +22,8 @@ from benchbox.schema.accuracy import AccuracyResult
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
+from benchbox.store.accuracies import append_accuracy
+from benchbox.store.records import new_record_id
 
 
 def accuracies_from_source(
@@ -34,7 +38,7 @@ def accuracies_from_source(
     root: Path,
     progress: Progress,
 ) -> Iterator[AccuracyResult]:
-    """The accuracy of a network in each precision, as it becomes known.
+    """The accuracy of a network in each precision, as it becomes known; each is stored under the root.
 
     Args:
         source: the network.
@@ -72,4 +76,7 @@ def accuracies_from_source(
             threads=threads,
             batch=size,
         )
-        yield accuracy_from_pictures(request, progress=progress.step)
+        result = accuracy_from_pictures(request, progress=progress.step)
+        now = datetime.datetime.now(datetime.UTC)
+        append_accuracy(root, result, identity=new_record_id(now), environment=capture().hash, at=now)
+        yield result

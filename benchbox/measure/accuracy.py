@@ -17,7 +17,7 @@ from benchbox.errors import ArtifactError, UsageError
 from benchbox.measure.process.opening import open_request
 from benchbox.measure.process.trials import run_worker
 from benchbox.models.pictures.images import ImageRecipe, recipe_from_source
-from benchbox.models.pictures.labels import Labelled
+from benchbox.models.pictures.labels import Labelled, data_sha256_of
 from benchbox.progress import Step
 from benchbox.schema.accuracy import AccuracyResult, Share
 from benchbox.schema.artifact import OnnxArtifact
@@ -99,13 +99,14 @@ def result_from_request(request: AccuracyRequest, *, progress: Callable[[float],
             root=request.root,
         )
     )
-    firsts = fives = done = 0
+    right: list[bool] = []
+    fives = done = 0
     try:
         for part in _parts(pictures, size):
             made = _scores(session, part, recipe, spec.name, spec.dtype, scores.name, size)
             labels = np.array([picture.label for picture in part])
             best = np.argsort(-made, axis=1, kind="stable")[:, :TOP]
-            firsts += int((best[:, 0] == labels).sum())
+            right += (best[:, 0] == labels).tolist()
             fives += int((best == labels[:, None]).any(axis=1).sum())
             done += len(part)
             progress(done)
@@ -119,12 +120,14 @@ def result_from_request(request: AccuracyRequest, *, progress: Callable[[float],
         variant=artifact.variant,
         samples=len(pictures),
         classes=classes,
-        top1=_share(firsts, len(pictures)),
+        top1=_share(sum(right), len(pictures)),
         top5=_share(fives, len(pictures)),
         recipe=recipe.text,
         onnx_sha256=artifact.sha256,
         evidence=evidence,
         weights_sha256=artifact.weights_sha256,
+        right=f"{int(''.join('01'[hit] for hit in right), 2):x}",
+        data_sha256=data_sha256_of(pictures),
     )
 
 

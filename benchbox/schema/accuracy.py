@@ -20,7 +20,12 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyResult:
-    """Top-1 and top-5 of a network on labelled pictures, through one backend in one precision."""
+    """Top-1 and top-5 of a network on labelled pictures, through one backend in one precision.
+
+    ``right`` has a bit for each picture, whether top-1 was right, in hexadecimal (``right_pictures``), and
+    ``data_sha256`` identifies the pictures and labels in their order: two results of the same data can be compared
+    picture by picture.
+    """
 
     model: str
     backend: str
@@ -34,6 +39,16 @@ class AccuracyResult:
     onnx_sha256: str
     evidence: Evidence
     weights_sha256: str | None = None
+    right: str = ""
+    data_sha256: str = ""
+
+    @property
+    def right_pictures(self) -> tuple[bool, ...]:
+        """Whether top-1 was right, picture by picture; empty in results that did not keep it."""
+        if not self.right:
+            return ()
+        bits = bin(int(self.right, 16))[2:].zfill(self.samples)
+        return tuple(bit == "1" for bit in bits)
 
 
 @dataclass(frozen=True, kw_only=True)

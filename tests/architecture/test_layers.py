@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"stats", "graph"}),
     frozenset({"backends", "models", "store", "metrics", "cost"}),
     frozenset({"export", "machine", "flags"}),
-    frozenset({"measure", "report"}),
+    frozenset({"measure", "report", "choose"}),
     frozenset({"gate"}),
     frozenset({"jobs"}),
     frozenset({"cli"}),

@@ -16,6 +16,7 @@ from simulation import environment
 from benchbox.models.pictures.images import recipe_from_source
 from benchbox.models.pictures.labels import labelled_from_folder
 from benchbox.models.sources import module_from_source, resolve
+from benchbox.store.accuracies import accuracies_under
 
 LENET = resolve("lenet5", input_shape=None, weights=None)
 pytestmark = pytest.mark.usefixtures("lenet_exported")
@@ -57,6 +58,10 @@ def test_shares_are_pytorchs(backend: str, folder: Path, benchbox: Callable) -> 
     assert result["top5"]["value"] == pytest.approx(top5)
     assert top1 < result["top1"]["high"] < 1
     assert result["backend"] == result["evidence"]["backend"] == backend
+    (stored,) = accuracies_under(folder.parent, warn=pytest.fail)
+    assert stored.onnx_sha256 == result["onnx_sha256"]
+    assert sum(stored.right_pictures) == round(30 * top1)
+    assert len(stored.right_pictures) == 30
 
 
 def test_a_network_that_knows_its_classes_is_right_in_int8(folder: Path, benchbox: Callable, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def command(
     DIR is laid out as ImageNet's validation set: one subfolder per class, whose sorted names are classes 0, 1, 2
     and so on unless --labels says otherwise. Pictures are decoded, resized, cropped and normalised as the network's
     evaluation recipe has it. A network of the zoo without --weights has seeded weights, which know no classes.
+    Results are stored in results/accuracy/, where 'benchbox choose' finds them.
 
     \b
     Examples:
@@ -89,6 +90,8 @@ def command(
             results.append(result)
             if not as_json:
                 click.echo(_text(result))
+                if len(results) > 1:
+                    click.echo(_paired_text(results[0], result))
     if as_json:
         from benchbox.store.documents import plain
 
@@ -98,6 +101,16 @@ def command(
 def _text(result: AccuracyResult) -> str:
     title = f"{result.model} {result.backend} {result.precision} {result.variant}".strip()
     return f"{title}: top-1 {_share(result.top1)}, top-5 {_share(result.top5)} of {result.samples} pictures"
+
+
+def _paired_text(first: AccuracyResult, result: AccuracyResult) -> str:
+    from benchbox.stats.paired import paired_difference
+
+    found = paired_difference(first.right_pictures, result.right_pictures)
+    return (
+        f"  {result.precision} - {first.precision} on the same pictures: {100 * found.difference:+.2f} points "
+        f"({100 * found.low:+.2f} to {100 * found.high:+.2f}), McNemar p = {found.p_value:.2g}"
+    )
 
 
 def _share(share: Share) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from benchbox.flags.void import is_void
 from benchbox.registry import require_known
 from benchbox.report.cases import ambiguous_models, columns_of_cases
 from benchbox.report.records.base import View
@@ -35,16 +36,6 @@ from benchbox.units import (
 VOID = "void"
 # A narrower interval moves no digit that somebody would decide by.
 _EXACT = 0.005
-# What was timed is not what was asked for: such a number answers no question about the network.
-_OF_SOMETHING_ELSE = frozenset(
-    {"VIRTUAL_CLOCK", "SIMULATED", "OVERSUBSCRIBED", "PROVIDER_FALLBACK", "GRAPH_FALLBACK", "THREADS_NOT_GIVEN"}
-)
-
-
-def is_void(record: Record) -> bool:
-    """Whether a measured record's times are of something else than was asked for: nothing ran in the precision, say."""
-    nothing_ran = record.proof is not None and record.proof.macs and record.proof.share == 0
-    return bool(nothing_ran) or any(flag.code in _OF_SOMETHING_ELSE for flag in record.flags)
 
 
 def reading_of(record: Record, metric: str) -> Reading | None:

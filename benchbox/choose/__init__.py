@@ -1,0 +1,1 @@
+"""Which measured configuration meets the limits? Pure: records in, an answer out."""

@@ -1,0 +1,150 @@
+"""How does a person read an answer?"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+
+from benchbox.choose.amounts import MEASURED, Amount, Counted
+from benchbox.choose.choosing import Choice, Undecided
+from benchbox.choose.limits import ACCURACY, QUALITIES, Limit
+from benchbox.choose.standing import Check, Judged, Standing
+from benchbox.schema.reading import Better, Severity
+from benchbox.units import format_factor, format_quantity, format_share
+
+UNDECIDED_SHOWN = 3
+FRONT_SHOWN = 6
+WIDTH = 100
+PUBLISHED_NOTE = "published: by the network's authors, not measured here and without an interval ('benchbox accuracy')"
+_CERTAIN = 0.99
+
+
+def render_choices(choices: Sequence[Choice], *, command_of: Callable[[Undecided], str]) -> str:
+    """The answer of each machine and mode, one block each."""
+    return "\n\n".join(_block(choice, command_of=command_of) for choice in choices)
+
+
+def limit_text(limit: Limit) -> str:
+    """A limit as it was meant: "latency <= 5 ms"."""
+    return f"{limit.quality.name} {limit.sign} {limit.text}"
+
+
+def value_text(name: str, value: float) -> str:
+    """A value of a quality with its unit: times and energies with four digits, accuracies in percent."""
+    if name == ACCURACY:
+        return f"{100 * value:.2f} %"
+    return format_quantity(value, QUALITIES[name].unit)
+
+
+def _block(choice: Choice, *, command_of: Callable[[Undecided], str]) -> str:
+    lines = [_answer_line(choice)]
+    for number, judged in enumerate((choice.answer, *choice.runners_up)):
+        if judged is not None:
+            lines += _lines("-> " if number == 0 else "runner-up  ", judged, choice)
+    lines += _standing_lines(choice, command_of)
+    if len(choice.front) > 1:
+        lines.append(f"front of {', '.join(choice.front_qualities)} (probability of being on it):")
+        lines += [
+            f"  {_percent(member.probability):>6}  {member.candidate.name}: "
+            + ", ".join(value_text(name, member.candidate.amounts[name].value) for name in choice.front_qualities)
+            for member in choice.front[:FRONT_SHOWN]
+        ]
+        if len(choice.front) > FRONT_SHOWN:
+            lines.append(f"  and {len(choice.front) - FRONT_SHOWN} more (--json)")
+    if "(published)" in "".join(lines):
+        lines.append(PUBLISHED_NOTE)
+    return "\n".join(lines)
+
+
+def _answer_line(choice: Choice) -> str:
+    objective = choice.request.objective
+    word = "lowest" if objective.better is Better.LOWER else "highest"
+    where = ", ".join(choice.facet)
+    limits = ", ".join(limit_text(limit) for limit in choice.request.limits) or "no limits"
+    if choice.answer is not None:
+        return f"{word} {objective.name} under {limits} on {where}:"
+    if choice.undecided or choice.unknown:
+        return f"nothing surely meets {limits} on {where}"
+    return f"nothing meets {limits} on {where}"
+
+
+def _lines(prefix: str, judged: Judged, choice: Choice) -> list[str]:
+    """A configuration with its chance, and below it its values with the bounds that decide."""
+    shown = [_check_text(check) for check in judged.checks]
+    objective = choice.request.objective.name
+    if objective not in {check.limit.quality.name for check in judged.checks}:
+        shown.insert(0, f"{objective} {value_text(objective, judged.candidate.amounts[objective].value)}")
+    chance = f"  meets {_all_of(len(judged.checks))}: {_percent(judged.chance)}" if judged.checks else ""
+    found = [f"  {prefix}{judged.candidate.name}{chance}", *_wrapped(", ".join(shown))]
+    return [*found, *_wrapped(f"warnings: {', '.join(warnings)}")] if (warnings := _warnings(judged)) else found
+
+
+def _warnings(judged: Judged) -> list[str]:
+    flags = judged.candidate.record.flags
+    return list(dict.fromkeys(flag.code for flag in flags if flag.severity is Severity.WARNING))
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False)
+
+
+def _check_text(check: Check) -> str:
+    """The value with the bound that decides: "latency 3.910 ms (<= 3.970 ms)", "accuracy 69.02 % (published)"."""
+    amount, name = check.amount, check.limit.quality.name
+    if amount is None:
+        return f"no {name}"
+    text = f"{name} {value_text(name, amount.value)}"
+    if amount.source != MEASURED:
+        return f"{text} (published)"
+    if check.bound is None:
+        return f"{text} (one process: no interval)"
+    return f"{text} ({check.limit.sign} {value_text(name, check.bound)})"
+
+
+def _standing_lines(choice: Choice, command_of: Callable[[Undecided], str]) -> list[str]:
+    parts = [f"{choice.feasible} of {choice.considered} configurations qualify"]
+    if choice.undecided:
+        parts.append(f"{len(choice.undecided)} undecided")
+    if choice.unknown:
+        lacking = sorted(
+            {
+                check.limit.quality.name
+                for judged in choice.unknown
+                for check in judged.checks
+                if check.standing is Standing.UNKNOWN
+            }
+        )
+        parts.append(f"{len(choice.unknown)} without {' or '.join(lacking)}")
+    parts += [f"{count} {reason}" for reason, count in choice.excluded.items()]
+    lines = [", ".join(parts)]
+    for entry in choice.undecided[:UNDECIDED_SHOWN]:
+        lines += _lines("undecided  ", entry.judged, choice)
+        lines.append(f"      {command_of(entry)}")
+    for judged in choice.misses:
+        over = "; ".join(_miss_text(check) for check in judged.checks if check.standing is Standing.MISSES)
+        lines.append(f"  misses  {judged.candidate.name}: {over}")
+    return lines
+
+
+def _miss_text(check: Check) -> str:
+    assert check.amount is not None, "a limit is missed by a value"
+    name = check.limit.quality.name
+    side = "over" if check.limit.quality.better is Better.LOWER else "below"
+    far = format_share(check.excess) if check.excess < 1 else format_factor(1 + check.excess)
+    word = side if check.excess < 1 else "the limit"
+    return f"{name} {_amount_text(name, check.amount)}, {far} {word}"
+
+
+def _amount_text(name: str, amount: Amount) -> str:
+    text = value_text(name, amount.value)
+    if isinstance(amount, Counted):
+        return f"{text} of {amount.samples}"
+    return text if amount.source == MEASURED else f"{text} (published)"
+
+
+def _all_of(count: int) -> str:
+    return {1: "the limit", 2: "both"}.get(count, f"all {count}")
+
+
+def _percent(probability: float) -> str:
+    return "> 99 %" if probability > _CERTAIN else f"{100 * probability:.0f} %"

@@ -1,0 +1,175 @@
+"""In which order does a choice come about? Records, accuracies, limits, and the commands that go with the answer."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbox.choose.candidates import candidates_from_records
+from benchbox.choose.choosing import Choice, Request, Undecided, choices_of
+from benchbox.choose.standing import Judged
+from benchbox.gate.series import machine_of
+from benchbox.models.zoo.zoo import specs
+from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.identity import identity_of
+from benchbox.schema.plan import TRANSFER_RESIDENT, TRANSFER_TIMED, Mode
+from benchbox.schema.record import Record
+from benchbox.store.accuracies import accuracies_under
+from benchbox.store.artifact_files import artifacts_under
+from benchbox.store.records import readable_records, record_files
+from benchbox.store.selection import conditions_from_words, matching
+
+EMIT_SCHEMA = "benchbox.choice/1"
+_FLAGS = {
+    "input": "--input",
+    "fallback": "--fallback",
+    "calibration": "--calibration",
+    "method": "--calibration-method",
+    "converter": "--converter",
+}
+_SIZES = {"group": "--group", "streams": "--streams", "rate_per_s": "--rate", "latency_bound_s": "--latency-bound"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The choices, newest machine and mode first, how many records they rest on, and the artifacts at hand."""
+
+    choices: tuple[Choice, ...]
+    records: int
+    artifacts: tuple[OnnxArtifact, ...]
+
+    def command_of(self, undecided: Undecided) -> str:
+        """What would decide: the measurement with more processes, or why no number of them would."""
+        if undecided.trials is None:
+            return "too near to the limit: more processes would not decide"
+        return measuring_command(undecided.judged.candidate.record, self.artifacts, trials=undecided.trials)
+
+
+def choose_stored(
+    root: Path, request: Request, *, where: Sequence[str], across: bool, warn: Callable[[str], None]
+) -> Chosen:
+    """Chooses among the records under a root.
+
+    Args:
+        root: project root.
+        request: limits and objective.
+        where: conditions that records must meet, as of ``report``.
+        across: machines and modes are one field; else each has its own answer.
+        warn: receives a line per damaged record.
+    """
+    conditions = conditions_from_words(where)
+    records = [record for _, record in readable_records(record_files(root), warn=warn) if matching(record, conditions)]
+    candidates, excluded = candidates_from_records(
+        records,
+        facet_of=(lambda _: ("all machines and modes",)) if across else facet_of,
+        name_of=lambda record: case_name(record, across=across),
+        accuracies=accuracies_under(root, warn=warn),
+        published={name: (spec.accuracy.top1, spec.accuracy.source) for name, spec in specs().items() if spec.accuracy},
+    )
+    return Chosen(
+        choices=choices_of(candidates, excluded, request),
+        records=len(records),
+        artifacts=artifacts_under(root, say=warn) if records else (),
+    )
+
+
+def facet_of(record: Record) -> tuple[str, ...]:
+    """The kind of machine and the mode: numbers of different ones answer different questions."""
+    return machine_of(record.environment), record.key.mode.value
+
+
+def case_name(record: Record, *, across: bool) -> str:
+    """The configuration as a person reads it; the machine and the mode are in the facet's title."""
+    case = identity_of(record)
+    parts = [case.model, case.backend, case.precision.value, case.variant, f"batch {case.batch}"]
+    parts += [f"{case.threads} thread{'' if case.threads == 1 else 's'}"]
+    parts += [
+        f"{name.removesuffix('_per_s').replace('_', ' ')} {size:g}"
+        for name in _SIZES
+        if (size := getattr(case, name)) is not None
+    ]
+    parts += [case.transfer if case.transfer != TRANSFER_RESIDENT else "", f"like {case.like}" if case.like else ""]
+    parts += [*facet_of(record)] if across else []
+    return " · ".join(part for part in parts if part)
+
+
+def measuring_command(record: Record, artifacts: Sequence[OnnxArtifact], *, trials: int | None = None) -> str:
+    """``benchbox run`` for the same case, with as many processes."""
+    case = identity_of(record)
+    words = ["benchbox", "run", _reference_of(record, artifacts), "--backend", case.backend]
+    words += ["--precision", case.precision.value, "--batch", str(case.batch), "--threads", str(case.threads)]
+    if case.mode is not Mode.ISOLATED:
+        words += ["--mode", case.mode.value]
+    words += [
+        word
+        for name, flag in _SIZES.items()
+        if (size := getattr(case, name)) is not None
+        for word in (flag, f"{size:g}")
+    ]
+    words += ["--like", case.like] if case.like else ["--transfers"] if case.transfer == TRANSFER_TIMED else []
+    words += _options_of(case.variant)
+    words += ["--trials", str(trials)] if trials is not None else []
+    return shlex.join(words)
+
+
+def emitted(judged: Judged, choice: Choice, artifacts: Sequence[OnnxArtifact]) -> dict[str, Any]:
+    """What to deploy: digests, and the commands that build, measure and verify it."""
+    record = judged.candidate.record
+    key = record.key
+    reference = _reference_of(record, artifacts)
+    shared = ["--precision", key.precision.value, *_options_of(key.variant)]
+    if record.engine_sha256 is not None:
+        build = ["benchbox", "build", reference, "--backend", key.backend, *shared, "--batch", str(key.batch)]
+    else:
+        build = ["benchbox", "export", reference, *shared]
+    return {
+        "schema": EMIT_SCHEMA,
+        "case": judged.candidate.name,
+        "machine": machine_of(record.environment),
+        "record": record.id,
+        "onnx_sha256": record.onnx_sha256,
+        "weights_sha256": record.weights_sha256,
+        "engine_sha256": record.engine_sha256,
+        "limits": {
+            check.limit.quality.name: {
+                "limit": check.limit.value,
+                "value": check.amount.value if check.amount else None,
+                "bound": check.bound,
+                "source": check.amount.source if check.amount else None,
+            }
+            for check in judged.checks
+        },
+        "probability": judged.chance,
+        "confidence": choice.request.confidence,
+        "build": shlex.join(build),
+        "verify": measuring_command(record, artifacts),
+    }
+
+
+def _reference_of(record: Record, artifacts: Sequence[OnnxArtifact]) -> str:
+    """What MODEL was called: the artifact knows; else the name, which is right for the zoo."""
+    found = next((artifact.source for artifact in artifacts if artifact.sha256 == record.onnx_sha256), None)
+    return found or record.key.model
+
+
+def _options_of(variant: str) -> list[str]:
+    """The flags that a variant came from ("exclude=fc* fallback=fp16 sequence=128")."""
+    words: list[str] = []
+    for part in variant.split():
+        name, equals, value = part.partition("=")
+        if not equals:
+            continue
+        if name in _FLAGS:
+            words += [_FLAGS[name], value]
+        elif name == "exclude":
+            words += [word for pattern in value.split(",") for word in ("--exclude", pattern)]
+        elif name == "batch-axis":
+            words += ["--batch-axis", value.replace(":", "=")]
+        elif name == "inputs":
+            words += ["--inputs", value.rpartition("@")[0]]
+        else:  # a size by its name
+            words += ["--input", part]
+    return words
