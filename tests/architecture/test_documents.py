@@ -69,7 +69,9 @@ def _python_blocks(document: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", document.read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("document", filter(_python_blocks, DOCUMENTS), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "document", list(filter(_python_blocks, DOCUMENTS)), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_python_in_documents_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block by itself, in a folder that holds one record."""
     append(tmp_path, record(), trials())
