@@ -55,7 +55,7 @@ def _calibration_synthetic(seen: Seen) -> Iterator[Flag]:
         )
 
 
-def _precision_miss(seen: Seen) -> Iterator[Flag]:
+def _wide_interval(seen: Seen) -> Iterator[Flag]:
     for reading in seen.readings:
         if reading.metric != headline_of(seen.plan):
             continue
@@ -66,10 +66,10 @@ def _precision_miss(seen: Seen) -> Iterator[Flag]:
             )
         elif width > HALF_WIDTH_WANTED:
             yield flag(
-                "PRECISION_MISS",
+                "WIDE_INTERVAL",
                 Severity.WARNING,
-                f"the interval of {reading.metric} is ±{100 * width:.1f} %, wider than ±{100 * HALF_WIDTH_WANTED:g} %: "
-                "use more --trials or a quieter machine",
+                f"{reading.metric} is known to ±{100 * width:.1f} % ({reading.n} processes), wanted are "
+                f"±{100 * HALF_WIDTH_WANTED:g} %: use more --trials or a quieter machine",
             )
 
 
@@ -136,7 +136,7 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _machine_shifted,
     noisy,
     between_processes,
-    _precision_miss,
+    _wide_interval,
     tail_undersampled,
     _interrupted,
     _outputs,

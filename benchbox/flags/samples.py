@@ -221,8 +221,8 @@ def between_processes(seen: Seen) -> Iterator[Flag]:
     between = max(0.0, statistics.variance(math.log(middle) for middle in medians) - explained)
     if between > BETWEEN_SHARE * (between + inside) and math.sqrt(between) > BETWEEN_SPREAD:
         yield flag(
-            "BETWEEN_PROC",
+            "PROCESSES_DIFFER",
             Severity.INFO,
-            f"processes differ by {math.sqrt(between):.1%}, which is {between / (between + inside):.0%} of all "
-            "variance: use more --trials; longer ones do not help",
+            f"results vary by {100 * math.sqrt(between):.1f} % from process to process and by "
+            f"{100 * math.sqrt(inside):.1f} % within one: use more --trials, a longer --max-time does not help",
         )

@@ -22,7 +22,7 @@ from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Flag, Reading
 from benchbox.schema.trial import Evidence
 
-RECORD_SCHEMA = "benchbox.record/3"
+RECORD_SCHEMA = "benchbox.record/4"
 
 
 class Status(StrEnum):

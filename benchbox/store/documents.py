@@ -89,7 +89,7 @@ def _adapter(kind: type[T]) -> TypeAdapter[T]:
 
 
 def document_from_record(record: Record) -> dict[str, Any]:
-    """A record as a JSON-ready dict (kind ``benchbox.record/3``)."""
+    """A record as a JSON-ready dict (kind ``benchbox.record/4``)."""
     document = cast(dict[str, Any], plain(record))
     if not document["key"]["variant"]:
         del document["key"]["variant"]  # most records have none

@@ -28,6 +28,7 @@ class Step:
 _PROBES = {f"reference_{kind}": f"probe_{kind}" for kind in ("arithmetic", "handover")}
 _PROBE_COUNTERS = {f"{old}_{when}_s": f"{new}_{when}_s" for old, new in _PROBES.items() for when in ("before", "after")}
 _COLUMNS = {"purpose": "pass", "load": "loadgen"}
+_FLAGS = {"PRECISION_MISS": "WIDE_INTERVAL", "BETWEEN_PROC": "PROCESSES_DIFFER"}
 _TYPES = {"untold": "unreported"}
 
 
@@ -65,6 +66,12 @@ def _document_3(document: Document) -> Document:
     return {**document, "schema": "benchbox.record/3"}
 
 
+def _document_4(document: Document) -> Document:
+    """Flags that only say how wide an interval is, or how processes vary, had names that read as something else."""
+    flags = [{**flag, "code": _FLAGS.get(flag["code"], flag["code"])} for flag in document["flags"]]
+    return {**document, "schema": "benchbox.record/4", "flags": flags}
+
+
 def _renamed(entries: Mapping[str, Any], names: Mapping[str, str]) -> Document:
     return {names.get(key, key): value for key, value in entries.items()}
 
@@ -72,6 +79,7 @@ def _renamed(entries: Mapping[str, Any], names: Mapping[str, str]) -> Document:
 STEPS: Mapping[str, Step] = {
     "benchbox.record/1": Step(document=_document_2, row=_row_2),
     "benchbox.record/2": Step(document=_document_3, row=dict),
+    "benchbox.record/3": Step(document=_document_4, row=dict),
 }
 
 

@@ -157,12 +157,12 @@ CASES = {
     "NOISY": (seen([trial(number=n, samples_ns=NOISY) for n in range(3)]), seen(), Severity.WARNING),
     "RECOMPILED": (counted(compilations=1.0), counted(compilations=0.0), Severity.ERROR),
     "SINGLE_PROCESS": (seen([trial()]), seen(), Severity.WARNING),
-    "PRECISION_MISS": (
+    "WIDE_INTERVAL": (
         spread(1_000_000, 1_100_000, 900_000),
         spread(1_000_000, 1_001_000, 999_000),
         Severity.WARNING,
     ),
-    "BETWEEN_PROC": (scattered(0.03, inside=0.005), scattered(0.03, inside=0.08), Severity.INFO),
+    "PROCESSES_DIFFER": (scattered(0.03, inside=0.005), scattered(0.03, inside=0.08), Severity.INFO),
     "TAIL_UNDERSAMPLED": (
         seen([trial(number=n, samples_ns=(1_000_000,) * 298) for n in range(3)]),
         seen([trial(number=n, samples_ns=(1_000_000,) * 299) for n in range(3)]),
@@ -186,7 +186,7 @@ def test_a_quiet_case_has_no_flags() -> None:
 
 def test_small_or_few_differences_between_processes_are_no_news() -> None:
     for case in (scattered(0.005, inside=0.001), spread(1_000_000, 1_100_000)):
-        assert "BETWEEN_PROC" not in {flag.code for flag in flags_of(case)}
+        assert "PROCESSES_DIFFER" not in {flag.code for flag in flags_of(case)}
 
 
 @pytest.mark.parametrize(("spread", "noisy"), [(0.02, False), (0.03, True)])

@@ -48,7 +48,7 @@ def test_the_document_has_the_contracts_keys() -> None:
         "engine_sha256",
         "started_at",
     }
-    assert document["schema"] == "benchbox.record/3"
+    assert document["schema"] == "benchbox.record/4"
     assert set(document["key"]) == {"model", "backend", "precision", "batch", "mode", "device"}
     assert set(document["readings"][0]) == {"metric", "unit", "value", "low", "high", "n", "better", "mde"}
     assert set(document["flags"][0]) == {"code", "severity", "message"}

@@ -192,6 +192,7 @@ EXPECTED = {
     "record_v1_late": (BEFORE_WEIGHTS, FULL_TRIALS),
     "record_v2": (BEFORE_WEIGHTS, FULL_TRIALS),
     "record_v3": (FULL, FULL_TRIALS),
+    "record_v4": (FULL, FULL_TRIALS),
 }
 
 
@@ -217,6 +218,9 @@ def test_a_run_of_version_1_keeps_its_values() -> None:
         old = before.pop(reading.metric)
         assert (reading.value, reading.low, reading.n, reading.mde) == (old["value"], old["low"], old["n"], old["mde"])
     assert not before
+    names = {"PRECISION_MISS": "WIDE_INTERVAL", "BETWEEN_PROC": "PROCESSES_DIFFER"}
+    assert [flag.code for flag in found.flags] == [names.get(flag["code"], flag["code"]) for flag in raw["flags"]]
+    assert {"PRECISION_MISS"} <= {flag["code"] for flag in raw["flags"]}
     assert plain(found.plan) == raw["plan"]
     assert plain(found.environment) == raw["environment"]
     made = trials_from_file(path, found)

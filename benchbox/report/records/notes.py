@@ -17,7 +17,7 @@ from benchbox.units import format_ratio
 MOST_NOTES = 5
 # The width of an interval is in its cell; it is worth a sentence where it is wider than this half-width.
 WIDE_INTERVAL = 0.05
-_IN_THE_CELL = "PRECISION_MISS"
+_IN_THE_CELL = "WIDE_INTERVAL"
 _ORDER = [Severity.ERROR, Severity.WARNING, Severity.INFO]
 
 

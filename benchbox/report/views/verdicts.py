@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchbox.report.cases import columns_of_cases, names_of_cases
-from benchbox.report.screen import table_of
+from benchbox.report.screen import screen_width, table_of
 from benchbox.report.table import Column, Row
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.verdict import Outcome, Verdict
@@ -42,6 +43,7 @@ def _counts(verdict: Verdict) -> str:
 
 
 _OPTIONAL = frozenset({"base id", "head id"})
+_LONGEST_LABEL, _LETTERS = 24, 26
 # Fields of a case by the titles of their columns.
 _TITLES = {"network": ("onnx_sha256",), "mode": ("mode", "group", "streams", "rate_per_s", "latency_bound_s", "like")}
 
@@ -95,7 +97,12 @@ def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]],
         Column(title="B", cell=lambda row: row.second, fold=True),
         *_columns("B/A", lambda row: row.verdict, form=form),
     ]
-    rows = [_Sided(verdict, *names) for verdict, names in zip(verdicts, labels, strict=True)]
+    letters = _letters(labels)
+    rows = [
+        _Sided(verdict, *(letters.get(name, name) for name in names))
+        for verdict, names in zip(verdicts, labels, strict=True)
+    ]
+    legend = "".join(f"{letter}: {name}\n" for name, letter in letters.items())
     several = "model" not in told and len({case.model for case in cases}) > 1
     why = (
         ""
@@ -103,10 +110,18 @@ def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]],
         else _reasons([(f"{row.name(several=several)} {row.verdict.metric}", row.verdict) for row in rows])
     )
     return (
-        f"{table_of(columns, rows, form=form)}\n\n{why}overall: {overall}\n"
+        f"{table_of(columns, rows, form=form)}\n{legend}\n{why}overall: {overall}\n"
         "B/A: median ratio of B to A over processes (Hodges-Lehmann); below 1: B has less. n: processes of A + B. "
         "'benchbox explain NAME' defines a word"
     )
+
+
+def _letters(labels: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Letters for sides whose names are too long for a column, none where all are short."""
+    names = list(dict.fromkeys(name for both in zip(*labels, strict=True) for name in both))
+    if all(len(name) <= _LONGEST_LABEL for name in names):
+        return {}
+    return {name: chr(ord("A") + place) if place < _LETTERS else f"B{place}" for place, name in enumerate(names)}
 
 
 def labels_of(base: CaseIdentity, head: CaseIdentity) -> tuple[str, str]:
@@ -146,7 +161,9 @@ def _reasons(named: Sequence[tuple[str, Verdict]]) -> str:
         f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {reason}"
         for reason, names in of_cases.items()
     ]
-    return "\n".join(lines) + "\n\n" if lines else ""
+    width = screen_width()
+    wrapped = [line if width is None else textwrap.fill(line, width, subsequent_indent="  ") for line in lines]
+    return "\n".join(wrapped) + "\n\n" if lines else ""
 
 
 def document_from_verdicts(verdicts: Sequence[Verdict], overall: Outcome) -> dict[str, object]:
