@@ -70,6 +70,7 @@ def _wide_interval(seen: Seen) -> Iterator[Flag]:
                 Severity.WARNING,
                 f"{reading.metric} is known to ±{100 * width:.1f} % ({reading.n} processes), wanted are "
                 f"±{100 * HALF_WIDTH_WANTED:g} %: use more --trials or a quieter machine",
+                size=width,
             )
 
 

@@ -44,6 +44,7 @@ def oversubscribed(seen: Seen) -> Iterator[Flag]:
             "OVERSUBSCRIBED",
             Severity.ERROR,
             f"{seen.plan.threads} threads on {seen.cpus} CPUs: use --threads {seen.cpus} or fewer",
+            size=seen.plan.threads / seen.cpus,
         )
 
 
@@ -54,7 +55,12 @@ def cpu_steal(seen: Seen) -> Iterator[Flag]:
     stolen = sum(counters["steal_ticks"] for counters in grown) / everything if everything else 0.0
     if stolen > STEAL_WARNING:
         severity = Severity.ERROR if stolen > STEAL_ERROR else Severity.WARNING
-        yield flag("CPU_STEAL", severity, f"the hypervisor gave {100 * stolen:.1f} % of the CPU time to other guests")
+        yield flag(
+            "CPU_STEAL",
+            severity,
+            f"the hypervisor gave {100 * stolen:.1f} % of the CPU time to other guests",
+            size=stolen,
+        )
 
 
 def cpu_contended(seen: Seen) -> Iterator[Flag]:
@@ -65,10 +71,12 @@ def cpu_contended(seen: Seen) -> Iterator[Flag]:
         if trial.counters.get("window_s") and "run_delay_s" in trial.counters
     ]
     if waits and max(waits) > WAITING_LIMIT:
+        remedy = "fewer --threads" if seen.plan.threads > seen.cpus else "stop other work"
         yield flag(
             "CPU_CONTENDED",
             Severity.WARNING,
-            f"runnable threads waited for a CPU for up to {100 * max(waits):.1f} % of the time: stop other work",
+            f"runnable threads waited for a CPU for up to {100 * max(waits):.1f} % of the time: {remedy}",
+            size=max(waits),
         )
 
 

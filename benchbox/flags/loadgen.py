@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from benchbox.flags.samples import FLOOR_FACTOR
+from benchbox.flags.samples import FLOOR_FACTOR, near_floor
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Trial
@@ -94,9 +94,4 @@ def _near_floor(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag
     )
     floor = statistics.median(trial.floor_ns for trial in trials)
     if each < FLOOR_FACTOR * floor:
-        yield Flag(
-            code="NEAR_FLOOR",
-            severity=Severity.WARNING,
-            message=f"an inference takes {each / 1e3:.3g} µs of the query, LoadGen around nothing "
-            f"{floor / 1e3:.3g} µs: use --mode batched or a larger --batch",
-        )
+        yield near_floor("LoadGen itself", floor, each, batched=False)

@@ -21,15 +21,22 @@ def flags_of_proof(proof: Proof | None) -> Iterator[Flag]:
             code="PRECISION_NOT_EXECUTED",
             severity=Severity.ERROR,
             message=f"{ran}, so this is not the speed of {proof.asked} ({_wanted(proof)})" + _layers_in_words(proof),
+            size=1 - proof.share,
         )
     elif proof.passed is None:
         yield Flag(
             code="PRECISION_NOT_EXECUTED",
             severity=Severity.WARNING,
             message=f"{ran}: the runtime reports too little to prove it ({_wanted(proof)})" + _layers_in_words(proof),
+            size=1 - proof.share,
         )
     elif proof.share < 1:
-        yield Flag(code="PRECISION_PARTIAL", severity=Severity.INFO, message=ran + _layers_in_words(proof))
+        yield Flag(
+            code="PRECISION_PARTIAL",
+            severity=Severity.INFO,
+            message=ran + _layers_in_words(proof),
+            size=1 - proof.share,
+        )
 
 
 def shares_in_words(proof: Proof) -> str:

@@ -21,6 +21,7 @@ from benchbox.stats.blocks import block_medians
 from benchbox.stats.modality import Modes, modes_of
 from benchbox.stats.quantile import samples_needed
 from benchbox.stats.trend import level_shift, median_slope
+from benchbox.units import format_time
 
 # trtexec warns of GPU times from 2.5 % on.
 NOISE_LIMIT, GPU_NOISE_LIMIT = 0.10, 0.025
@@ -150,22 +151,24 @@ def _near_floor(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag
     latency = statistics.median(statistics.median(trial.samples_ns) for trial in trials)
     floor = statistics.median(trial.floor_ns for trial in trials)
     if plan.mode in _ONE_IN_FLIGHT and floor and latency < FLOOR_FACTOR * floor:
-        loop = "LoadGen around nothing" if plan.mode in LOADGEN_MODES else "the loop around nothing"
-        yield _near("a sample", latency, loop, floor)
+        loop = "LoadGen itself" if plan.mode in LOADGEN_MODES else "the timing loop itself"
+        yield near_floor(loop, floor, latency, batched=plan.mode not in LOADGEN_MODES)
     timed = [trial for trial in trials if trial.gpu_ns and trial.gpu_floor_ns]
     if timed:
         gpu = statistics.median(statistics.median(trial.gpu_ns) for trial in timed)
         gpu_floor = statistics.median(trial.gpu_floor_ns for trial in timed)
         if gpu < FLOOR_FACTOR * gpu_floor:
-            yield _near("an inference on the device", gpu, "two events with nothing between them", gpu_floor)
+            yield near_floor("a pair of GPU events", gpu_floor, gpu, batched=True)
 
 
-def _near(what: str, taken_ns: float, floor: str, floor_ns: float) -> Flag:
+def near_floor(loop: str, floor_ns: float, taken_ns: float, *, batched: bool) -> Flag:
+    """That the harness is a large part of what was measured; ``batched`` where other modes answer the question too."""
+    remedy = "use --mode batched or a larger --batch" if batched else "the network itself is faster than this"
     return Flag(
         code="NEAR_FLOOR",
         severity=Severity.WARNING,
-        message=f"{what} takes {taken_ns / 1e3:.3g} µs, {floor} {floor_ns / 1e3:.3g} µs: use --mode batched or a "
-        "larger --batch",
+        message=f"{loop} costs {format_time(floor_ns * 1e-9)} of the {format_time(taken_ns * 1e-9)} measured: {remedy}",
+        size=floor_ns / taken_ns if taken_ns else None,
     )
 
 
@@ -183,6 +186,7 @@ def tail_undersampled(seen: Seen) -> Iterator[Flag]:
             Severity.INFO,
             f"p99 is of {min(counts)} samples per process; a bound with 95 % confidence needs {needed}: "
             "use a longer --max-time",
+            size=needed / min(counts),
         )
 
 
@@ -202,6 +206,7 @@ def noisy(seen: Seen) -> Iterator[Flag]:
                 Severity.WARNING,
                 f"{what} in a process vary by {100 * statistics.median(spreads):.3g} % (standard deviation over mean): "
                 "look at p90 and p99 as well as p50",
+                size=statistics.median(spreads),
             )
             return
 
@@ -225,4 +230,5 @@ def between_processes(seen: Seen) -> Iterator[Flag]:
             Severity.INFO,
             f"results vary by {100 * math.sqrt(between):.1f} % from process to process and by "
             f"{100 * math.sqrt(inside):.1f} % within one: use more --trials, a longer --max-time does not help",
+            size=between,
         )

@@ -50,6 +50,6 @@ def headline_of(plan: MeasurementPlan) -> str:
     return "throughput" if plan.mode is Mode.OFFLINE else "latency_p50"
 
 
-def flag(code: str, severity: Severity, message: str) -> Flag:
+def flag(code: str, severity: Severity, message: str, *, size: float | None = None) -> Flag:
     """A flag about all metrics of a case."""
-    return Flag(code=code, severity=severity, message=message)
+    return Flag(code=code, severity=severity, message=message, size=size)

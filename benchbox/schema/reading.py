@@ -25,13 +25,15 @@ class Severity(StrEnum):
 class Flag:
     """A condition of the measurement that may move or void a number, with one line of advice.
 
-    ``metrics`` names those that it is about; all of them where it is empty.
+    ``metrics`` names those that it is about; all of them where it is empty. ``size`` orders flags of one code, larger
+    is worse; None where there is no degree.
     """
 
     code: str
     severity: Severity
     message: str
     metrics: tuple[str, ...] = ()
+    size: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

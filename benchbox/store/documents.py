@@ -95,9 +95,10 @@ def document_from_record(record: Record) -> dict[str, Any]:
         del document["key"]["variant"]  # most records have none
     if not document["builds"]:
         del document["builds"]
-    for part, name in (("readings", "method"), ("flags", "metrics")):
+    for part, name in (("readings", "method"), ("flags", "metrics"), ("flags", "size")):
         document[part] = [
-            {key: value for key, value in entry.items() if key != name or value} for entry in document[part]
+            {key: value for key, value in entry.items() if key != name or value not in (None, "", [])}
+            for entry in document[part]
         ]
     return {"schema": RECORD_SCHEMA, **document}
 

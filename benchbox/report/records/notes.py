@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -68,20 +69,21 @@ def _intervals(records: Sequence[Record], *, quick: bool) -> list[str]:
 
 
 def _flags(records: Sequence[Record], severities: Sequence[Severity], *, every: bool) -> list[str]:
-    """Each flag once, by its first record, with the number of others."""
+    """Each flag once, by the record in which it is worst, with the number of others."""
     name = names_of_cases([identity_of(record) for record in records])
-    first: dict[tuple[Severity, str], str] = {}
+    worst: dict[tuple[Severity, str], tuple[float, str]] = {}
     more: Counter[tuple[Severity, str]] = Counter()
     for record in records:
         for flag in record.flags:
             head = (flag.severity, flag.code)
             if flag.severity not in severities or (flag.code == _IN_THE_CELL and not every):
                 continue
-            if head in first:
-                more[head] += 1
-            else:
-                first[head] = f"{name(identity_of(record))}: {flag.message}"
-    heads = sorted(first, key=lambda head: _ORDER.index(head[0]))
+            size = -math.inf if flag.size is None else flag.size
+            more[head] += head in worst
+            if head not in worst or size > worst[head][0]:
+                worst[head] = (size, f"{name(identity_of(record))}: {flag.message}")
+    heads = sorted(worst, key=lambda head: _ORDER.index(head[0]))
     return [
-        f"{head[1]} ({head[0]}), {first[head]}" + (f" (and {more[head]} more)" if more[head] else "") for head in heads
+        f"{head[1]} ({head[0]}), {worst[head][1]}" + (f" (and {more[head]} more)" if more[head] else "")
+        for head in heads
     ]

@@ -7,6 +7,7 @@ record has a text for.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 from benchbox.flags.void import is_void
@@ -176,6 +177,22 @@ def _usual(records: Sequence[Record]) -> list[Column[Record]]:
     ]
 
 
+def known_factor(own: Reading, other: Reading) -> str:
+    """How many times another reading one is, with no more digits than both intervals leave: "3.13×", "2×", "~1×".
+
+    The half-widths add in quadrature on logarithms, as for independent estimates; "~" where the interval of the ratio
+    contains 1. Three digits where one of them has no interval.
+    """
+    factor = own.value / other.value
+    if own.half_width is None or other.half_width is None:
+        return format_factor(factor)
+    width = math.hypot(own.half_width, other.half_width)
+    digits = min(3, max(1, 1 - math.floor(math.log10(2 * width)))) if width else 3
+    rounded = float(f"{factor:.{digits - 1}e}")
+    text = f"{rounded:.{max(0, digits - 1 - math.floor(math.log10(rounded)))}f}×"
+    return f"~{text}" if abs(math.log(factor)) < width else text
+
+
 def _unusual_status(record: Record) -> str:
     return ABSENT if record.status is Status.OK else record.status.value
 
@@ -203,7 +220,9 @@ def _speed_up(records: Sequence[Record]) -> Callable[[Record], str]:
         if own is None or base is None or is_void(record) or count[series(record)] < 2:
             return ABSENT
         other = reading_of(base, "throughput")
-        return format_factor(own.value / other.value) if other and other.value else ABSENT
+        if other is None or not other.value:
+            return ABSENT
+        return "1×" if record is base else known_factor(own, other)
 
     return cell
 
