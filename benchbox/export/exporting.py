@@ -20,10 +20,10 @@ from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.expecting import judged_at_some_batch, with_real_samples
 from benchbox.export.external import external_sha256
 from benchbox.export.foreign import graph_from_file, sizes_of_source
-from benchbox.export.judging import UNOPTIMISED, Judged, is_steady
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.tracing import proto_from_module
 from benchbox.export.opsets import OPSET, opset_of
+from benchbox.export.own_outputs import own_outputs
 from benchbox.export.precision.deriving import (
     CALIBRATED,
     DERIVING,
@@ -39,7 +39,6 @@ from benchbox.export.randomness import random_nodes, randomness_in_words
 from benchbox.export.ranges import bounded_outputs
 from benchbox.export.reuse import Cache, recipe_of
 from benchbox.export.verification import (
-    Evaluated,
     outputs_from_module,
     outputs_from_onnx,
     require_finite,
@@ -257,20 +256,17 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
     sizes = cache.batch or BatchRange()
     say("computing expected outputs")
     graph, check, judged, warnings = judged_at_some_batch(path, graph, cache)
-    made = _own_outputs(path, check, judged, precision=precision, rest=rest)
-    randomness = randomness_in_words(random_nodes(graph.proto))
     bounded = bounded_outputs(graph.proto)
-    hops: tuple[Hop, ...] = ()
-    doubt = "" if judged.outputs is not None else f"no judge can run it: {'; '.join(judged.refusals)}"
-    if made is not None and judged.outputs is not None:
-        hop = hop_from_outputs(
-            judged.form, made.form, judged.outputs, made.outputs, TOLERANCES[precision], bounded=bounded
-        )
-        hops = (hop,)
-        if not randomness:
-            require_passed(hops, model=source.name)
-        elif not (hop.passed and is_steady(path, check)):
-            doubt = randomness
+    own = own_outputs(
+        path,
+        check,
+        judged,
+        precision=precision,
+        rest=rest,
+        bounded=bounded,
+        randomness=randomness_in_words(random_nodes(graph.proto)),
+    )
+    made = own.made
     data = path.read_bytes()
     recipe = cache.recipe.digest(precision)
     paths = artifact_paths(model=source.name, precision=precision, recipe=recipe)
@@ -294,32 +290,18 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         expected_samples=check.samples,
         seed=seed,
         recipe=recipe,
-        hops=hops,
-        warnings=warnings,
+        hops=own.hops,
+        warnings=(*warnings, *own.warnings),
         choice=source.inputs,
         asked_shape=source.input_shape,
         rest=rest if precision in CALIBRATED else Precision.FP32,
-        unchecked=doubt,
+        unchecked=own.doubt,
         bounded=bounded,
         weights_sha256=external_sha256(path),
         weights_from="of the file",
     )
     write_artifact(artifact, cache.root, expected=judged.outputs, outputs=made.outputs if made else None)
     return artifact
-
-
-def _own_outputs(
-    path: Path, check: CheckSet, judged: Judged, *, precision: Precision, rest: Precision
-) -> Evaluated | None:
-    """What a user's file computes in a runtime's usual way; None where only the evaluator, or nothing, can run it."""
-    if judged.form != UNOPTIMISED and judged.outputs is None:
-        return None
-    try:
-        return outputs_from_onnx(path, check, precision=precision, fallback=rest)
-    except ArtifactError:
-        if judged.form == UNOPTIMISED:
-            raise
-        return None
 
 
 def _checked(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchbox.errors import ArtifactError
 from benchbox.export.borders import require_tensors
 from benchbox.export.feeds import sample_shapes_in
+from benchbox.export.judging import is_loadable
 from benchbox.export.opsets import opset_of
 from benchbox.export.precision.contents import Contents, contents_of
 from benchbox.graph.border import Border, InputShape, Sizes, border_of
@@ -76,27 +77,41 @@ def graph_from_file(path: Path, *, sizes: Sizes) -> ForeignGraph:
         raise ArtifactError(f"{path} is empty", remedy="export the network again")
     try:
         proto = onnx.load(str(path))
+    except Exception as error:  # protobuf and external data each have errors of their own
+        raise _invalid(path, error) from error
+    warnings: tuple[str, ...] = ()
+    try:
         onnx.checker.check_model(str(path))
-    except Exception as error:  # protobuf, the checker and external data each have errors of their own
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ArtifactError(
-            f"{path} is not a valid ONNX file",
-            values=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}",
-            remedy="it may be truncated or in another format; check it with onnx.checker",
-        ) from error
+    except Exception as error:  # the checker has errors of its own
+        if not is_loadable(path):
+            raise _invalid(path, error) from error
+        warnings = (f"onnx.checker refuses the file, and ONNX Runtime loads it: {_first_line(error)}",)
     require_tensors(proto.graph, path)
     if not proto.graph.output:
         raise ArtifactError(f"{path} has no outputs", remedy="export the network again")
     border = border_of(proto.graph, sizes, path)
+    contents = contents_of(proto)
     fed = values_of_inputs(proto.graph, [given.name for given in border.inputs])
     return ForeignGraph(
         proto=proto,
         inputs=tuple(_spec(given, fed[given.name]) for given in border.inputs),
         outputs=tuple(_declared(value, border) for value in proto.graph.output),
-        contents=contents_of(proto),
+        contents=dataclasses.replace(contents, warnings=(*contents.warnings, *warnings)),
         opset=opset_of(proto),
         data_dependent=_data_dependent(proto.graph, border.symbols, border.batch_symbols),
     )
+
+
+def _invalid(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"{path} is not a valid ONNX file",
+        values=f"{type(error).__name__}: {_first_line(error)}",
+        remedy="it may be truncated or in another format; check it with onnx.checker",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), "no reason given")
 
 
 def _declared(value: onnx.ValueInfoProto, border: Border) -> TensorSpec:
@@ -108,9 +123,10 @@ def _declared(value: onnx.ValueInfoProto, border: Border) -> TensorSpec:
     axis = next((place for place, dim in enumerate(dims) if dim.dim_param in border.batch_symbols), None)
     if axis is None and batch is not None and dims and dims[0].dim_value == batch:
         axis = 0
+    kind = value.type.tensor_type.elem_type
     return TensorSpec(
         name=value.name,
-        dtype=onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+        dtype=onnx.helper.tensor_dtype_to_np_dtype(kind).name if kind else "float32",
         shape=tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims) or (None,),
         batch_axis=axis,
     )

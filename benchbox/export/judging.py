@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.backends.base import BACKENDS
-from benchbox.backends.once import EVALUATOR, evaluate_graph
+from benchbox.backends.base import BACKENDS, OpenRequest
+from benchbox.backends.once import EVALUATOR, evaluate_graph, opened_session
 from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.export.opsets import OPSET, opset_of
@@ -61,10 +61,10 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
             made = [_unoptimised(path, check, [feed])[0] for feed in check.feeds()]
             return Judged(outputs=check.together(made), by=by, form=UNOPTIMISED)
         except BenchboxError as error:
-            refusals.append(f"ONNX Runtime {state.version}: {_reason(error)}")
+            refusals.append(f"ONNX Runtime {state.version}: {reason_of(error)}")
         except Exception as error:  # ONNX Runtime's errors share no public base class
             failure = error
-            refusals.append(f"ONNX Runtime {state.version}: {_reason(error)}")
+            refusals.append(f"ONNX Runtime {state.version}: {reason_of(error)}")
     else:
         refusals.append(f"ONNX Runtime: {state.reason}")
     try:
@@ -76,7 +76,7 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
                 values=refusals[-1],
                 remedy="check the file with onnx.checker, and the shapes of its inputs (--input)",
             ) from failure
-        return Judged(outputs=None, refusals=(*refusals, f"onnx.reference {onnx.__version__}: {_reason(error)}"))
+        return Judged(outputs=None, refusals=(*refusals, f"onnx.reference {onnx.__version__}: {reason_of(error)}"))
     return Judged(outputs=outputs, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
 
 
@@ -95,6 +95,21 @@ def _unoptimised(path: Path, check: CheckSet, feeds: list[Mapping[str, np.ndarra
     return list(
         evaluate_graph(path, feeds, inputs=check.inputs, outputs=open_sizes, precision=Precision.FP32, unoptimised=True)
     )
+
+
+def is_loadable(path: Path) -> bool:
+    """Whether ONNX Runtime loads a file; False where it is not installed."""
+    backend = BACKENDS.get(EVALUATOR)
+    if not probe_of(backend).usable:
+        return False
+    request = OpenRequest(
+        precision=Precision.FP32, threads=1, inputs=(), outputs=(), onnx_path=path, exact=True, unoptimised=True
+    )
+    try:
+        with opened_session(backend, request):
+            return True
+    except BenchboxError:
+        return False
 
 
 def evaluator_outputs(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
@@ -127,7 +142,7 @@ def _raised(proto: onnx.ModelProto) -> onnx.ModelProto:
         return proto
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The cause in one line: what the runtime said, where the error is ours."""
     text = (error.values or error.what) if isinstance(error, BenchboxError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:_REASON_CHARACTERS]

@@ -212,7 +212,7 @@ def _fixed_batch(dims: Mapping[str, Sequence[Dim]]) -> int | None:
     wide = [sizes for sizes in dims.values() if len(sizes) > 1]
     for sizes in wide or [sizes for sizes in dims.values() if sizes]:
         first = sizes[0]
-        if isinstance(first, int) and all(_fixed_place(other, first) is not None for other in wide):
+        if isinstance(first, int) and first > 0 and all(_fixed_place(other, first) is not None for other in wide):
             return first
     return None
 

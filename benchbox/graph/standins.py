@@ -144,8 +144,8 @@ _Values = list[tuple[float, ...] | None]
 
 def _unpooled(inputs: _Inputs, attributes: _Attributes, values: _Values) -> Shape | None:
     """The size that is given, else the one that a MaxPool of these windows and strides had."""
-    if len(values) > 2 and values[2] is not None:
-        return tuple(int(size) for size in values[2])
+    if len(values) > 2:
+        return None if values[2] is None else tuple(int(size) for size in values[2])
     source, kernel = inputs[0], attributes.get("kernel_shape")
     if source is None or not isinstance(kernel, tuple) or len(source) != len(kernel) + 2:
         return None

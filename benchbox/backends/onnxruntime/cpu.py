@@ -114,9 +114,9 @@ class OnnxRuntimeSession:
                 values=str(error).splitlines()[0] if str(error) else type(error).__name__,
                 remedy="check the file with onnx.checker, or export it again",
             ) from error
+        self._open = self._open_outputs()
         self._bindings = [self._binding() for _ in range(request.slots)]
         self._run = self._session.run_with_iobinding
-        self._open = tuple(spec.name for spec in request.outputs if None in spec.shape)
         if self._open:
             self._run = self._run_allocating
         self._inputs: dict[int, list[Any]] = {}
@@ -161,6 +161,18 @@ class OnnxRuntimeSession:
             options.profile_file_prefix = str(Path(self._profile.name) / "ort")
         return options
 
+    def _open_outputs(self) -> tuple[str, ...]:
+        """Outputs that the runtime must allocate: of unknown sizes, or of others than the file claims.
+
+        ONNX Runtime warns of a claim that is wrong and goes on, but refuses memory of the right size.
+        """
+        claimed = {output.name: output.shape for output in self._session.get_outputs()}
+        return tuple(
+            spec.name
+            for spec in self._request.outputs
+            if None in spec.shape or _differs(spec, claimed.get(spec.name, ()))
+        )
+
     def _binding(self) -> tuple[Any, dict[str, Any]]:
         binding = self._session.io_binding()
         outputs = {spec.name: self._empty(spec) for spec in self._request.outputs}
@@ -172,8 +184,8 @@ class OnnxRuntimeSession:
         return binding, outputs
 
     def _empty(self, spec: TensorSpec) -> Any:
-        """Memory for an output; None for one whose size is known when it is there."""
-        if None in spec.shape:
+        """Memory for an output; None for one that the runtime allocates."""
+        if spec.name in self._open:
             return None
         return self._runtime.OrtValue.ortvalue_from_shape_and_type(list(spec.shape), np.dtype(spec.dtype))
 
@@ -280,6 +292,13 @@ def _disabled_optimizers(request: OpenRequest) -> tuple[str, ...]:
     """
     eight_bit = request.precision in (Precision.INT8, Precision.FP8)
     return ("WeightBiasQuantization",) if eight_bit and request.fallback is Precision.FP16 else ()
+
+
+def _differs(spec: TensorSpec, claimed: Sequence[int | str | None]) -> bool:
+    """Whether a file claims other sizes for an output; it claims none where the list is empty or names them."""
+    if len(claimed) not in (0, len(spec.shape)):
+        return True
+    return any(isinstance(size, int) and size != known for size, known in zip(claimed, spec.shape, strict=False))
 
 
 def executed_precisions(layers: Sequence[ExecutedLayer]) -> dict[str, int]:

@@ -1,0 +1,48 @@
+"""Every usual form of an operator that ONNX Runtime runs is accepted: its border, its feeding, its judge, its check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from node_cases import MEASURED, measurable_model
+from operator_forms import Form, forms
+
+from benchbox.cost.counting import cost_from_graph
+from benchbox.graph.graph import graph_from_file
+
+# Their sizes follow from data, or their cost has no rule of its own.
+UNCOUNTED = {"NonMaxSuppression-11"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_onnx_runtime_runs_is_accepted_and_counted(tmp_path: Path) -> None:
+    every = list(forms())
+    assert len({form.name for form in every}) == len(every) >= 150
+    wrong = {}
+    for form in every:
+        shapes = _shapes_in_runtime(form)
+        if (outcome := measurable_model(form.model, tmp_path / form.name)) != MEASURED:
+            wrong[form.name] = outcome
+        elif form.name not in UNCOUNTED and (counted := _counted(tmp_path / form.name / "case.onnx")) != shapes:
+            wrong[form.name] = f"counted as {counted}, is {shapes}"
+    assert not wrong
+
+
+def _shapes_in_runtime(form: Form) -> dict[str, tuple[int, ...]]:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(form.model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    made = session.run(names, form.feeds)
+    return {name: np.shape(array) for name, array in zip(names, made, strict=True)}
+
+
+def _counted(path: Path) -> dict[str, tuple[int, ...]]:
+    graph = graph_from_file(path)
+    cost_from_graph(graph, model="form", sha256="")
+    shapes = {tensor.name: tensor.shape for node in graph.nodes for tensor in node.outputs}
+    return {name: shapes[name] for name in graph.outputs}
