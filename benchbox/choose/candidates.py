@@ -64,6 +64,28 @@ def candidates_from_records(
         accuracies: measured ones, oldest first.
         published: top-1 and its source by network.
     """
+    measured = _by_network(accuracies)
+    candidates: list[Candidate] = []
+    excluded: list[Excluded] = []
+    for record in newest_of_cases(records, facet_of=facet_of, name_of=name_of):
+        name, facet = name_of(record), facet_of(record)
+        reason = reason_against(record)
+        if reason:
+            excluded.append(Excluded(name=name, facet=facet, record=record, reason=reason))
+            continue
+        readings = _readings(record)
+        amounts: dict[str, Amount] = {key: amount_from_reading(reading) for key, reading in readings.items()}
+        accuracy = _accuracy(record, measured, published or {})
+        if accuracy is not None:
+            amounts[ACCURACY] = accuracy
+        candidates.append(Candidate(name=name, facet=facet, record=record, amounts=amounts, readings=readings))
+    return tuple(candidates), tuple(excluded)
+
+
+def newest_of_cases(
+    records: Iterable[Record], *, facet_of: Callable[[Record], tuple[str, ...]], name_of: Callable[[Record], str]
+) -> tuple[Record, ...]:
+    """Of every case the newest record that has numbers, else the newest; arguments as above."""
     newest: dict[tuple[object, ...], Record] = {}
     for record in sorted(records, key=lambda entry: (entry.started_at, entry.id)):
         case = (identity_of(record), facet_of(record), name_of(record))
@@ -76,24 +98,11 @@ def candidates_from_records(
         for record in newest.values()
         if record.onnx_sha256 is not None
     }
-    measured = _by_network(accuracies)
-    candidates: list[Candidate] = []
-    excluded: list[Excluded] = []
-    for record in newest.values():
-        name, facet = name_of(record), facet_of(record)
-        if record.onnx_sha256 is None and (identity_of(record).without_network, name) in named:
-            continue
-        reason = reason_against(record)
-        if reason:
-            excluded.append(Excluded(name=name, facet=facet, record=record, reason=reason))
-            continue
-        readings = _readings(record)
-        amounts: dict[str, Amount] = {key: amount_from_reading(reading) for key, reading in readings.items()}
-        accuracy = _accuracy(record, measured, published or {})
-        if accuracy is not None:
-            amounts[ACCURACY] = accuracy
-        candidates.append(Candidate(name=name, facet=facet, record=record, amounts=amounts, readings=readings))
-    return tuple(candidates), tuple(excluded)
+    return tuple(
+        record
+        for record in newest.values()
+        if record.onnx_sha256 is not None or (identity_of(record).without_network, name_of(record)) not in named
+    )
 
 
 def reason_against(record: Record) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbox.choose.candidates import candidates_from_records
+from benchbox.choose.candidates import candidates_from_records, newest_of_cases
 from benchbox.choose.choosing import Choice, Request, Undecided, choices_of
 from benchbox.choose.standing import Judged
 from benchbox.gate.series import machine_of
@@ -19,7 +19,7 @@ from benchbox.schema.plan import TRANSFER_RESIDENT, TRANSFER_TIMED, Mode
 from benchbox.schema.record import Record
 from benchbox.store.accuracies import accuracies_under
 from benchbox.store.artifact_files import artifacts_under
-from benchbox.store.records import readable_records, record_files
+from benchbox.store.records import read_headline, readable_records, record_files
 from benchbox.store.selection import conditions_from_words, matching
 
 EMIT_SCHEMA = "benchbox.choice/1"
@@ -61,19 +61,35 @@ def choose_stored(
         warn: receives a line per damaged record.
     """
     conditions = conditions_from_words(where)
-    records = [record for _, record in readable_records(record_files(root), warn=warn) if matching(record, conditions)]
+    facet = _everything if across else facet_of
+
+    def name(record: Record) -> str:
+        return case_name(record, across=across)
+
+    files = {
+        record.id: (path, record)
+        for path, record in readable_records(record_files(root), warn=warn, read=read_headline)
+        if matching(record, conditions)
+    }
+    # Only one record of each case is needed whole.
+    newest = newest_of_cases((record for _, record in files.values()), facet_of=facet, name_of=name)
+    whole = readable_records((files[record.id][0] for record in newest), warn=warn)
     candidates, excluded = candidates_from_records(
-        records,
-        facet_of=(lambda _: ("all machines and modes",)) if across else facet_of,
-        name_of=lambda record: case_name(record, across=across),
+        (record for _, record in whole),
+        facet_of=facet,
+        name_of=name,
         accuracies=accuracies_under(root, warn=warn),
         published={name: (spec.accuracy.top1, spec.accuracy.source) for name, spec in specs().items() if spec.accuracy},
     )
     return Chosen(
         choices=choices_of(candidates, excluded, request),
-        records=len(records),
-        artifacts=artifacts_under(root, say=warn) if records else (),
+        records=len(files),
+        artifacts=artifacts_under(root, say=warn) if files else (),
     )
+
+
+def _everything(_: Record) -> tuple[str, ...]:
+    return ("all machines and modes",)
 
 
 def facet_of(record: Record) -> tuple[str, ...]:
