@@ -82,6 +82,9 @@ def cli() -> None:
     """
 
 
+_STOP_BISECTING = 128
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with its exit status."""
     status = exit_status(sys.argv[1:] if arguments is None else list(arguments))
@@ -114,7 +117,8 @@ def exit_status(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _PROGRAM
         _print_error(_lower_first(error.format_message()).rstrip("."), "", f"see '{command} --help'")
-        return error.exit_code
+        # git bisect takes 2 for a bad commit.
+        return _STOP_BISECTING if "--bisect" in arguments else error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _interrupted()
     except (Exception, SystemExit) as error:

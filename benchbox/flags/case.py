@@ -45,6 +45,15 @@ def _precision(seen: Seen) -> Iterator[Flag]:
     return flags_of_proof(seen.proof)
 
 
+def _injected_delay(seen: Seen) -> Iterator[Flag]:
+    if seen.plan.injected_delay:
+        yield flag(
+            "INJECTED_DELAY",
+            Severity.ERROR,
+            f"slowed down by {seen.plan.injected_delay:.0%} on purpose, to test the gate: no measurement",
+        )
+
+
 def _calibration_synthetic(seen: Seen) -> Iterator[Flag]:
     made = seen.quantization
     if made is not None and made.synthetic:
@@ -125,6 +134,7 @@ def _power(seen: Seen) -> Iterator[Flag]:
 
 _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _virtual_clock,
+    _injected_delay,
     _precision,
     _calibration_synthetic,
     _inputs,

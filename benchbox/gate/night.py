@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from benchbox.gate.selftest import Trust
 from benchbox.schema.verdict import Outcome, Verdict
 
 
@@ -142,8 +143,8 @@ class NightReport:
     """The judgement of one night.
 
     ``findings`` are ordered by their size. ``exit`` is the exit status by all ``reasons``, (status, text), of which the
-    first decides. ``acknowledged`` are those that hold tonight or held until a date that has passed. ``rule`` says in a
-    sentence how was judged.
+    first decides. ``selftest`` says whether any of it can be believed. ``acknowledged`` are those that hold tonight or
+    held until a date that has passed. ``rule`` says in a sentence how was judged.
     """
 
     night: str
@@ -152,6 +153,7 @@ class NightReport:
     coverage: Coverage
     environments: tuple[NewEnvironment, ...]
     acknowledged: tuple[Acknowledgement, ...]
+    selftest: Trust
     reasons: tuple[tuple[int, str], ...]
     exit: int
     policy_sha256: str

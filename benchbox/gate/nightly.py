@@ -19,6 +19,7 @@ from benchbox.gate.baseline import Baseline
 from benchbox.gate.grouping import groups_of
 from benchbox.gate.night import Acknowledgement, Coverage, Finding, NewEnvironment, NightReport, Qualifier, Tier
 from benchbox.gate.policy import EXACT_METRICS, Policy
+from benchbox.gate.selftest import Selftest, Trust, trust_in
 from benchbox.gate.series import CaseSeries, case_series
 from benchbox.gate.tonight import (
     ROLLING,
@@ -48,6 +49,7 @@ def judge_night(
     baseline: Baseline | None = None,
     acknowledged: Sequence[Acknowledgement] = (),
     again: Again = NOTHING_AGAIN,
+    selftests: Sequence[Selftest] = (),
     night: str | None = None,
 ) -> NightReport:
     """The judgement of one night.
@@ -59,6 +61,7 @@ def judge_night(
         baseline: the levels in git.
         acknowledged: changes that were accepted.
         again: what was measured again.
+        selftests: the gate's tests of itself, by night.
         night: the day on which it ends; None for the newest that has records.
     """
     cases = case_series(records, night_starts=policy.night_starts)
@@ -71,7 +74,9 @@ def judge_night(
     findings, used = _acknowledge([*gaps, *judged], policy, acknowledged, tonight, cases)
     groups, findings = groups_of(findings, policy)
     environments = _new_environments(cases, tonight)
-    reasons = _reasons(findings, coverage, environments, policy, tonight)
+    machines = dict.fromkeys(case.machine for case in cases if tonight in case.nights)
+    trust = trust_in(tonight, tuple(machines), selftests)
+    reasons = (*_doubts(trust, policy), *_reasons(findings, environments, policy, tonight))
     return NightReport(
         night=tonight,
         findings=tuple(sorted(findings, key=_order)),
@@ -79,6 +84,7 @@ def judge_night(
         coverage=coverage,
         environments=environments,
         acknowledged=used,
+        selftest=trust,
         reasons=reasons,
         exit=reasons[0][0] if reasons else 0,
         policy_sha256=policy.sha256,
@@ -234,9 +240,19 @@ def _new_environments(cases: Sequence[CaseSeries], tonight: str) -> tuple[NewEnv
     return tuple(NewEnvironment(machine=machine, changed=changed) for machine, changed in found.items())
 
 
+def _doubts(trust: Trust, policy: Policy) -> tuple[tuple[int, str], ...]:
+    """Why nothing of this night can be believed: before anything else."""
+    if trust.believed is False:
+        said = f"equal sides are {trust.aa}, the injected slow-down is {trust.injected}"
+        return ((EXIT_GAPS, f"the gate cannot be believed tonight: its self-test failed, {said}"),)
+    if trust.missing and policy.selftest.every == "night":
+        machines = ", ".join(trust.missing)
+        return ((EXIT_GAPS, f"the gate cannot be believed tonight: no self-test on {machines} (gate --selftest)"),)
+    return ()
+
+
 def _reasons(
     findings: Sequence[Finding],
-    coverage: Coverage,
     environments: Sequence[NewEnvironment],
     policy: Policy,
     tonight: str,

@@ -10,17 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchbox.errors import UsageError
 from benchbox.gate.acknowledged import read_acknowledged
 from benchbox.gate.again import Again, read_remeasured
 from benchbox.gate.baseline import Expected, read_baseline
 from benchbox.gate.comparable import Measured
-from benchbox.gate.night import Acknowledgement, NightReport
+from benchbox.gate.night import Acknowledgement, NightReport, Tier
 from benchbox.gate.nightly import judge_night
 from benchbox.gate.policy import Policy, policy_of
+from benchbox.gate.proposals import proposals_for
+from benchbox.gate.selftest import read_selftests
 from benchbox.gate.series import machine_of, name_of, night_at
+from benchbox.gate.tonight import EXACT
 from benchbox.gate.values import values_of
 from benchbox.metrics.metric import METRICS
+from benchbox.registry import suggestion
 from benchbox.schema.identity import identity_of
+from benchbox.schema.verdict import Outcome
 from benchbox.store.records import read_headline, read_record, readable_records, record_files, trials_from_file
 from benchbox.store.selection import conditions_from_words, matching
 
@@ -50,19 +56,37 @@ def judge_stored(
     night: str | None,
     where: Sequence[str],
     warn: Callable[[str], None],
+    newest_only: bool = False,
 ) -> Judged:
     """Judges a night of the records under a root.
 
     Args:
         root: project root.
         policy_file: the policy; None for ``benchbox.toml`` under the root, or the one without a file.
-        against: the one reference that counts, None for those of the policy.
+        against: the one reference that counts: "rolling", "anchor", or a folder with levels or records, from which
+            nothing may differ by more than the effect, in one night; None for those of the policy.
         night: the day on which it ends, "today", or None for the newest with records.
         where: conditions that records must meet.
         warn: receives a line per damaged record.
+        newest_only: of each case only the newest record counts: several commits were measured in one night.
+
+    Raises:
+        UsageError: the policy, the conditions or the folder are wrong.
+        StoreError: nothing can be read, or what lies beside the records is damaged.
     """
     with _no_collections():
-        return _judge(root, policy_file, against, night, where, warn)
+        policy = policy_of(root, policy_file)
+        references = {"rolling", "anchor"}
+        elsewhere = Path(against) if against is not None and against not in references else None
+        if against is not None and elsewhere is None:
+            policy = policy.model_copy(update={"references": [against]})
+        stored = _stored(root, where, warn, newest_only=newest_only)
+        folder = root / policy.anchor.baseline
+        baseline = read_baseline(folder)
+        if elsewhere is not None:
+            policy = _at_once(policy)
+            baseline = _levels_in(elsewhere, against or "", policy, warn)
+        return _judged(root, policy, stored, baseline, folder, night, narrowed=bool(where))
 
 
 @contextlib.contextmanager
@@ -77,44 +101,91 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _judge(
-    root: Path,
-    policy_file: str | None,
-    against: str | None,
-    night: str | None,
-    where: Sequence[str],
-    warn: Callable[[str], None],
-) -> Judged:
-    policy = policy_of(root, policy_file)
-    if against is not None:
-        policy = policy.model_copy(update={"references": [against]})
-    folder = root / policy.anchor.baseline
-    again = read_remeasured(root)
-    baseline, acknowledged = read_baseline(folder), read_acknowledged(folder)
+def _stored(
+    root: Path, where: Sequence[str], warn: Callable[[str], None], *, newest_only: bool
+) -> dict[str, tuple[Path, Record]]:
+    """The records by their ids, with their files."""
     conditions = conditions_from_words(where)
-    files = {
+    found = {
         record.id: (path, record)
         for path, record in readable_records(record_files(root), warn=warn, read=read_headline)
         if matching(record, conditions)
     }
+    if not newest_only:
+        return found
+    newest = {
+        (identity_of(record).without_network, machine_of(record.environment)): record.id
+        for _, record in sorted(found.values(), key=lambda entry: (entry[1].started_at, entry[1].id))
+    }
+    return {identifier: found[identifier] for identifier in newest.values()}
+
+
+def _at_once(policy: Policy) -> Policy:
+    """One night is enough, and one effect."""
+    anchor = policy.anchor.model_copy(update={"drift": 1.0})
+    rolling = policy.rolling.model_copy(update={"persist": 1})
+    rules = [rule.model_copy(update={"persist": None}) for rule in policy.rule]
+    return policy.model_copy(update={"references": ["anchor"], "anchor": anchor, "rolling": rolling, "rule": rules})
+
+
+def _levels_in(folder: Path, text: str, policy: Policy, warn: Callable[[str], None]) -> dict[str, Expected]:
+    """The levels in a folder, or those of the newest records in it."""
+    if not folder.is_dir():
+        raise UsageError(
+            f"--against: there is no reference or folder '{text}'",
+            values="references: rolling, anchor",
+            remedy=suggestion(text, ("rolling", "anchor"))
+            or "name a folder with records, or one like results/baseline",
+        )
+    if found := read_baseline(folder):
+        return found
+    files = sorted(folder.rglob("*.parquet"), key=lambda path: path.name)
+    paths = {record.id: path for path, record in readable_records(files, warn=warn)}
+    records = [read_record(path) for path in paths.values()]
+    if not records:
+        raise UsageError(f"--against: there is neither a level nor a record in {folder}")
+
+    def values(record: Record, metric: str) -> Sequence[float]:
+        return _process_values(paths[record.id], metric)
+
+    report = judge_night(records, policy, process_values=values)
+    _, cases = proposals_for(records, report, policy, {}, values, accepted=False)
+    return cases
+
+
+def _process_values(path: Path, metric: str) -> Sequence[float]:
+    whole = read_record(path)
+    return values_of([Measured(record=whole, trials=trials_from_file(path, whole))], METRICS.get(metric))
+
+
+def _judged(
+    root: Path,
+    policy: Policy,
+    files: dict[str, tuple[Path, Record]],
+    baseline: dict[str, Expected],
+    folder: Path,
+    night: str | None,
+    *,
+    narrowed: bool,
+) -> Judged:
+    again, acknowledged = read_remeasured(root), read_acknowledged(folder)
     records = tuple(record for _, record in files.values())
 
     def process_values(record: Record, metric: str) -> Sequence[float]:
-        path, _ = files[record.id]
-        whole = read_record(path)
-        return values_of([Measured(record=whole, trials=trials_from_file(path, whole))], METRICS.get(metric))
+        return _process_values(files[record.id][0], metric)
 
     # Levels of cases that the conditions leave out are not missing.
-    asked = records if where else ()
+    asked = records if narrowed else ()
     names = {name_of(identity_of(record).without_network, machine_of(record.environment)) for record in asked}
     today = night_at(datetime.datetime.now(datetime.UTC), policy.night_starts)
     report = judge_night(
         records,
         policy,
         process_values=process_values,
-        baseline={name: entry for name, entry in baseline.items() if not where or name in names},
+        baseline={name: entry for name, entry in baseline.items() if not narrowed or name in names},
         acknowledged=acknowledged,
         again=again,
+        selftests=read_selftests(root),
         night=today if night == "today" else night,
     )
     return Judged(
@@ -127,3 +198,14 @@ def _judge(
         again=again,
         process_values=process_values,
     )
+
+
+def bisect_status(report: NightReport) -> int:
+    """0 where tonight is good, 1 where something is slower, 125 where nobody can tell: git bisect skips that."""
+    if any(finding.is_alarm for finding in report.findings) and report.selftest.believed is not False:
+        return 1
+    told = [finding for finding in report.findings if finding.tier is Tier.PRIMARY and finding.reference != EXACT]
+    unclear = (Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE, Outcome.MISSING, Outcome.FAILED)
+    if not told or any(finding.verdict.outcome in unclear for finding in told):
+        return 125
+    return 0

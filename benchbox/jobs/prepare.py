@@ -42,7 +42,7 @@ def exported_sources(root: Path, *, say: Callable[[str], None] = lambda _: None)
     gone: dict[str, None] = {}
     for artifact in sorted(artifacts_under(root, say=say), key=lambda artifact: artifact.model):
         try:
-            found[_source_of(artifact)] = None
+            found[source_of(artifact)] = None
         except UsageError as error:
             gone[f"warning: {artifact.model} was exported, and is left out: {error.what}"] = None
     for warning in gone:
@@ -50,7 +50,8 @@ def exported_sources(root: Path, *, say: Callable[[str], None] = lambda _: None)
     return tuple(found)
 
 
-def _source_of(artifact: OnnxArtifact) -> ModelSource:
+def source_of(artifact: OnnxArtifact) -> ModelSource:
+    """The reference that an artifact was made of; raises UsageError where it no longer exists."""
     from benchbox.models.sources import resolve
 
     is_file = artifact.source.endswith(".onnx")

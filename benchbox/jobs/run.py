@@ -62,6 +62,7 @@ def measure_cases(
     progress: Progress,
     interleaved: bool = False,
     min_executed: float | None = None,
+    stores: bool = True,
 ) -> Iterator[Outcome]:
     """Measures the cases and yields each outcome when its record has been stored.
 
@@ -76,25 +77,17 @@ def measure_cases(
         interleaved: two cases are to be compared: A B, B A, ... instead of an order drawn anew in each round.
         min_executed: share of the MACs that must run in the precision asked for, or the case has failed; None for the
             usual share, below which its numbers are flagged.
+        stores: False where the numbers are for the caller alone.
     """
     from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
-    from benchbox.store.records import append, check_writable
+    from benchbox.store.records import check_writable
 
     check_writable(root)
+    stored = functools.partial(_stored, root=root if stores else None)
     environments = _Environments()
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
     artifacts: dict[_Wanted, _Made] = {}
     ready: list[tuple[int, Record, CaseRequest]] = []
-
-    def stored(outcome: Outcome) -> Outcome:
-        """What was measured is shown also where it cannot be stored."""
-        if BACKENDS.get(outcome.record.key.backend).virtual and outcome.trials:
-            return outcome
-        try:
-            append(root, outcome.record, outcome.trials)
-        except StoreError as error:
-            return dataclasses.replace(outcome, error=outcome.error or error, unstored=error)
-        return outcome
 
     for place, case in enumerate(cases):
         blank = _blank(case, environments.here(case))
@@ -129,6 +122,19 @@ def measure_cases(
 
     with contextlib.closing(measure_in_turn(requests, order=order, progress=progress.step, keep=keep)) as outcomes:
         yield from outcomes
+
+
+def _stored(outcome: Outcome, *, root: Path | None) -> Outcome:
+    """Stores an outcome, unless its clock was virtual; what was measured is shown also where it cannot be stored."""
+    from benchbox.store.records import append
+
+    if root is None or (BACKENDS.get(outcome.record.key.backend).virtual and outcome.trials):
+        return outcome
+    try:
+        append(root, outcome.record, outcome.trials)
+    except StoreError as error:
+        return dataclasses.replace(outcome, error=outcome.error or error, unstored=error)
+    return outcome
 
 
 def plan_cases(cases: Sequence[Case]) -> tuple[Record, ...]:

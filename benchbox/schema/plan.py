@@ -46,10 +46,11 @@ class MeasurementPlan:
     never zeros; they are resident before the clock starts (``transfer`` "resident"); with "timed" copies in and out
     are timed too, by themselves; with "inside" every request copies its inputs in and its outputs out, and the
     copies of neighbours overlap. ``wait`` says how the host waits for an event in mode pipelined: it spins or it
-    sleeps. ``like`` names the tool whose way of measuring this is, "" for benchbox's own; then sampling ends when
-    ``min_time_s`` and ``min_samples`` are reached, however wide the interval is. ``timeout_s`` bounds one whole
-    process. ``energy_windows`` of ``energy_window_s`` each measure energy, none by default. ``locked_clocks`` says
-    at what the GPU's clocks were held, "" where they were free.
+    sleeps. ``injected_delay`` makes every inference wait for that share of its own time: the gate's test of itself,
+    never a measurement. ``like`` names the tool whose way of measuring this is, "" for benchbox's own; then sampling
+    ends when ``min_time_s`` and ``min_samples`` are reached, however wide the interval is. ``timeout_s`` bounds one
+    whole process. ``energy_windows`` of ``energy_window_s`` each measure energy, none by default. ``locked_clocks``
+    says at what the GPU's clocks were held, "" where they were free.
     """
 
     batch: int = 1
@@ -80,3 +81,4 @@ class MeasurementPlan:
     like: str = ""
     rate_per_s: float | None = None
     latency_bound_s: float | None = None
+    injected_delay: float = 0.0

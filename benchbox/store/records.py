@@ -66,6 +66,12 @@ def append(root: Path, record: Record, trials: Sequence[Trial]) -> Path:
     import pyarrow.parquet as pq
 
     _require_same_kind(root, record)
+    if record.plan.injected_delay:
+        raise StoreError(
+            "what was slowed down on purpose is not stored",
+            values=f"plan.injected_delay {record.plan.injected_delay:g}",
+            remedy="only 'benchbox gate --selftest' injects a delay",
+        )
 
     day = record.started_at[:10]
     target = root / FOLDER / f"env={record.environment.hash}" / f"date={day}" / f"{record.id}.parquet"

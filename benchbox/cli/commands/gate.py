@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.flags.night import night_options
+from benchbox.cli.flags.outputs import OutputFlags, output_options, write_outputs
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from benchbox.gate.night import NightReport
+    from benchbox.jobs.gate import Judged
+
+BISECT_SKIP, BISECT_STOP = 125, 128
 
 
 @click.command("gate")
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "--against",
     metavar="REFERENCE",
-    help="Only this reference: rolling (the last good nights) or anchor (levels in git) [default: as the policy says].",
+    help="Only this reference: rolling (the last good nights), anchor (levels in git), or a folder with levels or "
+    "records, which nothing may be slower than [default: as the policy says].",
 )
 @click.option(
     "--confirm",
@@ -34,10 +39,14 @@ if TYPE_CHECKING:
     help="With --confirm: Pythons with the software before and after, where it changed; levels of an environment that "
     "changed are carried over.",
 )
+@click.option(
+    "--selftest",
+    is_flag=True,
+    help="First test the gate itself on this machine: equal sides must be the same, a slowed one slower.",
+)
+@click.option("--bisect", is_flag=True, help="Exit status for 'git bisect run': 0 good, 1 bad, 125 skip, 128 stop.")
 @click.option("--no-exit", is_flag=True, help="Exit status 0 whatever is found.")
-@click.option("--markdown", metavar="FILE", help="Also write Markdown, for a job's summary.")
-@click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
-@click.option("--annotations", is_flag=True, help="Also print annotations for GitHub Actions.")
+@output_options
 @json_option
 @common_options
 def command(
@@ -47,27 +56,28 @@ def command(
     against: str | None,
     confirm: bool,
     ab: tuple[str, str] | None,
+    selftest: bool,
+    bisect: bool,
     no_exit: bool,
-    markdown: str | None,
-    junit: str | None,
-    annotations: bool,
+    outputs: OutputFlags,
     as_json: bool,
 ) -> int:
-    """Judge a night of stored records, and end with the verdict as exit status. Only --confirm measures.
+    """Judge a night of stored records, and end with the verdict as exit status. Only --confirm and --selftest measure.
 
     Each case is judged against its last 14 good nights in the same environment (slower only after two nights in a row),
     and against the levels in results/baseline/ where there are any; counts like MACs may not change at all. Cases that
     have no numbers tonight are reported. benchbox.toml holds other rules; docs/nightly.md explains all of it.
 
     \b
-    Exit status: 0 nothing to do · 1 slower, drifted or another count · 5 a case is missing or failed, or nothing was
-    judged · 7 too much is inconclusive · 8 the environment changed · 2 usage or policy · 6 the store cannot be read
+    Exit status: 0 nothing to do · 1 slower, drifted or another count · 5 a case is missing or failed, or nothing can
+    be believed · 7 too much is inconclusive · 8 the environment changed · 2 usage or policy · 6 the store is damaged
 
     \b
     Examples:
       benchbox gate
       benchbox gate --night today --markdown gate.md --junit gate.xml --annotations
-      benchbox gate --night today --confirm
+      benchbox gate --night today --selftest --confirm
+      git bisect run sh -c 'benchbox run net.onnx || exit 125; benchbox gate --bisect --against good/'
       benchbox gate --where backend=onnxruntime --no-exit --json
     """
     import functools
@@ -75,49 +85,65 @@ def command(
     from benchbox.errors import UsageError
     from benchbox.gate.formats.annotations import annotations_of
     from benchbox.gate.formats.document import document_from_night
-    from benchbox.gate.formats.junit import junit_of
-    from benchbox.gate.formats.markdown import markdown_of
     from benchbox.gate.formats.table import render_night
     from benchbox.jobs.gate import judge_stored
-    from benchbox.registry import require_known
 
-    if against is not None:
-        require_known("reference", against, ("rolling", "anchor"))
     if ab is not None and not confirm:
         raise UsageError(
             "--ab belongs to --confirm", remedy="benchbox gate --confirm --ab OLD/bin/python NEW/bin/python"
         )
+    root = stored_root()
     judge = functools.partial(
-        judge_stored, stored_root(), policy_file=policy_file, against=against, night=night, where=where, warn=warn
+        judge_stored,
+        root,
+        policy_file=policy_file,
+        against=against,
+        night=night,
+        where=where,
+        warn=warn,
+        newest_only=bisect,
     )
+    if bisect:
+        return _bisected(judge)
     judged = judge()
-    if confirm:
-        from benchbox.jobs.confirm import Sides, confirm_night, keep_networks
-
-        confirm_night(stored_root(), judged, sides=Sides(base=ab[0], head=ab[1]) if ab else None, say=warn)
-        keep_networks(stored_root(), judged)
+    if selftest or confirm:
+        _measure(root, judged, selftest=selftest, confirm=confirm, ab=ab)
         judged = judge()
     report = judged.report
-    _write(markdown, markdown_of, report)
-    _write(junit, junit_of, report)
+    write_outputs(outputs, judged)
     if as_json:
         write_json(document_from_night(report))
     else:
         click.echo(render_night(report))
-    for line in annotations_of(report) if annotations else ():
+    for line in annotations_of(report) if outputs.annotations else ():
         click.echo(line, err=as_json)
     return 0 if no_exit else report.exit
 
 
-def _write(file: str | None, text_of: Callable[[NightReport], str], report: NightReport) -> None:
-    if file is None:
-        return
-    from pathlib import Path
+def _measure(root: Path, judged: Judged, *, selftest: bool, confirm: bool, ab: tuple[str, str] | None) -> None:
+    """What the night is judged by beside its records: the gate's test of itself, and what was flagged once more."""
+    from benchbox.cli.progress import shown_progress
+    from benchbox.jobs.confirm import Sides, confirm_night, keep_networks
+    from benchbox.jobs.selftest import selftest as test_itself
 
-    from benchbox.errors import StoreError
-    from benchbox.store.atomic import write_text
+    if selftest:
+        with shown_progress() as progress:
+            test_itself(root, judged, progress=progress)
+    if confirm:
+        confirm_night(root, judged, sides=Sides(base=ab[0], head=ab[1]) if ab else None, say=warn)
+        keep_networks(root, judged)
+
+
+def _bisected(judge: Callable[[], Judged]) -> int:
+    """The night as ``git bisect run`` wants it: what is neither good nor bad is skipped, what is wrong ends it."""
+    from benchbox.errors import BenchboxError, UsageError
+    from benchbox.gate.formats.table import render_night
+    from benchbox.jobs.gate import bisect_status
 
     try:
-        write_text(Path(file), text_of(report))
-    except OSError as error:
-        raise StoreError("the file cannot be written", values=f"{file}: {error.strerror or error}") from error
+        report = judge().report
+    except BenchboxError as error:
+        click.echo(f"Error: {error}", err=True)
+        return BISECT_STOP if isinstance(error, UsageError) else BISECT_SKIP
+    click.echo(render_night(report))
+    return bisect_status(report)

@@ -20,6 +20,7 @@ def document_from_night(report: NightReport) -> dict[str, Any]:
         "groups": plain(report.groups),
         "coverage": plain(report.coverage),
         "environments": plain(report.environments),
+        "selftest": plain(report.selftest),
         "acknowledged": plain(report.acknowledged),
         "policy_sha256": report.policy_sha256,
         "rule": report.rule,

@@ -61,7 +61,8 @@ def markdown_of(report: NightReport) -> str:
         "\n".join(["## Acknowledged\n", *(f"- {_plain(line)}" for line in lines)])
         if (lines := acknowledged_lines(report))
         else "",
-        f"{report.coverage.seen} of {report.coverage.expected} expected cases have numbers. {_plain(report.rule)}.",
+        f"{report.coverage.seen} of {report.coverage.expected} expected cases have numbers. {_plain(report.rule)}."
+        + (f" {_plain(report.selftest.text)}." if report.selftest.text else ""),
     ]
     text = "\n\n".join(filter(None, parts))
     return text + _rest(texts[_SHOWN:], MOST_BYTES - len(text.encode())) + "\n"

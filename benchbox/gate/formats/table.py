@@ -35,6 +35,7 @@ def render_night(report: NightReport) -> str:
         _reproduce(report),
         _listed("acknowledged", acknowledged_lines(report)),
         _coverage(report),
+        _filled(report.selftest.text),
         _filled(f"rule: {report.rule} (docs/nightly.md)"),
         ending(report),
     ]

@@ -42,6 +42,7 @@ from benchbox.measure.loop.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.loop.modes import issuing, sessions_of
 from benchbox.measure.loop.sampling import sample
 from benchbox.measure.loop.warmup import warm_up
+from benchbox.measure.process.delayed import DelayedSession
 from benchbox.measure.process.leaks import growth, held_bytes, leaks
 from benchbox.measure.process.memory import memory_trial
 from benchbox.measure.process.opening import open_request
@@ -78,10 +79,12 @@ def trial_from_request(request: TrialRequest) -> Trial:
     users_before = users_now() if backend.device == "cuda" else frozenset()
     before_bytes = resident_bytes()
     with contextlib.ExitStack() as closing:
-        sessions = []
+        sessions: list[Session] = []
         for _ in range(sessions_of(request.plan) if request.pass_ is Pass.TIMING else 1):
-            sessions.append(backend.open(_open_request(request)))
-            closing.callback(sessions[-1].close)
+            opened = backend.open(_open_request(request))
+            closing.callback(opened.close)
+            delay = request.plan.injected_delay if request.pass_ is Pass.TIMING else 0.0
+            sessions.append(DelayedSession(opened, delay=delay) if delay else opened)
         session, load_s = sessions[0], time.perf_counter() - begin
         # What the libraries made is not garbage: looking through it again would take a tenth of a second a block.
         gc.collect()

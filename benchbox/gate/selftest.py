@@ -1,0 +1,130 @@
+"""Would the gate have seen a slow-down tonight, and seen none where there is none?
+
+``results/selftest/<night>/<machine>.json``, written on the machine that measures: the verdict on a pair of equal sides,
+and that on a pair whose head was slowed down on purpose, by the rule that confirms what a night has flagged. Where one
+of them is wrong nothing else that this night says can be believed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbox.errors import StoreError
+from benchbox.schema.verdict import Outcome
+from benchbox.stats.again import Decision
+from benchbox.store.atomic import write_text
+from benchbox.store.documents import json_text, value_from_plain
+
+SCHEMA = "benchbox.selftest/1"
+FOLDER = Path("results") / "selftest"
+NIGHTS = 90
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selftest:
+    """One self-test: the case that was measured, and the decisions on the two pairs.
+
+    ``effect`` is what mattered, ``injected`` the slow-down of the second pair's head, both as ratios minus 1.
+    """
+
+    night: str
+    machine: str
+    name: str
+    effect: float
+    injected: float
+    aa: Decision
+    slowed: Decision
+
+    @property
+    def aa_outcome(self) -> Outcome:
+        """What was said of equal sides; right is same."""
+        inside = 1 / (1 + self.effect) <= self.aa.ratio <= 1 + self.effect
+        return Outcome.SLOWER if self.aa.worse else Outcome.SAME if inside else Outcome.INCONCLUSIVE
+
+    @property
+    def injected_outcome(self) -> Outcome:
+        """What was said of the slow-down; right is slower."""
+        return Outcome.SLOWER if self.slowed.worse else Outcome.INCONCLUSIVE
+
+    @property
+    def believed(self) -> bool:
+        """Whether both are right."""
+        return self.aa_outcome is Outcome.SAME and self.injected_outcome is Outcome.SLOWER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What the self-tests say of a night.
+
+    ``aa`` and ``injected`` are the worst outcomes of its machines, "" where there was none. ``believed`` is None where
+    no test was made. ``missing`` are machines with records and without a test. ``tests``, ``false_alarms`` and
+    ``missed`` count those of the last 90 nights.
+    """
+
+    aa: str = ""
+    injected: str = ""
+    believed: bool | None = None
+    missing: tuple[str, ...] = ()
+    tests: int = 0
+    false_alarms: int = 0
+    missed: int = 0
+
+    @property
+    def text(self) -> str:
+        """In words, "" where there never was a test."""
+        if not self.tests:
+            return ""
+        word = {None: "not made tonight", True: "passed", False: "FAILED"}[self.believed]
+        return (
+            f"self-test {word}; of the last {self.tests} {self.false_alarms} saw a change in equal sides, "
+            f"{self.missed} missed the injected one"
+        )
+
+
+def trust_in(night: str, machines: Sequence[str], found: Sequence[Selftest]) -> Trust:
+    """What the self-tests say of a night in which these machines measured."""
+    recent = [test for test in found if test.night <= night][-NIGHTS * max(1, len(machines)) :]
+    tonight = [test for test in recent if test.night == night]
+    wrong = [test for test in tonight if test.aa_outcome is not Outcome.SAME] or tonight
+    missed = [test for test in tonight if test.injected_outcome is not Outcome.SLOWER] or tonight
+    return Trust(
+        aa=wrong[0].aa_outcome.value if wrong else "",
+        injected=missed[0].injected_outcome.value if missed else "",
+        believed=all(test.believed for test in tonight) if tonight else None,
+        missing=tuple(sorted(set(machines) - {test.machine for test in tonight})),
+        tests=len(recent),
+        false_alarms=sum(test.aa_outcome is not Outcome.SAME for test in recent),
+        missed=sum(test.injected_outcome is not Outcome.SLOWER for test in recent),
+    )
+
+
+def read_selftests(root: Path) -> tuple[Selftest, ...]:
+    """All that are stored, by night; raises StoreError for a damaged file or one of another version."""
+    found = []
+    for path in sorted((root / FOLDER).glob("*/*.json")):
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} cannot be read", values=str(error), remedy=_REMEDY) from error
+        if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
+            raise StoreError(f"{path} has another version", values=f"expected {SCHEMA!r}", remedy=_REMEDY)
+        found.append(value_from_plain(Selftest, document, origin=str(path)))
+    return tuple(found)
+
+
+_REMEDY = "restore it from a copy, or delete it: 'benchbox gate --selftest' makes another"
+
+
+def write_selftest(root: Path, test: Selftest) -> Path:
+    """Writes it, in place of an earlier one of the night and machine; raises StoreError."""
+    path = root / FOLDER / test.night / f"{test.machine}.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fields = {name: getattr(test, name) for name in Selftest.__dataclass_fields__}
+        write_text(path, json_text({"schema": SCHEMA, **fields}) + "\n")
+    except OSError as error:
+        raise StoreError("the self-test cannot be written", values=f"{path}: {error.strerror}") from error
+    return path
