@@ -22,7 +22,7 @@ from benchbox.export.external import external_sha256
 from benchbox.export.foreign import graph_from_file, sizes_of_source
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.tracing import proto_from_module
-from benchbox.export.opsets import OPSET, opset_of
+from benchbox.export.opsets import OPSET, opset_of, with_node_names
 from benchbox.export.own_outputs import own_outputs
 from benchbox.export.precision.deriving import (
     CALIBRATED,
@@ -203,7 +203,7 @@ def _derived_from_original(
 
     root = cache.root
     request = DerivingRequest(
-        proto=onnx.load(str(root / original.path)),
+        proto=with_node_names(onnx.load(str(root / original.path))),
         precision=precision,
         derivation=derivation,
         inputs=original.inputs,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
+from benchbox.graph.graph import node_names
 
 if TYPE_CHECKING:
     import onnx
@@ -19,6 +21,13 @@ _STANDARD = ("", "ai.onnx")
 def opset_of(proto: onnx.ModelProto) -> int:
     """The version of ONNX's own operators that a model uses, 0 for none."""
     return max((entry.version for entry in proto.opset_import if entry.domain in _STANDARD), default=0)
+
+
+def with_node_names(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model, its nodes called as cost tables call them where they have no name or share one."""
+    for node, name in zip(proto.graph.node, node_names(proto.graph), strict=True):
+        node.name = name
+    return proto
 
 
 def structure_of(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -89,6 +98,29 @@ def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
             remedy="export it again with a newer opset, or run it in another precision",
         ) from error
     return raised
+
+
+def raised_to(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """A model in the operators of ``opset``, weights and all; the same object where its own are as new.
+
+    Raises:
+        ArtifactError: what ``structure_at_opset`` raises.
+    """
+    import onnx
+
+    if opset_of(proto) >= opset:
+        return proto
+    made = structure_at_opset(proto, opset)
+    stored = {tensor.name for tensor in made.graph.initializer}
+    weights = [tensor for tensor in proto.graph.initializer if tensor.name not in stored]
+    apart = {tensor.name for tensor in weights} - {value.name for value in proto.graph.input}
+    inputs = [copy.deepcopy(value) for value in made.graph.input if value.name not in apart]
+    del made.graph.input[:]
+    made.graph.input.extend(inputs)
+    made.graph.initializer.extend(weights)
+    needed = onnx.helper.find_min_ir_version_for(list(made.opset_import), ignore_unknown=True)
+    made.ir_version = max(made.ir_version, needed)
+    return made
 
 
 def _restore_metadata(before: onnx.ModelProto, after: onnx.ModelProto) -> None:

@@ -111,7 +111,7 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
     weights = _weights(stored)
     following = constants_of(proto.graph, stored)
     border = bind_sizes(proto.graph, sizes, path)
-    names = _node_names(proto.graph)
+    names = node_names(proto.graph)
     params_of = params_per_node(proto.graph, names, stored, following, producer=proto.producer_name)
     constants = _small_constants(stored, path)
     kept = _copies(stored) if any(map(has_bodies, proto.graph.node)) else {}
@@ -282,7 +282,7 @@ def _inferred_once(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _node_names(graph: onnx.GraphProto) -> list[str]:
+def node_names(graph: onnx.GraphProto) -> list[str]:
     """Every node's own name; one without or with a repeated name gets its operator and place."""
     seen: set[str] = set()
     names = []

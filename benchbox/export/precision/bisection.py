@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.opsets import with_node_names
 from benchbox.export.precision.calibration import evaluated, float_shapes, ranges_from_data
 from benchbox.export.precision.deriving import CALIBRATED, DERIVING, calibration_of, derived_from_float
 from benchbox.export.precision.emulation import emulated_from_graph
@@ -88,7 +89,7 @@ class _Search:
 
         original = self.request.original
         self.precision, self.inputs = self.request.precision, original.inputs
-        self.proto = onnx.load(str(self.request.root / original.path))
+        self.proto = with_node_names(onnx.load(str(self.request.root / original.path)))
         fixed = original.fixed_batch
         self.batch = fixed or SAMPLES
         samples = 2 * fixed if fixed else SAMPLES
@@ -252,6 +253,13 @@ class _Search:
         while size < most and not self._tried(ranked[:size]):
             size *= 2
         high = min(size, most)
+        if not ranked:
+            raise ArtifactError(
+                f"no layer of {self.request.original.model} can be excluded",
+                values=f"none of its {len(self.proto.graph.node)} nodes makes an fp32 tensor of a size that is known "
+                "before it runs",
+                remedy="export the network with fixed sizes, or try another --calibration or precision",
+            )
         if high < 1 or not self._tried(ranked[:high]):
             raise ArtifactError(
                 f"no exclude list restores the tolerance of {self.request.original.model} in {self.precision}",

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.backends.once import evaluate_graph
-from benchbox.errors import ArtifactError
+from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.export.opsets import structure_of
 from benchbox.export.precision.samples import CalibrationData
+from benchbox.graph.border import Sizes
+from benchbox.graph.graph import graph_from_proto
 from benchbox.schema.artifact import TensorSpec, fixed_batch
 from benchbox.schema.derivation import CalibrationMethod
 from benchbox.schema.model import Precision
@@ -157,7 +160,21 @@ def float_shapes(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], batch: in
         for value in (*inferred.input, *inferred.value_info, *inferred.output)
         if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    return {name: shape for name, shape in shapes.items() if shape and 0 not in shape}
+    known_shapes = {name: shape for name, shape in shapes.items() if shape and 0 not in shape}
+    made = {name for node in proto.graph.node for name in node.output if name}
+    return known_shapes if known_shapes.keys() >= made else {**_propagated(bound), **known_shapes}
+
+
+def _propagated(bound: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Shapes of float32 tensors behind sizes that the graph computes; empty where some depend on data."""
+    from onnx import TensorProto
+
+    try:
+        graph = graph_from_proto(structure_of(bound), Path("the graph"), Sizes())
+    except BenchboxError:
+        return {}
+    tensors = (tensor for node in graph.nodes for tensor in node.outputs)
+    return {tensor.name: tensor.shape for tensor in tensors if tensor.kind == TensorProto.FLOAT and tensor.elements}
 
 
 def evaluated(

@@ -3,7 +3,8 @@
 Precision is a property of the graph: every weight is converted once, every activation follows, and inputs and outputs
 keep their types behind casts at the border, so that all precisions of a network are called alike. Names and metadata
 stay, so that one cost table serves all precisions. Operators whose schema or range does not allow the format stay in
-fp32 between casts; what one of them hands to another stays in fp32 too, so that it cannot overflow on the way.
+fp32 between casts, and so does arithmetic on sizes (``sizes.py``); what one of them hands to another stays in fp32 too,
+so that it cannot overflow on the way.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from benchbox.export.opsets import opset_of, structure_at_opset
 from benchbox.export.precision.request import require_plain
 from benchbox.export.precision.sixteenbit_formats import FORMATS, Rounding, SixteenBit
+from benchbox.export.precision.sizes import size_arithmetic
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
@@ -137,11 +139,13 @@ class _CastPass:
         self.graph = self.model.graph
         self.weight_names = {tensor.name for tensor in self.weights}
         opset = opset_of(self.model)
+        sizes = size_arithmetic(self.graph, self.weight_names)
         kept_ops = KEPT_OPS | (KEPT_IN_BF16 if self.form.precision is Precision.BF16 else frozenset())
         self.kept = {
             index
             for index, node in enumerate(self.graph.node)
             if node.op_type in kept_ops
+            or index in sizes
             or any(fnmatch.fnmatchcase(node.name, pattern) for pattern in self.exclude)
             or refused_by_schema(node, opset, self.form)
         }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchbox.errors import UsageError
+from benchbox.export.opsets import raised_to
 from benchbox.export.precision import modelopt
 from benchbox.export.precision.calibration import ranges_from_data
 from benchbox.export.precision.casting import cast_from_float
-from benchbox.export.precision.quantization import observed_tensors, quantized_from_float
+from benchbox.export.precision.quantization import OPSET_NEEDED, observed_tensors, quantized_from_float
 from benchbox.export.precision.request import Derived, DerivingRequest
 from benchbox.export.precision.samples import CalibrationData, data_from_choice
 from benchbox.progress import Say
@@ -102,6 +104,7 @@ def _sixteen_bit(request: DerivingRequest, say: Say) -> Derived:
 
 def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
     """Calibrated, quantised, and where the fallback is fp16 cast around the Q/DQ pairs."""
+    request = replace(request, proto=raised_to(request.proto, OPSET_NEEDED))
     data, choice = request.data, request.derivation
     assert data is not None, "calibration_of gives data for every precision that is calibrated"
     ranges = request.ranges

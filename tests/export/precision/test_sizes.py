@@ -1,0 +1,124 @@
+"""Does arithmetic on sizes stay what it is in every precision, and can its network be bisected without node names?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from benchbox.export.exporting import artifact_from_source
+from benchbox.export.precision.bisection import BisectionRequest, bisection_from_request
+from benchbox.export.precision.sizes import size_arithmetic
+from benchbox.models.sources import resolve
+from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.derivation import USUAL
+from benchbox.schema.model import ModelSource, Precision
+from benchbox.stats.agreement import Tolerance
+
+SIDE, SHARE, SMALLER = 100, 0.55, 55  # floor(100 · 0.55); with 0.55 in fp16 it is 54
+
+
+def _network(user: str) -> onnx.ModelProto:
+    """A convolution, then an operator whose size is 0.55 times that of its input; no node has a name."""
+    weight = (np.random.default_rng(0).standard_normal((4, 3, 3, 3)) * 0.2).astype(np.float32)
+    constants = {
+        "w": weight,
+        "share": np.array(SHARE, np.float32),
+        "nothing": np.array([], np.float32),
+        **{name: np.array([number], np.int64) for name, number in (("0", 0), ("2", 2), ("3", 3), ("4", 4))},
+        "first": np.array(0, np.int64),
+        "step": np.array(1, np.int64),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        node("Shape", ["c"], ["shape"]),
+        node("Slice", ["shape", "2", "4", "0"], ["sides"]),
+        node("Cast", ["sides"], ["float"], to=TensorProto.FLOAT),
+        node("Mul", ["float", "share"], ["scaled"]),
+        node("Floor", ["scaled"], ["floor"]),
+        node("Cast", ["floor"], ["whole"], to=TensorProto.INT64),
+        *{
+            "Resize": [
+                node("Slice", ["shape", "0", "2", "0"], ["outer"]),
+                node("Concat", ["outer", "whole"], ["size"], axis=0),
+                node("Resize", ["c", "nothing", "nothing", "size"], ["y"], mode="nearest"),
+            ],
+            "Slice": [node("Slice", ["c", "0", "whole", "axes"], ["y"])],
+            "Range": [
+                node("Gather", ["whole", "first"], ["length"]),
+                node("Range", ["first", "length", "step"], ["rows"]),
+                node("Gather", ["c", "rows"], ["y"], axis=2),
+            ],
+        }[user],
+    ]
+    if user == "Slice":
+        constants |= {"axes": np.array([2, 3], np.int64), "0": np.array([0, 0], np.int64)}
+        nodes[2] = node("Slice", ["shape", "2", "4", "one"], ["sides"])
+        constants["one"] = np.array([0], np.int64)
+    graph = helper.make_graph(
+        nodes,
+        "sizes",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, "h", "w"])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _source(folder: Path, user: str) -> ModelSource:
+    path = folder / "net.onnx"
+    onnx.save(_network(user), str(path))
+    return resolve(str(path), input_shape=None, weights=None)
+
+
+def _derived(folder: Path, user: str, precision: Precision) -> OnnxArtifact:
+    return artifact_from_source(_source(folder, user), precision=precision, root=folder)
+
+
+@pytest.mark.parametrize("user", ["Resize", "Slice", "Range"])
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16, Precision.INT8])
+def test_sizes_are_the_same_in_every_precision(tmp_path: Path, user: str, precision: Precision) -> None:
+    artifact = _derived(tmp_path, user, precision)
+    assert artifact.hops[-1].passed
+    assert artifact.outputs[0].shape[2] == SMALLER
+    if precision is not Precision.BF16:  # which this runtime has no kernels for
+        session = onnxruntime.InferenceSession(str(tmp_path / artifact.path), providers=["CPUExecutionProvider"])
+        made = session.run(None, {"x": np.ones((1, 3, SIDE, SIDE), np.float32)})[0]
+        assert made.shape[2] == SMALLER
+
+
+def test_only_what_leads_to_a_size_is_kept() -> None:
+    graph = _network("Resize").graph
+    kept = {graph.node[index].output[0] for index in size_arithmetic(graph, {t.name for t in graph.initializer})}
+    assert {"float", "scaled", "floor", "whole"} <= kept
+    assert not kept & {"c", "y", "shape"}
+
+
+def test_files_of_an_older_opset_are_raised_to_the_one_that_pairs_need(tmp_path: Path) -> None:
+    artifact = _derived(tmp_path, "Slice", Precision.INT8)
+    assert artifact.opset >= 19
+    assert artifact.quantization is not None
+    assert artifact.quantization.quantized == 1
+
+
+@pytest.mark.parametrize("user", ["Resize", "Range"])
+def test_layers_without_a_name_and_behind_computed_sizes_are_bisected(tmp_path: Path, user: str) -> None:
+    source = _source(tmp_path, user)
+    request = BisectionRequest(
+        original=artifact_from_source(source, precision=Precision.FP32, root=tmp_path),
+        source=source,
+        precision=Precision.FP16,
+        derivation=USUAL,
+        tolerance=Tolerance(rel_l2_error=3e-5, cosine=0.99),
+        root=tmp_path,
+    )
+    found = bisection_from_request(request)
+    assert not found.before.passed
+    assert found.restored.passed
+    assert "Conv_0" in found.exclude
+    assert {layer.node.partition("_")[0] for layer in found.layers} >= {"Conv", {"Range": "Gather"}.get(user, user)}
