@@ -27,7 +27,7 @@ from benchbox.schema.device import Device
 from benchbox.schema.explanation import Explanation
 from benchbox.schema.layers import LayerTable
 from benchbox.schema.model import Precision
-from benchbox.schema.trial import Pass
+from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.quantile import percentile
 
 
@@ -44,6 +44,11 @@ def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> Lay
         UsageError, EnvironmentLackError: the backend cannot run this, or does not report its layers.
         ArtifactError, MeasurementError: as for ``benchbox run``.
     """
+    return _profiled(case, root=root, say=say)[0]
+
+
+def _profiled(case: Case, *, root: Path, say: Say) -> tuple[LayerTable, TrialRequest]:
+    """The table of a case, and the request for a further process that times it without a profiler."""
     plan = case.plan
     require_runnable(case.backend, case.precision, case.source)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
@@ -71,7 +76,7 @@ def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> Lay
     if not layers:
         raise MeasurementError(f"{case.backend} reported no layers", values=case.title)
     joined = attribution(graph, cost, layers)
-    return LayerTable(
+    table = LayerTable(
         model=case.source.name,
         backend=case.backend,
         precision=case.precision.value,
@@ -83,10 +88,16 @@ def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> Lay
         flops=cost.flops,
         uncovered=joined.uncovered,
         uncovered_macs=joined.uncovered_macs,
-        latency_s=percentile(sorted(timed.gpu_ns or timed.samples_ns), 0.5) * 1e-9,
+        latency_s=_median_s(timed),
         onnx_sha256=artifact.sha256,
         gpu=bool(timed.gpu_ns),
     )
+    return table, request
+
+
+def _median_s(timed: Trial) -> float:
+    """The median inference of a process, in seconds."""
+    return percentile(sorted(timed.gpu_ns or timed.samples_ns), 0.5) * 1e-9
 
 
 def explanation_from_case(
@@ -94,6 +105,7 @@ def explanation_from_case(
     *,
     against: Precision,
     by: str,
+    processes: int,
     root: Path,
     say: Say = lambda _: None,
 ) -> Explanation:
@@ -103,6 +115,7 @@ def explanation_from_case(
         case: what to profile, as for ``table_from_case``.
         against: the precision that it is compared with.
         by: what layers are grouped by: "layer", "module" or "op".
+        processes: that time whole inferences in each precision, in turn: how much faster it is rests on them.
         root: project root.
         say: shows what is being done.
 
@@ -114,9 +127,14 @@ def explanation_from_case(
     require_runnable(case.backend, against, case.source)
     base_case = replace(case, precision=against, derivation=case.derivation.for_precision(against))
     say(f"{against}:")
-    base = table_from_case(base_case, root=root, say=say)
+    base, base_request = _profiled(base_case, root=root, say=say)
     say(f"{case.precision}:")
-    table = table_from_case(case, root=root, say=say)
+    table, request = _profiled(case, root=root, say=say)
+    medians: dict[Precision, list[float]] = {against: [base.latency_s], case.precision: [table.latency_s]}
+    for number in range(1, processes):
+        say(f"timing {against} and {case.precision} in turn, process {number + 1} of {processes}")
+        for one in (base_request, request) if number % 2 else (request, base_request):
+            medians[one.precision].append(_median_s(run_trial(replace(one, number=number))))
     costs = precision_costs_from_source(
         case.source,
         precisions=(against, case.precision),
@@ -132,6 +150,7 @@ def explanation_from_case(
         cost=cost,
         base_cost=base_cost,
         device=_device(on_gpu=table.gpu),
+        medians=(medians[against], medians[case.precision]),
         key=pair_key(by),
     )
 

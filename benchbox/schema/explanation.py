@@ -69,6 +69,8 @@ class Explanation:
     ``device`` holds the rates of the roofline: published ones, else the best seen in ``base``; None if the device is
     unknown. ``wider`` of ``matrices`` executed convolutions and matrix products ran in another type than the one asked
     for. ``base_beyond_s`` is the time of the base's layers above their roofline, None if that is not known.
+    ``speedup`` is how many times as fast whole inferences are without a profiler, over ``processes`` processes a side;
+    its 95 % interval is None where they are too few for one.
     """
 
     table: LayerTable
@@ -79,14 +81,12 @@ class Explanation:
     bound: Bound
     matrices: int
     wider: int
+    speedup: float
+    speedup_interval: tuple[float, float] | None
+    processes: int
     base_beyond_s: float | None = None
 
     @property
-    def speedup(self) -> float:
-        """Of whole inferences without a profiler: median of the base / median of the precision."""
-        return self.base.latency_s / self.table.latency_s
-
-    @property
     def profiled_speedup(self) -> float | None:
-        """The same for the sums over profiled layers; None where nothing was timed."""
+        """The same for the sums over profiled layers, in one process each; None where nothing was timed."""
         return self.base.time_s / self.table.time_s if self.table.time_s else None

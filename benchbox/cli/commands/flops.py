@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     help="One row per layer, module or op; or a tree of modules [default: layer; op with --precision].",
 )
 @click.option("--depth", metavar="N", type=COUNT, help="Levels of the tree to show [default: all].")
+@click.option("--top", metavar="N", type=COUNT, help="The N rows with the most MACs only, and the total.")
 @click.option(
     "--convention",
     metavar="C",
@@ -54,6 +55,7 @@ def command(
     batch: int | None,
     by: str | None,
     depth: int | None,
+    top: int | None,
     convention: str,
     reconcile: bool,
     allow_unknown: bool,
@@ -71,6 +73,7 @@ def command(
     Examples:
       benchbox flops resnet50
       benchbox flops vgg16 --by tree --depth 1 --format md
+      benchbox flops resnet50 --top 5
       benchbox flops resnet50 --reconcile
       benchbox flops resnet50 --precision fp16,int8,fp8 --device h100-sxm
       benchbox flops resnet50 --precision int8 --exclude 'layer4.*' --by layer
@@ -81,11 +84,17 @@ def command(
     from benchbox.cli.progress import shown_progress
     from benchbox.cost.counting import cost_from_graph
     from benchbox.cost.grouping import TREE, grouped_layers
+    from benchbox.errors import UsageError
     from benchbox.jobs.prepare import graph_from_source
     from benchbox.report.views.cost import render_cost
 
     source = network.source()
     form = "json" if as_json else form
+    if top and (flags.precisions is not None or reconcile or convention == "lecture" or by == TREE):
+        raise UsageError(
+            "--top takes the largest layers, modules or operators",
+            values="not with --precision, --reconcile, --by tree or --convention lecture",
+        )
     if flags.precisions is not None:
         _require_plain(convention, reconcile=reconcile, allow_unknown=allow_unknown, levels=depth)
         click.echo(shown_in_precisions(source, flags, batch=batch, by=by or "op", form=form))
@@ -102,6 +111,8 @@ def command(
         _lecture(cost, graph, form=form)
         return
     rows = grouped_layers(cost, by=grouping, depth=depth)
+    if top:
+        rows = tuple(sorted(rows, key=lambda row: -row.macs)[:top])
     click.echo(render_cost(cost, rows=rows, form=form, tree=grouping == TREE))
 
 

@@ -18,6 +18,7 @@ from benchbox.schema.cost import PrecisionCost
 from benchbox.schema.device import Device
 from benchbox.schema.explanation import Cause, ExplainedGroup, Explanation, Reason
 from benchbox.schema.layers import LayerRow, LayerTable
+from benchbox.stats.rank import ratio_interval
 
 REORDERED, NOWHERE = "reordering", "in no node"
 _NAMED = 8
@@ -49,6 +50,7 @@ def explanation_of(
     base_cost: PrecisionCost,
     device: Device | None,
     key: Callable[[LayerPair], str],
+    medians: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Explanation:
     """Explains the time of one table against another.
 
@@ -59,7 +61,11 @@ def explanation_of(
         base_cost: of the network in the base's.
         device: the one that both ran on; rates that it lacks are taken from ``base``.
         key: what layers are grouped by (``roofline.pair_key``).
+        medians: seconds of a whole inference, one per process, in the base's precision and in the precision; None for
+            the single ones of the tables.
     """
+    before, after = medians or ((base.latency_s,), (table.latency_s,))
+    speedup, low, high = ratio_interval(after, before)
     pairs = layer_pairs(base_cost, cost)
     by_name = {pair.name: pair for pair in pairs}
     base_parts = _parts(base, by_name, base_cost.unpacking)
@@ -76,6 +82,9 @@ def explanation_of(
         matrices=len(matrices),
         wider=sum(1 for part in matrices if part.cause is Cause.WIDER),
         base_beyond_s=_beyond(base_parts, rated),
+        speedup=speedup,
+        speedup_interval=None if low is None or high is None else (low, high),
+        processes=min(len(before), len(after)),
     )
 
 

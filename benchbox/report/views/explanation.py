@@ -33,10 +33,10 @@ _MEANINGS = {
     Cause.REORDERING: "kernels that only change the layout",
     Cause.WIDER: "convolutions and matrix products that did not run in {precision}",
     Cause.BETWEEN: "other layers that did not run in {precision}",
-    Cause.UNKNOWN: "kernels that stand for no node",
-    Cause.ARITHMETIC: "what layers in {precision} need for arithmetic at the best rate",
-    Cause.BYTES: "what layers in {precision} need for their bytes at the best rate: bound by memory",
-    Cause.BEYOND: "what kernels in {precision} take beyond that",
+    Cause.UNKNOWN: "kernels that could not be attributed to a node",
+    Cause.ARITHMETIC: "{precision} layers bound by arithmetic: their roofline minimum",
+    Cause.BYTES: "{precision} layers bound by memory: their roofline minimum",
+    Cause.BEYOND: "{precision} kernels: time above their roofline minimum",
 }
 
 
@@ -63,6 +63,9 @@ def document_from_explanation(explanation: Explanation) -> dict[str, object]:
             "latency_s": explanation.base.latency_s,
             "profiled_s": explanation.base.time_s,
             "speedup": explanation.speedup,
+            "speedup_low": explanation.speedup_interval[0] if explanation.speedup_interval else None,
+            "speedup_high": explanation.speedup_interval[1] if explanation.speedup_interval else None,
+            "processes": explanation.processes,
             "profiled_speedup": explanation.profiled_speedup,
             "bound": plain(explanation.bound),
             "rates": None
@@ -131,7 +134,7 @@ def _group_columns(explanation: Explanation) -> tuple[Column[ExplainedGroup], ..
         Column(title="speed-up", cell=lambda group: format_factor(group.speedup), number=True),
         Column(title="bound", cell=lambda group: format_factor(group.bound.ideal), number=True),
         Column(title="by", cell=lambda group: group.bound.by or ABSENT),
-        Column(title=f"where the time of {precision} goes, of the whole", cell=causes),
+        Column(title=f"where the time of {precision} goes, of the whole", cell=causes, fold=True),
     )
 
 
@@ -151,13 +154,12 @@ def _percent(time_s: float, explanation: Explanation) -> str:
 
 
 def _notes(explanation: Explanation) -> list[str]:
-    """What was measured and which rates the bounds are of."""
+    """What was measured, which rates the bounds are of, and where they meet."""
     table, base, device = explanation.table, explanation.base, explanation.device
     lines = [
         f"{table.model} on {table.backend}, batch {table.batch}, {table.threads} threads: profiled layers together "
         f"{format_time(base.time_s)} in {base.precision} and {format_time(table.time_s)} in {table.precision}, medians "
-        f"of {table.iterations} inferences; without a profiler {format_time(base.latency_s)} and "
-        f"{format_time(table.latency_s)}"
+        f"of {table.iterations} inferences in one process each: shares of the time, not a measure of speed"
     ]
     if device is None:
         lines.append("the rates of this device are unknown: no bound and no least time of a layer")
@@ -166,22 +168,43 @@ def _notes(explanation: Explanation) -> list[str]:
         lines.append(
             f"bounds: fp32 {format_flops_per_s(device.fp32_flops_per_s)}, memory "
             f"{format_quantity(device.bytes_per_s, 'B/s')}, the best seen in {base.precision} or published; arithmetic "
-            f"relative to fp32: {relative} ({device.title})"
+            f"relative to fp32: {relative} ({device.title}, {device.source})"
         )
+        if device.fp32_flops_per_s and device.bytes_per_s:
+            lines.append(
+                f"ridge in fp32: {device.fp32_flops_per_s / device.bytes_per_s:.2f} FLOP/B, where these two meet: "
+                "layers below it are bound by memory"
+            )
     return lines
 
 
 def _sentences(explanation: Explanation) -> list[str]:
     """The answer in two sentences: how much faster, how much it could be, and what takes the time."""
-    table, base, bound = explanation.table, explanation.base, explanation.bound
-    first = f"{table.precision} is {format_factor(explanation.speedup)} as fast as {base.precision}"
-    if explanation.profiled_speedup is not None:
-        first += f" ({format_factor(explanation.profiled_speedup)} by profiled layers)"
-    first += f"; bound {format_factor(bound.ideal)}." if bound.ideal is not None else "; its bound is unknown."
+    bound = explanation.bound
+    ceiling = (
+        f"at most {format_factor(bound.ideal)} are possible" if bound.ideal is not None else "its bound is unknown"
+    )
+    first = f"{_conclusion(explanation)}; {ceiling}."
     spoken = [_spoken(reason, explanation) for reason in explanation.reasons]
     large = [text for text, reason in zip(spoken, explanation.reasons, strict=True) if _counts(reason, explanation)]
     second = "; ".join(large[:_NAMED])
     return [first, f"{second[:1].upper()}{second[1:]}." if second else "No layer took time."]
+
+
+def _conclusion(explanation: Explanation) -> str:
+    """How much faster it is, as far as the processes allow a statement."""
+    precision, base, count = explanation.table.precision, explanation.base.precision, explanation.processes
+    if explanation.speedup_interval is None:
+        few = "1 process a side gives" if count == 1 else f"{count} processes a side give"
+        return (
+            f"No conclusion whether {precision} is faster than {base}: {few} no interval (here "
+            f"{format_factor(explanation.speedup)}); use --trials 4 or more"
+        )
+    low, high = explanation.speedup_interval
+    interval = f"{format_factor(low)} to {format_factor(high)} (95 %, {count} processes a side, in turn)"
+    if low <= 1 <= high:
+        return f"No difference in speed between {precision} and {base} can be shown: {interval}"
+    return f"{precision} is {interval} as fast as {base}"
 
 
 def _counts(reason: Reason, explanation: Explanation) -> bool:
@@ -206,14 +229,14 @@ def _spoken(reason: Reason, explanation: Explanation) -> str:
     if reason.cause is Cause.REORDERING:
         return f"changing the layout takes {share} ({count})"
     if reason.cause is Cause.UNKNOWN:
-        return f"kernels that stand for no node take {share} ({count})"
+        return f"kernels that could not be attributed to a node take {share} ({count})"
     if reason.cause is Cause.ARITHMETIC:
-        return f"arithmetic in {precision} at the best rate needs {share}"
+        return f"arithmetic in {precision} needs at least {share}"
     if reason.cause is Cause.BYTES:
-        return f"layers bound by memory need {share} for their bytes"
+        return f"layers bound by memory need at least {share} for their bytes"
     if explanation.device is None:
         return f"layers in {precision} take {share}"
-    text = f"kernels in {precision} take {share} beyond what they need"
+    text = f"kernels in {precision} spend {share} above their roofline minimum"
     if explanation.base_beyond_s is None or not explanation.base.time_s:
         return text
     base = format_ratio(explanation.base_beyond_s / explanation.base.time_s)

@@ -23,9 +23,15 @@ def ridge_of(rows: Sequence[LayerRow]) -> float | None:
     The highest FLOP/s and the highest byte/s that any row reached stand in for the machine's (Williams, Waterman,
     Patterson 2009, Roofline): a row below the ridge would run out of bytes first.
     """
+    rates = best_rates(rows)
+    return None if rates is None else rates[0] / rates[1]
+
+
+def best_rates(rows: Sequence[LayerRow]) -> tuple[float, float] | None:
+    """The highest FLOP/s and byte/s that any row reached; None where one of them is unknown."""
     compute = max((row.flops_per_s for row in rows if row.flops_per_s and row.macs), default=None)
     memory = max((row.bytes_per_s for row in rows if row.bytes_per_s), default=None)
-    return compute / memory if compute and memory else None
+    return (compute, memory) if compute and memory else None
 
 
 def arranged(table: LayerTable, *, by: str, order: str, top: int | None) -> tuple[LayerRow, ...]:
@@ -158,6 +164,24 @@ def _sum(name: str, rows: Sequence[LayerRow]) -> LayerRow:
     )
 
 
+def _unattributed(table: LayerTable) -> str:
+    if not table.unmapped_time_s:
+        return "every layer could be attributed to its nodes"
+    return f"{format_ratio(table.unmapped_time_s / (table.time_s or 1.0))} could not be attributed to a node"
+
+
+def _ridge_text(table: LayerTable) -> str:
+    """Where the bound of a layer changes, and what that rests on."""
+    ridge, rates = ridge_of(table.rows), best_rates(table.rows)
+    if ridge is None or rates is None:
+        return "bound: unknown, as no layer has both arithmetic and bytes"
+    return (
+        f"bound: memory below the ridge of {ridge:.2f} FLOP/B, compute above; the ridge is where the best rates in "
+        f"this table meet, {format_flops_per_s(rates[0])} and {format_bytes(rates[1])}/s: of this network, not the "
+        "machine's peaks. MACs and bytes are analytical"
+    )
+
+
 def _summary(table: LayerTable, *, shown: int) -> str:
     moving = sum(row.layer.time_s or 0.0 for row in table.rows if row.layer.moves)
     whole = table.time_s or 1.0
@@ -167,9 +191,9 @@ def _summary(table: LayerTable, *, shown: int) -> str:
         f"{len(table.rows)} executed layers, {shown} rows shown; medians of {table.iterations} profiled inferences",
         f"layers together {format_time(table.time_s)}, one inference without a profiler "
         f"{format_time(table.latency_s)}: the difference is the profiler and what runs between layers",
-        f"{covered:,} of {table.macs:,} MACs are in these layers; {format_ratio(moving / whole)} of the time moves "
-        f"data for the runtime's sake, {format_ratio(table.unmapped_time_s / whole)} belongs to no node",
-        "achieved and bytes are on paper; bound: against the best rates in this table; definitions: docs/metrics.md",
+        f"{covered:,} of {table.macs:,} MACs are in these layers; {format_ratio(moving / whole)} of the time is layout "
+        f"conversion; {_unattributed(table)}",
+        _ridge_text(table),
     ]
     if table.uncovered:
         more = f" and {len(table.uncovered) - _SHOWN} more" if len(table.uncovered) > _SHOWN else ""

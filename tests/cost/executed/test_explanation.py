@@ -78,11 +78,16 @@ def tables(costs: PaperCosts) -> tuple[LayerTable, LayerTable]:
 
 
 def _explained(
-    costs: PaperCosts, tables: tuple[LayerTable, LayerTable], device: Device | None = DEVICE, *, by: str = "op"
+    costs: PaperCosts,
+    tables: tuple[LayerTable, LayerTable],
+    device: Device | None = DEVICE,
+    *,
+    by: str = "op",
+    medians: tuple[list[float], list[float]] | None = None,
 ) -> Explanation:
     base, table = tables
     fp32, int8 = costs.precisions
-    return explanation_of(table, base, cost=int8, base_cost=fp32, device=device, key=pair_key(by))
+    return explanation_of(table, base, cost=int8, base_cost=fp32, device=device, key=pair_key(by), medians=medians)
 
 
 @pytest.mark.parametrize("by", ["op", "layer", "module"])
@@ -145,10 +150,27 @@ def test_nothing_is_known_of_the_device(costs: PaperCosts, tables: tuple[LayerTa
     assert "its bound is unknown" in render_explanation(found, form="table")
 
 
+def test_how_much_faster_rests_on_processes(costs: PaperCosts, tables: tuple[LayerTable, LayerTable]) -> None:
+    before, after = (
+        [15 * MS, 15.1 * MS, 14.9 * MS, 15.2 * MS, 15 * MS],
+        [12 * MS, 12.1 * MS, 11.9 * MS, 12.2 * MS, 12 * MS],
+    )
+    found = _explained(costs, tables, medians=(before, after))
+    assert found.speedup == pytest.approx(1.25, rel=0.01)
+    assert found.speedup_interval is not None
+    assert found.speedup_interval[0] < 1.25 < found.speedup_interval[1]
+    assert "× as fast as fp32" in render_explanation(found, form="table")
+    assert "(95 %, 5 processes a side, in turn)" in render_explanation(found, form="table")
+    wide = [7 * MS, 30 * MS, 12 * MS, 20 * MS, 11 * MS]
+    undecided = render_explanation(_explained(costs, tables, medians=(before, wide)), form="table")
+    assert "No difference in speed between int8 and fp32 can be shown" in undecided
+
+
 def test_text_and_document(costs: PaperCosts, tables: tuple[LayerTable, LayerTable]) -> None:
     found = _explained(costs, tables)
     text = render_explanation(found, form="table")
-    assert "int8 is 1.25× as fast as fp32 (1.25× by profiled layers); bound " in text
+    assert "No conclusion whether int8 is faster than fp32: 1 process a side gives no interval (here 1.25×)" in text
+    assert "; at most " in text
     assert "1 of 2 convolutions and matrix products did not run in int8: 58 % of its time" in text
     assert "dequantising weights anew in every inference takes 6.2 % (2 kernels)" in text
     assert "uantising, dequantising and casting takes 8.3 % (1 kernel)" in text
