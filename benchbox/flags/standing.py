@@ -32,11 +32,14 @@ def _host(environment: Environment) -> Iterator[Flag]:
         kind = hardware.get("hypervisor_kind", "")
         yield _info(
             "VIRTUALIZED",
-            f"a virtual machine{f' ({kind})' if kind else ''}: other guests may take CPU time; watch CPU_STEAL, or use "
-            "a dedicated machine",
+            f"a virtual machine{f' ({kind})' if kind else ''}: other guests may take CPU time and the hypervisor may "
+            "move virtual CPUs; compare with --ab, on one thread (--threads 1), or on a dedicated machine",
         )
     if changing := _changing_clocks(environment):
-        yield _info("GOVERNOR", f"{changing}: clocks may change during a run (python -m pyperf system tune, as root)")
+        yield _info(
+            "GOVERNOR",
+            f"{changing}: clocks may change during a run; as root: pip install pyperf, python -m pyperf system tune",
+        )
     if hardware.get("aslr") == "off":
         yield _info(
             "ASLR_OFF",
@@ -58,8 +61,8 @@ def _changing_clocks(environment: Environment) -> str:
     hardware = environment.hardware
     governor = hardware.get("governor", "unknown")
     parts = [] if governor == "performance" else [f"the CPU frequency governor is {governor}"]
-    if governor == "unknown":
-        parts = ["the CPU frequency governor cannot be read"]
+    if governor == "unknown":  # in a virtual machine there is none to set: the clocks are the host's
+        parts = [] if hardware.get("hypervisor") == "yes" else ["the CPU frequency governor cannot be read"]
     parts += ["turbo is on"] if hardware.get("turbo") == "on" else []
     parts += ["two threads share a core (SMT)"] if hardware.get("smt") == "on" else []
     return ", ".join(parts)

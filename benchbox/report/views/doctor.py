@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbox.machine.instruments import Instrument
-from benchbox.report.screen import table_of
+from benchbox.report.screen import screen_width, table_of
 from benchbox.report.table import Column
 from benchbox.schema.environment import Environment
 from benchbox.schema.reading import Flag
 from benchbox.store.documents import plain
+from benchbox.units import format_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,39 @@ class LayerState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A probe's time now, in seconds, beside what stored records of this environment have.
+
+    ``usual`` are their lowest, median and highest; None without records. ``limit`` is the factor over the median from
+    which on the machine is not as usual.
+    """
+
+    title: str
+    metric: str
+    now_s: float
+    usual: tuple[float, float, float] | None
+    records: int
+    limit: float
+
+    @property
+    def text(self) -> str:
+        """Now, and the usual."""
+        now = format_time(self.now_s)
+        if self.usual is None:
+            return f"{now} now; no records of this machine yet to say what is usual"
+        low, middle, high = map(format_time, self.usual)
+        return f"{now} now; usually {middle} ({low} to {high} in {self.records} records)"
+
+    @property
+    def advice(self) -> str:
+        """What to do where it is far from usual, else ""."""
+        if self.usual is None or self.now_s <= self.limit * self.usual[1]:
+            return ""
+        times = f"{self.now_s / self.usual[1]:.1f} times its usual {format_time(self.usual[1])}"
+        return f"{self.title} is {times}: wait, or compare only within one run (--ab), on one thread (--threads 1)"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkup:
     """Everything that ``benchbox doctor`` found; ``threads`` is the default number of CPU threads."""
 
@@ -50,6 +85,10 @@ class Checkup:
     instruments: tuple[Instrument, ...]
     flags: tuple[Flag, ...]
     threads: int
+    probes: tuple[Probe, ...] = ()
+
+
+_PROBE_FIELDS = ("metric", "now_s", "usual", "records")
 
 
 def document_from_checkup(checkup: Checkup) -> dict[str, object]:
@@ -59,23 +98,58 @@ def document_from_checkup(checkup: Checkup) -> dict[str, object]:
         "schema": "benchbox.doctor/1",
         "cuda_layers": document.pop("layers"),
         **document,
+        "probes": [{name: getattr(probe, name) for name in _PROBE_FIELDS} for probe in checkup.probes],
         "flags": [{name: flag[name] for name in ("code", "severity", "message")} for flag in document["flags"]],
     }
 
 
-def render_checkup(checkup: Checkup) -> str:
-    """The same for people."""
+def render_checkup(checkup: Checkup, *, every: bool = False) -> str:
+    """The same for people: what to change, what can run, the machine; ``every`` adds all that is known of it."""
+    hardware, observed = checkup.environment.hardware, checkup.environment.observed
     parts = [
-        "Backends\n" + _backends(checkup.backends),
-        "CUDA\n" + _facts({layer.name: layer.version or _lack(layer) for layer in checkup.layers}),
-        "Hardware\n" + _facts(checkup.environment.hardware),
-        "Software\n" + _facts(checkup.environment.software),
-        "Now\n" + _facts(checkup.environment.observed),
-        "What can be read and set\n" + _instruments(checkup.instruments),
-        "What will disturb a measurement\n" + _flags(checkup.flags),
-        f"environment {checkup.environment.hash}; {checkup.threads} CPU threads by default",
+        f"To change before measuring\n{_to_change(checkup)}",
+        f"What can run\n{_backends(checkup.backends, every=every)}",
+        f"This machine\n{_facts(_machine(checkup))}",
     ]
-    return "\n\n".join(parts)
+    if not every:
+        return "\n\n".join([*parts, "details of hardware, software, counters and CUDA: benchbox doctor --all"])
+    details = [
+        "CUDA\n" + _facts({layer.name: layer.version or _lack(layer) for layer in checkup.layers}),
+        "Hardware\n" + _facts(hardware),
+        "Software\n" + _facts(checkup.environment.software),
+        "Now\n" + _facts(observed),
+        "What can be read and set\n" + _instruments(checkup.instruments),
+        "What disturbs measurements here\n" + _flags(checkup.flags),
+    ]
+    return "\n\n".join([*parts, *details])
+
+
+def _to_change(checkup: Checkup) -> str:
+    """What can be changed, the worst first, or that it is nothing; then what has to be lived with."""
+    changeable = [flag for flag in checkup.flags if flag.code not in _GIVEN]
+    given = [flag for flag in checkup.flags if flag.code in _GIVEN]
+    lines = [
+        f"  {flag.message} ({flag.code})" for flag in sorted(changeable, key=lambda flag: flag.severity != "warning")
+    ]
+    lines += [f"  {probe.advice}" for probe in checkup.probes if probe.advice]
+    return "\n".join([*(lines or ["  nothing"]), *(f"  to live with: {flag.message} ({flag.code})" for flag in given)])
+
+
+def _machine(checkup: Checkup) -> dict[str, str]:
+    """The machine in a few lines."""
+    hardware = checkup.environment.hardware
+    cpus = f"{hardware.get('cpu', 'unknown')}, {checkup.threads} threads by default"
+    facts = {"CPU": cpus, "GPU": hardware.get("gpu", "none found")}
+    if memory := hardware.get("memory_gib"):
+        facts["memory"] = f"{memory} GiB"
+    facts.update({probe.title: probe.text for probe in checkup.probes})
+    return {**facts, "environment": f"{checkup.environment.hash} (records with other hashes are not compared)"}
+
+
+# Facts of a machine that its user cannot change.
+_GIVEN = frozenset({"VIRTUALIZED"})
+# Backends that compute nothing: no choice for a person.
+_VIRTUAL = frozenset({"null"})
 
 
 _COLUMNS: tuple[Column[BackendState], ...] = (
@@ -86,15 +160,20 @@ _COLUMNS: tuple[Column[BackendState], ...] = (
 )
 
 
-def _backends(backends: Sequence[BackendState]) -> str:
+def _backends(backends: Sequence[BackendState], *, every: bool) -> str:
     """What can run as a table, then why the rest cannot: each reason once, with the backends that it stops."""
+    backends = backends if every else [backend for backend in backends if backend.name not in _VIRTUAL]
     lacking: dict[str, list[str]] = {}
     for backend in backends:
         if not backend.usable:
             lacking.setdefault(_lack(backend), []).append(f"{backend.name}{' (builds)' if backend.builds else ''}")
-    reasons = "".join(f"\n  {', '.join(names)}\n    {reason}" for reason, names in lacking.items())
+    reasons = "".join("\n" + _wrapped(", ".join(names) + f": {reason}") for reason, names in lacking.items())
     usable = [backend for backend in backends if backend.usable]
     return table_of(_COLUMNS, usable) + (f"\n\nBackends that cannot run here{reasons}" if reasons else "")
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, screen_width() or 100, initial_indent="  ", subsequent_indent="    ")
 
 
 def _lack(state: BackendState | LayerState) -> str:

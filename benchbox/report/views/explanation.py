@@ -201,10 +201,10 @@ def _conclusion(explanation: Explanation) -> str:
             f"{format_factor(explanation.speedup)}); use --trials 4 or more"
         )
     low, high = explanation.speedup_interval
-    interval = f"{format_factor(low)} to {format_factor(high)} (95 %, {count} processes a side, in turn)"
+    interval, basis = f"{format_factor(low)} to {format_factor(high)}", f"(95 %, {count} processes a side, in turn)"
     if low <= 1 <= high:
-        return f"No difference in speed between {precision} and {base} can be shown: {interval}"
-    return f"{precision} is {interval} as fast as {base}"
+        return f"No difference in speed between {precision} and {base} can be shown: {interval} {basis}"
+    return f"{precision} is {interval} as fast as {base} {basis}"
 
 
 def _counts(reason: Reason, explanation: Explanation) -> bool:
