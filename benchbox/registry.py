@@ -14,6 +14,24 @@ from typing import Generic, TypeVar
 from benchbox.errors import UsageError
 
 T = TypeVar("T")
+_MOST_LISTED = 30
+
+
+# What other tools call the same things.
+SYNONYMS = {
+    "float32": "fp32", "float": "fp32", "single": "fp32", "f32": "fp32", "full": "fp32",
+    "float16": "fp16", "half": "fp16", "f16": "fp16",
+    "bfloat16": "bf16", "bfloat": "bf16", "bf": "bf16",
+    "i8": "int8", "s8": "int8", "qint8": "int8", "uint8": "int8",
+    "float8": "fp8", "f8": "fp8", "e4m3": "fp8",
+    "markdown": "md", "text": "table", "txt": "table", "plain": "table", "excel": "csv", "tsv": "csv", "htm": "html",
+    "ort": "onnxruntime", "ov": "openvino", "torch": "pytorch", "trt": "tensorrt",
+    "latency": "latency_p50", "median": "latency_p50", "p50": "latency_p50", "p90": "latency_p90",
+    "p99": "latency_p99", "mean": "latency_mean", "fps": "throughput", "qps": "throughput",
+    "samples/s": "throughput", "memory": "peak_host_memory", "rss": "peak_host_memory", "ram": "peak_host_memory",
+    "energy": "energy_per_sample", "flops": "flop", "macs": "mac", "multiplyadds": "mac",
+    "sync": "isolated", "async": "pipelined", "singlestream": "single-stream", "multistream": "multi-stream",
+}  # fmt: skip
 
 
 def suggestion(unknown: str, known: Iterable[str]) -> str:
@@ -25,7 +43,9 @@ def suggestion(unknown: str, known: Iterable[str]) -> str:
     """
     import difflib
 
-    near = difflib.get_close_matches(unknown.lower(), list(known), n=3, cutoff=0.6)
+    names = list(known)
+    meant = unknown.lower() if unknown.lower() in names else SYNONYMS.get(unknown.lower())
+    near = [meant] if meant in names else difflib.get_close_matches(unknown.lower(), names, n=3, cutoff=0.6)
     if not near:
         return ""
     return "did you mean " + " or ".join(f"'{name}'" for name in near) + "?"
@@ -45,9 +65,22 @@ def require_known(kind: str, name: str, known: Iterable[str], *, remedy: str = "
         raise UsageError(
             f"unknown {kind} '{name}'",
             values=suggestion(name, names),
-            remedy=remedy or f"known: {', '.join(names)}",
+            remedy=remedy or _listed(name, names),
         )
     return name
+
+
+def _listed(name: str, names: list[str]) -> str:
+    """Every name where they are few, else those that contain the word, and how many there are."""
+    if len(names) <= _MOST_LISTED:
+        return f"known: {', '.join(names)}"
+    alike = [known for known in names if name.lower() in known.lower()][:_MOST_LISTED]
+    return "\n".join(
+        [
+            *([f"with that word: {', '.join(alike)}"] if alike else []),
+            f"{len(names)} names are known; 'benchbox explain' lists them",
+        ]
+    )
 
 
 class Registry(Generic[T]):

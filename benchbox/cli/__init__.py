@@ -146,6 +146,9 @@ def _run(arguments: Sequence[str]) -> int:
     if instruction := os.environ.get(_COMPLETE):
         from click.shell_completion import shell_complete
 
+        from benchbox.cli.completion import join_words_at_equals
+
+        join_words_at_equals()
         return shell_complete(cli, {}, _PROGRAM, _COMPLETE, instruction)
     try:
         with cli.make_context(_PROGRAM, list(arguments)) as context:

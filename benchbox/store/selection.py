@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchbox.errors import UsageError
 from benchbox.registry import suggestion
@@ -47,6 +47,11 @@ def conditions_from_words(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
 def matching(record: Record, conditions: Sequence[tuple[str, str]]) -> bool:
     """Whether every condition holds; patterns are those of file names (``resnet*``)."""
     return all(fnmatch.fnmatchcase(_VALUES[key](record), pattern) for key, pattern in conditions)
+
+
+def values_of(key: str, records: Iterable[Record]) -> tuple[str, ...]:
+    """The values of a key in these records, each once, in alphabetical order."""
+    return tuple(sorted({_VALUES[key](record) for record in records}))
 
 
 def require_some(found: int, stored: int, words: Sequence[str]) -> None:

@@ -20,8 +20,13 @@ def test_doctor(benchbox: Callable) -> None:
     assert document["threads"] >= 1
     assert {"name", "usable", "detail"} == set(document["instruments"][0])
     assert document["environment"]["observed"]["probe_arithmetic"].endswith("s")
+    assert {"metric", "now_s", "usual", "records"} == set(document["probes"][0])
     text = benchbox("doctor").out
-    assert "What can be read and set" in text
+    assert text.startswith("To change before measuring")
+    assert "null" not in text.partition("This machine")[0]
+    assert "no records of this machine yet" in text
+    assert "What can be read and set" not in text
+    assert "What can be read and set" in benchbox("doctor", "--all").out
     assert "onnxruntime" in text
     assert document["environment"]["hash"] in text
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchbox.cli.flags.kinds import RATIO, Word
+from benchbox.cli.flags.kinds import CONDITION, RATIO, Word
 from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def _limit_options(function: F) -> F:
 @click.option(
     "--where",
     metavar="KEY=VALUE",
+    type=CONDITION,
     multiple=True,
     help="Only these records, as in 'benchbox report'; several must all hold.",
 )

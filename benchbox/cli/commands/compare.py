@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.kinds import CASE_FIELD, EFFECT, METRIC, Listed
+from benchbox.cli.flags.kinds import CASE_FIELD, EFFECT, METRIC, RECORDS, Listed, words
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("base", metavar="BASE")
-@click.argument("head", metavar="HEAD")
+@click.argument("base", metavar="BASE", type=RECORDS)
+@click.argument("head", metavar="HEAD", type=RECORDS)
 @click.option(
     "--metric",
     "metrics",
@@ -43,7 +43,15 @@ if TYPE_CHECKING:
     help="Compare different cases that have these fields in common, for example model,batch: two precisions, backends "
     "or numbers of threads [default: only equal cases].",
 )
-@click.option("--format", "form", default="table", show_default=True, help="table, md or json.")
+@click.option(
+    "--format",
+    "form",
+    metavar="F",
+    type=words("format", "table", "md", "json"),
+    default="table",
+    show_default=True,
+    help="table, md or json.",
+)
 @json_option
 @common_options
 def command(
@@ -73,10 +81,9 @@ def command(
     """
     from benchbox.gate.comparable import Rules
     from benchbox.gate.judge import overall, verdicts_from_measured
-    from benchbox.registry import require_known
     from benchbox.report.views.verdicts import document_from_verdicts, render_verdicts
 
-    form = "json" if as_json else require_known("format", form, ("table", "md", "json"))
+    form = "json" if as_json else form
     rules = Rules(
         metrics=metrics,
         effect=min_effect,

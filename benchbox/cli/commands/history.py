@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from benchbox.cli.flags.kinds import CONDITION, METRIC, MODEL, words
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 # A change of level of a machine shared with others, which most are; see "compare --min-effect".
@@ -11,8 +12,10 @@ EFFECT = 0.05
 
 
 @click.command("history")
-@click.argument("models", metavar="[MODEL]...", nargs=-1)
-@click.option("--metric", metavar="NAME", default="latency_p50", show_default=True, help="The metric to follow.")
+@click.argument("models", metavar="[MODEL]...", nargs=-1, type=MODEL)
+@click.option(
+    "--metric", metavar="NAME", type=METRIC, default="latency_p50", show_default=True, help="The metric to follow."
+)
 @click.option(
     "--min-effect",
     metavar="RATIO",
@@ -27,10 +30,19 @@ EFFECT = 0.05
 @click.option(
     "--where",
     metavar="KEY=VALUE",
+    type=CONDITION,
     multiple=True,
     help="Only these records, as in 'benchbox report'; patterns like resnet* work; several must all hold.",
 )
-@click.option("--format", "form", default="table", show_default=True, help="table or json.")
+@click.option(
+    "--format",
+    "form",
+    metavar="F",
+    type=words("format", "table", "json"),
+    default="table",
+    show_default=True,
+    help="table or json.",
+)
 @json_option
 @common_options
 def command(
@@ -56,14 +68,12 @@ def command(
     """
     from benchbox.errors import UsageError
     from benchbox.gate.history import series_from_records
-    from benchbox.metrics.metric import METRICS
-    from benchbox.registry import require_known, suggestion
+    from benchbox.registry import suggestion
     from benchbox.report.views.history import document_from_series, render_history
     from benchbox.store.records import readable_records, record_files
     from benchbox.store.selection import conditions_from_words, matching, none_match
 
-    form = "json" if as_json else require_known("format", form, ("table", "json"))
-    require_known("metric", metric, METRICS.names())
+    form = "json" if as_json else form
     conditions = conditions_from_words(where)
     found = readable_records(record_files(stored_root()), warn=warn)
     stored = [record for _, record in found if matching(record, conditions)]

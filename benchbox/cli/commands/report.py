@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from benchbox.cli.flags.kinds import CONDITION, FORMAT
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn
 from benchbox.cli.flags.view import ViewFlags, view_options
 
@@ -13,12 +14,14 @@ from benchbox.cli.flags.view import ViewFlags, view_options
     "--format",
     "form",
     metavar="FORMAT",
+    type=FORMAT,
     help="table, md, csv or json [default: by the ending of --output, else table].",
 )
 @click.option("--output", metavar="FILE", type=click.Path(), help="Write to FILE instead of standard output.")
 @click.option(
     "--where",
     metavar="KEY=VALUE",
+    type=CONDITION,
     multiple=True,
     help="Only these records, for example model=resnet* or threads=4; several must all hold. Keys: what identifies a "
     "case (model, backend, precision, variant, batch, mode, threads, rate_per_s, onnx_sha256, ...), status, env, id, "

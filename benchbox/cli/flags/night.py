@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from benchbox.cli.flags.kinds import Kind
+from benchbox.cli.flags.kinds import CONDITION, Kind
 from benchbox.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,6 +45,7 @@ def night_options(function: F) -> F:
             click.option(
                 "--where",
                 metavar="KEY=VALUE",
+                type=CONDITION,
                 multiple=True,
                 help="Only these records, as in 'benchbox report'; several must all hold.",
             ),

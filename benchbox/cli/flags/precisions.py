@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.kinds import GIGA, PRECISION, Listed
+from benchbox.cli.flags.kinds import DEVICE, GIGA, PRECISION, Listed
 from benchbox.cli.flags.network import EXCLUDE, FALLBACK, NetworkFlags
 from benchbox.cli.flags.shared import grouped, project_root
 
@@ -44,6 +44,7 @@ precision_options = grouped(
     click.option(
         "--device",
         metavar="NAME",
+        type=DEVICE,
         default="cpu",
         show_default=True,
         help="With --precision: whose peak rates bound the speed-up: cpu (this machine's), a GPU such as h100-sxm, "

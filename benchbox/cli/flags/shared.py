@@ -37,11 +37,14 @@ def common_options(function: F) -> F:
     )(function)
 
 
-def project_root() -> Path:
-    """The folder that holds engines/ and results/: ``--root``, else BENCHBOX_ROOT, else the current directory."""
+def project_root(ctx: click.Context | None = None) -> Path:
+    """The folder that holds engines/ and results/: ``--root``, else BENCHBOX_ROOT, else the current directory.
+
+    ``ctx`` is that of a completion, None for that of the command that runs.
+    """
     from pathlib import Path
 
-    asked = click.get_current_context().find_root().meta.get("benchbox.root")
+    asked = (ctx or click.get_current_context()).find_root().meta.get("benchbox.root")
     return Path(asked or os.environ.get("BENCHBOX_ROOT") or ".")
 
 
