@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchbox.cli.flags.kinds import CONDITION, RATIO, Word
+from benchbox.cli.flags.kinds import RATIO, Word
 from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
+from benchbox.cli.flags.stored import CONDITION
 
 if TYPE_CHECKING:
     from benchbox.jobs.choose import Chosen

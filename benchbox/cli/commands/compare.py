@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.kinds import CASE_FIELD, EFFECT, METRIC, RECORDS, Listed, words
+from benchbox.cli.flags.kinds import CASE_FIELD, EFFECT, METRIC, Listed, words
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
+from benchbox.cli.flags.stored import RECORDS
 
 if TYPE_CHECKING:
     from benchbox.gate.comparable import Measured

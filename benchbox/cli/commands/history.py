@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from benchbox.cli.flags.kinds import CONDITION, METRIC, MODEL, words
+from benchbox.cli.flags.kinds import METRIC, MODEL, words
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
+from benchbox.cli.flags.stored import CONDITION
 
 # A change of level of a machine shared with others, which most are; see "compare --min-effect".
 EFFECT = 0.05

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from benchbox.cli.flags.kinds import CONDITION, FORMAT
+from benchbox.cli.flags.kinds import FORMAT
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn
+from benchbox.cli.flags.stored import CONDITION
 from benchbox.cli.flags.view import ViewFlags, view_options
 
 

@@ -145,39 +145,21 @@ class Listed(Kind):
         return [CompletionItem(",".join([*done, name])) for name in names]
 
 
-class Condition(Kind):
-    """KEY=VALUE that selects stored records; keys, and the values that records have, are completed."""
+class Offered(Kind):
+    """Any text; some names are completed.
 
-    name = "condition"
+    Args:
+        offered: those names.
+    """
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The keys; after "=" the values of that key in the stored records."""
-        from click.shell_completion import CompletionItem
+    name = "text"
 
-        from benchbox.store.selection import KEYS, values_of
+    def __init__(self, *offered: str) -> None:
+        self._offered = offered
 
-        key, equals, value = incomplete.rpartition(",")[2].partition("=")
-        before = incomplete[: len(incomplete) - len(key) - len(equals) - len(value)]
-        if not equals:
-            return [CompletionItem(f"{before}{name}=") for name in KEYS if name.startswith(key)]
-        found = values_of(key, _stored_records(ctx)) if key in KEYS else ()
-        return [CompletionItem(f"{before}{key}={name}") for name in found if name.startswith(value)]
-
-
-class Records(Condition):
-    """Stored records: a file, a folder, the beginning of ids, or KEY=VALUE,..."""
-
-    name = "records"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Ids and keys, or files where nothing else fits."""
-        from click.shell_completion import CompletionItem
-
-        if "=" in incomplete:
-            return super().shell_complete(ctx, param, incomplete)
-        ids = [CompletionItem(name) for name in _stored_ids(ctx) if name.startswith(incomplete)]
-        keys = super().shell_complete(ctx, param, incomplete)
-        return [*ids, *keys] or [CompletionItem(incomplete, type="file")]
+    def names(self) -> Iterable[str]:
+        """Those names."""
+        return self._offered
 
 
 class Batches(Kind):
@@ -311,25 +293,6 @@ def _case_fields() -> dict[str, str]:
     return {field.name: field.name for field in dataclasses.fields(CaseIdentity)}
 
 
-def _stored_ids(ctx: click.Context) -> list[str]:
-    from benchbox.cli.flags.shared import project_root
-    from benchbox.store.records import record_files
-
-    return [path.stem for path in record_files(project_root(ctx))]
-
-
-def _stored_records(ctx: click.Context) -> list[Any]:
-    """What can be read of the stored records: a completion never fails."""
-    from benchbox.cli.flags.shared import project_root
-    from benchbox.errors import StoreError
-    from benchbox.store.records import readable_records, record_files
-
-    try:
-        return [record for _, record in readable_records(record_files(project_root(ctx)), warn=lambda _: None)]
-    except StoreError:
-        return []
-
-
 def _formats() -> dict[str, str]:
     from benchbox.report.records.base import FORMATS
 
@@ -378,8 +341,6 @@ CASE_FIELD = Word("field of a case", _case_fields)
 CONVENTION = Word("convention", _conventions)
 FORMAT = Word("format", _formats)
 DEVICE = Word("device", _devices)
-CONDITION = Condition()
-RECORDS = Records()
 TEXT = Kind()
 BATCHES = Batches()
 SHAPE = Shape()

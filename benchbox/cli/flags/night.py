@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from benchbox.cli.flags.kinds import CONDITION, Kind
+from benchbox.cli.flags.kinds import Kind
+from benchbox.cli.flags.stored import CONDITION
 from benchbox.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
