@@ -32,6 +32,7 @@ NOT_HERE = {
     r"other-venv|base-venv|head-venv": "needs another interpreter",
     r"torchvision|^benchbox .*\b(hf|timm):": "needs an extra, or the network",
     r"completion .*>>": "changes the shell's start-up file",
+    r"s3://": "needs a bucket",
     r"^git |^cd |^export |^source |^#": "is for the shell",
 }
 MYNETS = """

@@ -56,14 +56,18 @@ def append_accuracy(
 
 def accuracies_under(root: Path, *, warn: Callable[[str], None]) -> tuple[AccuracyResult, ...]:
     """The accuracies under a root, oldest first; a damaged file is named in a warning and left out."""
-    found = []
-    for path in sorted((root / FOLDER).glob("*.json")):
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-                raise StoreError(f"{path} is no accuracy of this version", values=f"expected {SCHEMA}")
-            found.append(value_from_plain(AccuracyResult, document.get("result"), origin=str(path)))
-        except (OSError, ValueError, StoreError) as error:
-            reason = error.what if isinstance(error, StoreError) else str(error).splitlines()[0]
-            warn(f"warning: skipped: the accuracy {path} cannot be read: {reason}")
-    return tuple(found)
+    found = (read_accuracy(path, warn=warn) for path in sorted((root / FOLDER).glob("*.json")))
+    return tuple(result for result in found if result is not None)
+
+
+def read_accuracy(path: Path, *, warn: Callable[[str], None]) -> AccuracyResult | None:
+    """The accuracy in a file; None, and a warning that names it, where it cannot be read."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+            raise StoreError(f"it is no {SCHEMA}")
+        return value_from_plain(AccuracyResult, document.get("result"), origin=str(path))
+    except (OSError, ValueError, StoreError) as error:
+        reason = error.what if isinstance(error, StoreError) else str(error).splitlines()[0]
+        warn(f"warning: skipped: the accuracy {path} cannot be read: {reason}")
+        return None

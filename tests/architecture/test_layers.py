@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backends", "models", "store", "metrics", "cost"}),
     frozenset({"export", "machine", "flags"}),
     frozenset({"measure", "report", "choose"}),
-    frozenset({"gate"}),
+    frozenset({"gate", "fleet"}),
     frozenset({"jobs"}),
     frozenset({"cli"}),
 )
@@ -40,6 +40,7 @@ VENDOR_HOMES: dict[str, tuple[str, ...]] = {
     "mlperf_loadgen": ("measure/loadgen/issuing.py",),
     "pandas": ("store/frame.py", "report/"),
     "pyarrow": ("store/",),
+    "obstore": ("fleet/objects.py",),
     "pydantic": ("store/", "gate/policy.py"),
     "rich": ("cli/", "report/"),
     "click": ("cli/",),

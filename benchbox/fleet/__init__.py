@@ -1,0 +1,1 @@
+"""Where are records of many machines kept together?"""
