@@ -90,6 +90,39 @@ def benchbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
 
 
 @pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work of workers is done in this process: for tests of what becomes of a measurement, not of processes.
+
+    Requests and answers go through their files as they do between processes; only starting one is left out, which
+    takes most of the time of a short run.
+    """
+    from benchbox.measure.process import trials, worker
+
+    def answered(request: Any, folder: Path, progress: Callable[[float], object]) -> int:
+        worker.answer_request(folder)
+        return 0
+
+    monkeypatch.setattr(trials, "_status", answered)
+
+
+@pytest.fixture
+def simulated_benchbox(one_process: None, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs a command line under a given root on a fresh simulated GPU, all of it in this process."""
+    from simulation import simulated
+
+    from benchbox.cli import exit_status
+
+    def run(root: Path, *arguments: str, **knobs: Any) -> Ran:
+        capfd.readouterr()
+        with simulated(**knobs):
+            status = exit_status([*arguments, "--root", str(root)])
+        out, err = capfd.readouterr()
+        return Ran(status, out, err)
+
+    return run
+
+
+@pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """Flags that make a run as short as it can be and still be one."""
     return ("--quick", "--trials", "2", "--max-time", "0.05", "--threads", "1")

@@ -16,6 +16,8 @@ from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import InputChoice, Precision
 
+pytestmark = pytest.mark.usefixtures("one_process")
+
 node = helper.make_node
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 Border = Mapping[str, tuple[int, Sequence[int | str]]]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from simulation import environment
 
 from benchbox.store.records import SIMULATION_MARK
 
-pytestmark = pytest.mark.usefixtures("lenet_exported")
+pytestmark = pytest.mark.usefixtures("lenet_exported", "one_process")
 
 QUICK = ("--iterations", "5", "--threads", "1")
 
@@ -121,20 +117,14 @@ def test_bad_input(arguments: tuple[str, ...], message: str, benchbox: Callable)
     assert message in ran.err
 
 
-def test_an_engine_on_the_simulated_device(tmp_path: Path) -> None:
+def test_an_engine_on_the_simulated_device(simulated_benchbox: Callable, tmp_path: Path) -> None:
     (tmp_path / SIMULATION_MARK).parent.mkdir()
     (tmp_path / SIMULATION_MARK).touch()
-    command = ["layers", "lenet5", "--backend", "tensorrt", *QUICK, "--json", "--root", str(tmp_path)]
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchbox", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-        env=environment(inference_ns=200_000),
+    ran = simulated_benchbox(
+        tmp_path, "layers", "lenet5", "--backend", "tensorrt", *QUICK, "--json", inference_ns=200_000
     )
-    assert ran.returncode == 0, ran.stderr
-    document = json.loads(ran.stdout)
+    assert ran.status == 0, ran.err
+    document = ran.document
     assert document["uncovered_macs"] == 0
     assert document["profiled_s"] == pytest.approx(200e-6), "the device's own clock"
     assert document["latency_s"] == pytest.approx(200e-6)

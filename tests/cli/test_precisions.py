@@ -16,7 +16,7 @@ from benchbox.export.precision.casting import cast_from_float
 from benchbox.export.precision.quantization import observed_tensors, quantized_from_float
 from benchbox.schema.model import Precision
 
-pytestmark = pytest.mark.usefixtures("lenet_exported")
+pytestmark = pytest.mark.usefixtures("lenet_exported", "one_process")
 
 
 def network(weights: dict[str, np.ndarray]) -> onnx.ModelProto:

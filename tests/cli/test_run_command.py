@@ -90,6 +90,7 @@ def test_run_measures_checks_and_stores(benchbox: Callable, short: tuple[str, ..
     assert not leftovers(tmp_path)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_report_shows_what_run_stored(benchbox: Callable, short: tuple[str, ...]) -> None:
     measured = benchbox("run", "lenet5", "--json", *short).document["records"]
     assert benchbox("report", "--json").document["records"] == measured
@@ -103,6 +104,7 @@ def test_report_shows_what_run_stored(benchbox: Callable, short: tuple[str, ...]
     assert benchbox("report", "--where", "model=vgg*", "--json").document["records"] == []
 
 
+@pytest.mark.usefixtures("one_process")
 def test_fp16_on_a_cpu_is_shown_as_what_it_is(benchbox: Callable, short: tuple[str, ...]) -> None:
     (record,) = benchbox("run", "lenet5", "--precision", "fp16", "--json", *short).document["records"]
     assert record["status"] == "ok"
@@ -121,6 +123,7 @@ def test_fp16_on_a_cpu_is_shown_as_what_it_is(benchbox: Callable, short: tuple[s
     assert "conv1 (fp32), conv2 (fp32)" in benchbox("report").out
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_case_below_the_share_that_was_asked_for_is_not_timed(
     benchbox: Callable, short: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -146,12 +149,14 @@ def test_a_share_is_a_number_from_0_to_1(benchbox: Callable, share: str) -> None
     assert "--min-executed takes a share from 0 to 1" in ran.err
 
 
+@pytest.mark.usefixtures("one_process")
 def test_without_model_every_exported_one_runs(benchbox: Callable, short: tuple[str, ...]) -> None:
     assert benchbox("export", "lenet5").status == 0
     records = benchbox("run", "--precision", "fp16", "--json", *short).document["records"]
     assert [(record["key"]["model"], record["key"]["precision"]) for record in records] == [("lenet5", "fp16")]
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_matrix_skips_with_the_reason(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
     arguments = ("run", "lenet5", "--backend", "onnxruntime,pytorch", "--precision", "fp32,tf32", "--json")
     ran = benchbox(*arguments, *short, "--trials", "1")
@@ -217,6 +222,7 @@ def test_dry_run_measures_nothing(benchbox: Callable, tmp_path: Path) -> None:
     assert "lenet5 onnxruntime fp32 batch 1" in benchbox("run", "lenet5", "--dry-run").out
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_virtual_clock_is_never_stored(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
     (record,) = benchbox("run", "lenet5", "--backend", "null", "--json", *short).document["records"]
     assert record["key"]["device"] == "virtual"
@@ -361,6 +367,7 @@ def test_an_onnx_file_needs_no_torch(benchbox: Callable, short: tuple[str, ...],
     assert record["correctness"]["hops"][0]["from"] == "onnx-unoptimised"
 
 
+@pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize(
     ("flags", "shown"),
     [

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from simulation import environment
 
 from benchbox.store.records import SIMULATION_MARK, record_files, records_under, trials_from_file
 
@@ -27,23 +23,16 @@ def simulated_root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Pa
     return root
 
 
-def _record(root: Path, preset: str) -> dict[str, Any]:
+def _record(simulated_benchbox: Callable, root: Path, preset: str) -> dict[str, Any]:
     command = ["run", "lenet5", "--like", preset, "--trials", "2", "--max-time", "0.1", "--threads", "1", "--json"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchbox", *command, "--root", str(root)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-        env=environment(inference_ns=INFERENCE_NS),
-    )
-    assert ran.returncode == 0, ran.stderr
-    (record,) = json.loads(ran.stdout)["records"]
+    ran = simulated_benchbox(root, *command, inference_ns=INFERENCE_NS)
+    assert ran.status == 0, ran.err
+    (record,) = ran.document["records"]
     return record  # type: ignore[no-any-return]
 
 
-def test_both_versions_from_the_option_to_the_numbers(simulated_root: Path) -> None:
-    ten, eleven = (_record(simulated_root, preset) for preset in ("trtexec-10", "trtexec-11"))
+def test_both_versions_from_the_option_to_the_numbers(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    ten, eleven = (_record(simulated_benchbox, simulated_root, preset) for preset in ("trtexec-10", "trtexec-11"))
     assert [record["key"]["backend"] for record in (ten, eleven)] == ["tensorrt", "tensorrt-graph"]
     for record, transfer, wait in ((ten, "inside", "blocking"), (eleven, "resident", "spin")):
         plan = record["plan"]

@@ -1,10 +1,14 @@
-"""From ``benchbox run --backend tensorrt`` to the report, in processes of their own, on the simulated device."""
+"""From ``benchbox run --backend tensorrt`` to the report on the simulated device.
+
+Processes of their own where they matter, as on a GPU that several share; else all of it in this process.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,33 +75,33 @@ def test_from_the_network_to_the_report(simulated_root: Path) -> None:
     assert "SIMULATED" in report.stdout
 
 
-def test_transfers_are_timed_on_request(simulated_root: Path) -> None:
-    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--transfers", *QUICK, "--json")
-    assert ran.returncode == 0, ran.stderr
-    (record,) = json.loads(ran.stdout)["records"]
+def test_transfers_are_timed_on_request(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    ran = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--transfers", *QUICK, "--json")
+    assert ran.status == 0, ran.err
+    (record,) = ran.document["records"]
     readings = _readings(record)
     assert record["plan"]["transfer"] == "timed"
     assert readings["h2d_time_p50"] == pytest.approx(4 * 28 * 28 * 0.05e-9, rel=0.01), "the simulated bandwidth"
     assert readings["d2h_time_p50"] == pytest.approx(4 * 10 * 0.05e-9, rel=0.5)
-    refused = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt,onnxruntime", "--transfers")
-    assert refused.returncode == 2
-    assert "onnxruntime: inputs and outputs are in the host's memory already" in refused.stderr
+    refused = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt,onnxruntime", "--transfers")
+    assert refused.status == 2
+    assert "onnxruntime: inputs and outputs are in the host's memory already" in refused.err
 
 
-def test_the_batch_gets_an_engine_of_its_own(simulated_root: Path) -> None:
-    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--batch", "3", *QUICK, "--json")
-    assert ran.returncode == 0, ran.stderr
-    (record,) = json.loads(ran.stdout)["records"]
+def test_the_batch_gets_an_engine_of_its_own(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    ran = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--batch", "3", *QUICK, "--json")
+    assert ran.status == 0, ran.err
+    (record,) = ran.document["records"]
     assert record["status"] == "ok"
     assert record["key"]["batch"] == 3
 
 
-def test_fp16_and_tf32_run(simulated_root: Path) -> None:
-    ran = _benchbox(
+def test_fp16_and_tf32_run(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    ran = simulated_benchbox(
         simulated_root, "run", "lenet5", "--backend", "tensorrt", "--precision", "tf32,fp16", *QUICK, "--json"
     )
-    assert ran.returncode == 0, ran.stderr
-    records = json.loads(ran.stdout)["records"]
+    assert ran.status == 0, ran.err
+    records = ran.document["records"]
     assert [(record["key"]["precision"], record["status"]) for record in records] == [("tf32", "ok"), ("fp16", "ok")]
     cards = [json.loads(card.read_text()) for card in (simulated_root / "engines" / "tensorrt").glob("*.json")]
     flags = {card["precision"]: "tf32" in card["recipe"]["flags"] for card in cards}
@@ -105,47 +109,49 @@ def test_fp16_and_tf32_run(simulated_root: Path) -> None:
     assert flags["fp16"] is False
 
 
-def test_pycuda_by_option_is_recorded(simulated_root: Path) -> None:
-    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--cuda", "pycuda", *QUICK, "--json")
-    assert ran.returncode == 0, ran.stderr
+def test_pycuda_by_option_is_recorded(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    ran = simulated_benchbox(
+        simulated_root, "run", "lenet5", "--backend", "tensorrt", "--cuda", "pycuda", *QUICK, "--json"
+    )
+    assert ran.status == 0, ran.err
     newest = list(records_under(simulated_root))[-1]
     assert newest.evidence is not None
     assert newest.evidence.options["cuda_layer"] == "pycuda"
 
 
-def test_an_unknown_layer_is_a_usage_error(simulated_root: Path) -> None:
-    ran = _benchbox(simulated_root, "run", "lenet5", "--cuda", "cudapy")
-    assert ran.returncode == 2
-    assert "unknown CUDA layer 'cudapy'" in ran.stderr
+def test_an_unknown_layer_is_a_usage_error(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    ran = simulated_benchbox(simulated_root, "run", "lenet5", "--cuda", "cudapy")
+    assert ran.status == 2
+    assert "unknown CUDA layer 'cudapy'" in ran.err
 
 
-def test_a_simulated_record_enters_no_real_store(tmp_path: Path) -> None:
-    ran = _benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", *QUICK)
-    assert ran.returncode == 6
-    assert "records of the simulated GPU are not stored" in ran.stderr
+def test_a_simulated_record_enters_no_real_store(simulated_benchbox: Callable, tmp_path: Path) -> None:
+    ran = simulated_benchbox(tmp_path, "run", "lenet5", "--backend", "tensorrt", *QUICK)
+    assert ran.status == 6
+    assert "records of the simulated GPU are not stored" in ran.err
     assert list(record_files(tmp_path)) == []
 
 
-def test_a_measurement_enters_no_simulated_store(simulated_root: Path) -> None:
-    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "onnxruntime", *QUICK)
-    assert ran.returncode == 6
-    assert "for simulated records only" in ran.stderr
+def test_a_measurement_enters_no_simulated_store(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    ran = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "onnxruntime", *QUICK)
+    assert ran.status == 6
+    assert "for simulated records only" in ran.err
 
 
-def test_out_of_device_memory_names_what_was_asked_for(simulated_root: Path) -> None:
-    ran = _benchbox(
+def test_out_of_device_memory_names_what_was_asked_for(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    ran = simulated_benchbox(
         simulated_root, "run", "lenet5", "--backend", "tensorrt", "--batch", "512", *QUICK, memory_bytes=12_000_000
     )
-    assert ran.returncode == 5, ran.stderr
-    assert "the GPU ran out of memory" in ran.stderr
-    assert "bytes were asked for" in ran.stderr
+    assert ran.status == 5, ran.err
+    assert "the GPU ran out of memory" in ran.err
+    assert "bytes were asked for" in ran.err
 
 
-def test_an_engine_of_another_gpu_is_built_again(simulated_root: Path) -> None:
+def test_an_engine_of_another_gpu_is_built_again(simulated_benchbox: Callable, simulated_root: Path) -> None:
     """The GPU is part of the key: the other GPU's engine is not even looked at."""
     before = set((simulated_root / "engines" / "tensorrt").glob("*.engine"))
-    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, target="sm89")
-    assert ran.returncode == 0, ran.stderr
+    ran = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, target="sm89")
+    assert ran.status == 0, ran.err
     assert len(set((simulated_root / "engines" / "tensorrt").glob("*.engine")) - before) == 1
 
 
@@ -198,11 +204,11 @@ def test_a_gpu_that_admits_no_process_is_unavailable(knobs: dict[str, Any], word
     assert words in ran.stderr
 
 
-def test_what_happens_to_the_device_is_flagged(simulated_root: Path) -> None:
+def test_what_happens_to_the_device_is_flagged(simulated_benchbox: Callable, simulated_root: Path) -> None:
     """Watched in the process that is timed, between its blocks, and stored with the record."""
     knobs = {"power_capped": 0.5, "sm_clocks_mhz": [1980, 1800], "xid": 79, "pcie": [5, 8], "drift": 20.0}
-    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
-    (record,) = json.loads(ran.stdout)["records"]
+    ran = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
+    (record,) = ran.document["records"]
     flags = {flag["code"]: flag["severity"] for flag in record["flags"]}
     assert flags["POWER_CAPPED"] == flags["PCIE_DEGRADED"] == flags["DRIFT"] == "warning"
     assert flags["XID"] == "error"
@@ -214,12 +220,12 @@ def test_what_happens_to_the_device_is_flagged(simulated_root: Path) -> None:
     assert [trial.device_window_ns for trial in timed] == pytest.approx([sum(trial.gpu_ns) for trial in timed])
 
 
-def test_why_a_precision_is_not_faster_on_a_device(simulated_root: Path) -> None:
+def test_why_a_precision_is_not_faster_on_a_device(simulated_benchbox: Callable, simulated_root: Path) -> None:
     """The simulated TensorRT fuses nothing: pairs of Q and DQ are layers of their own, and int8 takes longer."""
     arguments = ("layers", "lenet5", "--backend", "tensorrt", "--precision", "int8", "--against", "fp32", "--json")
-    ran = _benchbox(simulated_root, *arguments, "--iterations", "5", "--threads", "1")
-    assert ran.returncode == 0, ran.stderr
-    document = json.loads(ran.stdout)
+    ran = simulated_benchbox(simulated_root, *arguments, "--iterations", "5", "--threads", "1")
+    assert ran.status == 0, ran.err
+    document = ran.document
     against = document["against"]
     assert sum(reason["share"] for reason in against["reasons"]) == pytest.approx(1)
     assert sum(group["time_s"] for group in against["groups"]) == pytest.approx(document["profiled_s"])
@@ -227,25 +233,31 @@ def test_why_a_precision_is_not_faster_on_a_device(simulated_root: Path) -> None
 
 
 @pytest.mark.parametrize(("clocks_mhz", "steady"), [([1980, 1800], False), ([1980, 1975], True)])
-def test_the_warm_up_waits_for_the_clock(clocks_mhz: list[int], steady: bool, simulated_root: Path) -> None:
+def test_the_warm_up_waits_for_the_clock(
+    simulated_benchbox: Callable, clocks_mhz: list[int], steady: bool, simulated_root: Path
+) -> None:
     arguments = ("run", "lenet5", "--backend", "tensorrt", "--trials", "1", "--max-time", "0.6", "--threads", "1")
-    ran = _benchbox(simulated_root, *arguments, "--json", sm_clocks_mhz=clocks_mhz)
-    (record,) = json.loads(ran.stdout)["records"]
+    ran = simulated_benchbox(simulated_root, *arguments, "--json", sm_clocks_mhz=clocks_mhz)
+    (record,) = ran.document["records"]
     assert ("NOT_STEADY" not in {flag["code"] for flag in record["flags"]}) is steady
 
 
-@pytest.mark.parametrize(("knobs", "leaks"), [({"leak_bytes": 65536}, True), ({}, False)])
-def test_a_leak_of_device_memory_is_found(knobs: dict[str, Any], leaks: bool, simulated_root: Path) -> None:
-    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
-    (record,) = json.loads(ran.stdout)["records"]
+@pytest.mark.parametrize(("knobs", "leaks"), [({"leak_bytes": 1 << 20}, True), ({}, False)])
+def test_a_leak_of_device_memory_is_found(
+    simulated_benchbox: Callable, knobs: dict[str, Any], leaks: bool, simulated_root: Path
+) -> None:
+    ran = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
+    (record,) = ran.document["records"]
     messages = [flag["message"] for flag in record["flags"] if flag["code"] == "LEAK"]
     assert bool(messages) is leaks
-    assert all("device memory grew by up to 65536 bytes per inference" in text for text in messages)
+    assert all("device memory grew by up to 1048576 bytes per inference" in text for text in messages)
 
 
-def test_cycles_are_time_at_the_clock_that_was_seen(simulated_root: Path) -> None:
-    ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", sm_clocks_mhz=[1500])
-    (record,) = json.loads(ran.stdout)["records"]
+def test_cycles_are_time_at_the_clock_that_was_seen(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    ran = simulated_benchbox(
+        simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", sm_clocks_mhz=[1500]
+    )
+    (record,) = ran.document["records"]
     readings = _readings(record)
     assert readings["gpu_cycles_p50"] == pytest.approx(1.5e9 * readings["gpu_time_p50"])
 
@@ -255,11 +267,13 @@ def test_cycles_are_time_at_the_clock_that_was_seen(simulated_root: Path) -> Non
     [pytest.param(("offline",), marks=pytest.mark.nightly), ("server", "--rate", "400", "--streams", "2")],
     ids=lambda mode: mode[0],
 )
-def test_loadgen_issues_requests_to_a_device(simulated_root: Path, mode: tuple[str, ...]) -> None:
+def test_loadgen_issues_requests_to_a_device(
+    simulated_benchbox: Callable, simulated_root: Path, mode: tuple[str, ...]
+) -> None:
     arguments = ("run", "lenet5", "--backend", "tensorrt", "--mode", *mode, "--transfers", *QUICK, "--json")
-    ran = _benchbox(simulated_root, *arguments, inference_ns=250_000)
-    assert ran.returncode == 0, ran.stderr
-    (record,) = json.loads(ran.stdout)["records"]
+    ran = simulated_benchbox(simulated_root, *arguments, inference_ns=250_000)
+    assert ran.status == 0, ran.err
+    (record,) = ran.document["records"]
     readings = _readings(record)
     assert readings["throughput"] > 0
     assert ("latency_p50" in readings) is (mode[0] == "server")

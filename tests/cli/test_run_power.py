@@ -160,6 +160,7 @@ def test_energy_of_a_cpu_with_counters(benchbox: Callable, tmp_path: Path, monke
     assert "ENERGY_SHARED" not in flags(record)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_energy_of_a_cpu_without_counters(benchbox: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCHBOX_POWERCAP", str(tmp_path / "absent"))
     ran = benchbox("run", "lenet5", "--json", *SHORT, "--energy")
@@ -169,6 +170,7 @@ def test_energy_of_a_cpu_without_counters(benchbox: Callable, tmp_path: Path, mo
     assert flags(record)["ENERGY_UNAVAILABLE"]["severity"] == "info"
 
 
+@pytest.mark.usefixtures("one_process")
 def test_without_asking_there_is_no_energy(benchbox: Callable) -> None:
     (record,) = benchbox("run", "lenet5", "--json", *SHORT).document["records"]
     assert not [code for code in flags(record) if code.startswith("ENERGY")]

@@ -15,6 +15,8 @@ from benchbox.errors import StoreError
 from benchbox.jobs import run as pipeline
 from benchbox.store import records
 
+pytestmark = pytest.mark.usefixtures("one_process")
+
 X = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])
 MATMUL = helper.make_node("MatMul", ["h", "w"], ["y"], name="product")
 WEIGHTS = numpy_helper.from_array(np.ones((4, 3), np.float32), "w")

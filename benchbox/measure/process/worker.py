@@ -359,6 +359,11 @@ def main(folder: Path) -> None:
     if not die_with_parent():
         return
     tempfile.tempdir = str(folder)  # what this process leaves behind when it is killed goes with the folder
+    answer_request(folder)
+
+
+def answer_request(folder: Path) -> None:
+    """Reads the request in the folder, does it in this process, and writes the answer or the error."""
     answer: object
     try:
         answer = _answer_to(pickle.loads((folder / "request").read_bytes()), folder)
