@@ -17,6 +17,7 @@ from benchbox.store.records import read_trials, record_files
 
 pytestmark = pytest.mark.usefixtures("lenet_exported")
 
+ORT = ("--backend", "onnxruntime")
 SCRIPT = Path(sys.executable).with_name("benchbox")
 METRICS = {
     "latency_p50": "s",
@@ -106,7 +107,7 @@ def test_report_shows_what_run_stored(benchbox: Callable, short: tuple[str, ...]
 
 @pytest.mark.usefixtures("one_process")
 def test_fp16_on_a_cpu_is_shown_as_what_it_is(benchbox: Callable, short: tuple[str, ...]) -> None:
-    (record,) = benchbox("run", "lenet5", "--precision", "fp16", "--json", *short).document["records"]
+    (record,) = benchbox("run", "lenet5", *ORT, "--precision", "fp16", "--json", *short).document["records"]
     assert record["status"] == "ok"
     assert {reading["metric"] for reading in record["readings"]} >= {"latency_p50", "throughput"}
     assert record["evidence"]["executed"] == {"fp32": 4}
@@ -127,7 +128,7 @@ def test_fp16_on_a_cpu_is_shown_as_what_it_is(benchbox: Callable, short: tuple[s
 def test_a_case_below_the_share_that_was_asked_for_is_not_timed(
     benchbox: Callable, short: tuple[str, ...], tmp_path: Path
 ) -> None:
-    arguments = ("run", "lenet5", "--precision", "fp32,fp16", "--min-executed", "0.5", "--json", *short)
+    arguments = ("run", "lenet5", *ORT, "--precision", "fp32,fp16", "--min-executed", "0.5", "--json", *short)
     ran = benchbox(*arguments)
     assert ran.status == 4
     assert "choose a backend that runs this precision" in ran.err
@@ -175,7 +176,7 @@ def test_a_matrix_skips_with_the_reason(benchbox: Callable, short: tuple[str, ..
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp8"])
 def test_what_cannot_run_alone_is_a_usage_error(precision: str, benchbox: Callable, tmp_path: Path) -> None:
-    ran = benchbox("run", "lenet5", "--precision", precision)
+    ran = benchbox("run", "lenet5", *ORT, "--precision", precision)
     assert ran.status == 2
     assert precision in ran.err
     assert not stored_files(tmp_path)
@@ -213,7 +214,7 @@ def test_wrong_words_are_answered_before_anything_is_measured(
 
 def test_dry_run_measures_nothing(benchbox: Callable, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    ran = benchbox("run", "lenet5", "--precision", "fp32,bf16", "--dry-run", "--json")
+    ran = benchbox("run", "lenet5", *ORT, "--precision", "fp32,bf16", "--dry-run", "--json")
     assert ran.status == 0
     reasons = [record["reason"] for record in ran.document["records"]]
     assert "dry run" in reasons[0]
@@ -415,7 +416,7 @@ def test_two_sides_in_turn(benchbox: Callable, short: tuple[str, ...], tmp_path:
     assert (first["key"]["batch"], second["key"]["batch"]) == (1, 64)
     assert first["environment"]["hash"] == second["environment"]["hash"]
     verdicts = {verdict["metric"]: verdict for verdict in ran.document["verdicts"]}
-    assert set(verdicts) == {"latency_p50", "throughput"}
+    assert set(verdicts) == {"latency_p50", "throughput", "peak_host_memory"}
     assert verdicts["latency_p50"]["ratio"] > 2
     # inconclusive where the machine took too much of the time away
     assert verdicts["latency_p50"]["outcome"] in {"slower", "inconclusive"}
