@@ -19,7 +19,8 @@ MODELS = ("resnet50",)
 
 BARE = """
 import sys, torch
-from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.building import module_from_source
+from benchbox.models.sources import resolve
 source = resolve(sys.argv[1], input_shape=None, weights=None)
 module = module_from_source(source, seed=0)
 program = torch.onnx.export(

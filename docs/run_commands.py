@@ -152,7 +152,8 @@ def _sequence_first(rng: np.random.Generator) -> onnx.GraphProto:
 def _save_weights(path: Path) -> None:
     from safetensors.torch import save_file
 
-    from benchbox.models.sources import module_from_source, resolve
+    from benchbox.models.building import module_from_source
+    from benchbox.models.sources import resolve
 
     module = module_from_source(resolve("resnet50", input_shape=None, weights=None), seed=1)
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)

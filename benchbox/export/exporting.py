@@ -19,9 +19,11 @@ from benchbox.errors import ArtifactError, UsageError
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.expecting import judged_at_some_batch, with_real_samples
 from benchbox.export.external import external_sha256
+from benchbox.export.feeds import sample_shapes_in
 from benchbox.export.foreign import graph_from_file, sizes_of_source
 from benchbox.export.module.canonical import canonicalise
-from benchbox.export.module.tracing import proto_from_module
+from benchbox.export.module.checking import expected_of, fed_inputs_of
+from benchbox.export.module.tracing import traced
 from benchbox.export.opsets import OPSET, opset_of, with_node_names
 from benchbox.export.own_outputs import own_outputs
 from benchbox.export.precision.deriving import (
@@ -39,13 +41,12 @@ from benchbox.export.randomness import random_nodes, randomness_in_words
 from benchbox.export.ranges import bounded_outputs
 from benchbox.export.reuse import Cache, recipe_of
 from benchbox.export.verification import (
-    outputs_from_module,
     outputs_from_onnx,
     require_finite,
     require_passed,
 )
 from benchbox.progress import Say
-from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact, TensorSpec
+from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
@@ -54,7 +55,6 @@ from benchbox.store.atomic import draft_of
 
 if TYPE_CHECKING:
     import onnx
-    from torch import nn
 
 PRECISIONS = (Precision.FP32, *DERIVING)
 PROTOBUF_LIMIT = 2**31 - 1
@@ -121,33 +121,26 @@ def _require_supported(precision: Precision, derivation: Derivation) -> None:
 
 
 def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
-    from benchbox.models.sources import module_from_source
+    from benchbox.models.building import network_from_source
 
     source, seed = cache.recipe.source, cache.recipe.seed
-    assert source.input_shape is not None, "zoo and factory sources know their input shape"
     sizes = cache.batch or BatchRange()
     say("building the network")
     warnings: list[str] = []
-    module = module_from_source(source, seed=seed, say=warnings.append)
+    shapes = sample_shapes_in(Path(source.inputs.samples)) if source.inputs.samples else {}
+    network = network_from_source(source, seed=seed, shapes=shapes, say=warnings.append)
+    say("exporting to ONNX")
+    proto, network = traced(network, name=source.name)
+    canonicalise(proto, network.module, name=source.name)
+    warnings += network.notes
     for warning in warnings:
         say(warning)
-    say("exporting to ONNX")
-    proto = proto_from_module(module, source.input_shape, name=source.name)
-    canonicalise(proto, module, name=source.name)
     import torch
 
     say("checking outputs against PyTorch")
-    check = CheckSet(
-        inputs=with_real_samples(
-            (TensorSpec(name=proto.graph.input[0].name, dtype="float32", shape=(None, *source.input_shape)),), source
-        ),
-        outputs=tuple(TensorSpec(name=value.name, dtype="float32", shape=(None,)) for value in proto.graph.output),
-        batches=check_batches(sizes, None),
-        seed=seed,
-    )
-    expected = outputs_from_module(module, check)
-    hops = _double_hops(module, check, expected, warnings)
-    require_passed(hops, model=source.name, randomness=randomness_in_words(random_nodes(proto)))
+    inputs = with_real_samples(fed_inputs_of(network, proto), source)
+    expected = expected_of(network, proto, inputs, sizes=sizes, seed=seed)
+    require_passed(expected.hops, model=source.name, randomness=randomness_in_words(random_nodes(proto)))
     recipe = cache.recipe.digest(Precision.FP32)
     paths = artifact_paths(model=source.name, precision=Precision.FP32, recipe=recipe)
     unchecked = OnnxArtifact(
@@ -158,37 +151,29 @@ def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
         path=paths.onnx,
         sha256="",
         size_bytes=0,
-        params=sum(parameter.numel() for parameter in module.parameters()),
-        batch=sizes,
-        inputs=check.inputs,
-        outputs=_measured_specs(check, expected),
+        params=sum(parameter.numel() for parameter in network.module.parameters()),
+        batch=sizes if network.fixed_batch is None else _fixed_range(network.fixed_batch),
+        inputs=inputs,
+        outputs=expected.check.outputs,
         exporter=f"torch {torch.__version__}, onnxscript {importlib.metadata.version('onnxscript')}",
         evaluator="",
         expected_by=f"pytorch {torch.__version__}",
         expected_path=paths.expected,
         outputs_path=paths.outputs,
-        expected_samples=check.samples,
+        expected_samples=expected.check.samples,
         seed=seed,
         recipe=recipe,
-        hops=hops,
+        hops=expected.hops,
         weights=str(Path(source.weights).resolve()) if source.weights else None,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *expected.warnings),
         bounded=bounded_outputs(proto),
+        choice=source.inputs,
+        asked_shape=source.input_shape,
+        weights_from=network.weights,
+        task=source.task,
+        part=source.part,
     )
-    return _checked(unchecked, _bytes(proto), "pytorch-fp32", check, expected, expected, cache)
-
-
-def _double_hops(
-    module: nn.Module, check: CheckSet, expected: Mapping[str, np.ndarray], warnings: list[str]
-) -> tuple[Hop, ...]:
-    """The hop from float64 to float32, both in PyTorch; no hop but a warning for a module that takes float32 only."""
-    try:
-        exact = outputs_from_module(module, check, double=True)
-    except (RuntimeError, TypeError) as error:  # what a network's own code raises at float64 tensors
-        reason = " ".join(str(error).split())[:200]
-        warnings.append(f"the network does not run in float64, so fp32 was not compared with it: {reason}")
-        return ()
-    return (hop_from_outputs("pytorch-fp64", "pytorch-fp32", exact, expected, TOLERANCES[Precision.FP32]),)
+    return _checked(unchecked, _bytes(proto), "pytorch-fp32", expected.check, expected.outputs, expected.outputs, cache)
 
 
 def _derived_from_original(
@@ -337,21 +322,6 @@ def _checked(
     )
     write_artifact(artifact, root, expected=expected, outputs=made.outputs)
     return artifact
-
-
-def _measured_specs(check: CheckSet, expected: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:
-    """The outputs of a module with their types and shapes; raises ArtifactError for one without a batch dimension."""
-    for name, array in expected.items():
-        if array.ndim == 0 or array.shape[0] != check.samples:
-            raise ArtifactError(
-                f"output {name} has no batch dimension",
-                values=f"shape {array.shape} for {check.samples} samples",
-                remedy="benchbox exports modules whose inputs and outputs have the batch first",
-            )
-    return tuple(
-        TensorSpec(name=spec.name, dtype=expected[spec.name].dtype.name, shape=(None, *expected[spec.name].shape[1:]))
-        for spec in check.outputs
-    )
 
 
 def _fixed_range(size: int) -> BatchRange:

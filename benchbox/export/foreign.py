@@ -16,7 +16,7 @@ from benchbox.export.precision.contents import Contents, contents_of
 from benchbox.graph.border import Border, InputShape, Sizes, border_of
 from benchbox.graph.feeding import values_of_inputs
 from benchbox.schema.artifact import TensorSpec, Values, fixed_batch
-from benchbox.schema.model import ModelSource
+from benchbox.schema.model import ModelSource, SourceKind
 
 if TYPE_CHECKING:
     import onnx
@@ -48,6 +48,8 @@ class ForeignGraph:
 def sizes_of_source(source: ModelSource, batch: int | None = None) -> Sizes:
     """What the user says of the sizes of a network's inputs, and the batch size; that of the source where None."""
     choice = source.inputs
+    if source.kind is not SourceKind.ONNX:  # what is exported has the sizes that were said; the batch alone is free
+        return Sizes(batch=batch if batch is not None else choice.batch)
     named = dict(choice.named)
     if choice.samples is not None:
         named = {**sample_shapes_in(Path(choice.samples)), **named}
@@ -98,7 +100,7 @@ def graph_from_file(path: Path, *, sizes: Sizes) -> ForeignGraph:
         outputs=tuple(_declared(value, border) for value in proto.graph.output),
         contents=dataclasses.replace(contents, warnings=(*contents.warnings, *warnings)),
         opset=opset_of(proto),
-        data_dependent=_data_dependent(proto.graph, border.symbols, border.batch_symbols),
+        data_dependent=data_dependent_axes(proto.graph, border.symbols, border.batch_symbols),
     )
 
 
@@ -139,7 +141,7 @@ def _spec(given: InputShape, values: Values | None) -> TensorSpec:
     return TensorSpec(name=given.name, dtype=dtype.name, shape=given.shape, batch_axis=given.batch_axis, values=values)
 
 
-def _data_dependent(
+def data_dependent_axes(
     graph: onnx.GraphProto, symbols: Mapping[str, int], batch: Collection[str]
 ) -> dict[str, tuple[int, ...]]:
     """By output, the axes whose sizes may depend on data: free in the file, in a graph that selects by value."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchbox.export.module.canonical import canonicalise
-from benchbox.export.module.tracing import proto_from_module
+from benchbox.export.module.tracing import traced
 from benchbox.export.reuse import recipe_of
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.store.artifact_files import structure_path, write_structure
@@ -29,16 +29,15 @@ def structure_from_source(source: ModelSource, *, root: Path, say: Callable[[str
         StoreError: the folder cannot be written.
         EnvironmentLackError, UsageError: the module cannot be built.
     """
-    from benchbox.models.sources import outline_from_source
+    from benchbox.models.building import outline_from_source
 
     path = structure_path(root, model=source.name, recipe=recipe_of(source, seed=0).digest(Precision.FP32))
     if source.kind is SourceKind.ZOO and path.is_file():
         return path
-    assert source.input_shape is not None, "zoo and factory sources know their input shape"
     say("building the network")
-    module = outline_from_source(source)
+    network = outline_from_source(source)
     say("exporting its structure to ONNX")
-    proto = proto_from_module(module, source.input_shape, name=source.name, weights=False)
-    canonicalise(proto, module, name=source.name)
+    proto, network = traced(network, name=source.name, weights=False)
+    canonicalise(proto, network.module, name=source.name)
     write_structure(path, proto.SerializeToString(deterministic=True))
     return path

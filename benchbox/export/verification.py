@@ -14,7 +14,7 @@ from benchbox.backends.base import BACKENDS
 from benchbox.backends.once import EVALUATOR, evaluate_graph
 from benchbox.backends.probing import probe_of
 from benchbox.backends.pytorch.outputs import tensors_in
-from benchbox.errors import NumericsError
+from benchbox.errors import ArtifactError, NumericsError
 from benchbox.export.check_set import Arrays, CheckSet
 from benchbox.export.judging import evaluator_outputs
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
@@ -24,26 +24,51 @@ from benchbox.schema.model import Precision
 from benchbox.stats.agreement import distance_in_words
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
-def outputs_from_module(module: nn.Module, check: CheckSet, *, double: bool = False) -> dict[str, np.ndarray]:
-    """The expected outputs: the module's own on the CPU, in fp32 or, with ``double``, in fp64 on the same inputs."""
+def inferences_of_module(module: nn.Module, check: CheckSet, *, double: bool = False) -> list[dict[str, np.ndarray]]:
+    """The module's own outputs for each batch, on the CPU, in fp32 or, with ``double``, in fp64 on the same inputs.
+
+    Raises ArtifactError if it returns something else than the outputs of the graph.
+    """
     import torch
 
+    names = [spec.name for spec in check.outputs]
+
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
-        inputs = [torch.from_numpy(feed[spec.name]) for spec in check.inputs]
+        tensors = [torch.from_numpy(feed[spec.name]) for spec in check.inputs]
         with torch.inference_mode():
-            made = module(*(tensor.double() if double else tensor for tensor in inputs))
-        return {spec.name: tensor.numpy() for spec, tensor in zip(check.outputs, tensors_in(made), strict=True)}
+            made = module(*(tensor.double() if double and tensor.is_floating_point() else tensor for tensor in tensors))
+        outputs = tensors_in(made)
+        if len(outputs) != len(names):
+            raise ArtifactError(
+                "the exported graph has other outputs than the network",
+                values=f"the graph {', '.join(names)}, the network {len(outputs)} tensors",
+                remedy="return tensors, or tuples, lists and dictionaries of them",
+            )
+        return {name: _array(tensor, name) for name, tensor in zip(names, outputs, strict=True)}
 
     if not double:
-        return check.outputs_of(evaluate)
+        return [evaluate(feed) for feed in check.feeds()]
     try:
         module.double()
-        return check.outputs_of(evaluate)
+        return [evaluate(feed) for feed in check.feeds()]
     finally:
         module.float()  # exact: every value came from fp32
+
+
+def _array(tensor: torch.Tensor, name: str) -> np.ndarray:
+    try:
+        array: np.ndarray = tensor.numpy()
+    except (TypeError, RuntimeError) as error:
+        raise ArtifactError(
+            f"output {name} holds elements of type {str(tensor.dtype).removeprefix('torch.')}",
+            values=" ".join(str(error).split())[:200],
+            remedy="cast it inside the network, for example with .float()",
+        ) from error
+    return array
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,12 +54,13 @@ def source_of(artifact: OnnxArtifact) -> ModelSource:
     """The reference that an artifact was made of; raises UsageError where it no longer exists."""
     from benchbox.models.sources import resolve
 
-    is_file = artifact.source.endswith(".onnx")
     return resolve(
         artifact.source,
-        input_shape=artifact.asked_shape if is_file else artifact.sample_shape,
+        input_shape=artifact.asked_shape,
         weights=artifact.weights,
         inputs=replace(artifact.choice, batch=None),
+        task=artifact.task,
+        part=artifact.part,
     )
 
 

@@ -246,9 +246,10 @@ def _onnx_of_case(case: Case, graph: Precision, root: Path, made: dict[_Wanted, 
     """The case's ONNX file, and what making it took if it was made now; those of this run are in ``made``."""
     from benchbox.machine.build_watch import BuildWatch
 
-    wanted = (case.source, graph, case.derivation, case.batch if case.source.kind is SourceKind.ONNX else None)
-    if wanted in made:
-        return made[wanted]
+    wanted = (case.source, graph, case.derivation, case.batch)
+    any_batch = (case.source, graph, case.derivation, None)
+    if (known := made.get(wanted) or made.get(any_batch)) is not None:
+        return known
     watches: list[BuildWatch] = []
     artifact = onnx_at_batch(
         case.source,
@@ -259,8 +260,10 @@ def _onnx_of_case(case: Case, graph: Precision, root: Path, made: dict[_Wanted, 
         say=say,
         making=lambda: watches.append(BuildWatch()),
     )
-    made[wanted] = artifact, tuple(watch.cost("onnx") for watch in watches)
-    return made[wanted]
+    # A user's own file is looked at anew for each batch size, and so is one that was checked at this size only.
+    free = case.source.kind is not SourceKind.ONNX and artifact.fixed_batch is None
+    made[any_batch if free else wanted] = found = artifact, tuple(watch.cost("onnx") for watch in watches)
+    return found
 
 
 def _record_from_result(known: Record, result: CaseResult) -> Record:

@@ -21,19 +21,24 @@ from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, 
 if TYPE_CHECKING:
     from torch import nn
 
+    from benchbox.models.examples import Example
 
-def module_from_factory(reference: str) -> nn.Module:
-    """The module that a factory returns.
+
+def made_by_factory(reference: str) -> tuple[nn.Module, Example | None]:
+    """The module that a factory returns, and its example inputs where it returns a pair of both.
 
     Args:
         reference: ``package.module:factory``; the working directory is searched first, as ``python -m`` does.
 
     Raises:
-        UsageError: there is no such module or factory, it is not callable, needs arguments or returns no nn.Module.
+        UsageError: there is no such module or factory, it is not callable, needs arguments or returns no nn.Module,
+            or example inputs of another kind.
         EnvironmentLackError: the code imports a package that is not installed.
         ArtifactError: the code raised anything else, SystemExit included; the exception and the line are in the values.
     """
     from torch import nn
+
+    from benchbox.models.examples import example_from_value
 
     module_name, _, factory_name = reference.partition(":")
     if (here := str(Path.cwd())) not in sys.path:
@@ -59,13 +64,14 @@ def module_from_factory(reference: str) -> nn.Module:
         raise
     except BaseException as error:  # SystemExit too: the command must not end as if it had done its work
         raise _failure(f"{reference} raised {type(error).__name__}", error, module_name) from error
-    if not isinstance(made, nn.Module):
+    module, *inputs = made if isinstance(made, tuple) and len(made) == 2 else (made,)
+    if not isinstance(module, nn.Module):
         raise UsageError(
             f"{reference} does not return a network",
             values=f"it returned {made!r:.80}, a {type(made).__name__}",
-            remedy="it must return an nn.Module",
+            remedy="it must return an nn.Module, or a pair of an nn.Module and its example inputs",
         )
-    return made
+    return module, example_from_value(inputs[0], reference) if inputs else None
 
 
 def _imported(name: str) -> ModuleType:

@@ -1,23 +1,22 @@
-"""Which network does a model reference name: resnet50, path/net.onnx, package.module:factory?"""
+"""Which network does a model reference name: resnet50, path/net.onnx, package.module:factory, hf:ORG/NAME?"""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import EnvironmentLackError, UsageError
-from benchbox.models.zoo.zoo import build, spec, specs
+from benchbox.errors import UsageError
+from benchbox.models.zoo.zoo import spec, specs
 from benchbox.registry import require_known
 from benchbox.schema.model import USUAL_INPUTS, InputChoice, ModelSource, SourceKind
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 _INPUT = "input"
 # Names that tools give every network that they export, and the folders that they put them in.
@@ -29,22 +28,34 @@ _SAYS_NOTHING = re.compile(
 _FOLDER_SAYS_NOTHING = re.compile(r"onnx|models?|weights|exports?|exported|checkpoints?|out(?:put)?|\d+", re.IGNORECASE)
 # File systems take 255 bytes; precision, recipe and suffix follow in the names of artifacts.
 _NAME_BYTES = 160
-FORMS = "MODEL is a network of the zoo ('benchbox models'), path/net.onnx, or package.module:factory"
+LIBRARIES = ("hf", "timm", "torchvision")
+FORMS = (
+    "MODEL is a network of the zoo ('benchbox models'), path/net.onnx, package.module:factory, hf:ORG/NAME, hf:FOLDER, "
+    "timm:NAME or torchvision:NAME"
+)
 
 
 def resolve(
-    reference: str, *, input_shape: tuple[int, ...] | None, weights: str | None, inputs: InputChoice = USUAL_INPUTS
+    reference: str,
+    *,
+    input_shape: tuple[int, ...] | None,
+    weights: str | None,
+    inputs: InputChoice = USUAL_INPUTS,
+    task: str = "",
+    part: str = "",
 ) -> ModelSource:
     """The source that a reference names; nothing is loaded or imported yet.
 
     Args:
         reference: what the user typed.
-        input_shape: without the batch; None for the default of the zoo or of an ONNX file.
+        input_shape: without the batch; None for the default of the zoo, of an ONNX file or of example inputs.
         weights: path of a state dict, for networks that PyTorch builds.
         inputs: what else the user says of the inputs.
+        task: which network of a Hugging Face model is meant.
+        part: dotted name of a module of the network, which is measured alone.
 
     Raises:
-        UsageError: an unknown name, a missing file, a factory without input shape, weights for an ONNX file.
+        UsageError: an unknown name, a missing file; weights or a part of an ONNX file; a task of another network.
     """
     if inputs.samples is not None:
         inputs = replace(inputs, samples_sha256=_sha256_of_samples(inputs.samples))
@@ -52,17 +63,31 @@ def resolve(
         raise UsageError(
             f"there is no weights file {weights}", remedy="give the path of a .pt, .pth or .safetensors file"
         )
+    library = reference.partition(":")[0] if ":" in reference else ""
+    if task and library != "hf":
+        raise UsageError("--task is for networks of Hugging Face", values=f"got {reference}", remedy="remove --task")
     if reference.endswith(".onnx"):
+        if part:
+            raise UsageError(
+                "--module is for networks that PyTorch builds",
+                values=f"{reference} holds nodes, not modules",
+                remedy="cut the part out: onnx.utils.extract_model(INPUT, OUTPUT, input_names, output_names)",
+            )
         return replace(_onnx_source(reference, input_shape, weights), inputs=inputs)
-    input_shape, inputs = _only_input(reference, input_shape, inputs)
-    if ":" in reference:
-        return replace(_factory_source(reference, input_shape, weights), inputs=inputs)
-    require_known("model", reference, specs(), remedy=FORMS)
-    shape = input_shape or spec(reference).input_shape
-    name = reference if shape == spec(reference).input_shape else f"{reference}-{'x'.join(map(str, shape))}"
-    return ModelSource(
-        reference=reference, kind=SourceKind.ZOO, name=name, input_shape=shape, weights=weights, inputs=inputs
-    )
+    if library:
+        made = _library_source(reference) if library in LIBRARIES else _factory_source(reference)
+        source = replace(made, input_shape=input_shape, weights=weights, inputs=inputs, task=task)
+    else:
+        require_known("model", reference, specs(), remedy=FORMS)
+        axes = inputs.batch_axes if part else ()  # a part's inputs have names of their own, the sizes are the network's
+        input_shape, inputs = _only_input(reference, input_shape, replace(inputs, batch_axes=()) if part else inputs)
+        inputs = replace(inputs, batch_axes=axes) if part else inputs
+        shape = input_shape or spec(reference).input_shape
+        name = reference if shape == spec(reference).input_shape else f"{reference}-{'x'.join(map(str, shape))}"
+        source = ModelSource(
+            reference=reference, kind=SourceKind.ZOO, name=name, input_shape=shape, weights=weights, inputs=inputs
+        )
+    return replace(source, part=part, name=_safe(f"{source.name}.{part}")) if part else source
 
 
 def _only_input(
@@ -139,80 +164,6 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def outline_from_source(source: ModelSource) -> nn.Module:
-    """The PyTorch module with weights that take no memory, for when only its structure matters.
-
-    Every tensor of a zoo network is one number, another for each, repeated to its shape: exporters treat equal
-    tensors, zeros and ones in special ways. A factory's module is as the factory made it.
-
-    Raises:
-        EnvironmentLackError, UsageError: as ``module_from_source``.
-    """
-    if source.kind is not SourceKind.ZOO:
-        return module_from_source(source, seed=0)
-    _require_torch(source)
-    import torch
-    from torch import nn
-
-    with torch.device("meta"):
-        module = build(source.reference)
-    number = 0
-    for layer in module.modules():
-        for name, tensor in [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]:
-            number += 1
-            value = torch.tensor(0.5 + number / 65536 if tensor.is_floating_point() else 1, dtype=tensor.dtype)
-            thin = value.expand(tensor.shape)
-            is_parameter = isinstance(tensor, nn.Parameter)
-            setattr(layer, name, nn.Parameter(thin, requires_grad=False) if is_parameter else thin)
-    return module.eval()
-
-
-def module_from_source(source: ModelSource, *, seed: int, say: Callable[[str], None] = lambda _: None) -> nn.Module:
-    """The PyTorch module of a zoo or factory source, in eval mode, with seeded or given weights.
-
-    A module of the zoo is built without memory first and then filled, so that default weights are never drawn.
-    A factory keeps the weights it makes (after ``torch.manual_seed``); only the statistics of fresh batch norms are
-    replaced (models/seeding.py says why). ``say`` receives the names of given weights that the network does not have.
-
-    Raises:
-        EnvironmentLackError: PyTorch is not installed.
-        UsageError: there is no such factory, or it returns no module; weights that do not fit.
-        EnvironmentLackError, ArtifactError: the factory needs a package that is missing, or raises.
-    """
-    _require_torch(source)
-    import torch
-
-    from benchbox.models.factories import module_from_factory
-    from benchbox.models.seeding import load_weights, seed_trivial_statistics, seed_weights
-
-    torch.manual_seed(seed)
-    if source.kind is SourceKind.ZOO:
-        with torch.device("meta"):
-            module = build(source.reference)
-        module.to_empty(device="cpu")
-        if source.weights is None:
-            seed_weights(module, seed=seed)
-    else:
-        module = module_from_factory(source.reference)
-        if source.weights is None:
-            seed_trivial_statistics(module, seed=seed)
-    if source.weights is not None:
-        ignored = load_weights(module, Path(source.weights))
-        if ignored:
-            heads = ", ".join(dict.fromkeys(name.partition(".")[0] for name in ignored))
-            say(f"{len(ignored)} tensors of auxiliary heads in {source.weights} were left out: {heads}")
-    return module.eval()
-
-
-def _require_torch(source: ModelSource) -> None:
-    try:
-        importlib.import_module("torch")
-    except ImportError as error:
-        raise EnvironmentLackError(
-            f"{source.reference} needs PyTorch", values=str(error), remedy="pip install 'benchbox[torch]'"
-        ) from error
-
-
 def _onnx_source(reference: str, input_shape: tuple[int, ...] | None, weights: str | None) -> ModelSource:
     if not Path(reference).is_file():
         raise UsageError(f"there is no ONNX file {reference}", remedy=FORMS)
@@ -223,18 +174,20 @@ def _onnx_source(reference: str, input_shape: tuple[int, ...] | None, weights: s
     )
 
 
-def _factory_source(reference: str, input_shape: tuple[int, ...] | None, weights: str | None) -> ModelSource:
+def _factory_source(reference: str) -> ModelSource:
     module, _, factory = reference.partition(":")
     if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or not factory.isidentifier():
         raise UsageError(f"'{reference}' is not package.module:factory", remedy=FORMS)
-    if input_shape is None:
-        raise UsageError(
-            f"the input shape of {reference} is unknown", remedy="give it without the batch: --input 3x224x224"
-        )
     name = _safe(f"{module.rpartition('.')[2]}.{factory}")
-    return ModelSource(
-        reference=reference, kind=SourceKind.FACTORY, name=name, input_shape=input_shape, weights=weights
-    )
+    return ModelSource(reference=reference, kind=SourceKind.FACTORY, name=name, input_shape=None)
+
+
+def _library_source(reference: str) -> ModelSource:
+    library, _, name = reference.partition(":")
+    if not name.strip():
+        raise UsageError(f"'{reference}' names no network", remedy=FORMS)
+    title = f"{library}-{name}" if library != "hf" else Path(name).resolve().name if Path(name).is_dir() else name
+    return ModelSource(reference=reference, kind=SourceKind.LIBRARY, name=_safe(title), input_shape=None)
 
 
 def name_of_file(path: Path) -> str:

@@ -17,6 +17,7 @@ class Drawn(StrEnum):
     COINS = "coins"
     ROWS = "rows"
     ONES = "ones"
+    EXAMPLE = "example"
     ASSUMED = "assumed"
     FILE = "file"
 
@@ -58,6 +59,13 @@ class TensorSpec:
         if axis is None or axis >= len(self.shape):
             return self
         return replace(self, shape=(*self.shape[:axis], size, *self.shape[axis + 1 :]))
+
+    def at_batch_or_free(self, size: int | None) -> TensorSpec:
+        """The same tensor with ``size`` samples, None for any number of them."""
+        axis = self.batch_axis
+        if size is not None or axis is None:
+            return self if size is None else self.at_batch(size)
+        return replace(self, shape=(*self.shape[:axis], None, *self.shape[axis + 1 :]))
 
     @property
     def sample_shape(self) -> tuple[int | None, ...]:
@@ -120,6 +128,7 @@ class OnnxArtifact:
     (``export/ranges.py``). ``rest`` is the precision of the unquantised part of a user's own quantised file.
     ``choice`` and ``asked_shape`` are the user's options about the inputs of an ONNX file. ``weights_sha256`` is that
     of the external data of a user's own file, None if it has none; ``weights_from`` says where the weights came from.
+    ``task`` and ``part`` are those of the source.
     """
 
     model: str
@@ -153,6 +162,8 @@ class OnnxArtifact:
     asked_shape: tuple[int, ...] | None = None
     weights_sha256: str | None = None
     weights_from: str = ""
+    task: str = ""
+    part: str = ""
 
     @property
     def fallback(self) -> Precision:

@@ -57,6 +57,7 @@ class SourceKind(StrEnum):
     ZOO = "zoo"
     ONNX = "onnx"
     FACTORY = "factory"
+    LIBRARY = "library"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,9 @@ USUAL_INPUTS = InputChoice()
 class ModelSource:
     """A resolved model reference: what the user typed, what kind of thing it is, and its short name.
 
+    ``task`` says which network of a library's model is meant, "" for its own; ``part`` is the dotted name of the module
+    that is measured alone, "" for the whole network.
+
     ``name`` is safe in file names and is the ``model`` of records. ``input_shape`` is without the
     batch, None where it is known only from the ONNX file. ``weights`` is the path of a state dict.
     """
@@ -92,15 +96,17 @@ class ModelSource:
     input_shape: tuple[int, ...] | None
     weights: str | None = None
     inputs: InputChoice = USUAL_INPUTS
+    task: str = ""
+    part: str = ""
 
     @property
     def variant(self) -> str:
         """What tells cases of one network apart: the sizes and the samples that the user chose, "" for none."""
         choice = self.inputs
         samples = [f"inputs={choice.samples}@{choice.samples_sha256[:8]}"] if choice.samples else []
-        if self.kind is not SourceKind.ONNX:
-            return " ".join(samples)  # the shape is in the name
-        words = [] if self.input_shape is None else [f"input={_text(self.input_shape)}"]
+        words = [f"task={self.task}"] if self.task else []
+        if self.input_shape is not None and self.kind is not SourceKind.ZOO:  # of the zoo the shape is in the name
+            words.append(f"input={_text(self.input_shape)}")
         words += [f"{name}={_text(sizes)}" for name, sizes in self.inputs.named]
         words += [f"batch-axis={name}:{axis}" for name, axis in self.inputs.batch_axes]
         return " ".join([*words, *samples])

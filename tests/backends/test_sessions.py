@@ -17,7 +17,8 @@ from benchbox.backends.base import BACKENDS, OpenRequest, Session
 from benchbox.backends.null import NullBackend
 from benchbox.backends.onnxruntime.cpu import OnnxRuntimeSession
 from benchbox.errors import ArtifactError, EnvironmentLackError
-from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.building import module_from_source
+from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import seeded_arrays

@@ -10,7 +10,8 @@ from graphs import cost_from_onnx
 
 from benchbox.cost.grouping import grouped_layers
 from benchbox.export.exporting import artifact_from_source
-from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.building import module_from_source
+from benchbox.models.sources import resolve
 from benchbox.models.zoo.zoo import spec
 from benchbox.schema.cost import NetworkCost
 from benchbox.schema.model import Precision

@@ -15,7 +15,8 @@ from benchbox.errors import ArtifactError, StoreError, UsageError
 from benchbox.export import exporting
 from benchbox.export.exporting import artifact_from_source
 from benchbox.export.reuse import cached_artifact
-from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.building import module_from_source
+from benchbox.models.sources import resolve
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.stats.inputs import seeded_arrays

@@ -15,7 +15,8 @@ from benchbox.errors import StoreError
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.tracing import proto_from_module
 from benchbox.export.outline import structure_from_source
-from benchbox.models.sources import module_from_source, outline_from_source, resolve
+from benchbox.models.building import module_from_source, outline_from_source
+from benchbox.models.sources import resolve
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_it_costs_what_the_deployed_file_costs(name: str, tmp_path: Path, export
 
 
 def test_weights_of_an_outline_take_no_memory() -> None:
-    module = outline_from_source(resolve("vgg16", input_shape=None, weights=None))
+    module = outline_from_source(resolve("vgg16", input_shape=None, weights=None)).module
     assert sum(parameter.numel() for parameter in module.parameters()) == 138_357_544
     assert sum(tensor.untyped_storage().nbytes() for tensor in module.state_dict().values()) < 10_000
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from benchbox.backends.base import DeviceSession, OpenRequest
 from benchbox.measure.loop.timing import isolated_block
-from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.building import module_from_source
+from benchbox.models.sources import resolve
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs

@@ -13,9 +13,10 @@ import pytest
 import torch
 from simulation import environment
 
+from benchbox.models.building import module_from_source
 from benchbox.models.pictures.images import recipe_from_source
 from benchbox.models.pictures.labels import labelled_from_folder
-from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.sources import resolve
 from benchbox.store.accuracies import accuracies_under
 
 LENET = resolve("lenet5", input_shape=None, weights=None)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, UsageError
-from benchbox.models.factories import module_from_factory
+from benchbox.models.factories import made_by_factory
 
 MODULE = "users_net_for_test"
 
@@ -30,7 +30,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 def test_functions_and_classes_make_networks(write: Callable[[str], None]) -> None:
     write("class Net(torch.nn.Linear):\n    def __init__(self, size=4):\n        super().__init__(size, 2)")
-    assert isinstance(module_from_factory(f"{MODULE}:Net"), torch.nn.Linear)
+    assert isinstance(made_by_factory(f"{MODULE}:Net")[0], torch.nn.Linear)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_error_names_the_cause(
 ) -> None:
     write(code)
     with pytest.raises(kind) as caught:
-        module_from_factory(f"{MODULE}:net")
+        made_by_factory(f"{MODULE}:net")
     assert type(caught.value) is kind
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
 
@@ -81,10 +81,10 @@ def test_the_error_names_the_cause(
 def test_a_module_that_is_not_there_is_a_mistake_in_the_command(name: str, write: Callable[[str], None]) -> None:
     write("def net(): pass")
     with pytest.raises(UsageError, match=f"there is no module {name}"):
-        module_from_factory(f"{name}:net")
+        made_by_factory(f"{name}:net")
 
 
 def test_an_interrupt_stays_one(write: Callable[[str], None]) -> None:
     write("def net(): raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
-        module_from_factory(f"{MODULE}:net")
+        made_by_factory(f"{MODULE}:net")

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from benchbox.errors import UsageError
+from benchbox.models.building import module_from_source
 from benchbox.models.seeding import load_weights, seed_trivial_statistics, seed_weights
-from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.sources import resolve
 from benchbox.models.zoo.zoo import build
 
 

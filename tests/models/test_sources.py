@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from benchbox.errors import EnvironmentLackError, UsageError
-from benchbox.models.sources import module_from_source, name_of_file, parse_shape, resolve
+from benchbox.models.building import module_from_source
+from benchbox.models.sources import name_of_file, parse_shape, resolve
 from benchbox.schema.model import SourceKind
 
 
@@ -65,7 +66,6 @@ def test_factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("resnet5", None, None, "did you mean 'resnet50'"),
         ("absent.onnx", None, None, "absent.onnx"),
-        ("package.module:factory", None, None, "--input"),
         ("package:module:factory", (3,), None, "is not package.module:factory"),
         ("1bad:factory", (3,), None, "is not package.module:factory"),
         ("resnet50", None, "absent.pt", "absent.pt"),

@@ -206,7 +206,7 @@ class Clock(Kind):
 
 
 class Model(Kind):
-    """A network: a name of the zoo, path/net.onnx or package.module:factory. What it means depends on other flags."""
+    """A network: a name of the zoo, a file, a factory or a library's name. What it means depends on other flags."""
 
     name = "model"
 
@@ -251,6 +251,12 @@ def _methods() -> dict[str, Any]:
     from benchbox.schema.derivation import CalibrationMethod
 
     return {method.value: method for method in CalibrationMethod}
+
+
+def _tasks() -> dict[str, str]:
+    from benchbox.models.libraries.tasks import TASKS
+
+    return {name: name for name in TASKS}
 
 
 def _titles() -> dict[str, str]:
@@ -332,6 +338,7 @@ COMPILER = Word("backend", _backends, _compilers)
 PRECISION = Word("precision", _precisions)
 MODE = Word("mode", _modes)
 METHOD = Word("calibration method", _methods)
+TASK = Word("task", _tasks)
 CONVERTER = Word("converter", _converters)
 PRESET = Word("preset", _presets)
 CUDA_LAYER = Word("CUDA layer", _layers)

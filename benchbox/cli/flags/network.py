@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbox.cli.flags.kinds import CONVERTER, METHOD, MODEL, PRECISION
+from benchbox.cli.flags.kinds import CONVERTER, METHOD, MODEL, PRECISION, TASK
 from benchbox.cli.flags.shared import common_options, grouped, json_option, parameters_of, set_parameters
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class NetworkFlags:
 
     ``inputs`` are the shape of the only or first input, without the batch, and by name those of further inputs and
     sizes of named dimensions; ``batch_axes`` the axis that counts samples, by input; ``samples`` a file of real inputs.
+    ``task`` says which network of a library's model, ``part`` which module of it.
     """
 
     models: tuple[str, ...] = ()
@@ -33,6 +34,8 @@ class NetworkFlags:
     batch_axes: tuple[tuple[str, int], ...] = ()
     samples: str | None = None
     weights: str | None = None
+    task: str | None = None
+    part: str | None = None
     excludes: tuple[str, ...] = ()
     fallback: Precision | None = None
     calibration: str | None = None
@@ -50,7 +53,14 @@ class NetworkFlags:
 
         shape, named = self.inputs
         choice = InputChoice(named=tuple(sorted(named.items())), batch_axes=self.batch_axes, samples=self.samples)
-        return resolve(model, input_shape=shape, weights=self.weights, inputs=choice)
+        return resolve(
+            model,
+            input_shape=shape,
+            weights=self.weights,
+            inputs=choice,
+            task=self.task or "",
+            part=self.part or "",
+        )
 
     def sources(self) -> tuple[ModelSource, ...]:
         """Every network, each once; raises UsageError for what does not exist, and for weights of several."""
@@ -131,7 +141,7 @@ def network_command(
     options = [_model(many=many, required=required)]
     if derived:
         options += [*_DERIVATION, *([_CONVERTER] if converter else [])]
-    options += [_INPUTS, _BATCH_AXIS, _SAMPLES, _WEIGHTS]
+    options += [_INPUTS, _BATCH_AXIS, _SAMPLES, _WEIGHTS, _TASK, _PART]
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         own = parameters_of(function)
@@ -244,4 +254,16 @@ _WEIGHTS = click.option(
     metavar="FILE",
     type=click.Path(),
     help="State dict to load (.pt, .pth or .safetensors); pickled code is never executed.",
+)
+_TASK = click.option(
+    "--task",
+    metavar="TASK",
+    type=TASK,
+    help="Which network of a Hugging Face model (hf:...), for example text-classification [default: its own].",
+)
+_PART = click.option(
+    "--module",
+    "part",
+    metavar="NAME",
+    help="Measure this module of the network alone, for example encoder.layer.0, with the inputs that it gets.",
 )

@@ -7,10 +7,12 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
 from benchbox.export.opsets import OPSET
+from benchbox.models.building import Network
 
 if TYPE_CHECKING:
     import onnx
@@ -27,13 +29,23 @@ WEIGHT_BYTES = 8192
 def proto_from_module(
     module: nn.Module, input_shape: tuple[int, ...], *, name: str, weights: bool = True
 ) -> onnx.ModelProto:
-    """The graph that PyTorch's exporter makes of a module in eval mode, with a free batch dimension.
+    """As ``proto_from_network``, of a module that takes one float32 tensor (N, *input_shape), called "input"."""
+    import torch
+
+    from benchbox.models.examples import ONLY_INPUT, ExampleInput
+
+    given = ExampleInput(name=ONLY_INPUT, tensor=torch.zeros((EXAMPLE_BATCH, *input_shape)), batch_axis=0)
+    network = Network(module=module, inputs=(given,), fixed_batch=None, weights="")
+    return proto_from_network(network, name=name, weights=weights)
+
+
+def proto_from_network(network: Network, *, name: str, weights: bool = True) -> onnx.ModelProto:
+    """The graph that PyTorch's exporter makes of a module in eval mode, with a free batch dimension if it takes any.
 
     Opset 20: newer schemas of some operators are not matched by the GPU kernels of runtimes in use.
 
     Args:
-        module: takes one float32 tensor (N, *input_shape).
-        input_shape: without the batch.
+        network: the module and examples of its inputs.
         name: of the network, for messages.
         weights: whether the graph holds them; without, large ones refer to a file that does not exist.
 
@@ -42,21 +54,31 @@ def proto_from_module(
     """
     import torch
 
-    example = torch.zeros((EXAMPLE_BATCH, *input_shape))
+    free = network.fixed_batch is None
+    examples = tuple(given.with_batch(EXAMPLE_BATCH) if free else given.tensor for given in network.inputs)
+    axes = tuple({} if given.batch_axis is None else {given.batch_axis: BATCH} for given in network.inputs)
+    # A network with examples takes *tensors, whose shapes PyTorch wants as one argument.
+    shapes = (axes,) if network.has_example else axes
     try:
         with _silence():
             program = torch.onnx.export(
-                module,
-                (example,),
+                network.module,
+                examples,
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes=({0: BATCH},),
-                input_names=["input"],
+                dynamic_shapes=shapes if free else None,
+                input_names=[given.name for given in network.inputs],
                 verbose=False,
             )
     except (Exception, SystemExit) as error:  # the exporter passes on whatever the network's own code raises
+        sizes = ", ".join(
+            _shape_text(tuple(size for axis, size in enumerate(one.tensor.shape) if axis != one.batch_axis))
+            if len(network.inputs) == 1
+            else f"{one.name} {_shape_text(tuple(one.tensor.shape))}"
+            for one in network.inputs
+        )
         raise ArtifactError(
-            f"{name} cannot be exported to ONNX with input {_shape_text(input_shape)}",
+            f"{name} cannot be exported to ONNX with input{'s' * (len(network.inputs) > 1)} {sizes}",
             values=_root_cause(error),
             remedy="check the input shape (--input) and that the network's forward can be traced",
         ) from error
@@ -64,6 +86,30 @@ def proto_from_module(
     if not weights:
         _leave_out_weights(program)
     return program.model_proto
+
+
+def traced(network: Network, *, name: str, weights: bool = True) -> tuple[onnx.ModelProto, Network]:
+    """The graph of a network, and the network as it was exported: with its example's batch size where no other works.
+
+    Raises ArtifactError as ``proto_from_network``.
+    """
+    try:
+        return proto_from_network(network, name=name, weights=weights), network
+    except ArtifactError as error:
+        failure = error
+    if network.simplify is not None:
+        network = replace(network, notes=(*network.notes, network.simplify()))
+        with contextlib.suppress(ArtifactError):
+            return proto_from_network(network, name=name, weights=weights), network
+    size = network.example_batch
+    if size is None or network.fixed_batch is not None:
+        raise failure
+    reason = f"it could be exported for a batch of {size} only: {failure.values}"
+    fixed = replace(network.at_batch(size), notes=(*network.notes, reason))
+    try:
+        return proto_from_network(fixed, name=name, weights=weights), fixed
+    except ArtifactError:
+        raise failure from failure.__cause__
 
 
 def _leave_out_weights(program: torch.onnx.ONNXProgram) -> None:

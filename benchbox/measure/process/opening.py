@@ -37,7 +37,7 @@ def open_request(
     consumes = BACKENDS.get(backend).consumes
 
     def module() -> Any:
-        from benchbox.models.sources import module_from_source
+        from benchbox.models.building import module_from_source
 
         return module_from_source(source, seed=artifact.seed)
 

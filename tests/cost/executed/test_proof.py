@@ -20,7 +20,8 @@ from benchbox.cost.counting import cost_from_graph
 from benchbox.cost.executed.proof import proof_from_layers
 from benchbox.graph.graph import Graph, graph_from_file
 from benchbox.jobs.prepare import graph_precision
-from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.building import module_from_source
+from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision

@@ -14,7 +14,8 @@ from torch import nn
 
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.tracing import proto_from_module
-from benchbox.models.sources import module_from_source, resolve
+from benchbox.models.building import module_from_source
+from benchbox.models.sources import resolve
 from benchbox.models.zoo.zoo import spec
 from benchbox.schema.artifact import OnnxArtifact
 

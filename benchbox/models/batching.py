@@ -1,0 +1,161 @@
+"""Which axis of each example input counts samples? The network itself is asked: it is run with two samples and three.
+
+What the example cannot say, the user can: ``--batch-axis NAME=AXIS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree  # noqa: PLC2701
+
+from benchbox.errors import ArtifactError, UsageError
+from benchbox.models.examples import ExampleInput
+
+_TRIED = (2, 3)
+Axes = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """The inputs with the axes that count samples.
+
+    ``fixed`` is the one batch size that the network takes, None for any; ``note`` says what could not be seen.
+    """
+
+    inputs: tuple[ExampleInput, ...]
+    fixed: int | None
+    note: str = ""
+
+
+def batching_of(
+    module: nn.Module, inputs: Sequence[ExampleInput], said: Mapping[str, int], *, reference: str
+) -> Batching:
+    """Finds the axes by running the module, in eval mode, on inputs of two batch sizes.
+
+    Args:
+        module: takes the tensors of the inputs.
+        inputs: examples.
+        said: the axis of an input, where the user says it.
+        reference: of the network, for messages.
+
+    Raises:
+        UsageError: an axis of an input that does not exist.
+        ArtifactError: the module does not run on its own example.
+    """
+    _require_axes(inputs, said, reference)
+    try:
+        alone = _shapes(module, [given.tensor for given in inputs])
+    except (Exception, SystemExit) as error:  # whatever the network's own code raises
+        raise ArtifactError(
+            f"{reference} does not run on its example inputs",
+            values=f"{type(error).__name__}: {' '.join(str(error).split())[:400]}\n"
+            + ", ".join(f"{given.name} {tuple(given.tensor.shape)}" for given in inputs),
+            remedy="correct the inputs, or their sizes (--input)",
+        ) from error
+    ran: Batching | None = None
+    candidates = list(dict.fromkeys(_candidates(inputs, said)))
+    reason = ""
+    for axes in candidates:
+        made = _placed(inputs, axes)
+        try:
+            shapes = [_shapes(module, [given.with_batch(size) for given in made]) for size in _TRIED]
+        except (Exception, SystemExit) as error:
+            reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            continue
+        found = Batching(inputs=made, fixed=None)
+        if said or _follow(*shapes):
+            return found
+        ran = ran or found  # outputs that belong to no sample: boxes, a loss
+    return ran or _fixed(inputs, candidates, alone, reason)
+
+
+def _fixed(
+    inputs: Sequence[ExampleInput], candidates: Sequence[Axes], alone: Sequence[tuple[int, ...]], reason: str
+) -> Batching:
+    """What to do with a network that runs with its example's sizes only."""
+    for axes in candidates:
+        sizes = {given.tensor.shape[axis] for given, axis in zip(inputs, axes, strict=True) if axis is not None}
+        everywhere = all(axis is not None for given, axis in zip(inputs, axes, strict=True) if given.tensor.ndim > 1)
+        if everywhere and len(sizes) == 1 and any(shape[:1] == tuple(sizes) for shape in alone):
+            (size,) = sizes
+            return Batching(
+                inputs=_placed(inputs, axes), fixed=size, note=f"it takes a batch of {size} only ({reason})"
+            )
+    return Batching(inputs=tuple(inputs), fixed=1, note="no axis of its inputs is known to count samples")
+
+
+def _placed(inputs: Sequence[ExampleInput], axes: Axes) -> tuple[ExampleInput, ...]:
+    return tuple(replace(given, batch_axis=axis) for given, axis in zip(inputs, axes, strict=True))
+
+
+def likely_axes(inputs: Sequence[ExampleInput], said: Mapping[str, int]) -> dict[str, int | None]:
+    """The axis of each input that would be tried first, from the examples' shapes alone."""
+    axes = next(_candidates(inputs, said), (None,) * len(inputs))
+    return {given.name: axis for given, axis in zip(inputs, axes, strict=True)}
+
+
+def _shapes(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[tuple[int, ...]]:
+    with torch.inference_mode():
+        made: Any = module(*tensors)
+    return [tuple(leaf.shape) for leaf in _pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)]
+
+
+def _follow(two: Sequence[tuple[int, ...]], three: Sequence[tuple[int, ...]]) -> bool:
+    """Whether an output has as many samples as the inputs."""
+    sizes = [pair for one, other in zip(two, three, strict=False) for pair in zip(one, other, strict=False)]
+    return _TRIED in sizes
+
+
+def _candidates(inputs: Sequence[ExampleInput], said: Mapping[str, int]) -> Iterator[Axes]:
+    """Axes to try, those first by which most inputs carry the same number of samples, and the first axis before others.
+
+    An input of one element, as a threshold, counts samples only if nothing runs without.
+    """
+    shapes = [tuple(given.tensor.shape) for given in inputs]
+    if said:
+        fixed = [shapes[place][said[given.name]] for place, given in enumerate(inputs) if given.name in said]
+        yield tuple(said.get(given.name) for given in inputs)
+        yield tuple(said.get(given.name, _first(shapes[place], fixed[0])) for place, given in enumerate(inputs))
+        return
+    wide = [shape for shape in shapes if len(shape) > 1] or [shape for shape in shapes if shape]
+    if not wide:
+        return
+    sizes = list(dict.fromkeys([*(shape[0] for shape in wide), *(shape[1] for shape in wide if len(shape) > 2)]))
+    found = []
+    for size in sizes:
+        for axes in (
+            tuple(_first(shape, size) for shape in shapes),
+            # A state of one layer and one sample has both sizes: its second is the batch.
+            tuple(_first(shape[1:2], size, 1) if len(shape) > 2 else _first(shape, size) for shape in shapes),
+        ):
+            bare = tuple(None if shape == (1,) else axis for shape, axis in zip(shapes, axes, strict=True))
+            found += [axes] if bare == axes or all(axis is None for axis in bare) else [bare, axes]
+    # A batch in the same place everywhere is usual; one that more inputs carry is likelier.
+    yield from sorted(found, key=lambda axes: (-_carried(axes, shapes), sum(axis or 0 for axis in axes)))
+
+
+def _carried(axes: Axes, shapes: Sequence[tuple[int, ...]]) -> int:
+    return sum(axis is not None for axis, shape in zip(axes, shapes, strict=True) if shape != (1,))
+
+
+def _first(shape: tuple[int, ...], size: int, offset: int = 0) -> int | None:
+    """The first or second axis of that size; of a sequence-first input or a state the batch is the second."""
+    return next((axis + offset for axis in range(min(2, len(shape))) if shape[axis] == size), None)
+
+
+def _require_axes(inputs: Sequence[ExampleInput], said: Mapping[str, int], reference: str) -> None:
+    known = {given.name: given.tensor.ndim for given in inputs}
+    for name, axis in said.items():
+        if name not in known:
+            raise UsageError(
+                f"{reference} has no input '{name}'",
+                values=f"inputs {', '.join(known)}",
+                remedy=f"for example --batch-axis {next(iter(known))}=0",
+            )
+        if axis >= known[name]:
+            raise UsageError(f"input {name} of {reference} has no axis {axis}", values=f"it has {known[name]} axes")

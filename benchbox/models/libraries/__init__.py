@@ -1,0 +1,1 @@
+"""Which networks do other libraries know by name, and what are their inputs?"""

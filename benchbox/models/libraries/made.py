@@ -1,0 +1,60 @@
+"""What does every library's adapter give, and how does it say what went wrong in somebody else's code?"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benchbox.errors import ArtifactError, EnvironmentLackError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from benchbox.models.examples import Example
+
+_REASON_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryNetwork:
+    """A module with example inputs; where its weights came from, what the user should know.
+
+    ``used`` are the names of sizes that the user gave and that are in the example now. ``simplify`` is that of
+    ``Network``.
+    """
+
+    module: nn.Module
+    example: Example
+    weights: str
+    notes: tuple[str, ...] = ()
+    used: frozenset[str] = field(default_factory=frozenset)
+    simplify: Callable[[], str] | None = None
+
+
+def imported(package: str, extra: str) -> Any:
+    """A library; raises EnvironmentLackError where it is missing, or does not work with what is installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise EnvironmentLackError(
+            f"{extra}: needs the package {package}", values=str(error), remedy=f"pip install 'benchbox[{extra}]'"
+        ) from error
+    except Exception as error:  # a build for another PyTorch raises RuntimeError
+        raise EnvironmentLackError(
+            f"{extra}: the package {package} cannot be imported",
+            values=reason_of(error),
+            remedy="install builds that belong together: pip install --upgrade torch torchvision, from one index",
+        ) from error
+
+
+def failed(what: str, error: Exception) -> ArtifactError:
+    """The error for what a library's own code raised."""
+    return ArtifactError(what, values=reason_of(error), remedy="check that this version of the library has it")
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())[:_REASON_CHARACTERS]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,113 @@
+"""A factory's example inputs decide names, types, shapes, the batch axis and what is fed, all the way to the file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from benchbox.errors import UsageError
+from benchbox.export.exporting import artifact_from_source
+from benchbox.jobs.prepare import cost_from_source, exported_sources
+from benchbox.models.sources import resolve
+from benchbox.schema.artifact import Drawn
+from benchbox.schema.model import InputChoice, Precision
+from benchbox.stats.inputs import seeded_arrays
+
+CODE = """
+import torch
+from torch import nn
+
+class Step(nn.Module):
+    # one step of a decoder with the keys and values of the tokens before
+    def __init__(self):
+        super().__init__()
+        self.table, self.qkv, self.head = nn.Embedding(50, 16), nn.Linear(16, 48), nn.Linear(16, 50)
+
+    def forward(self, ids, attention_mask=None, kinds=None, cache=None, use_cache=True):
+        q, k, v = self.qkv(self.table(ids) + kinds[..., None]).chunk(3, -1)
+        k, v = torch.cat([cache[0], k], 1), torch.cat([cache[1], v], 1)
+        scores = q @ k.transpose(1, 2) + (1 - attention_mask[:, None, :].float()) * -1e4
+        logits = self.head(scores.softmax(-1) @ v)
+        return {"logits": logits, "cache": (k, v)} if use_cache else logits
+
+def step():
+    cache = tuple(torch.randn(1, 7, 16) for _ in range(2))
+    return Step(), dict(ids=torch.tensor([[3]]), kinds=torch.tensor([[4]]), cache=cache,
+                        attention_mask=torch.ones(1, 8, dtype=torch.int64))
+
+class Fixed(nn.Module):
+    def forward(self, x):
+        return x.reshape(4, 2, 4)
+
+def fixed():
+    return Fixed(), torch.randn(4, 8)
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "example_nets.py").write_text(CODE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "example_nets", raising=False)
+
+
+def artifact(tmp_path: Path, name: str = "example_nets:step", **fields: Any) -> Any:
+    source = resolve(name, input_shape=None, weights=None, **fields)
+    return artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
+
+
+def test_a_decoder_step_with_its_cache(tmp_path: Path) -> None:
+    made = artifact(tmp_path)
+    assert [(spec.name, spec.dtype, spec.shape, spec.batch_axis) for spec in made.inputs] == [
+        ("ids", "int64", (None, 1), 0),
+        ("attention_mask", "int64", (None, 8), 0),
+        ("kinds", "int64", (None, 1), 0),
+        ("cache_0", "float32", (None, 7, 16), 0),
+        ("cache_1", "float32", (None, 7, 16), 0),
+    ]
+    assert [spec.shape for spec in made.outputs] == [(None, 1, 50), (None, 8, 16), (None, 8, 16)]
+    assert all(hop.passed for hop in made.hops)
+    assert [hop.source for hop in made.hops] == ["pytorch-fp64", "pytorch-fp32"]
+    assert made.weights_from == "by the factory"
+    ids, mask, kinds, *_ = made.inputs
+    assert ids.values is not None
+    assert (ids.values.drawn, ids.values.low, ids.values.high) == (Drawn.ROWS, 0, 50)
+    assert mask.values is not None
+    assert mask.values.drawn is Drawn.ONES
+    assert kinds.values is not None
+    assert (kinds.values.drawn, kinds.values.constant) == (Drawn.EXAMPLE, 4.0), "nothing else says what it may be"
+    fed = seeded_arrays(made.inputs, seed=0, samples=3)
+    assert fed["kinds"].tolist() == [[4]] * 3
+    assert np.unique(fed["ids"]).size > 1
+    proto = onnx.load(str(tmp_path / made.path))
+    assert [value.name for value in proto.graph.input] == [spec.name for spec in made.inputs]
+    assert {"qkv", "head"} <= {node.name.partition(".")[0] for node in proto.graph.node}, "layers keep their names"
+
+
+def test_sizes_that_the_user_says(tmp_path: Path) -> None:
+    """A longer past: every input that knows of it is said."""
+    named = (("attention_mask", (4,)), ("cache_0", (3, 16)), ("cache_1", (3, 16)))
+    source = resolve("example_nets:step", input_shape=None, weights=None, inputs=InputChoice(named=named))
+    cost = cost_from_source(source, batch=2, root=tmp_path)
+    assert cost.macs == 2 * (16 * 48 + 16 * 50 + 2 * 4 * 16)
+    assert source.variant == "attention_mask=4 cache_0=3x16 cache_1=3x16"
+    with pytest.raises(UsageError, match="no input and no size 'past'"):
+        artifact(tmp_path, inputs=InputChoice(named=(("past", (3,)),)))
+
+
+def test_a_batch_that_the_network_fixes(tmp_path: Path) -> None:
+    made = artifact(tmp_path, "example_nets:fixed")
+    assert (made.fixed_batch, made.inputs[0].shape) == (4, (4, 8))
+    assert any("a batch of 4 only" in warning for warning in made.warnings)
+
+
+def test_an_exported_factory_is_found_again(tmp_path: Path) -> None:
+    source = resolve("example_nets:fixed", input_shape=None, weights=None)
+    artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
+    assert exported_sources(tmp_path) == (source,)
