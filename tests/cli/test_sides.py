@@ -55,9 +55,11 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "batch_axes": ("--batch-axis", "input=0"),
     "samples": ("--inputs", "real.npz"),
     "weights": ("--weights", "weights.pt"),
+    "part": ("--module", "layer1"),
 }
 # Not of the plan: what is shown, where, and the environment of every process.
-APART = {"as_json", "root", "debug", "ab", "also", "dry_run", "cuda", "wide", "columns", "notes"}
+# What is shown, and what resnet18 does not take.
+APART = {"task", "as_json", "root", "debug", "ab", "also", "dry_run", "cuda", "wide", "columns", "notes"}
 PAIRED = ("trials", "max_trials", "memory_trials")
 
 
