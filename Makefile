@@ -71,6 +71,8 @@ $(STAMP): pyproject.toml constraints.txt
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@test ! -x $(BIN)/zizmor || $(BIN)/zizmor --offline --quiet --no-progress --min-severity medium .github/workflows
 
 types: setup
 	$(BIN)/mypy

@@ -1,0 +1,115 @@
+"""The workflows are valid, and the nightly's steps do what they are for: three nights, the third slower."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from three_nights import NIGHTLY, ROOT, Nights
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TESTS = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+# Stored numbers instead of measured ones, WAIT times slower; what measures otherwise is left out.
+STAND_IN = f"""
+import os, sys
+words = sys.argv[1:]
+if words[0] == "doctor":
+    sys.exit(0)
+if words[0] == "run":
+    sys.path[:0] = [{str(TESTS / "store")!r}, {str(TESTS / "workflows")!r}]
+    from stand_in import measured
+    measured(words[1:], 1 + float(os.environ.get("WAIT", "0")))
+    sys.exit(0)
+words = [word for word in words if word not in {{"--selftest", "--confirm"}}]
+os.execv(sys.executable, [sys.executable, "-m", "benchbox", *words])
+"""
+REAL = """
+import os, sys
+words = [word for word in sys.argv[1:] if word != "--selftest"]
+os.execv(sys.executable, [sys.executable, "-m", "benchbox", *words])
+"""
+
+
+def test_they_follow_the_schema_of_workflows() -> None:
+    ran = subprocess.run(
+        [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_zizmor_finds_nothing() -> None:
+    zizmor = shutil.which("zizmor", path=str(BIN))
+    if zizmor is None:
+        pytest.skip("runs where zizmor is installed: its wheels are for some platforms only")
+    ran = subprocess.run(
+        [zizmor, "--offline", "--no-progress", "--min-severity", "medium", str(NIGHTLY.parent)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_the_verdict_comes_last_and_never_costs_the_data() -> None:
+    jobs = yaml.safe_load(NIGHTLY.read_text())["jobs"]
+    assert jobs["judge"]["needs"] == "measure"
+    measuring = [step.get("run", "") for step in jobs["measure"]["steps"]]
+    assert all("--no-exit" in run for run in measuring if "benchbox gate" in run)
+    assert jobs["measure"]["steps"][-1]["if"] == "always()"
+    assert "concurrency" in jobs["measure"]
+
+
+def three(nights: Nights, *, quiet: int = 2) -> dict[str, Any]:
+    """So many green nights, a red one, and green again once a person has said yes."""
+    first = nights.night()
+    assert first[0] == 0, first[1]
+    assert "proposed.txt" in "".join(path.name for path in (nights.home / "artifacts" / "report").iterdir())
+    nights.merge()
+    for _ in range(quiet - 1):
+        again = nights.night()
+        assert again[0] == 0, again[1]
+    third = nights.night(WAIT="1.0")
+    assert third[0] == 1, third[1]
+    assert "::error title=slower" in third[1]
+    (group,) = re.findall(r"benchbox baseline accept (\S+)", third[1])
+    summary = (nights.home / "summary.md").read_text()
+    assert summary.startswith("**night of ")
+    accepted = nights.command("baseline", "accept", group, "--reason", "a wait was injected")
+    assert accepted.returncode == 0, accepted.stderr
+    judged = nights.command("gate", "--night", "today", "--json")
+    document = json.loads(judged.stdout)
+    assert (judged.returncode, document["exit"]) == (0, 0), judged.stdout
+    assert document["acknowledged"][0]["group"] == group
+    return {"first": first[1], "third": third[1], "summary": summary}
+
+
+def test_nights_of_stored_numbers(tmp_path: Path) -> None:
+    """Without the second quiet one, which costs as much again."""
+    said = three(Nights(tmp_path, STAND_IN, "lenet5 vgg16"), quiet=1)
+    assert "2 cases" in said["third"]
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_three_nights_really_measured(exports: Any, tmp_path: Path) -> None:
+    runner = tmp_path / "nights" / "runner"
+    nights = Nights(tmp_path / "nights", REAL, "lenet5 squeezenet1_1 --quick --threads 1 --backend onnxruntime")
+    for name in ("lenet5", "squeezenet1_1"):
+        exports.copy_to(runner, name)
+    site = str(TESTS / "workflows" / "site")
+    nights.environment["PYTHONPATH"] = f"{site}:{ROOT}"
+    said = three(nights)
+    (tmp_path / "third.txt").write_text(said["third"])
+    print(said["third"])

@@ -1,0 +1,160 @@
+"""What do the steps of the nightly's YAML do, night after night? They are taken out of it and run here, as they stand.
+
+A night is the jobs of ``nightly.yml`` in their order: their ``run`` steps in bash, without those that install, their
+artifacts as folders. Between two nights everything that was measured becomes a day older.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchbox.store.records import append, read_record, record_files, trials_from_file
+
+ROOT = Path(__file__).parents[2]
+NIGHTLY = ROOT / ".github" / "workflows" / "nightly.yml"
+# One night is enough, since there are three; effects that a busy machine does not reach.
+POLICY = """
+[gate]
+defaults = false
+rolling = { persist = 1 }
+anchor = { drift = 1.0 }
+[[gate.rule]]
+where = { metric = ["macs", "params", "weight_bytes", "peak_activation_bytes"] }
+exact = true
+[[gate.rule]]
+where = { metric = "latency_p50" }
+effect = 0.25
+"""
+
+
+@dataclass
+class Nights:
+    """A runner whose folder stays, a repository, and a judge that is made anew each night."""
+
+    home: Path
+    shim: str
+    networks: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("runner", "repository", "bin"):
+            (self.home / name).mkdir(parents=True)
+        (self.home / "repository" / "benchbox.toml").write_text(POLICY)
+        program = self.home / "bin" / "benchbox"
+        program.write_text(f"#!{sys.executable}\n{self.shim}")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    def night(self, **environment: str) -> tuple[int, str]:
+        """Runs the jobs; returns the exit status of the judge and what it printed."""
+        self._grow_older()
+        jobs = yaml.safe_load(NIGHTLY.read_text())["jobs"]
+        shutil.rmtree(self.home / "judge", ignore_errors=True)
+        shutil.rmtree(self.home / "artifacts", ignore_errors=True)
+        for folder in ("runner", "judge"):
+            shutil.copytree(self.home / "repository", self.home / folder, dirs_exist_ok=True)
+        measured, said = self._job(jobs["measure"], self.home / "runner", environment)
+        assert measured == 0, said
+        return self._job(jobs["judge"], self.home / "judge", environment)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command that a person runs where the judge was; what it wrote to the baseline is merged."""
+        program = str(self.home / "bin" / "benchbox")
+        ran = subprocess.run(
+            [program, *words],
+            cwd=self.home / "judge",
+            env=self._environment({}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.merge()
+        return ran
+
+    def merge(self) -> None:
+        """The levels that the judge proposed become those of the repository."""
+        shutil.copytree(
+            self.home / "judge" / "results" / "baseline",
+            self.home / "repository" / "results" / "baseline",
+            dirs_exist_ok=True,
+        )
+
+    def _job(self, job: dict[str, Any], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+        status, said = 0, ""
+        for step in job["steps"]:
+            if status and step.get("if") != "always()":
+                continue
+            if "uses" in step:
+                self._action(step, folder)
+            elif step["name"] != "Install":
+                ran = subprocess.run(
+                    # As GitHub's runner does.
+                    ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+                    cwd=folder,
+                    env=self._environment(environment),
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                status = status or ran.returncode
+                said += ran.stdout + ran.stderr
+        return status, said
+
+    def _action(self, step: dict[str, Any], folder: Path) -> None:
+        name, artifacts = step["uses"].partition("@")[0], self.home / "artifacts"
+        if name == "actions/download-artifact":
+            for found in artifacts.glob(step["with"]["pattern"]):
+                shutil.copytree(found, folder / step["with"]["path"], dirs_exist_ok=True)
+        elif name == "actions/upload-artifact":
+            target = artifacts / step["with"]["name"].replace("${{ matrix.machine }}", "here")
+            for path in step["with"]["path"].split():
+                assert (folder / path).exists(), f"{step['with']['name']}: {path} is not there"
+                place = target if path == "results" else target / path
+                if (folder / path).is_dir():
+                    shutil.copytree(folder / path, place, dirs_exist_ok=True)
+                else:
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(folder / path, place)
+        else:
+            assert name in {"actions/checkout", "actions/setup-python"}
+
+    def _environment(self, more: dict[str, str]) -> dict[str, str]:
+        path = f"{self.home / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        summary = str(self.home / "summary.md")
+        found = {**os.environ, "PATH": path, "NETWORKS": self.networks, "GITHUB_STEP_SUMMARY": summary}
+        return {**found, **self.environment, **more}
+
+    def _grow_older(self) -> None:
+        """Everything that was measured on the runner, by a day."""
+        results = self.home / "runner" / "results"
+        for path in record_files(self.home / "runner"):
+            record = read_record(path)
+            trials = trials_from_file(path, record)
+            path.unlink()
+            at = datetime.datetime.fromisoformat(record.started_at) - datetime.timedelta(days=1)
+            identifier = f"{at:%Y%m%dT%H%M%SZ}{record.id[16:]}"
+            append(self.home / "runner", dataclasses.replace(record, id=identifier, started_at=at.isoformat()), trials)
+        for folder in _dated(results):
+            day = (datetime.date.fromisoformat(folder.name) - datetime.timedelta(days=1)).isoformat()
+            for file in folder.glob("*.json"):
+                text = json.dumps(json.loads(file.read_text())).replace(folder.name, day)
+                (folder.parent / day).mkdir(exist_ok=True)
+                (folder.parent / day / file.name).write_text(text)
+            shutil.rmtree(folder)
+
+
+def _dated(results: Path) -> Iterator[Path]:
+    for name in ("selftest", "remeasured"):
+        yield from sorted((results / name).glob("*-*-*"))
