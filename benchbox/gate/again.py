@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbox.errors import StoreError
+from benchbox.gate.night import LayerShift
 from benchbox.stats.again import Decision, Round, decide
 from benchbox.store.atomic import write_text
 from benchbox.store.documents import json_text, value_from_plain
@@ -31,7 +32,8 @@ class Remeasured:
 
     ``reference`` is what had flagged it: "rolling", "anchor", or "bridge". ``flagged`` is how many rows of the night
     were, which share the chance of a false alarm. ``base`` and ``head`` are the ids of the records whose networks were
-    measured, ``environments`` the hashes of both sides. ``obstacle`` says why nothing was measured, "" where it was.
+    measured, ``environments`` the hashes of both sides, ``layers`` those that changed most, of a case that was
+    confirmed. ``obstacle`` says why nothing was measured, "" where it was.
     """
 
     night: str
@@ -44,6 +46,7 @@ class Remeasured:
     environments: tuple[str, str] = ("", "")
     rounds: tuple[Round, ...] = ()
     obstacle: str = ""
+    layers: tuple[LayerShift, ...] = ()
 
     def decision(
         self, *, effect: float, false_alarms: float, floor: float = 0.0, higher_is_worse: bool = True

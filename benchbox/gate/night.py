@@ -47,11 +47,21 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerShift:
+    """A layer of base and head, by its name: its time in either, in seconds; 0 where it has none."""
+
+    name: str
+    base_s: float
+    head_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One metric of one case on one machine against one reference.
 
     ``name`` is the case as acknowledgements name it ("resnet50/tensorrt/fp16/b8/isolated/t4@h100"). ``base`` and
-    ``head`` are the two values in ``unit``. ``group`` is the alarm that it belongs to, "" for none.
+    ``head`` are the two values in ``unit``. ``group`` is the alarm that it belongs to, "" for none. ``layers`` are
+    those whose time changed most, of a confirmed case that could be profiled.
     """
 
     verdict: Verdict
@@ -65,6 +75,7 @@ class Finding:
     qualifiers: tuple[Qualifier, ...] = ()
     place: Place = field(default_factory=Place)
     group: str = ""
+    layers: tuple[LayerShift, ...] = ()
 
     @property
     def is_alarm(self) -> bool:

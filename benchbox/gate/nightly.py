@@ -88,7 +88,7 @@ def judge_night(
         reasons=reasons,
         exit=reasons[0][0] if reasons else 0,
         policy_sha256=policy.sha256,
-        rule=_rule(policy),
+        rule=_rule(policy, again),
     )
 
 
@@ -307,11 +307,14 @@ def _order(finding: Finding) -> tuple[object, ...]:
     return (not finding.is_alarm, finding.tier is not Tier.PRIMARY, rank, -size, finding.name, finding.verdict.metric)
 
 
-def _rule(policy: Policy) -> str:
+def _rule(policy: Policy, again: Again) -> str:
     persist = policy.rolling.persist
+    nights = f"{persist} night{'s' * (persist > 1)} in a row"
+    confirmed = ", or one that was confirmed by measuring base and head in turn" if again.entries else ""
     return (
-        f"slower: at least {persist} nights in a row worse than the median of {policy.rolling.nights} good nights "
-        f"by more than the effect and than noise; {policy.false_alarms:.2%} chance of a false alarm a night, all cases"
+        f"slower: at least {nights} worse than the median of {policy.rolling.nights} good nights "
+        f"by more than the effect and than noise{confirmed}; "
+        f"{policy.false_alarms:.2%} chance of a false alarm a night, all cases"
     )
 
 

@@ -157,7 +157,8 @@ def _measured_again(finding: Finding, entry: Remeasured, decision: Decision | No
         )
     kept = [entry for entry in finding.qualifiers if not decision.worse or entry is not Qualifier.SUSPICIOUS]
     mark = Qualifier.CONFIRMED if decision.worse else Qualifier.REFUTED
-    return dataclasses.replace(finding, verdict=verdict, qualifiers=(*kept, mark))
+    layers = entry.layers if decision.worse else ()
+    return dataclasses.replace(finding, verdict=verdict, qualifiers=(*kept, mark), layers=layers)
 
 
 def _apart(before: Record, now: Record) -> str:

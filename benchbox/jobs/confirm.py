@@ -23,7 +23,7 @@ from benchbox.errors import BenchboxError, MeasurementError
 from benchbox.gate.again import BRIDGE, Remeasured, write_remeasured
 from benchbox.gate.comparable import Measured, networks_apart
 from benchbox.gate.formats.words import options_of
-from benchbox.gate.night import Finding, Qualifier, Tier
+from benchbox.gate.night import Finding, LayerShift, Qualifier, Tier
 from benchbox.gate.policy import Policy
 from benchbox.gate.series import CaseSeries, case_series
 from benchbox.gate.tonight import ANCHOR, ROLLING, rule_for
@@ -43,6 +43,7 @@ from benchbox.store.records import read_record, record_files_of, trials_from_fil
 ROOT = Path("results") / "again"
 # Networks stay runnable for as many nights again as make a level.
 _KEPT_LEVELS = 2
+MOST_LAYERS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class Task:
 
 
 MeasureInTurn = Callable[[Path, Task, Sides, int], tuple[Measured, Measured]]
+Profile = Callable[[Path, Task], tuple[LayerShift, ...]]
 
 
 def confirm_night(
@@ -75,6 +77,7 @@ def confirm_night(
     sides: Sides | None,
     say: Callable[[str], None],
     measure: MeasureInTurn | None = None,
+    profile: Profile | None = None,
 ) -> int:
     """Measures again what the night's judgement flagged, stores it, and returns how many cases were measured.
 
@@ -84,8 +87,9 @@ def confirm_night(
         sides: Pythons with the software before and after; None for this one on both sides.
         say: receives a line per case.
         measure: measures a task; ``measured_in_turn`` unless a test says otherwise.
+        profile: gives the layers of a confirmed one that changed most; ``layers_side_by_side`` likewise.
     """
-    measure = measure or measured_in_turn
+    measure, profile = measure or measured_in_turn, profile or layers_side_by_side
     cases = _flagged(judged, bridges=sides is not None)
     series = {case.name: case for case in case_series(judged.records, night_starts=judged.policy.night_starts)}
     records = {record.id: record for record in judged.records}
@@ -102,6 +106,10 @@ def confirm_night(
                 try:
                     made = _measured(root, task, sides or Sides(), judged, flagged, series[name], measure)
                     count += 1
+                    if sides is None and any(_decided(entry, judged.policy, series[name]) for entry in made):
+                        say(f"confirmed, taking its layers: {name}")
+                        layers = profile(root, task)
+                        made = [replace(entry, layers=layers) for entry in made]
                 except BenchboxError as error:
                     obstacle = " ".join(f"{error.what}; {error.values}".split()).rstrip("; ")
         if made is None:
@@ -227,13 +235,12 @@ def _measured(
             )
             for entry in entries
         ]
-        if not any(_undecided(entry, judged.policy, series) for entry in entries):
+        if all(bridge or _decided(entry, judged.policy, series) is not None for entry in entries):
             return entries
 
 
-def _undecided(entry: Remeasured, policy: Policy, series: CaseSeries) -> bool:
-    if entry.reference == BRIDGE:
-        return False
+def _decided(entry: Remeasured, policy: Policy, series: CaseSeries) -> bool | None:
+    """Whether it is worse, None where one more round is needed."""
     rule = rule_for(policy, series, entry.metric)
     effect = (rule.effect if rule else None) or 0.0
     found = entry.decision(
@@ -242,7 +249,7 @@ def _undecided(entry: Remeasured, policy: Policy, series: CaseSeries) -> bool:
         floor=rule.least_difference if rule else 0.0,
         higher_is_worse=METRICS.get(entry.metric).better is Better.LOWER,
     )
-    return found is not None and found.worse is None
+    return found.worse if found else None
 
 
 def _round(pair: tuple[Measured, Measured], metric: str) -> Round:
@@ -295,19 +302,45 @@ def command_of(root: Path, task: Task, sides: Sides, processes: int) -> list[str
     return [*words, "--ab", *texts, "--trials", str(processes), "--root", str(ROOT), "--json"]
 
 
+def layers_side_by_side(root: Path, task: Task) -> tuple[LayerShift, ...]:
+    """The layers whose time changed most between base and head, the largest change first; none where nobody can say."""
+    case, found = task.rows[0].verdict.case, []
+    for file in (task.base_file, task.head_file):
+        words = ["layers", str(file.path), *file.options, "--backend", case.backend, "--precision", str(case.precision)]
+        words += ["--batch", str(case.batch), "--threads", str(case.threads), "--format", "json", "--root", str(ROOT)]
+        ran = _child(root, words)
+        if ran.returncode:
+            return ()  # a backend that reports no layers, for example: it has said so
+        times: dict[str, float] = {}
+        for layer in json.loads(ran.stdout)["layers"]:
+            times[layer["name"]] = times.get(layer["name"], 0.0) + (layer["time_s"] or 0.0)
+        found.append(times)
+    base, head = found
+    shifts = [
+        LayerShift(name=name, base_s=base.get(name, 0.0), head_s=head.get(name, 0.0))
+        for name in dict.fromkeys([*base, *head])
+    ]
+    return tuple(sorted(shifts, key=lambda row: -abs(row.head_s - row.base_s))[:MOST_LAYERS])
+
+
+def _child(root: Path, words: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    """Another benchbox in the project root; what it says to people is shown."""
+    environment = child_environment()
+    if path := environment.get("PYTHONPATH"):
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(part).resolve()) for part in path.split(os.pathsep))
+    command = [sys.executable, "-m", "benchbox", *words]
+    return subprocess.run(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
+    )
+
+
 def measured_in_turn(root: Path, task: Task, sides: Sides, processes: int) -> tuple[Measured, Measured]:
     """Both sides as they were measured by a ``benchbox run --ab``, whose progress is shown.
 
     Raises:
         MeasurementError: it ended with an error, which it has printed.
     """
-    environment = child_environment()
-    if path := environment.get("PYTHONPATH"):
-        environment["PYTHONPATH"] = os.pathsep.join(str(Path(part).resolve()) for part in path.split(os.pathsep))
-    command = [sys.executable, "-m", "benchbox", *command_of(root, task, sides, processes)]
-    ran = subprocess.run(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
-    )
+    ran = _child(root, command_of(root, task, sides, processes))
     if ran.returncode:
         raise MeasurementError(f"'benchbox run --ab' ended with exit status {ran.returncode}")
     found = []

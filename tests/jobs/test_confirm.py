@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,22 @@ import numpy as np
 import pytest
 from sample_nights import NEW_DRIVER, level, nights
 from sample_records import ENVIRONMENT, trials
+from verdicts import chain
 
 from benchbox.errors import MeasurementError, StoreError
 from benchbox.gate.comparable import Measured
-from benchbox.gate.night import NightReport, Qualifier
-from benchbox.jobs.confirm import Sides, Task, command_of, confirm_night
+from benchbox.gate.formats.junit import junit_of
+from benchbox.gate.formats.markdown import markdown_of
+from benchbox.gate.formats.table import render_night
+from benchbox.gate.night import LayerShift, NightReport, Qualifier
+from benchbox.gate.values import values_of
+from benchbox.jobs.confirm import Sides, Task, command_of, confirm_night, layers_side_by_side, measured_in_turn
 from benchbox.jobs.gate import Judged, judge_stored
+from benchbox.metrics.metric import METRICS
 from benchbox.schema.trial import Trial
 from benchbox.schema.verdict import Outcome
-from benchbox.store.records import append
+from benchbox.store.kept import Kept
+from benchbox.store.records import append, record_files
 
 BASE, HEAD = (hashlib.sha256(text).hexdigest() for text in (b"base", b"head"))
 NAME = "lenet5/null/fp32/b1/isolated/t1/virtual@none"
@@ -70,8 +78,12 @@ class Machine:
 
 def again(root: Path, machine: Machine, sides: Sides | None = None, **more: Any) -> tuple[NightReport, list[str]]:
     said: list[str] = []
-    confirm_night(root, judge(root, **more), sides=sides, say=said.append, measure=machine)
+    confirm_night(root, judge(root, **more), sides=sides, say=said.append, measure=machine, profile=profile)
     return judge(root, **more).report, said
+
+
+def profile(_: Path, __: Task) -> tuple[LayerShift, ...]:
+    return (LayerShift(name="conv1", base_s=1e-4, head_s=2e-4),)
 
 
 def latency(report: NightReport, reference: str = "rolling") -> Any:
@@ -99,10 +111,43 @@ def test_one_flagged_night_that_is_confirmed_is_red(tmp_path: Path) -> None:
     assert Qualifier.SUSPICIOUS not in found.qualifiers
     assert report.groups[0].id.endswith("-slower")
     assert (machine.tasks[0].base.onnx_sha256, machine.tasks[0].head.onnx_sha256) == (BASE, HEAD)
-    assert said == [f"measuring again, base and head in turn: {NAME}"]
+    assert said == [f"measuring again, base and head in turn: {NAME}", f"confirmed, taking its layers: {NAME}"]
+    for text in (render_night(report), markdown_of(report), junit_of(report)):
+        assert re.search(r"conv1: 100\S* µs → 200\S* µs", text), text
     # It is stored: the next judge, on any machine, says the same, and nothing is measured twice.
     assert again(tmp_path, machine)[0] == report
     assert len(machine.tasks) == 1
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_two_files_are_really_measured_in_turn_and_profiled(tmp_path: Path) -> None:
+    """Base and head as chains of convolutions, the head's twice as long."""
+    pytest.importorskip("onnxruntime")
+    for name, layers in (("base", 6), ("head", 12)):
+        chain(tmp_path / f"{name}.onnx", layers)
+    stored(tmp_path, ONE, changed_at=20)
+    (row,) = [row for row in judge(tmp_path).report.findings if row.verdict.metric == "latency_p50"]
+    case = dataclasses.replace(row.verdict.case, backend="onnxruntime", device="cpu")
+    row = dataclasses.replace(row, verdict=dataclasses.replace(row.verdict, case=case))
+    records = judge(tmp_path).records
+    task = Task(
+        name=NAME,
+        rows=(row,),
+        base=records[0],
+        head=records[-1],
+        base_file=Kept(path=Path("base.onnx")),
+        head_file=Kept(path=Path("head.onnx")),
+    )
+    base, head = measured_in_turn(tmp_path, task, Sides(), 5)
+    values = [values_of([side], METRICS.get("latency_p50")) for side in (base, head)]
+    assert [len(side) for side in values] == [5, 5]
+    assert np.median(values[1]) > np.median(values[0])
+    assert not [path for path in record_files(tmp_path) if "onnxruntime" in path.name]
+    assert len(record_files(tmp_path)) == len(ONE)
+    found = layers_side_by_side(tmp_path, task)
+    assert len(found) == 5
+    assert abs(found[0].head_s - found[0].base_s) >= abs(found[-1].head_s - found[-1].base_s)
 
 
 def test_what_is_not_confirmed_is_not_red_however_many_nights_it_lasts(tmp_path: Path) -> None:
@@ -170,7 +215,7 @@ def test_too_many_flags_leave_the_smaller_ones(tmp_path: Path) -> None:
     machine = Machine(1.2)
     _, said = again(tmp_path, machine)
     assert [task.name.split("/")[0] for task in machine.tasks] == ["large"]
-    assert "2 cases were flagged, more than confirm.most 1" in said[1]
+    assert "2 cases were flagged, more than confirm.most 1" in said[2]
 
 
 def test_a_bridge_carries_the_level_into_a_new_environment(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.night import Night, night_options
+from benchbox.cli.flags.night import Night, night_options, policy_option
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 if TYPE_CHECKING:
@@ -113,8 +113,9 @@ def accept(
 
 @command.command("pin")
 @click.argument("name", metavar="NAME")
+@policy_option
 @common_options
-def pin(name: str) -> None:
+def pin(name: str, policy_file: str | None) -> None:
     """Make all levels the anchor NAME, which drift is judged against.
 
     \b
@@ -125,7 +126,7 @@ def pin(name: str) -> None:
     from benchbox.gate.baseline import pinned, read_baseline, write_baseline
     from benchbox.gate.policy import policy_of
 
-    folder = stored_root() / policy_of(stored_root(), None).anchor.baseline
+    folder = stored_root() / policy_of(stored_root(), policy_file).anchor.baseline
     found = read_baseline(folder)
     if not found:
         raise UsageError("there is no level to pin", values=str(folder), remedy="write some: benchbox baseline propose")
@@ -135,9 +136,10 @@ def pin(name: str) -> None:
 
 
 @command.command("show")
+@policy_option
 @json_option
 @common_options
-def show(as_json: bool) -> None:
+def show(policy_file: str | None, as_json: bool) -> None:
     """Show the levels, the anchors and what was acknowledged.
 
     \b
@@ -149,7 +151,7 @@ def show(as_json: bool) -> None:
     from benchbox.gate.formats.levels import render_levels
     from benchbox.gate.policy import policy_of
 
-    folder = stored_root() / policy_of(stored_root(), None).anchor.baseline
+    folder = stored_root() / policy_of(stored_root(), policy_file).anchor.baseline
     levels, acknowledged = read_baseline(folder), read_acknowledged(folder)
     if as_json:
         write_json({"schema": SCHEMA, "cases": levels, "acknowledged": acknowledged})

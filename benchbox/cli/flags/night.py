@@ -30,13 +30,16 @@ class Night(Kind):
             raise UsageError(f"{flag} takes a date", values=f"got '{text}'", remedy="for example 2026-11-28") from error
 
 
+policy_option = click.option(
+    "--policy", "policy_file", metavar="FILE", help="The policy [default: benchbox.toml, if any]."
+)
+
+
 def night_options(function: F) -> F:
     """``--policy``, ``--night`` and ``--where``."""
     for option in reversed(
         (
-            click.option(
-                "--policy", "policy_file", metavar="FILE", help="The policy [default: benchbox.toml, if any]."
-            ),
+            policy_option,
             click.option(
                 "--night",
                 metavar="DATE",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as tree
 
-from benchbox.gate.formats.words import change_text, commands_for, interval_text, outcome_text, ratio_text
+from benchbox.gate.formats.words import change_text, commands_for, interval_text, layer_lines, outcome_text, ratio_text
 from benchbox.gate.night import Finding, NightReport, Qualifier
 from benchbox.schema.verdict import Outcome
 
@@ -43,7 +43,7 @@ def _add(suite: tree.Element, finding: Finding) -> None:
     kind = _kind(finding)
     if kind:
         # Some readers show only the body, others only the message.
-        lines = [message, *(commands_for(finding) if kind == "failure" else ())]
+        lines = [message, *layer_lines(finding), *(commands_for(finding) if kind == "failure" else ())]
         tree.SubElement(entry, kind, type=finding.verdict.outcome.value, message=message).text = _text("\n".join(lines))
     elif finding.verdict.outcome is not Outcome.SAME or Qualifier.ACKNOWLEDGED in finding.qualifiers:
         tree.SubElement(entry, "system-out").text = _text(f"{outcome_text(finding)}: {message}")

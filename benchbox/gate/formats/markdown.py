@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchbox.gate.formats.words import (
     acknowledged_lines,
     change_text,
@@ -10,11 +12,12 @@ from benchbox.gate.formats.words import (
     environment_lines,
     headline,
     interval_text,
+    layer_lines,
     outcome_text,
     ratio_text,
     worth_a_row,
 )
-from benchbox.gate.night import NightReport
+from benchbox.gate.night import Finding, NightReport
 from benchbox.report.table import Column, markdown_table
 
 # GitHub refuses summaries of more than 1 MiB as a whole.
@@ -57,6 +60,7 @@ def markdown_of(report: NightReport) -> str:
         "\n".join(f"- {_plain(line)}" for line in environment_lines(report)),
         f"## What changed\n\n{markdown_table(_GROUPS, groups)}" if groups else "",
         f"## The largest\n\n{markdown_table(_ROWS, texts[:_SHOWN])}" if texts else "",
+        *_layers(rows),
         f"## See the first of them again\n\n```sh\n{commands}\n```" if commands else "",
         "\n".join(["## Acknowledged\n", *(f"- {_plain(line)}" for line in lines)])
         if (lines := acknowledged_lines(report))
@@ -66,6 +70,16 @@ def markdown_of(report: NightReport) -> str:
     ]
     text = "\n\n".join(filter(None, parts))
     return text + _rest(texts[_SHOWN:], MOST_BYTES - len(text.encode())) + "\n"
+
+
+def _layers(rows: Sequence[Finding]) -> list[str]:
+    """The layers of confirmed cases, base beside head, folded."""
+    return [
+        f"<details><summary>Layers of {_code(row.name)}: base → head</summary>\n\n"
+        + "\n".join(f"- {_plain(line)}" for line in layer_lines(row))
+        + "\n\n</details>"
+        for row in [row for row in rows if row.layers][:_SHOWN]
+    ]
 
 
 def _rest(texts: list[list[str]], room: int) -> str:

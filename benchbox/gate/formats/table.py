@@ -13,6 +13,7 @@ from benchbox.gate.formats.words import (
     environment_lines,
     headline,
     interval_text,
+    layer_lines,
     outcome_text,
     ratio_text,
     worth_a_row,
@@ -61,7 +62,8 @@ def _block(finding: Finding) -> list[str]:
     )
     numbers = "  ".join(text for text in row if text not in {"", "–"})
     lines = [_filled(finding.name), _filled(f"  {numbers}", indent="    ")]
-    return [*lines, *([_filled(f"  {finding.verdict.reason}", indent="    ")] if finding.verdict.reason else [])]
+    lines += [_filled(f"  {finding.verdict.reason}", indent="    ")] if finding.verdict.reason else []
+    return [*lines, *(_filled(f"  layer {line}", indent="    ") for line in layer_lines(finding))]
 
 
 def _reproduce(report: NightReport) -> str:

@@ -97,6 +97,11 @@ def options_of(case: CaseIdentity) -> list[str]:
     return [*words, *(["--transfers"] if case.transfer == TRANSFER_TIMED else [])]
 
 
+def layer_lines(finding: Finding) -> list[str]:
+    """Base beside head of the layers that changed most: "conv1: 120 us → 180 us"."""
+    return [f"{row.name}: {' → '.join(format_alike([row.base_s, row.head_s], 's'))}" for row in finding.layers]
+
+
 def environment_lines(report: NightReport, *, most: int = 6) -> list[str]:
     """What changed of the machines since their night before."""
     lines = []

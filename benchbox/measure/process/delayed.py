@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class DelayedSession:
     """A session that waits after each inference for a share of the time that it took, awake, as a slower one would.
 
-    To the harness it is a session of the host, also where the inner one is on a device: its times are the host's.
+    To the harness it is a session of the host, also where the inner one is on a device: an inference is done on return,
+    and its times are the host's.
     """
 
     def __init__(self, inner: Session, *, delay: float) -> None:
         self._inner, self._delay = inner, delay
-        self._begin_ns: int | None = None
 
     @property
     def stopwatch(self) -> Stopwatch:
@@ -36,21 +36,18 @@ class DelayedSession:
         self._inner.upload(slot, arrays)
 
     def enqueue(self, slot: int) -> None:
-        """Starts one inference."""
-        if self._begin_ns is None:
-            self._begin_ns = time.perf_counter_ns()
+        """One inference, and the wait for its share."""
+        begin = time.perf_counter_ns()
         self._inner.enqueue(slot)
-
-    def synchronize(self) -> None:
-        """Waits for what was started, and then for its share."""
         self._inner.synchronize()
-        if self._begin_ns is None:
-            return
         now = time.perf_counter_ns()
-        end = now + round(self._delay * (now - self._begin_ns))
+        end = now + round(self._delay * (now - begin))
         while time.perf_counter_ns() < end:
             pass
-        self._begin_ns = None
+
+    def synchronize(self) -> None:
+        """Nothing is left to wait for."""
+        self._inner.synchronize()
 
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """As the inner session."""

@@ -1,0 +1,108 @@
+"""What a judge gets to see some day: nothing, too little, damage, clocks that went back, strange names, thousands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sample_nights import level, nights
+from sample_records import trials
+
+from benchbox.gate.night import Qualifier
+from benchbox.gate.nightly import judge_night
+from benchbox.gate.policy import Policy
+from benchbox.schema.verdict import Outcome
+from benchbox.store.records import append, record_files
+
+STEP = [*level(20, 1e-3), *level(3, 1.2e-3, 1)]
+
+
+def stored(root: Path, values: Any = STEP) -> None:
+    for entry in nights(values, flags=()):
+        append(root, entry, trials())
+
+
+def test_no_records_are_a_failure_that_says_so(benchbox: Callable[..., Any]) -> None:
+    ran = benchbox("gate", "--junit", "gate.xml", "--markdown", "gate.md", "--bmf", "b.json", "--otava", "o")
+    assert (ran.status, "there are no records" in ran.out) == (5, True)
+
+
+def test_one_night_is_new(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, [1e-3])
+    ran = benchbox("gate", "--json")
+    (row,) = [row for row in ran.document["verdicts"] if row["metric"] == "latency_p50"]
+    assert (ran.status, row["outcome"], row["qualifiers"]) == (0, "inconclusive", ["new"])
+
+
+def test_a_policy_that_matches_nothing_judges_nothing(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path)
+    (tmp_path / "benchbox.toml").write_text(
+        '[gate]\ndefaults = false\n[[gate.rule]]\nwhere = { model = "vgg*" }\neffect = 0.05\n'
+    )
+    ran = benchbox("gate")
+    assert (ran.status, "nothing was judged" in ran.out) == (5, True)
+
+
+def test_a_damaged_record_is_named_and_the_others_are_judged(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path)
+    for place, damage in ((3, b""), (4, b"PAR1 no parquet PAR1"), (5, None)):
+        path = record_files(tmp_path)[place]
+        # The last one: the record's own text is damaged, the file is whole.
+        data = path.read_bytes().replace(b'"status"', b'"sta\x00us"') if damage is None else damage
+        path.write_bytes(data)
+    ran = benchbox("gate")
+    assert ran.status == 1
+    for place in (3, 4, 5):
+        assert record_files(tmp_path)[place].name in ran.err
+
+
+def test_clocks_that_went_back_make_nights_of_the_past(tmp_path: Path) -> None:
+    """The record of tonight says 1970: tonight it is missing, and nobody takes it for a night of today."""
+    records = nights(level(20, 1e-3), flags=())
+    back = dataclasses.replace(records[-1], started_at="1970-01-01T00:00:00+00:00")
+    report = judge_night([*records[:-1], back], Policy(), process_values=lambda *_: (), night="2026-01-20")
+    (gap,) = [finding for finding in report.findings if finding.is_gap]
+    assert (gap.verdict.outcome, report.exit) == (Outcome.MISSING, 5)
+
+
+def test_two_runs_in_one_night_are_one_night(tmp_path: Path) -> None:
+    records = nights(STEP[:21], flags=())
+    again = dataclasses.replace(records[-1], id="again", started_at="2026-01-21T05:00:00+00:00")
+    report = judge_night([*records, again], Policy(), process_values=lambda *_: ())
+    (found,) = [finding for finding in report.findings if finding.verdict.metric == "latency_p50"]
+    assert (found.qualifiers, report.exit) == ((Qualifier.SUSPICIOUS,), 0)
+
+
+@pytest.mark.parametrize("name", ['<&">', "100%", "a\nb", "a|b`c`", "ä/ö", "../../x"])
+def test_strange_names_stay_what_they_are(name: str, benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    for entry in nights(STEP[:6], flags=()):
+        append(tmp_path, dataclasses.replace(entry, key=dataclasses.replace(entry.key, model=name)), trials())
+    flags = ("--junit", "g.xml", "--markdown", "g.md", "--openmetrics", "m", "--otava", "o", "--annotations")
+    assert benchbox("gate", *flags).status == 0
+    assert benchbox("baseline", "propose").status == 0
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["baseline", "records"]
+    (row, *_) = benchbox("gate", "--json").document["verdicts"]
+    assert row["key"]["model"] == name
+
+
+def test_a_baseline_of_another_schema_is_named(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, STEP[:6])
+    path = tmp_path / "results" / "baseline" / "none" / "lenet5.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"schema": "benchbox.baseline/9"}')
+    for command in (("gate",), ("baseline", "show"), ("baseline", "pin", "v1")):
+        ran = benchbox(*command)
+        assert (ran.status, "another version" in ran.err, "lenet5.json" in ran.err) == (6, True, True)
+
+
+def test_pin_and_show_take_the_policy_of_another_file(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, STEP[:6])
+    (tmp_path / "other.toml").write_text('[gate]\nanchor = { baseline = "levels" }\n')
+    assert benchbox("baseline", "propose", "--policy", "other.toml").status == 0
+    assert (tmp_path / "levels" / "none" / "lenet5.json").is_file()
+    assert benchbox("baseline", "pin", "v1", "--policy", "other.toml").status == 0
+    assert "v1" in benchbox("baseline", "show", "--policy", "other.toml").out
+    assert benchbox("baseline", "pin", "v1").status == 2
