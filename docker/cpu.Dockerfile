@@ -5,9 +5,11 @@ FROM python:3.12.12-slim-bookworm
 WORKDIR /opt/benchbox
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY benchbox benchbox
+COPY docs docs
 RUN pip install --no-cache-dir --constraint constraints.txt \
       --extra-index-url https://download.pytorch.org/whl/cpu "torch==2.13.0+cpu" \
  && pip install --no-cache-dir --constraint constraints.txt ".[torch,cpu]"
+COPY docker/nightly /usr/local/bin/benchbox-nightly
 # Caches of the libraries go where any user may write.
 ENV HOME=/tmp
 # engines/ and results/ live in the folder that is mounted here; --user makes its files the caller's.

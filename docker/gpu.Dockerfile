@@ -13,11 +13,13 @@ ENV PIP_BREAK_SYSTEM_PACKAGES=1
 WORKDIR /opt/benchbox
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY benchbox benchbox
+COPY docs docs
 # A CPU wheel of ONNX Runtime in the image would own the package directory of the GPU wheel.
 RUN pip uninstall --yes onnxruntime \
  && pip install --no-cache-dir --constraint constraints.txt "torch==2.13.0" \
  && pip install --no-cache-dir --constraint constraints.txt ".[torch,gpu]" pytest
 COPY tests tests
+COPY docker/nightly /usr/local/bin/benchbox-nightly
 ENV HOME=/tmp \
     BENCHBOX_GPU_RESULTS=/results
 WORKDIR /project
