@@ -2,7 +2,8 @@
 
 Each counter is described as a sum of terms over the nodes of the graph, so that its total can be taken apart and set
 beside ours. The terms follow the sources of the released versions named below; the tests run the packages themselves
-on every network of the zoo and demand the same integers.
+on every network of the zoo and demand the same integers. A network with operators that were compared with none of them
+(``checked_operators.py``) gets no number.
 
 Counters that hook PyTorch's layers see layers which are no longer in the deployed graph: a batch norm that was folded
 into its convolution, a bias that came from it. Our exporter notes the layers that each node stands for
@@ -14,11 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchbox.cost.rule import cost_of
+from benchbox.cost.checked_operators import unchecked_operators
+from benchbox.cost.rule import RULES, cost_of
 from benchbox.errors import UsageError
 from benchbox.graph.graph import Graph
 from benchbox.graph.node import NodeView
 
+# Operators that a refusal names.
+_SHOWN = 6
 Term = Callable[[NodeView], int]
 
 
@@ -45,13 +49,18 @@ class Count:
     parts: Mapping[str, int]
 
 
-def count_of(counter: OtherCounter, graph: Graph) -> Count:
+def count_of(counter: OtherCounter, graph: Graph, *, compared: bool = False) -> Count:
     """What a counter prints for a graph.
 
+    Args:
+        counter: which.
+        graph: of the network.
+        compared: this very network is one that the counter's number was compared on, as those of the zoo are.
+
     Raises:
-        UsageError: the counter looks at PyTorch's layers, and the file does not say which there were.
+        UsageError: as ``require_countable``.
     """
-    require_countable(counter, graph)
+    require_countable(counter, graph, compared=compared)
     parts = {title: sum(term(node) for node in graph.nodes) for title, term in counter.terms.items()}
     return Count(
         counter=counter,
@@ -60,12 +69,26 @@ def count_of(counter: OtherCounter, graph: Graph) -> Count:
     )
 
 
-def require_countable(counter: OtherCounter, graph: Graph) -> None:
-    """Raises UsageError where a counter looks at PyTorch's layers and the graph does not say which there were."""
+def require_countable(counter: OtherCounter, graph: Graph, *, compared: bool = False) -> None:
+    """Raises UsageError where it is not known what a counter prints.
+
+    It looks at PyTorch's layers and the graph does not say which there were, or the network has operators on which our
+    number was not compared with the counter's own.
+    """
     if counter.needs_layers and not any(node.layers for node in graph.nodes):
         raise UsageError(
             f"{counter.name} counts PyTorch's layers, which this file does not name",
             remedy="name the network as package.module:factory, or export it with benchbox",
+        )
+    if compared:
+        return
+    macs = {node.name: cost_of(node).macs if node.op in RULES else 0 for node in graph.nodes}
+    if unknown := unchecked_operators(counter.name, graph, macs):
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        raise UsageError(
+            f"what {counter.name} prints for this network is not known",
+            values=f"not compared with it: {', '.join(unknown[:_SHOWN])}{more}",
+            remedy="run the counter itself, or use --convention mac or flop",
         )
 
 

@@ -12,7 +12,13 @@ from benchbox.schema.cost import LayerCost, NetworkCost
 
 
 def cost_from_graph(
-    graph: Graph, *, model: str, sha256: str, convention: str = "mac", allow_unknown: bool = False
+    graph: Graph,
+    *,
+    model: str,
+    sha256: str,
+    convention: str = "mac",
+    allow_unknown: bool = False,
+    compared: bool = False,
 ) -> NetworkCost:
     """Counts a graph at the sizes of its inputs.
 
@@ -21,14 +27,15 @@ def cost_from_graph(
         model: name in the result.
         sha256: of the file.
         convention: what the count of a layer is (``conventions.py``).
+        compared: another counter's number was compared with it on this very network (``counters.count_of``).
         allow_unknown: count operators without a rule as zero instead of refusing them.
 
     Raises:
-        UsageError: the convention is that of a counter that looks at layers which the file does not name.
+        UsageError: the convention is that of a counter whose number for this network is not known.
         ArtifactError: an operator without a rule, or a node whose shapes do not fit its operator.
     """
     if convention in COUNTERS:
-        require_countable(COUNTERS[convention], graph)
+        require_countable(COUNTERS[convention], graph, compared=compared)
     layers = tuple(_layer(node, graph, convention, allow_unknown=allow_unknown) for node in graph.nodes)
     return NetworkCost(
         model=model,

@@ -106,7 +106,14 @@ def command(
     if reconcile:
         _reconcile(source, graph, form=form)
         return
-    cost = cost_from_graph(graph, model=source.name, sha256=sha256, convention=convention, allow_unknown=allow_unknown)
+    cost = cost_from_graph(
+        graph,
+        model=source.name,
+        sha256=sha256,
+        convention=convention,
+        allow_unknown=allow_unknown,
+        compared=_is_compared(source),
+    )
     if convention == "lecture":
         _lecture(cost, graph, form=form)
         return
@@ -131,6 +138,13 @@ def _require_plain(convention: str, *, reconcile: bool, allow_unknown: bool, lev
             "--precision counts bytes and bounds only",
             values=f"not with {', '.join(flag for flag, there in given.items() if there)}",
         )
+
+
+def _is_compared(source: ModelSource) -> bool:
+    """Whether the tests compare other counters' numbers with the counters themselves on this very network."""
+    from benchbox.schema.model import SourceKind
+
+    return source.kind is SourceKind.ZOO
 
 
 def _lecture(cost: NetworkCost, graph: Graph, *, form: str) -> None:
@@ -168,9 +182,9 @@ def _reconcile(source: ModelSource, graph: Graph, *, form: str) -> None:
     refused = {}
     for counter in COUNTERS.values():
         try:
-            count = count_of(counter, graph)
+            count = count_of(counter, graph, compared=_is_compared(source))
         except UsageError as error:
-            refused[counter.name] = error.what
+            refused[counter.name] = f"{error.what} ({error.values})" if error.values else error.what
             continue
         counts.append(
             {
