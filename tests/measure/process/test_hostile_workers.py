@@ -11,111 +11,49 @@ import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from acting import acting, let_workers_import_this
 
 from benchbox.errors import MeasurementError, StoreError
-from benchbox.export.exporting import artifact_from_source
 from benchbox.measure.process import trials
 from benchbox.measure.process.strays import MARK, end_strays, marked, new_mark
 from benchbox.measure.process.trials import PARENT, TrialRequest, run_trial
 from benchbox.measure.process.worker import failure_from_error
 from benchbox.models.sources import resolve
-from benchbox.schema.model import ModelSource, Precision
+from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.trial import Pass, Trial
 
 PLAN = MeasurementPlan(threads=1, warmup_s=0.01, min_time_s=0.02, max_time_s=0.05, timeout_s=120.0)
-NETWORKS = """
-    import ctypes, os, subprocess, sys, threading, time
-    import torch
-    class Net(torch.nn.Module):
-        def __init__(self, act):
-            super().__init__()
-            self.layer = torch.nn.Linear(4, 3)
-            self.act = act
-        def forward(self, x):
-            spec = getattr(sys.modules["__main__"], "__spec__", None)
-            if spec is not None and spec.name == "benchbox.measure.process.worker":
-                self.act()
-            return self.layer(x)
-    def silent(): return Net(lambda: None)
-    def native_words():
-        def act():
-            library = ctypes.CDLL(None)
-            library.printf(b"native words %d\\n", 42)
-            library.fflush(None)
-        return Net(act)
-    def closing():
-        def act():
-            for handle in (0, 1, 2):
-                try: os.close(handle)
-                except OSError: pass
-        return Net(act)
-    def much():
-        line = b"x" * 99 + b"\\n"
-        return Net(lambda: os.write(2, line * 50_000))
-    def endless():
-        def act():
-            while True: os.write(2, b"y" * (1 << 16))
-        return Net(act)
-    def leaving(): return Net(lambda: sys.exit(0))
-    def replaced(): return Net(lambda: os.execv("/bin/echo", ["echo", "I am somebody else"]))
-    def replaced_by_a_thread():
-        def act():
-            thread = threading.Thread(target=lambda: os.execv("/bin/echo", ["echo", "a thread did it"]))
-            thread.start()
-            thread.join()
-        return Net(act)
-    def thread_that_stays():
-        def act(): threading.Thread(target=lambda: time.sleep(1000)).start()
-        return Net(act)
-    def daemon():
-        def act():
-            if os.path.exists("daemon.pid"): return
-            child = subprocess.Popen(["sleep", "1000"], start_new_session=True, stdout=1, stderr=2)
-            open("daemon.pid", "w").write(str(child.pid))
-        return Net(act)
-    def forked():
-        def act():
-            if os.path.exists("forked.pid"): return
-            if os.fork() == 0:
-                os.setsid()
-                open("forked.pid", "w").write(str(os.getpid()))
-                time.sleep(1000)
-                os._exit(0)
-        return Net(act)
-"""
 
 
 @pytest.fixture(scope="module")
-def request_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., TrialRequest]]:
+def request_for(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Iterator[Callable[..., TrialRequest]]:
     root = tmp_path_factory.mktemp("workers")
-    (root / "hostile_workers.py").write_text(textwrap.dedent(NETWORKS))
-
-    def source(way: str) -> ModelSource:
-        return resolve(f"hostile_workers:{way}", input_shape=(4,), weights=None)
+    artifact = exports.copy_to(root, "lenet5")
+    source = resolve("lenet5", input_shape=None, weights=None)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        # Outside a worker all of them are the same network with the same seeded weights.
-        artifact = artifact_from_source(source("silent"), precision=Precision.FP32, root=root)
+        let_workers_import_this(patch)
 
         def build(way: str, *, pass_: Pass = Pass.CHECK, timeout_s: float = 120.0) -> TrialRequest:
-            return TrialRequest(
+            request = TrialRequest(
                 pass_=pass_,
                 number=0,
-                backend="pytorch",
+                backend="onnxruntime",
                 precision=Precision.FP32,
                 plan=dataclasses.replace(PLAN, timeout_s=timeout_s),
                 artifact=artifact,
-                source=source(way),
+                source=source,
                 root=root,
             )
+            return acting(request, way)
 
         yield build
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pickle
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from acting import acting, let_workers_import_this
 
 from benchbox.errors import ArtifactError, MeasurementError
-from benchbox.export.exporting import artifact_from_source
 from benchbox.measure.case import CaseRequest, CaseResult
 from benchbox.measure.process import trials
 from benchbox.measure.process.trials import TrialRequest, run_trial
@@ -35,46 +35,6 @@ LENET = resolve("lenet5", input_shape=None, weights=None)
 PLAN = MeasurementPlan(
     threads=1, trials=2, memory_trials=2, warmup_s=0.01, min_time_s=0.02, max_time_s=0.05, timeout_s=60.0
 )
-WAYS = """
-    import os, signal, sys, time
-    import torch
-    class Net(torch.nn.Module):
-        def __init__(self, act):
-            super().__init__()
-            self.layer = torch.nn.Linear(4, 3)
-            self.act = act
-        def forward(self, x):
-            spec = getattr(sys.modules["__main__"], "__spec__", None)
-            if spec is not None and spec.name == "benchbox.measure.process.worker":
-                self.act()
-            return self.layer(x)
-    def abort(): return Net(os.abort)
-    def segfault(): return Net(lambda: os.kill(os.getpid(), signal.SIGSEGV))
-    def killed(): return Net(lambda: os.kill(os.getpid(), signal.SIGKILL))
-    def hang(): return Net(lambda: time.sleep(100))
-    def leave(): return Net(lambda: os._exit(3))
-    def memory():
-        def act(): raise MemoryError
-        return Net(act)
-    def error():
-        def act(): raise RuntimeError("layer 7 is broken")
-        return Net(act)
-    def chatter():
-        def act(): print("words on standard output", flush=True)
-        return Net(act)
-    def child():
-        def act():
-            import subprocess
-            open("child.pid", "w").write(str(subprocess.Popen(["sleep", "100"]).pid))
-            time.sleep(100)
-        return Net(act)
-    def orphan():
-        def act():
-            import subprocess
-            open("child.pid", "w").write(str(subprocess.Popen(["sleep", "100"]).pid))
-            os._exit(3)
-        return Net(act)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -125,19 +85,16 @@ def test_any_batch_is_checked_against_the_same_samples(batch: int, lenet_artifac
 
 
 @pytest.fixture
-def ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ways(tmp_path: Path, exports: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "dying_networks.py").write_text(textwrap.dedent(WAYS))
+    let_workers_import_this(monkeypatch)
+    exports.copy_to(tmp_path, "lenet5")
     return tmp_path
 
 
-def dying(way: str, folder: Path, *, timeout_s: float = 60.0) -> TrialRequest:
-    source = resolve(f"dying_networks:{way}", input_shape=(4,), weights=None)
-    artifact = artifact_from_source(source, precision=Precision.FP32, root=folder)
-    return TrialRequest(
-        pass_=Pass.CHECK, number=0, backend="pytorch", precision=Precision.FP32,
-        plan=dataclasses.replace(PLAN, timeout_s=timeout_s), artifact=artifact, source=source, root=folder,
-    )  # fmt: skip
+def dying(way: str, artifact: OnnxArtifact, folder: Path, *, timeout_s: float = 60.0) -> TrialRequest:
+    request = trial_request(artifact, folder, Pass.CHECK)
+    return acting(dataclasses.replace(request, plan=dataclasses.replace(PLAN, timeout_s=timeout_s)), way)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +108,9 @@ def dying(way: str, folder: Path, *, timeout_s: float = 60.0) -> TrialRequest:
         ("error", "layer 7 is broken"),
     ],
 )
-def test_every_death_is_told(way: str, words: str, ways: Path) -> None:
+def test_every_death_is_told(way: str, words: str, lenet_artifact: OnnxArtifact, ways: Path) -> None:
     with pytest.raises(MeasurementError, match=words):
-        run_trial(dying(way, ways))
+        run_trial(dying(way, lenet_artifact, ways))
 
 
 @pytest.mark.parametrize(
@@ -170,14 +127,14 @@ def test_running_out_of_memory_is_recognised(error: Exception, words: str) -> No
     assert words in failure_from_error(error).what
 
 
-def test_a_hanging_worker_is_killed_at_its_timeout(ways: Path) -> None:
+def test_a_hanging_worker_is_killed_at_its_timeout(lenet_artifact: OnnxArtifact, ways: Path) -> None:
     with pytest.raises(MeasurementError, match="longer than 5 s"):
-        run_trial(dying("hang", ways, timeout_s=5.0))
+        run_trial(dying("hang", lenet_artifact, ways, timeout_s=5.0))
 
 
-def test_what_a_worker_started_dies_with_it(ways: Path) -> None:
+def test_what_a_worker_started_dies_with_it(lenet_artifact: OnnxArtifact, ways: Path) -> None:
     with pytest.raises(MeasurementError):
-        run_trial(dying("orphan", ways))
+        run_trial(dying("orphan", lenet_artifact, ways))
     pid = int((ways / "child.pid").read_text())
     deadline = time.monotonic() + 10
     while _alive(pid) and time.monotonic() < deadline:
@@ -192,20 +149,20 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def test_words_on_standard_output_do_no_harm(ways: Path) -> None:
-    trial = run_trial(dying("chatter", ways))
+def test_words_on_standard_output_do_no_harm(lenet_artifact: OnnxArtifact, ways: Path) -> None:
+    trial = run_trial(dying("chatter", lenet_artifact, ways))
     assert trial.hop is not None
     assert trial.hop.passed
 
 
-def test_interrupting_the_parent_kills_the_worker(ways: Path) -> None:
+def test_interrupting_the_parent_kills_the_worker(lenet_artifact: OnnxArtifact, ways: Path) -> None:
     """Ctrl-C in the middle of a trial: the parent ends with KeyboardInterrupt, nothing of the worker is left."""
-    request = dying("child", ways)
-    (ways / "request.pickle").write_bytes(__import__("pickle").dumps(request))
+    (ways / "request.pickle").write_bytes(pickle.dumps(trial_request(lenet_artifact, ways, Pass.CHECK)))
     script = (
-        "import pickle, pathlib\n"
+        "import pathlib, pickle\n"
+        "from acting import acting\n"
         "from benchbox.measure.process.trials import run_trial\n"
-        "run_trial(pickle.loads(pathlib.Path('request.pickle').read_bytes()))\n"
+        "run_trial(acting(pickle.loads(pathlib.Path('request.pickle').read_bytes()), 'child'))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=ways, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
