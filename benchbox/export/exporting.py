@@ -21,6 +21,7 @@ from benchbox.export.expecting import judged_at_some_batch, with_real_samples
 from benchbox.export.external import external_sha256
 from benchbox.export.feeds import sample_shapes_in
 from benchbox.export.foreign import graph_from_file, sizes_of_source
+from benchbox.export.large import PROTOBUF_LIMIT, require_convertible
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.checking import expected_of, fed_inputs_of
 from benchbox.export.module.tracing import traced
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     import onnx
 
 PRECISIONS = (Precision.FP32, *DERIVING)
-PROTOBUF_LIMIT = 2**31 - 1
 
 
 def artifact_from_source(
@@ -187,6 +187,7 @@ def _derived_from_original(
     import onnx
 
     root = cache.root
+    require_convertible(root / original.path, model=original.model, precision=precision)
     request = DerivingRequest(
         proto=with_node_names(onnx.load(str(root / original.path))),
         precision=precision,

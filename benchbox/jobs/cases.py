@@ -10,6 +10,7 @@ from benchbox.backends.base import BACKENDS
 from benchbox.backends.probing import probe_of
 from benchbox.errors import EnvironmentLackError, UsageError
 from benchbox.jobs.prepare import own_batch
+from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
@@ -114,6 +115,24 @@ def require_runnable(name: str, precision: Precision, source: ModelSource, plan:
     if not state.usable:
         what = f"backend {name} cannot run on this machine"
         raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
+
+
+def require_known_sizes(name: str, artifact: OnnxArtifact) -> None:
+    """Raises UsageError for outputs that are as long as the data say, on a backend that writes into memory of its own.
+
+    On a GPU outputs are bound to memory before an inference, and its time would be that of another length.
+    """
+    if BACKENDS.get(name).device != "cuda":
+        return
+    for spec in artifact.outputs:
+        if any(size is None for axis, size in enumerate(spec.shape) if axis != spec.batch_axis):
+            shape = "x".join("?" if size is None else str(size) for size in spec.shape)
+            raise UsageError(
+                f"{name} cannot run {artifact.model}: an output is as long as the data say",
+                values=f"output {spec.name} is {shape}, and its memory must be there before an inference",
+                remedy="measure it on --backend onnxruntime or openvino, or export the network without the operator "
+                "that selects (NonMaxSuppression, NonZero), or with a fixed number of rows (TopK)",
+            )
 
 
 def _require_mode(plan: MeasurementPlan, name: str, device: str) -> None:

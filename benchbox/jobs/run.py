@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, StoreError, UsageError, bug_from_error
-from benchbox.jobs.cases import Case, require_runnable
+from benchbox.jobs.cases import Case, require_known_sizes, require_runnable
 from benchbox.jobs.paper import paper_of_artifact
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch
 from benchbox.progress import Progress, Say
@@ -202,6 +202,7 @@ def _prepared(
     require_runnable(case.backend, case.precision, case.source, blank.plan)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
     artifact, builds = _onnx_of_case(case, given, root, artifacts, say)
+    require_known_sizes(case.backend, artifact)
     paper = paper_of_artifact(artifact, root=root, batch=case.batch)
     watch = BuildWatch()
     built = engine_of_case(case, artifact, root, say)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchbox.errors import UsageError
-from benchbox.jobs.cases import cases_from_axes
+from benchbox.jobs.cases import cases_from_axes, require_known_sizes
 from benchbox.models.sources import resolve
+from benchbox.schema.artifact import OnnxArtifact, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
 
@@ -46,3 +47,21 @@ def test_no_case_is_a_usage_error(empty: str) -> None:
     axes = {"sources": (LENET,), "backends": ("onnxruntime",), "precisions": (Precision.FP32,), "batches": (1,)}
     with pytest.raises(UsageError, match="no combination"):
         cases_from_axes(**{**axes, empty: ()}, plan=MeasurementPlan())  # type: ignore[arg-type]
+
+
+def _with_output(shape: tuple[int | None, ...], batch_axis: int | None) -> OnnxArtifact:
+    artifact = object.__new__(OnnxArtifact)
+    outputs = (TensorSpec(name="boxes", dtype="float32", shape=shape, batch_axis=batch_axis),)
+    for name, value in (("model", "detector"), ("outputs", outputs)):
+        object.__setattr__(artifact, name, value)
+    return artifact
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "onnxruntime-cuda", "pytorch-cuda"])
+def test_outputs_as_long_as_the_data_say_are_refused_on_a_gpu_by_name(backend: str) -> None:
+    with pytest.raises(UsageError, match=f"{backend} cannot run detector") as refusal:
+        require_known_sizes(backend, _with_output((None, 3), None))
+    assert refusal.value.values.startswith("output boxes is ?x3")
+    require_known_sizes(backend, _with_output((None, 3), 0))
+    require_known_sizes("onnxruntime", _with_output((None, 3), None))
+    require_known_sizes("openvino", _with_output((None, 3), None))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.large import require_convertible
 from benchbox.export.opsets import with_node_names
 from benchbox.export.precision.calibration import evaluated, float_shapes, ranges_from_data
 from benchbox.export.precision.deriving import CALIBRATED, DERIVING, calibration_of, derived_from_float
@@ -89,7 +90,9 @@ class _Search:
 
         original = self.request.original
         self.precision, self.inputs = self.request.precision, original.inputs
-        self.proto = with_node_names(onnx.load(str(self.request.root / original.path)))
+        path = self.request.root / original.path
+        require_convertible(path, model=original.model, precision=self.precision)
+        self.proto = with_node_names(onnx.load(str(path)))
         fixed = original.fixed_batch
         self.batch = fixed or SAMPLES
         samples = 2 * fixed if fixed else SAMPLES
