@@ -1,3 +1,3 @@
-"""benchbox: ONNX and TensorRT deployment benchmarks set beside what a network costs on paper."""
+"""benchbox: ONNX and TensorRT deployment benchmarks set beside the analytical cost of a network."""
 
 __version__ = "0.2.0"

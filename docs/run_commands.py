@@ -21,7 +21,7 @@ import onnx
 from onnx import TensorProto, helper
 
 HERE = Path(__file__).parent
-PAGES = ("how-to.md",)
+PAGES = ("first-hour.md", "how-to.md")
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _MEASURING = re.compile(r"^benchbox run (?!.*--dry-run)")
 # Lines that need what no temporary folder has.
@@ -31,6 +31,8 @@ NOT_HERE = {
     r"^benchbox run .*tensorrt-rtx": "needs a GPU",
     r"other-venv|base-venv|head-venv": "needs another interpreter",
     r"torchvision|^benchbox .*\b(hf|timm):": "needs an extra, or the network",
+    r"compare (2026|base/)": "needs records of other days or checkouts",
+    r"--data (tiny|imagenet)": "needs the pictures of the Python block",
     r"completion .*>>": "changes the shell's start-up file",
     r"s3://": "needs a bucket",
     r"^git |^cd |^export |^source |^#": "is for the shell",
@@ -62,7 +64,7 @@ def make_files(folder: Path) -> None:
     (folder / "mynets.py").write_text(MYNETS)
     (folder / "path").mkdir()
     rng = np.random.default_rng(0)
-    for name in ("net.onnx", "path/net.onnx"):
+    for name in ("net.onnx", "path/net.onnx", "old.onnx", "new.onnx"):
         _save(folder / name, _convolution(rng, 224, 224))
     _save(folder / "detector.onnx", _convolution(rng, "height", "width"))
     for name in ("bert.onnx", "path/bert.onnx"):

@@ -63,14 +63,14 @@ class _CommandFolder(click.Group):
 @click.version_option(__version__, prog_name=_PROGRAM)
 @common_options
 def cli() -> None:
-    """How fast does a network run here, how certain is that number, and what does it cost on paper?
+    """How fast does a network run here, how certain is that number, and what does it cost analytically?
 
     \b
     Examples:
       benchbox doctor                         what this machine can run
       benchbox run resnet50                   measure, check, record, report
       benchbox run --precision fp16           every exported model in fp16
-      benchbox flops resnet50 --by module     the cost on paper
+      benchbox flops resnet50 --by module     the analytical cost
       benchbox report --format csv            all stored records
       benchbox gate                           is the newest night good?
 

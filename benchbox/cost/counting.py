@@ -1,4 +1,4 @@
-"""What does an ONNX file cost on paper, layer by layer and in total?"""
+"""What does an ONNX file analytical cost, layer by layer and in total?"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How are the layers of a network summed up: each by itself, by module, by operator, as a tree of modules?
 
-Layers on paper, layers in two precisions and executed layers are grouped by the same words.
+Counted layers, layers in two precisions and executed layers are grouped by the same words.
 """
 
 from __future__ import annotations

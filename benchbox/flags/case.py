@@ -60,7 +60,8 @@ def _calibration_synthetic(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "CALIBRATION_SYNTHETIC",
             Severity.WARNING,
-            f"{seen.precision} was calibrated on {made.data}: speed is valid, accuracy is not; use --calibration",
+            f"{seen.precision} was calibrated on {made.data}: latency is valid; accuracy is not, because ranges "
+            "come from random inputs: use --calibration DIR, and see how often it is right with 'benchbox accuracy'",
         )
 
 

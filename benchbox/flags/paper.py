@@ -1,4 +1,4 @@
-"""Is a network's cost on paper known, all of it?"""
+"""Is a network's analytical cost known, all of it?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def flag_of_absent_cost(reason: str) -> Flag:
     return Flag(
         code=ABSENT,
         severity=Severity.INFO,
-        message=f"the cost on paper is not known: {reason}; the numbers that were measured stand without it",
+        message=f"the analytical cost is not known: {reason}; the numbers that were measured stand without it",
     )
 
 
@@ -27,5 +27,5 @@ def flags_of_uncounted(nodes: Sequence[str]) -> Iterator[Flag]:
         yield Flag(
             code=PARTIAL,
             severity=Severity.WARNING,
-            message=f"the cost on paper is a lower bound: there is no rule for {named}",
+            message=f"the analytical cost is a lower bound: there is no rule for {named}",
         )

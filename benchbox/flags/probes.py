@@ -15,6 +15,12 @@ _WORDS = {
 }
 
 
+def _remedy(words: Sequence[str]) -> str:
+    """On one thread no core waits for another."""
+    alone = ", on one thread (--threads 1)" if any("core-to-core" in word for word in words) else ""
+    return f"run it again{alone}, or with both sides in one run (--ab)"
+
+
 def flags_of_probes(trials: Sequence[Trial]) -> Iterator[Flag]:
     """One flag if the probes differ between the timed processes."""
     words: list[str] = []
@@ -28,7 +34,6 @@ def flags_of_probes(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="MACHINE_SHIFTED",
             severity=Severity.WARNING,
-            message=f"the machine changed during the run: {'; '.join(words)}; run it again, on one "
-            "thread (--threads 1) or with both sides in one run (--ab)",
+            message=f"the machine changed during the run: {'; '.join(words)}; {_remedy(words)}",
             size=largest,
         )

@@ -40,7 +40,7 @@ def _speed_doubt(base: Sequence[Measured], head: Sequence[Measured], outcome: Ou
         if not all(probes):
             continue
         ratio = ratio_interval(*probes)[0]
-        # An inference is mostly arithmetic and few handovers: the limits differ.
+        # An inference is mostly arithmetic and few exchanges between cores: the limits differ.
         limit = 1 + effect if kind == ARITHMETIC else SHIFTED[kind]
         slower, faster = ratio > limit, ratio < 1 / limit
         if {Outcome.SLOWER: slower, Outcome.FASTER: faster, Outcome.SAME: slower or faster}[outcome]:

@@ -334,5 +334,5 @@ def exact_counts(ask: Question, policy: Policy, baseline: Baseline) -> Finding |
 
 
 def count_of(record: Record, metric: str) -> int | None:
-    """A count on paper of a record, None where it has none."""
+    """An analytical count of a record, None where it has none."""
     return getattr(record.analytic, metric) if record.analytic is not None and metric in EXACT_METRICS else None

@@ -162,13 +162,12 @@ def _lack(backend: Backend, precisions: Collection[Precision]) -> str | None:
 
 def _why(chosen: Candidate, found: Sequence[Candidate]) -> str:
     if chosen.grade is not Grade.NATIVE:
-        return f"nothing here does it natively; {chosen.reason}"
+        return f"no backend here computes in it natively; {chosen.reason}"
     if len(found) == 1:
-        return "the only backend that can here"
-    equals = sum(entry.grade is Grade.NATIVE for entry in found)
-    return (
-        "first in the usual order of those that do it natively" if equals > 1 else "the only one that does it natively"
-    )
+        return "the only backend here that can"
+    if sum(entry.grade is Grade.NATIVE for entry in found) > 1:
+        return "the usual choice among those that compute in it natively"
+    return "the only one here that computes in it natively"
 
 
 def _described(entry: Candidate) -> str:

@@ -32,7 +32,7 @@ from benchbox.stats.quantile import percentile
 
 
 def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> LayerTable:
-    """Profiles a case in processes of its own and joins its layers with their cost on paper.
+    """Profiles a case in processes of its own and joins its layers with their analytical cost.
 
     Args:
         case: what to profile; its plan has the threads, the warm-up, and the number of profiled inferences

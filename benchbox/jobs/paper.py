@@ -1,4 +1,4 @@
-"""What does a case cost on paper, and what is to be known of it where that cannot be said, or not wholly?
+"""What does a case analytical cost, and what is to be known of it where that cannot be said, or not wholly?
 
 Cost never decides whether a network can be measured: what cannot be counted is absent and flagged.
 """

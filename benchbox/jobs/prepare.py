@@ -237,7 +237,7 @@ def precision_costs_from_source(
     root: Path,
     say: Callable[[str], None] = lambda _: None,
 ) -> PaperCosts:
-    """What a network costs on paper in its file's precision and in others; nothing is calibrated or written.
+    """What a network costs analytically in its file's precision and in others; nothing is calibrated or written.
 
     Args:
         source: of the network; an ONNX file in a low precision has a cost in that one only.
@@ -309,7 +309,7 @@ def cost_from_source(
     root: Path,
     say: Callable[[str], None] = lambda _: None,
 ) -> NetworkCost:
-    """What a network costs on paper at one batch size, counted on its ONNX structure."""
+    """What a network costs analytically at one batch size, counted on its ONNX structure."""
     from benchbox.cost.counting import cost_from_graph
 
     graph, sha256 = graph_from_source(source, batch=batch, root=root, say=say)

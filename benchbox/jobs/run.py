@@ -1,6 +1,6 @@
 """In which order does a network become a record?
 
-    source -> ONNX file (export, check) -> engine, where one is needed -> cost on paper
+    source -> ONNX file (export, check) -> engine, where one is needed -> analytical cost
            -> outputs checked -> time -> memory -> record stored
 
 The order of the stages is all that lives here; each stage lives in its own package.

@@ -1,4 +1,4 @@
-"""What are a device's peak rates on paper? GPUs from ``devices.toml``, CPUs from their instruction sets.
+"""What are a device's peak datasheet rates? GPUs from ``devices.toml``, CPUs from their instruction sets.
 
 A device that is neither in the file nor made of known instruction sets has no rates and no bound, never a guess.
 

@@ -1,8 +1,8 @@
-"""How much of the paper's work is done per second? FLOPs of the batch on paper over the median latency, per process.
+"""How much of the paper's work is done per second? analytical FLOPs of the batch over the median latency, per process.
 
 In modes offline and multi-stream over the time that a batch takes of the whole. In mode server the arrivals decide how
 much is done: there it does not characterise the network, and is absent. So it is for a network without FLOPs
-(lookups, crops) and for one whose cost on paper is not wholly known.
+(lookups, crops) and for one whose analytical cost is not wholly known.
 """
 
 from __future__ import annotations

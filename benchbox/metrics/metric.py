@@ -18,7 +18,7 @@ class Metric:
     ``value`` turns one trial of the pass ``pass_`` into one positive number in ``unit``. ``applies`` says whether a
     trial has it at all: a device's times are no metric of a CPU. Where one process replicates within itself, as windows
     of energy do, ``replicates`` gives those values and ``value`` their mean. ``method`` is for the reading.
-    ``on_paper`` metrics divide the FLOPs on paper: a workload without any has none of them.
+    ``on_paper`` metrics divide the analytical FLOPs: a workload without any has none of them.
     """
 
     name: str

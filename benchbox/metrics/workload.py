@@ -9,9 +9,9 @@ from benchbox.schema.plan import MeasurementPlan, Mode
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What an inference of the case is: samples in a batch, and operations of that batch on paper.
+    """What an inference of the case is: samples in a batch, and analytical operations of that batch.
 
-    ``flops`` are 0 where there are none, and where the cost on paper is not wholly known.
+    ``flops`` are 0 where there are none, and where the analytical cost is not wholly known.
 
     ``inferences_per_sample`` is how many inferences one timed sample stands for.
     """
@@ -29,5 +29,5 @@ def inferences_per_sample(plan: MeasurementPlan) -> int:
 
 
 def workload_of(plan: MeasurementPlan, *, flops: int) -> Workload:
-    """What a sample of this plan stands for; ``flops`` are those of one inference on paper."""
+    """What a sample of this plan stands for; ``flops`` are those of one inference by analysis."""
     return Workload(batch=plan.batch, flops=flops, inferences_per_sample=inferences_per_sample(plan))

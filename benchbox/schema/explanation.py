@@ -16,7 +16,7 @@ class Cause(StrEnum):
     The time of an executed layer has one cause, or is split over the last three. ``REQUANTISING``: kernels that only
     quantise, dequantise or cast activations; ``UNPACKING``: the same for constants, repeated in every inference.
     ``REORDERING``: layout conversions inserted by the runtime. ``WIDER``: convolutions and matrix products in another
-    type than the one asked for. ``BETWEEN``: other layers in another type. ``UNKNOWN``: kernels that belong to no node.
+    type than the one asked for. ``BETWEEN``: other layers in another type. ``UNKNOWN``: kernels without a node.
     ``ARITHMETIC`` and ``BYTES``: the roofline time of layers in the asked type, whichever limit applies. ``BEYOND``:
     their time above the roofline, or all of it where the roofline is not known.
     """

@@ -1,4 +1,4 @@
-"""Networks whose cost on paper is zero, unknown or only partly known are measured; one case does not end the others."""
+"""Networks whose analytical cost is zero or not wholly known are measured; one case does not end the others."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import click
 
 from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, Listed
 from benchbox.cli.flags.network import NetworkFlags, network_command
-from benchbox.cli.flags.shared import project_root, write_json
+from benchbox.cli.flags.shared import project_root, warn, write_json
 
 if TYPE_CHECKING:
     from benchbox.schema.accuracy import AccuracyResult, Share
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @network_command("accuracy")
-@click.option("--data", "folder", metavar="DIR", required=True, type=click.Path(), help="One subfolder per class.")
+@click.option("--data", "folder", metavar="DIR", type=click.Path(), help="Labelled pictures: one subfolder per class.")
 @click.option(
     "--labels",
     metavar="FILE",
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--threads", metavar="N", type=COUNT, help="CPU threads [default: the CPUs that this process may use].")
 def command(
     network: NetworkFlags,
-    folder: str,
+    folder: str | None,
     labels: str | None,
     backend: str | None,
     precisions: tuple[Precision, ...],
@@ -65,14 +65,27 @@ def command(
     """
     from pathlib import Path
 
+    from benchbox.errors import UsageError
+
+    if folder is None:
+        raise UsageError(
+            "accuracy needs labelled pictures: --data DIR",
+            values="DIR has one subfolder of pictures per class, sorted as the network's classes are (--labels says "
+            "otherwise); the network needs trained weights (--weights, or an ONNX file that holds them)",
+            remedy="docs/how-to.md, 'How often is it right?', says where both come from and makes a tiny set to try; "
+            "none comes with benchbox",
+        )
     from benchbox.cli.flags.choice import chosen_backend
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.accuracy import accuracies_from_source
     from benchbox.limits import effective_cpus
     from benchbox.models.pictures.labels import labelled_from_folder
+    from benchbox.schema.model import SourceKind
 
     pictures = labelled_from_folder(Path(folder), mapping=Path(labels) if labels else None)
     source = network.source()
+    if source.kind is SourceKind.ZOO and source.weights is None:
+        warn(f"{source.name} has seeded weights, which know no classes: expect chance; give trained ones by --weights")
     backend = backend or chosen_backend(source, precisions)
     results = []
     with shown_progress() as progress:

@@ -1,4 +1,4 @@
-"""What does a network cost on paper?"""
+"""What does a network analytical cost?"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What did a runtime make of the network on paper?"""
+"""What did a runtime make of the network as counted?"""

@@ -1,8 +1,8 @@
 """Why is a lower precision not as fast as it could be? Joins the executed layers of both with the roofline.
 
 Each executed layer's time has one cause: it only requantises, only reorders, computes in another type than the one
-asked for, or belongs to no node. A layer that computes in the asked type has a roofline time, set by arithmetic or by
-bytes; the time above it is due to the kernel. The causes therefore add up to the whole time.
+asked for, or could not be attributed to a node. A layer that computes in the asked type has a roofline time, set by
+arithmetic or by bytes; the time above it is due to the kernel. The causes therefore add up to the whole time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What does a network cost on paper in a precision, every tensor as wide as the precision holds it?"""
+"""What does a network analytical cost in a precision, every tensor as wide as the precision holds it?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which networks do we know by name, what is known about each on paper, and who builds it?
+"""Which networks do we know by name, what is published about each, and who builds it?
 
 The facts are data (``facts.toml``), so that they are known without PyTorch; the builder of a network is the
 function of its name in its family's file, which reads like its paper.

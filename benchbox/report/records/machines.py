@@ -31,7 +31,7 @@ def _note(records: Sequence[Record], metric: str, limit: float) -> str:
     (low, first), (high, last) = found[0], found[-1]
     return (
         f"not the same machine all the time: {metric} was {format_time(low)} in {_name(first)} and {format_time(high)} "
-        f"in {_name(last)}; times of rows so far apart do not compare"
+        f"in {_name(last)}; do not compare these rows with each other"
     )
 
 

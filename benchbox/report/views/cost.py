@@ -1,4 +1,4 @@
-"""How is the cost of a network on paper shown?"""
+"""How is the analytical cost of a network shown?"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from benchbox.report.screen import table_of
 from benchbox.report.table import Column
-from benchbox.report.views.layers import document_from_layers
+from benchbox.report.views.layers import document_from_layers, threads_text
 from benchbox.schema.explanation import Cause, ExplainedGroup, Explanation, Reason
 from benchbox.store.documents import json_text, plain
 from benchbox.units import ABSENT, format_factor, format_flops_per_s, format_quantity, format_ratio, format_time
@@ -157,9 +157,10 @@ def _notes(explanation: Explanation) -> list[str]:
     """What was measured, which rates the bounds are of, and where they meet."""
     table, base, device = explanation.table, explanation.base, explanation.device
     lines = [
-        f"{table.model} on {table.backend}, batch {table.batch}, {table.threads} threads: profiled layers together "
-        f"{format_time(base.time_s)} in {base.precision} and {format_time(table.time_s)} in {table.precision}, medians "
-        f"of {table.iterations} inferences in one process each: shares of the time, not a measure of speed"
+        f"{table.model} on {table.backend}, batch {table.batch}, {threads_text(table.threads)}: profiled layers "
+        f"together {format_time(base.time_s)} in {base.precision} and {format_time(table.time_s)} in "
+        f"{table.precision}, medians of {table.iterations} inferences in one process each: shares of the time, not a "
+        "measure of speed"
     ]
     if device is None:
         lines.append("the rates of this device are unknown: no bound and no least time of a layer")

@@ -164,6 +164,11 @@ def _sum(name: str, rows: Sequence[LayerRow]) -> LayerRow:
     )
 
 
+def threads_text(count: int) -> str:
+    """A number of threads in words: "1 thread", "2 threads"."""
+    return f"{count} thread{'s' * (count != 1)}"
+
+
 def _unattributed(table: LayerTable) -> str:
     if not table.unmapped_time_s:
         return "every layer could be attributed to its nodes"
@@ -187,7 +192,7 @@ def _summary(table: LayerTable, *, shown: int) -> str:
     whole = table.time_s or 1.0
     covered = table.macs - table.uncovered_macs
     lines = [
-        f"{table.model} on {table.backend}, {table.precision}, batch {table.batch}, {table.threads} threads: "
+        f"{table.model} on {table.backend}, {table.precision}, batch {table.batch}, {threads_text(table.threads)}: "
         f"{len(table.rows)} executed layers, {shown} rows shown; medians of {table.iterations} profiled inferences",
         f"layers together {format_time(table.time_s)}, one inference without a profiler "
         f"{format_time(table.latency_s)}: the difference is the profiler and what runs between layers",

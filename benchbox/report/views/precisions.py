@@ -1,4 +1,4 @@
-"""How is the cost of a network on paper shown, precision by precision, with the bound on its speed-up?"""
+"""How is the analytical cost of a network shown, precision by precision, with the bound on its speed-up?"""
 
 from __future__ import annotations
 

@@ -43,6 +43,8 @@ def _counts(verdict: Verdict) -> str:
 
 
 _OPTIONAL = frozenset({"base id", "head id"})
+# Begins the warnings in a verdict's reason.
+_WARNINGS = "; warnings: "
 _LONGEST_LABEL, _LETTERS = 24, 26
 # Fields of a case by the titles of their columns.
 _TITLES = {"network": ("onnx_sha256",), "mode": ("mode", "group", "streams", "rate_per_s", "latency_bound_s", "like")}
@@ -154,13 +156,17 @@ def _id_text(ids: Sequence[str]) -> str:
 def _reasons(named: Sequence[tuple[str, Verdict]]) -> str:
     """A line for each reason, with the names of what has it."""
     of_cases: dict[str, list[str]] = {}
+    shared = {verdict.reason.partition(_WARNINGS)[2] for _, verdict in named if verdict.reason}
+    alike = shared.pop() if len(shared) == 1 and len(named) > 1 else ""  # said once, not with every metric
     for name, verdict in named:
         if verdict.reason:
-            of_cases.setdefault(verdict.reason, []).append(name)
+            reason = verdict.reason.partition(_WARNINGS)[0] if alike else verdict.reason
+            of_cases.setdefault(reason, []).append(name)
     lines = [
         f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {reason}"
         for reason, names in of_cases.items()
     ]
+    lines += [f"warnings about either side: {alike}"] if alike else []
     width = screen_width()
     wrapped = [line if width is None else textwrap.fill(line, width, subsequent_indent="  ") for line in lines]
     return "\n".join(wrapped) + "\n\n" if lines else ""

@@ -255,14 +255,28 @@ def test_markdown_is_one_table_with_bars_escaped() -> None:
     assert "<details><summary>1 note</summary>" in usual
 
 
-def test_csv_is_unrounded_with_empty_cells_for_the_unmeasured() -> None:
+def test_csv_says_units_and_has_empty_cells_for_the_unmeasured() -> None:
     rows = list(csv.DictReader(io.StringIO(FORMATS.get("csv").render(RECORDS))))
     assert [row["status"] for row in rows] == ["ok", "skipped"]
-    assert float(rows[0]["latency_p50"]) == 1e-3
-    assert rows[0]["throughput_low"] == ""
-    assert rows[1]["latency_p50"] == ""
+    assert float(rows[0]["latency_p50_s"]) == 1e-3
+    assert rows[0]["throughput_low_per_s"] == ""
+    assert rows[1]["latency_p50_s"] == ""
     assert rows[0]["env"] == "0123456789ab"
+    assert {"cpu", "gpu"} <= set(rows[0])
     assert FORMATS.get("csv").render(()).startswith("id,")
+
+
+def test_csv_has_the_digits_that_the_interval_leaves_known() -> None:
+    usual = record()
+    readings = tuple(
+        dataclasses.replace(each, value=0.0012345678, low=0.0011987654, high=0.0012654321)
+        for each in usual.readings
+        if each.metric == "latency_p50"
+    )
+    text = FORMATS.get("csv").render([dataclasses.replace(usual, readings=readings)])
+    (row,) = csv.DictReader(io.StringIO(text))
+    names = ("latency_p50_s", "latency_p50_low_s", "latency_p50_high_s")
+    assert [float(row[name]) for name in names] == [0.001235, 0.001199, 0.001265]
 
 
 def test_json_holds_the_whole_records() -> None:
