@@ -298,7 +298,7 @@ def _vanished(
 ) -> int:
     """Parameters that are in the call but not in the file: a folded batch norm's, a bias of zeros."""
     weight = weights.get(node.input[1]) if len(node.input) > 1 else None
-    if weight is None:
+    if not weight:  # none, or a scalar: no convolution and no product has such a one
         return 0
     channels = _output_channels(node, weight)
     if "FuseBatchNorm" in rules:
@@ -310,7 +310,7 @@ def _vanished(
 
 def _output_channels(node: onnx.NodeProto, weight: tuple[int, ...]) -> int:
     attributes = {entry.name: entry.i for entry in node.attribute}
-    if node.op_type == "ConvTranspose":
+    if node.op_type == "ConvTranspose" and len(weight) > 1:
         return weight[1] * max(int(attributes.get("group", 1)), 1)
     if node.op_type == "Gemm":
         return weight[0 if attributes.get("transB", 0) else -1]
