@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchbox.cli.flags.shared import project_root, warn
 
 if TYPE_CHECKING:
-    from benchbox.jobs.choosing import Chooser
+    from benchbox.jobs.best_backend import Chooser
     from benchbox.schema.model import ModelSource, Precision
     from benchbox.schema.plan import MeasurementPlan
 
@@ -18,7 +18,7 @@ def chosen_backend(source: ModelSource, precisions: Sequence[Precision], *, modu
 
     ``modules`` says whether backends that run PyTorch modules count. Raises as ``Chooser.best``.
     """
-    from benchbox.jobs.choosing import Chooser
+    from benchbox.jobs.best_backend import Chooser
 
     chooser = Chooser(root=project_root(), modules=modules)
     backend = chooser.best(source, precisions).backend
@@ -28,7 +28,7 @@ def chosen_backend(source: ModelSource, precisions: Sequence[Precision], *, modu
 
 def chooser_for(plan: MeasurementPlan) -> Chooser:
     """What chooses the backends of a run; stored records of such a plan count."""
-    from benchbox.jobs.choosing import Chooser
+    from benchbox.jobs.best_backend import Chooser
 
     return Chooser(root=project_root(), plan=plan)
 

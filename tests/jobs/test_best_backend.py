@@ -12,7 +12,7 @@ from sample_records import record, trials
 
 from benchbox.backends.base import BACKENDS, Availability
 from benchbox.errors import EnvironmentLackError, MeasurementError, UsageError
-from benchbox.jobs.choosing import Chooser
+from benchbox.jobs.best_backend import Chooser
 from benchbox.machine.environment import capture
 from benchbox.machine.rates import INSTRUCTION_SETS
 from benchbox.models.sources import resolve

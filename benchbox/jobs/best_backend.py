@@ -112,10 +112,11 @@ class Chooser:
         )
 
     def _records(self) -> Iterable[Record]:
-        from benchbox.store.records import readable_records, record_files
+        from benchbox.store.records import read_headline, readable_records, record_files
 
         try:
-            stored = readable_records(record_files(self.root), warn=lambda _: None)  # 'report' names damaged ones
+            # 'report' names damaged ones
+            stored = readable_records(record_files(self.root), warn=lambda _: None, read=read_headline)
         except StoreError:
             return ()
         here = capture().hash
