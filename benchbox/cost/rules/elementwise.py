@@ -85,6 +85,7 @@ PER_ELEMENT: dict[str, int] = {
     "HardSigmoid": 4,  # product, sum, two comparisons
     "HardSwish": 5,  # HardSigmoid with constants, times x
     "Swish": 5,  # Sigmoid, times x
+    "SwiGLU": 6,  # Swish of the gate, times the other input
     "Softplus": 3,  # exp, sum, log
     "Softsign": 3,  # absolute value, sum, division
     "Mish": 5,  # Softplus, tanh, product

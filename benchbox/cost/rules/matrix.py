@@ -25,6 +25,15 @@ def quantised_convolution(node: NodeView) -> OpCost:
     return _convolved(node, node.input(3))
 
 
+@cost_rule("CausalConvWithState")
+def causal_convolution(node: NodeView) -> OpCost:
+    """One kernel a channel, (C, 1, k); its activation, where it has one, is a Swish: 5 per element."""
+    out = node.outputs[0]
+    activation = node.attributes.get("activation", b"")
+    swish = 5 if activation in (b"silu", b"swish") else 0
+    return OpCost(macs=out.elements * node.input(1).size(-1), elementwise=swish * out.elements)
+
+
 @cost_rule("DeformConv")
 def deformable_convolution(node: NodeView) -> OpCost:
     """As Conv; every sample is interpolated between 4 pixels (9 operations) and scaled by its mask, if there is one.
