@@ -8,6 +8,8 @@ from benchbox.schema.trial import Pass
 from benchbox.schema.verdict import Outcome
 
 SIGNIFICANCE = 0.05
+# Less than this prints as 0.0 %.
+_NOTHING = 0.0005
 # Words for a larger and a smaller value, and for one that is several times as large, by the metric's unit.
 _WORDS = {
     "s": ("faster", "slower", "fast"),
@@ -54,15 +56,15 @@ def effect_in_words(metric: Metric, low: float, high: float) -> str:
         low, high = 1 / high, 1 / low
     up, down, times = _WORDS.get(metric.unit, _WORDS["1"])
     if low >= 2:
-        return f"{low:.2g} to {high:.2g} times as {times}"
+        return f"{_apart(f'{low:.2g}', f'{high:.2g}')} times as {times}"
     if metric.unit == "s" and high <= 0.5:
-        return f"{1 / high:.2g} to {1 / low:.2g} times as long"
+        return f"{_apart(f'{1 / high:.2g}', f'{1 / low:.2g}')} times as long"
     if low > 1:
         return f"{_span(low - 1, high - 1)} {up}"
     slower_by = [1 / ratio - 1 if metric.unit == "s" else 1 - ratio for ratio in (high, low)]
     if high < 1:
         return f"{_span(*slower_by)} {down}"
-    if low == high:
+    if max(slower_by[1], high - 1) < _NOTHING:
         return "equal"
     return f"{percent_text(slower_by[1])} {down} to {percent_text(high - 1)} {up}"
 
@@ -76,6 +78,10 @@ def percent_text(ratio: float) -> str:
 def _span(low: float, high: float) -> str:
     first, second = percent_text(low), percent_text(high)
     return first if first == second else f"{first.removesuffix(' %')} to {second}"
+
+
+def _apart(first: str, second: str) -> str:
+    return first if first == second else f"{first} to {second}"
 
 
 def _beside(low: float, high: float) -> str:

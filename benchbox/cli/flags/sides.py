@@ -43,6 +43,7 @@ class SideText(Kind):
 
 
 _SIDE = SideText()
+_PLAIN = frozenset({"model", "backend", "precision"})
 
 
 def ab_options(function: F) -> F:
@@ -194,13 +195,16 @@ def between(outcomes: Sequence[Outcome]) -> tuple[Verdict, ...]:
 
 
 def labels_of_verdicts(verdicts: Sequence[Verdict], records: Sequence[Record], variants: Sequence[str]) -> Labels:
-    """What side A and the other side of each verdict are called: as they were typed.
+    """What side A and the other side of each verdict are called: as typed, without a key that goes without saying.
 
     Args:
         verdicts: of one group.
         records: of its sides, in their order.
         variants: the texts of its sides.
     """
+    keys = {text.partition("=")[0] for text in variants}
+    if len(keys) == 1 and keys <= _PLAIN and not any("," in text for text in variants):
+        variants = [text.partition("=")[2] for text in variants]  # "fp32" and "int8" need no "precision="
     texts = dict(zip((record.id for record in records), variants, strict=False))
     return [
         (variants[0], texts.get(verdict.head_records[0], "") if verdict.head_records else "") for verdict in verdicts

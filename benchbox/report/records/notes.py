@@ -63,7 +63,7 @@ def _intervals(records: Sequence[Record], *, quick: bool) -> list[str]:
     if not widths or max(widths) <= WIDE_INTERVAL:
         return []
     low, high = format_ratio(min(widths)).removesuffix(" %"), format_ratio(max(widths))
-    known = f"±{high}" if len(widths) == 1 else f"±{low} to {high}"
+    known = f"±{high}" if f"{low} %" == high else f"±{low} to {high}"
     advice = "run without --quick" if quick else "more --trials or a quieter machine"
     return [f"p50 is known to {known} only; for narrower intervals: {advice}"]
 

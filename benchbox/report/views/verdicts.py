@@ -45,6 +45,7 @@ def _counts(verdict: Verdict) -> str:
 _OPTIONAL = frozenset({"base id", "head id"})
 # Begins the warnings in a verdict's reason.
 _WARNINGS = "; warnings: "
+_IDS_SHOWN = 2
 _LONGEST_LABEL, _LETTERS = 24, 26
 # Fields of a case by the titles of their columns.
 _TITLES = {"network": ("onnx_sha256",), "mode": ("mode", "group", "streams", "rate_per_s", "latency_bound_s", "like")}
@@ -61,7 +62,7 @@ def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str)
     named = [(f"{name(verdict.case)} {verdict.metric}", verdict) for verdict in verdicts]
     why = "" if form == "md" else _reasons(named)
     return (
-        f"{table_of(columns, verdicts, form=form)}\n\n{why}overall: {overall}\n"
+        f"{table_of(columns, verdicts, form=form)}\n\n{why}{_records(verdicts)}overall: {overall}\n"
         "head/base: median ratio of process values (Hodges-Lehmann). MDE: smallest change that they could detect with "
         "80 % probability. n: processes of base + head (windows of energy). 'benchbox explain NAME' defines a word"
     )
@@ -112,7 +113,7 @@ def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]],
         else _reasons([(f"{row.name(several=several)} {row.verdict.metric}", row.verdict) for row in rows])
     )
     return (
-        f"{table_of(columns, rows, form=form)}\n{legend}\n{why}overall: {overall}\n"
+        f"{table_of(columns, rows, form=form)}\n{legend}\n{why}{_records(verdicts)}overall: {overall}\n"
         "B/A: median ratio of B to A over processes (Hodges-Lehmann); below 1: B has less. n: processes of A + B. "
         "'benchbox explain NAME' defines a word"
     )
@@ -151,6 +152,18 @@ def _differing(base: CaseIdentity, head: CaseIdentity) -> set[str]:
 def _id_text(ids: Sequence[str]) -> str:
     """The newest of the records, and how many more there are."""
     return "" if not ids else max(ids) + (f" +{len(ids) - 1}" if len(ids) > 1 else "")
+
+
+def _records(verdicts: Sequence[Verdict]) -> str:
+    """The ids of what was compared, which begin with its time."""
+    sides = [
+        sorted({name for verdict in verdicts for name in verdict.base_records}),
+        sorted({name for verdict in verdicts for name in verdict.head_records}),
+    ]
+    if not any(sides):
+        return ""
+    texts = [", ".join(side[-_IDS_SHOWN:]) + (" and older" if len(side) > _IDS_SHOWN else "") for side in sides]
+    return f"records of base: {texts[0] or 'none'}; of head: {texts[1] or 'none'}\n"
 
 
 def _reasons(named: Sequence[tuple[str, Verdict]]) -> str:

@@ -1,0 +1,144 @@
+"""Every table fits a hundred columns, and those of fixed values are the texts in ``golden_tables/``, letter by letter.
+
+After an intended change: ``python -m pytest tests/report/test_golden_tables.py`` shows the new text; write it there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sample_records import record, trials
+
+from benchbox.gate.comparable import Measured, Rules
+from benchbox.gate.judge import overall, verdict_between, verdicts_from_measured
+from benchbox.machine.instruments import Instrument
+from benchbox.report.records.base import FORMATS
+from benchbox.report.views.doctor import BackendState, Checkup, Probe, render_checkup
+from benchbox.report.views.layers import render_layers
+from benchbox.report.views.verdicts import render_sides, render_verdicts
+from benchbox.schema.environment import Environment
+from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
+from benchbox.schema.model import Precision
+from benchbox.schema.reading import Flag, Severity
+
+WIDTH = 100
+FOLDER = Path(__file__).with_name("golden_tables")
+
+
+@pytest.fixture(autouse=True)
+def screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of a hundred columns, wherever somebody asks."""
+    for place in ("screen", "views.verdicts", "views.doctor"):
+        monkeypatch.setattr(f"benchbox.report.{place}.screen_width", lambda: WIDTH)
+
+
+def measured(number: int, medians_ns: list[int], **key: object) -> Measured:
+    timed, weighed = trials()
+    runs = [
+        dataclasses.replace(timed, number=place, samples_ns=(value,) * 3, window_ns=3 * value)
+        for place, value in enumerate(medians_ns)
+    ]
+    made = record(number, flags=())
+    weights = [dataclasses.replace(weighed, number=place, peak_host_bytes=2**26 + place) for place in range(4)]
+    return Measured(
+        record=dataclasses.replace(made, key=dataclasses.replace(made.key, **key)), trials=(*runs, *weights)
+    )
+
+
+BASE = [1000, 1002, 998, 1004, 996]
+
+
+def compare() -> str:
+    verdicts = verdicts_from_measured(
+        [measured(0, BASE), measured(2, BASE, batch=8)],
+        [measured(1, [1100, 1160, 1040, 1120, 1080]), measured(3, [1300, 1302, 1298, 1304, 1296], batch=8)],
+        Rules(metrics=("latency_p50", "peak_host_memory")),
+    )
+    return render_verdicts(verdicts, overall(verdicts), form="table")
+
+
+def sides() -> str:
+    base, head = measured(0, BASE), measured(1, [value // 3 for value in BASE], precision=Precision.INT8)
+    metrics = ("latency_p50", "throughput", "peak_host_memory")
+    verdicts = [verdict_between(base, head, metric, Rules()) for metric in metrics]
+    return render_sides(verdicts, [("fp32", "int8")] * 3, overall(verdicts), form="table")
+
+
+def layers() -> str:
+    def row(name: str, kind: str, time_s: float, macs: int, moved: int) -> LayerRow:
+        layer = ExecutedLayer(name=f"run {name}", kind=kind, inputs=("fp32",), times_s=(time_s,))
+        return LayerRow(name=name, layer=layer, nodes=(name,), macs=macs, flops=2 * macs, moved_bytes=moved)
+
+    rows = (
+        row("layer1.0.conv2_with_a_long_name_of_its_module_and_more", "NhwcFusedConv", 2e-3, 115_605_504, 1_753_088),
+        row("fc", "Gemm", 1e-4, 512_000, 2_056_000),
+    )
+    table = LayerTable(
+        model="net", backend="onnxruntime", precision="fp32", batch=1, threads=1, iterations=50, rows=rows,
+        macs=116_117_504, flops=232_235_008, uncovered=(), uncovered_macs=0, latency_s=2.2e-3, onnx_sha256="f" * 64,
+    )  # fmt: skip
+    return render_layers(table, rows, form="table")
+
+
+def run() -> str:
+    return FORMATS.get("table").render([record(0), record(1)], width=WIDTH)
+
+
+def doctor() -> str:
+    backend = BackendState(
+        name="onnxruntime", device="cpu", usable=True, builds=False, version="1.32.0",
+        precisions=("fp32", "fp16", "int8"), reason="", remedy="",
+    )  # fmt: skip
+    lacking = dataclasses.replace(
+        backend, name="tensorrt", usable=False, reason="TensorRT is not installed", remedy="pip install it"
+    )
+    checkup = Checkup(
+        backends=(backend, lacking, dataclasses.replace(backend, name="null")),
+        layers=(),
+        environment=Environment(hash="0123456789ab", hardware={"cpu": "AMD EPYC"}, software={}, observed={}),
+        instruments=(Instrument(name="clock", usable=True, detail="1 ns"),),
+        flags=(Flag(code="VIRTUALIZED", severity=Severity.INFO, message="a virtual machine: use --ab"),),
+        threads=2,
+        probes=(
+            Probe(title="core-to-core latency", metric="probe_handover", now_s=3e-7, usual=(1.2e-7, 1.3e-7, 1.5e-7),
+                  records=41, limit=1.5),
+        ),
+    )  # fmt: skip
+    return render_checkup(checkup)
+
+
+@pytest.mark.parametrize("shown", [compare, sides, layers, run, doctor], ids=lambda shown: shown.__name__)
+def test_golden(shown: Callable[[], str]) -> None:
+    text = "\n".join(line.rstrip() for line in shown().splitlines()) + "\n"
+    for table in re.findall(r"^.*\n─[─ ]+\n(?:.+\n)*", text, flags=re.MULTILINE):
+        assert max(map(len, (line for line in table.splitlines() if "left out" not in line))) <= WIDTH
+    assert text == (FOLDER / f"{shown.__name__}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("models",),
+        ("flops", "lenet5"),
+        ("flops", "resnet18", "--top", "5"),
+        ("flops", "resnet18", "--by", "module"),
+        ("flops", "resnet18", "--by", "op"),
+        ("flops", "resnet18", "--by", "tree"),
+        ("flops", "resnet18", "--precision", "fp16,int8", "--device", "l4"),
+        ("flops", "alexnet_lecture", "--convention", "lecture"),
+        ("flops", "lenet5", "--reconcile"),
+    ],
+    ids=" ".join,
+)
+def test_rows_of_tables_fit(arguments: tuple[str, ...], benchbox: Callable) -> None:
+    """A table is a heading, its rule and what follows up to an empty line or the line about what was left out."""
+    text = benchbox(*arguments).out
+    tables = re.findall(r"^.*\n─[─ ]+\n(?:.+\n)*", text, flags=re.MULTILINE)
+    assert tables
+    for table in tables:
+        rows = [line for line in table.splitlines() if not line.startswith("left out")]
+        assert max(map(len, rows)) <= WIDTH, max(rows, key=len)
