@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.kinds import CONVENTION, COUNT, words
+from benchbox.cli.flags.kinds import CONVENTION, COUNT, MODEL, words
 from benchbox.cli.flags.network import NetworkFlags, network_command
 from benchbox.cli.flags.precisions import PrecisionFlags, precision_options, require_unused, shown_in_precisions
-from benchbox.cli.flags.shared import project_root, write_json
+from benchbox.cli.flags.shared import project_root, warn, write_json
 
 if TYPE_CHECKING:
     from benchbox.graph.graph import Graph
@@ -152,6 +152,8 @@ def _lecture(cost: NetworkCost, graph: Graph, *, form: str) -> None:
     from benchbox.report.views.cost import document_from_cost
     from benchbox.report.views.lecture import document_from_rows, render_lecture
 
+    if f"{cost.model}_lecture" in MODEL.names():
+        warn(f"the lecture's own variant of this network is {cost.model}_lecture")
     rows = lecture_rows(graph)
     if form == "json":
         write_json({**document_from_cost(cost, rows=cost.layers), "lecture": document_from_rows(rows)})
