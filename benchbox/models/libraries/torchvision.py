@@ -11,7 +11,7 @@ from benchbox.models.examples import Example
 from benchbox.models.libraries.made import LibraryNetwork, failed, imported, reason_of
 from benchbox.registry import suggestion
 
-_USUAL_SIZE = 224
+_USUAL_SIZE, _USUAL_FRAMES = 224, 16
 
 
 def network_from_torchvision(name: str, *, own_weights: bool) -> LibraryNetwork:
@@ -48,7 +48,7 @@ def network_from_torchvision(name: str, *, own_weights: bool) -> LibraryNetwork:
         except Exception as error:
             raise failed(f"torchvision cannot make {name}", error) from error
     generator = torch.Generator().manual_seed(0)
-    shape = _shape(name, published)
+    shape = _shape(published, is_video=".video." in type(module).__module__)
     if ".detection." in type(module).__module__:  # takes a list of pictures, each of a size of its own
         pictures = [torch.rand(shape, generator=generator)]
         return LibraryNetwork(module=module, example=Example(args=(pictures,)), weights=words, notes=tuple(notes))
@@ -66,7 +66,7 @@ def _without_backbone(torchvision: Any, name: str) -> dict[str, None]:
     return {"weights_backbone": None} if "weights_backbone" in parameters else {}
 
 
-def _shape(name: str, published: Any) -> tuple[int, ...]:
+def _shape(published: Any, *, is_video: bool) -> tuple[int, ...]:
     """One picture (3, H, W) or video (3, T, H, W), as the transforms and notes of the weights say."""
     preset = getattr(published, "transforms", None)
     made = preset() if preset is not None else None
@@ -74,8 +74,7 @@ def _shape(name: str, published: Any) -> tuple[int, ...]:
     sizes = [int(one) for one in (size if isinstance(size, list | tuple) else [size])]
     height, width = (sizes * 2)[:2]
     meta = getattr(published, "meta", {})
-    frames = meta.get("min_temporal_size")
-    if frames is not None:
-        return (3, int(frames), height, width)
+    if is_video:
+        return (3, int(meta.get("min_temporal_size", _USUAL_FRAMES)), height, width)
     least = [max(one, int(low)) for one, low in zip((height, width), meta.get("min_size", (1, 1)), strict=True)]
     return (3, *least)
