@@ -44,12 +44,16 @@ def started(root: Path, *arguments: str, **knobs: Any) -> subprocess.Popen[str]:
     )
 
 
-def ran(root: Path, *arguments: str, status: int = 0, **knobs: Any) -> tuple[list[dict[str, Any]], str]:
-    """The records and what was said on standard error."""
-    process = started(root, *arguments, "--json", **knobs)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == status, err
-    return json.loads(out)["records"] if out else [], err
+@pytest.fixture
+def ran(simulated_benchbox: Callable) -> Callable[..., tuple[list[dict[str, Any]], str]]:
+    """Runs in this process; gives the records and what was said on standard error."""
+
+    def run(root: Path, *arguments: str, status: int = 0, **knobs: Any) -> tuple[list[dict[str, Any]], str]:
+        done = simulated_benchbox(root, "run", "lenet5", *SHORT, *arguments, "--json", **knobs)
+        assert done.status == status, done.err
+        return done.document["records"] if done.out else [], done.err
+
+    return run
 
 
 def readings(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -60,7 +64,7 @@ def flags(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {flag["code"]: flag for flag in record["flags"]}
 
 
-def test_energy_of_the_simulated_gpu(simulated_root: Path) -> None:
+def test_energy_of_the_simulated_gpu(ran: Callable, simulated_root: Path) -> None:
     """250 W for 400 µs of device time an inference, above 60 W idle: 0.1 J net, however fast this machine is."""
     ((record,), _) = ran(simulated_root, "--backend", "tensorrt", *ENERGY)
     found = readings(record)
@@ -100,14 +104,16 @@ def test_energy_of_the_simulated_gpu(simulated_root: Path) -> None:
         pytest.param({"nvml": False}, "ENERGY_UNAVAILABLE", "NVML", marks=pytest.mark.nightly),
     ],
 )
-def test_no_energy_and_the_reason(knobs: dict[str, Any], code: str, words: str, simulated_root: Path) -> None:
+def test_no_energy_and_the_reason(
+    ran: Callable, knobs: dict[str, Any], code: str, words: str, simulated_root: Path
+) -> None:
     ((record,), _) = ran(simulated_root, "--backend", "tensorrt", *ENERGY, **knobs)
     assert not {name for name in readings(record) if "energy" in name or "power" in name}
     assert "latency_p50" in readings(record), "the rest of the record stands"
     assert words in flags(record)[code]["message"]
 
 
-def test_a_power_sensor_that_disagrees(simulated_root: Path) -> None:
+def test_a_power_sensor_that_disagrees(ran: Callable, simulated_root: Path) -> None:
     ((record,), _) = ran(simulated_root, "--backend", "tensorrt", *ENERGY, power_factor=3.0)
     assert flags(record)["ENERGY_INCONSISTENT"]["severity"] == "error"
 
@@ -208,7 +214,7 @@ def until(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def test_clocks_are_held_for_the_run_and_recorded(simulated_root: Path, tmp_path: Path) -> None:
+def test_clocks_are_held_for_the_run_and_recorded(ran: Callable, simulated_root: Path, tmp_path: Path) -> None:
     state = tmp_path / "clocks"
     ((record,), _) = ran(simulated_root, "--backend", "tensorrt", "--lock-clocks=1410", state=str(state))
     assert record["plan"]["locked_clocks"] == "1410 MHz"
@@ -217,7 +223,7 @@ def test_clocks_are_held_for_the_run_and_recorded(simulated_root: Path, tmp_path
     assert [next(iter(call)) for call in calls(state)] == ["locked", "free"]
 
 
-def test_clocks_that_may_not_be_held_stop_the_run(simulated_root: Path) -> None:
+def test_clocks_that_may_not_be_held_stop_the_run(ran: Callable, simulated_root: Path) -> None:
     before = len(record_files(simulated_root))
     _, err = ran(simulated_root, "--backend", "tensorrt", "--lock-clocks", status=3, may_lock=False)
     assert "the GPU's clocks cannot be locked here" in err
