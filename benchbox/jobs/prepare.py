@@ -160,7 +160,7 @@ def onnx_at_batch(
         raise UsageError(
             f"{source.reference} {what}",
             values=f"asked for a batch of {batch}, it is made for {fixed}",
-            remedy=f"leave --batch out, or give --batch {fixed}"
+            remedy=f"give --batch {fixed}"
             + ("" if artifact.has_batch_axis else ", or name the axis: --batch-axis NAME=AXIS"),
         )
     return artifact

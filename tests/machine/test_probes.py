@@ -125,9 +125,9 @@ def test_where_it_was_not_taken_there_is_no_reading() -> None:
     ("kind", "ratio", "words"),
     [
         (ARITHMETIC, 1.05, ""),
-        (ARITHMETIC, 1.3, "the arithmetic probe took 1e+03 to 1.3e+03"),
+        (ARITHMETIC, 1.3, "the arithmetic probe took 1.000 ms to 1.300 ms"),
         (HANDOVER, 1.3, ""),
-        (HANDOVER, 2.0, "core-to-core latency varied from 1000.000 to 2000.000"),
+        (HANDOVER, 2.0, "core-to-core latency varied from 1.000 ms to 2.000 ms"),
     ],
 )
 def test_a_machine_that_shifts_is_flagged(kind: str, ratio: float, words: str) -> None:

@@ -89,9 +89,10 @@ def command(
 ) -> None:
     """Measure every combination of MODEL, backend, precision and batch, and store a record of each.
 
-    MODEL is a network of the zoo, path/net.onnx, or package.module:factory. Without MODEL: every model
-    exported under the project root, else resnet50. Outputs are checked against the reference before any
-    number is taken; each trial is a fresh process; the interval is 95 % over processes.
+    MODEL is a network of the zoo, path/net.onnx, package.module:factory, hf:ORG/NAME, hf:FOLDER, timm:NAME or
+    torchvision:NAME. Without MODEL: every model exported under the project root, else resnet50. Outputs are checked
+    against the reference before any number is taken; each trial is a fresh process; the interval is 95 % over
+    processes.
 
     \b
     Examples:
