@@ -46,6 +46,7 @@ def small() -> nn.Module:
         nn.Conv2d(3, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(3600, 10)
     )
 """
+ENCODERS = re.compile(r"^```python\n(import torch\n.*?class Encoder.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def commands_of(page: Path) -> list[str]:
@@ -62,6 +63,8 @@ def reason_not_to(line: str) -> str:
 def make_files(folder: Path) -> None:
     """The files that the pages name."""
     (folder / "mynets.py").write_text(MYNETS)
+    if found := ENCODERS.search((HERE / "how-to.md").read_text()):
+        (folder / "encoders.py").write_text(found[1])
     (folder / "path").mkdir()
     rng = np.random.default_rng(0)
     for name in ("net.onnx", "path/net.onnx", "old.onnx", "new.onnx"):
