@@ -39,58 +39,20 @@ class Quality:
     example: str
 
 
+def _quality(name: str, better: Better, unit: str, units: Mapping[str, float], example: str, *metrics: str) -> Quality:
+    return Quality(name=name, metrics=metrics, better=better, unit=unit, units=units, example=example)
+
+
 # A record on a GPU has both memories: that of the device is the one that runs out.
 QUALITIES: Mapping[str, Quality] = {
     quality.name: quality
     for quality in (
-        Quality(
-            name="latency",
-            metrics=("latency_p50",),
-            better=Better.LOWER,
-            unit="s",
-            units=_TIME,
-            example="<= 5 ms",
-        ),
-        Quality(
-            name="latency-p99",
-            metrics=("latency_p99",),
-            better=Better.LOWER,
-            unit="s",
-            units=_TIME,
-            example="<= 8 ms",
-        ),
-        Quality(
-            name="memory",
-            metrics=("peak_device_memory", "peak_host_memory"),
-            better=Better.LOWER,
-            unit="bytes",
-            units=_BYTES,
-            example="<= 2 GB",
-        ),
-        Quality(
-            name=ACCURACY,
-            metrics=(),
-            better=Better.HIGHER,
-            unit="1",
-            units=_SHARES,
-            example=">= 0.75",
-        ),
-        Quality(
-            name="energy",
-            metrics=("energy_per_sample",),
-            better=Better.LOWER,
-            unit="J",
-            units=_JOULES,
-            example="<= 50 mJ",
-        ),
-        Quality(
-            name="throughput",
-            metrics=("throughput",),
-            better=Better.HIGHER,
-            unit="1/s",
-            units=_RATES,
-            example=">= 200 /s",
-        ),
+        _quality("latency", Better.LOWER, "s", _TIME, "<= 5 ms", "latency_p50"),
+        _quality("latency-p99", Better.LOWER, "s", _TIME, "<= 8 ms", "latency_p99"),
+        _quality("memory", Better.LOWER, "bytes", _BYTES, "<= 2 GB", "peak_device_memory", "peak_host_memory"),
+        _quality(ACCURACY, Better.HIGHER, "1", _SHARES, ">= 0.75"),
+        _quality("energy", Better.LOWER, "J", _JOULES, "<= 50 mJ", "energy_per_sample"),
+        _quality("throughput", Better.HIGHER, "1/s", _RATES, ">= 200 /s", "throughput"),
     )
 }
 

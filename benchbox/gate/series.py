@@ -13,7 +13,7 @@ from benchbox.schema.environment import Environment
 from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity, identity_of
 from benchbox.schema.plan import TRANSFER_RESIDENT, WAIT_SPIN
 from benchbox.schema.reading import Reading, Severity
-from benchbox.schema.record import Record, Status
+from benchbox.schema.record import Record, Status, reading_of
 
 _HALF_WIDTH = 1.96  # standard errors of a 95 % interval
 _MACHINE_CHARACTERS = 48
@@ -145,14 +145,6 @@ def fields_of(case: CaseIdentity, machine: str, metric: str) -> dict[str, str]:
         "machine": machine,
         "metric": metric,
     }
-
-
-def reading_of(record: Record, metric: str) -> Reading | None:
-    """The reading of that name."""
-    for reading in record.readings:
-        if reading.metric == metric:
-            return reading
-    return None
 
 
 def error_flags(records: Sequence[Record], metric: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from benchbox.machine.environment import capture
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Reading
-from benchbox.schema.record import Record, Status
+from benchbox.schema.record import Record, Status, reading_of
 
 _WORDS = {
     Grade.NATIVE: "natively",
@@ -190,7 +190,7 @@ def _fastest(
         alike = (key.model, record.plan.threads, key.mode) == (model, plan.threads, plan.mode)
         if not alike or key.backend not in names or key.precision not in precisions or key.batch != plan.batch:
             continue
-        p50 = next((reading for reading in record.readings if reading.metric == "latency_p50"), None)
+        p50 = reading_of(record, "latency_p50")
         if record.status is Status.OK and p50 is not None and p50.low is not None and p50.high is not None:
             before = newest.get(key.backend)
             if before is None or before[0] <= record.started_at:

@@ -11,11 +11,12 @@ from typing import Any
 from benchbox.choose.candidates import candidates_from_records, newest_of_cases
 from benchbox.choose.choosing import Choice, Request, Undecided, choices_of
 from benchbox.choose.standing import Judged
+from benchbox.gate.formats.words import options_of
 from benchbox.gate.series import machine_of
 from benchbox.models.zoo.zoo import specs
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.identity import identity_of
-from benchbox.schema.plan import TRANSFER_RESIDENT, TRANSFER_TIMED, Mode
+from benchbox.schema.plan import TRANSFER_RESIDENT
 from benchbox.schema.record import Record
 from benchbox.store.accuracies import accuracies_under
 from benchbox.store.artifact_files import artifacts_under
@@ -30,7 +31,7 @@ _FLAGS = {
     "method": "--calibration-method",
     "converter": "--converter",
 }
-_SIZES = {"group": "--group", "streams": "--streams", "rate_per_s": "--rate", "latency_bound_s": "--latency-bound"}
+_SIZES = ("group", "streams", "rate_per_s", "latency_bound_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,20 +116,8 @@ def case_name(record: Record, *, across: bool) -> str:
 def measuring_command(record: Record, artifacts: Sequence[OnnxArtifact], *, trials: int | None = None) -> str:
     """``benchbox run`` for the same case, with as many processes."""
     case = identity_of(record)
-    words = ["benchbox", "run", _reference_of(record, artifacts), "--backend", case.backend]
-    words += ["--precision", case.precision.value, "--batch", str(case.batch), "--threads", str(case.threads)]
-    if case.mode is not Mode.ISOLATED:
-        words += ["--mode", case.mode.value]
-    words += [
-        word
-        for name, flag in _SIZES.items()
-        if (size := getattr(case, name)) is not None
-        for word in (flag, f"{size:g}")
-    ]
-    words += ["--like", case.like] if case.like else ["--transfers"] if case.transfer == TRANSFER_TIMED else []
-    words += _options_of(case.variant)
-    words += ["--trials", str(trials)] if trials is not None else []
-    return shlex.join(words)
+    words = ["benchbox", "run", _reference_of(record, artifacts), *options_of(case), *_options_of(case.variant)]
+    return shlex.join([*words, *(["--trials", str(trials)] if trials is not None else [])])
 
 
 def emitted(judged: Judged, choice: Choice, artifacts: Sequence[OnnxArtifact]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.gate.comparable import Measured
 from benchbox.gate.policy import Policy
 from benchbox.gate.selftest import Selftest, write_selftest
-from benchbox.gate.series import CaseSeries, case_series, reading_of
+from benchbox.gate.series import CaseSeries, case_series
 from benchbox.gate.tonight import rule_for
 from benchbox.gate.values import values_of
 from benchbox.jobs.cases import Case
@@ -24,6 +24,7 @@ from benchbox.jobs.run import measure_cases
 from benchbox.metrics.metric import METRICS
 from benchbox.progress import Progress
 from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.record import reading_of
 from benchbox.stats.again import Decision, Round, decide
 from benchbox.store.kept import known_artifacts
 

@@ -37,7 +37,7 @@ from benchbox.units import format_share
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRequest:
-    """One network on one backend: what to run and how. ``flops`` are those of one inference on paper, 0 if unknown.
+    """One network on one backend: what to run and how. ``flops`` are those of the cost model, 0 if unknown.
 
     ``engine`` is set for backends that run one; ``title`` names the case to people; ``interpreter`` is the
     command of the Python that its processes run in, this one by default. ``prove`` makes a proof of execution of what

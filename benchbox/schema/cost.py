@@ -1,4 +1,4 @@
-"""What does a network cost on paper, layer by layer?"""
+"""What does a network cost analytically, layer by layer?"""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class NetworkCost:
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionCost:
-    """A network's cost on paper in one precision, every tensor as wide as it is stored.
+    """A network's analytical cost in one precision, every tensor as wide as it is stored.
 
     ``cost`` has the fp32 graph's layers under their names, and further ones for casts and quantisations that stay
     layers of their own (``added``). ``least_bytes`` is what each layer's kernel must move when all that can be is

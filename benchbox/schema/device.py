@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """Peak rates on paper.
+    """Peak rates of the datasheet.
 
     ``rates`` are multiply-adds per time in each precision relative to fp32 (fp32 itself is 1); a missing
     precision has no known rate. ``fp32_flops_per_s`` and ``bytes_per_s`` are absolute, None where nothing is published:

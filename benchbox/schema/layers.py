@@ -45,9 +45,9 @@ class ExecutedLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRow:
-    """An executed layer with the cost on paper of the ONNX nodes that it covers; every node is in one row at most.
+    """An executed layer with the analytical cost of the ONNX nodes that it covers; every node is in one row at most.
 
-    ``name`` is the path of the module, or node, that the row stands for. Bytes are on paper, of the nodes' tensors.
+    ``name`` is the path of the module, or node, that the row stands for. Bytes are analytical, of the nodes' tensors.
     """
 
     name: str
@@ -59,25 +59,25 @@ class LayerRow:
 
     @property
     def flops_per_s(self) -> float | None:
-        """Operations on paper over the layer's time, None where either is not there."""
+        """Analytical operations over the layer's time, None where either is not there."""
         time_s = self.layer.time_s
         return self.flops / time_s if time_s and self.flops else None
 
     @property
     def bytes_per_s(self) -> float | None:
-        """Bytes on paper over the layer's time, None where either is not there."""
+        """Analytical bytes over the layer's time, None where either is not there."""
         time_s = self.layer.time_s
         return self.moved_bytes / time_s if time_s and self.moved_bytes else None
 
     @property
     def intensity(self) -> float | None:
-        """Operations per byte on paper, None where nothing moves."""
+        """Analytical operations per byte, None where nothing moves."""
         return self.flops / self.moved_bytes if self.moved_bytes else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerTable:
-    """A network's executed layers joined with its cost on paper.
+    """A network's executed layers joined with its analytical cost.
 
     ``macs`` and ``flops`` are the whole network's; what no row covers is in ``uncovered`` (node names) and
     ``uncovered_macs``, so that rows and uncovered together are the whole. ``latency_s`` is the median of unprofiled

@@ -1,4 +1,4 @@
-"""What is a network called, what does it look like from outside, and what is known about it on paper?"""
+"""What is a network called, what does it look like from outside, and what is published about it?"""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class RecordKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Analytic:
-    """The cost on paper at the record's batch size.
+    """The analytical cost at the record's batch size.
 
     ``uncounted`` names nodes whose cost is not known: the numbers are a lower bound where there are any.
     """
@@ -159,3 +159,8 @@ class Record:
     engine_sha256: str | None = None
     builds: tuple[BuildCost, ...] = ()
     inputs: tuple[FedInput, ...] = ()
+
+
+def reading_of(record: Record, metric: str) -> Reading | None:
+    """The record's reading of a metric, None where it has none."""
+    return next((reading for reading in record.readings if reading.metric == metric), None)

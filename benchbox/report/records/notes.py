@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from benchbox.report.cases import names_of_cases
 from benchbox.report.records.base import View
 from benchbox.report.records.machines import notes_on_machines
-from benchbox.report.records.rows import reading_of
 from benchbox.schema.identity import identity_of
 from benchbox.schema.reading import Severity
-from benchbox.schema.record import Record, Status
+from benchbox.schema.record import Record, Status, reading_of
 from benchbox.units import format_ratio
 
 MOST_NOTES = 5

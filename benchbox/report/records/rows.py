@@ -19,7 +19,7 @@ from benchbox.schema.identity import identity_of, network_of
 from benchbox.schema.plan import Mode
 from benchbox.schema.proof import Proof
 from benchbox.schema.reading import Reading
-from benchbox.schema.record import Record, Status
+from benchbox.schema.record import Record, Status, reading_of
 from benchbox.units import (
     ABSENT,
     format_bytes,
@@ -37,11 +37,6 @@ from benchbox.units import (
 VOID = "void"
 # A narrower interval moves no digit that somebody would decide by.
 _EXACT = 0.005
-
-
-def reading_of(record: Record, metric: str) -> Reading | None:
-    """The record's reading of a metric, None where it has none."""
-    return next((reading for reading in record.readings if reading.metric == metric), None)
 
 
 def _reading(title: str, metric: str, text: Callable[[float | None], str], *, optional: bool = False) -> Column[Record]:
