@@ -40,6 +40,7 @@ run: setup
 	$(BIN)/benchbox run resnet50
 
 test: setup lint types
+	$(BIN)/python -m compileall -q benchbox tests/simulated
 	$(BIN)/python -m pytest --numprocesses logical --dist worksteal --durations 30
 
 test-all: export BENCHBOX_TESTS = all
