@@ -25,7 +25,8 @@ def columns_of_cases(
     """
 
     def column(title: str, cell: Callable[[CaseIdentity], str], *, number: bool = False) -> Column[Row]:
-        return Column(title=title, cell=lambda row: cell(of(row)), number=number, optional=title in _OPTIONAL)
+        optional, once = title in _OPTIONAL, title not in _NAMES
+        return Column(title=title, cell=lambda row: cell(of(row)), number=number, optional=optional, once=once)
 
     left_out = {"threads"} if len({case.threads for case in cases}) < 2 else set()
     left_out |= set() if ambiguous_models(cases) else {"network"}
@@ -33,9 +34,19 @@ def columns_of_cases(
     return [column(title, cell, number=number) for title, cell, number in shown]
 
 
-def names_of_cases(cases: Sequence[CaseIdentity]) -> Callable[[CaseIdentity], str]:
-    """What to call each of these cases in a sentence: "lenet5 onnxruntime int8 batch 1 server(100/s)"."""
-    columns = columns_of_cases(cases, lambda case: case)
+def names_of_cases(
+    cases: Sequence[CaseIdentity], *, without: frozenset[str] = frozenset(), differing: bool = False
+) -> Callable[[CaseIdentity], str]:
+    """What to call each of these cases in a sentence: "lenet5 onnxruntime int8 batch 1 server(100/s)".
+
+    Args:
+        cases: that are named.
+        without: titles of columns that are said elsewhere.
+        differing: whether to say only what tells the cases apart; nothing where there is one.
+    """
+    columns = [column for column in columns_of_cases(cases, lambda case: case) if column.title not in without]
+    if differing:
+        columns = [column for column in columns if len({column.cell(case) for case in cases}) > 1]
 
     def name(case: CaseIdentity) -> str:
         titled = {"batch": "batch ", "threads": "threads ", "network": "network "}
@@ -84,3 +95,4 @@ _COLUMNS: tuple[tuple[str, Callable[[CaseIdentity], str], bool], ...] = (
     ("wait", lambda case: ABSENT if case.wait in {None, WAIT_SPIN} else str(case.wait), False),
 )
 _OPTIONAL = frozenset({"variant", "mode", "transfer", "wait"})
+_NAMES = frozenset({"model", "network"})  # a row without them would have no name

@@ -8,10 +8,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from benchbox.report.table import Column, Row, fitted, markdown_table, text_table, texts_of, widths_of
+from benchbox.report.table import Column, Row, fitted, markdown_table, said_once, text_table, texts_of, widths_of
 
 # Narrower than this a folded cell is harder to read than a line that wraps.
 _LEAST_FOLDED = 16
+_UNBROKEN = "\N{NO-BREAK SPACE}%"
 
 
 def screen_width() -> int | None:
@@ -22,30 +23,66 @@ def screen_width() -> int | None:
 def screen_table(
     columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], *, width: int | None, remedy: str
 ) -> str:
-    """One aligned table of at most a screen's width, and a line about the columns that were left out.
+    """One aligned table of at most a screen's width, then what is the same in all rows, and what was left out.
 
     Args:
-        columns: those of the highest rank are left out first; the widest of those that may be folded is then folded.
+        columns: what the same text in all rows may be said once for, is; then those of the highest rank are left out
+            first; the widest of those that may be folded is then folded.
         rows: with a text for each column.
         width: characters of a line, None for no limit.
         remedy: what shows the columns that are left out, "--wide shows all".
     """
-    columns, shown, left_out = fitted(columns, rows, width=width)
-    if width is not None:
-        shown = _folded(columns, shown, width)
-    table = text_table(columns, shown)
-    return f"{table}\nleft out at {width} columns: {', '.join(left_out)} ({remedy})" if left_out else table
+    if width is None:
+        return text_table(columns, rows)
+    columns, shown, same = said_once(columns, rows, width=width)
+    columns, shown, left_out = fitted(columns, shown, width=width)
+    lines = [f"in all rows: {', '.join(same)}"] if same else []
+    lines += [f"left out at {width} columns: {', '.join(left_out)} ({remedy})"] if left_out else []
+    return "\n".join([text_table(columns, _folded(columns, shown, width)), *(wrapped(line, width) for line in lines)])
+
+
+def wrapped(line: str, width: int | None) -> str:
+    """The line as lines of at most a width, the second and later ones set back; as it is without a width."""
+    if width is None:
+        return line
+    return "\n".join(_broken(line, width, indent="  "))
+
+
+def _broken(text: str, width: int, *, indent: str = "") -> list[str]:
+    """The text in lines; a number and its percent sign stay together."""
+    kept = text.replace(" %", _UNBROKEN)
+    lines = textwrap.wrap(kept, width, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace(_UNBROKEN, " %") for line in lines]
+
+
+def lines_below(*lines: str) -> str:
+    """Sentences that stand below a table, one under the other, wrapped where standard output is a terminal."""
+    width = screen_width()
+    return "\n".join(wrapped(line, width) for line in lines if line)
 
 
 def table_of(
-    columns: Sequence[Column[Row]], rows: Sequence[Row], *, last: Sequence[str] = (), form: str = "table"
+    columns: Sequence[Column[Row]],
+    rows: Sequence[Row],
+    *,
+    last: Sequence[str] = (),
+    form: str = "table",
+    remedy: str = "a wider screen or --format csv shows all",
 ) -> str:
-    """The rows as text that fits the screen ("table") or Markdown ("md"); ``last`` are the texts of one more row."""
+    """The rows as text that fits the screen ("table") or Markdown ("md").
+
+    Args:
+        columns: of the table.
+        rows: what the columns have texts of.
+        last: the texts of one more row.
+        form: "table" or "md".
+        remedy: what shows the columns that are left out on a narrow screen.
+    """
     shown, texts = texts_of(columns, rows)
     whole = [*texts, *([last] if last else [])]
     if form == "md":
         return markdown_table(shown, whole)
-    return screen_table(shown, whole, width=screen_width(), remedy="a wider screen or --format csv shows all")
+    return screen_table(shown, whole, width=screen_width(), remedy=remedy)
 
 
 def _folded(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
@@ -59,7 +96,7 @@ def _folded(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], width
     room = max(widths[place] - surplus, _LEAST_FOLDED)
     lines: list[list[str]] = []
     for row in rows:
-        first, *more = textwrap.wrap(row[place], room) or [""]
+        first, *more = _broken(row[place], room) or [""]
         lines.append([*row[:place], first, *row[place + 1 :]])
         lines += [[*[""] * place, text, *[""] * (len(row) - place - 1)] for text in more]
     return lines

@@ -19,8 +19,9 @@ class Column(Generic[Row]):
     """A column's title and its text in a row; numbers are aligned to the right.
 
     An optional column is left out where no row has a text other than "" and the dash for what is absent. Where a table
-    is wider than the screen, columns of the highest ``rank`` are left out first, those of rank 0 never; then the texts
-    of one that may ``fold`` take several lines.
+    is wider than the screen, those that need be said only ``once``, having one text in all rows, are said below it;
+    then columns of the highest ``rank`` are left out first, those of rank 0 never; then the texts of one that may
+    ``fold`` take several lines.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Column(Generic[Row]):
     optional: bool = False
     rank: int = 0
     fold: bool = False
+    once: bool = False
 
 
 def texts_of(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> tuple[list[Column[Row]], list[list[str]]]:
@@ -103,6 +105,19 @@ def folded_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], 
         text_table([columns[index] for index in part], [[row[index] for index in part] for row in rows])
         for part in chosen
     )
+
+
+def said_once(
+    columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], *, width: int
+) -> tuple[list[Column[Any]], list[list[str]], list[str]]:
+    """A table that is too wide without the columns that may be said once for all rows: columns, texts, "batch 1"."""
+    every = range(len(columns))
+    alike = [index for index in every if columns[index].once and len({row[index] for row in rows}) == 1]
+    if len(rows) < 2 or _table_width(columns, rows, every) <= width:
+        alike = []
+    kept = [index for index in every if index not in alike]
+    said = [f"{columns[index].title} {rows[0][index]}" for index in alike]
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows], said
 
 
 def fitted(

@@ -1,6 +1,7 @@
 """Every table fits a hundred columns, and those of fixed values are the texts in ``golden_tables/``, letter by letter.
 
-After an intended change: ``python -m pytest tests/report/test_golden_tables.py`` shows the new text; write it there.
+After an intended change: BENCHBOX_GOLDEN=write python -m pytest tests/report tests/cost/executed, then read the
+difference.
 """
 
 from __future__ import annotations
@@ -11,29 +12,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from golden_text import TABLE, WIDTH, on_a_narrow_screen, require_golden
+from sample_nights import level, nights
 from sample_records import record, trials
 
 from benchbox.gate.comparable import Measured, Rules
+from benchbox.gate.history import series_from_records
 from benchbox.gate.judge import overall, verdict_between, verdicts_from_measured
 from benchbox.machine.instruments import Instrument
 from benchbox.report.records.base import FORMATS
 from benchbox.report.views.doctor import BackendState, Checkup, Probe, render_checkup
+from benchbox.report.views.history import render_history
 from benchbox.report.views.layers import render_layers
 from benchbox.report.views.verdicts import render_sides, render_verdicts
 from benchbox.schema.environment import Environment
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
 from benchbox.schema.model import Precision
 from benchbox.schema.reading import Flag, Severity
-
-WIDTH = 100
-FOLDER = Path(__file__).with_name("golden_tables")
+from benchbox.store.records import append
 
 
 @pytest.fixture(autouse=True)
 def screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal of a hundred columns, wherever somebody asks."""
-    for place in ("screen", "views.verdicts", "views.doctor"):
-        monkeypatch.setattr(f"benchbox.report.{place}.screen_width", lambda: WIDTH)
+    on_a_narrow_screen(monkeypatch)
 
 
 def measured(number: int, medians_ns: list[int], **key: object) -> Measured:
@@ -111,34 +112,54 @@ def doctor() -> str:
     return render_checkup(checkup)
 
 
-@pytest.mark.parametrize("shown", [compare, sides, layers, run, doctor], ids=lambda shown: shown.__name__)
+def history() -> str:
+    series = series_from_records(nights([*level(20, 1e-3), *level(10, 1.1e-3, 1)]), metric="latency_p50", effect=0.03)
+    return render_history(series, last=14)
+
+
+@pytest.mark.parametrize("shown", [compare, sides, layers, run, doctor, history], ids=lambda shown: shown.__name__)
 def test_golden(shown: Callable[[], str]) -> None:
-    text = "\n".join(line.rstrip() for line in shown().splitlines()) + "\n"
-    for table in re.findall(r"^.*\n─[─ ]+\n(?:.+\n)*", text, flags=re.MULTILINE):
-        assert max(map(len, (line for line in table.splitlines() if "left out" not in line))) <= WIDTH
-    assert text == (FOLDER / f"{shown.__name__}.txt").read_text(encoding="utf-8")
+    require_golden(shown.__name__, shown())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("flops", ("flops", "lenet5")),
+        ("lecture", ("flops", "alexnet_lecture", "--convention", "lecture")),
+        ("reconcile", ("flops", "lenet5", "--reconcile")),
+        ("models", ("models",)),
+    ],
+)
+def test_golden_commands(name: str, arguments: tuple[str, ...], benchbox: Callable) -> None:
+    text = re.sub(r"(?<=sha256 )[0-9a-f]{16}", "0" * 16, benchbox(*arguments).out)
+    require_golden(name, text)
+
+
+def test_golden_gate(benchbox: Callable, tmp_path: Path) -> None:
+    """A night on which two of three networks are slower, and one that was measured before is missing."""
+    for number, model in enumerate(("lenet5", "resnet18", "vgg16")):
+        values = [*level(20, 1e-3, number), *level(3, 1.2e-3 if number < 2 else 1e-3, 7 + number)]
+        for night, entry in enumerate(nights(values[: 22 if number == 2 else None], flags=())):
+            key = dataclasses.replace(entry.key, model=model)
+            append(
+                tmp_path, dataclasses.replace(entry, key=key, id=f"{entry.id[:-8]}{number:04d}{night:04d}"), trials()
+            )
+    require_golden("gate", benchbox("gate").out)
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("models",),
-        ("flops", "lenet5"),
         ("flops", "resnet18", "--top", "5"),
         ("flops", "resnet18", "--by", "module"),
         ("flops", "resnet18", "--by", "op"),
         ("flops", "resnet18", "--by", "tree"),
         ("flops", "resnet18", "--precision", "fp16,int8", "--device", "l4"),
-        ("flops", "alexnet_lecture", "--convention", "lecture"),
-        ("flops", "lenet5", "--reconcile"),
     ],
     ids=" ".join,
 )
-def test_rows_of_tables_fit(arguments: tuple[str, ...], benchbox: Callable) -> None:
-    """A table is a heading, its rule and what follows up to an empty line or the line about what was left out."""
+def test_every_line_fits(arguments: tuple[str, ...], benchbox: Callable) -> None:
     text = benchbox(*arguments).out
-    tables = re.findall(r"^.*\n─[─ ]+\n(?:.+\n)*", text, flags=re.MULTILINE)
-    assert tables
-    for table in tables:
-        rows = [line for line in table.splitlines() if not line.startswith("left out")]
-        assert max(map(len, rows)) <= WIDTH, max(rows, key=len)
+    assert TABLE.search(text)
+    assert max(map(len, text.splitlines())) <= WIDTH, max(text.splitlines(), key=len)

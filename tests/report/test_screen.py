@@ -32,8 +32,18 @@ def test_then_one_text_is_folded() -> None:
         "a     one two three four",
         "      five six",
         "b     seven",
-        "left out at 24 columns: rare, often (--wide)",
+        "left out at 24 columns:",
+        "  rare, often (--wide)",
     ]
+
+
+def test_what_is_the_same_in_all_rows_is_said_once() -> None:
+    columns = [Column(title="name"), Column(title="kind", once=True), Column(title="paper", rank=1)]
+    rows = [["a", "alike", "one two"], ["b", "alike", "three"]]
+    assert screen_table(columns, rows, width=24, remedy="--wide").splitlines()[0] == "name  kind   paper"
+    lines = screen_table(columns, rows, width=19, remedy="--wide").splitlines()
+    assert lines == ["name  paper", "────  ───────", "a     one two", "b     three", "in all rows: kind", "  alike"]
+    assert "kind" in screen_table(columns, rows[:1], width=19, remedy="--wide").splitlines()[0]
 
 
 def test_a_file_gets_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:

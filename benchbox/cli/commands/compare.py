@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     "--format",
     "form",
     metavar="F",
-    type=words("format", "table", "md", "json"),
+    type=words("format", "table", "md", "csv", "json"),
     default="table",
     show_default=True,
-    help="table, md or json.",
+    help="table, md, csv or json.",
 )
 @json_option
 @common_options

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from benchbox.report.records.base import FORMATS, USUAL, Format, View
 from benchbox.report.records.notes import machine_lines, notes_from_records, skips_and_failures
 from benchbox.report.records.rows import columns_and_rows
-from benchbox.report.screen import screen_table
+from benchbox.report.screen import screen_table, wrapped
 from benchbox.report.table import folded_table, text_table
 from benchbox.schema.record import Record, Status
 
@@ -30,11 +29,11 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
         return "no records; 'benchbox run' makes some"
     measured = [record for record in records if record.status is not Status.SKIPPED or view.wide]
     parts = [_table(measured, width, view)] if measured else []
-    parts.append("\n".join(_wrapped(line, width) for line in skips_and_failures(records)))
-    parts.append("\n".join(_wrapped(line, width) for line in notes_from_records(records, view)))
+    parts.append("\n".join(wrapped(line, width) for line in skips_and_failures(records)))
+    parts.append("\n".join(wrapped(line, width) for line in notes_from_records(records, view)))
     if measured:
         legend = [*machine_lines(measured), WIDE_LEGEND if view.wide else LEGEND]
-        parts.append("\n".join(_wrapped(line, width) for line in legend))
+        parts.append("\n".join(wrapped(line, width) for line in legend))
     return "\n\n".join(filter(None, parts))
 
 
@@ -44,10 +43,6 @@ def _table(records: Sequence[Record], width: int | None, view: View) -> str:
     if view.wide or view.columns:
         return text_table(columns, rows) if width is None else folded_table(columns, rows, keys=naming, width=width)
     return screen_table(columns, rows, width=width, remedy="--wide shows all")
-
-
-def _wrapped(line: str, width: int | None) -> str:
-    return line if width is None else textwrap.fill(line, width, subsequent_indent="  ")
 
 
 FORMATS.register("table", Format(name="table", suffix=".txt", render=render))

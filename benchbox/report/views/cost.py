@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbox.report.forms import render_form
-from benchbox.report.screen import table_of
+from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.store.documents import plain
@@ -106,9 +106,9 @@ def _summary(cost: NetworkCost) -> str:
         f"weights {format_bytes(cost.weight_bytes)}, activations written {format_bytes(cost.activation_bytes)}, "
         f"at most {format_bytes(cost.peak_activation_bytes)} alive at once; share is of the {cost.convention} count"
         + ("" if cost.convention in _OWN else f", {cost.count:,}"),
-        f"counted on ONNX sha256 {cost.onnx_sha256[:16]}…; definitions: docs/metrics.md",
+        f"counted on ONNX sha256 {cost.onnx_sha256[:16]}…; 'benchbox explain NAME' defines a column",
     ]
     if cost.uncounted:
         more = f" and {len(cost.uncounted) - SHOWN} more" if len(cost.uncounted) > SHOWN else ""
         lines.append(f"UNCOUNTED, taken as zero: {', '.join(cost.uncounted[:SHOWN])}{more}")
-    return "\n".join(lines)
+    return lines_below(*lines)

@@ -129,10 +129,11 @@ def _to_change(checkup: Checkup) -> str:
     changeable = [flag for flag in checkup.flags if flag.code not in _GIVEN]
     given = [flag for flag in checkup.flags if flag.code in _GIVEN]
     lines = [
-        f"  {flag.message} ({flag.code})" for flag in sorted(changeable, key=lambda flag: flag.severity != "warning")
+        f"{flag.message} ({flag.code})" for flag in sorted(changeable, key=lambda flag: flag.severity != "warning")
     ]
-    lines += [f"  {probe.advice}" for probe in checkup.probes if probe.advice]
-    return "\n".join([*(lines or ["  nothing"]), *(f"  to live with: {flag.message} ({flag.code})" for flag in given)])
+    lines += [f"{probe.advice}" for probe in checkup.probes if probe.advice]
+    lines = [*(lines or ["nothing"]), *(f"to live with: {flag.message} ({flag.code})" for flag in given)]
+    return "\n".join(map(_wrapped, lines))
 
 
 def _machine(checkup: Checkup) -> dict[str, str]:
@@ -169,7 +170,8 @@ def _backends(backends: Sequence[BackendState], *, every: bool) -> str:
             lacking.setdefault(_lack(backend), []).append(f"{backend.name}{' (builds)' if backend.builds else ''}")
     reasons = "".join("\n" + _wrapped(", ".join(names) + f": {reason}") for reason, names in lacking.items())
     usable = [backend for backend in backends if backend.usable]
-    return table_of(_COLUMNS, usable) + (f"\n\nBackends that cannot run here{reasons}" if reasons else "")
+    table = table_of(_COLUMNS, usable, remedy="a wider screen or --json shows all")
+    return table + (f"\n\nBackends that cannot run here{reasons}" if reasons else "")
 
 
 def _wrapped(line: str) -> str:

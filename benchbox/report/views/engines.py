@@ -53,7 +53,7 @@ def render_listed(listed: Sequence[Listed]) -> str:
     """Every kept engine as a table."""
     if not listed:
         return "no engines are kept under this root"
-    return table_of(_COLUMNS, listed)
+    return table_of(_COLUMNS, listed, remedy="a wider screen or --json shows all")
 
 
 def document_from_listed(listed: Sequence[Listed]) -> dict[str, object]:

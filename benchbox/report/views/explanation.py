@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchbox.report.screen import table_of
+from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.report.views.layers import document_from_layers, threads_text
 from benchbox.schema.explanation import Cause, ExplainedGroup, Explanation, Reason
@@ -28,7 +28,7 @@ _WORDS = {
     Cause.BEYOND: "beyond the bound",
 }
 _MEANINGS = {
-    Cause.REQUANTISING: "kernels that only quantise, dequantise or cast activations",
+    Cause.REQUANTISING: "kernels that only quantise, dequantise or cast",
     Cause.UNPACKING: "weights dequantised anew in every inference",
     Cause.REORDERING: "kernels that only change the layout",
     Cause.WIDER: "convolutions and matrix products that did not run in {precision}",
@@ -38,6 +38,7 @@ _MEANINGS = {
     Cause.BYTES: "{precision} layers bound by memory: their roofline minimum",
     Cause.BEYOND: "{precision} kernels: time above their roofline minimum",
 }
+_REMEDY = "a wider screen or --json shows all"
 
 
 def render_explanation(explanation: Explanation, *, form: str) -> str:
@@ -46,9 +47,9 @@ def render_explanation(explanation: Explanation, *, form: str) -> str:
         return json_text(document_from_explanation(explanation))
     return "\n\n".join(
         [
-            table_of(_group_columns(explanation), explanation.groups, form=form),
-            table_of(_reason_columns(explanation), explanation.reasons, form=form),
-            "\n".join([*_notes(explanation), *_sentences(explanation)]),
+            table_of(_group_columns(explanation), explanation.groups, form=form, remedy=_REMEDY),
+            table_of(_reason_columns(explanation), explanation.reasons, form=form, remedy=_REMEDY),
+            lines_below(*_notes(explanation), *_sentences(explanation)),
         ]
     )
 
@@ -134,7 +135,7 @@ def _group_columns(explanation: Explanation) -> tuple[Column[ExplainedGroup], ..
         Column(title="speed-up", cell=lambda group: format_factor(group.speedup), number=True),
         Column(title="bound", cell=lambda group: format_factor(group.bound.ideal), number=True),
         Column(title="by", cell=lambda group: group.bound.by or ABSENT),
-        Column(title=f"where the time of {precision} goes, of the whole", cell=causes, fold=True),
+        Column(title=f"where the {precision} time goes", cell=causes, fold=True),
     )
 
 

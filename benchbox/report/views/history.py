@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from benchbox.report.sparkline import sparkline
 from benchbox.report.table import Column, text_table
 from benchbox.schema.reading import Better
 from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
@@ -21,6 +22,7 @@ _COLUMNS: tuple[Column[list[str]], ...] = (
 )
 # Characters of a commit and how many differing fields of an environment stand in one rule.
 _COMMIT, _FIELDS = 9, 3
+_DRAWN = 60  # of the last records, in the line of bars
 
 
 def render_history(series: Sequence[Series], *, last: int) -> str:
@@ -83,7 +85,18 @@ def _block(series: Series, last: int) -> Iterator[str]:
         if index in changes and index > first:
             yield _rule(_step(changes[index]), len(rule))
         yield line
+    if len(series.points) > 1:
+        yield _picture(series)
     yield _summary(series, first)
+
+
+def _picture(series: Series) -> str:
+    """The last records as bars, with the least and the greatest of them."""
+    values = [point.value for point in series.points][-_DRAWN:]
+    before = len(series.points) - len(values)
+    least, greatest = format_alike([min(values), max(values)], series.unit)
+    line = sparkline(values, breaks={change.index - before for change in series.changes}, most=_DRAWN)
+    return f"{line}  {least} to {greatest}"
 
 
 def _row(point: HistoryPoint, value: str) -> list[str]:

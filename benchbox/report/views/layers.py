@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from benchbox.cost.grouping import group_of, grouped, kind_of
 from benchbox.report.forms import render_form
-from benchbox.report.screen import table_of
+from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
 from benchbox.units import ABSENT, format_bytes, format_count, format_flops_per_s, format_ratio, format_time
@@ -203,4 +203,4 @@ def _summary(table: LayerTable, *, shown: int) -> str:
     if table.uncovered:
         more = f" and {len(table.uncovered) - _SHOWN} more" if len(table.uncovered) > _SHOWN else ""
         lines.append(f"in no layer: {', '.join(table.uncovered[:_SHOWN])}{more}")
-    return "\n".join(lines)
+    return lines_below(*lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbox.cost.lecture.table import LectureRow
-from benchbox.report.screen import table_of
+from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column, csv_text
 from benchbox.store.documents import plain
 
@@ -47,10 +47,11 @@ def render_lecture(rows: Sequence[LectureRow], *, title: str, form: str) -> str:
     if form == "csv":
         return csv_text([{column.title: column.cell(row) for column in _COLUMNS} for row in rows])
     table = table_of(_COLUMNS, rows, last=("total", *[""] * 8, *_sums(rows)), form=form)
-    return (
-        f"{table}\n\n{title}\na multiply-add is 1 flop, a pool does C·H·W·K²; memory is what a layer writes, 4 bytes "
-        "an element, KB of 1024; see docs/lecture.md"
+    legend = (
+        "a multiply-add is 1 flop, a pool does C·H·W·K²; memory is what a layer writes, 4 bytes an element, "
+        "KB of 1024; see docs/lecture.md"
     )
+    return f"{table}\n\n{lines_below(title, legend)}"
 
 
 def document_from_rows(rows: Sequence[LectureRow]) -> list[dict[str, object]]:

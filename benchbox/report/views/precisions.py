@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchbox.report.forms import render_form
-from benchbox.report.screen import table_of
+from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.report.views.cost import document_from_cost
 from benchbox.schema.cost import BoundRow, NetworkCost, PrecisionCost
@@ -67,8 +67,11 @@ def _text(cost: NetworkCost, parts: Sequence[PrecisionRows], device: Device | No
     shape = "x".join(map(str, cost.input_shape))
     lines = [f"{cost.model}, input {shape}, batch {cost.batch}; {_device_text(device, named)}"]
     lines += [_sentence(part) for part in parts if part.cost.precision != "fp32"]
-    lines.append("must move: bytes if all that can be is fused; bounds are against fp32; definitions: docs/metrics.md")
-    return "\n\n".join([*blocks, "\n".join(lines)])
+    lines.append(
+        "must move: bytes if all that can be is fused; bounds are against fp32; "
+        "'benchbox explain NAME' defines a column"
+    )
+    return "\n\n".join([*blocks, lines_below(*lines)])
 
 
 def document_from_precisions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
-from benchbox.report.screen import table_of
+from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.units import format_count
 
@@ -41,4 +41,4 @@ def render_reconciliation(
     table = table_of(_COLUMNS, lines, form=form)
     notes = [f"{name}: not reproduced here: {why}" for name, why in refused.items()]
     sources = [f"{count['name']}: {count['source']}" for count in counts if count["source"]]
-    return "\n".join([title, "", table, "", *sources, *notes])
+    return f"{title}\n\n{table}\n\n{lines_below(*sources, *notes)}"

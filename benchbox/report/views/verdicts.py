@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchbox.report.cases import columns_of_cases, names_of_cases
-from benchbox.report.screen import screen_width, table_of
-from benchbox.report.table import Column, Row
+from benchbox.report.screen import lines_below, table_of
+from benchbox.report.table import Column, Row, csv_text
+from benchbox.report.views.reasons import reasons_text
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.store.documents import plain
@@ -17,12 +17,16 @@ from benchbox.store.documents import plain
 def _columns(title: str, of: Callable[[Row], Verdict], *, form: str) -> list[Column[Row]]:
     """What a verdict says, with the ratio under this title."""
 
-    def column(title: str, text: Callable[[Verdict], str], *, number: bool = False, rank: int = 0) -> Column[Row]:
+    def column(
+        title: str, text: Callable[[Verdict], str], *, number: bool = False, rank: int = 0, once: bool = False
+    ) -> Column[Row]:
         optional = title in _OPTIONAL
-        return Column(title=title, cell=lambda row: text(of(row)), number=number, rank=rank, optional=optional)
+        return Column(
+            title=title, cell=lambda row: text(of(row)), number=number, rank=rank, optional=optional, once=once
+        )
 
     columns = [
-        column("metric", lambda verdict: verdict.metric),
+        column("metric", lambda verdict: verdict.metric, once=True),
         column("verdict", lambda verdict: verdict.outcome.value),
         column(title, lambda verdict: "" if verdict.ratio is None else f"{verdict.ratio:.3f}", number=True),
         column("95 %", _interval, number=True),
@@ -43,16 +47,24 @@ def _counts(verdict: Verdict) -> str:
 
 
 _OPTIONAL = frozenset({"base id", "head id"})
-# Begins the warnings in a verdict's reason.
-_WARNINGS = "; warnings: "
 _IDS_SHOWN = 2
+_LEGEND = (
+    "head/base: median ratio of process values (Hodges-Lehmann). MDE: smallest change that they could detect with 80 % "
+    "probability. n: processes of base + head (windows of energy). 'benchbox explain NAME' defines a word"
+)
+_LEGEND_OF_SIDES = (
+    "B/A: median ratio of B to A over processes (Hodges-Lehmann); below 1: B has less. n: processes of A + B. "
+    "'benchbox explain NAME' defines a word"
+)
 _LONGEST_LABEL, _LETTERS = 24, 26
 # Fields of a case by the titles of their columns.
 _TITLES = {"network": ("onnx_sha256",), "mode": ("mode", "group", "streams", "rate_per_s", "latency_bound_s", "like")}
 
 
 def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str) -> str:
-    """The verdicts as a table ("table") or Markdown ("md"), why, and the one word for all of them."""
+    """The verdicts as a table ("table"), Markdown ("md") or CSV ("csv"), why, and the one word for all of them."""
+    if form == "csv":
+        return csv_text([_line(verdict) for verdict in verdicts], empty=("model", "metric", "outcome"))
     if any(verdict.base_case is not None for verdict in verdicts):
         labels = [labels_of(verdict.base_case or verdict.case, verdict.case) for verdict in verdicts]
         return render_sides(verdicts, labels, overall, form=form)
@@ -60,12 +72,15 @@ def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str)
     columns = [*naming, *_columns("head/base", lambda verdict: verdict, form=form)]
     name = names_of_cases([verdict.case for verdict in verdicts])
     named = [(f"{name(verdict.case)} {verdict.metric}", verdict) for verdict in verdicts]
-    why = "" if form == "md" else _reasons(named)
-    return (
-        f"{table_of(columns, verdicts, form=form)}\n\n{why}{_records(verdicts)}overall: {overall}\n"
-        "head/base: median ratio of process values (Hodges-Lehmann). MDE: smallest change that they could detect with "
-        "80 % probability. n: processes of base + head (windows of energy). 'benchbox explain NAME' defines a word"
-    )
+    return _joined(table_of(columns, verdicts, form=form), named, overall, _LEGEND, form=form)
+
+
+def _joined(table: str, named: Sequence[tuple[str, Verdict]], overall: Outcome, legend: str, *, form: str) -> str:
+    """The table, why, the ids of what was compared, the one word for all, and what the columns mean."""
+    verdicts = [verdict for _, verdict in named]
+    why = "" if form == "md" else reasons_text(named)
+    below = lines_below(_records(verdicts), f"overall: {overall}", legend)
+    return "\n\n".join(filter(None, (table, why, below)))
 
 
 @dataclass(frozen=True)
@@ -76,10 +91,9 @@ class _Sided:
     first: str
     second: str
 
-    def name(self, *, several: bool) -> str:
-        """What was compared, with the network where there are several."""
-        model = f"{self.verdict.case.model}, " if several else ""
-        return f"{model}{self.second} against {self.first}"
+    def name(self, case: str) -> str:
+        """What was compared, with what tells its case from the others."""
+        return f"{case}{', ' if case else ''}{self.second} against {self.first}"
 
 
 def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]], overall: Outcome, *, form: str) -> str:
@@ -105,18 +119,10 @@ def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]],
         _Sided(verdict, *(letters.get(name, name) for name in names))
         for verdict, names in zip(verdicts, labels, strict=True)
     ]
-    legend = "".join(f"{letter}: {name}\n" for name, letter in letters.items())
-    several = "model" not in told and len({case.model for case in cases}) > 1
-    why = (
-        ""
-        if form == "md"
-        else _reasons([(f"{row.name(several=several)} {row.verdict.metric}", row.verdict) for row in rows])
-    )
-    return (
-        f"{table_of(columns, rows, form=form)}\n{legend}\n{why}{_records(verdicts)}overall: {overall}\n"
-        "B/A: median ratio of B to A over processes (Hodges-Lehmann); below 1: B has less. n: processes of A + B. "
-        "'benchbox explain NAME' defines a word"
-    )
+    table = "\n".join([table_of(columns, rows, form=form), *(f"{letter}: {name}" for name, letter in letters.items())])
+    name = names_of_cases(cases, without=frozenset(told), differing=True)
+    named = [(f"{row.name(name(row.verdict.case))} {row.verdict.metric}", row.verdict) for row in rows]
+    return _joined(table, named, overall, _LEGEND_OF_SIDES, form=form)
 
 
 def _letters(labels: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -163,26 +169,7 @@ def _records(verdicts: Sequence[Verdict]) -> str:
     if not any(sides):
         return ""
     texts = [", ".join(side[-_IDS_SHOWN:]) + (" and older" if len(side) > _IDS_SHOWN else "") for side in sides]
-    return f"records of base: {texts[0] or 'none'}; of head: {texts[1] or 'none'}\n"
-
-
-def _reasons(named: Sequence[tuple[str, Verdict]]) -> str:
-    """A line for each reason, with the names of what has it."""
-    of_cases: dict[str, list[str]] = {}
-    shared = {verdict.reason.partition(_WARNINGS)[2] for _, verdict in named if verdict.reason}
-    alike = shared.pop() if len(shared) == 1 and len(named) > 1 else ""  # said once, not with every metric
-    for name, verdict in named:
-        if verdict.reason:
-            reason = verdict.reason.partition(_WARNINGS)[0] if alike else verdict.reason
-            of_cases.setdefault(reason, []).append(name)
-    lines = [
-        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {reason}"
-        for reason, names in of_cases.items()
-    ]
-    lines += [f"warnings about either side: {alike}"] if alike else []
-    width = screen_width()
-    wrapped = [line if width is None else textwrap.fill(line, width, subsequent_indent="  ") for line in lines]
-    return "\n".join(wrapped) + "\n\n" if lines else ""
+    return f"records of base: {texts[0] or 'none'}; of head: {texts[1] or 'none'}"
 
 
 def document_from_verdicts(verdicts: Sequence[Verdict], overall: Outcome) -> dict[str, object]:
@@ -198,3 +185,11 @@ def document_from_verdict(verdict: Verdict) -> dict[str, object]:
     """One verdict of that document; its keys are all that identifies the cases, ``base_key`` null for equal ones."""
     document = plain(verdict)
     return {"key": document.pop("case"), "base_key": document.pop("base_case"), **document}
+
+
+def _line(verdict: Verdict) -> dict[str, object]:
+    """One verdict as a line of CSV: its case, in which fields the base's differs, and what came out."""
+    document = plain(verdict)
+    case, base = document.pop("case"), document.pop("base_case")
+    against = labels_of(verdict.base_case, verdict.case)[0] if base is not None and verdict.base_case else ""
+    return {**case, "base": against, **document}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchbox.report.screen import table_of
+from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.schema.model import ModelSpec
 from benchbox.store.documents import plain
@@ -23,6 +23,8 @@ _COLUMNS: tuple[Column[ModelSpec], ...] = (
     Column(title="paper", fold=True, cell=lambda spec: spec.paper + (f"; {spec.note}" if spec.note else "")),
 )
 
+_REMEDY = "a wider screen or --json shows all"
+
 
 def render_specs(specs: Sequence[ModelSpec]) -> str:
     """A table of the networks' facts."""
@@ -30,7 +32,7 @@ def render_specs(specs: Sequence[ModelSpec]) -> str:
         "MACs and activations (all that operators write, in fp32) are of one sample. top-1, top-5: published ImageNet "
         "accuracy, single crop."
     )
-    return f"{table_of(_COLUMNS, specs)}\n\n{legend}"
+    return f"{table_of(_COLUMNS, specs, remedy=_REMEDY)}\n\n{lines_below(legend)}"
 
 
 def document_from_specs(specs: Sequence[ModelSpec]) -> dict[str, object]:

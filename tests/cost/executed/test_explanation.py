@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from golden_text import on_a_narrow_screen, require_golden
 
 from benchbox.cost.executed.explanation import explanation_of
 from benchbox.cost.precision.roofline import pair_key
@@ -164,6 +165,11 @@ def test_how_much_faster_rests_on_processes(costs: PaperCosts, tables: tuple[Lay
     wide = [7 * MS, 30 * MS, 12 * MS, 20 * MS, 11 * MS]
     undecided = render_explanation(_explained(costs, tables, medians=(before, wide)), form="table")
     assert "No difference in speed between int8 and fp32 can be shown" in undecided
+
+
+def test_golden(costs: PaperCosts, tables: tuple[LayerTable, LayerTable], monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_narrow_screen(monkeypatch)
+    require_golden("explanation", render_explanation(_explained(costs, tables), form="table"))
 
 
 def test_text_and_document(costs: PaperCosts, tables: tuple[LayerTable, LayerTable]) -> None:
