@@ -98,6 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(status)
 
 
+def _named(arguments: Sequence[str]) -> str:
+    """The program and the command that the first word names, for errors that click raises without one."""
+    known = cli.list_commands(click.Context(cli))
+    return f"{_PROGRAM} {arguments[0]}" if arguments and arguments[0] in known else _PROGRAM
+
+
 def exit_status(arguments: Sequence[str]) -> int:
     """Runs one command and turns whatever happens into an exit status, printing errors to standard error."""
     debug = "--debug" in arguments
@@ -115,7 +121,7 @@ def exit_status(arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _PROGRAM
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _named(arguments)
         _print_error(_lower_first(error.format_message()).rstrip("."), "", f"see '{command} --help'")
         # git bisect takes 2 for a bad commit.
         return _STOP_BISECTING if "--bisect" in arguments else error.exit_code

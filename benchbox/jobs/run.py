@@ -21,6 +21,7 @@ from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, 
 from benchbox.jobs.cases import Case, require_known_sizes, require_runnable
 from benchbox.jobs.paper import paper_of_artifact
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch
+from benchbox.limits import effective_cpus
 from benchbox.progress import Progress, Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import Derivation
@@ -141,11 +142,22 @@ def plan_cases(cases: Sequence[Case]) -> tuple[Record, ...]:
     """What ``measure_cases`` would do, as skipped records that are not stored."""
     environments = _Environments()
     refusals = [BACKENDS.get(case.backend).refusal(case.precision) for case in cases]
-    reasons = [f"cannot run: {refusal}" if refusal else "dry run: would be measured" for refusal in refusals]
+    reasons = [
+        f"cannot run: {refusal}" if refusal else f"dry run: would be measured{_warning(case)}"
+        for case, refusal in zip(cases, refusals, strict=True)
+    ]
     return tuple(
         dataclasses.replace(_blank(case, environments.here(case)), status=Status.SKIPPED, reason=why)
         for case, why in zip(cases, reasons, strict=True)
     )
+
+
+def _warning(case: Case) -> str:
+    """What makes the case's numbers void, if that is known before."""
+    cpus = effective_cpus()
+    if case.plan.threads <= cpus:
+        return ""
+    return f"; void, as {case.plan.threads} threads share {cpus} CPUs: use --threads {cpus} or fewer (OVERSUBSCRIBED)"
 
 
 class _Environments:

@@ -36,7 +36,7 @@ def screen_table(
         return text_table(columns, rows)
     columns, shown, same = said_once(columns, rows, width=width)
     columns, shown, left_out = fitted(columns, shown, width=width)
-    lines = [f"in all rows: {', '.join(same)}"] if same else []
+    lines = [f"in {'all rows' if len(rows) > 1 else 'this row'}: {', '.join(same)}"] if same else []
     lines += [f"left out at {width} columns: {', '.join(left_out)} ({remedy})"] if left_out else []
     return "\n".join([text_table(columns, _folded(columns, shown, width)), *(wrapped(line, width) for line in lines)])
 

@@ -110,13 +110,23 @@ def folded_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], 
 def said_once(
     columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], *, width: int
 ) -> tuple[list[Column[Any]], list[list[str]], list[str]]:
-    """A table that is too wide without the columns that may be said once for all rows: columns, texts, "batch 1"."""
-    every = range(len(columns))
-    alike = [index for index in every if columns[index].once and len({row[index] for row in rows}) == 1]
-    if len(rows) < 2 or _table_width(columns, rows, every) <= width:
-        alike = []
-    kept = [index for index in every if index not in alike]
-    said = [f"{columns[index].title} {rows[0][index]}" for index in alike]
+    """A table that is too wide without what may be said once for all rows, the widest column first.
+
+    Args:
+        columns: of the whole table.
+        rows: with a text for each column.
+        width: characters of a line.
+
+    Returns:
+        The columns that stay, their texts, and what is said instead of the others: "batch 1".
+    """
+    alike = [index for index, column in enumerate(columns) if column.once and len({row[index] for row in rows}) == 1]
+    widths = widths_of(columns, rows)
+    kept = list(range(len(columns)))
+    for index in sorted(alike, key=lambda index: -widths[index]):
+        if _table_width(columns, rows, kept) > width:
+            kept.remove(index)
+    said = [f"{columns[index].title} {rows[0][index]}" for index in alike if index not in kept]
     return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows], said
 
 

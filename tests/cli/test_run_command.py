@@ -212,6 +212,11 @@ def test_wrong_words_are_answered_before_anything_is_measured(
     assert not leftovers(tmp_path)
 
 
+def test_a_dry_run_says_what_would_be_void(benchbox: Callable) -> None:
+    ran = benchbox("run", "lenet5", "--backend", "onnxruntime", "--threads", "4096", "--dry-run")
+    assert "would be measured; void, as 4096 threads share" in ran.out
+
+
 def test_dry_run_measures_nothing(benchbox: Callable, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     ran = benchbox("run", "lenet5", *ORT, "--precision", "fp32,bf16", "--dry-run", "--json")
