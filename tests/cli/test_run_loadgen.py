@@ -202,3 +202,13 @@ def test_a_plan_shows_the_mode_and_its_defaults(benchbox: Callable) -> None:
         rate = ("--rate", "100") if mode == "server" else ()
         (record,) = benchbox("run", "lenet5", "--mode", mode, *rate, "--dry-run", "--json").document["records"]
         assert (record["plan"]["streams"], record["plan"]["rate_per_s"]) == (streams, 100.0 if rate else None)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [("2.29", True), ("2.3", False)])
+def test_too_few_samples_for_loadgen_are_told_before(seconds: str, told: bool, benchbox: Callable) -> None:
+    """459 samples of which none is late are the fewest that show 99 % at 99 %."""
+    asked = ("--mode", "server", "--rate", "200", "--max-time", seconds, "--backend", "onnxruntime", "--dry-run")
+    ran = benchbox("run", "lenet5", *asked)
+    assert ran.status == 0
+    assert ("needs 459 samples" in ran.err) is told
+    assert ("--max-time 3 or longer" in ran.err) is told

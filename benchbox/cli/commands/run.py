@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, SHARE, Listed
+from benchbox.cli.flags.modes import note_on_mode
 from benchbox.cli.flags.network import NetworkFlags, network_command, require_effect
 from benchbox.cli.flags.plan import PlanFlags, on_hardware, plan_from_flags, plan_options
 from benchbox.cli.flags.power import locked
-from benchbox.cli.flags.shared import cuda_option, project_root, write_json
+from benchbox.cli.flags.shared import cuda_option, project_root, warn, write_json
 from benchbox.cli.flags.sides import (
     ab_options,
     backend_of_sides,
@@ -116,6 +117,8 @@ def command(
     groups = sides_of_cases(cases, variants, network) if variants else (cases,)
     groups = tuple(on_hardware(group, flags) for group in groups)
     require_effect(network.derivation, [case.precision for group in groups for case in group])
+    if note := note_on_mode(plan):
+        warn(note)
     if dry_run:
         _show_plan([case for group in groups for case in group], as_json)
         return

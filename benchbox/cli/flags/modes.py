@@ -116,3 +116,20 @@ def _require_enough(rate: float | None, plan: MeasurementPlan) -> None:
             values=f"{rate * plan.max_time_s:.3g} in {plan.max_time_s:g} s; at least {plan.min_samples} are needed",
             remedy=f"use --max-time {math.ceil(plan.min_samples / rate)} or longer",
         )
+
+
+def note_on_mode(plan: MeasurementPlan) -> str:
+    """What LoadGen will say of a run of this plan, where that is known before: too few samples for its p99; else "".
+
+    LoadGen wants to be certain by 99 % that 99 % of the samples are in time: at least ln 0.01 / ln 0.99 of them.
+    """
+    from benchbox.schema.plan import Mode
+
+    needed = math.ceil(math.log(0.01) / math.log(0.99))
+    if plan.mode is not Mode.SERVER or plan.rate_per_s is None or plan.rate_per_s * plan.max_time_s >= needed:
+        return ""
+    return (
+        f"note: LoadGen needs {needed} samples for a valid run, {plan.rate_per_s:g}/s for {plan.max_time_s:g} s give "
+        f"about {plan.rate_per_s * plan.max_time_s:.0f}: use --max-time {math.ceil(needed / plan.rate_per_s)} or "
+        "longer, else records get LOADGEN_INVALID"
+    )

@@ -48,6 +48,7 @@ def _counts(verdict: Verdict) -> str:
 
 _OPTIONAL = frozenset({"base id", "head id"})
 _IDS_SHOWN = 2
+_REMEDY = "a wider screen or --json shows all"
 _LEGEND = (
     "head/base: median ratio of process values (Hodges-Lehmann). MDE: smallest change that they could detect with 80 % "
     "probability. n: processes of base + head (windows of energy). 'benchbox explain NAME' defines a word"
@@ -72,7 +73,7 @@ def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str)
     columns = [*naming, *_columns("head/base", lambda verdict: verdict, form=form)]
     name = names_of_cases([verdict.case for verdict in verdicts])
     named = [(f"{name(verdict.case)} {verdict.metric}", verdict) for verdict in verdicts]
-    return _joined(table_of(columns, verdicts, form=form), named, overall, _LEGEND, form=form)
+    return _joined(table_of(columns, verdicts, form=form, remedy=_REMEDY), named, overall, _LEGEND, form=form)
 
 
 def _joined(table: str, named: Sequence[tuple[str, Verdict]], overall: Outcome, legend: str, *, form: str) -> str:
@@ -119,7 +120,9 @@ def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]],
         _Sided(verdict, *(letters.get(name, name) for name in names))
         for verdict, names in zip(verdicts, labels, strict=True)
     ]
-    table = "\n".join([table_of(columns, rows, form=form), *(f"{letter}: {name}" for name, letter in letters.items())])
+    table = "\n".join(
+        [table_of(columns, rows, form=form, remedy=_REMEDY), *(f"{letter}: {name}" for name, letter in letters.items())]
+    )
     name = names_of_cases(cases, without=frozenset(told), differing=True)
     named = [(f"{row.name(name(row.verdict.case))} {row.verdict.metric}", row.verdict) for row in rows]
     return _joined(table, named, overall, _LEGEND_OF_SIDES, form=form)
