@@ -71,8 +71,17 @@ def push(root: Path, objects: Objects, *, step: Step = lambda _, __: None, dry_r
     return Transfer(copied=tuple(copied), present=present, faults=tuple(faults), size_bytes=size_bytes)
 
 
-def pull(root: Path, objects: Objects, *, step: Step = lambda _, __: None, dry_run: bool = False) -> Transfer:
+def pull(
+    root: Path, objects: Objects, *, step: Step = lambda _, __: None, dry_run: bool = False, since: str = ""
+) -> Transfer:
     """Copies what this side lacks; arguments and errors as of ``push``.
+
+    Args:
+        root: project root.
+        objects: the other side.
+        step: is called with (done, in all).
+        dry_run: nothing is written.
+        since: the day, as 20261129, before which records are left out; "" for all.
 
     Raises:
         StoreError: also where this side cannot be written.
@@ -82,7 +91,7 @@ def pull(root: Path, objects: Objects, *, step: Step = lambda _, __: None, dry_r
         name: size
         for prefix in PREFIXES
         for name, size in objects.names(prefix)
-        if name.endswith(_SUFFIXES) and _inside(name)
+        if name.endswith(_SUFFIXES) and _inside(name) and PurePosixPath(name).name[: len(since)] >= since
     }
     copied: list[str] = []
     faults: list[tuple[str, str]] = []

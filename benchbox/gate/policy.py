@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ from benchbox.errors import UsageError
 from benchbox.gate.night import Tier
 from benchbox.registry import suggestion
 from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity
+from benchbox.store.toml_text import problem_text
 
 FILE = "benchbox.toml"
 VERSION = 1
@@ -249,56 +250,19 @@ def policy_from_text(text: str, *, origin: str) -> Policy:
     try:
         return _File.model_validate(document).gate
     except ValidationError as error:
-        lines = dict.fromkeys(_problem(entry, text) for entry in error.errors())
+        entries: list[Any] = list(error.errors())
+        lines = dict.fromkeys(problem_text(entry, text, tables=_TABLES, whole=Policy) for entry in entries)
         raise UsageError(
             f"{origin} is no policy", values="\n".join(lines), remedy="docs/nightly.md lists what may stand there"
         ) from error
 
 
-def _problem(entry: Any, text: str) -> str:
-    """One error as "line 4: gate.rule.1.effect: Input should be less than 1"."""
-    place: Sequence[str | int] = [part for part in entry["loc"] if part not in {"str", "list[str]", "float"}]
-    name = ".".join(str(part + 1 if isinstance(part, int) else part) for part in place)
-    message = entry["msg"].removeprefix("Value error, ")
-    if entry["type"] == "extra_forbidden":
-        message = f"there is no such key{_nearest(place)}"
-    return f"line {line_of(place, text)}: {name}: {message}"
-
-
-def _nearest(place: Sequence[str | int]) -> str:
-    models: dict[str, type[BaseModel]] = {
-        "rolling": Rolling,
-        "anchor": Anchor,
-        "coverage": CoverageRules,
-        "budget": Budget,
-        "confirm": Confirm,
-        "selftest": Selftest,
-        "rule": Rule,
-    }
-    tables = (models[part] for part in reversed(place[:-1]) if isinstance(part, str) and part in models)
-    owner = next(tables, Policy)
-    near = suggestion(str(place[-1]), owner.model_fields)
-    return f", {near}" if near else f" (known: {', '.join(owner.model_fields)})"
-
-
-def line_of(place: Sequence[str | int], text: str) -> int:
-    """The line of a TOML text at which a key is set, or that of the nearest table around it."""
-    best, table, counts = (0, 1), tuple[str | int, ...](), dict[str, int]()
-    wanted = tuple(place)
-    for number, line in enumerate(text.splitlines(), start=1):
-        bare = line.strip()
-        if header := re.match(r"\[\[?\s*([^\[\]]+?)\s*\]\]?", bare):
-            names = tuple(part.strip(" \"'") for part in header[1].split("."))
-            if bare.startswith("[["):
-                counts[header[1]] = counts.get(header[1], -1) + 1
-                table = (*names, counts[header[1]])
-            else:
-                table = names
-            here: tuple[str | int, ...] = table
-        elif key := re.match(r"([A-Za-z0-9_\-.\"']+)\s*=", bare):
-            here = (*table, *(part.strip("\"'") for part in key[1].split(".")))
-        else:
-            continue
-        if wanted[: len(here)] == here and len(here) > best[0]:
-            best = (len(here), number)
-    return best[1]
+_TABLES: dict[str, type[BaseModel]] = {
+    "rolling": Rolling,
+    "anchor": Anchor,
+    "coverage": CoverageRules,
+    "budget": Budget,
+    "confirm": Confirm,
+    "selftest": Selftest,
+    "rule": Rule,
+}

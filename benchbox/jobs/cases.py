@@ -61,6 +61,7 @@ def cases_from_axes(
     batches: Sequence[int] | None,
     plan: MeasurementPlan,
     derivation: Derivation = USUAL,
+    keep_refusals: bool = False,
 ) -> tuple[Case, ...]:
     """Every combination, models outermost; raises UsageError if no backend can run any of the precisions.
 
@@ -72,6 +73,7 @@ def cases_from_axes(
             else 1.
         plan: of every case.
         derivation: for the precisions on which it has an effect.
+        keep_refusals: what cannot run is wanted too, as an answer: nothing is raised.
     """
     wanted = [(precision, derivation.for_precision(precision)) for precision in precisions]
 
@@ -88,7 +90,7 @@ def cases_from_axes(
         )
     )
     refusals = {(case.backend, case.precision): BACKENDS.get(case.backend).refusal(case.precision) for case in cases}
-    if all(refusals.values()):
+    if all(refusals.values()) and not (refusals and keep_refusals):
         raise UsageError(
             "none of the combinations can run" if refusals else "no combination was asked for",
             values="\n".join(f"{backend} {precision}: {why}" for (backend, precision), why in refusals.items()),

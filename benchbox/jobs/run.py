@@ -22,6 +22,7 @@ from benchbox.jobs.cases import Case, require_known_sizes, require_runnable
 from benchbox.jobs.paper import paper_of_artifact
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch
 from benchbox.limits import effective_cpus
+from benchbox.machine.dispatcher import dispatcher_seconds
 from benchbox.progress import Progress, Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import Derivation
@@ -64,6 +65,7 @@ def measure_cases(
     interleaved: bool = False,
     min_executed: float | None = None,
     stores: bool = True,
+    keep_refusals: bool = False,
 ) -> Iterator[Outcome]:
     """Measures the cases and yields each outcome when its record has been stored.
 
@@ -79,12 +81,13 @@ def measure_cases(
         min_executed: share of the MACs that must run in the precision asked for, or the case has failed; None for the
             usual share, below which its numbers are flagged.
         stores: False where the numbers are for the caller alone.
+        keep_refusals: a lone case that cannot run becomes a skipped record too: it is a step of a sweep.
     """
     from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
     from benchbox.store.records import check_writable
 
     check_writable(root)
-    stored = functools.partial(_stored, root=root if stores else None)
+    stored = functools.partial(_stored, root=root if stores else None, dispatched_s=dispatcher_seconds())
     environments = _Environments()
     # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
     artifacts: dict[_Wanted, _Made] = {}
@@ -101,7 +104,7 @@ def measure_cases(
         except BenchboxError as error:
             # What cannot run was not tried: skipped. What was tried and went wrong: failed.
             status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
-            if (len(cases) == 1 or interleaved) and status is Status.SKIPPED:
+            if (len(cases) == 1 or interleaved) and status is Status.SKIPPED and not keep_refusals:
                 raise  # in a matrix a skipped combination is an answer; asked for by itself it is a mistake
             record = dataclasses.replace(blank, status=status, reason=_reason(error))
             if isinstance(error, NumericsError):
@@ -125,10 +128,17 @@ def measure_cases(
         yield from outcomes
 
 
-def _stored(outcome: Outcome, *, root: Path | None) -> Outcome:
-    """Stores an outcome, unless its clock was virtual; what was measured is shown also where it cannot be stored."""
+def _stored(outcome: Outcome, *, root: Path | None, dispatched_s: float | None) -> Outcome:
+    """Stores an outcome, unless its clock was virtual; what was measured is shown also where it cannot be stored.
+
+    Args:
+        outcome: of a case.
+        root: None where nothing is stored.
+        dispatched_s: processor seconds of what dispatched this run, at its start.
+    """
     from benchbox.store.records import append
 
+    outcome = _with_dispatcher(outcome, dispatched_s)
     if root is None or (BACKENDS.get(outcome.record.key.backend).virtual and outcome.trials):
         return outcome
     try:
@@ -158,6 +168,19 @@ def _warning(case: Case) -> str:
     if case.plan.threads <= cpus:
         return ""
     return f"; void, as {case.plan.threads} threads share {cpus} CPUs: use --threads {cpus} or fewer (OVERSUBSCRIBED)"
+
+
+def _with_dispatcher(outcome: Outcome, since_s: float | None) -> Outcome:
+    """The outcome with the processor seconds that the dispatcher's daemons have used since."""
+    now_s = dispatcher_seconds()
+    if since_s is None or now_s is None:
+        return outcome
+    environment = outcome.record.environment
+    observed = {**environment.observed, "dispatcher_cpu_s": f"{now_s - since_s:.2f}"}
+    return dataclasses.replace(
+        outcome,
+        record=dataclasses.replace(outcome.record, environment=dataclasses.replace(environment, observed=observed)),
+    )
 
 
 class _Environments:

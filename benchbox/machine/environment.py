@@ -110,8 +110,13 @@ def _software(root: Path) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
+# What a sweep tells the runs that it starts (fleet/unit.py): which step of which plan this is, and who dispatched it.
+_STARTED_BY = {"sweep": "BENCHBOX_SWEEP_STEP", "dispatcher": "BENCHBOX_DISPATCHER"}
+
+
 def _observed(root: Path) -> dict[str, str]:
     found = {**host_now(root), "distributions": _digest(_installed()), "commit": _commit(), **gpu_now()}
+    found |= {name: os.environ.get(variable, "") for name, variable in _STARTED_BY.items()}
     return {name: value for name, value in found.items() if value}
 
 

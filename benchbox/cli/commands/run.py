@@ -153,9 +153,19 @@ def _asked(
         batches=batches,
         plan=plan,
         derivation=network.derivation,
+        keep_refusals=_in_sweep(),
     )
     say_choices(chooser)
     return cases
+
+
+def _in_sweep() -> bool:
+    """Whether this is a step of a sweep, where a case that cannot run is an answer and not a mistake."""
+    import os
+
+    from benchbox.fleet.unit import STEP_VARIABLE
+
+    return STEP_VARIABLE in os.environ
 
 
 def _measure(
@@ -180,6 +190,7 @@ def _measure(
                         progress=progress,
                         interleaved=bool(variants),
                         min_executed=min_executed,
+                        keep_refusals=_in_sweep(),
                     ):
                         outcomes[-1].append(outcome)
                 except (UsageError, EnvironmentLackError) as error:

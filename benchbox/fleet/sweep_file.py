@@ -1,0 +1,221 @@
+"""What does a sweep's TOML file ask for?
+
+Every error is reported at once, with its line. The matrix is models x backends x precisions x batches x threads x
+modes, less what an exclude matches, plus the includes.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import itertools
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from benchbox.backends.base import BACKENDS
+from benchbox.errors import UsageError
+from benchbox.registry import suggestion
+from benchbox.schema.model import Precision
+from benchbox.schema.plan import Mode
+from benchbox.store.toml_text import problem_text
+
+_REMEDY = "docs/fleet.md lists what may stand there"
+
+
+def _known(kind: str, names: Callable[[], Iterable[str]]) -> Callable[[str], str]:
+    """What a word must be: one of these names."""
+
+    def check(word: str) -> str:
+        known = sorted(names())
+        if word not in known:
+            near = suggestion(word, known) or f"known: {', '.join(known)}"
+            raise ValueError(f"there is no {kind} '{word}' ({near})")
+        return word
+
+    return check
+
+
+_Count = Annotated[int, Field(ge=1, le=1_000_000)]
+_Model = Annotated[str, Field(min_length=1)]
+_Backend = Annotated[str, AfterValidator(_known("backend", BACKENDS.names))]
+_Precision = Annotated[str, AfterValidator(_known("precision", lambda: [each.value for each in Precision]))]
+_Mode = Annotated[str, AfterValidator(_known("mode", lambda: [each.value for each in Mode]))]
+_SOME = Field(min_length=1)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SweepCase(_Strict):
+    """One case: the network as ``benchbox run`` takes it, and what else its command line says."""
+
+    model: _Model
+    backend: _Backend
+    precision: _Precision = "fp32"
+    batch: _Count = 1
+    threads: _Count | None = None
+    mode: _Mode = "isolated"
+    input: list[str] = []
+
+    @property
+    def title(self) -> str:
+        """The case in a few words."""
+        mode = "" if self.mode == "isolated" else f" {self.mode}"
+        threads = f" t{self.threads}" if self.threads else ""
+        sizes = "".join(f" {each}" for each in self.input)
+        return f"{self.model} {self.backend} {self.precision} b{self.batch}{threads}{mode}{sizes}"
+
+
+class Pattern(_Strict):
+    """Cases that match every key that is given; names may hold ``*`` and ``?``."""
+
+    model: str | None = None
+    backend: str | None = None
+    precision: str | None = None
+    batch: _Count | list[_Count] | None = None
+    threads: _Count | list[_Count] | None = None
+    mode: str | None = None
+
+    def matches(self, case: SweepCase) -> bool:
+        """Whether the case is meant; a pattern without keys means none."""
+        asked = self.model_dump(exclude_none=True)
+        return bool(asked) and all(_alike(getattr(case, name), value) for name, value in asked.items())
+
+
+def _alike(value: object, wanted: object) -> bool:
+    if isinstance(wanted, str):
+        return fnmatch.fnmatchcase(str(value), wanted)
+    return value in wanted if isinstance(wanted, list) else value == wanted
+
+
+class Require(_Strict):
+    """What the machine that measures must be: globs over its facts, and labels of its node in a cluster."""
+
+    cpu: str | None = None
+    gpu: str | None = None
+    machine: str | None = None
+    labels: dict[str, str] = {}
+
+    def lacks(self, facts: Mapping[str, str]) -> list[str]:
+        """What a machine's facts do not meet: "cpu is 'AMD EPYC', not 'Intel*'"."""
+        asked = {name: value for name in ("cpu", "gpu", "machine") if (value := getattr(self, name)) is not None}
+        return [
+            f"{name} is '{facts.get(name, '')}', not '{value}'"
+            for name, value in asked.items()
+            if not fnmatch.fnmatchcase(facts.get(name, "").lower(), value.lower())
+        ]
+
+
+class Sweep(_Strict):
+    """A sweep: the axes of its matrix, and how every case is measured."""
+
+    models: Annotated[list[_Model], _SOME]
+    backends: Annotated[list[_Backend], _SOME]
+    precisions: Annotated[list[_Precision], _SOME] = ["fp32"]
+    batches: Annotated[list[_Count], _SOME] = [1]
+    threads: Annotated[list[_Count], _SOME] | None = None
+    modes: Annotated[list[_Mode], _SOME] = ["isolated"]
+    input: list[str] = []
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = None
+    processes: _Count = 8
+    passes: Annotated[int, Field(ge=1, le=10)] = 2
+    quick: bool = False
+    max_time_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
+    calibration: str | None = None
+    rate: Annotated[float, Field(gt=0)] | None = None
+    latency_bound_s: Annotated[float, Field(gt=0)] | None = None
+    unit_minutes: Annotated[float, Field(gt=0, le=240)] = 10
+    anchor: bool = True
+    seed: int = 0
+    include: list[SweepCase] = []
+    exclude: list[Pattern] = []
+    require: Require = Require()
+
+    @property
+    def cases(self) -> tuple[SweepCase, ...]:
+        """The cases of the matrix, each once, in the order of the axes, then the included ones."""
+        kept = (case for case in self._matrix() if not any(pattern.matches(case) for pattern in self.exclude))
+        unique = {json.dumps(case.model_dump(), sort_keys=True): case for case in itertools.chain(kept, self.include)}
+        return tuple(unique.values())
+
+    def _matrix(self) -> Iterator[SweepCase]:
+        threads: list[int] | list[None] = self.threads or [None]
+        for model, backend, precision, batch, count, mode in itertools.product(
+            self.models, self.backends, self.precisions, self.batches, threads, self.modes
+        ):
+            yield SweepCase(
+                model=model, backend=backend, precision=precision, batch=batch, threads=count, mode=mode,
+                input=self.input,
+            )  # fmt: skip
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that it says, whatever the form of the file."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    sweep: Sweep
+
+
+_TABLES: dict[str, type[BaseModel]] = {"include": SweepCase, "exclude": Pattern, "require": Require}
+
+
+def sweep_of(file: Path) -> Sweep:
+    """The sweep in a file; its name is the file's where it gives none.
+
+    Raises:
+        UsageError: the file is missing or wrong, with all its errors; or its matrix is empty.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise UsageError("the sweep cannot be read", values=f"{file}: {reason}", remedy=_REMEDY) from error
+    sweep = sweep_from_text(text, origin=str(file))
+    return sweep if sweep.name else sweep.model_copy(update={"name": _name(file)})
+
+
+def _name(file: Path) -> str:
+    kept = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_.-") else "-" for sign in file.stem)
+    return kept.lstrip("_.-") or "sweep"
+
+
+def sweep_from_text(text: str, *, origin: str) -> Sweep:
+    """The sweep in a TOML text; raises UsageError as ``sweep_of``."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{origin} is no TOML", values=str(error), remedy=_REMEDY) from error
+    try:
+        sweep = _File.model_validate(document).sweep
+        cases = sweep.cases
+    except ValidationError as error:
+        raise UsageError(f"{origin} is no sweep", values=_problems(error, text), remedy=_REMEDY) from error
+    if not cases:
+        raise UsageError(
+            f"the matrix of {origin} is empty",
+            values=f"{len(list(sweep._matrix()))} combinations, all of them excluded",
+            remedy="take an exclude out, or write an include",
+        )
+    if sweep.processes % sweep.passes:
+        raise UsageError(
+            f"{origin}: processes do not divide into passes",
+            values=f"{sweep.processes} processes, {sweep.passes} passes",
+            remedy=f"use processes = {sweep.passes * (sweep.processes // sweep.passes + 1)}",
+        )
+    return sweep
+
+
+def _problems(error: ValidationError, text: str) -> str:
+    entries: list[Any] = list(error.errors())
+    lines = dict.fromkeys(problem_text(each, text, tables=_TABLES, whole=Sweep) for each in entries)
+    return "\n".join(sorted(lines, key=lambda line: int(line.removeprefix("line ").partition(":")[0])))

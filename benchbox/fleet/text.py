@@ -1,0 +1,114 @@
+"""How are a sweep's plan and what became of it shown?"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from benchbox.fleet.done import Swept
+from benchbox.fleet.plan import SweepPlan, arguments_of
+from benchbox.fleet.unit import StepEnd, last_words
+from benchbox.report.screen import lines_below
+from benchbox.schema.record import Status
+from benchbox.units import format_ratio
+
+# The anchor is the same case each time: more than this and the machine moved.
+_MOVED = 0.05
+_SHOWN = 10
+
+
+def render_plan(plan: SweepPlan, *, timed: int, cases: int) -> str:
+    """The units with the commands of their steps, and how long it will take.
+
+    Args:
+        plan: of the sweep.
+        timed: cases whose time is known from earlier sweeps.
+        cases: in all.
+    """
+    lines = []
+    for unit in plan.units:
+        lines.append(f"unit {unit.number}, about {_minutes(unit.seconds)}")
+        for step in unit.steps:
+            command = shlex.join(["benchbox", *arguments_of(plan, step)])
+            lines.append(f"  {step.name}  {command}{'  (anchor)' if step.anchor else ''}")
+    known = "times are known from earlier sweeps" if timed == cases else f"{timed} of {cases} cases were timed before"
+    return "\n".join([*lines, "", f"{size_of(plan)}; {known}"])
+
+
+def size_of(plan: SweepPlan) -> str:
+    """How many cases, steps and units a plan has, and how long it may take on one machine."""
+    cases = len({step.case.title for step in plan.steps})
+    steps = f"{len(plan.steps)} steps, {_counted(len(plan.units), 'unit')}"
+    return f"{_counted(cases, 'case')}, {steps}, about {_minutes(sum(unit.seconds for unit in plan.units))}"
+
+
+def line_of_end(root: Path, plan: SweepPlan, end: StepEnd) -> str:
+    """How a step ended, in one line."""
+    title = f"{end.step.name} {end.step.case.title}{' (anchor)' if end.step.anchor else ''}"
+    record = end.state.last
+    if record is None:
+        words = last_words(root, plan, end.step)
+        return f"{title}: no record, exit status {end.status} after {end.seconds:.0f} s: {words}"
+    if record.status is not Status.OK:
+        return f"{title}: {record.status.value}: {record.reason}"
+    return f"{title}: {record.id}, {end.seconds:.0f} s"
+
+
+def render_swept(found: Swept) -> str:
+    """What was measured, what was not and why, how much the machine moved, and what to do next."""
+    plan = found.plan
+    measured, skipped, failed = (found.steps_of(status) for status in (Status.OK, Status.SKIPPED, Status.FAILED))
+    lacking = found.lacking
+    lines = [
+        f"sweep {plan.id}: {len(measured)} of {len(plan.steps)} steps measured"
+        + "".join(
+            f", {len(steps)} {word}" for steps, word in ((skipped, "skipped"), (failed, "failed"), (lacking, "to do"))
+            if steps
+        )
+    ]  # fmt: skip
+    reasons: dict[str, list[str]] = {}
+    for step in [*failed, *skipped]:
+        record = found.states[step.name].last
+        if record is not None:
+            reasons.setdefault(f"{record.status.value}: {record.reason}", []).append(step.case.title)
+    for reason, titles in list(reasons.items())[:_SHOWN]:
+        lines.append(f"{', '.join(dict.fromkeys(titles))}: {reason}")
+    if found.drift is not None:
+        moved = f"the anchor's p50 moved by {format_ratio(found.drift - 1)} over the sweep"
+        advice = ": compare cases of one unit, or measure pairs with 'benchbox run --ab'"
+        lines.append(moved + (advice if found.drift - 1 > _MOVED else ""))
+    if lacking:
+        lines.append(f"to go on: benchbox sweep FILE.toml --resume  ({len(lacking)} steps are not done)")
+    elif measured:
+        lines.append("see: benchbox report, benchbox choose, benchbox gate")
+    return lines_below(*lines)
+
+
+def document_from_swept(found: Swept) -> dict[str, Any]:
+    """The JSON document ``benchbox.swept/1``."""
+    steps = []
+    for step in found.plan.steps:
+        state = found.states[step.name]
+        last = state.last
+        steps.append(
+            {
+                "name": step.name,
+                "case": step.case.model_dump(mode="json"),
+                "processes": step.processes,
+                "anchor": step.anchor,
+                "done": state.is_done,
+                "status": None if last is None else last.status.value,
+                "reason": "" if last is None else last.reason,
+                "records": [record.id for record in state.records],
+            }
+        )
+    return {"schema": "benchbox.swept/1", "plan": found.plan.id, "anchor_drift": found.drift, "steps": steps}
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds / 60:.1f} min"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

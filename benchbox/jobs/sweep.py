@@ -1,0 +1,144 @@
+"""In which order is a sweep measured? The plan, its units on this machine or on those of a cluster, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchbox.errors import EnvironmentLackError, MeasurementError, StoreError
+from benchbox.fleet.done import Swept, open_units, states_under
+from benchbox.fleet.objects import Objects, objects_at
+from benchbox.fleet.plan import Step, SweepPlan
+from benchbox.fleet.sweep_file import Require
+from benchbox.fleet.text import line_of_end
+from benchbox.fleet.transfer import pull, push
+from benchbox.fleet.unit import StepEnd, measure_unit
+from benchbox.gate.series import machine_of
+from benchbox.machine.environment import capture
+from benchbox.progress import Progress
+from benchbox.schema.record import Status
+from benchbox.store.records import check_writable
+
+
+def require_machine(require: Require) -> None:
+    """Raises EnvironmentLackError where this machine is not what a sweep asks for."""
+    environment = capture()
+    facts = {**environment.hardware, "machine": machine_of(environment)}
+    if lacks := require.lacks(facts):
+        raise EnvironmentLackError(
+            "this machine is not what the sweep asks for",
+            values="; ".join(lacks),
+            remedy="run it on such a machine, or change [sweep.require]",
+        )
+
+
+def sweep_here(root: Path, plan: SweepPlan, *, progress: Progress, wait: bool, store: str) -> None:
+    """Measures on this machine what is not done of a plan.
+
+    Args:
+        root: project root.
+        plan: of the sweep.
+        progress: shows what runs and when it will be done.
+        wait: whether to wait for another sweep on this machine instead of failing.
+        store: URL of a store that gets the records after each unit, "" for none.
+
+    Raises:
+        EnvironmentLackError: the machine is not what the plan asks for.
+        MeasurementError: another sweep measures here.
+        StoreError: records cannot be written.
+    """
+    check_writable(root)
+    require_machine(plan.sweep.require)
+    objects = objects_at(store) if store else None
+    states = states_under(root, plan, warn=progress.say)
+    left = {step.name: step for step in plan.steps if not states[step.name].is_done}
+    clock = _Clock(plan, left)
+    for number in open_units(plan, states):
+        unit = plan.units[number - 1]
+        place = f"unit {number} of {len(plan.units)}"
+        progress.step(*clock.now, f"{place}: {_next(unit.steps, left)}")
+        for end in measure_unit(root, plan, unit, waiting=progress.say if wait else None, warn=progress.say):
+            clock.note(end)
+            progress.say(line_of_end(root, plan, end))
+            progress.step(*clock.now, f"{place}: {_next(unit.steps, left)}")
+        if objects is not None:
+            _push(root, objects, progress)
+
+
+def sweep_on_cluster(root: Path, plan: SweepPlan, *, progress: Progress, address: str | None, store: str) -> None:
+    """Lets a Ray cluster measure what is not done of a plan.
+
+    Args:
+        root: project root: of all nodes where there is no store.
+        plan: of the sweep.
+        progress: shows which units have ended.
+        address: of the cluster, None for that of this machine.
+        store: URL of the store that all nodes reach, "" for none.
+
+    Raises:
+        EnvironmentLackError: there is no Ray, no cluster, or no machine in it that is asked for.
+        StoreError: the store cannot be reached.
+    """
+    from benchbox.fleet.ray import measure_on_ray
+
+    check_writable(root)
+    objects = objects_at(store) if store else None
+    if objects is not None:
+        pull(root, objects, since=plan.id[:8])
+    numbers = open_units(plan, states_under(root, plan, warn=progress.say))
+    progress.step(0, len(numbers), "waiting for machines")
+    ends = measure_on_ray(plan, numbers, root=root.resolve(), store=store, address=address, say=progress.say)
+    for done, end in enumerate(ends, start=1):
+        for line in end.lines:
+            progress.say(f"{end.node}: {line}")
+        if end.fault:
+            progress.say(f"unit {end.number} on {end.node}: {end.fault}")
+        progress.step(done, len(numbers), f"unit {end.number} has ended on {end.node}")
+        if objects is not None:
+            pull(root, objects, since=plan.id[:8])
+
+
+def _push(root: Path, objects: Objects, progress: Progress) -> None:
+    """Shares the records; a store that does not answer ends no sweep, as they can be pushed later."""
+    try:
+        sent = push(root, objects)
+    except StoreError as error:
+        progress.say(f"not shared yet: {error.what}: {error.values}; 'benchbox store push' does it later")
+        return
+    for name, fault in sent.faults:
+        progress.say(f"not shared: {name}: {fault}")
+
+
+def require_all(found: Swept) -> None:
+    """Raises MeasurementError where a step of a sweep has no numbers and was not refused either."""
+    failed, lacking = found.steps_of(Status.FAILED), found.lacking
+    if failed or lacking:
+        raise MeasurementError(
+            "the sweep is not complete",
+            values=f"{len(failed)} steps failed, {len(lacking)} are not done",
+            remedy="--resume measures what is not done; 'benchbox report --where status=failed' shows the others",
+        )
+
+
+def _next(steps: tuple[Step, ...], left: Mapping[str, Step]) -> str:
+    return next((step.case.title for step in steps if step.name in left), "done")
+
+
+class _Clock:
+    """How far a sweep is, in estimated seconds of its steps."""
+
+    def __init__(self, plan: SweepPlan, left: dict[str, Step]) -> None:
+        self._left = left
+        share = {step.name: unit.seconds / len(unit.steps) for unit in plan.units for step in unit.steps}
+        self._seconds = {name: share[name] for name in left}
+        self._whole = sum(self._seconds.values())
+
+    def note(self, end: StepEnd) -> None:
+        """A step has ended."""
+        if end.state.is_done:
+            self._left.pop(end.step.name, None)
+
+    @property
+    def now(self) -> tuple[float, float]:
+        """Done, and the whole."""
+        return self._whole - sum(self._seconds[name] for name in self._left), self._whole

@@ -1,0 +1,104 @@
+"""``benchbox sweep``: what it shows before, what it says of wrong files, and how it is gone on with."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchbox.fleet import host_lock, unit
+
+TINY = """
+[sweep]
+models = ["lenet5"]
+backends = ["onnxruntime"]
+precisions = ["fp32", "bf16"]
+passes = 1
+processes = 1
+quick = true
+max_time_s = 0.05
+threads = [1]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(host_lock, "lock_path", lambda: tmp_path / "lock")
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return str(path)
+
+
+def test_a_dry_run_shows_commands_and_time(file: str, benchbox: Callable, tmp_path: Path) -> None:
+    ran = benchbox("sweep", file, "--dry-run")
+    assert ran.status == 0
+    assert "benchbox run lenet5 --backend onnxruntime --precision bf16 --batch 1" in ran.out
+    assert "2 cases, 4 steps, 1 unit, about" in ran.out
+    assert "0 of 2 cases were timed before" in ran.out
+    assert benchbox("sweep", file, "--dry-run", "--json").document["schema"] == "benchbox.sweep/1"
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("--resume",), 2, "no sweep 'tiny' to resume"),
+        (("--address", "a:1"), 2, "--address belongs to --engine ray"),
+        (("--engine", "rai"), 2, "did you mean 'ray'?"),
+        (("--store", "ftp://x"), 2, "no store is reached by 'ftp://'"),
+    ],
+)
+def test_what_cannot_be_done_says_why(
+    arguments: tuple[str, ...], status: int, words: str, file: str, benchbox: Callable
+) -> None:
+    ran = benchbox("sweep", file, *arguments)
+    assert ran.status == status
+    assert words in ran.err
+
+
+def test_a_file_with_errors(benchbox: Callable, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(TINY.replace("passes", "pases"))
+    ran = benchbox("sweep", "bad.toml")
+    assert ran.status == 2
+    assert "line 6: sweep.pases: there is no such key, did you mean 'passes'?" in ran.err
+    assert benchbox("sweep", "none.toml").status == 2
+
+
+def test_a_machine_that_nobody_has(benchbox: Callable, tmp_path: Path) -> None:
+    (tmp_path / "gpu.toml").write_text(TINY + '[sweep.require]\ngpu = "*H100*"\ncpu = "abacus*"\n')
+    ran = benchbox("sweep", "gpu.toml")
+    assert ran.status == 3
+    assert "not 'abacus*'" in ran.err
+
+
+def test_without_ray(file: str, benchbox: Callable) -> None:
+    if importlib.util.find_spec("ray") is not None:
+        pytest.skip("runs where Ray is not installed")
+    ran = benchbox("sweep", file, "--engine", "ray")
+    assert ran.status == 3
+    assert "pip install 'benchbox[ray]'" in ran.err
+
+
+def test_an_interrupted_sweep_goes_on(
+    file: str, benchbox: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps end without records, as when their processes are killed; later they are measured, and not once more."""
+    calls: list[str] = []
+
+    def killed(root: Path, plan: object, step: unit.Step, **choice: object) -> int:
+        calls.append(step.name)
+        return -9
+
+    monkeypatch.setattr(unit, "_run", killed)
+    ran = benchbox("sweep", file, "--json")
+    assert ran.status == 5
+    assert [step["done"] for step in ran.document["steps"]] == [False] * 4
+    assert len(calls) == 8, "each step was tried twice"
+    plan = json.loads(next(tmp_path.glob("results/sweeps/*/plan.json")).read_text())
+    assert ran.document["plan"] == plan["id"]
+    text = benchbox("sweep", file, "--resume")
+    assert "no record, exit status -9" in text.err
+    assert "--resume  (4 steps are not done)" in text.out
