@@ -1,9 +1,14 @@
-"""How fast does a device multiply in each precision, and how fast is its memory?"""
+"""How fast does a device multiply in each precision, and how fast is its memory: as published, and as measured?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+from benchbox.schema.environment import Environment
+from benchbox.schema.model import Precision
+from benchbox.schema.reading import Flag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +35,116 @@ class Device:
         if self.fp32_flops_per_s is None or self.bytes_per_s is None:
             return None
         return self.fp32_flops_per_s / self.bytes_per_s
+
+
+class Pace(StrEnum):
+    """How long a rate was held: ``BURST`` for a few inferences, ``SUSTAINED`` over a whole timed window."""
+
+    BURST = "burst"
+    SUSTAINED = "sustained"
+
+
+class Level(StrEnum):
+    """The memory that data was moved to and from: a cache, or main (on a GPU: device) memory."""
+
+    L1 = "l1"
+    L2 = "l2"
+    LLC = "llc"
+    DRAM = "dram"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeCeiling:
+    """The most operations per second that a matrix product reached in a precision.
+
+    ``flops_per_s`` counts 2·M·N·K operations; it is the median over ``n`` processes, ``low`` and ``high`` are their
+    least and largest. ``library`` is a backend's name, or "numpy" or "torch" where a library was called directly;
+    ``version`` its version. ``shape`` is M, N, K. ``clock_hz`` and ``flops_per_cycle`` are None where the clock was
+    not seen. ``method`` is raised when the way of measuring changes.
+    """
+
+    precision: Precision
+    kind: Pace
+    threads: int
+    flops_per_s: float
+    low: float
+    high: float
+    library: str
+    shape: tuple[int, int, int]
+    n: int
+    version: str = ""
+    clock_hz: float | None = None
+    flops_per_cycle: float | None = None
+    power_w: float | None = None
+    method: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandwidthCeiling:
+    """The most bytes per second that a plain kernel moved at a level of memory.
+
+    ``bytes`` is the working set of all threads together; ``counted`` says which bytes count. Numbers as of
+    ``ComputeCeiling``. ``nontemporal``: stores passed the caches by; None where it is not known.
+    """
+
+    level: Level
+    threads: int
+    bytes_per_s: float
+    low: float
+    high: float
+    library: str
+    kernel: str
+    bytes: int
+    n: int
+    version: str = ""
+    counted: str = "read+write"
+    nontemporal: bool | None = None
+    method: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoCeiling:
+    """Why a library gave no ceiling in a precision: it refuses it, runs it behind casts, or failed."""
+
+    precision: Precision
+    library: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceilings:
+    """What one ``benchbox ceilings`` measured on one device: lower bounds of what the device can do.
+
+    ``compute`` has the best of all libraries and shapes, one entry per precision, pace and number of threads;
+    ``backends`` the best within each library, likewise. ``bandwidth`` has the best per level and number of threads.
+    ``none`` says which libraries gave no ceiling and why. ``epoch`` is the hash of ``environment``: ceilings of another
+    epoch say nothing of this one. ``cpus`` is how many threads "all" were. ``theoretical`` are operations per second
+    of the datasheet, where there is one; never mixed with what was measured. ``quick``: fewer shapes and processes.
+    """
+
+    id: str
+    started_at: str
+    device: str
+    title: str
+    epoch: str
+    environment: Environment
+    cpus: int
+    compute: tuple[ComputeCeiling, ...] = ()
+    backends: tuple[ComputeCeiling, ...] = ()
+    bandwidth: tuple[BandwidthCeiling, ...] = ()
+    none: tuple[NoCeiling, ...] = ()
+    theoretical: Mapping[str, float] = field(default_factory=dict)
+    flags: tuple[Flag, ...] = ()
+    quick: bool = False
+
+    def peak(self, precision: str, *, kind: Pace = Pace.SUSTAINED, threads: int | None = None) -> ComputeCeiling | None:
+        """The ceiling of a precision, with all threads unless told; None where nothing was measured."""
+        wanted = self.cpus if threads is None else threads
+        return next(
+            (one for one in self.compute if (one.precision, one.kind, one.threads) == (precision, kind, wanted)), None
+        )
+
+    def memory(self, level: Level = Level.DRAM, *, threads: int | None = None) -> BandwidthCeiling | None:
+        """The bandwidth of a level, with all threads unless told; None where nothing was measured."""
+        wanted = self.cpus if threads is None else threads
+        return next((one for one in self.bandwidth if (one.level, one.threads) == (level, wanted)), None)
