@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchbox.schema.environment import Environment
-from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity, identity_of
+from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity, case_of
 from benchbox.schema.plan import TRANSFER_RESIDENT, WAIT_SPIN
 from benchbox.schema.reading import Reading, Severity
 from benchbox.schema.record import Record, Status, reading_of
@@ -90,7 +90,7 @@ def case_series(records: Iterable[Record], *, night_starts: int) -> tuple[CaseSe
     """Every case on every kind of machine, in the order of their first records; skipped records make none."""
     found: dict[tuple[CaseIdentity, str], dict[str, list[Record]]] = {}
     for record in sorted(records, key=lambda entry: (entry.started_at, entry.id)):
-        key = identity_of(record).without_network, machine_of(record.environment)
+        key = case_of(record), machine_of(record.environment)
         found.setdefault(key, {}).setdefault(night_of(record, night_starts), []).append(record)
     return tuple(
         CaseSeries(case=case, machine=machine, nights={night: tuple(entries) for night, entries in nights.items()})

@@ -56,9 +56,7 @@ class CaseIdentity:
     @property
     def network(self) -> str | None:
         """The network in one word: the sha256 of its file, or over file and external data where it has such."""
-        if self.onnx_sha256 is None or self.weights_sha256 is None:
-            return self.onnx_sha256
-        return hashlib.sha256(f"{self.onnx_sha256} {self.weights_sha256}".encode()).hexdigest()
+        return _network(self.onnx_sha256, self.weights_sha256)
 
     def differences(self, other: CaseIdentity) -> tuple[str, ...]:
         """Names of the fields in which two cases differ, in the order of the fields."""
@@ -72,16 +70,31 @@ NETWORK_FIELDS = frozenset({"onnx_sha256", "weights_sha256"})
 
 def network_of(record: Record) -> str | None:
     """The network of a record in one word (``CaseIdentity.network``)."""
-    return identity_of(record).network
+    return _network(record.onnx_sha256, record.weights_sha256)
+
+
+def _network(onnx_sha256: str | None, weights_sha256: str | None) -> str | None:
+    if onnx_sha256 is None or weights_sha256 is None:
+        return onnx_sha256
+    return hashlib.sha256(f"{onnx_sha256} {weights_sha256}".encode()).hexdigest()
 
 
 def identity_of(record: Record) -> CaseIdentity:
     """The case that a record is of."""
+    return _identity(record, record.onnx_sha256, record.weights_sha256)
+
+
+def case_of(record: Record) -> CaseIdentity:
+    """The case that a record is of, for whatever network has its name: ``identity_of(record).without_network``."""
+    return _identity(record, None, None)
+
+
+def _identity(record: Record, onnx_sha256: str | None, weights_sha256: str | None) -> CaseIdentity:
     key, plan = record.key, record.plan
     return CaseIdentity(
         model=key.model,
-        onnx_sha256=record.onnx_sha256,
-        weights_sha256=record.weights_sha256,
+        onnx_sha256=onnx_sha256,
+        weights_sha256=weights_sha256,
         backend=key.backend,
         precision=key.precision,
         variant=key.variant,

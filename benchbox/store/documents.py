@@ -7,8 +7,10 @@ neither: null). What is read is validated, all errors at once; fields that this 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
+import typing
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -33,8 +35,10 @@ _INSIDE = {outside: inside for inside, outside in _OUTSIDE.items()}
 _ADAPTERS: dict[object, Any] = {}
 _HEADLINE = (
     *("id", "status", "reason", "key", "plan", "environment", "started_at", "readings", "flags", "analytic"),
-    *("onnx_sha256", "engine_sha256"),
+    *("onnx_sha256", "weights_sha256", "engine_sha256"),
 )
+# How a document of this version begins: the schema is its first key.
+_BEGINNING = f'{{"schema": "{RECORD_SCHEMA}"'.encode()
 _OF_HOPS = frozenset({"from", "to", "cosine"})
 
 
@@ -114,16 +118,38 @@ def record_from_document(document: Mapping[str, Any], *, origin: str = "a record
     return value_from_plain(Record, {key: value for key, value in raised.items() if key != "schema"}, origin=origin)
 
 
-def headline_from_document(document: Mapping[str, Any], *, origin: str) -> Record:
-    """As ``record_from_document``, with the fields of a judgement only; the others are empty."""
+def headline_from_json(text: bytes, *, origin: str) -> Record:
+    """As ``record_from_document``, with the fields of a judgement only; the others are empty.
+
+    Args:
+        text: the JSON of a document.
+        origin: as there.
+    """
     import pydantic
 
-    raised = raise_document(document, origin=origin)
     try:
-        # None of these holds hops, whose names differ in JSON.
-        return _adapter(Record).validate_python({key: raised[key] for key in _HEADLINE if key in raised})
+        if text.startswith(_BEGINNING):  # nothing to raise: what is left out never becomes a value of Python
+            return Record(**vars(_headline_adapter().validate_json(text)))
     except pydantic.ValidationError:
-        return record_from_document(document, origin=origin)  # which names all that is wrong
+        pass  # what follows names all that is wrong
+    whole = record_from_document(json.loads(text), origin=origin)
+    return Record(**{name: getattr(whole, name) for name in _HEADLINE})
+
+
+@functools.cache
+def _headline_adapter() -> TypeAdapter[Any]:
+    """The validator of a record's headline. None of its fields holds hops, whose names differ in JSON."""
+    import pydantic
+
+    known = {field.name: field for field in dataclasses.fields(Record)}
+    types = typing.get_type_hints(Record)
+    wanted = [
+        (name, types[name])
+        if known[name].default is dataclasses.MISSING
+        else (name, types[name], dataclasses.field(default=known[name].default))
+        for name in _HEADLINE
+    ]
+    return pydantic.TypeAdapter(dataclasses.make_dataclass("Headline", wanted, kw_only=True))
 
 
 def document_from_artifact(artifact: OnnxArtifact) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from benchbox.schema.record import Record
 from benchbox.schema.trial import Trial
 from benchbox.store.atomic import draft_of
 from benchbox.store.columns import columns_of_samples, row_from_trial, trial_from_row
-from benchbox.store.documents import document_from_record, headline_from_document, record_from_document
+from benchbox.store.documents import document_from_record, headline_from_json, record_from_document
 from benchbox.store.migrations import raise_row
 
 if TYPE_CHECKING:
@@ -205,20 +205,24 @@ def read_headline(path: Path) -> Record:
         StoreError: as ``read_record``.
     """
     with _readable(path):
-        return headline_from_document(_document_in(path), origin=str(path))
+        return headline_from_json(_json_in(path), origin=str(path))
 
 
 def _document_in(path: Path) -> dict[str, Any]:
+    from pydantic_core import from_json  # twice as fast as json
+
+    document: dict[str, Any] = from_json(_json_in(path))
+    return document
+
+
+def _json_in(path: Path) -> bytes:
     """The record's JSON in a file, by way of the file's end where that is as this package writes it."""
     value = _value_in_footer(path)
     if value is not None:
-        from pydantic_core import from_json  # twice as fast as json
-
-        document: dict[str, Any] = from_json(value)
-        return document
+        return value
     import pyarrow.parquet as pq
 
-    return _document(pq.read_schema(path).metadata, path)
+    return _json_of(pq.read_schema(path).metadata, path)
 
 
 def _value_in_footer(path: Path) -> bytes | None:
@@ -227,16 +231,19 @@ def _value_in_footer(path: Path) -> bytes | None:
     The footer is Thrift's compact protocol: a key and its value are two strings, each with its length before it, with
     the header of the second field in between. Opening a file with pyarrow for it takes ten times as long.
     """
-    with path.open("rb", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL))
-        tail = file.read(_TAIL)
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        size = os.lseek(file, 0, os.SEEK_END)
+        os.lseek(file, max(0, size - _TAIL), os.SEEK_SET)
+        tail = os.read(file, _TAIL)
         length = int.from_bytes(tail[-8:-4], "little")
         if tail[-4:] != b"PAR1" or length + 8 > size:
             return None
         if length + 8 > len(tail):
-            file.seek(size - length - 8)
-            tail = file.read(length + 8)
+            os.lseek(file, size - length - 8, os.SEEK_SET)
+            tail = os.read(file, length + 8)
+    finally:
+        os.close(file)
     footer = tail[-8 - length : -8]
     at = footer.find(_KEY_IN_FOOTER)
     if at < 0:
@@ -257,7 +264,7 @@ def read_trials(path: Path) -> list[dict[str, Any]]:
 
     with _readable(path):
         table = pq.read_table(path, partitioning=None)
-        schema = _document(table.schema.metadata, path).get("schema")
+        schema = json.loads(_json_of(table.schema.metadata, path)).get("schema")
         return [raise_row(row, schema=schema, origin=str(path)) for row in table.to_pylist()]
 
 
@@ -270,12 +277,11 @@ def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
         return tuple(trial_from_row(row, evidence=record.evidence, origin=str(path)) for row in rows)
 
 
-def _document(metadata: Mapping[bytes, bytes] | None, path: Path) -> dict[str, Any]:
+def _json_of(metadata: Mapping[bytes, bytes] | None, path: Path) -> bytes:
     """The record's JSON in the metadata of its file."""
     if not metadata or METADATA_KEY not in metadata:
         raise StoreError(f"{path} is no record of benchbox", values=f"it lacks the metadata {METADATA_KEY.decode()}")
-    document: dict[str, Any] = json.loads(metadata[METADATA_KEY])
-    return document
+    return metadata[METADATA_KEY]
 
 
 @contextlib.contextmanager

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from sample_records import any_record, record, skipped
 
 from benchbox.errors import StoreError
+from benchbox.schema.identity import identity_of
 from benchbox.schema.model import Precision
 from benchbox.schema.proof import OtherLayer, Proof
 from benchbox.schema.record import BuildCost, Record
-from benchbox.store.documents import document_from_record, record_from_document
+from benchbox.store.documents import document_from_record, headline_from_json, record_from_document
 
 
 @settings(deadline=None)
@@ -22,6 +23,28 @@ from benchbox.store.documents import document_from_record, record_from_document
 def test_a_record_survives_the_way_through_json(original: Record) -> None:
     text = json.dumps(document_from_record(original), allow_nan=False)
     assert record_from_document(json.loads(text)) == original
+
+
+@settings(deadline=None)
+@given(any_record)
+def test_a_headline_is_the_record_without_what_no_judgement_needs(original: Record) -> None:
+    text = json.dumps(document_from_record(original), allow_nan=False).encode()
+    found = headline_from_json(text, origin="x")
+    left_out = ("correctness", "evidence", "sampling", "proof", "weights", "builds", "inputs")
+    blank = Record(**{name: getattr(original, name) for name in vars(original) if name not in left_out})
+    assert found == blank
+    assert identity_of(found) == identity_of(original)
+    # Another order of keys is read the slow way, to the same end.
+    turned = dict(reversed(json.loads(text).items()))
+    assert headline_from_json(json.dumps(turned).encode(), origin="x") == blank
+
+
+def test_a_damaged_headline_is_told_in_full() -> None:
+    document = document_from_record(record()) | {"status": "fine", "started_at": None}
+    with pytest.raises(StoreError) as caught:
+        headline_from_json(json.dumps(document).encode(), origin="x")
+    assert "status" in caught.value.values
+    assert "started_at" in caught.value.values
 
 
 def test_the_document_has_the_contracts_keys() -> None:
