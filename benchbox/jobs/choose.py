@@ -11,7 +11,7 @@ from typing import Any
 from benchbox.choose.candidates import candidates_from_records, newest_of_cases
 from benchbox.choose.choosing import Choice, Request, Undecided, choices_of
 from benchbox.choose.standing import Judged
-from benchbox.gate.formats.words import options_of
+from benchbox.gate.formats.words import options_of, variant_options
 from benchbox.gate.series import machine_of
 from benchbox.models.zoo.zoo import specs
 from benchbox.schema.artifact import OnnxArtifact
@@ -24,13 +24,6 @@ from benchbox.store.records import read_headline, readable_records, record_files
 from benchbox.store.selection import conditions_from_words, matching
 
 EMIT_SCHEMA = "benchbox.choice/1"
-_FLAGS = {
-    "input": "--input",
-    "fallback": "--fallback",
-    "calibration": "--calibration",
-    "method": "--calibration-method",
-    "converter": "--converter",
-}
 _SIZES = ("group", "streams", "rate_per_s", "latency_bound_s")
 
 
@@ -116,7 +109,7 @@ def case_name(record: Record, *, across: bool) -> str:
 def measuring_command(record: Record, artifacts: Sequence[OnnxArtifact], *, trials: int | None = None) -> str:
     """``benchbox run`` for the same case, with as many processes."""
     case = identity_of(record)
-    words = ["benchbox", "run", _reference_of(record, artifacts), *options_of(case), *_options_of(case.variant)]
+    words = ["benchbox", "run", _reference_of(record, artifacts), *options_of(case), *variant_options(case.variant)]
     return shlex.join([*words, *(["--trials", str(trials)] if trials is not None else [])])
 
 
@@ -125,7 +118,7 @@ def emitted(judged: Judged, choice: Choice, artifacts: Sequence[OnnxArtifact]) -
     record = judged.candidate.record
     key = record.key
     reference = _reference_of(record, artifacts)
-    shared = ["--precision", key.precision.value, *_options_of(key.variant)]
+    shared = ["--precision", key.precision.value, *variant_options(key.variant)]
     if record.engine_sha256 is not None:
         build = ["benchbox", "build", reference, "--backend", key.backend, *shared, "--batch", str(key.batch)]
     else:
@@ -158,23 +151,3 @@ def _reference_of(record: Record, artifacts: Sequence[OnnxArtifact]) -> str:
     """What MODEL was called: the artifact knows; else the name, which is right for the zoo."""
     found = next((artifact.source for artifact in artifacts if artifact.sha256 == record.onnx_sha256), None)
     return found or record.key.model
-
-
-def _options_of(variant: str) -> list[str]:
-    """The flags that a variant came from ("exclude=fc* fallback=fp16 sequence=128")."""
-    words: list[str] = []
-    for part in variant.split():
-        name, equals, value = part.partition("=")
-        if not equals:
-            continue
-        if name in _FLAGS:
-            words += [_FLAGS[name], value]
-        elif name == "exclude":
-            words += [word for pattern in value.split(",") for word in ("--exclude", pattern)]
-        elif name == "batch-axis":
-            words += ["--batch-axis", value.replace(":", "=")]
-        elif name == "inputs":
-            words += ["--inputs", value.rpartition("@")[0]]
-        else:  # a size by its name
-            words += ["--input", part]
-    return words

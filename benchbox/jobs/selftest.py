@@ -6,6 +6,7 @@ night has flagged. Nothing of it is stored but the two decisions.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,13 @@ def selftest(root: Path, judged: Judged, *, progress: Progress, measure: Measure
         return _in_turn(root, base, head, progress)
 
     slowed = replace(case, plan=replace(case.plan, injected_delay=policy.selftest.injected))
-    found = [_decision(measure or pair, case, head, policy, effect) for head in (case, slowed)]
+    found = []
+    for what, head in (
+        ("equal sides", case),
+        (f"a head slowed by {policy.selftest.injected:.0%}", slowed),
+    ):
+        text = f"self-test on {series.name}: {what}, {policy.confirm.processes} processes a side in turn"
+        found.append(_decision(measure or pair, case, head, policy, effect, functools.partial(_say, progress, text)))
     test = Selftest(
         night=judged.report.night,
         machine=series.machine,
@@ -100,13 +107,21 @@ def _chosen(root: Path, judged: Judged) -> tuple[CaseSeries, Case]:
     return series, case
 
 
-def _decision(measure: MeasurePair, base: Case, head: Case, policy: Policy, effect: float) -> Decision:
+def _decision(
+    measure: MeasurePair, base: Case, head: Case, policy: Policy, effect: float, say: Callable[[int], None]
+) -> Decision:
     rounds: list[Round] = []
     while True:
+        say(len(rounds))
         rounds.append(_round(measure(base, head)))
         found = decide(rounds, effect=effect, chance=policy.false_alarms)
         if found.worse is not None:
             return found
+
+
+def _say(progress: Progress, text: str, earlier: int) -> None:
+    """What is measured now, and why it is measured once more."""
+    progress.say(text + (", once more: the first round does not decide" if earlier else ""))
 
 
 def _round(pair: Sequence[Measured]) -> Round:

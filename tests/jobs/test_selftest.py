@@ -55,8 +55,11 @@ def made(aa: float = 1.0, slowed: float = 1.1, night: str = NIGHT) -> Selftest:
 
 
 class Shown:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
     def say(self, text: str) -> None:
-        pass
+        self.said.append(text)
 
     def step(self, done: float, total: float, text: str) -> None:
         pass
@@ -82,7 +85,12 @@ def test_it_measures_equal_sides_and_a_slowed_head(tmp_path: Path) -> None:
         ]
         return Measured(record=record(), trials=sides[0]), Measured(record=record(), trials=sides[1])
 
-    test = selftest(tmp_path, judge(tmp_path), progress=Shown(), measure=measure)
+    shown = Shown()
+    test = selftest(tmp_path, judge(tmp_path), progress=shown, measure=measure)
+    assert [text.partition(": ")[2] for text in shown.said] == [
+        "equal sides, 8 processes a side in turn",
+        "a head slowed by 10%, 8 processes a side in turn",
+    ]
     assert delays == [(0.0, 0.0), (0.0, 0.1)]
     assert test.believed
     report = judge(tmp_path).report

@@ -22,6 +22,13 @@ SIGNS = {
     Outcome.FASTER: "▲",
     Outcome.SAME: "●",
 }
+_VARIANT_FLAGS = {
+    "input": "--input",
+    "fallback": "--fallback",
+    "calibration": "--calibration",
+    "method": "--calibration-method",
+    "converter": "--converter",
+}
 
 
 def headline(report: NightReport) -> str:
@@ -79,12 +86,12 @@ def commands_for(finding: Finding) -> tuple[str, ...]:
     before, after = finding.place.records
     if before and after and finding.reference != "exact":
         commands.append(["benchbox", "compare", before, after, "--metric", metric])
-    commands.append(["benchbox", "run", case.model, *options_of(case)])
+    commands.append(["benchbox", "run", case.model, *options_of(case), *variant_options(case.variant)])
     return tuple(shlex.join(command) for command in commands)
 
 
 def options_of(case: CaseIdentity) -> list[str]:
-    """The options of ``benchbox run`` that measure a case, but for the sizes of its inputs."""
+    """The options of ``benchbox run`` that measure a case, but for those of its variant."""
     words = ["--backend", case.backend, "--precision", str(case.precision), "--batch", str(case.batch)]
     words += ["--threads", str(case.threads)]
     if case.like:
@@ -95,6 +102,26 @@ def options_of(case: CaseIdentity) -> list[str]:
     for flag, size in (*sizes, ("--latency-bound", case.latency_bound_s)):
         words += [flag, f"{size:g}"] if size is not None else []
     return [*words, *(["--transfers"] if case.transfer == TRANSFER_TIMED else [])]
+
+
+def variant_options(variant: str) -> list[str]:
+    """The flags that a variant came from ("exclude=fc* fallback=fp16 sequence=128")."""
+    words: list[str] = []
+    for part in variant.split():
+        name, equals, value = part.partition("=")
+        if not equals:
+            continue
+        if name in _VARIANT_FLAGS:
+            words += [_VARIANT_FLAGS[name], value]
+        elif name == "exclude":
+            words += [word for pattern in value.split(",") for word in ("--exclude", pattern)]
+        elif name == "batch-axis":
+            words += ["--batch-axis", value.replace(":", "=")]
+        elif name == "inputs":
+            words += ["--inputs", value.rpartition("@")[0]]
+        else:  # a size by its name
+            words += ["--input", part]
+    return words
 
 
 def layer_lines(finding: Finding) -> list[str]:

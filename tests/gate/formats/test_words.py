@@ -1,0 +1,37 @@
+"""What the gate says to people: commands that measure a case again are of that case and no other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from sample_nights import nights
+
+from benchbox.gate.formats.words import commands_for, variant_options
+from benchbox.gate.night import Finding, Tier
+from benchbox.schema.identity import identity_of
+from benchbox.schema.verdict import Outcome, Verdict
+
+
+@pytest.mark.parametrize(
+    ("variant", "options"),
+    [
+        ("", ""),
+        ("exclude=fc*,conv1 fallback=fp16", "--exclude fc* --exclude conv1 --fallback fp16"),
+        (
+            "calibration=64 method=entropy converter=ort",
+            "--calibration 64 --calibration-method entropy --converter ort",
+        ),
+        ("input=3x320x320 batch-axis=x:1 sequence=128", "--input 3x320x320 --batch-axis x=1 --input sequence=128"),
+        ("inputs=sentences.npz@ab12", "--inputs sentences.npz"),
+    ],
+)
+def test_a_variant_is_measured_again_as_it_was(variant: str, options: str) -> None:
+    assert variant_options(variant) == options.split()
+    (entry,) = nights([1e-3], flags=())
+    case = dataclasses.replace(identity_of(entry), variant=variant)
+    verdict = Verdict(case=case, metric="latency_p50", outcome=Outcome.SLOWER)
+    finding = Finding(verdict=verdict, name="x", machine="m", reference="rolling", tier=Tier.PRIMARY)
+    again = commands_for(finding)[-1].replace("'", "")
+    assert again.startswith(f"benchbox run {case.model} --backend")
+    assert again.endswith(options)
