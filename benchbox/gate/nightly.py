@@ -76,7 +76,7 @@ def judge_night(
     environments = _new_environments(cases, tonight)
     machines = dict.fromkeys(case.machine for case in cases if tonight in case.nights)
     trust = trust_in(tonight, tuple(machines), selftests)
-    reasons = (*_doubts(trust, policy), *_reasons(findings, environments, policy, tonight))
+    reasons = (*_doubts(trust, policy), *_reasons(findings, environments, policy, tonight, coverage))
     return NightReport(
         night=tonight,
         findings=tuple(sorted(findings, key=_order)),
@@ -256,6 +256,7 @@ def _reasons(
     environments: Sequence[NewEnvironment],
     policy: Policy,
     tonight: str,
+    coverage: Coverage,
 ) -> tuple[tuple[int, str], ...]:
     """All that speaks against the night, as (exit status, text), the deciding one first."""
     reasons: list[tuple[int, str]] = []
@@ -272,6 +273,9 @@ def _reasons(
         reasons.append(
             (EXIT_GAPS, _counted(len(gaps), "case or metric without numbers", "cases or metrics without numbers"))
         )
+    if coverage.new and not policy.coverage.allow_new:
+        text = f"{_counted(len(coverage.new), 'new case', 'new cases')}, without a level: {coverage.new[0]}"
+        reasons.append((EXIT_GAPS, text + (" and more" if len(coverage.new) > 1 else "")))
     if not any(not finding.is_gap for finding in findings):
         reasons.append(
             (EXIT_GAPS, f"nothing was judged in the night of {tonight}" if tonight else "there are no records")

@@ -141,10 +141,12 @@ class Anchor(_Strict):
 class CoverageRules(_Strict):
     """Which cases must have numbers: "all" that were seen in the last nights, or those whose names match.
 
-    ``retired`` are patterns of cases that are no longer measured, on purpose.
+    ``retired`` are patterns of cases that are no longer measured, on purpose. Without ``allow_new`` a case that neither
+    the nights before nor the levels know makes the night fail.
     """
 
     require: Literal["all"] | list[str] = "all"
+    allow_new: bool = True
     retired: list[str] = []
 
 
@@ -215,11 +217,24 @@ _DEFAULTS = (
 )
 
 
+class Outputs(_Strict):
+    """The table ``[outputs]``: what ``benchbox gate`` writes without being asked, by the names of its flags."""
+
+    markdown: str | None = None
+    junit: str | None = None
+    annotations: bool = False
+    bmf: str | None = None
+    github_benchmark: str | None = None
+    otava: str | None = None
+    openmetrics: str | None = None
+
+
 class _File(BaseModel):
     """The whole file: other tables are other commands'."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
     gate: Policy = Policy()
+    outputs: Outputs = Outputs()
 
 
 def policy_of(root: Path, file: str | None) -> Policy:
@@ -228,9 +243,18 @@ def policy_of(root: Path, file: str | None) -> Policy:
     Raises:
         UsageError: the file is missing or wrong; all its errors, each with its line.
     """
+    return _file_of(root, file).gate
+
+
+def outputs_of(root: Path, file: str | None) -> Outputs:
+    """What the same file says of outputs; raises as ``policy_of``."""
+    return _file_of(root, file).outputs
+
+
+def _file_of(root: Path, file: str | None) -> _File:
     path = Path(file) if file is not None else root / FILE
     if file is None and not path.exists():
-        return Policy()
+        return _File()
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -238,17 +262,21 @@ def policy_of(root: Path, file: str | None) -> Policy:
         raise UsageError(
             "the policy cannot be read", values=f"{path}: {reason}", remedy="see docs/nightly.md"
         ) from error
-    return policy_from_text(text, origin=str(path))
+    return _file_from_text(text, origin=str(path))
 
 
 def policy_from_text(text: str, *, origin: str) -> Policy:
     """The policy in a TOML text; raises UsageError as ``policy_of``."""
+    return _file_from_text(text, origin=origin).gate
+
+
+def _file_from_text(text: str, *, origin: str) -> _File:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{origin} is no TOML", values=str(error), remedy="see docs/nightly.md") from error
     try:
-        return _File.model_validate(document).gate
+        return _File.model_validate(document)
     except ValidationError as error:
         entries: list[Any] = list(error.errors())
         lines = dict.fromkeys(problem_text(entry, text, tables=_TABLES, whole=Policy) for entry in entries)
@@ -265,4 +293,5 @@ _TABLES: dict[str, type[BaseModel]] = {
     "confirm": Confirm,
     "selftest": Selftest,
     "rule": Rule,
+    "outputs": Outputs,
 }

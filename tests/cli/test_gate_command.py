@@ -83,6 +83,18 @@ def test_files_for_people_and_ci(benchbox: Callable[..., Any], tmp_path: Path) -
     assert "lenet" not in text
 
 
+def test_the_policy_says_what_is_written_without_flags(
+    benchbox: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(tmp_path, STEP)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "benchbox.toml").write_text('[outputs]\nmarkdown = "one.md"\nannotations = true\n')
+    assert "::error title=slower" in benchbox("gate").out
+    assert (tmp_path / "one.md").read_text().startswith("**night of ")
+    assert benchbox("gate", "--markdown", "other.md").status == 1
+    assert (tmp_path / "other.md").read_text() == (tmp_path / "one.md").read_text()
+
+
 def test_five_thousand_rows_fit_a_summary() -> None:
     from benchbox.gate.formats.annotations import annotations_of
     from benchbox.gate.formats.markdown import MOST_BYTES, markdown_of

@@ -229,3 +229,25 @@ def test_many_cases_are_one_alarm_and_rows_go_by_size() -> None:
     assert [name[:4] for name in group.cases] == ["net1", "net2", "net0"]
     assert [finding.name[:4] for finding in report.findings[:3]] == ["net1", "net2", "net0"]
     assert group.worst == pytest.approx(1.5, rel=0.02)
+
+
+def test_new_cases_fail_a_night_where_the_policy_says_so() -> None:
+    records = clean(level(20, 1e-3))
+    newcomer = dataclasses.replace(
+        records[-1], id=f"{records[-1].id}x", key=dataclasses.replace(records[-1].key, model="vgg16")
+    )
+    assert judged([*records, newcomer]).exit == 0
+    report = judged([*records, newcomer], policy_from_text("[gate]\ncoverage = { allow_new = false }", origin="x"))
+    assert report.exit == 5
+    assert report.reasons[0][1].startswith("1 new case, without a level: vgg16/null")
+
+
+def test_only_the_cases_that_are_required_are_missed() -> None:
+    records = clean(level(20, 1e-3))
+    other = [
+        dataclasses.replace(entry, id=f"{entry.id}x", key=dataclasses.replace(entry.key, model="vgg16"))
+        for entry in records
+    ]
+    for require, status in (('["vgg*"]', 0), ('["lenet*", "vgg*"]', 5), ('"all"', 5)):
+        policy = policy_from_text(f"[gate]\ncoverage = {{ require = {require} }}", origin="x")
+        assert judged([*records[:-1], *other], policy).exit == status

@@ -8,7 +8,7 @@ import pytest
 
 from benchbox.errors import UsageError
 from benchbox.gate.night import Tier
-from benchbox.gate.policy import Policy, policy_from_text, policy_of, quantity
+from benchbox.gate.policy import Outputs, Policy, outputs_of, policy_from_text, policy_of, quantity
 
 FULL = """
 [gate]
@@ -41,6 +41,21 @@ def test_what_is_written_holds() -> None:
     assert policy.coverage.retired == ["lenet5/*"]
     assert policy.rules[0].least_difference == pytest.approx(20e-6)
     assert len(policy.rules) > len(policy.rule) == 2
+
+
+def test_outputs_are_checked_with_everything_else(tmp_path: Path) -> None:
+    file = tmp_path / "benchbox.toml"
+    file.write_text(FULL)
+    assert outputs_of(tmp_path, None) == Outputs(markdown="gate.md")
+    assert outputs_of(tmp_path / "elsewhere", None) == Outputs()
+    file.write_text(FULL.replace("nights = 20", "nights = 0") + 'junitt = "x"\nannotations = "yes"\n')
+    with pytest.raises(UsageError) as caught:
+        policy_of(tmp_path, None)
+    end = len(FULL.splitlines())
+    lines = sorted(caught.value.values.splitlines())
+    assert [line.partition(": ")[0] for line in lines] == [f"line {end + 1}", f"line {end + 2}", "line 5"]
+    assert "junitt" in lines[0]
+    assert "did you mean 'junit'" in lines[0]
 
 
 def test_the_first_rule_that_matches_wins() -> None:

@@ -8,7 +8,7 @@ import click
 
 from benchbox.cli.flags.kinds import Offered
 from benchbox.cli.flags.night import night_options
-from benchbox.cli.flags.outputs import OutputFlags, output_options, write_outputs
+from benchbox.cli.flags.outputs import OutputFlags, output_options, outputs_with_policy, write_outputs
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def command(
     )
     if bisect:
         return _bisected(judge)
+    outputs = outputs_with_policy(outputs, root, policy_file)
     judged = judge()
     if selftest or confirm:
         _measure(root, judged, selftest=selftest, confirm=confirm, ab=ab)

@@ -44,6 +44,14 @@ output_options = grouped(
 )
 
 
+def outputs_with_policy(flags: OutputFlags, root: Path, policy_file: str | None) -> OutputFlags:
+    """The flags; what was not asked for is as the policy's table ``[outputs]`` says. Raises UsageError."""
+    from benchbox.gate.policy import outputs_of
+
+    said = outputs_of(root, policy_file)
+    return OutputFlags(**{name: value or getattr(said, name) for name, value in vars(flags).items()})
+
+
 def write_outputs(flags: OutputFlags, judged: Judged) -> None:
     """Writes what was asked for; raises StoreError where a file cannot be written."""
     from benchbox.gate.formats.charts import bmf_of, github_benchmark_of, openmetrics_of
