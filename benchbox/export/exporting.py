@@ -23,6 +23,7 @@ from benchbox.export.feeds import sample_shapes_in
 from benchbox.export.foreign import graph_from_file, sizes_of_source
 from benchbox.export.large import PROTOBUF_LIMIT, require_convertible
 from benchbox.export.module.canonical import canonicalise
+from benchbox.export.module.captured import fed_as_captured
 from benchbox.export.module.checking import expected_of, fed_inputs_of
 from benchbox.export.module.tracing import traced
 from benchbox.export.opsets import OPSET, opset_of, with_node_names
@@ -138,7 +139,10 @@ def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
     import torch
 
     say("checking outputs against PyTorch")
-    inputs = with_real_samples(fed_inputs_of(network, proto), source)
+    inputs = fed_inputs_of(network, proto)
+    if source.part and not source.inputs.samples:
+        inputs = fed_as_captured(inputs, network, root=cache.root)
+    inputs = with_real_samples(inputs, source)
     expected = expected_of(network, proto, inputs, sizes=sizes, seed=seed)
     require_passed(expected.hops, model=source.name, randomness=randomness_in_words(random_nodes(proto)))
     recipe = cache.recipe.digest(Precision.FP32)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _SILENT: Say = lambda _: None  # noqa: E731
+# A part is fed with what the network makes of these: as many as are fed in turn (``MeasurementPlan.input_slots``).
+_SAMPLES_OF_PARTS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +227,8 @@ def _only_input(source: ModelSource, sizes: Mapping[str, tuple[int, ...]]) -> Ex
             remedy="give the shape of its one input without the batch: --input 3x224x224; or return (module, inputs)",
         )
     generator = torch.Generator().manual_seed(0)
-    return ExampleInput(name=ONLY_INPUT, tensor=torch.randn((2, *shape), generator=generator), batch_axis=0)
+    samples = _SAMPLES_OF_PARTS if source.part else 2
+    return ExampleInput(name=ONLY_INPUT, tensor=torch.randn((samples, *shape), generator=generator), batch_axis=0)
 
 
 def _bound(
