@@ -95,6 +95,13 @@ def test_the_policy_says_what_is_written_without_flags(
     assert (tmp_path / "other.md").read_text() == (tmp_path / "one.md").read_text()
 
 
+def test_a_first_night_is_called_new(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, [1e-3])
+    ran = benchbox("gate")
+    assert (ran.status, "inconclusive" in ran.out) == (0, False)
+    assert ran.out.splitlines()[0].endswith(" new, with too few nights to be judged")
+
+
 def test_five_thousand_rows_fit_a_summary() -> None:
     from benchbox.gate.formats.annotations import annotations_of
     from benchbox.gate.formats.markdown import MOST_BYTES, markdown_of

@@ -33,8 +33,11 @@ _VARIANT_FLAGS = {
 
 def headline(report: NightReport) -> str:
     """The night in one line: what was found, how often, and the exit status."""
-    counts = Counter(finding.verdict.outcome for finding in report.findings)
+    fresh = sum(Qualifier.NEW in finding.qualifiers for finding in report.findings)
+    counts = Counter(finding.verdict.outcome for finding in report.findings if Qualifier.NEW not in finding.qualifiers)
     parts = [f"{SIGNS[outcome]} {counts[outcome]} {outcome.value}" for outcome in SIGNS if counts[outcome]]
+    # Nothing is unclear about these: there is no level yet.
+    parts += [f"{fresh} new, with too few nights to be judged"] if fresh else []
     accepted = sum(Qualifier.ACKNOWLEDGED in finding.qualifiers for finding in report.findings)
     parts += [f"{accepted} of them acknowledged"] if accepted else []
     return f"night of {report.night or 'no records'}: {' · '.join(parts) or 'nothing was judged'}"
