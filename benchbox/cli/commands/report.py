@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from benchbox.cli.flags.kinds import FORMAT
+from benchbox.cli.flags.kinds import FORMAT_OR_PAGE
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn
 from benchbox.cli.flags.stored import CONDITION
 from benchbox.cli.flags.view import ViewFlags, view_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchbox.schema.record import Record
 
 
 @click.command("report")
@@ -15,8 +22,8 @@ from benchbox.cli.flags.view import ViewFlags, view_options
     "--format",
     "form",
     metavar="FORMAT",
-    type=FORMAT,
-    help="table, md, csv or json [default: by the ending of --output, else table].",
+    type=FORMAT_OR_PAGE,
+    help="table, md, csv, json or html, one page with pictures [default: by the ending of --output, else table].",
 )
 @click.option("--output", metavar="FILE", type=click.Path(), help="Write to FILE instead of standard output.")
 @click.option(
@@ -42,28 +49,54 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], shown:
       benchbox report --where model=resnet50 --where backend=onnxruntime
       benchbox report --columns model,precision,p50,MACs --notes
       benchbox report --output results.csv
+      benchbox report --output page.html
     """
     from benchbox.report.records.base import FORMATS, format_of_file
     from benchbox.report.screen import screen_width
     from benchbox.store.records import readable_records, record_files
     from benchbox.store.selection import conditions_from_words, matching, none_match
 
-    chosen = FORMATS.get("json" if as_json else form or format_of_file(output or ""))
+    page = not as_json and (form == "html" or (form is None and _is_page(output)))
+    if page:
+        from benchbox.report.plots.rendering import require_renderer
+
+        require_renderer()
+    chosen = FORMATS.get("table" if page else "json" if as_json else form or format_of_file(output or ""))
     conditions = conditions_from_words(where)
     found = readable_records(record_files(stored_root()), warn=warn)
-    records = tuple(record for _, record in found if matching(record, conditions))
+    kept = [(path, record) for path, record in found if matching(record, conditions)]
+    records = tuple(record for _, record in kept)
     if not records:
         nothing = none_match(len(found), where)
-        if output is None and chosen.name == "table":
+        if output is None and chosen.name == "table" and not page:
             click.echo(nothing)
             return
         warn(nothing)
+    if page:
+        _put_page(kept, where, output)
+        return
     if output is None:
         text = chosen.render(records, width=screen_width(), view=shown.view())
         click.echo(text, nl=not text.endswith("\n"))
         return
     text = chosen.render(records, view=shown.view())
     _write(output, text if text.endswith("\n") else f"{text}\n")
+
+
+def _is_page(output: str | None) -> bool:
+    return output is not None and output.lower().endswith((".html", ".htm"))
+
+
+def _put_page(found: list[tuple[Path, Record]], where: tuple[str, ...], output: str | None) -> None:
+    from benchbox.jobs.page import material_from_records
+    from benchbox.report.page.writing import page_from_material
+
+    title = " · ".join(["Deployment benchmarks", *where])
+    text = page_from_material(material_from_records(stored_root(), found, title=title, warn=warn))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        _write(output, text)
 
 
 def _write(output: str, text: str) -> None:

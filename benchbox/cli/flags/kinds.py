@@ -305,6 +305,10 @@ def _formats() -> dict[str, str]:
     return {name: name for name in FORMATS.names()}
 
 
+def _forms() -> dict[str, str]:
+    return {**_formats(), "html": "html"}
+
+
 def _devices() -> dict[str, str]:
     from benchbox.machine.rates import device_names
 
@@ -347,6 +351,7 @@ METRIC = Word("metric", _metrics)
 CASE_FIELD = Word("field of a case", _case_fields)
 CONVENTION = Word("convention", _conventions)
 FORMAT = Word("format", _formats)
+FORMAT_OR_PAGE = Word("format", _forms)
 DEVICE = Word("device", _devices)
 TEXT = Kind()
 BATCHES = Batches()

@@ -1,0 +1,110 @@
+"""How do records become one self-contained page that needs neither scripts nor styles to be read?"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+
+from benchbox.report.definitions import definitions
+from benchbox.report.material import Material, machine_name, points_by_machine
+from benchbox.report.page.matrix import matrix_of
+from benchbox.report.page.sentences import sentences
+from benchbox.report.plots.gallery import pictures_of
+from benchbox.report.plots.rendering import require_renderer, svg_from_picture
+from benchbox.report.records.base import View
+from benchbox.report.records.notes import notes_from_records, skips_and_failures
+from benchbox.report.records.rows import columns_and_rows
+from benchbox.schema.record import Record, Status
+
+_EVERYTHING = View(wide=True)
+
+
+def page_from_material(material: Material) -> str:
+    """The page as HTML: one file, no request to anywhere.
+
+    Raises:
+        EnvironmentLackError: vl-convert or Jinja is missing.
+    """
+    require_renderer()
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    script, style = _template("page.js"), _template("page.css")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    machines = []
+    for place, (machine, points) in enumerate(points_by_machine(material).items()):
+        pictures = [
+            (picture, f"{picture.name}-{place}", Markup(svg_from_picture(picture, identity=f"{picture.name}-{place}")))
+            for picture in pictures_of(points, material)
+        ]
+        machines.append(
+            {
+                "name": machine,
+                "environments": sorted({point.record.environment.hash for point in points}),
+                "sentences": sentences(points),
+                "matrix": matrix_of(points),
+                "pictures": pictures,
+            }
+        )
+    columns, rows, _ = columns_and_rows(material.records, _EVERYTHING) if material.records else ([], [], 0)
+    cases = _cases_of(material)
+    return environment.get_template("page.html").render(
+        title=material.title,
+        counts={status.value: sum(record.status is status for record in material.records) for status in Status},
+        days=sorted({record.started_at[:10] for record in material.records}),
+        networks=sorted({record.key.model for record in material.records}),
+        commits=sorted({commit for record in material.records if (commit := _commit(record))}),
+        machines=machines,
+        machine_names=sorted({machine_name(record) for record in material.records}),
+        without=skips_and_failures(material.records),
+        notes=notes_from_records(material.records, View(notes=len(material.records) <= _FEW)),
+        columns=columns,
+        rows=[(cases.get(record.id, ""), row) for record, row in zip(material.records, rows, strict=True)],
+        filters=_filters(material.records),
+        definitions=_defined([column.title for column in columns]),
+        style=Markup(style),
+        script=Markup(script),
+        digest=digest,
+    )
+
+
+_FEW = 50
+_SHOWN_COMMIT = 12
+
+
+def _template(name: str) -> str:
+    return resources.files("benchbox.report.page").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _commit(record: Record) -> str:
+    return record.environment.observed.get("commit", "")[:_SHOWN_COMMIT]
+
+
+def _cases_of(material: Material) -> dict[str, str]:
+    """The name of the case by record id, for the records that the pictures show."""
+    return {
+        point.record.id: point.case for points in points_by_machine(material).values() for point in points
+    }  # fmt: skip
+
+
+def _filters(records: Sequence[Record]) -> dict[str, list[str]]:
+    """What the chips choose among, each with two values at least."""
+    found = {
+        "backend": sorted({record.key.backend for record in records}),
+        "precision": sorted({record.key.precision.value for record in records}),
+        "batch": [str(batch) for batch in sorted({record.key.batch for record in records})],
+    }
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def _defined(titles: Sequence[str]) -> list[tuple[str, str]]:
+    """The definitions of the columns that the page shows: name and text."""
+    known = definitions()
+    found = [(title, next((entry for entry in known if entry.defines(title)), None)) for title in titles]
+    return [(title, "; ".join(text for _, text in entry.facts if text)) for title, entry in found if entry]

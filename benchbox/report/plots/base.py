@@ -1,0 +1,134 @@
+"""What is a picture of the page, and which colours, sizes and words do all of them share?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchbox.report.material import Material, Point
+
+Specification = dict[str, Any]
+
+WIDTH, HEIGHT = 680, 380
+INK, QUIET, GRID = "var(--ink, #1f2328)", "var(--quiet, #59636e)", "var(--grid, #e3e6ea)"
+# Okabe and Ito's palette, each a variable of the page so that dark mode can lighten it.
+PRECISIONS: Mapping[str, str] = {
+    "fp32": "var(--c1, #0072B2)",
+    "tf32": "var(--c2, #3a86b8)",
+    "fp16": "var(--c3, #b45f06)",
+    "bf16": "var(--c4, #D55E00)",
+    "int8": "var(--c5, #00805f)",
+    "fp8": "var(--c6, #a8518a)",
+}
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+# Networks of one line of work share a hue in every picture.
+_LINES: Mapping[str, str] = {
+    "zfnet": "alexnet",
+    "googlenet": "inception",
+    "inception_v4": "inception",
+    "mobilenet_v3": "mobilenet",
+    "preact_resnet": "resnet",
+}
+_HUES: Mapping[str, str] = {
+    "alexnet": "var(--f1, #7a5195)",
+    "enet": "var(--f2, #8a6d00)",
+    "inception": "var(--f3, #b45f06)",
+    "lenet": "var(--f4, #6b6f76)",
+    "mobilenet": "var(--f5, #0072B2)",
+    "nin": "var(--f6, #a8518a)",
+    "resnet": "var(--f7, #00805f)",
+    "shufflenet": "var(--f8, #2a8fbd)",
+    "squeezenet": "var(--f9, #c0392b)",
+    "vgg": "var(--f10, #5a4fcf)",
+}
+OTHERS = "other"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture of the measured cases of one machine.
+
+    ``reading`` says in one sentence how to read it, ``rows`` are its data under ``columns``; the first cell of a row
+    names the case, as the labels of the marks do before their first colon.
+    """
+
+    name: str
+    title: str
+    reading: str
+    specification: Specification
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+Draw = Callable[[Sequence[Point], Material], "Picture | None"]
+
+
+def family_of(model: str, material: Material) -> str:
+    """The line of networks that a network belongs to; "other" outside the zoo."""
+    spec = material.specs.get(model)
+    line = _LINES.get(spec.family, spec.family) if spec else OTHERS
+    return line if line in _HUES else OTHERS
+
+
+def family_scale(families: Sequence[str]) -> Specification:
+    """The colours of these families, the same in every picture."""
+    shown = sorted(set(families), key=lambda name: (name == OTHERS, name))
+    return {"domain": shown, "range": [_HUES.get(name, QUIET) for name in shown]}
+
+
+def precision_scale(precisions: Sequence[str]) -> Specification:
+    """The colours of these precisions."""
+    shown = [name for name in PRECISIONS if name in precisions]
+    shown += sorted({*precisions} - {*shown})
+    return {"domain": shown, "range": [PRECISIONS.get(name, QUIET) for name in shown]}
+
+
+def shape_scale(names: Sequence[str]) -> Specification:
+    """A shape for each of these backends."""
+    shown = sorted(set(names))
+    return {"domain": shown, "range": [SHAPES[place % len(SHAPES)] for place in range(len(shown))]}
+
+
+def whole(layers: Sequence[Specification], *, width: int = WIDTH, height: int = HEIGHT) -> Specification:
+    """A complete specification of these layers."""
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "width": width,
+        "height": height,
+        "background": None,
+        "padding": {"left": 16, "right": 48, "top": 8, "bottom": 8},
+        "layer": [*layers],
+        "config": {
+            "font": "system-ui, sans-serif",
+            "view": {"stroke": None},
+            "axis": {
+                "labelColor": INK, "titleColor": INK, "gridColor": GRID, "domainColor": QUIET, "tickColor": QUIET,
+                "labelFontSize": 12, "titleFontSize": 13, "titleFontWeight": "normal", "titlePadding": 10,
+            },
+            "legend": {
+                "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12,
+                "titleFontWeight": "normal", "orient": "top", "symbolStrokeWidth": 0, "symbolFillColor": QUIET,
+            },
+            "header": {"labelColor": INK, "titleColor": INK},
+        },
+    }  # fmt: skip
+
+
+def marks(values: Sequence[Mapping[str, Any]], mark: Specification, encoding: Specification) -> Specification:
+    """One layer of marks over rows."""
+    return {"data": {"values": [*values]}, "mark": mark, "encoding": encoding}
+
+
+def text_layer(values: Sequence[Mapping[str, Any]], x: Specification, y: Specification, **mark: Any) -> Specification:
+    """Words in the picture: rows have ``text`` and the fields of both axes."""
+    drawn = {
+        "type": "text",
+        "aria": False,
+        "fontSize": 11.5,
+        "align": "left",
+        "baseline": "middle",
+        "fill": INK,
+        **mark,
+    }
+    return marks(values, drawn, {"x": x, "y": y, "text": {"field": "text"}})

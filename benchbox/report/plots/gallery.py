@@ -1,0 +1,22 @@
+"""Which pictures does the page have, and in which order?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchbox.report.material import Material, Point
+from benchbox.report.plots import complexity, latency
+from benchbox.report.plots.base import Draw, Picture
+
+PICTURES: Mapping[str, Draw] = {
+    "latency": latency.draw,
+    "accuracy": complexity.draw_accuracy,
+    "operations": complexity.draw_operations,
+    "parameters": complexity.draw_parameters,
+    "density": complexity.draw_density,
+}
+
+
+def pictures_of(points: Sequence[Point], material: Material) -> list[Picture]:
+    """The pictures that the cases of one machine have data for."""
+    return [picture for draw in PICTURES.values() if (picture := draw(points, material)) is not None]

@@ -1,0 +1,119 @@
+"""Do multiply-adds order latency, and how far is each network from what the machine can do?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from benchbox.report.material import Material, Point, one_at_a_time
+from benchbox.report.plots.base import (
+    INK,
+    QUIET,
+    Picture,
+    Specification,
+    marks,
+    precision_scale,
+    shape_scale,
+    text_layer,
+    whole,
+)
+from benchbox.report.plots.roofs import roof_of
+from benchbox.report.plots.scales import log_axis, word_layers, words_beside
+from benchbox.units import format_count, format_flops_per_s, format_half_width, format_time
+
+
+def draw(points: Sequence[Point], material: Material) -> Picture | None:
+    """Median latency against the multiply-adds of one inference, with lines of equal achieved FLOP/s."""
+    shown = [point for point in one_at_a_time(points) if point.macs]
+    if not shown:
+        return None
+    values: list[dict[str, Any]] = [
+        {
+            "macs": point.macs,
+            "s": point.latency.value,
+            "low": point.latency.low if point.latency.low and point.latency.low > 0 else point.latency.value,
+            "high": point.latency.high or point.latency.value,
+            "precision": point.record.key.precision.value,
+            "backend": point.record.key.backend,
+            "label": f"{point.case}: {format_time(point.latency.value)}, {format_count(point.macs)} MACs, "
+            f"{format_flops_per_s(2 * point.macs / point.latency.value)}",
+        }
+        for point in shown
+        if point.latency is not None and point.macs
+    ]
+    x = log_axis("macs", "multiply-adds of one inference (MACs)", [row["macs"] for row in values], " ")
+    y = log_axis("s", "median latency", [row[end] for row in values for end in ("low", "high")], "s", vertical=True)
+    across, up = x.channel(), y.channel()
+    rates = _rates(x.low, x.high, y.low, y.high)
+    lines, words = [], []
+    for rate in rates:
+        ends = [(macs, 2 * macs / rate) for macs in _grid(max(x.low, rate * y.low / 2), min(x.high, rate * y.high / 2))]
+        lines += [{"macs": macs, "s": time, "rate": rate} for macs, time in ends]
+        words.append({"macs": ends[-1][0], "s": min(ends[-1][1], y.high / 1.04), "text": _round_rate(rate)})
+    colour: Specification = {
+        "field": "precision", "type": "nominal", "title": "precision",
+        "scale": precision_scale([row["precision"] for row in values]),
+    }  # fmt: skip
+    shape: Specification = {"field": "backend", "type": "nominal", "title": "backend"}
+    shape["scale"] = shape_scale([row["backend"] for row in values])
+    several = len({point.batch for point in shown}) > 1
+    named = [
+        (row["macs"], row["s"], f"{point.model} b{point.batch}" if several else point.model)
+        for row, point in zip(values, shown, strict=True)
+    ]
+    layers = [
+        marks(lines, {"type": "line", "stroke": QUIET, "strokeDash": [2, 4], "strokeWidth": 1, "aria": False},
+              {"x": across, "y": up, "detail": {"field": "rate"}}),
+        text_layer(words, across, up, align="right", dx=-14, dy=4, fill=QUIET, fontSize=11),
+        marks(values, {"type": "rule", "aria": False, "strokeWidth": 1.5},
+              {"x": across, "y": {**up, "field": "low"}, "y2": {"field": "high"}, "color": colour}),
+        marks(values, {"type": "point", "filled": True, "size": 80, "opacity": 1},
+              {"x": across, "y": up, "color": colour, "shape": shape, "description": {"field": "label"}}),
+        *word_layers(words_beside(named, x, y), across, up),
+    ]  # fmt: skip
+    roof = roof_of(points, material)
+    limit = "" if roof else "; no ceilings are stored for this machine, so its limit is not drawn"
+    if roof:
+        reach = _grid(max(x.low, roof * y.low / 2), min(x.high, roof * y.high / 2))
+        layers.insert(0, marks([{"macs": macs, "s": 2 * macs / roof} for macs in reach],
+                               {"type": "line", "stroke": INK, "strokeWidth": 2, "aria": False},
+                               {"x": across, "y": up}))  # fmt: skip
+        limit = f"; the solid line is the measured ceiling of fp32, {format_flops_per_s(roof)}"
+    return Picture(
+        name="latency",
+        title="Latency against multiply-adds",
+        reading="Both axes are logarithmic; along a dotted line the achieved FLOP/s are equal, lower lines are faster; "
+        f"a vertical bar is the 95 % interval{limit}.",
+        specification=whole(layers),
+        columns=("case", "p50", "interval", "MACs", "achieved"),
+        rows=tuple(
+            (
+                point.case,
+                format_time(point.latency.value),
+                format_half_width(point.latency.value, point.latency.low, point.latency.high),
+                format_count(point.macs),
+                format_flops_per_s(2 * point.macs / point.latency.value),
+            )
+            for point in sorted(shown, key=lambda point: point.latency.value if point.latency else 0.0)
+            if point.latency is not None and point.macs
+        ),
+    )
+
+
+def _rates(x_low: float, x_high: float, y_low: float, y_high: float) -> list[float]:
+    """Powers of ten whose lines cross the picture, at most six."""
+    first, last = math.ceil(math.log10(2 * x_low / y_high)), math.floor(math.log10(2 * x_high / y_low))
+    powers = list(range(first, last + 1))
+    found = [10.0**power for power in powers[:: max(1, math.ceil(len(powers) / 6))]]
+    return [rate for rate in found if max(x_low, rate * y_low / 2) < min(x_high, rate * y_high / 2)]
+
+
+def _grid(low: float, high: float) -> list[float]:
+    return [low, high] if low < high else []
+
+
+def _round_rate(rate: float) -> str:
+    """A power of ten without decimals that say nothing: "10 GFLOP/s"."""
+    number, _, unit = format_flops_per_s(rate).partition(" ")
+    return f"{float(number):g} {unit}"

@@ -1,0 +1,56 @@
+"""How does a picture become SVG that needs nothing else?"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from benchbox.errors import EnvironmentLackError
+from benchbox.report.plots.base import Picture
+
+_VEGA_LITE = "5.21"
+
+
+def require_renderer() -> None:
+    """Raises EnvironmentLackError where the packages that the page needs are missing."""
+    missing = []
+    for module, package in (("vl_convert", "vl-convert-python"), ("jinja2", "jinja2")):
+        try:
+            __import__(module)
+        except ImportError:
+            missing.append(package)
+    if missing:
+        raise EnvironmentLackError(
+            "the HTML page cannot be written",
+            values=f"missing: {', '.join(missing)}",
+            remedy="pip install 'benchbox[report]'; --format table, md, csv and json need nothing",
+        )
+
+
+def svg_from_picture(picture: Picture, *, identity: str) -> str:
+    """The picture as SVG with a title and a description, without what only repeats itself.
+
+    Args:
+        picture: to be drawn.
+        identity: of the SVG's title and description in the page.
+    """
+    import vl_convert
+
+    text: str = vl_convert.vegalite_to_svg(picture.specification, vl_version=_VEGA_LITE)
+    # Roles of every mark double the size and say nothing that its label does not.
+    text = re.sub(r' (?:aria-roledescription|pointer-events|role|class|opacity)="(?:[^"]*)"', _kept, text)
+    text = re.sub(r'<path aria-hidden="true" d="[^"]*"(?: display="none")?/>', "", text)
+    head = (
+        f'<svg role="img" aria-labelledby="{identity}-t {identity}-d"><title id="{identity}-t">{escape(picture.title)}'
+        f'</title><desc id="{identity}-d">{escape(picture.reading)}</desc>'
+    )
+    return re.sub(r"<svg ([^>]*)>", lambda found: head.replace("<svg", f"<svg {_bare(found[1])}", 1), text, count=1)
+
+
+def _kept(found: re.Match[str]) -> str:
+    """Attributes that say something: an opacity below 1."""
+    return found[0] if found[0].startswith(" opacity") and found[0] != ' opacity="1"' else ""
+
+
+def _bare(attributes: str) -> str:
+    return re.sub(r'xmlns(?::xlink)?="[^"]*" |version="[^"]*" |class="[^"]*" ', "", f"{attributes} ").strip()
