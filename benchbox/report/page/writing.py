@@ -37,21 +37,7 @@ def page_from_material(material: Material) -> str:
     )  # fmt: skip
     script, style = _template("page.js"), _template("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    machines = []
-    for place, (machine, points) in enumerate(points_by_machine(material).items()):
-        pictures = [
-            (picture, f"{picture.name}-{place}", Markup(svg_from_picture(picture, identity=f"{picture.name}-{place}")))
-            for picture in pictures_of(points, material)
-        ]
-        machines.append(
-            {
-                "name": machine,
-                "environments": sorted({point.record.environment.hash for point in points}),
-                "sentences": sentences(points),
-                "matrix": matrix_of(points),
-                "pictures": pictures,
-            }
-        )
+    machines = _machines(material)
     columns, rows, _ = columns_and_rows(material.records, _EVERYTHING) if material.records else ([], [], 0)
     cases = _cases_of(material)
     return environment.get_template("page.html").render(
@@ -72,6 +58,28 @@ def page_from_material(material: Material) -> str:
         script=Markup(script),
         digest=digest,
     )
+
+
+def _machines(material: Material) -> list[dict[str, object]]:
+    """What the page says of each machine."""
+    from markupsafe import Markup
+
+    machines: list[dict[str, object]] = []
+    for place, (machine, points) in enumerate(points_by_machine(material).items()):
+        pictures = [
+            (picture, f"{picture.name}-{place}", Markup(svg_from_picture(picture, identity=f"{picture.name}-{place}")))
+            for picture in pictures_of(points, material)
+        ]
+        machines.append(
+            {
+                "name": machine,
+                "environments": sorted({point.record.environment.hash for point in points}),
+                "sentences": sentences(points),
+                "matrix": matrix_of(points),
+                "pictures": pictures,
+            }
+        )
+    return machines
 
 
 _FEW = 50

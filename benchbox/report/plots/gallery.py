@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchbox.report.material import Material, Point
-from benchbox.report.plots import complexity, latency
+from benchbox.report.plots import batch, complexity, distribution, front, latency, memory
 from benchbox.report.plots.base import Draw, Picture
 
 PICTURES: Mapping[str, Draw] = {
     "latency": latency.draw,
+    "front": front.draw,
     "accuracy": complexity.draw_accuracy,
     "operations": complexity.draw_operations,
     "parameters": complexity.draw_parameters,
     "density": complexity.draw_density,
+    "batch-time": batch.draw_time,
+    "batch-memory": batch.draw_memory,
+    "memory": memory.draw,
+    "distribution": distribution.draw,
 }
 
 

@@ -19,7 +19,7 @@ from benchbox.report.plots.base import (
     whole,
 )
 from benchbox.report.plots.roofs import roof_of
-from benchbox.report.plots.scales import log_axis, word_layers, words_beside
+from benchbox.report.plots.scales import Axis, log_axis, word_layers, words_beside
 from benchbox.units import format_count, format_flops_per_s, format_half_width, format_time
 
 
@@ -28,40 +28,17 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     shown = [point for point in one_at_a_time(points) if point.macs]
     if not shown:
         return None
-    values: list[dict[str, Any]] = [
-        {
-            "macs": point.macs,
-            "s": point.latency.value,
-            "low": point.latency.low if point.latency.low and point.latency.low > 0 else point.latency.value,
-            "high": point.latency.high or point.latency.value,
-            "precision": point.record.key.precision.value,
-            "backend": point.record.key.backend,
-            "label": f"{point.case}: {format_time(point.latency.value)}, {format_count(point.macs)} MACs, "
-            f"{format_flops_per_s(2 * point.macs / point.latency.value)}",
-        }
-        for point in shown
-        if point.latency is not None and point.macs
-    ]
+    values = [_value(point) for point in shown]
     x = log_axis("macs", "multiply-adds of one inference (MACs)", [row["macs"] for row in values], " ")
     y = log_axis("s", "median latency", [row[end] for row in values for end in ("low", "high")], "s", vertical=True)
     across, up = x.channel(), y.channel()
-    rates = _rates(x.low, x.high, y.low, y.high)
-    lines, words = [], []
-    for rate in rates:
-        ends = [(macs, 2 * macs / rate) for macs in _grid(max(x.low, rate * y.low / 2), min(x.high, rate * y.high / 2))]
-        lines += [{"macs": macs, "s": time, "rate": rate} for macs, time in ends]
-        words.append({"macs": ends[-1][0], "s": min(ends[-1][1], y.high / 1.04), "text": _round_rate(rate)})
+    lines, words = _iso_lines(x, y)
     colour: Specification = {
         "field": "precision", "type": "nominal", "title": "precision",
         "scale": precision_scale([row["precision"] for row in values]),
     }  # fmt: skip
     shape: Specification = {"field": "backend", "type": "nominal", "title": "backend"}
     shape["scale"] = shape_scale([row["backend"] for row in values])
-    several = len({point.batch for point in shown}) > 1
-    named = [
-        (row["macs"], row["s"], f"{point.model} b{point.batch}" if several else point.model)
-        for row, point in zip(values, shown, strict=True)
-    ]
     layers = [
         marks(lines, {"type": "line", "stroke": QUIET, "strokeDash": [2, 4], "strokeWidth": 1, "aria": False},
               {"x": across, "y": up, "detail": {"field": "rate"}}),
@@ -70,16 +47,10 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
               {"x": across, "y": {**up, "field": "low"}, "y2": {"field": "high"}, "color": colour}),
         marks(values, {"type": "point", "filled": True, "size": 80, "opacity": 1},
               {"x": across, "y": up, "color": colour, "shape": shape, "description": {"field": "label"}}),
-        *word_layers(words_beside(named, x, y), across, up),
+        *word_layers(words_beside(_named(shown), x, y), across, up),
     ]  # fmt: skip
-    roof = roof_of(points, material)
-    limit = "" if roof else "; no ceilings are stored for this machine, so its limit is not drawn"
-    if roof:
-        reach = _grid(max(x.low, roof * y.low / 2), min(x.high, roof * y.high / 2))
-        layers.insert(0, marks([{"macs": macs, "s": 2 * macs / roof} for macs in reach],
-                               {"type": "line", "stroke": INK, "strokeWidth": 2, "aria": False},
-                               {"x": across, "y": up}))  # fmt: skip
-        limit = f"; the solid line is the measured ceiling of fp32, {format_flops_per_s(roof)}"
+    roof, limit = _roof(roof_of(points, material), x, y)
+    layers = [*roof, *layers]
     return Picture(
         name="latency",
         title="Latency against multiply-adds",
@@ -87,18 +58,75 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
         f"a vertical bar is the 95 % interval{limit}.",
         specification=whole(layers),
         columns=("case", "p50", "interval", "MACs", "achieved"),
-        rows=tuple(
-            (
-                point.case,
-                format_time(point.latency.value),
-                format_half_width(point.latency.value, point.latency.low, point.latency.high),
-                format_count(point.macs),
-                format_flops_per_s(2 * point.macs / point.latency.value),
-            )
-            for point in sorted(shown, key=lambda point: point.latency.value if point.latency else 0.0)
-            if point.latency is not None and point.macs
-        ),
+        rows=tuple(_row(point) for point in sorted(shown, key=_seconds)),
     )
+
+
+def _roof(roof: float | None, x: Axis, y: Axis) -> tuple[list[Specification], str]:
+    """The least time that the measured ceiling allows, and what the picture says of it."""
+    if not roof:
+        return [], "; no ceilings are stored for this machine, so its limit is not drawn"
+    reach = _grid(max(x.low, roof * y.low / 2), min(x.high, roof * y.high / 2))
+    line = {"type": "line", "stroke": INK, "strokeWidth": 2, "aria": False}
+    rows = [{"macs": macs, "s": 2 * macs / roof} for macs in reach]
+    words = f"; the solid line is the measured ceiling of fp32, {format_flops_per_s(roof)}"
+    return [marks(rows, line, {"x": x.channel(), "y": y.channel()})], words
+
+
+def _seconds(point: Point) -> float:
+    assert point.latency is not None
+    return point.latency.value
+
+
+def _named(shown: Sequence[Point]) -> list[tuple[float, float, str]]:
+    """What stands beside each mark: the network, with the batch where there are several."""
+    several = len({point.batch for point in shown}) > 1
+    return [
+        (float(point.macs or 0), _seconds(point), f"{point.model} b{point.batch}" if several else point.model)
+        for point in shown
+    ]
+
+
+def _value(point: Point) -> dict[str, Any]:
+    """The mark of a case."""
+    assert point.latency is not None
+    assert point.macs
+    median, low = point.latency.value, point.latency.low
+    achieved = format_flops_per_s(2 * point.macs / median)
+    return {
+        "macs": point.macs,
+        "s": median,
+        "low": low if low is not None and low > 0 else median,
+        "high": point.latency.high or median,
+        "precision": point.record.key.precision.value,
+        "backend": point.record.key.backend,
+        "label": f"{point.case}: {format_time(median)}, {format_count(point.macs)} MACs, {achieved}",
+    }
+
+
+def _row(point: Point) -> tuple[str, ...]:
+    """The case in the table."""
+    assert point.latency is not None
+    assert point.macs
+    median = point.latency.value
+    return (
+        point.case,
+        format_time(median),
+        format_half_width(median, point.latency.low, point.latency.high),
+        format_count(point.macs),
+        format_flops_per_s(2 * point.macs / median),
+    )
+
+
+def _iso_lines(x: Axis, y: Axis) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Lines of equal achieved FLOP/s and their words."""
+    lines: list[dict[str, Any]] = []
+    words: list[dict[str, Any]] = []
+    for rate in _rates(x.low, x.high, y.low, y.high):
+        reach = _grid(max(x.low, rate * y.low / 2), min(x.high, rate * y.high / 2))
+        lines += [{"macs": macs, "s": 2 * macs / rate, "rate": rate} for macs in reach]
+        words.append({"macs": reach[-1], "s": min(2 * reach[-1] / rate, y.high / 1.04), "text": _round_rate(rate)})
+    return lines, words
 
 
 def _rates(x_low: float, x_high: float, y_low: float, y_high: float) -> list[float]:

@@ -79,7 +79,7 @@ def linear_axis(field: str, title: str, values: Sequence[float], suffix: str, *,
 
 
 def words_beside(
-    points: Sequence[tuple[float, float, str]], x: Axis, y: Axis, radii: Sequence[float] = ()
+    points: Sequence[tuple[float, float, str]], x: Axis, y: Axis, radii: Sequence[float] = (), *, above: bool = False
 ) -> list[Mapping[str, Any]]:
     """Where words stand beside their points: to the right, left, above or below; those that fit nowhere are left out.
 
@@ -95,12 +95,9 @@ def words_beside(
         width = _CHARACTER * len(text)
         if text in said:
             continue
-        for left, top in (
-            (px + radius + 2, py - _LINE / 2),
-            (px - radius - 2 - width, py - _LINE / 2),
-            (px - width / 2, py - radius - _LINE),
-            (px - width / 2, py + radius),
-        ):
+        beside = [(px + radius + 2, py - _LINE / 2), (px - radius - 2 - width, py - _LINE / 2)]
+        over = [(px - width / 2, py - radius - _LINE), (px - width / 2, py + radius)]
+        for left, top in over + beside if above else beside + over:
             box = (left, top, left + width, top + _LINE)
             if left < 0 or box[2] > x.length + 40 or top < 0 or box[3] > y.length or _hits(box, taken):
                 continue
