@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"measure", "report", "choose"}),
     frozenset({"gate", "fleet"}),
     frozenset({"jobs"}),
-    frozenset({"cli"}),
+    frozenset({"cli", "frames"}),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
@@ -38,7 +38,7 @@ VENDOR_HOMES: dict[str, tuple[str, ...]] = {
     "pycuda": ("backends/cuda/",),
     "pynvml": ("machine/gpu/nvml.py",),
     "mlperf_loadgen": ("measure/loadgen/issuing.py",),
-    "pandas": ("store/frame.py", "report/"),
+    "pandas": ("store/frame.py", "report/", "frames.py"),
     "pyarrow": ("store/",),
     "obstore": ("fleet/objects.py",),
     "ray": ("fleet/ray.py",),
