@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from benchbox.backends.base import BACKENDS
 from benchbox.cost.counting import cost_from_graph
 from benchbox.cost.executed.attribution import attribution
 from benchbox.cost.executed.explanation import explanation_of
 from benchbox.cost.precision.roofline import pair_key
 from benchbox.errors import MeasurementError, UsageError
 from benchbox.jobs.cases import Case, require_runnable
+from benchbox.jobs.ceilings import ceilings_here, flags_of_layers, measured_device
 from benchbox.jobs.prepare import graph_from_artifact, graph_precision, onnx_at_batch, precision_costs_from_source
 from benchbox.jobs.run import engine_of_case
 from benchbox.machine.gpu.facts import gpu_facts
@@ -91,8 +93,9 @@ def _profiled(case: Case, *, root: Path, say: Say) -> tuple[LayerTable, TrialReq
         latency_s=_median_s(timed),
         onnx_sha256=artifact.sha256,
         gpu=bool(timed.gpu_ns),
+        ceilings=ceilings_here(root, BACKENDS.get(case.backend).device),
     )
-    return table, request
+    return replace(table, flags=flags_of_layers(table)), request
 
 
 def _median_s(timed: Trial) -> float:
@@ -149,15 +152,18 @@ def explanation_from_case(
         base,
         cost=cost,
         base_cost=base_cost,
-        device=_device(on_gpu=table.gpu),
+        device=_device(root, case.precision, on_gpu=table.gpu),
         medians=(medians[against], medians[case.precision]),
         key=pair_key(by),
     )
 
 
-def _device(*, on_gpu: bool) -> Device | None:
-    """The published rates of the device that tables were measured on; None where they are unknown."""
+def _device(root: Path, precision: Precision, *, on_gpu: bool) -> Device | None:
+    """The measured rates of the device of the tables, where the precision has one, else the published; None without."""
     if on_gpu:
-        return device_from_product(gpu_facts().get("gpu", ""))
-    hardware = host_facts(Path("/"))
-    return device_from_isa(hardware.get("isa", ""), name=HERE, title=hardware.get("cpu", "this processor"))
+        published = device_from_product(gpu_facts().get("gpu", ""))
+    else:
+        hardware = host_facts(Path("/"))
+        published = device_from_isa(hardware.get("isa", ""), name=HERE, title=hardware.get("cpu", "this processor"))
+    measured = measured_device(root, published, device="cuda" if on_gpu else "cpu")
+    return measured if measured is not None and precision in measured.rates else published

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, StoreError, UsageError, bug_from_error
 from benchbox.jobs.cases import Case, require_known_sizes, require_runnable
+from benchbox.jobs.ceilings import flags_of_record
 from benchbox.jobs.paper import paper_of_artifact
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch
 from benchbox.limits import effective_cpus
@@ -122,6 +123,7 @@ def measure_cases(
     def keep(index: int, result: CaseResult) -> Outcome:
         place, known, _ = ready[index]
         record = _record_from_result(known, result)
+        record = dataclasses.replace(record, flags=(*record.flags, *flags_of_record(record, root=root)))
         return stored(Outcome(place=place, record=record, trials=result.trials, error=result.error))
 
     with contextlib.closing(measure_in_turn(requests, order=order, progress=progress.step, keep=keep)) as outcomes:

@@ -62,6 +62,8 @@ _VARIABLE_PREFIXES = (
     "TBB_",
 )
 _VARIABLES = frozenset({"LD_PRELOAD", "GLIBC_TUNABLES"})
+# PyTorch's OpenMP sets these when it is imported: nobody chose them, and they would depend on who looks when.
+_SET_BY_LIBRARIES = frozenset({"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"})
 _HASH_DIGITS = 12
 
 
@@ -105,7 +107,8 @@ def _software(root: Path) -> dict[str, str]:
         if name.startswith(_PACKAGE_PREFIXES) and name not in _NOT_HASHED
     }
     for name in sorted(os.environ):
-        if name.startswith(_VARIABLE_PREFIXES) or name in _VARIABLES:
+        chosen = name.startswith(_VARIABLE_PREFIXES) and name not in _SET_BY_LIBRARIES
+        if chosen or name in _VARIABLES:
             found[f"env {name}"] = os.environ[name]
     return {name: value for name, value in found.items() if value}
 

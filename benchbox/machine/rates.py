@@ -23,17 +23,18 @@ many of these instructions per cycle as FMAs.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from benchbox.errors import UsageError
 from benchbox.registry import require_known
-from benchbox.schema.device import Device
+from benchbox.schema.device import Ceilings, Device
 
 _ROWS = Path(__file__).with_name("devices.toml")
-HERE = "cpu"  # this machine's processor
+HERE = "cpu"  # this machine's processor, by its instruction sets
+MEASURED = "here"  # this machine's processor, by its measured ceilings
 _PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "fp8")
 _TERA, _GIGA = 1e12, 1e9
 _AVX512 = ("avx", "fma", "avx2", "avx512f", "avx512bw")
@@ -51,14 +52,14 @@ _CPU_SOURCE = "instruction sets, multiply-adds per instruction (benchbox/machine
 
 def device_names() -> tuple[str, ...]:
     """What ``--device`` may be: this processor, processors by instruction sets, GPUs by name."""
-    return (HERE, *INSTRUCTION_SETS, *_rows())
+    return (HERE, MEASURED, *INSTRUCTION_SETS, *_rows())
 
 
 def device_from_name(name: str, *, isa: str, cpu: str) -> Device | None:
     """The device of that name; None for this processor where its instruction sets are not known.
 
     Args:
-        name: one of ``device_names()``.
+        name: one of ``device_names()``; of "here" these are the rates as long as nothing was measured.
         isa: this processor's instruction sets, as Linux spells them, separated by spaces.
         cpu: what it is called.
 
@@ -66,8 +67,8 @@ def device_from_name(name: str, *, isa: str, cpu: str) -> Device | None:
         UsageError: an unknown name.
     """
     require_known("device", name, device_names())
-    if name == HERE:
-        return device_from_isa(isa, name=HERE, title=cpu)
+    if name in {HERE, MEASURED}:
+        return device_from_isa(isa, name=name, title=cpu)
     if name in INSTRUCTION_SETS:
         sets = INSTRUCTION_SETS[name]
         return device_from_isa(" ".join(sets), name=name, title=f"a processor with {', '.join(sets)}")
@@ -102,6 +103,31 @@ def device_from_isa(isa: str, *, name: str, title: str) -> Device | None:
 
 
 _RATED = frozenset(flag for sets in INSTRUCTION_SETS.values() for flag in sets) - {"avx"} | {"amx_fp16"}
+
+
+def device_from_ceilings(ceilings: Ceilings, *, widened: Sequence[str]) -> Device | None:
+    """The rates that were measured, sustained and with all threads; None without an fp32 ceiling.
+
+    Args:
+        ceilings: of the device.
+        widened: precisions that it has no arithmetic for and computes in fp32.
+    """
+    fp32 = ceilings.peak("fp32")
+    if fp32 is None:
+        return None
+    peaks = {kind: peak for kind in _PRECISIONS if (peak := ceilings.peak(kind)) is not None}
+    rates = {kind: peak.flops_per_s / fp32.flops_per_s for kind, peak in peaks.items()}
+    computed = tuple(kind for kind in widened if kind not in rates)
+    memory = ceilings.memory()
+    return Device(
+        name=MEASURED,
+        title=ceilings.title,
+        rates={**rates, **dict.fromkeys(computed, 1.0)},
+        fp32_flops_per_s=fp32.flops_per_s,
+        bytes_per_s=memory.bytes_per_s if memory else None,
+        widened=computed,
+        source=f"measured ceilings of {ceilings.started_at[:10]}, sustained: lower bounds of the device's own",
+    )
 
 
 def with_rates(device: Device, *, flops_per_s: float | None, bytes_per_s: float | None) -> Device:

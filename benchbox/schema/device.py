@@ -144,7 +144,15 @@ class Ceilings:
             (one for one in self.compute if (one.precision, one.kind, one.threads) == (precision, kind, wanted)), None
         )
 
+    def roof(self, precision: str, *, kind: Pace, threads: int) -> ComputeCeiling | None:
+        """The ceiling for so many threads: of all threads where it was not measured with as many."""
+        return self.peak(precision, kind=kind, threads=threads) or self.peak(precision, kind=kind)
+
     def memory(self, level: Level = Level.DRAM, *, threads: int | None = None) -> BandwidthCeiling | None:
         """The bandwidth of a level, with all threads unless told; None where nothing was measured."""
         wanted = self.cpus if threads is None else threads
         return next((one for one in self.bandwidth if (one.level, one.threads) == (level, wanted)), None)
+
+    def bandwidth_for(self, threads: int) -> BandwidthCeiling | None:
+        """Main memory's bandwidth for so many threads: of all threads where it was not measured with as many."""
+        return self.memory(threads=threads) or self.memory()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
+from benchbox.schema.device import Ceilings
+from benchbox.schema.reading import Flag
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutedLayer:
@@ -82,7 +85,8 @@ class LayerTable:
     ``macs`` and ``flops`` are the whole network's; what no row covers is in ``uncovered`` (node names) and
     ``uncovered_macs``, so that rows and uncovered together are the whole. ``latency_s`` is the median of unprofiled
     inferences taken beside it, on a device by its own clock: profiling takes time of its own. ``gpu``: the device
-    has a clock of its own.
+    has a clock of its own. ``ceilings`` are those of this machine and its software as stored, None where there are
+    none; ``flags`` doubt rows that are above them.
     """
 
     model: str
@@ -99,6 +103,8 @@ class LayerTable:
     latency_s: float
     onnx_sha256: str
     gpu: bool = False
+    ceilings: Ceilings | None = None
+    flags: tuple[Flag, ...] = ()
 
     @property
     def time_s(self) -> float:

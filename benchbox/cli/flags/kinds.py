@@ -338,6 +338,7 @@ RATE = Number(
     remedy="more than that cannot be issued from Python",
 )
 BACKEND = Word("backend", _backends)
+CEILING_LIBRARY = Word("backend", lambda: {**_backends(), "numpy": "numpy"})
 COMPILER = Word("backend", _backends, _compilers)
 PRECISION = Word("precision", _precisions)
 MODE = Word("mode", _modes)

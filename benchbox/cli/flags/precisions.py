@@ -9,7 +9,7 @@ import click
 
 from benchbox.cli.flags.kinds import DEVICE, GIGA, PRECISION, Listed
 from benchbox.cli.flags.network import EXCLUDE, FALLBACK, NetworkFlags
-from benchbox.cli.flags.shared import grouped, project_root
+from benchbox.cli.flags.shared import grouped, project_root, warn
 
 if TYPE_CHECKING:
     from benchbox.schema.device import Device
@@ -47,8 +47,8 @@ precision_options = grouped(
         type=DEVICE,
         default="cpu",
         show_default=True,
-        help="With --precision: whose peak rates bound the speed-up: cpu (this machine's), a GPU such as h100-sxm, "
-        "or instruction sets such as avx512-vnni.",
+        help="With --precision: whose peak rates bound the speed-up: cpu (this machine's, by its instruction sets), "
+        "here (its measured ceilings), a GPU such as h100-sxm, or instruction sets such as avx512-vnni.",
     ),
     click.option(
         "--bandwidth",
@@ -135,12 +135,20 @@ def shown_in_precisions(
 def chosen_device(flags: PrecisionFlags) -> Device | None:
     """The device whose rates count, with given rates in place of its own; None where it is unknown."""
     from benchbox.errors import UsageError
+    from benchbox.jobs.ceilings import measured_device
     from benchbox.machine.environment import capture
-    from benchbox.machine.rates import device_from_name, with_rates
+    from benchbox.machine.rates import MEASURED, device_from_name, with_rates
 
     hardware = capture().hardware
     found = device_from_name(flags.device, isa=hardware.get("isa", ""), cpu=hardware.get("cpu", "this processor"))
     rates = {"--flops": flags.flops, "--bandwidth": flags.bandwidth}
+    if flags.device == MEASURED:
+        found = measured_device(project_root(), found) or found
+        if found is None or found.fp32_flops_per_s is None:
+            warn(
+                "no ceilings are stored for this machine and its software as they are: rates follow from the "
+                "instruction sets; 'benchbox ceilings' measures them"
+            )
     if found is None:
         given = [flag for flag, rate in rates.items() if rate is not None]
         if given:

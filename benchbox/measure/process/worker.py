@@ -34,6 +34,12 @@ from benchbox.machine.gpu.nvml import users_now
 from benchbox.machine.gpu.watch import GpuWatch, gpu_watch
 from benchbox.machine.probes import probes_after, probes_before
 from benchbox.measure.accuracy import AccuracyRequest, result_from_request
+from benchbox.measure.ceilings.native import (
+    ProductRequest,
+    StreamRequest,
+    product_from_request,
+    streams_from_request,
+)
 from benchbox.measure.energy.trial import energy_of_session
 from benchbox.measure.loadgen.trial import loadgen_trial
 from benchbox.measure.loop.clock_steps import SteadyClock, kernel_ns, require_forward
@@ -377,7 +383,11 @@ def answer_request(folder: Path) -> None:
         _write(folder, unwritable_answer(error, folder))  # a few hundred bytes in the place of what did not fit
 
 
-def _answer_to(request: TrialRequest | AccuracyRequest, folder: Path) -> object:
+def _answer_to(request: TrialRequest | AccuracyRequest | ProductRequest | StreamRequest, folder: Path) -> object:
+    if isinstance(request, ProductRequest):
+        return product_from_request(request)
+    if isinstance(request, StreamRequest):
+        return streams_from_request(request)
     if isinstance(request, AccuracyRequest):
         return result_from_request(request, progress=lambda done: write_progress(folder, done))
     return trial_from_request(request)

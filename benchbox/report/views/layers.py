@@ -9,7 +9,9 @@ from benchbox.cost.grouping import group_of, grouped, kind_of
 from benchbox.report.forms import render_form
 from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
+from benchbox.schema.device import Pace
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
+from benchbox.store.documents import plain
 from benchbox.units import ABSENT, format_bytes, format_count, format_flops_per_s, format_ratio, format_time
 
 ORDERS = ("executed", "time")
@@ -34,6 +36,37 @@ def best_rates(rows: Sequence[LayerRow]) -> tuple[float, float] | None:
     return (compute, memory) if compute and memory else None
 
 
+def ridge_of_table(table: LayerTable) -> float | None:
+    """FLOPs per byte where the machine's sustained ceilings meet, in the table's precision; without them its rows'."""
+    roofs = _machine_rates(table)
+    return roofs[0] / roofs[1] if roofs else ridge_of(table.rows)
+
+
+def _machine_rates(table: LayerTable) -> tuple[float, float] | None:
+    """FLOP/s and bytes/s of the stored ceilings; None without both."""
+    if table.ceilings is None:
+        return None
+    compute = table.ceilings.roof(table.precision, kind=Pace.SUSTAINED, threads=table.threads)
+    memory = table.ceilings.bandwidth_for(table.threads)
+    return (compute.flops_per_s, memory.bytes_per_s) if compute and memory else None
+
+
+def attained(table: LayerTable, row: LayerRow) -> float | None:
+    """The share of the machine's roof that a row reaches; None without ceilings, or for what only moves data.
+
+    Of its arithmetic or of its bytes, whichever share is larger: a row at a roof cannot be faster. In the type that
+    it ran in, burst, because one layer is short work; bytes of main memory, so that data in caches may exceed it.
+    """
+    time_s = row.layer.time_s
+    if table.ceilings is None or not time_s or row.layer.moves:
+        return None
+    compute = table.ceilings.roof(row.layer.executed, kind=Pace.BURST, threads=table.threads)
+    memory = table.ceilings.bandwidth_for(table.threads)
+    shares = [2 * row.macs / time_s / compute.flops_per_s] if compute and row.macs else []
+    shares += [row.moved_bytes / time_s / memory.bytes_per_s] if memory and row.moved_bytes else []
+    return max(shares, default=None)
+
+
 def arranged(table: LayerTable, *, by: str, order: str, top: int | None) -> tuple[LayerRow, ...]:
     """The rows to show.
 
@@ -54,11 +87,11 @@ def arranged(table: LayerTable, *, by: str, order: str, top: int | None) -> tupl
 
 def render_layers(table: LayerTable, rows: Sequence[LayerRow], *, form: str) -> str:
     """The table as text in one of ``report.forms.FORMS``."""
-    ridge = ridge_of(table.rows)
+    ridge = ridge_of_table(table)
     return render_form(
         form,
         document=lambda: document_from_layers(table, rows),
-        lines=lambda: [_document(row, ridge) for row in rows],
+        lines=lambda: [_document(table, row, ridge) for row in rows],
         body=lambda form: f"{table_of(_columns(table, ridge), rows, form=form)}\n\n{_summary(table, shown=len(rows))}",
     )
 
@@ -80,6 +113,9 @@ def _columns(table: LayerTable, ridge: float | None) -> tuple[Column[LayerRow], 
             title="FLOP/B", cell=lambda row: ABSENT if row.intensity is None else f"{row.intensity:.2f}", number=True
         ),
         Column(title="bound", cell=lambda row: _bound(row, ridge) or ABSENT),
+        Column(
+            title="attained", rank=2, cell=lambda row: format_ratio(attained(table, row)), number=True, optional=True
+        ),
         Column(title="nodes", rank=5, cell=lambda row: str(len(row.nodes)), number=True),
     )
 
@@ -91,7 +127,7 @@ def _kind_text(row: LayerRow) -> str:
 
 def document_from_layers(table: LayerTable, rows: Sequence[LayerRow]) -> dict[str, object]:
     """The JSON document ``benchbox.layers/1``."""
-    ridge = ridge_of(table.rows)
+    ridge = ridge_of_table(table)
     return {
         "schema": "benchbox.layers/1",
         "model": table.model,
@@ -108,12 +144,15 @@ def document_from_layers(table: LayerTable, rows: Sequence[LayerRow]) -> dict[st
         "uncovered_macs": table.uncovered_macs,
         "uncovered_nodes": list(table.uncovered),
         "ridge_flop_per_byte": ridge,
-        "layers": [_document(row, ridge) for row in rows],
+        "ridge_from": "ceilings" if _machine_rates(table) else "rows",
+        "ceilings": table.ceilings.id if table.ceilings else None,
+        "flags": plain(table.flags),
+        "layers": [_document(table, row, ridge) for row in rows],
         "onnx_sha256": table.onnx_sha256,
     }
 
 
-def _document(row: LayerRow, ridge: float | None) -> dict[str, object]:
+def _document(table: LayerTable, row: LayerRow, ridge: float | None) -> dict[str, object]:
     layer = row.layer
     return {
         "name": row.name,
@@ -131,6 +170,7 @@ def _document(row: LayerRow, ridge: float | None) -> dict[str, object]:
         "flops_per_s": row.flops_per_s,
         "arithmetic_intensity": row.intensity,
         "bound": _bound(row, ridge),
+        "attained": attained(table, row),
     }
 
 
@@ -177,13 +217,20 @@ def _unattributed(table: LayerTable) -> str:
 
 def _ridge_text(table: LayerTable) -> str:
     """Where the bound of a layer changes, and what that rests on."""
+    if (roofs := _machine_rates(table)) is not None:
+        return (
+            f"bound: memory below the ridge of {roofs[0] / roofs[1]:.2f} FLOP/B, compute above; the ridge is where "
+            f"this machine's sustained ceilings meet, {format_flops_per_s(roofs[0])} and {format_bytes(roofs[1])}/s "
+            "('benchbox ceilings'). attained: the larger of the shares of the burst ceiling of its type and of main "
+            "memory's bandwidth, which data in caches may exceed"
+        )
     ridge, rates = ridge_of(table.rows), best_rates(table.rows)
     if ridge is None or rates is None:
         return "bound: unknown, as no layer has both arithmetic and bytes"
     return (
         f"bound: memory below the ridge of {ridge:.2f} FLOP/B, compute above; the ridge is where the best rates in "
         f"this table meet, {format_flops_per_s(rates[0])} and {format_bytes(rates[1])}/s: of this network, not the "
-        "machine's peaks. MACs and bytes are analytical"
+        "machine's peaks ('benchbox ceilings' measures them). MACs and bytes are analytical"
     )
 
 
@@ -200,6 +247,7 @@ def _summary(table: LayerTable, *, shown: int) -> str:
         f"conversion; {_unattributed(table)}",
         _ridge_text(table),
     ]
+    lines += [f"{flag.severity} {flag.code}: {flag.message}" for flag in table.flags]
     if table.uncovered:
         more = f" and {len(table.uncovered) - _SHOWN} more" if len(table.uncovered) > _SHOWN else ""
         lines.append(f"in no layer: {', '.join(table.uncovered[:_SHOWN])}{more}")

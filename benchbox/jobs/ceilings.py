@@ -1,0 +1,401 @@
+"""In which order does a device become its ceilings?
+
+    what runs here -> each library checked in each precision -> every shape once -> the best of each again
+                   -> memory, level by level -> compared with the last ones -> stored
+
+Like ``jobs/run.py`` this holds the order of the stages and nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchbox.backends.base import BACKENDS, Backend, Compiler, EngineBackend
+from benchbox.backends.probing import probe_of
+from benchbox.errors import BenchboxError, EnvironmentLackError, MeasurementError, UsageError
+from benchbox.flags.ceilings import above_ceiling, dropped, flags_of_processes, not_held
+from benchbox.limits import effective_cpus
+from benchbox.machine.caches import available_bytes, caches_of
+from benchbox.machine.environment import capture
+from benchbox.machine.rates import device_from_ceilings, device_from_product
+from benchbox.measure.ceilings.compute import NUMPY, Bench, Subject, Timings, best_of, ceiling_of, why_not
+from benchbox.measure.ceilings.effort import Effort, Shape, passes_of, quick_effort, usual_effort
+from benchbox.measure.ceilings.memory import Stream, StreamBench, bandwidths_of, numpy_rates, traffic_flags
+from benchbox.progress import Progress
+from benchbox.schema.artifact import BatchRange, OnnxArtifact
+from benchbox.schema.device import Ceilings, Level, NoCeiling, Pace
+from benchbox.schema.model import Precision
+from benchbox.schema.record import Record, reading_of
+from benchbox.store.ceilings import append_ceilings, newest_of, stored_ceilings
+from benchbox.store.records import new_record_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchbox.schema.device import Device
+    from benchbox.schema.engine import EngineArtifact
+    from benchbox.schema.environment import Environment
+    from benchbox.schema.layers import LayerTable
+    from benchbox.schema.reading import Flag
+
+LEAST_PROCESSES = 2
+# What a processor may have instructions for; a GPU the others as well.
+USUAL = (Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked for: libraries (backends, or "numpy"), () for all that can run; precisions, () for the usual ones.
+
+    ``effort`` None is the default one of each device.
+    """
+
+    libraries: tuple[str, ...] = ()
+    precisions: tuple[Precision, ...] = ()
+    quick: bool = False
+    effort: Effort | None = None
+
+    def effort_on(self, device: str, cpus: int) -> Effort:
+        """How much is done on a device."""
+        if self.effort is not None:
+            return self.effort
+        return quick_effort(device) if self.quick else usual_effort(device, cpus)
+
+
+def measured_ceilings(wanted: Wanted, *, root: Path, progress: Progress) -> tuple[Ceilings, ...]:
+    """Measures and stores the ceilings of every device that a wanted backend runs on, the processor first.
+
+    Args:
+        wanted: what to measure, and how thoroughly.
+        root: project root.
+        progress: shows what runs.
+
+    Raises:
+        UsageError: none of the backends can have a ceiling in the precisions asked for.
+        EnvironmentLackError: a backend that was named cannot run on this machine.
+        MeasurementError: nothing could be measured.
+        StoreError: the ceilings cannot be stored.
+    """
+    found = []
+    for device, libraries in _libraries(wanted).items():
+        ceilings = _Measuring(wanted, device=device, libraries=libraries, root=root, progress=progress).ceilings()
+        append_ceilings(root, ceilings)
+        found.append(ceilings)
+    return tuple(found)
+
+
+def ceilings_here(root: Path, device: str, *, environment: Environment | None = None) -> Ceilings | None:
+    """The newest stored ceilings of this machine and its software as they are now; None where there are none."""
+    stored = stored_ceilings(root)
+    if not stored:
+        return None
+    return newest_of(stored, epoch=(environment or capture()).hash, device=device)
+
+
+def measured_device(root: Path, nominal: Device | None, *, device: str = "cpu") -> Device | None:
+    """The stored ceilings of this environment as a device's rates; None where there are none.
+
+    Args:
+        root: project root.
+        nominal: what is known of the device without measuring: which precisions it has no arithmetic for.
+        device: "cpu" or "cuda".
+    """
+    ceilings = ceilings_here(root, device)
+    return None if ceilings is None else device_from_ceilings(ceilings, widened=nominal.widened if nominal else ())
+
+
+def flags_of_record(record: Record, *, root: Path) -> tuple[Flag, ...]:
+    """Whether a record's multiply-adds per second are above the stored burst ceiling of its environment."""
+    reading, analytic = reading_of(record, "achieved_flops"), record.analytic
+    proven = record.proof is not None and record.proof.passed is True
+    if reading is None or analytic is None or not analytic.flops or not proven:
+        return ()
+    ceilings = ceilings_here(root, record.key.device, environment=record.environment)
+    roof = ceilings and ceilings.roof(record.key.precision, kind=Pace.BURST, threads=record.plan.threads)
+    if not roof:
+        return ()
+    found = above_ceiling("it", reading.value * 2 * analytic.macs / analytic.flops, roof)
+    return (found,) if found else ()
+
+
+def flags_of_layers(table: LayerTable) -> tuple[Flag, ...]:
+    """The layer that is furthest above the burst ceiling of the type that it ran in, if any is."""
+    if table.ceilings is None:
+        return ()
+    found = []
+    for row in table.rows:
+        roof = table.ceilings.roof(row.layer.executed, kind=Pace.BURST, threads=table.threads)
+        if roof is None or not row.layer.time_s or not row.macs:
+            continue
+        above = above_ceiling(row.name, 2 * row.macs / row.layer.time_s, roof)
+        found += [above] if above else []
+    return tuple(sorted(found, key=lambda flag: -(flag.size or 0.0))[:1])
+
+
+def _libraries(wanted: Wanted) -> dict[str, tuple[str, ...]]:
+    """The libraries of each device; those that were named must be able to run."""
+    found: dict[str, list[str]] = {}
+    for name in wanted.libraries:
+        if name == NUMPY:
+            found.setdefault("cpu", []).append(NUMPY)
+            continue
+        backend = BACKENDS.get(name)
+        if backend.virtual:
+            raise UsageError(f"{name} computes nothing", remedy="'benchbox doctor' lists the backends")
+        state = probe_of(backend)
+        if not state.usable:
+            raise EnvironmentLackError(f"{name} cannot run on this machine", values=state.reason, remedy=state.remedy)
+        found.setdefault(backend.device, []).append(name)
+    if not wanted.libraries:
+        for backend in sorted(BACKENDS, key=lambda each: (each.device != "cpu", -each.rank)):
+            if backend.rank >= 0 and not backend.virtual and probe_of(backend).usable:
+                found.setdefault(backend.device, []).append(backend.name)
+        found.setdefault("cpu", []).append(NUMPY)
+    return {device: tuple(names) for device, names in sorted(found.items())}
+
+
+@dataclass(kw_only=True)
+class _Found:
+    """What was found so far."""
+
+    timings: list[Timings] = field(default_factory=list)
+    none: list[NoCeiling] = field(default_factory=list)
+    rates: dict[Stream, list[float]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+class _Measuring:
+    """One device's ceilings while they are measured."""
+
+    def __init__(
+        self, wanted: Wanted, *, device: str, libraries: Sequence[str], root: Path, progress: Progress
+    ) -> None:
+        self._wanted = wanted
+        self._device = device
+        self._cpus = effective_cpus()
+        self._effort = wanted.effort_on(device, self._cpus)
+        quick = not self._effort.libraries and not wanted.libraries
+        self._libraries = [name for name in libraries if not quick or not _called_directly(name)] or list(libraries)
+        self._root = root
+        self._progress = progress
+        self._before: Ceilings | None = None
+        self._found = _Found()
+        self._done = self._total = 0
+        self._subject_deadline = 0.0
+
+    def ceilings(self) -> Ceilings:
+        """Measures everything; raises MeasurementError where nothing could be."""
+        environment = capture()
+        at = datetime.datetime.now(datetime.UTC)
+        self._before = newest_of(stored_ceilings(self._root), epoch=environment.hash, device=self._device)
+        subjects = self._subjects(frozenset(environment.hardware.get("isa", "").split()))
+        with tempfile.TemporaryDirectory(prefix="benchbox-ceilings-") as folder:
+            self._compute(Path(folder), subjects)
+            self._memory(Path(folder))
+        found = self._found
+        lines = [ceiling_of(timings, kind) for timings in found.timings for kind in Pace]
+        if not lines and not found.rates:
+            raise MeasurementError(
+                "no ceiling could be measured",
+                values="\n".join(f"{one.library} {one.precision}: {one.reason}" for one in found.none),
+                remedy="'benchbox doctor' says what can run here",
+            )
+        result = Ceilings(
+            id=new_record_id(at),
+            started_at=at.isoformat(timespec="seconds"),
+            device=self._device,
+            title=environment.hardware.get("cpu" if self._device == "cpu" else "gpu", self._device),
+            epoch=environment.hash,
+            environment=environment,
+            cpus=self._cpus,
+            compute=best_of(lines),
+            backends=tuple(lines),
+            bandwidth=bandwidths_of(found.rates, found.versions),
+            none=tuple(found.none),
+            theoretical=_theoretical(environment) if self._device != "cpu" else {},
+            flags=(*not_held(found.timings), *flags_of_processes(found.timings), *traffic_flags(found.rates)),
+            quick=self._wanted.quick,
+        )
+        before = self._before
+        return replace(result, flags=(*result.flags, *dropped(result, before))) if result.quick and before else result
+
+    def _subjects(self, isa: frozenset[str]) -> list[Subject]:
+        """Every library in every precision that it may have a ceiling in, with all threads and the first shape."""
+        precisions = self._wanted.precisions or (USUAL if self._device == "cpu" else tuple(Precision))
+        subjects = []
+        for name in self._libraries:
+            for precision in precisions:
+                reason = _numpy_lacks(precision) if name == NUMPY else _why_not(BACKENDS.get(name), precision, isa)
+                if reason:
+                    self._found.none.append(NoCeiling(precision=precision, library=name, reason=reason))
+                else:
+                    shape = self._first_shape(name, precision)
+                    subjects.append(Subject(library=name, precision=precision, shape=shape, threads=self._cpus))
+        if not subjects and self._wanted.precisions:
+            raise UsageError(
+                f"nothing here computes in {', '.join(self._wanted.precisions)}",
+                values="\n".join(f"{one.library} {one.precision}: {one.reason}" for one in self._found.none),
+                remedy="name other precisions or backends; 'benchbox doctor' says what can run here",
+            )
+        return subjects
+
+    def _first_shape(self, library: str, precision: Precision) -> Shape:
+        """The shape that is looked at first: of a quick measurement the stored best one, so that both compare."""
+        stored = self._before.backends if self._before and self._wanted.quick else ()
+        known = (one.shape for one in stored if (one.library, one.precision) == (library, precision))
+        return next(known, self._effort.shapes[0])
+
+    def _compute(self, folder: Path, subjects: Sequence[Subject]) -> None:
+        effort = self._effort
+        bench = Bench(folder, effort, engines=_engines(folder, self._progress), unsigned=self._device == "cpu")
+        each = 1 + len(effort.shapes) + effort.processes - 1 + (effort.single if self._cpus > 1 else 0)
+        self._total = each * len(subjects) + self._memory_steps()
+        deadline = time.monotonic() + effort.budget_s
+        for place, subject in enumerate(subjects):
+            planned = self._done + each
+            # What is left is shared by the subjects that are left, and memory.
+            now = time.monotonic()
+            self._subject_deadline = now + (deadline - now) / (len(subjects) - place + 1)
+            self._step(f"check {subject.title}")
+            refusal = bench.checked(subject) or self._best_shape(bench, subject)
+            if refusal is not None:
+                self._found.none.append(refusal)
+            self._done = planned
+
+    def _best_shape(self, bench: Bench, subject: Subject) -> NoCeiling | None:
+        """Times the shapes of a library, the best of them again, and with one thread; why it has no ceiling."""
+        effort = self._effort
+        shapes = (subject.shape,) if self._wanted.quick else effort.shapes
+        tried = [Timings(subject=replace(subject, shape=shape)) for shape in shapes]
+        refusals = [refusal for timings in tried if (refusal := self._timed(bench, timings)) is not None]
+        tried = [timings for timings in tried if timings.processes]
+        if not tried:
+            return refusals[0]
+        best = max(tried, key=lambda timings: timings.rate(Pace.SUSTAINED))
+        for _ in range(effort.processes - 1):
+            if not self._late(best):
+                self._timed(bench, best)
+        self._found.timings.append(best)
+        if self._cpus > 1 and effort.single:
+            alone = Timings(subject=replace(best.subject, threads=1))
+            for _ in range(effort.single):
+                if not self._late(alone):
+                    self._timed(bench, alone)
+            if alone.processes:
+                self._found.timings.append(alone)
+        return None
+
+    def _late(self, timings: Timings) -> bool:
+        """Whether a subject has had its share of the time; not before two processes, which show a spread."""
+        return len(timings.processes) >= LEAST_PROCESSES and time.monotonic() > self._subject_deadline
+
+    def _timed(self, bench: Bench, timings: Timings) -> NoCeiling | None:
+        self._step(timings.subject.title)
+        return bench.time(timings)
+
+    def _threads(self) -> list[int]:
+        return [self._cpus, 1] if self._cpus > 1 and self._effort.single else [self._cpus]
+
+    def _memory_steps(self) -> int:
+        own = self._effort.processes * len(self._threads()) if self._device == "cpu" else 0
+        return own + 2 * len(self._stream_backends())
+
+    def _stream_backends(self) -> list[str]:
+        return [name for name in self._libraries if name != NUMPY and (self._effort.sweeps or self._device != "cpu")]
+
+    def _memory(self, folder: Path) -> None:
+        caches, available = caches_of(), available_bytes()
+        found = self._found
+        if self._device == "cpu":
+            for threads in self._threads():
+                passes = passes_of(caches, threads=threads, available=available, sweeps=self._effort.sweeps)
+                streams = [
+                    Stream(library=NUMPY, kernel=kernel, bytes=size, level=level, threads=threads)
+                    for kernel, size, level in passes
+                ]
+                self._numpy_streams(streams)
+        size = passes_of(caches, threads=1, available=available, sweeps=False)[0][1]
+        bench = StreamBench(folder, self._effort)
+        for name in self._stream_backends():
+            for kernel in ("add", "relu"):
+                stream = Stream(library=name, kernel=kernel, bytes=size, level=Level.DRAM, threads=self._cpus)
+                self._step(f"{name} {kernel} {size >> 20} MiB")
+                answer = bench.rate(stream)
+                if answer is not None:
+                    found.rates[stream], found.versions[name] = [answer[0]], answer[1]
+
+    def _numpy_streams(self, streams: list[Stream]) -> None:
+        """All working sets in one process, then the best of each level in the others."""
+        found = self._found
+        for number in range(self._effort.processes):
+            self._step(f"memory, numpy threads {streams[0].threads}")
+            try:
+                rates, found.versions[NUMPY] = numpy_rates(streams, seconds=self._effort.stream_s)
+            except BenchboxError as error:
+                self._progress.say(f"memory, numpy: {error.what}; {error.values}")
+                return
+            for stream, rate in rates.items():
+                found.rates.setdefault(stream, []).append(rate)
+            if number == 0:
+                streams = _best_of_levels(rates)
+
+    def _step(self, text: str) -> None:
+        self._progress.step(min(self._done, self._total), self._total, f"{self._device}: {text}")
+        self._done += 1
+
+
+def _best_of_levels(rates: dict[Stream, float]) -> list[Stream]:
+    """Of each level the fastest stream; of main memory every kernel, so that they can be compared."""
+    best: dict[Level, Stream] = {}
+    for stream, rate in rates.items():
+        if stream.level not in best or rate > rates[best[stream.level]]:
+            best[stream.level] = stream
+    return [stream for stream in rates if stream.level is Level.DRAM or stream in best.values()]
+
+
+def _called_directly(name: str) -> bool:
+    """Whether a library is no runtime of files: a quick look goes without, as it takes seconds to load."""
+    return name == NUMPY or BACKENDS.get(name).consumes == "module"
+
+
+def _numpy_lacks(precision: Precision) -> str | None:
+    return None if precision is Precision.FP32 else "numpy has no fast product in this type"
+
+
+def _why_not(backend: Backend, precision: Precision, isa: frozenset[str]) -> str | None:
+    if precision is Precision.FP8:
+        return "there is no one-operator network in fp8 yet"
+    return why_not(backend, precision, isa)
+
+
+def _engines(folder: Path, progress: Progress) -> Callable[[OnnxArtifact, str, Precision], EngineArtifact | None]:
+    """What builds the engine of a one-operator network for a backend that runs one, under the folder."""
+
+    def build(artifact: OnnxArtifact, name: str, precision: Precision) -> EngineArtifact | None:
+        from benchbox.export.engines import engine_from_artifact
+
+        backend = BACKENDS.get(name)
+        compiler = BACKENDS.get(backend.compiler) if isinstance(backend, EngineBackend) else None
+        if not isinstance(compiler, Compiler):
+            return None
+        one = BatchRange(minimum=1, optimum=1, maximum=1)
+        built = engine_from_artifact(
+            artifact, compiler=compiler, precision=precision, root=folder, batch=one, say=progress.say
+        )
+        return built.engine
+
+    return build
+
+
+def _theoretical(environment: Environment) -> dict[str, float]:
+    """Operations per second of a GPU's datasheet, by precision; nothing where it is not known."""
+    device = device_from_product(environment.hardware.get("gpu", ""))
+    if device is None or device.fp32_flops_per_s is None:
+        return {}
+    return {kind: rate * device.fp32_flops_per_s for kind, rate in device.rates.items()}
