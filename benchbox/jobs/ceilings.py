@@ -98,15 +98,18 @@ def ceilings_here(root: Path, device: str, *, environment: Environment | None = 
     return newest_of(stored, epoch=(environment or capture()).hash, device=device)
 
 
-def measured_device(root: Path, nominal: Device | None, *, device: str = "cpu") -> Device | None:
+def measured_device(
+    root: Path, nominal: Device | None, *, device: str = "cpu", environment: Environment | None = None
+) -> Device | None:
     """The stored ceilings of this environment as a device's rates; None where there are none.
 
     Args:
         root: project root.
         nominal: what is known of the device without measuring: which precisions it has no arithmetic for.
         device: "cpu" or "cuda".
+        environment: of this process, None to look now.
     """
-    ceilings = ceilings_here(root, device)
+    ceilings = ceilings_here(root, device, environment=environment)
     return None if ceilings is None else device_from_ceilings(ceilings, widened=nominal.widened if nominal else ())
 
 

@@ -20,12 +20,14 @@ from benchbox.jobs.cases import Case, require_runnable
 from benchbox.jobs.ceilings import ceilings_here, flags_of_layers, measured_device
 from benchbox.jobs.prepare import graph_from_artifact, graph_precision, onnx_at_batch, precision_costs_from_source
 from benchbox.jobs.run import engine_of_case
+from benchbox.machine.environment import capture
 from benchbox.machine.gpu.facts import gpu_facts
 from benchbox.machine.host import host_facts
 from benchbox.machine.rates import HERE, device_from_isa, device_from_product
 from benchbox.measure.process.trials import TrialRequest, run_trial
 from benchbox.progress import Say
 from benchbox.schema.device import Device
+from benchbox.schema.environment import Environment
 from benchbox.schema.explanation import Explanation
 from benchbox.schema.layers import LayerTable
 from benchbox.schema.model import Precision
@@ -46,11 +48,14 @@ def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> Lay
         UsageError, EnvironmentLackError: the backend cannot run this, or does not report its layers.
         ArtifactError, MeasurementError: as for ``benchbox run``.
     """
-    return _profiled(case, root=root, say=say)[0]
+    return _profiled(case, root=root, here=capture(), say=say)[0]
 
 
-def _profiled(case: Case, *, root: Path, say: Say) -> tuple[LayerTable, TrialRequest]:
-    """The table of a case, and the request for a further process that times it without a profiler."""
+def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[LayerTable, TrialRequest]:
+    """The table of a case, and the request for a further process that times it without a profiler.
+
+    ``here`` is the environment before anything was exported: libraries set variables of their own when they are used.
+    """
     plan = case.plan
     require_runnable(case.backend, case.precision, case.source)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
@@ -93,7 +98,7 @@ def _profiled(case: Case, *, root: Path, say: Say) -> tuple[LayerTable, TrialReq
         latency_s=_median_s(timed),
         onnx_sha256=artifact.sha256,
         gpu=bool(timed.gpu_ns),
-        ceilings=ceilings_here(root, BACKENDS.get(case.backend).device),
+        ceilings=ceilings_here(root, BACKENDS.get(case.backend).device, environment=here),
     )
     return replace(table, flags=flags_of_layers(table)), request
 
@@ -128,11 +133,12 @@ def explanation_from_case(
     if against is case.precision:
         raise UsageError(f"--against {against} is the precision itself", remedy="compare with another, such as fp32")
     require_runnable(case.backend, against, case.source)
+    here = capture()
     base_case = replace(case, precision=against, derivation=case.derivation.for_precision(against))
     say(f"{against}:")
-    base, base_request = _profiled(base_case, root=root, say=say)
+    base, base_request = _profiled(base_case, root=root, here=here, say=say)
     say(f"{case.precision}:")
-    table, request = _profiled(case, root=root, say=say)
+    table, request = _profiled(case, root=root, here=here, say=say)
     medians: dict[Precision, list[float]] = {against: [base.latency_s], case.precision: [table.latency_s]}
     for number in range(1, processes):
         say(f"timing {against} and {case.precision} in turn, process {number + 1} of {processes}")
@@ -152,18 +158,18 @@ def explanation_from_case(
         base,
         cost=cost,
         base_cost=base_cost,
-        device=_device(root, case.precision, on_gpu=table.gpu),
+        device=_device(root, here, case.precision, on_gpu=table.gpu),
         medians=(medians[against], medians[case.precision]),
         key=pair_key(by),
     )
 
 
-def _device(root: Path, precision: Precision, *, on_gpu: bool) -> Device | None:
+def _device(root: Path, here: Environment, precision: Precision, *, on_gpu: bool) -> Device | None:
     """The measured rates of the device of the tables, where the precision has one, else the published; None without."""
     if on_gpu:
         published = device_from_product(gpu_facts().get("gpu", ""))
     else:
         hardware = host_facts(Path("/"))
         published = device_from_isa(hardware.get("isa", ""), name=HERE, title=hardware.get("cpu", "this processor"))
-    measured = measured_device(root, published, device="cuda" if on_gpu else "cpu")
+    measured = measured_device(root, published, device="cuda" if on_gpu else "cpu", environment=here)
     return measured if measured is not None and precision in measured.rates else published
