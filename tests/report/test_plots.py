@@ -14,6 +14,7 @@ from benchbox.report.plots.scales import linear_axis, log_axis, words_beside
 from benchbox.schema.model import ModelSpec, Precision
 from benchbox.schema.reading import Better, Reading
 from benchbox.schema.record import Analytic, Record
+from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
 
 NAMES = ("resnet18", "vgg16", "squeezenet1_1")
 
@@ -38,6 +39,22 @@ def case(number: int, batch: int) -> Record:
     )
 
 
+def runs() -> Series:
+    """Four runs of a case, the last of them its stored record; level and environment changed after the second."""
+    points = tuple(
+        HistoryPoint(at=f"2026-01-0{day}T03:00:00+00:00", commit=f"c{day}", value=0.01 * factor, low=0.009 * factor,
+                     high=0.011 * factor, n=5, env="e", record="0-1" if day == 4 else f"old{day}", network="ab")
+        for day, factor in ((1, 1.0), (2, 1.0), (3, 1.5), (4, 1.5))
+    )  # fmt: skip
+    change = LevelChange(
+        index=2, ratio=1.5, low=1.4, high=1.6, better=False, commits=("c2", "c3"), environment={}, state=ChangeState.NEW
+    )
+    return Series(
+        case={}, metric="latency_p50", unit="s", better=Better.LOWER, points=points, changes=(change,),
+        epochs={2: {"torch": ("1", "2")}},
+    )  # fmt: skip
+
+
 def material() -> Material:
     records = tuple(case(number, batch) for number in range(3) for batch in (1, 4))
     families = {"resnet18": "resnet", "vgg16": "vgg", "squeezenet1_1": "squeezenet"}
@@ -51,6 +68,7 @@ def material() -> Material:
         accuracies={one.id: Accuracy(value=0.7, low=0.68, high=0.72, source="measured") for one in records},
         medians_s={one.id: (0.01, 0.011, 0.012) for one in records},
         front={"0-1": 0.99, "1-1": 0.4},
+        series=(runs(),),
     )  # fmt: skip
 
 
@@ -82,6 +100,19 @@ def test_one_record_is_enough_or_none_is_drawn(name: str) -> None:
     picture = PICTURES[name](points()[:1], material())
     if picture is not None:
         assert "<svg " in svg_from_picture(picture, identity="x")
+
+
+def test_a_history_draws_its_runs_levels_and_changes() -> None:
+    picture = PICTURES["history"](points(), material())
+    assert picture is not None
+    assert [row[-1] for row in picture.rows] == ["", "", "1.50× (new)", ""]
+    values = picture.specification["data"]["values"]
+    assert [row["value"] for row in values if row["kind"] == "level"] == [0.01, 0.015]
+    assert [row["at"] for row in values if row["kind"] == "epoch"] == ["2026-01-03T03:00:00+00:00"]
+
+
+def test_a_history_of_another_machine_is_not_drawn() -> None:
+    assert PICTURES["history"]([point for point in points() if point.record.id != "0-1"], material()) is None
 
 
 def test_cases_of_two_machines_are_apart() -> None:
