@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchbox.report.material import Material, Point
-from benchbox.report.plots import batch, complexity, distribution, front, history, latency, memory
+from benchbox.report.plots import batch, complexity, distribution, front, history, latency, memory, steps
 from benchbox.report.plots.base import Draw, Picture
 
 PICTURES: Mapping[str, Draw] = {
@@ -19,6 +19,7 @@ PICTURES: Mapping[str, Draw] = {
     "batch-memory": batch.draw_memory,
     "memory": memory.draw,
     "distribution": distribution.draw,
+    "steps": steps.draw,
     "history": history.draw,
 }
 
