@@ -61,7 +61,8 @@ class Trust:
 
     ``aa`` and ``injected`` are the worst outcomes of its machines, "" where there was none. ``believed`` is None where
     no test was made. ``missing`` are machines with records and without a test. ``tests``, ``false_alarms`` and
-    ``missed`` count those of the last 90 nights.
+    ``missed`` count those of the last 90 nights, ``undecided`` those in which equal sides were neither the same nor
+    different.
     """
 
     aa: str = ""
@@ -70,6 +71,7 @@ class Trust:
     missing: tuple[str, ...] = ()
     tests: int = 0
     false_alarms: int = 0
+    undecided: int = 0
     missed: int = 0
 
     @property
@@ -78,8 +80,9 @@ class Trust:
         if not self.tests:
             return ""
         word = {None: "not made tonight", True: "passed", False: "FAILED"}[self.believed]
+        undecided = f", {self.undecided} could not tell" if self.undecided else ""
         return (
-            f"self-test {word}; of the last {self.tests} {self.false_alarms} saw a change in equal sides, "
+            f"self-test {word}; of the last {self.tests} {self.false_alarms} saw a change in equal sides{undecided}, "
             f"{self.missed} missed the injected one"
         )
 
@@ -96,7 +99,8 @@ def trust_in(night: str, machines: Sequence[str], found: Sequence[Selftest]) -> 
         believed=all(test.believed for test in tonight) if tonight else None,
         missing=tuple(sorted(set(machines) - {test.machine for test in tonight})),
         tests=len(recent),
-        false_alarms=sum(test.aa_outcome is not Outcome.SAME for test in recent),
+        false_alarms=sum(test.aa_outcome in {Outcome.FASTER, Outcome.SLOWER} for test in recent),
+        undecided=sum(test.aa_outcome is Outcome.INCONCLUSIVE for test in recent),
         missed=sum(test.injected_outcome is not Outcome.SLOWER for test in recent),
     )
 
