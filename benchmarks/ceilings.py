@@ -2,8 +2,8 @@
 
     python benchmarks/ceilings.py [--times 5] [--quick]
 
-Measures the processor's ceilings so many times, then the same by other means: PyTorch's product in processes of its own,
-called as its users call it, and a C program that adds arrays as STREAM does (compiled here with gcc or cc and OpenMP,
+Measures the processor's ceilings so many times, then the same by other means: PyTorch's product in fresh processes,
+called as its users call it, and a C program that adds arrays as STREAM does (compiled here by gcc or cc with OpenMP,
 where there is one). Run it on a quiet machine: everything else stopped, `uptime` near 0, frequency scaling off where it
 can be. Wanted: spread below 5 %, ratios to others within 10 %.
 """

@@ -295,8 +295,12 @@ class _Measuring:
         return None
 
     def _late(self, timings: Timings) -> bool:
-        """Whether a subject has had its share of the time; not before two processes, which show a spread."""
-        return len(timings.processes) >= LEAST_PROCESSES and time.monotonic() > self._subject_deadline
+        """Whether a subject has had its share of the time; not before two processes, which show a spread.
+
+        A quick measurement is content with one.
+        """
+        least = 1 if self._wanted.quick else LEAST_PROCESSES
+        return len(timings.processes) >= least and time.monotonic() > self._subject_deadline
 
     def _timed(self, bench: Bench, timings: Timings) -> NoCeiling | None:
         self._step(timings.subject.title)

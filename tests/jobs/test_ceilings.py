@@ -7,14 +7,28 @@ import json
 from pathlib import Path
 
 import pytest
+from ceilings_made import ceilings, compute
+from sample_records import record
 
 from benchbox.cli import exit_status
 from benchbox.errors import UsageError
-from benchbox.jobs.ceilings import Wanted, ceilings_here, flags_of_layers, measured_ceilings, measured_device
+from benchbox.jobs.ceilings import (
+    Wanted,
+    ceilings_here,
+    flags_of_layers,
+    flags_of_record,
+    measured_ceilings,
+    measured_device,
+)
 from benchbox.measure.ceilings.effort import Effort
 from benchbox.report.views.layers import render_layers
+from benchbox.schema.device import Pace
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
 from benchbox.schema.model import Precision
+from benchbox.schema.proof import Proof
+from benchbox.schema.reading import Better, Reading
+from benchbox.schema.record import Analytic
+from benchbox.store.ceilings import append_ceilings
 
 TINY = Effort(
     shapes=((48, 48, 48),), processes=1, single=0, warmup_s=0.01, window_s=0.02, stream_s=0.01, budget_s=60.0,
@@ -59,6 +73,21 @@ def test_a_machine_is_measured_stored_and_used(tmp_path: Path) -> None:
     assert document["ridge_from"] == "ceilings"
     assert document["layers"][0]["attained"] > 1
     assert [each["code"] for each in document["flags"]] == ["ABOVE_CEILING"]
+
+
+@pytest.mark.parametrize(("rate", "codes"), [(1.0, ["ABOVE_CEILING"]), (1e15, [])])
+def test_a_record_above_the_ceiling_of_its_environment_is_marked(tmp_path: Path, rate: float, codes: list[str]) -> None:
+    base = record()
+    proof = Proof(asked=Precision.FP32, required=0.9, share=1.0, macs={"fp32": 1.0}, bytes={}, passed=True)
+    reading = Reading(metric="achieved_flops", unit="1/s", value=1e9, low=None, high=None, n=1, better=Better.HIGHER)
+    cost = Analytic(params=0, macs=500, flops=1000, weight_bytes=0, peak_activation_bytes=0)
+    measured = dataclasses.replace(base, proof=proof, readings=(reading,), analytic=cost)
+    here = base.environment
+    roof = compute(rate, kind=Pace.BURST, precision=base.key.precision)
+    append_ceilings(tmp_path, ceilings(roof, epoch=here.hash, environment=here, device=base.key.device))
+    assert [flag.code for flag in flags_of_record(measured, root=tmp_path)] == codes
+    assert flags_of_record(dataclasses.replace(measured, proof=None), root=tmp_path) == ()
+    assert flags_of_record(measured, root=tmp_path / "elsewhere") == ()
 
 
 def test_a_precision_that_nothing_computes_in_is_refused(tmp_path: Path) -> None:
