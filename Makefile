@@ -2,6 +2,7 @@
 # make test   set up .venv, check style and types, run the tests
 # make test-all  the same with the long form of the random tests, for every night
 # make test-gpu  the checks that need an NVIDIA GPU, ending in one table; without one it says what was not possible
+# make complexity  the lecture's comparison of networks, measured here: results/complexity.html
 # make bench  the speed of benchbox itself, as ratios (CONTRIBUTING.md)
 
 PYTHON ?= python3
@@ -31,13 +32,18 @@ GPU_PYTHON ?=
 GPU_READY  := $(if $(GPU_PYTHON),,$(GPU_VENV)/.installed)
 GPU_RUN    := $(or $(GPU_PYTHON),$(GPU_VENV)/bin/python)
 
-.PHONY: run test test-all test-gpu setup lint types bench format clean help
+.PHONY: run complexity test test-all test-gpu setup lint types bench format clean help
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 run: setup
 	$(BIN)/benchbox run resnet50
+
+# Goes on where it was stopped.
+complexity: setup
+	$(BIN)/benchbox sweep docs/complexity.toml --resume 2>/dev/null || $(BIN)/benchbox sweep docs/complexity.toml
+	$(BIN)/benchbox report --format html --output results/complexity.html
 
 test: setup lint types
 	$(BIN)/python -m compileall -q benchbox tests/simulated
