@@ -145,8 +145,15 @@ class Ceilings:
         )
 
     def roof(self, precision: str, *, kind: Pace, threads: int) -> ComputeCeiling | None:
-        """The ceiling for so many threads: of all threads where it was not measured with as many."""
-        return self.peak(precision, kind=kind, threads=threads) or self.peak(precision, kind=kind)
+        """The ceiling for so many threads: measured with as many or the next more, and never below that of fewer.
+
+        More threads can always do as one does: a busy machine's rate of all of them is no roof below that of one.
+        """
+        fitting = [one for one in self.compute if (one.precision, one.kind) == (precision, kind)]
+        counts = [one.threads for one in fitting]
+        most = min((count for count in counts if count >= threads), default=max(counts, default=0))
+        within = [one for one in fitting if one.threads <= most]
+        return max(within, key=lambda one: one.flops_per_s, default=None)
 
     def memory(self, level: Level = Level.DRAM, *, threads: int | None = None) -> BandwidthCeiling | None:
         """The bandwidth of a level, with all threads unless told; None where nothing was measured."""

@@ -185,3 +185,19 @@ def test_the_table_says_what_is_a_bound_and_what_has_none() -> None:
         "no fp16 ceiling from onnxruntime: between casts", "openvino 50.00 GFLOP/s (50 %)", "data sheet",
     ):  # fmt: skip
         assert words in text
+
+
+def test_a_rate_that_was_held_is_no_more_than_that_of_a_moment() -> None:
+    """Few samples: the five fastest take in slow ones of the warm-up."""
+    timed = Timed(before_ns=(100, 100), window_ns=(70, 70, 80))
+    assert timed.seconds(Pace.BURST) <= timed.seconds(Pace.SUSTAINED)
+
+
+def test_the_roof_of_more_threads_is_not_below_that_of_fewer() -> None:
+    found = ceilings(compute(50e9, threads=1), compute(36e9, threads=2))
+    roof = found.roof(Precision.FP32, kind=Pace.SUSTAINED, threads=2)
+    assert roof is not None
+    assert roof.flops_per_s == 50e9
+    alone = ceilings(compute(36e9, threads=2)).roof(Precision.FP32, kind=Pace.SUSTAINED, threads=1)
+    assert alone is not None
+    assert alone.flops_per_s == 36e9

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from benchbox.models.examples import ExampleInput
 
 FOLDER = Path("engines") / "inputs"
-_TEXT = "what the network gives it"
+_TEXT = "what the network gives it in its first call"
 
 
 def fed_as_captured(inputs: Sequence[TensorSpec], network: Network, *, root: Path) -> tuple[TensorSpec, ...]:

@@ -26,10 +26,12 @@ class Timed:
     window_ns: tuple[int, ...]
 
     def seconds(self, kind: Pace) -> float:
-        """Seconds of an inference at a pace."""
-        if kind is Pace.BURST:
-            return statistics.median(sorted((*self.before_ns, *self.window_ns))[:FASTEST]) * 1e-9
-        return statistics.fmean(self.window_ns) * 1e-9
+        """Seconds of an inference at a pace; a rate that was held for the whole window was held for a moment too."""
+        held = statistics.fmean(self.window_ns) * 1e-9
+        if kind is Pace.SUSTAINED:
+            return held
+        fastest = sorted((*self.before_ns, *self.window_ns))[:FASTEST]
+        return min(held, statistics.median(fastest) * 1e-9)
 
     @property
     def unsteady(self) -> float | None:

@@ -1,8 +1,9 @@
 """What did Canziani, Paszke and Culurciello publish about the networks that we measure too?
 
-Read off the figures of arXiv 1605.07678 by hand (github.com/BertMoons/Comparing-CNN-Architectures): single-crop top-1
-in percent, operations of one forward pass in units of 1e9 (two for a multiply-add), percent of top-1 per million
-parameters. Figures, so about two digits; None where none was read.
+Read off the figures of arXiv 1605.07678: most by hand (github.com/BertMoons/Comparing-CNN-Architectures), those of
+ResNet-34, VGG-19 and some densities by a program that others ran on the figures. Single-crop top-1 in percent,
+operations of one forward pass in units of 1e9 (two for a multiply-add), percent of top-1 per million parameters.
+Figures, so about two digits; None where none was read.
 """
 
 from __future__ import annotations

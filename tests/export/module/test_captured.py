@@ -58,8 +58,8 @@ def test_a_mask_of_minus_infinity_is_fed_as_it_is(tmp_path: Path) -> None:
     assert states.values is not None
     assert mask.values is not None
     assert states.values.drawn is mask.values.drawn is Drawn.FILE
-    assert states.values.text == "what the network gives it: 3 samples, in turn"
-    assert mask.values.text == "what the network gives it"
+    assert states.values.text == "what the network gives it in its first call: 3 samples, in turn"
+    assert mask.values.text == "what the network gives it in its first call"
     fed = seeded_arrays(artifact.inputs, seed=0, samples=4)
     assert fed["mask"].tolist() == [[0.0, -np.inf], [0.0, 0.0]]
     np.testing.assert_array_equal(fed["x"][0], fed["x"][3])
