@@ -55,11 +55,12 @@ def root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
             {"latency_p50", "throughput", "achieved_flops"},
             {"offered_rate", "over_bound_share"},
         ),
-        (
+        pytest.param(
             ("--mode", "offline"),
             "offline",
             {"throughput", "achieved_flops"},
             {"latency_p50", "latency_p99", "latency_mean", "offered_rate", "latency_early_stopping"},
+            marks=pytest.mark.nightly,
         ),
         (
             ("--mode", "server", "--rate", "200", "--latency-bound", "0.5", "--streams", "2"),

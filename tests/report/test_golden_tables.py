@@ -10,6 +10,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from golden_text import TABLE, WIDTH, on_a_narrow_screen, require_golden
@@ -131,7 +132,7 @@ def test_golden(shown: Callable[[], str]) -> None:
         ("models", ("models",)),
     ],
 )
-def test_golden_commands(name: str, arguments: tuple[str, ...], benchbox: Callable) -> None:
+def test_golden_commands(name: str, arguments: tuple[str, ...], benchbox: Callable, lenet_outlined: None) -> None:
     text = re.sub(r"(?<=sha256 )[0-9a-f]{16}", "0" * 16, benchbox(*arguments).out)
     require_golden(name, text)
 
@@ -159,7 +160,8 @@ def test_golden_gate(benchbox: Callable, tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_every_line_fits(arguments: tuple[str, ...], benchbox: Callable) -> None:
+def test_every_line_fits(arguments: tuple[str, ...], benchbox: Callable, exports: Any, tmp_path: Path) -> None:
+    exports.copy_structure_to(tmp_path, "resnet18")
     text = benchbox(*arguments).out
     assert TABLE.search(text)
     assert max(map(len, text.splitlines())) <= WIDTH, max(text.splitlines(), key=len)

@@ -33,7 +33,7 @@ from benchbox.schema.model import Precision
 DEVICE = Device(
     name="d", title="d", rates={"fp32": 1.0, "int8": 4.0}, fp32_flops_per_s=2e9, bytes_per_s=1e9, source="none"
 )
-GPUS = [name for name in device_names() if name not in {"cpu", *INSTRUCTION_SETS}]
+GPUS = [name for name in device_names() if name not in {"cpu", "here", *INSTRUCTION_SETS}]
 
 
 def _pair(name: str, *, macs: int, old: int, new: int, kind: str = "int8", added: bool = False) -> LayerPair:
