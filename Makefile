@@ -40,9 +40,10 @@ help:
 run: setup
 	$(BIN)/benchbox run resnet50
 
-# Goes on where it was stopped.
+# Goes on where it was stopped; status 5 is a case that failed, which the page shows.
 complexity: setup
-	$(BIN)/benchbox sweep docs/complexity.toml --resume 2>/dev/null || $(BIN)/benchbox sweep docs/complexity.toml
+	@resume=; ! ls results/sweeps/*-complexity-*/plan.json >/dev/null 2>&1 || resume=--resume; \
+	$(BIN)/benchbox sweep docs/complexity.toml $$resume || test $$? = 5
 	$(BIN)/benchbox report --format html --output results/complexity.html
 
 test: setup lint types
