@@ -27,20 +27,32 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _COMPLETE = "_BENCHBOX_COMPLETE"  # the variable of a shell that asks for completions
 
 
+def _module_of_command() -> dict[str, str]:
+    """Where each command is: its name, the module's full name. A command is a file in a folder of ``commands/``."""
+    # The folders are listed by hand: pkgutil alone would take a fifth of the time of `benchbox --help`.
+    (top,) = importlib.import_module(_COMMANDS).__path__
+    return {
+        file[:-3]: f"{_COMMANDS}.{folder}.{file[:-3]}"
+        for folder in os.listdir(top)  # noqa: PTH208
+        if folder[0] != "_"
+        for file in os.listdir(os.path.join(top, folder))  # noqa: PTH118, PTH208
+        if file.endswith(".py") and file[0] != "_"
+    }
+
+
 class _CommandFolder(click.Group):
-    """A group whose commands are the files of ``cli/commands/``, each with a ``command`` in it."""
+    """A group whose commands are the files under ``cli/commands/``, each with a ``command`` in it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the command files, in alphabetical order."""
-        # The folder is listed by hand: pkgutil alone would take a fifth of the time of `benchbox --help`.
-        (folder,) = importlib.import_module(_COMMANDS).__path__
-        return sorted(name[:-3] for name in os.listdir(folder) if name.endswith(".py") and name[0] != "_")  # noqa: PTH208
+        return sorted(_module_of_command())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, its module imported now; None if there is no such file."""
-        if cmd_name not in self.list_commands(ctx):
+        module = _module_of_command().get(cmd_name)
+        if module is None:
             return None
-        command: click.Command = importlib.import_module(f"{_COMMANDS}.{cmd_name}").command
+        command: click.Command = importlib.import_module(module).command
         return command
 
     def resolve_command(

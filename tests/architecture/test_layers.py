@@ -149,5 +149,5 @@ def test_every_part_of_the_package_has_a_level() -> None:
 
 def test_no_folder_is_crowded() -> None:
     folders = {source.parent for source in SOURCES}
-    crowded = [folder for folder in folders if len(list(folder.glob("[!_]*.py"))) > MOST_FILES_IN_A_FOLDER]
+    crowded = [folder for folder in folders if len(list(folder.glob("*.py"))) > MOST_FILES_IN_A_FOLDER]
     assert crowded == []

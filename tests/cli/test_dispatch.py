@@ -12,7 +12,7 @@ import pytest
 
 from benchbox import __version__
 from benchbox import cli as command_line
-from benchbox.cli.commands import models
+from benchbox.cli.commands.networks import models
 from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, MeasurementError, StoreError, UsageError
 
 SCRIPT = Path(sys.executable).with_name("benchbox")
@@ -118,7 +118,7 @@ def test_a_broken_pipe_elsewhere_is_an_error_although_standard_output_is_a_pipe(
     script = (
         "import os, sys\n"
         "from benchbox.cli import main\n"
-        "from benchbox.cli.commands import models\n"
+        "from benchbox.cli.commands.networks import models\n"
         "def fail(**_):\n"
         "    read_end, write_end = os.pipe()\n"
         "    os.close(read_end)\n"

@@ -155,7 +155,7 @@ def test_an_error_that_an_interrupt_was_made_into_is_an_interrupt(
     benchbox: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from benchbox.cli import signals
-    from benchbox.cli.commands import models
+    from benchbox.cli.commands.networks import models
 
     def wrapped(*_: object, **__: object) -> None:
         signals._shutdown.last_at = 0.0

@@ -13,7 +13,7 @@ import pytest
 from sample_records import record, trials
 
 from benchbox.backends.base import BACKENDS
-from benchbox.cli.commands import run
+from benchbox.cli.commands.measuring import run
 from benchbox.cli.flags.sides import between, labels_of_verdicts, notes_on_sides
 from benchbox.errors import ArtifactError
 from benchbox.gate.judge import overall

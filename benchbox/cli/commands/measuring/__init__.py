@@ -1,0 +1,1 @@
+"""Which commands measure: networks, their layers, their accuracy, and the machine itself?"""

@@ -1,0 +1,1 @@
+"""Which networks are there, what do they cost analytically, and how do they become files and engines?"""

@@ -1,0 +1,1 @@
+"""Which commands read stored records: show, compare, judge, choose and keep them?"""

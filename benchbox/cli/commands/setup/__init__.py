@@ -1,0 +1,1 @@
+"""Which commands help a user to get along: what this machine can run, what a word means, completion?"""
