@@ -1,7 +1,9 @@
 """Does the gate cry wolf on this machine, and does it see a slow-down? ``python benchmarks/nights.py FOLDER``.
 
 Really measures nights, one after the other: first unchanged ones, then ones in which every inference waits for a tenth
-of its own time. Each is stored as the night of another day and judged by ``benchbox gate`` by its default policy. A
+of its own time. Each is stored as the night of another day and judged by ``benchbox gate`` by its default policy; with
+``--confirm`` what a night flags is measured again, with a Python that waits, as a slower runtime would, beside one that
+does not (``--confirm --ab``; of an unchanged night both are the same). A
 night is five short timed processes and one for memory of each network, so that all of them take 8 to 12 minutes on a
 machine that does nothing else. A night that is flagged as invalid (a hypervisor that took CPU time, for example) is
 measured again, twice at most. It may be killed: started again with the same FOLDER it goes on behind the last night
@@ -64,40 +66,50 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], env=environment, stdout=subprocess.PIPE, text=True, check=False)
 
 
-def measure(measuring: Path, judged: Path, networks: list[str], night: int, wait: float) -> bool:
+def measure(root: Path, networks: list[str], night: int, wait: float) -> bool:
     """Measures the networks and stores their records as those of a night. In a process of its own, as each night is.
 
     Returns whether all of them are valid.
     """
-    sources = [source_of(artifact) for artifact in artifacts_under(measuring) if artifact.model in networks]
+    sources = [source_of(artifact) for artifact in artifacts_under(root) if artifact.model in networks]
     cases = [Case(source=source, backend=BACKEND, precision=Precision.FP32, plan=PLAN) for source in sources]
     at = FIRST + datetime.timedelta(days=night)
-    for path in record_files(judged):
+    for path in record_files(root):
         if path.stem.startswith(f"{at:%Y%m%d}"):
             path.unlink()  # what an earlier start left of this night
     os.environ |= {"PYTHONPATH": os.pathsep.join([str(SITE), str(ROOT)]), "WAIT": f"{wait:g}"}
     valid = True
-    for outcome in measure_cases(cases, root=measuring, progress=Silent(), stores=False):
+    for outcome in measure_cases(cases, root=root, progress=Silent(), stores=False):
         if outcome.error:
             raise outcome.error
         moment, record = at + datetime.timedelta(minutes=outcome.place), outcome.record
         dated = dataclasses.replace(
             record, id=f"{moment:%Y%m%dT%H%M%SZ}{record.id[16:]}", started_at=moment.isoformat()
         )
-        append(judged, dated, outcome.trials)
+        append(root, dated, outcome.trials)
         valid = valid and not error_flags([record], METRIC)
     return valid
 
 
-def judge(judged: Path, night: int) -> dict[str, Any]:
+def interpreter(folder: Path, wait: float) -> str:
+    """A Python in which ONNX Runtime's inferences wait for that share of their time: a script that starts this one."""
+    script = folder / (f"python-{wait:g}" if wait else "python")
+    path = os.pathsep.join([str(SITE), str(ROOT)])
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{path}" WAIT={wait:g} exec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    return str(script.absolute())
+
+
+def judge(folder: Path, night: int, wait: float, *, confirms: bool) -> dict[str, Any]:
     """What the gate says of a night: its exit status, and what it calls the times of each case."""
     day = f"{FIRST + datetime.timedelta(days=night):%Y-%m-%d}"
-    ran = python("-m", "benchbox", "gate", "--night", day, "--json", "--root", str(judged))
+    again = ["--confirm", "--ab", interpreter(folder, 0.0), interpreter(folder, wait)] if confirms else []
+    ran = python("-m", "benchbox", "gate", "--night", day, *again, "--json", "--root", str(folder / "root"))
     if not ran.stdout:
         sys.exit(f"benchbox gate ended with exit status {ran.returncode}")
     document = json.loads(ran.stdout)
     rows = [
-        {"model": row["key"]["model"], "outcome": row["outcome"], "ratio": row["ratio"]}
+        {"model": row["key"]["model"], "outcome": row["outcome"], "ratio": row["ratio"], "also": row["qualifiers"]}
         for row in document["verdicts"]
         if row["metric"] == METRIC
     ]
@@ -107,31 +119,33 @@ def judge(judged: Path, night: int) -> dict[str, Any]:
 def shown(entry: dict[str, Any]) -> str:
     """A night in one line."""
     rows = ", ".join(
-        f"{row['model']} {row['outcome']}" + (f" {100 * (row['ratio'] - 1):+.1f} %" if row["ratio"] else "")
+        " ".join([row["model"], row["outcome"], *(word for word in row["also"] if word in {"confirmed", "refuted"})])
+        + (f" {100 * (row['ratio'] - 1):+.1f} %" if row["ratio"] else "")
         for row in entry["rows"]
     )
     kind = f"slowed by {entry['wait']:.0%}" if entry["wait"] else "unchanged"
     return f"{entry['day']} {kind}: exit {entry['exit']}; {rows} ({entry['seconds']:.0f} s)"
 
 
-def summary(nights: list[dict[str, Any]]) -> int:
+def summary(nights: list[dict[str, Any]], *, confirms: bool) -> int:
     """Prints the counts; returns the exit status."""
     policy = Policy().rolling
+    # Without --confirm no slow-down is called one before it has lasted for as many nights as the policy asks for.
+    persist = 1 if confirms else policy.persist
     quiet = [entry for entry in nights if not entry["wait"]]
     slowed = [entry for entry in nights if entry["wait"]]
     compared = max(0, len(quiet) - policy.min_nights)
     red = [entry for entry in quiet if entry["exit"] == 1]
-    # No slow-down is called one before it has lasted for as many nights as the policy asks for.
-    asked = slowed[policy.persist - 1 :]
+    asked = slowed[persist - 1 :]
     missed = [entry for entry in asked if entry["exit"] != 1]
-    early = [entry for entry in slowed[: policy.persist - 1] if entry["exit"] == 1]
+    early = [entry for entry in slowed[: persist - 1] if entry["exit"] == 1]
     rows = [row for entry in asked for row in entry["rows"]]
     found = sum(row["outcome"] == "slower" for row in rows)
     print(f"unchanged: {len(quiet)} nights, {compared} of them with a level to compare with: {len(red)} red")
     for entry in red:
         print(f"  {entry['day']}: {'; '.join(reason['text'] for reason in entry['reasons'])}")
     print(
-        f"slowed: {len(slowed)} nights, {len(asked)} of them from night {policy.persist} on: {len(missed)} missed, "
+        f"slowed: {len(slowed)} nights, {len(asked)} of them from night {persist} on: {len(missed)} missed, "
         f"{len(asked) - len(missed)} red ({found} of {len(rows)} cases slower); {len(early)} red before that"
     )
     unclear, again = sum(entry["exit"] == 7 for entry in nights), sum(entry["attempts"] > 1 for entry in nights)
@@ -148,15 +162,16 @@ def main() -> int:
     parser.add_argument("--quiet", type=int, default=20, help="unchanged nights [default: 20]")
     parser.add_argument("--slowed", type=int, default=11, help="slowed nights, of which 10 can be red [default: 11]")
     parser.add_argument("--wait", type=float, default=0.10, help="share that is waited for [default: 0.10]")
+    parser.add_argument("--confirm", action="store_true", help="measure again what a night flags")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help=f"[default: {' '.join(NETWORKS)}]")
     parser.add_argument("--night", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    measuring, judged = given.folder / "measuring", given.folder / "judged"
+    root = given.folder / "root"
     if given.night is not None:
         wait = given.wait if given.night >= given.quiet else 0.0
-        return 0 if measure(measuring, judged, given.networks, given.night, wait) else INVALID
+        return 0 if measure(root, given.networks, given.night, wait) else INVALID
     given.folder.mkdir(parents=True, exist_ok=True)
-    asked = {"quiet": given.quiet, "wait": given.wait, "networks": given.networks}
+    asked = {"quiet": given.quiet, "wait": given.wait, "networks": given.networks, "confirm": given.confirm}
     settings, log = given.folder / "settings.json", given.folder / "nights.jsonl"
     if settings.exists() and json.loads(settings.read_text()) != asked:
         parser.error(f"{given.folder} was begun with other settings: {settings.read_text()}")
@@ -164,7 +179,7 @@ def main() -> int:
     nights = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     for entry in nights:
         print(shown(entry))
-    if not nights and python("-m", "benchbox", "export", *given.networks, "--root", str(measuring)).returncode:
+    if not nights and python("-m", "benchbox", "export", *given.networks, "--root", str(root)).returncode:
         return 1
     for night in range(len(nights), given.quiet + given.slowed):
         begin, wait = time.monotonic(), given.wait if night >= given.quiet else 0.0
@@ -173,12 +188,17 @@ def main() -> int:
             attempts, status = attempts + 1, python(__file__, *sys.argv[1:], "--night", str(night)).returncode
         if status not in {0, INVALID}:
             return 1
-        entry = {"wait": wait, "attempts": attempts, **judge(judged, night), "seconds": time.monotonic() - begin}
+        entry = {
+            "wait": wait,
+            "attempts": attempts,
+            **judge(given.folder, night, wait, confirms=given.confirm),
+            "seconds": time.monotonic() - begin,
+        }
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         nights.append(entry)
         print(shown(entry), flush=True)
-    return summary(nights)
+    return summary(nights, confirms=given.confirm)
 
 
 if __name__ == "__main__":
