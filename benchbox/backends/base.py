@@ -200,6 +200,36 @@ class DeviceSession(Session, Protocol):
         ...
 
 
+class Gate(Protocol):
+    """What holds a session's stream back."""
+
+    @property
+    def forced(self) -> bool:
+        """Whether it ever opened by itself, because something waited for the device while it was closed."""
+        ...
+
+    def shut(self) -> None:
+        """Lets what is started from now on wait."""
+        ...
+
+    def open(self) -> None:
+        """Lets it run."""
+        ...
+
+    def close(self) -> None:
+        """Gives it back, with nothing in flight."""
+        ...
+
+
+@runtime_checkable
+class GatedSession(Session, Protocol):
+    """A session whose stream can be held back while work is put on it."""
+
+    def gate(self) -> Gate:
+        """A gate before whatever is started next; raises MeasurementError where the driver or GPU has none."""
+        ...
+
+
 @runtime_checkable
 class LayerReporting(Session, Protocol):
     """A session that reports which layers ran, and in which types."""

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 from benchbox.flags.gpu import flags_of_gpu
+from benchbox.metrics.device_times import GATE_FORCED, gpu_work_s
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Evidence, Pass, Trial
@@ -96,6 +97,15 @@ def _who_is_the_limit(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterato
 
 
 def _backend_syncs(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
+    # A call that cannot return while its stream is held back waits for the device, whatever the mode.
+    if any(trial.counters.get(GATE_FORCED) for trial in trials):
+        yield Flag(
+            code="BACKEND_SYNCS",
+            severity=Severity.WARNING,
+            message="the call that starts an inference waits for the device in it: enqueue_time is no host time, the "
+            "gated gpu_compute_time is absent, and nothing is overlapped in --mode pipelined",
+        )
+        return
     if plan.mode is not Mode.PIPELINED:
         return
     share = _median_ratio(trials, lambda trial: trial.enqueue_ns, lambda trial: trial.samples_ns)
@@ -109,10 +119,14 @@ def _backend_syncs(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
 
 
 def _transfer_bound(trials: Sequence[Trial], _: MeasurementPlan) -> Iterator[Flag]:
-    for direction, times in (("in", lambda trial: trial.h2d_ns), ("out", lambda trial: trial.d2h_ns)):
+    directions: dict[str, Callable[[Trial], Sequence[int]]] = {
+        "in": lambda trial: trial.h2d_ns,
+        "out": lambda trial: trial.d2h_ns,
+    }
+    for direction, times in directions.items():
         if not all(map(times, trials)):
             continue
-        share = _median_ratio(trials, times, lambda trial: trial.gpu_ns)
+        share = statistics.median(statistics.median(times(trial)) * 1e-9 / gpu_work_s(trial) for trial in trials)
         if share >= 1:
             yield Flag(
                 code="TRANSFER_BOUND",
@@ -125,7 +139,8 @@ def _transfer_bound(trials: Sequence[Trial], _: MeasurementPlan) -> Iterator[Fla
 
 
 def _enqueue_bound(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
-    share = _median_ratio(trials, lambda trial: trial.enqueue_ns, lambda trial: trial.gpu_ns)
+    # Against the device's time without the wait for the host, which an enqueue that is too slow would hide in.
+    share = statistics.median(statistics.median(trial.enqueue_ns) * 1e-9 / gpu_work_s(trial) for trial in trials)
     known = [trial for trial in trials if trial.device_window_ns]
     busy = statistics.median(sum(trial.gpu_ns) / trial.device_window_ns for trial in known) if known else 1.0
     if share > ENQUEUE_SHARE:

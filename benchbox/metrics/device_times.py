@@ -6,6 +6,10 @@ median of the host time of the one call that starts the work. ``h2d_time_p50`` a
 device times of copying the inputs of a batch from pinned memory and its outputs back, by themselves, where requested
 (``--transfers``). All per process, in seconds.
 
+``gpu_compute_time_p50``: median of the same time where the stream was held back until all work of the inference lay on
+it (``measure/loop/gated.py``): what the device takes when it need not wait for the host. trtexec's "GPU Compute Time"
+comes near it with two requests in flight. In mode isolated ``gpu_time_p50`` is longer by the first kernel's launch.
+
 ``gpu_cycles_p50``: ``gpu_time_p50`` times the SM clock (median of what was read between the blocks of the same
 process): what an inference costs where arithmetic is the limit, whatever the clock was. Where clocks are not held it
 separates a slower network from a slower clock.
@@ -21,7 +25,9 @@ from benchbox.schema.reading import Better
 from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.quantile import percentile
 
-CYCLES = "gpu_cycles_p50"
+CYCLES, COMPUTE = "gpu_cycles_p50", "gpu_compute_time_p50"
+# Counters of a trial, in s and as numbers; see ``measure/loop/gated.py``.
+GATED, GATED_SAMPLES, GATE_FORCED = "gpu_compute_p50_s", "gpu_compute_samples", "gpu_gate_forced"
 _SAMPLES: dict[str, Callable[[Trial], Sequence[int]]] = {
     "gpu_time_p50": lambda trial: steady(trial, trial.gpu_ns),
     "enqueue_time_p50": lambda trial: steady(trial, trial.enqueue_ns),
@@ -50,6 +56,25 @@ for _name, _samples in _SAMPLES.items():
             applies=_has(_samples),
         ),
     )
+
+
+METRICS.register(
+    COMPUTE,
+    Metric(
+        name=COMPUTE,
+        unit="s",
+        better=Better.LOWER,
+        pass_=Pass.TIMING,
+        value=lambda trial, _: trial.counters[GATED],
+        applies=lambda trial: GATED in trial.counters,
+        method=lambda trial: f"stream held back, {trial.counters[GATED_SAMPLES]:.0f} inferences a process",
+    ),
+)
+
+
+def gpu_work_s(trial: Trial) -> float:
+    """The device's time of one inference in s: gated where that was taken, else between the events as timed."""
+    return trial.counters.get(GATED) or percentile(sorted(steady(trial, trial.gpu_ns)), 0.5) * 1e-9
 
 
 def _cycles(trial: Trial, workload: Workload) -> float:

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.cuda.gate import StreamGate
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.onnxruntime.cpu import executed_precisions, only_wheel
@@ -289,6 +290,10 @@ class OnnxRuntimeCudaSession:
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
         return self._slots.transfer_ns(count)
+
+    def gate(self) -> StreamGate:
+        """Holds the stream of the inferences back."""
+        return StreamGate(self._layer.handle(self._stream))
 
     def flush_cache(self) -> None:
         """Fills the device's caches with something else."""

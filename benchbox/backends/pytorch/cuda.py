@@ -16,6 +16,7 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.driver import gpu_from_driver
+from benchbox.backends.cuda.gate import StreamGate
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import FLUSH_BYTES
 from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type, tf32_evidence, tf32_switches
@@ -296,6 +297,10 @@ class PyTorchCudaSession:
                     events.wait(end)
                     times.append(events.elapsed_ns(start, end))
         return tuple(taken[0]), tuple(taken[1])
+
+    def gate(self) -> StreamGate:
+        """Holds the stream of the inferences back."""
+        return StreamGate(int(self._stream.cuda_stream))
 
     def flush_cache(self) -> None:
         """Fills the device's caches with something else."""

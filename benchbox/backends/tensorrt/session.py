@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from benchbox.backends.base import OpenRequest
 from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.cuda.gate import StreamGate
 from benchbox.backends.cuda.interface import CudaLayer, Graph
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.queries import Queries, QueryLaps
@@ -290,6 +291,10 @@ class TensorRtSession:
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
         return self._slots.transfer_ns(count)
+
+    def gate(self) -> StreamGate:
+        """Holds the stream of the inferences back."""
+        return StreamGate(self._handle)
 
     def flush_cache(self) -> None:
         """Fills the device's caches with something else."""

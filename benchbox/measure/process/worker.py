@@ -45,6 +45,7 @@ from benchbox.measure.loadgen.trial import loadgen_trial
 from benchbox.measure.loop.clock_steps import SteadyClock, kernel_ns, require_forward
 from benchbox.measure.loop.compilations import counters_of
 from benchbox.measure.loop.floor import floor_ns, gpu_floor_ns
+from benchbox.measure.loop.gated import gated_times
 from benchbox.measure.loop.modes import issuing, sessions_of
 from benchbox.measure.loop.sampling import sample
 from benchbox.measure.loop.warmup import warm_up
@@ -304,6 +305,8 @@ def _with_device_times(trial: Trial, session: DeviceSession, plan: MeasurementPl
         device_window_ns=session.laps.window_ns if alone else 0,
         gpu_floor_ns=gpu_floor_ns(session),
     )
+    # After the floor, which drops the laps as this does.
+    timed = replace(timed, counters={**timed.counters, **gated_times(session, plan)})
     if plan.transfer != TRANSFER_TIMED:
         return timed
     h2d_ns, d2h_ns = session.transfer_ns(plan.min_samples)

@@ -128,6 +128,7 @@ WIDE: tuple[Column[Record], ...] = (
     _reading("p90", "latency_p90", format_time),
     _reading("p99", "latency_p99", format_time),
     _reading("GPU p50", "gpu_time_p50", format_time, optional=True),
+    _reading("GPU compute p50", "gpu_compute_time_p50", format_time, optional=True),
     _reading("enqueue p50", "enqueue_time_p50", format_time, optional=True),
     _reading("trtexec latency", "trtexec_latency_median", format_time, optional=True),
     _reading("trtexec GPU", "trtexec_gpu_time_median", format_time, optional=True),

@@ -5,7 +5,9 @@ real one is undefined: memory is looked up by address, so that use after free, r
 are faults; work runs when its stream is waited for, so that results read too early are not there; only one capture may
 be open. A fault sticks, as on a real device: every later call reports it.
 
-``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``target`` ("sm90"),
+``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``launch_ns`` (what starting one
+takes the host), ``syncs`` (the runtime waits in its call), ``stream_memory_operations`` (whether streams can be held),
+``target`` ("sm90"),
 ``fail_capture``, ``fail_sizing`` (of the working memory), ``old_driver``, ``context_bytes``; and for ``pynvml``:
 ``nvml`` (whether it is there), ``idle_w``,
 ``busy_w``, ``tick_s``, ``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``mig``, ``mps``,
@@ -26,8 +28,9 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,9 @@ LAUNCH_NS = 2_000
 DEFAULTS: dict[str, Any] = {
     "memory_bytes": 8 << 30,
     "inference_ns": 400_000,
+    "launch_ns": 0,
+    "syncs": False,
+    "stream_memory_operations": True,
     "target": "sm90",
     "fail_capture": False,
     "fail_sizing": False,
@@ -106,10 +112,11 @@ class Fault(Exception):
 
 @dataclass(eq=False)
 class Work:
-    """Something that runs on a stream: how long it takes and what it does."""
+    """Something that runs on a stream: how long it takes, what it does, and when the host had started it."""
 
     duration_ns: float | Callable[[], float]
     action: Callable[[], None]
+    ready_ns: int = 0
 
 
 @dataclass(eq=False)
@@ -150,6 +157,7 @@ class Device:
     def __init__(self) -> None:
         self.knobs = {**DEFAULTS, **json.loads(os.environ.get("BENCHBOX_SIMULATION", "{}"))}
         self.clock_ns = 0
+        self.host_ns = 0
         self.on_work: Callable[[], None] = lambda: None
         self.sticky: Fault | None = None
         self.blocks: dict[int, np.ndarray] = {}
@@ -282,9 +290,10 @@ class Device:
         stream.alive = False
 
     def put(self, handle: Any, work: Work) -> None:
-        """Puts work on a stream, or into its capture."""
+        """Puts work on a stream, or into its capture; it cannot run before the host has put it there."""
         self.check()
         stream = self.stream_of(handle)
+        work.ready_ns = self.host_ns
         (stream.pending if stream.captured is None else stream.captured).append(work)
 
     def run(self, stream: SimulatedStream) -> None:
@@ -294,10 +303,29 @@ class Device:
             raise Fault("cudaErrorStreamCaptureUnsupported", "waiting for a stream that is being captured")
         while stream.pending:
             self._step(stream)
+        self.host_ns = max(self.host_ns, self.clock_ns)  # the host has waited
+
+    def launched(self) -> None:
+        """The host spent its time on starting an inference: ``launch_ns``."""
+        self.host_ns += int(self.knobs["launch_ns"])
+
+    def hold_back(self, handle: Any, is_open: Callable[[], bool]) -> None:
+        """Lets a stream's later work wait until ``is_open``; who waits for a stream that stays shut waits for ever."""
+
+        def reach() -> None:
+            patience = time.monotonic() + 10
+            while not is_open():
+                if time.monotonic() > patience:
+                    raise self.fail("cudaErrorLaunchTimeout", "the stream was never released")
+                time.sleep(0.001)
+            self.clock_ns = max(self.clock_ns, self.host_ns)  # it was opened a moment ago at most
+
+        self.put(handle, Work(0, reach))
 
     def _step(self, stream: SimulatedStream) -> None:
         work = stream.pending.pop(0)
         self.on_work()
+        self.clock_ns = max(self.clock_ns, work.ready_ns)
         self.clock_ns += round(work.duration_ns() if callable(work.duration_ns) else work.duration_ns)
         work.action()
 
@@ -379,8 +407,9 @@ class Device:
         """Puts a graph's work on a stream."""
         if not graph.alive:
             raise self.fail("cudaErrorInvalidResourceHandle", "graph destroyed")
+        self.launched()
         for work in graph.work:
-            self.put(handle, work)
+            self.put(handle, replace(work))
 
 
 DEVICE = Device()

@@ -8,9 +8,10 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import numpy as np
 from simulated_device import DEVICE, NAME
 
-NO_DEVICE, INVALID_DEVICE = 100, 101
+NO_DEVICE, INVALID_DEVICE, NOT_SUPPORTED = 100, 101, 801
 MAJOR, MINOR, L2_BYTES, COMPUTE_MODE = 75, 76, 38, 20
 
 
@@ -59,6 +60,21 @@ class Library:
 
     def cuDevicePrimaryCtxGetState(self, device: Any, flags: Any, active: Any) -> int:
         active._obj.value = int(DEVICE.has_context)
+        return 0
+
+    def cuMemHostAlloc(self, address: Any, size: int, flags: int) -> int:
+        address._obj.value = DEVICE.allocate_host(size)
+        return 0
+
+    def cuMemFreeHost(self, address: Any) -> int:
+        DEVICE.free_host(address.value)
+        return 0
+
+    def cuStreamWaitValue32_v2(self, stream: Any, address: Any, value: Any, flags: Any) -> int:
+        if not DEVICE.knobs["stream_memory_operations"]:
+            return NOT_SUPPORTED
+        word = DEVICE.host_view(address.value, 4).view(np.int32)
+        DEVICE.hold_back(stream.value, lambda: int(word[0]) >= value.value)
         return 0
 
 

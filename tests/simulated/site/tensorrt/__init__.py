@@ -440,7 +440,10 @@ class IExecutionContext:
         if self._user_managed and (self._memory is None or self._memory[1] < DEVICE.knobs["context_bytes"]):
             return self._fail("no device memory was set")
         try:
+            DEVICE.launched()
             DEVICE.put(stream_handle, Work(DEVICE.next_inference_ns, self._work(dict(self._addresses))))
+            if DEVICE.knobs["syncs"]:
+                DEVICE.run(DEVICE.stream_of(stream_handle))
         except Fault as fault:
             return self._fail(str(fault))
         return True

@@ -31,6 +31,7 @@ class cudaError_t(IntEnum):
     cudaErrorIllegalState = 401
     cudaErrorNotReady = 600
     cudaErrorIllegalAddress = 700
+    cudaErrorLaunchTimeout = 702
     cudaErrorStreamCaptureUnsupported = 900
     cudaErrorStreamCaptureInvalidated = 901
 
