@@ -1,8 +1,8 @@
 """How is a stream held back until all work of an inference lies on it?
 
 The driver makes the stream wait for a number in page-locked memory (``cuStreamWaitValue32``); the host writes the
-number when everything was started. So the device does not idle between the first event and the first kernel, and no gap that
-the host leaves is between two events. It works for any stream, whoever made it, and needs no kernel.
+number when everything was started. So the device does not idle between the first event and the first kernel, and no
+gap that the host leaves is between two events. It works for any stream, whoever made it, and needs no kernel.
 
 A closed gate can block the host: the device's queue is finite, and a runtime may wait for the device in its call. After
 ``LIMIT_S`` the gate opens by itself and says that it was forced.
