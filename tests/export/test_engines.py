@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +24,6 @@ from benchbox.export.engines import (
     profiles_from_inputs,
     settled_batch,
 )
-from benchbox.export.exporting import artifact_from_source
-from benchbox.models.sources import resolve
 from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
 from benchbox.schema.engine import EngineMemory, EngineRecipe
 from benchbox.schema.model import Precision
@@ -213,11 +213,11 @@ def test_threads_that_want_the_same_engine_build_it_once(build, compiler: Counti
     assert len({entry.engine.sha256 for entry in built}) == 1
 
 
-def test_processes_that_want_the_same_engine_build_it_once(tmp_path: Path) -> None:
+def test_processes_that_want_the_same_engine_build_it_once(tmp_path: Path, exports: Any) -> None:
     """The real builder, started at the same moment by processes that know nothing of each other."""
-    source = resolve("resnet18", input_shape=None, weights=None)
-    artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
-    arguments = ["--root", str(tmp_path), "build", "resnet18", "--backend", "tensorrt-rtx", "--json"]
+    network = tmp_path / "net.onnx"  # a file: no process imports PyTorch for it
+    shutil.copyfile(exports.root / exports.artifact("lenet5").path, network)
+    arguments = ["--root", str(tmp_path), "build", str(network), "--backend", "tensorrt-rtx", "--json"]
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "benchbox", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

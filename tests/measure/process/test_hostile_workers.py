@@ -108,7 +108,7 @@ def test_leaving_without_an_answer_is_told(way: str, words: str, request_for: Ca
 def test_a_thread_that_stays_hangs_and_is_killed(request_for: Callable[..., TrialRequest]) -> None:
     """The interpreter waits for its threads: the answer is there, but the process does not end."""
     with pytest.raises(MeasurementError, match="timeout"):
-        run_trial(request_for("thread_that_stays", timeout_s=15.0))
+        run_trial(request_for("thread_that_stays", timeout_s=6.0))
 
 
 @pytest.mark.parametrize("way", ["daemon", "forked"])
