@@ -58,9 +58,11 @@ def test_from_the_network_to_the_report(simulated_root: Path) -> None:
         assert record["evidence"]["options"]["tf32"] == record["proof"]["tf32"] == "forbidden"
         assert sum(record["proof"]["macs"].values()) == pytest.approx(1)
         readings = _readings(record)
-        assert readings["gpu_time_p50"] == pytest.approx(250e-6), "the virtual clock of the device"
+        assert readings["gpu_time_p50"] == pytest.approx(255e-6), (
+            "the virtual clock of the device, and a launch of 5 us"
+        )
         assert 0 < readings["enqueue_time_p50"] < readings["latency_p50"]
-        assert readings["peak_device_memory"] == pytest.approx(readings["device_memory_allocated"])
+        assert readings["peak_device_memory"] > readings["device_memory_allocated"], "in grains, and kernels are loaded"
         assert 0 < readings["device_memory_load"] <= readings["device_memory_steady"] <= readings["peak_device_memory"]
         assert "device_memory_pool" not in readings
         assert "SIMULATED" in [flag["code"] for flag in record["flags"] if flag["severity"] == "error"]
@@ -76,13 +78,14 @@ def test_from_the_network_to_the_report(simulated_root: Path) -> None:
 
 
 def test_transfers_are_timed_on_request(simulated_benchbox: Callable, simulated_root: Path) -> None:
-    ran = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--transfers", *QUICK, "--json")
+    arguments = ("run", "lenet5", "--backend", "tensorrt", "--transfers", *QUICK, "--json")
+    ran = simulated_benchbox(simulated_root, *arguments, copy_ns_per_byte=50)
     assert ran.status == 0, ran.err
     (record,) = ran.document["records"]
     readings = _readings(record)
     assert record["plan"]["transfer"] == "timed"
-    assert readings["h2d_time_p50"] == pytest.approx(4 * 28 * 28 * 0.05e-9, rel=0.01), "the simulated bandwidth"
-    assert readings["d2h_time_p50"] == pytest.approx(4 * 10 * 0.05e-9, rel=0.5)
+    assert readings["h2d_time_p50"] == pytest.approx(4 * 28 * 28 * 50e-9, rel=0.01), "the simulated bandwidth"
+    assert readings["d2h_time_p50"] == pytest.approx(4 * 10 * 50e-9, rel=0.5)
     refused = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt,onnxruntime", "--transfers")
     assert refused.status == 2
     assert "onnxruntime: inputs and outputs are in the host's memory already" in refused.err
@@ -139,9 +142,8 @@ def test_a_measurement_enters_no_simulated_store(simulated_benchbox: Callable, s
 
 
 def test_out_of_device_memory_names_what_was_asked_for(simulated_benchbox: Callable, simulated_root: Path) -> None:
-    ran = simulated_benchbox(
-        simulated_root, "run", "lenet5", "--backend", "tensorrt", "--batch", "512", *QUICK, memory_bytes=12_000_000
-    )
+    arguments = ("run", "lenet5", "--backend", "tensorrt", "--batch", "512", *QUICK)
+    ran = simulated_benchbox(simulated_root, *arguments, memory_bytes=44 << 20, primary_bytes=0)
     assert ran.status == 5, ran.err
     assert "the GPU ran out of memory" in ran.err
     assert "bytes were asked for" in ran.err
@@ -217,7 +219,9 @@ def test_what_happens_to_the_device_is_flagged(simulated_benchbox: Callable, sim
     trials = trials_from_file(record_files(simulated_root)[-1], stored)
     timed = [trial for trial in trials if trial.gpu_ns]
     assert all(trial.counters["gpu_looks"] >= 1 for trial in timed)
-    assert [trial.device_window_ns for trial in timed] == pytest.approx([sum(trial.gpu_ns) for trial in timed])
+    assert [trial.device_window_ns for trial in timed] == pytest.approx(
+        [sum(trial.gpu_ns) for trial in timed], rel=0.01
+    )
 
 
 def test_why_a_precision_is_not_faster_on_a_device(simulated_benchbox: Callable, simulated_root: Path) -> None:
@@ -242,7 +246,7 @@ def test_the_warm_up_waits_for_the_clock(
     assert ("NOT_STEADY" not in {flag["code"] for flag in record["flags"]}) is steady
 
 
-@pytest.mark.parametrize(("knobs", "leaks"), [({"leak_bytes": 1 << 20}, True), ({}, False)])
+@pytest.mark.parametrize(("knobs", "leaks"), [({"leak_bytes": 2 << 20}, True), ({}, False)])
 def test_a_leak_of_device_memory_is_found(
     simulated_benchbox: Callable, knobs: dict[str, Any], leaks: bool, simulated_root: Path
 ) -> None:
@@ -250,7 +254,7 @@ def test_a_leak_of_device_memory_is_found(
     (record,) = ran.document["records"]
     messages = [flag["message"] for flag in record["flags"] if flag["code"] == "LEAK"]
     assert bool(messages) is leaks
-    assert all("device memory grew by up to 1048576 bytes per inference" in text for text in messages)
+    assert all("device memory grew by up to 2097152 bytes per inference" in text for text in messages)
 
 
 def test_cycles_are_time_at_the_clock_that_was_seen(simulated_benchbox: Callable, simulated_root: Path) -> None:

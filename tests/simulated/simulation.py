@@ -15,7 +15,7 @@ from typing import Any
 from unittest import mock
 
 SITE = Path(__file__).parent / "site"
-_SIMULATED = ("cuda", "pycuda", "tensorrt", "pynvml", "simulated_device", "simulated_driver")
+_SIMULATED = ("cuda", "pycuda", "tensorrt", "pynvml", "simulated_device", "simulated_driver", "simulated_memory")
 
 
 def environment(**knobs: Any) -> dict[str, str]:

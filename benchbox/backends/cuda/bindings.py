@@ -27,6 +27,7 @@ from benchbox.backends.cuda.interface import (
     cuda_error,
     lack_of_device,
     out_of_memory,
+    out_of_pinned,
     unavailable,
 )
 from benchbox.errors import EnvironmentLackError
@@ -93,6 +94,7 @@ class CudaBindings(CudaLayer):
         """What a CUDA call gives besides its status: nothing or one value."""
         status, *made = getattr(self._api, name)(*arguments)
         if status != self._done:
+            self._api.cudaGetLastError()  # else the next library of this thread to look takes it for its own
             raise cuda_error(name, getattr(status, "name", str(status)))
         return made[0] if made else None
 
@@ -126,12 +128,12 @@ class CudaBindings(CudaLayer):
 
     def _allocated(self, name: str, size: int, *flags: Any) -> int:
         status, address = getattr(self._api, name)(size, *flags)
-        if status == self._api.cudaError_t.cudaErrorMemoryAllocation:
-            self._api.cudaGetLastError()  # the status sticks otherwise and the next call would report it
-            raise out_of_memory(size, self.memory())
-        if status != self._done:
+        if status == self._done:
+            return int(address)
+        self._api.cudaGetLastError()
+        if status != self._api.cudaError_t.cudaErrorMemoryAllocation:
             raise cuda_error(name, status.name)
-        return int(address)
+        raise out_of_pinned(size) if flags else out_of_memory(size, self.memory())
 
     @override
     def free(self, address: int) -> None:
@@ -216,8 +218,10 @@ class CudaBindings(CudaLayer):
         self._call("cudaStreamBeginCapture", stream, mode)
         try:
             work()
-        except BaseException:
-            self._api.cudaStreamEndCapture(stream)  # invalidated; what was raised is the better reason
+        except BaseException:  # what was raised is the better reason than that of a capture it has invalidated
+            status, unfinished = self._api.cudaStreamEndCapture(stream)
+            if status == self._done:
+                self._api.cudaGraphDestroy(unfinished)
             self._api.cudaGetLastError()
             raise
         graph = self._call("cudaStreamEndCapture", stream)

@@ -43,8 +43,8 @@ class Pinned:
 class CudaLayer(Protocol):
     """CUDA on the first visible device, in its primary context. All sizes are bytes, all times nanoseconds.
 
-    Every call raises MeasurementError with CUDA's own name for what went wrong; ``allocate`` and ``pinned`` raise
-    ``DeviceMemoryError`` where memory runs out.
+    Every call raises MeasurementError with CUDA's own name for what went wrong; ``allocate`` raises
+    ``DeviceMemoryError`` where memory runs out. Any thread may call.
     """
 
     name: ClassVar[str]
@@ -170,6 +170,15 @@ def out_of_memory(size: int, memory: DeviceMemory | None) -> DeviceMemoryError:
         "the GPU ran out of memory",
         values=f"{size} bytes were asked for{left}",
         remedy="try a smaller --batch, or end other processes on the GPU",
+    )
+
+
+def out_of_pinned(size: int) -> MeasurementError:
+    """The error for host memory that could not be page-locked when ``size`` more bytes were asked for."""
+    return MeasurementError(
+        "the host's memory could not be page-locked",
+        values=f"{size} bytes were asked for",
+        remedy="raise the limit (ulimit -l, docker run --ulimit memlock=-1, --memory), or try a smaller --batch",
     )
 
 

@@ -1,8 +1,8 @@
 """How is CUDA driven through pycuda?
 
 pycuda speaks the driver API. Its ``autoinit`` would make a context of its own, whose addresses mean nothing to
-TensorRT; here the device's primary context is retained, made current, and popped again on ``close``. pycuda knows no
-CUDA graphs.
+TensorRT; here the device's primary context is retained, made current in every thread that calls, and popped again on
+``close``. pycuda knows no CUDA graphs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from benchbox.backends.cuda.interface import (
     cuda_error,
     lack_of_device,
     out_of_memory,
+    out_of_pinned,
     unavailable,
 )
 from benchbox.errors import BenchboxError, EnvironmentLackError
@@ -75,15 +77,27 @@ class PyCuda(CudaLayer):
     captures_graphs: ClassVar[bool] = False
 
     def __init__(self, driver: Any) -> None:
-        self._driver = driver
+        self._api = driver
+        self._here = threading.local()
         try:
             self._context = driver.Device(0).retain_primary_context()
-            self._context.push()
+            self._enter()
         except driver.Error as error:
             raise unavailable(str(error)) from error
         # pycuda frees with its objects: they live here until they are given back by address.
         self._device_memory: dict[int, Any] = {}
         self._host_memory: dict[int, Any] = {}
+
+    def _enter(self) -> None:
+        """Makes the context current in the thread that calls, unless it is: the driver has one for each thread."""
+        if not getattr(self._here, "entered", False):
+            self._context.push()
+            self._here.entered = True
+
+    @property
+    def _driver(self) -> Any:
+        self._enter()
+        return self._api
 
     @override
     def gpu(self) -> Gpu:
@@ -108,16 +122,16 @@ class PyCuda(CudaLayer):
 
     @override
     def allocate(self, size: int) -> int:
-        memory = self._allocated(size, lambda: self._driver.mem_alloc(size))
+        memory = self._allocated(lambda: self._driver.mem_alloc(size), lambda: out_of_memory(size, self.memory()))
         self._device_memory[int(memory)] = memory
         return int(memory)
 
-    def _allocated(self, size: int, make: Callable[[], Any]) -> Any:
+    def _allocated(self, make: Callable[[], Any], lack: Callable[[], BenchboxError]) -> Any:
         try:
             return make()
-        except self._driver.MemoryError as error:
-            raise out_of_memory(size, self.memory()) from error
-        except self._driver.Error as error:
+        except self._api.MemoryError as error:
+            raise lack() from error
+        except self._api.Error as error:
             raise cuda_error("allocation", str(error)) from error
 
     @override
@@ -129,7 +143,7 @@ class PyCuda(CudaLayer):
 
     @override
     def pinned(self, size: int) -> Pinned:
-        array = self._allocated(size, lambda: self._driver.pagelocked_empty(size, np.uint8))
+        array = self._allocated(lambda: self._driver.pagelocked_empty(size, np.uint8), lambda: out_of_pinned(size))
         self._host_memory[array.ctypes.data] = array
         return Pinned(address=array.ctypes.data, bytes=array)
 
@@ -151,11 +165,12 @@ class PyCuda(CudaLayer):
         self._try(lambda: self._driver.memset_d8_async(address, value, size, stream))
 
     def _try(self, call: Callable[[], Any]) -> Any:
+        self._enter()
         try:
             return call()
         except BenchboxError:
             raise
-        except self._driver.Error as error:
+        except self._api.Error as error:
             raise cuda_error("pycuda", str(error)) from error
 
     @override
@@ -217,4 +232,6 @@ class PyCuda(CudaLayer):
 
     @override
     def close(self) -> None:
-        self._context.pop()
+        if getattr(self._here, "entered", False):
+            self._context.pop()
+            self._here.entered = False

@@ -143,7 +143,7 @@ class Queries:
         count: how many slots.
 
     Raises:
-        DeviceMemoryError: there is not so much memory that can be pinned.
+        MeasurementError: there is not so much memory that can be pinned.
     """
 
     def __init__(

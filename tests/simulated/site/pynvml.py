@@ -54,7 +54,7 @@ class _Meter:
         tick = math.floor(now_s / DEVICE.knobs["tick_s"])
         if tick > self.tick:
             drawn_j = (
-                DEVICE.knobs["idle_w"] * tick * DEVICE.knobs["tick_s"] + DEVICE.knobs["busy_w"] * DEVICE.clock_ns * 1e-9
+                DEVICE.knobs["idle_w"] * tick * DEVICE.knobs["tick_s"] + DEVICE.knobs["busy_w"] * DEVICE.busy_ns * 1e-9
             )
             self.power_w = (drawn_j - self.shown_j) / ((tick - self.tick) * DEVICE.knobs["tick_s"])
             self.shown_j, self.tick = drawn_j, tick
@@ -134,7 +134,7 @@ def nvmlSystemGetDriverVersion() -> str:
 
 
 def nvmlDeviceGetMemoryInfo(handle: str) -> Any:
-    return SimpleNamespace(total=DEVICE.knobs["memory_bytes"], used=DEVICE.used_bytes)
+    return SimpleNamespace(total=DEVICE.knobs["memory_bytes"], used=DEVICE.taken_bytes)
 
 
 def nvmlDeviceGetEnforcedPowerLimit(handle: str) -> int:
@@ -159,7 +159,7 @@ def nvmlDeviceGetCudaComputeCapability(handle: str) -> tuple[int, int]:
 
 
 def nvmlSystemGetCudaDriverVersion() -> int:
-    return 13020
+    return int(DEVICE.knobs["cuda_driver"])
 
 
 def nvmlDeviceGetPciInfo(handle: str) -> Any:
@@ -299,7 +299,7 @@ def nvmlDeviceGetComputeRunningProcesses(handle: str) -> list[Any]:
     # In a container every process is listed under the host's number, this one too.
     hidden = HIDDEN if DEVICE.knobs["hide_pids"] else 0
     pids = [*(pid + hidden for pid in own), *range(900_000, 900_000 + DEVICE.knobs["foreign"])]
-    return [SimpleNamespace(pid=pid, usedGpuMemory=DEVICE.used_bytes) for pid in pids]
+    return [SimpleNamespace(pid=pid, usedGpuMemory=DEVICE.taken_bytes) for pid in pids]
 
 
 def nvmlDeviceGetGraphicsRunningProcesses(handle: str) -> list[Any]:

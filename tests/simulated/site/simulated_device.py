@@ -1,16 +1,22 @@
 """What does a GPU do that exists only in tests?
 
-It keeps memory, streams, events and graphs, and a clock of its own that advances when work runs. It is strict where a
-real one is undefined: memory is looked up by address, so that use after free, reading beyond the end and freeing twice
-are faults; work runs when its stream is waited for, so that results read too early are not there; only one capture may
-be open. A fault sticks, as on a real device: every later call reports it.
+It keeps memory (``simulated_memory.py``), streams, events and graphs, and two virtual clocks: that of the device runs
+when work does, that of the host when a call is made or waited for. Work starts when its stream is ready and the host
+has launched it, which takes ``launch_ns``. Events resolve 0.5 us. It is strict where a real one is undefined:
+memory is looked up by address, so that use after free, reading beyond the end and freeing twice are faults; work runs
+when its stream is waited for, so that results read too early are not there. A fault sticks, as on a real device: every
+later call reports it. While a stream is captured, calls that are unsafe then are refused and spoil the capture, by the
+thread that captures, and by every thread where the mode is global. A status that failed stays the thread's last error
+until it is asked for.
 
-``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``launch_ns`` (what starting one
-takes the host), ``syncs`` (the runtime waits in its call), ``stream_memory_operations`` (whether streams can be held),
-``target`` ("sm90"),
-``fail_capture``, ``fail_sizing`` (of the working memory), ``old_driver``, ``context_bytes``; and for ``pynvml``:
-``nvml`` (whether it is there), ``idle_w``,
-``busy_w``, ``tick_s``, ``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``mig``, ``mps``,
+``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``launch_ns``,
+``copy_ns_per_byte``, ``syncs`` (the runtime waits in its call), ``stream_memory_operations`` (whether streams can be
+held back), ``target`` ("sm90"), ``fail_capture`` ("begin", "enqueue", "end" or "instantiate"; true is "begin"),
+``fail_sizing`` (of the working memory), ``old_driver``, ``cuda_driver`` (the newest CUDA it can do),
+``context_bytes`` (an execution context's working memory), ``grain_bytes`` (device memory is given out in these),
+``primary_bytes`` (a CUDA context takes), ``module_bytes`` (the first inference loads), ``pinned_bytes`` (that can be
+page-locked); and for ``pynvml``: ``nvml`` (whether it is there), ``idle_w``, ``busy_w``, ``tick_s``,
+``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``mig``, ``mps``,
 ``foreign`` (processes), ``graphics`` (processes), ``hide_pids``, ``may_lock``, ``state`` (the file that clocks are
 locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (shares of the time), ``throttle_fields`` and
 ``violations`` (whether those counters are there), ``slowdown_bit``, ``sm_clocks_mhz`` (read in turn),
@@ -28,6 +34,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -35,21 +42,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from simulated_memory import ALIGNMENT, Fault, Memory
 
-ALIGNMENT = 256
-COPY_NS_PER_BYTE = 0.05
-LAUNCH_NS = 2_000
+__all__ = ["ALIGNMENT", "DEVICE", "HIDDEN", "NAME", "Device", "Fault", "SimulatedEvent", "SimulatedGraph", "Work"]
+
+CALL_NS = 500  # of the host, for a call that puts something on a stream
+EVENT_NS = 500  # what the times of events are multiples of
+GLOBAL, THREAD_LOCAL, RELAXED = 0, 1, 2  # modes of a capture, as CUDA numbers them
 DEFAULTS: dict[str, Any] = {
     "memory_bytes": 8 << 30,
     "inference_ns": 400_000,
-    "launch_ns": 0,
+    "launch_ns": 5_000,
+    "copy_ns_per_byte": 0.05,
     "syncs": False,
     "stream_memory_operations": True,
     "target": "sm90",
     "fail_capture": False,
     "fail_sizing": False,
     "old_driver": False,
+    "cuda_driver": 13020,
     "context_bytes": 1 << 20,
+    "grain_bytes": 2 << 20,
+    "primary_bytes": 256 << 20,
+    "module_bytes": 8 << 20,
+    "pinned_bytes": 4 << 30,
     "nvml": True,
     "idle_w": 60.0,
     "busy_w": 250.0,
@@ -102,21 +118,25 @@ def _named(gpus: list[dict[str, Any]], entry: str) -> dict[str, Any] | None:
     return matching[0] if len(matching) == 1 else None
 
 
-class Fault(Exception):
-    """A CUDA status that is not success, by its name."""
-
-    def __init__(self, status: str, reason: str = "") -> None:
-        super().__init__(f"{status}: {reason}")
-        self.status = status
-
-
 @dataclass(eq=False)
 class Work:
-    """Something that runs on a stream: how long it takes, what it does, and when the host had started it."""
+    """Something that runs on a stream: how long it takes, what it does, and when the host had launched it."""
 
     duration_ns: float | Callable[[], float]
     action: Callable[[], None]
-    ready_ns: int = 0
+    launched_ns: int = 0
+    kernel: bool = False
+    awaited: SimulatedEvent | None = None
+
+
+@dataclass(eq=False)
+class Capture:
+    """What was put on a stream since it is captured; ``spoilt`` once something was done that cannot be meanwhile."""
+
+    mode: int
+    thread: int = field(default_factory=threading.get_ident)
+    work: list[Work] = field(default_factory=list)
+    spoilt: bool = False
 
 
 @dataclass(eq=False)
@@ -124,8 +144,9 @@ class SimulatedStream:
     """Work in order, not yet run; while it is captured, work goes into the capture instead."""
 
     number: int
+    ready_ns: int = 0
     pending: list[Work] = field(default_factory=list)
-    captured: list[Work] | None = None
+    capture: Capture | None = None
     alive: bool = True
 
     def __int__(self) -> int:
@@ -139,6 +160,7 @@ class SimulatedEvent:
     at_ns: int | None = None
     stream: SimulatedStream | None = None
     recorded: bool = False
+    captured: bool = False
     blocking: bool = False
     alive: bool = True
 
@@ -148,25 +170,35 @@ class SimulatedGraph:
     """Work to be launched again and again."""
 
     work: list[Work]
-    alive: bool = True
 
 
-class Device:
+class Device(Memory):
     """The one device of a process."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.knobs = {**DEFAULTS, **json.loads(os.environ.get("BENCHBOX_SIMULATION", "{}"))}
-        self.clock_ns = 0
+        self.clock_ns = 0  # of the device
         self.host_ns = 0
+        self.busy_ns = 0  # in which the device worked
+        self._free_ns = 0  # when the last inference ends
         self.on_work: Callable[[], None] = lambda: None
         self.sticky: Fault | None = None
-        self.blocks: dict[int, np.ndarray] = {}
-        self.host: dict[int, np.ndarray] = {}
         self.streams: dict[int, SimulatedStream] = {}
-        self._next_address = 0x7F00_0000_0000
+        self.graphs: set[SimulatedGraph] = set()
         self._next_stream = 1
         self._inferences = 0
         self.has_context = False
+        self._threads = threading.local()
+
+    @property
+    def last_error(self) -> str:
+        """The status that this thread's last failed call of the runtime left behind, "" if none or asked for since."""
+        return str(getattr(self._threads, "last_error", ""))
+
+    @last_error.setter
+    def last_error(self, status: str) -> None:
+        self._threads.last_error = status
 
     def cuda_gpus(self) -> list[dict[str, Any]]:
         """The GPUs that CUDA shows this process, in its order."""
@@ -209,10 +241,15 @@ class Device:
         return sorted({*own, *(pid for pid in found if Path(f"/proc/{pid}").exists())})
 
     @property
-    def used_bytes(self) -> int:
-        """Device memory in use."""
-        leaked = self._inferences * int(self.knobs["leak_bytes"])
-        return leaked + sum(block.nbytes for block in self.blocks.values())
+    def leaked_bytes(self) -> int:
+        """What inferences have kept for ever."""
+        return self._inferences * int(self.knobs["leak_bytes"])
+
+    @property
+    def resident_bytes(self) -> int:
+        """What the context and the kernels that were loaded take."""
+        modules = self.knobs["module_bytes"] if self._inferences else 0
+        return int(self.knobs["primary_bytes"] + modules) if self.has_context else 0
 
     def check(self) -> None:
         """Raises the fault that stuck."""
@@ -224,49 +261,15 @@ class Device:
         self.sticky = Fault(status, reason)
         return self.sticky
 
-    def allocate(self, size: int) -> int:
-        """New memory full of noise, never zeros."""
-        self.require_context()
-        if size <= 0:
-            raise Fault("cudaErrorInvalidValue", f"{size} bytes")
-        if self.used_bytes + size > self.knobs["memory_bytes"]:
-            raise Fault("cudaErrorMemoryAllocation", f"{size} bytes")
-        address = self._next_address
-        self._next_address += -(-size // ALIGNMENT) * ALIGNMENT + ALIGNMENT
-        self.blocks[address] = np.full(size, 0xA5, dtype=np.uint8)
-        return address
-
-    def free(self, address: int) -> None:
-        """Gives memory back; only what ``allocate`` returned can be."""
-        self.check()
-        if self.blocks.pop(address, None) is None:
-            raise self.fail("cudaErrorInvalidValue", f"{address:#x} is not allocated")
-
-    def view(self, address: int, size: int) -> np.ndarray:
-        """The bytes at an address; outside of what is allocated is an illegal access."""
-        for start, block in self.blocks.items():
-            if start <= address and address + size <= start + block.nbytes:
-                return block[address - start : address - start + size]
-        raise self.fail("cudaErrorIllegalAddress", f"{size} bytes at {address:#x}")
-
-    def allocate_host(self, size: int) -> int:
-        """New pinned memory: real memory, at its real address."""
-        self.require_context()
-        array = np.full(size, 0x5A, dtype=np.uint8)
-        self.host[array.ctypes.data] = array
-        return int(array.ctypes.data)
-
-    def free_host(self, address: int) -> None:
-        """Gives pinned memory back."""
-        if self.host.pop(address, None) is None:
-            raise Fault("cudaErrorInvalidValue", f"{address:#x} is not pinned")
-
-    def host_view(self, address: int, size: int) -> np.ndarray:
-        """The bytes of pinned memory at an address."""
-        array = self.host.get(address)
-        if array is None or size > array.nbytes:
-            raise Fault("cudaErrorInvalidValue", f"{size} bytes at {address:#x} are not pinned")
-        return array[:size]
+    def require_safe(self, what: str) -> None:
+        """Refuses what cannot be done while a stream is captured, and spoils the capture."""
+        for stream in self.streams.values():
+            capture = stream.capture
+            if capture is None or capture.mode == RELAXED:
+                continue
+            if capture.mode == GLOBAL or capture.thread == threading.get_ident():
+                capture.spoilt = True
+                raise Fault("cudaErrorStreamCaptureUnsupported", f"{what} while a stream is captured")
 
     def new_stream(self) -> SimulatedStream:
         """A stream."""
@@ -290,43 +293,47 @@ class Device:
         stream.alive = False
 
     def put(self, handle: Any, work: Work) -> None:
-        """Puts work on a stream, or into its capture; it cannot run before the host has put it there."""
+        """Puts work on a stream, or into its capture."""
         self.check()
         stream = self.stream_of(handle)
-        work.ready_ns = self.host_ns
-        (stream.pending if stream.captured is None else stream.captured).append(work)
+        self.host_ns += int(self.knobs["launch_ns"]) if work.kernel else CALL_NS
+        work.launched_ns = self.host_ns
+        capture = stream.capture
+        if capture is None:
+            stream.pending.append(work)
+            return
+        if work.kernel and self.knobs["fail_capture"] == "enqueue":
+            capture.spoilt = True
+            raise Fault("cudaErrorStreamCaptureUnsupported", "the simulation was told to refuse")
+        if capture.spoilt:
+            raise Fault("cudaErrorStreamCaptureInvalidated", "the capture is spoilt")
+        capture.work.append(work)
 
     def run(self, stream: SimulatedStream) -> None:
-        """Runs everything that is pending, in order."""
+        """Runs everything that is pending, in order; the host waits for it."""
         self.check()
-        if stream.captured is not None:
+        if stream.capture is not None:
+            stream.capture.spoilt = True
             raise Fault("cudaErrorStreamCaptureUnsupported", "waiting for a stream that is being captured")
-        while stream.pending:
-            self._step(stream)
-        self.host_ns = max(self.host_ns, self.clock_ns)  # the host has waited
-
-    def launched(self) -> None:
-        """The host spent its time on starting an inference: ``launch_ns``."""
-        self.host_ns += int(self.knobs["launch_ns"])
-
-    def hold_back(self, handle: Any, is_open: Callable[[], bool]) -> None:
-        """Lets a stream's later work wait until ``is_open``; who waits for a stream that stays shut waits for ever."""
-
-        def reach() -> None:
-            patience = time.monotonic() + 10
-            while not is_open():
-                if time.monotonic() > patience:
-                    raise self.fail("cudaErrorLaunchTimeout", "the stream was never released")
-                time.sleep(0.001)
-            self.clock_ns = max(self.clock_ns, self.host_ns)  # it was opened a moment ago at most
-
-        self.put(handle, Work(0, reach))
+        if stream.pending:
+            while stream.pending:
+                self._step(stream)
+            self.host_ns = max(self.host_ns, stream.ready_ns)
 
     def _step(self, stream: SimulatedStream) -> None:
         work = stream.pending.pop(0)
+        if work.awaited is not None:
+            self._reach(work.awaited)
+            stream.ready_ns = max(stream.ready_ns, work.awaited.at_ns or 0)
         self.on_work()
-        self.clock_ns = max(self.clock_ns, work.ready_ns)
-        self.clock_ns += round(work.duration_ns() if callable(work.duration_ns) else work.duration_ns)
+        taken = round(work.duration_ns() if callable(work.duration_ns) else work.duration_ns)
+        # Copies have engines of their own; inferences of several streams share the device.
+        start = max(stream.ready_ns, work.launched_ns, self._free_ns if work.kernel else 0)
+        stream.ready_ns = start + taken
+        if work.kernel:
+            self._free_ns = stream.ready_ns
+        self.clock_ns = max(self.clock_ns, stream.ready_ns)
+        self.busy_ns += taken
         work.action()
 
     def next_inference_ns(self) -> float:
@@ -341,16 +348,18 @@ class Device:
 
     def copy(self, handle: Any, size: int, action: Callable[[], None]) -> None:
         """Puts a copy on a stream."""
-        self.put(handle, Work(size * COPY_NS_PER_BYTE, action))
+        self.put(handle, Work(size * self.knobs["copy_ns_per_byte"], action))
 
     def record(self, event: SimulatedEvent, handle: Any) -> None:
         """Puts an event on a stream."""
         if not event.alive:
             raise Fault("cudaErrorInvalidResourceHandle", "event destroyed")
-        event.recorded, event.at_ns, event.stream = True, None, self.stream_of(handle)
+        stream = self.stream_of(handle)
+        event.recorded, event.at_ns, event.stream = True, None, stream
+        event.captured = stream.capture is not None
 
         def happen() -> None:
-            event.at_ns = self.clock_ns
+            event.at_ns = stream.ready_ns
 
         self.put(handle, Work(0, happen))
 
@@ -358,58 +367,104 @@ class Device:
         """Lets a stream's later work wait until an event of another stream has happened; not recorded: at once."""
         if not event.alive:
             raise Fault("cudaErrorInvalidResourceHandle", "event destroyed")
+        self.put(handle, Work(0, lambda: None, awaited=event))
+
+    def hold_back(self, handle: Any, is_open: Callable[[], bool]) -> None:
+        """Lets a stream's later work wait until ``is_open``; who waits for a stream that stays shut waits for ever."""
+        stream = self.stream_of(handle)
 
         def reach() -> None:
-            while event.recorded and event.at_ns is None and event.stream is not None and event.stream.pending:
-                self._step(event.stream)
+            patience = time.monotonic() + 10
+            while not is_open():
+                if time.monotonic() > patience:
+                    raise self.fail("cudaErrorLaunchTimeout", "the stream was never released")
+                time.sleep(0.001)
+            stream.ready_ns = max(stream.ready_ns, self.host_ns)  # it was opened a moment ago at most
 
         self.put(handle, Work(0, reach))
 
     def wait(self, event: SimulatedEvent) -> None:
-        """Runs all streams until the event has happened."""
+        """Runs the event's stream, and what that waits for, until it has happened; the host waits for it."""
         self.check()
+        self.require_safe("waiting for an event")
+        self._require_readable(event)
+        self._reach(event)
+        self.host_ns = max(self.host_ns, event.at_ns or 0)
+
+    def _reach(self, event: SimulatedEvent) -> None:
+        while event.recorded and event.at_ns is None and event.stream is not None and event.stream.pending:
+            self._step(event.stream)
+
+    def _require_readable(self, event: SimulatedEvent) -> None:
         if not event.alive:
             raise Fault("cudaErrorInvalidResourceHandle", "event destroyed")
-        for stream in self.streams.values():
-            if event.recorded and event.at_ns is None and stream.alive:
-                self.run(stream)
+        if event.captured:
+            raise Fault("cudaErrorCapturedEvent", "the event was recorded into a capture")
 
-    def elapsed_ns(self, start: SimulatedEvent, end: SimulatedEvent) -> int:
-        """Virtual time between two events that have happened."""
+    def elapsed_ms(self, start: SimulatedEvent, end: SimulatedEvent) -> float:
+        """Virtual time between two events that have happened, as the 32-bit number of milliseconds that CUDA gives."""
+        for event in (start, end):
+            self._require_readable(event)
         if start.at_ns is None or end.at_ns is None:
             unknown = "cudaErrorNotReady" if start.recorded and end.recorded else "cudaErrorInvalidResourceHandle"
             raise Fault(unknown, "an event has not happened")
-        return end.at_ns - start.at_ns
+        ticks = end.at_ns // EVENT_NS - start.at_ns // EVENT_NS
+        return float(np.float32(ticks * EVENT_NS / 1e6))
 
-    def begin_capture(self, handle: Any) -> None:
-        """Opens a capture; only one may be open."""
+    def begin_capture(self, handle: Any, mode: int) -> None:
+        """Opens a capture of a stream; other threads may capture others."""
         self.check()
-        if self.knobs["fail_capture"]:
+        if self.knobs["fail_capture"] in {True, "begin"}:
             raise Fault("cudaErrorStreamCaptureUnsupported", "the simulation was told to refuse")
-        if any(stream.captured is not None for stream in self.streams.values()):
-            raise Fault("cudaErrorIllegalState", "another capture is open")
         stream = self.stream_of(handle)
+        if stream.capture is not None:
+            stream.capture.spoilt = True
+            raise Fault("cudaErrorIllegalState", "the stream is captured already")
         if stream.pending:
             self.run(stream)
-        stream.captured = []
+        stream.capture = Capture(mode)
 
     def end_capture(self, handle: Any) -> SimulatedGraph:
-        """Closes the capture and returns what was captured."""
+        """Closes the capture and returns what was captured, which may be nothing."""
         stream = self.stream_of(handle)
-        if stream.captured is None:
+        if stream.capture is None:
             raise Fault("cudaErrorIllegalState", "no capture is open")
-        graph, stream.captured = SimulatedGraph(stream.captured), None
-        if not graph.work:
-            raise Fault("cudaErrorStreamCaptureInvalidated", "nothing was captured")
+        if stream.capture.mode != RELAXED and stream.capture.thread != threading.get_ident():
+            raise Fault("cudaErrorStreamCaptureWrongThread", "another thread has begun it")
+        capture, stream.capture = stream.capture, None
+        if capture.spoilt or self.knobs["fail_capture"] == "end":
+            raise Fault("cudaErrorStreamCaptureInvalidated", "something was done that cannot be captured")
+        return self.new_graph(capture.work)
+
+    def instantiate(self, graph: SimulatedGraph) -> SimulatedGraph:
+        """What can be launched."""
+        if self.knobs["fail_capture"] == "instantiate":
+            raise Fault("cudaErrorNotSupported", "the simulation was told to refuse")
+        return self.new_graph(list(graph.work))
+
+    def new_graph(self, work: list[Work]) -> SimulatedGraph:
+        """A graph, alive until it is destroyed."""
+        graph = SimulatedGraph(work)
+        self.graphs.add(graph)
         return graph
 
+    def destroy_graph(self, graph: SimulatedGraph) -> None:
+        """Ends a graph."""
+        if graph not in self.graphs:
+            raise Fault("cudaErrorInvalidResourceHandle", "graph destroyed")
+        self.graphs.discard(graph)
+        graph.work.clear()
+
     def launch(self, graph: SimulatedGraph, handle: Any) -> None:
-        """Puts a graph's work on a stream."""
-        if not graph.alive:
+        """Puts a graph's work on a stream, by one launch."""
+        if graph not in self.graphs:
             raise self.fail("cudaErrorInvalidResourceHandle", "graph destroyed")
-        self.launched()
-        for work in graph.work:
-            self.put(handle, replace(work))
+        if self.stream_of(handle).capture is not None:
+            self.require_safe("launching a graph into a captured stream")
+        self.host_ns += int(self.knobs["launch_ns"])
+        stream = self.stream_of(handle)
+        self.check()
+        stream.pending += [replace(work, launched_ns=self.host_ns) for work in graph.work]
 
 
 DEVICE = Device()

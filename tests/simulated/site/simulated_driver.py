@@ -22,7 +22,7 @@ class Library:
         return 0 if DEVICE.cuda_gpus() else NO_DEVICE
 
     def cuDriverGetVersion(self, version: Any) -> int:
-        version._obj.value = 13020
+        version._obj.value = DEVICE.knobs["cuda_driver"]
         return 0
 
     def cuDeviceGetCount(self, count: Any) -> int:

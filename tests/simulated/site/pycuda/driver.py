@@ -51,13 +51,13 @@ def init() -> None:
 
 
 def get_driver_version() -> int:
-    return 13020
+    return int(DEVICE.knobs["cuda_driver"])
 
 
 def mem_get_info() -> tuple[int, int]:
     _require_context()
     total = int(DEVICE.knobs["memory_bytes"])
-    return total - DEVICE.used_bytes, total
+    return total - DEVICE.taken_bytes, total
 
 
 class Context:
@@ -113,6 +113,8 @@ def pagelocked_empty(shape: int, dtype: Any) -> np.ndarray:
 
 
 def memcpy_htod_async(dest: int, src: np.ndarray, stream: Stream) -> None:
+    _require_context()
+
     def action() -> None:
         DEVICE.view(dest, src.nbytes)[:] = src
 
@@ -120,6 +122,8 @@ def memcpy_htod_async(dest: int, src: np.ndarray, stream: Stream) -> None:
 
 
 def memcpy_dtoh_async(dest: np.ndarray, src: int, stream: Stream) -> None:
+    _require_context()
+
     def action() -> None:
         dest[:] = DEVICE.view(src, dest.nbytes)
 
@@ -127,6 +131,8 @@ def memcpy_dtoh_async(dest: np.ndarray, src: int, stream: Stream) -> None:
 
 
 def memset_d8_async(dest: int, data: int, size: int, stream: Stream) -> None:
+    _require_context()
+
     def action() -> None:
         DEVICE.view(dest, size)[:] = np.uint8(data)
 
@@ -145,9 +151,11 @@ class Stream:
         return int(self._stream)
 
     def synchronize(self) -> None:
+        _require_context()
         _tried(lambda: DEVICE.run(DEVICE.stream_of(self._stream)))
 
     def wait_for_event(self, event: Event) -> None:
+        _require_context()
         _tried(lambda: DEVICE.hold(self._stream, event._event))
 
 
@@ -166,12 +174,15 @@ class Event:
         self._event = SimulatedEvent(blocking=bool(flags & event_flags.BLOCKING_SYNC))
 
     def record(self, stream: Stream) -> Event:
+        _require_context()
         _tried(lambda: DEVICE.record(self._event, stream.handle))
         return self
 
     def synchronize(self) -> Event:
+        _require_context()
         _tried(lambda: DEVICE.wait(self._event))
         return self
 
     def time_till(self, event: Event) -> float:
-        return float(_tried(lambda: DEVICE.elapsed_ns(self._event, event._event))) / 1e6
+        _require_context()
+        return float(_tried(lambda: DEVICE.elapsed_ms(self._event, event._event)))

@@ -326,7 +326,7 @@ class ICudaEngine:
             self.weights_address = int(self._allocator.allocate_async(self.weight_bytes, ALIGNMENT, 0, 0))
         else:
             try:
-                self.weights_address = DEVICE.allocate(self.weight_bytes)
+                self.weights_address = DEVICE.allocate_from_pool(self.weight_bytes)
             except Fault:
                 self.weights_address = 0
 
@@ -439,9 +439,10 @@ class IExecutionContext:
             return self._fail(f"no address for {', '.join(missing)}")
         if self._user_managed and (self._memory is None or self._memory[1] < DEVICE.knobs["context_bytes"]):
             return self._fail("no device memory was set")
+        if DEVICE.last_error:  # of a call of somebody else's: what the runtime's own launches would be told
+            return self._fail(f"Error Code 1: Cuda Runtime ({DEVICE.last_error})")
         try:
-            DEVICE.launched()
-            DEVICE.put(stream_handle, Work(DEVICE.next_inference_ns, self._work(dict(self._addresses))))
+            DEVICE.put(stream_handle, Work(DEVICE.next_inference_ns, self._work(dict(self._addresses)), kernel=True))
             if DEVICE.knobs["syncs"]:
                 DEVICE.run(DEVICE.stream_of(stream_handle))
         except Fault as fault:

@@ -16,6 +16,7 @@ cudaHostAllocDefault = 0
 cudaStreamNonBlocking = 1
 cudaEventDefault = 0
 cudaEventBlockingSync = 1
+RUNTIME = 13020  # the CUDA that this package is of: an older driver refuses it
 
 
 class cudaError_t(IntEnum):
@@ -33,7 +34,10 @@ class cudaError_t(IntEnum):
     cudaErrorIllegalAddress = 700
     cudaErrorLaunchTimeout = 702
     cudaErrorStreamCaptureUnsupported = 900
+    cudaErrorNotSupported = 801
     cudaErrorStreamCaptureInvalidated = 901
+    cudaErrorCapturedEvent = 907
+    cudaErrorStreamCaptureWrongThread = 908
 
 
 class cudaMemcpyKind(IntEnum):
@@ -46,12 +50,16 @@ class cudaMemcpyKind(IntEnum):
 class cudaStreamCaptureMode(IntEnum):
     """Modes of a capture."""
 
+    cudaStreamCaptureModeGlobal = 0
     cudaStreamCaptureModeThreadLocal = 1
 
 
 class cudaMemPoolAttr(IntEnum):
     """Attributes of a pool."""
 
+    cudaMemPoolAttrReservedMemCurrent = 5
+    cudaMemPoolAttrReservedMemHigh = 6
+    cudaMemPoolAttrUsedMemCurrent = 7
     cudaMemPoolAttrUsedMemHigh = 8
 
 
@@ -60,6 +68,7 @@ def _answer(count: int, call: Callable[[], Any]) -> tuple[Any, ...]:
     try:
         made = call()
     except Fault as fault:
+        DEVICE.last_error = fault.status
         return (cudaError_t[fault.status], *([None] * count))
     if count == 0:
         return (cudaError_t.cudaSuccess,)
@@ -67,7 +76,7 @@ def _answer(count: int, call: Callable[[], Any]) -> tuple[Any, ...]:
 
 
 def cudaGetDeviceCount() -> tuple[Any, ...]:
-    if DEVICE.knobs["old_driver"]:
+    if DEVICE.knobs["old_driver"] or DEVICE.knobs["cuda_driver"] // 1000 < RUNTIME // 1000:
         return (cudaError_t.cudaErrorInsufficientDriver, None)
     gpus = len(DEVICE.cuda_gpus())
     return _answer(1, lambda: gpus) if gpus else (cudaError_t.cudaErrorNoDevice, None)
@@ -78,20 +87,21 @@ def cudaSetDevice(device: int) -> tuple[Any, ...]:
 
 
 def cudaRuntimeGetVersion() -> tuple[Any, ...]:
-    return _answer(1, lambda: 13020)
+    return _answer(1, lambda: RUNTIME)
 
 
 def cudaDriverGetVersion() -> tuple[Any, ...]:
-    return _answer(1, lambda: 13020)
+    return _answer(1, lambda: DEVICE.knobs["cuda_driver"])
 
 
 def cudaGetLastError() -> tuple[Any, ...]:
-    return (cudaError_t.cudaSuccess,)
+    status, DEVICE.last_error = DEVICE.last_error or "cudaSuccess", ""
+    return (cudaError_t[status],)
 
 
 def cudaMemGetInfo() -> tuple[Any, ...]:
     total = DEVICE.knobs["memory_bytes"]
-    return _answer(2, lambda: (total - DEVICE.used_bytes, total))
+    return _answer(2, lambda: (total - DEVICE.taken_bytes, total))
 
 
 def cudaDeviceGetDefaultMemPool(device: int) -> tuple[Any, ...]:
@@ -99,7 +109,18 @@ def cudaDeviceGetDefaultMemPool(device: int) -> tuple[Any, ...]:
 
 
 def cudaMemPoolGetAttribute(memPool: Any, attr: cudaMemPoolAttr) -> tuple[Any, ...]:
-    return _answer(1, lambda: 0)
+    name = "reserved" if attr < cudaMemPoolAttr.cudaMemPoolAttrUsedMemCurrent else "used"
+    return _answer(1, lambda: (DEVICE.pool_high if attr.name.endswith("High") else DEVICE.pool_now())[name])
+
+
+def cudaMemPoolSetAttribute(memPool: Any, attr: cudaMemPoolAttr, value: Any) -> tuple[Any, ...]:
+    def reset() -> None:
+        if not attr.name.endswith("High") or int(getattr(value, "value", value)) != 0:
+            raise Fault("cudaErrorInvalidValue", "a high-water mark can be reset to 0 only")
+        name = "reserved" if attr < cudaMemPoolAttr.cudaMemPoolAttrUsedMemCurrent else "used"
+        DEVICE.pool_high[name] = DEVICE.pool_now()[name]
+
+    return _answer(0, reset)
 
 
 def cudaMalloc(size: int) -> tuple[Any, ...]:
@@ -164,7 +185,7 @@ def cudaEventSynchronize(event: SimulatedEvent) -> tuple[Any, ...]:
 
 
 def cudaEventElapsedTime(start: SimulatedEvent, end: SimulatedEvent) -> tuple[Any, ...]:
-    return _answer(1, lambda: DEVICE.elapsed_ns(start, end) / 1e6)
+    return _answer(1, lambda: DEVICE.elapsed_ms(start, end))
 
 
 def cudaEventDestroy(event: SimulatedEvent) -> tuple[Any, ...]:
@@ -177,7 +198,7 @@ def cudaEventDestroy(event: SimulatedEvent) -> tuple[Any, ...]:
 
 
 def cudaStreamBeginCapture(stream: Any, mode: cudaStreamCaptureMode) -> tuple[Any, ...]:
-    return _answer(0, lambda: DEVICE.begin_capture(stream))
+    return _answer(0, lambda: DEVICE.begin_capture(stream, int(mode)))
 
 
 def cudaStreamEndCapture(stream: Any) -> tuple[Any, ...]:
@@ -185,23 +206,16 @@ def cudaStreamEndCapture(stream: Any) -> tuple[Any, ...]:
 
 
 def cudaGraphInstantiate(graph: SimulatedGraph, flags: int) -> tuple[Any, ...]:
-    return _answer(1, lambda: SimulatedGraph(list(graph.work)))
+    return _answer(1, lambda: DEVICE.instantiate(graph))
 
 
 def cudaGraphLaunch(graphExec: SimulatedGraph, stream: Any) -> tuple[Any, ...]:
     return _answer(0, lambda: DEVICE.launch(graphExec, stream))
 
 
-def _end(graph: SimulatedGraph) -> None:
-    if not graph.alive:
-        raise Fault("cudaErrorInvalidResourceHandle", "graph destroyed")
-    graph.alive = False
-    graph.work.clear()
-
-
 def cudaGraphDestroy(graph: SimulatedGraph) -> tuple[Any, ...]:
-    return _answer(0, lambda: _end(graph))
+    return _answer(0, lambda: DEVICE.destroy_graph(graph))
 
 
 def cudaGraphExecDestroy(graphExec: SimulatedGraph) -> tuple[Any, ...]:
-    return _answer(0, lambda: _end(graphExec))
+    return _answer(0, lambda: DEVICE.destroy_graph(graphExec))
