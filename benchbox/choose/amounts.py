@@ -76,7 +76,8 @@ class Spread:
 
         if not self.error:
             return np.full(count, self.value)
-        return self.value * np.exp(self.error * generator.standard_t(self.degrees, count))
+        with np.errstate(over="ignore"):  # of two processes that differ widely a draw may be as good as infinite
+            return self.value * np.exp(self.error * generator.standard_t(self.degrees, count))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ def cost_from_graph(
         batch=graph.batch,
         onnx_sha256=sha256,
         params=graph.params if graph.params is not None else sum(layer.params for layer in layers),
+        onnx_nodes=graph.onnx_nodes,
         weight_bytes=sum(tensor.size_bytes for tensor in graph.weights.values()) + _bytes_inside(graph),
         activation_bytes=sum(layer.write_bytes for layer in layers),
         peak_activation_bytes=peak_activation_bytes(graph),

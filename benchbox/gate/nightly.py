@@ -173,7 +173,7 @@ def _judged(
 
 def _questions(case: CaseSeries, policy: Policy, tonight: str) -> list[Question]:
     """Every metric of tonight, or of the night before, that has a rule."""
-    nights = [night for night in sorted(case.nights) if night < tonight and case.measured(night)][-1:]
+    nights = case.before(tonight)[-1:]
     names = {
         reading.metric for night in (*nights, tonight) for entry in case.measured(night) for reading in entry.readings
     }
@@ -225,7 +225,7 @@ def _new_environments(cases: Sequence[CaseSeries], tonight: str) -> tuple[NewEnv
     """Machines on which every environment of tonight differs from that of the case's night before."""
     found: dict[str, dict[str, tuple[str, str]]] = {}
     for case in cases:
-        earlier = [night for night in sorted(case.nights) if night < tonight and case.measured(night)]
+        earlier = case.before(tonight)
         if not earlier or not case.measured(tonight):
             continue
         now = case.measured(tonight)[-1].environment

@@ -28,7 +28,9 @@ from benchbox.store.toml_text import problem_text
 FILE = "benchbox.toml"
 VERSION = 1
 # Counts of a network: the same on every machine, or it is another network.
-EXACT_METRICS = ("macs", "params", "weight_bytes", "peak_activation_bytes")
+EXACT_METRICS = ("macs", "params", "weight_bytes", "peak_activation_bytes", "onnx_nodes")
+# Of these, the ones in bytes; the others are numbers.
+COUNTS_OF_BYTES = ("weight_bytes", "peak_activation_bytes")
 _KEYS = (
     "metric",
     "machine",

@@ -13,7 +13,7 @@ from benchbox.gate.baseline import ACCEPTED, Baseline, Expected, Level, with_lev
 from benchbox.gate.night import Acknowledgement, Finding, Group, NightReport, Qualifier, Tier
 from benchbox.gate.policy import EXACT_METRICS, Policy
 from benchbox.gate.series import CaseSeries, case_series, commit_of
-from benchbox.gate.tonight import EXACT, ProcessValues, count_of, rule_for
+from benchbox.gate.tonight import EXACT, ProcessValues, count_of, rule_for, unit_of_count
 from benchbox.metrics.metric import METRICS
 from benchbox.registry import suggestion
 from benchbox.schema.reading import Better
@@ -108,8 +108,7 @@ def _levels(case: CaseSeries, night: str, policy: Policy, process_values: Proces
         if rule.exact:
             count = count_of(newest, metric)
             if count is not None:
-                unit = "1" if metric in {"macs", "params"} else "bytes"
-                yield metric, Level(unit=unit, value=float(count), **origin)  # type: ignore[arg-type]
+                yield metric, Level(unit=unit_of_count(metric), value=float(count), **origin)  # type: ignore[arg-type]
         elif (value := case.value(night, metric)) is not None:
             values = tuple(one for entry in value.records for one in process_values(entry, metric))
             yield metric, Level(unit=value.unit, value=value.value, values=values, **origin)  # type: ignore[arg-type]

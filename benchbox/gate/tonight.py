@@ -11,7 +11,7 @@ from benchbox.gate.again import Again, Remeasured
 from benchbox.gate.baseline import ACCEPTED, Baseline, Level
 from benchbox.gate.comparable import environments_apart, networks_apart
 from benchbox.gate.night import Finding, Place, Qualifier, Tier
-from benchbox.gate.policy import EXACT_METRICS, Policy, Rule
+from benchbox.gate.policy import COUNTS_OF_BYTES, EXACT_METRICS, Policy, Rule
 from benchbox.gate.series import CaseSeries, Value, commit_of, error_flags, fields_of
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.reading import Better
@@ -72,7 +72,7 @@ def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Ag
     records = ask.series.measured(ask.night)
     if flags := error_flags(records, ask.metric):
         return ask.finding(Outcome.INCONCLUSIVE, ROLLING, f"flagged as invalid: {', '.join(flags)}")
-    earlier = [night for night in sorted(ask.series.nights) if night < ask.night and ask.series.measured(night)]
+    earlier = ask.series.before(ask.night)
     scales = {night: scale for night in earlier if (scale := _scale(ask, night, records[-1], again)) is not None}
     if earlier and not scales:
         before = ask.series.measured(earlier[-1])[-1]
@@ -321,7 +321,7 @@ def exact_counts(ask: Question, policy: Policy, baseline: Baseline) -> Finding |
         machine=ask.series.machine,
         reference=EXACT,
         tier=ask.rule.level,
-        unit="1" if ask.metric in {"macs", "params"} else "bytes",
+        unit=unit_of_count(ask.metric),
         base=base,
         head=float(head),
         qualifiers=(Qualifier.EXACT,),
@@ -331,6 +331,11 @@ def exact_counts(ask: Question, policy: Policy, baseline: Baseline) -> Finding |
             records=(before[-1].id if before else "", tonight[-1].id),
         ),
     )
+
+
+def unit_of_count(metric: str) -> str:
+    """The unit of an analytical count."""
+    return "bytes" if metric in COUNTS_OF_BYTES else "1"
 
 
 def count_of(record: Record, metric: str) -> int | None:

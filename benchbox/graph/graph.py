@@ -23,7 +23,7 @@ from benchbox.graph.propagation import small_values
 from benchbox.graph.skimming import BITS, STRING
 from benchbox.graph.standins import own_shapes, with_own_shapes, with_stand_ins
 from benchbox.graph.stored import constants_of, stored_tensors
-from benchbox.graph.structure import bind_sizes, proto_from_file, require_single_assignment
+from benchbox.graph.structure import bind_sizes, node_count, proto_from_file, require_single_assignment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +40,9 @@ class Graph:
     ``weights`` are the tensors that the file stores, initialisers and Constant nodes, by name; ``constants`` all
     tensors that follow from them alone, each with the weights that it is computed from (a weight with itself).
     ``params_of`` are the trainable parameters that a node stands for, per node name; ``params`` their total as our
-    exporter noted it in the file, None in a file from elsewhere. ``batch`` is the number of samples of one inference,
-    1 where no axis counts them, and ``sample_shape`` the shape of the first input without that axis.
+    exporter noted it in the file, None in a file from elsewhere. ``onnx_nodes`` are all nodes of the file, those in
+    branches and loops and its Constants too, with local functions put in place. ``batch`` is the number of samples of
+    one inference, 1 where no axis counts them, and ``sample_shape`` the shape of the first input without that axis.
     """
 
     nodes: tuple[NodeView, ...]
@@ -51,6 +52,7 @@ class Graph:
     constants: Mapping[str, tuple[str, ...]]
     params_of: Mapping[str, int]
     params: int | None
+    onnx_nodes: int
     batch: int = 1
     sample_shape: tuple[int, ...] = ()
 
@@ -107,6 +109,7 @@ def graph_from_proto(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
 
 def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
     """Reads a structure, which it changes."""
+    onnx_nodes = node_count(proto.graph)
     stored = stored_tensors(proto.graph)
     weights = _weights(stored)
     following = constants_of(proto.graph, stored)
@@ -138,6 +141,7 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
         constants=following,
         params_of=params_of,
         params=next((int(entry.value) for entry in proto.metadata_props if entry.key == "benchbox.params"), None),
+        onnx_nodes=onnx_nodes,
         batch=border.batch or 1,
         sample_shape=tuple(
             size or 0 for axis, size in enumerate(border.inputs[0].shape) if axis != border.inputs[0].batch_axis

@@ -49,6 +49,17 @@ def proto_from_file(path: Path) -> onnx.ModelProto:
     return proto
 
 
+def node_count(graph: onnx.GraphProto) -> int:
+    """Nodes of a graph, with those inside branches and loops, each once however often it runs."""
+    inner = (
+        body
+        for node in graph.node
+        for attribute in node.attribute
+        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs)
+    )
+    return len(graph.node) + sum(map(node_count, inner))
+
+
 def border_from_file(path: Path, sizes: Sizes) -> Border:
     """The inputs of a file; nothing else of it is checked.
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,31 +72,18 @@ def judge_stored(
         UsageError: the policy, the conditions or the folder are wrong.
         StoreError: nothing can be read, or what lies beside the records is damaged.
     """
-    with _no_collections():
-        policy = policy_of(root, policy_file)
-        references = {"rolling", "anchor"}
-        elsewhere = Path(against) if against is not None and against not in references else None
-        if against is not None and elsewhere is None:
-            policy = policy.model_copy(update={"references": [against]})
-        stored = _stored(root, where, warn, newest_only=newest_only)
-        folder = root / policy.anchor.baseline
-        baseline = read_baseline(folder)
-        if elsewhere is not None:
-            policy = _at_once(policy)
-            baseline = _levels_in(elsewhere, against or "", policy, warn)
-        return _judged(root, policy, stored, baseline, folder, night, narrowed=bool(where))
-
-
-@contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """No search for garbage meanwhile: thousands of records are none, and each would be looked at again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    policy = policy_of(root, policy_file)
+    references = {"rolling", "anchor"}
+    elsewhere = Path(against) if against is not None and against not in references else None
+    if against is not None and elsewhere is None:
+        policy = policy.model_copy(update={"references": [against]})
+    stored = _stored(root, where, warn, newest_only=newest_only)
+    folder = root / policy.anchor.baseline
+    baseline = read_baseline(folder)
+    if elsewhere is not None:
+        policy = _at_once(policy)
+        baseline = _levels_in(elsewhere, against or "", policy, warn)
+    return _judged(root, policy, stored, baseline, folder, night, narrowed=bool(where))
 
 
 def _stored(

@@ -51,6 +51,7 @@ class Paper:
             weight_bytes=cost.weight_bytes,
             peak_activation_bytes=cost.peak_activation_bytes,
             uncounted=cost.uncounted,
+            onnx_nodes=cost.onnx_nodes,
         )
 
     def prover(self, *, precision: Precision, required: float, insist: bool) -> Callable[[Trial], Proof] | None:

@@ -52,6 +52,7 @@ class LayerCost:
 class NetworkCost:
     """The cost of a whole network at one batch size, and its layers in the order of execution.
 
+    ``onnx_nodes`` are the nodes of the file, those inside branches and loops too.
     ``activation_bytes`` is the sum over all tensors that nodes write; ``peak_activation_bytes`` is the
     largest sum of tensors alive at once when nodes run in the file's order (docs/metrics.md).
     ``convention`` says what the ``count`` of a layer is; ``uncounted`` names nodes without a cost rule, which count as
@@ -63,6 +64,7 @@ class NetworkCost:
     batch: int
     onnx_sha256: str
     params: int
+    onnx_nodes: int
     weight_bytes: int
     activation_bytes: int
     peak_activation_bytes: int

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
+import gc
 import json
 import os
 import secrets
@@ -36,6 +37,8 @@ METADATA_KEY = b"benchbox.record"
 # The key as Thrift writes it, and the header of the field behind it: number 1 further, a string.
 _KEY_IN_FOOTER = bytes([len(METADATA_KEY)]) + METADATA_KEY + b"\x18"
 _TAIL = 1 << 15
+# So many records are kept out of every later search for garbage too: one takes as long as a fifth of reading them.
+_MANY = 1000
 # A store with this file is for tests: it takes records of the simulated GPU and no others.
 SIMULATION_MARK = Path("results") / "SIMULATED"
 
@@ -148,11 +151,14 @@ def _with_trials(path: Path, record: Record) -> tuple[Record, tuple[Trial, ...]]
 def _readable_parts(parts: Iterable[tuple[Path, Callable[[], T]]], warn: Callable[[str], None]) -> list[tuple[Path, T]]:
     found: list[tuple[Path, T]] = []
     errors: list[StoreError] = []
-    for path, read in parts:
-        try:
-            found.append((path, read()))
-        except StoreError as error:
-            errors.append(error)
+    with _no_collections():
+        for path, read in parts:
+            try:
+                found.append((path, read()))
+            except StoreError as error:
+                errors.append(error)
+        if len(found) > _MANY:
+            gc.freeze()
     if errors and not found:
         raise errors[0]
     for skipped in errors:
@@ -204,8 +210,10 @@ def read_headline(path: Path) -> Record:
     Raises:
         StoreError: as ``read_record``.
     """
-    with _readable(path):
-        return headline_from_json(_json_in(path), origin=str(path))
+    try:  # as _readable, which takes as long as the rest of this
+        return headline_from_json(_json_in(path), origin=path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _document_in(path: Path) -> dict[str, Any]:
@@ -290,11 +298,27 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # pyarrow's errors are one or the other
-        raise StoreError(
-            f"the record {path} cannot be read",
-            values=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            remedy="restore it from a copy, or delete it",
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """No search for garbage meanwhile: records hold no circles, and thousands would be looked at again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"the record {path} cannot be read",
+        values=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        remedy="restore it from a copy, or delete it",
+    )
 
 
 def _table(record: Record, trials: Sequence[Trial]) -> pyarrow.Table:

@@ -29,7 +29,7 @@ def graphs(draw: st.DrawFn) -> Graph:
     outputs = {tensors[-1].name, draw(st.sampled_from(tensors)).name}
     return Graph(
         nodes=tuple(nodes), inputs=(tensors[0],), outputs=tuple(outputs), weights={}, constants={},
-        params_of={}, params=None,
+        params_of={}, params=None, onnx_nodes=len(nodes),
     )  # fmt: skip
 
 
@@ -65,5 +65,7 @@ def test_by_hand() -> None:
         NodeView(index=0, name="widen", op="Conv", inputs=(a,), outputs=(b,)),
         NodeView(index=1, name="narrow", op="Conv", inputs=(b,), outputs=(c,)),
     )
-    graph = Graph(nodes=nodes, inputs=(a,), outputs=("c",), weights={}, constants={}, params_of={}, params=None)
+    graph = Graph(
+        nodes=nodes, inputs=(a,), outputs=("c",), weights={}, constants={}, params_of={}, params=None, onnx_nodes=2
+    )
     assert peak_activation_bytes(graph) == 30

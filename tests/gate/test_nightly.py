@@ -153,6 +153,23 @@ def test_counts_may_not_change_on_any_machine() -> None:
     assert report.groups[0].id.endswith("-exact")
 
 
+def test_a_node_more_in_the_file_is_a_change_of_a_count() -> None:
+    """MACs, parameters and bytes may all be the same: an Identity, a pair of Casts. Older records have no count."""
+    records = clean(level(20, 1e-3))
+    analytic = records[0].analytic
+    assert analytic is not None
+    nodes = [None] * 10 + [12] * 9 + [14]
+    counted = [
+        dataclasses.replace(record, analytic=dataclasses.replace(analytic, onnx_nodes=number))
+        for record, number in zip(records, nodes, strict=True)
+    ]
+    report = judged(counted)
+    (found,) = [row for row in report.findings if row.is_alarm]
+    assert (found.verdict.metric, found.base, found.head, found.unit) == ("onnx_nodes", 12.0, 14.0, "1")
+    assert (report.exit, report.groups[0].id.endswith("-exact")) == (1, True)
+    assert judged(counted[:-1]).exit == judged(counted[:10]).exit == 0
+
+
 def accepted(**fields: Any) -> Acknowledgement:
     values: dict[str, Any] = {"group": "g", "cases": (NAME,), "metric": "latency_p50", "ratio": (1.15, 1.22)}
     values |= {"until": "2026-03-01", "accepted": "2026-01-22", "reason": "padding"}

@@ -131,6 +131,31 @@ def test_nodes_without_names_get_some(tmp_path: Path) -> None:
     assert [layer.name for layer in cost.layers] == ["Relu_0", "Relu_1"]
 
 
+def test_nodes_are_those_of_the_file_and_of_what_is_inside(tmp_path: Path) -> None:
+    """As the file's own list has them: Constants too, branches and functions unfolded."""
+    node = helper.make_node
+    constant = node("Constant", [], ["c"], name="constant", value=numpy_helper.from_array(np.float32([1.0]), "c"))
+    plain = [constant, node("Add", ["x", "c"], ["a"], name="add"), node("Relu", ["a"], ["y"], name="relu")]
+    path = saved(tmp_path / "plain.onnx", plain, shape=[3])
+    assert graph_from_file(path).onnx_nodes == len(onnx.load(str(path)).graph.node) == 3
+
+    output = helper.make_tensor_value_info("r", TensorProto.FLOAT, [3])
+    one = helper.make_graph([node("Relu", ["x"], ["r"], name="r1")], "one", [], [output])
+    inner = [node("Neg", ["x"], ["n"], name="n1"), node("Abs", ["n"], ["r"], name="r2")]
+    two = helper.make_graph(inner, "two", [], [output])
+    true = node("Constant", [], ["t"], name="t", value=numpy_helper.from_array(np.array(True), "t"))
+    branched = [true, node("If", ["t"], ["y"], name="if", then_branch=one, else_branch=two)]
+    assert graph_from_file(saved(tmp_path / "if.onnx", branched, shape=[3])).onnx_nodes == 2 + 1 + 2
+
+    double = helper.make_function(
+        "com.example", "Double", ["p"], ["q"], [node("Neg", ["p"], ["m"]), node("Abs", ["m"], ["q"])],
+        [helper.make_opsetid("", 20)],
+    )  # fmt: skip
+    calls = [node("Double", ["x"], ["y"], name="call", domain="com.example")]
+    path = saved(tmp_path / "function.onnx", calls, shape=[3], functions=[double])
+    assert graph_from_file(path).onnx_nodes == 2
+
+
 def bad_graph(kind: str, path: Path) -> Path:
     node = helper.make_node
     if kind == "text":

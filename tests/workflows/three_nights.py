@@ -32,7 +32,7 @@ defaults = false
 rolling = { persist = 1 }
 anchor = { drift = 1.0 }
 [[gate.rule]]
-where = { metric = ["macs", "params", "weight_bytes", "peak_activation_bytes"] }
+where = { metric = ["macs", "params", "weight_bytes", "peak_activation_bytes", "onnx_nodes"] }
 exact = true
 [[gate.rule]]
 where = { metric = "latency_p50" }

@@ -305,6 +305,7 @@ COST = NetworkCost(
     batch=2,
     onnx_sha256="cd" * 32,
     params=30,
+    onnx_nodes=2,
     weight_bytes=120,
     activation_bytes=64,
     peak_activation_bytes=48,
