@@ -18,12 +18,13 @@ from benchbox.backends.cuda.driver import Gpu
 from benchbox.backends.tensorrt import TensorRt
 from benchbox.errors import EnvironmentLackError
 
-pytestmark = pytest.mark.usefixtures("lenet_exported")
-
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64",
-    reason="TensorRT-RTX has a wheel for Linux on x86-64 only",
-)
+pytestmark = [
+    pytest.mark.usefixtures("lenet_exported"),
+    pytest.mark.skipif(
+        sys.platform != "linux" or platform.machine() != "x86_64",
+        reason="TensorRT-RTX has a wheel for Linux on x86-64 only",
+    ),
+]
 RTX = ("--backend", "tensorrt-rtx")
 
 

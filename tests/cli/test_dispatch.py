@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,8 +164,9 @@ def test_root_may_stand_before_and_after_the_command(benchbox: Callable, tmp_pat
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-@pytest.mark.parametrize("arguments", [("models",), ("flops", "lenet5", "--json")])
-def test_a_full_standard_output_is_no_bug(arguments: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [("models",), ("flops", "net.onnx", "--json")])
+def test_a_full_standard_output_is_no_bug(arguments: tuple[str, ...], tmp_path: Path, exports: Any) -> None:
+    shutil.copyfile(exports.counted("lenet5"), tmp_path / "net.onnx")
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
             [sys.executable, "-m", "benchbox", "--root", str(tmp_path), *arguments],
@@ -171,6 +174,7 @@ def test_a_full_standard_output_is_no_bug(arguments: tuple[str, ...], tmp_path: 
             stderr=subprocess.PIPE,
             text=True,
             timeout=120,
+            cwd=tmp_path,
         )
     assert run.returncode == 6, run.stderr
     assert "no space left" in run.stderr

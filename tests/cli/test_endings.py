@@ -29,7 +29,7 @@ from benchbox.store.records import SIMULATION_MARK, record_files, records_under,
 SHORT = ("--quick", "--trials", "1", "--max-time", "0.05", "--threads", "1", "--json")
 ON_A_DEVICE = ("--backend", "tensorrt", "--lock-clocks")
 # make test-all tries a hundred moments, make test twelve.
-PLAIN_MOMENTS, DEVICE_MOMENTS = (70, 30) if os.environ.get("BENCHBOX_TESTS") == "all" else (8, 4)
+PLAIN_MOMENTS, DEVICE_MOMENTS = (70, 30) if os.environ.get("BENCHBOX_TESTS") == "all" else (6, 3)
 # The last moments lie behind the end of the undisturbed run: the machine is busier now.
 SPAN = 1.15
 AT_ONCE = 3
