@@ -43,11 +43,12 @@ def root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
 @pytest.mark.parametrize(
     ("flags", "shown", "metrics", "absent"),
     [
-        (
+        pytest.param(
             ("--mode", "single-stream"),
             "single-stream",
             {"latency_p50", "latency_p90", "latency_p99", "throughput", "achieved_flops"},
             {"offered_rate", "over_bound_share"},
+            marks=pytest.mark.nightly,
         ),
         (
             ("--mode", "multi-stream", "--streams", "4", "--batch", "2"),
