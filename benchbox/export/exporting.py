@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.errors import ArtifactError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, NumericsError, UsageError
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.expecting import judged_at_some_batch, with_real_samples
 from benchbox.export.external import external_sha256
 from benchbox.export.feeds import sample_shapes_in
 from benchbox.export.foreign import graph_from_file, sizes_of_source
+from benchbox.export.judging import reason_of
 from benchbox.export.large import PROTOBUF_LIMIT, require_convertible
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.captured import fed_as_captured
@@ -43,6 +44,7 @@ from benchbox.export.randomness import random_nodes, randomness_in_words
 from benchbox.export.ranges import bounded_outputs
 from benchbox.export.reuse import Cache, recipe_of
 from benchbox.export.verification import (
+    Evaluated,
     outputs_from_onnx,
     require_finite,
     require_passed,
@@ -57,6 +59,8 @@ from benchbox.store.atomic import draft_of
 
 if TYPE_CHECKING:
     import onnx
+
+    from benchbox.models.building import Network
 
 PRECISIONS = (Precision.FP32, *DERIVING)
 
@@ -122,18 +126,36 @@ def _require_supported(precision: Precision, derivation: Derivation) -> None:
 
 
 def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
+    """The file of a network from PyTorch; of one batch size where its graph is right for that of its example only."""
     from benchbox.models.building import network_from_source
 
     source, seed = cache.recipe.source, cache.recipe.seed
-    sizes = cache.batch or BatchRange()
     say("building the network")
     warnings: list[str] = []
     shapes = sample_shapes_in(Path(source.inputs.samples)) if source.inputs.samples else {}
     network = network_from_source(source, seed=seed, shapes=shapes, say=warnings.append)
+    try:
+        return _exported(network, cache, warnings, say)
+    except (ArtifactError, NumericsError) as error:
+        size = network.example_batch
+        if network.fixed_batch is not None or size is None or (cache.batch or BatchRange()) != BatchRange():
+            raise
+        failure = error
+    reason = f"its graph is right for a batch of {size} only: {failure.what}"
+    fixed = replace(network.at_batch(size), notes=(*network.notes, reason))
+    try:
+        return _exported(fixed, cache, warnings, say)
+    except BenchboxError:
+        raise failure from failure.__cause__
+
+
+def _exported(network: Network, cache: Cache, warnings: Sequence[str], say: Say) -> OnnxArtifact:
+    source, seed = cache.recipe.source, cache.recipe.seed
+    sizes = cache.batch or BatchRange()
     say("exporting to ONNX")
     proto, network = traced(network, name=source.name)
     canonicalise(proto, network.module, name=source.name)
-    warnings += network.notes
+    warnings = [*warnings, *network.notes]
     for warning in warnings:
         say(warning)
     import torch
@@ -309,7 +331,7 @@ def _checked(
     try:
         with draft_of(root / unchecked.path) as draft:
             draft.write_bytes(data)
-            made = outputs_from_onnx(draft, check, precision=unchecked.precision, fallback=unchecked.fallback)
+            made = _run(draft, check, unchecked)
             tolerance = TOLERANCES[unchecked.precision]
             hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance, bounded=unchecked.bounded)
             hops = (*unchecked.hops, hop)
@@ -327,6 +349,19 @@ def _checked(
     )
     write_artifact(artifact, root, expected=expected, outputs=made.outputs)
     return artifact
+
+
+def _run(draft: Path, check: CheckSet, unchecked: OnnxArtifact) -> Evaluated:
+    try:
+        return outputs_from_onnx(draft, check, precision=unchecked.precision, fallback=unchecked.fallback)
+    except (BenchboxError, OSError):
+        raise
+    except Exception as error:  # ONNX Runtime's errors share no public base class
+        raise ArtifactError(
+            f"the {unchecked.precision} graph of {unchecked.model} does not run",
+            values=reason_of(error),
+            remedy="check the shapes of its inputs (--input); a part of it may take one size only",
+        ) from error
 
 
 def _fixed_range(size: int) -> BatchRange:

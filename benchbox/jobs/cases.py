@@ -21,7 +21,8 @@ class Case:
     """One combination to measure.
 
     ``plan`` is the whole plan of its processes, batch size and mode included; ``interpreter`` is the command of the
-    Python that they run in.
+    Python that they run in. ``batch_asked`` says whether somebody asked for that batch size: else it is that of the
+    network, where its code or file fixes one.
     """
 
     source: ModelSource
@@ -30,6 +31,7 @@ class Case:
     plan: MeasurementPlan
     derivation: Derivation = USUAL
     interpreter: tuple[str, ...] = ()
+    batch_asked: bool = True
 
     @property
     def batch(self) -> int:
@@ -51,6 +53,10 @@ class Case:
     def variant(self) -> str:
         """What else tells the case apart: sizes of its inputs, choices of a derived precision."""
         return " ".join(part for part in (self.source.variant, self.derivation.variant) if part)
+
+    def at_batch(self, size: int) -> Case:
+        """The case with another number of samples per inference."""
+        return self if size == self.batch else replace(self, plan=replace(self.plan, batch=size))
 
 
 def cases_from_axes(
@@ -83,7 +89,14 @@ def cases_from_axes(
         return itertools.product(backends, wanted)
 
     cases = tuple(
-        Case(source=source, backend=name, precision=precision, plan=replace(plan, batch=size), derivation=choice)
+        Case(
+            source=source,
+            backend=name,
+            precision=precision,
+            plan=replace(plan, batch=size),
+            derivation=choice,
+            batch_asked=batches is not None,
+        )
         for source in sources
         for (name, (precision, choice)), size in itertools.product(
             pairs(source), (own_batch(source),) if batches is None else batches

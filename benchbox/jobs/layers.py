@@ -56,12 +56,19 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
 
     ``here`` is the environment before anything was exported: libraries set variables of their own when they are used.
     """
-    plan = case.plan
     require_runnable(case.backend, case.precision, case.source)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
     artifact = onnx_at_batch(
-        case.source, batch=case.batch, precision=given, root=root, derivation=case.derivation, say=say
+        case.source,
+        batch=case.batch,
+        asked=case.batch_asked,
+        precision=given,
+        root=root,
+        derivation=case.derivation,
+        say=say,
     )
+    case = case.at_batch(artifact.fixed_batch or case.batch)
+    plan = case.plan
     built = engine_of_case(case, artifact, root, say)
     graph = graph_from_artifact(artifact, root=root, batch=case.batch)
     cost = cost_from_graph(graph, model=case.source.name, sha256=artifact.sha256)
@@ -148,7 +155,7 @@ def explanation_from_case(
         case.source,
         precisions=(against, case.precision),
         derivation=case.derivation,
-        batch=case.batch,
+        batch=table.batch,
         root=root,
         say=say,
     )

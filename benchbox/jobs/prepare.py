@@ -65,7 +65,10 @@ def source_of(artifact: OnnxArtifact) -> ModelSource:
 
 
 def own_batch(source: ModelSource) -> int:
-    """The batch size of a network where none was asked for: what its file is fixed at, else 1."""
+    """The batch size of a network where none was asked for: what its file is fixed at, else 1.
+
+    What the code of a network fixes is known when it was exported: ``onnx_at_batch``.
+    """
     from benchbox.export.foreign import sizes_of_source
     from benchbox.graph.structure import border_from_file
 
@@ -135,11 +138,12 @@ def onnx_at_batch(
     batch: int,
     precision: Precision,
     root: Path,
+    asked: bool = True,
     derivation: Derivation = USUAL,
     say: Callable[[str], None] = lambda _: None,
     making: Callable[[], object] = lambda: None,
 ) -> OnnxArtifact:
-    """As ``onnx_from_source``, for inferences of this batch size.
+    """As ``onnx_from_source``, for inferences of this batch size; of its own fixed one where none was ``asked`` for.
 
     A file whose outputs belong to no sample, as the boxes that a detector finds in all pictures, is checked at this
     batch size and no other.
@@ -155,7 +159,7 @@ def onnx_at_batch(
         )
     artifact = made[-1]
     fixed = artifact.fixed_batch
-    if fixed not in (None, batch):
+    if asked and fixed not in (None, batch):
         what = "runs at one batch size" if artifact.has_batch_axis else "has no axis that is known to count samples"
         raise UsageError(
             f"{source.reference} {what}",

@@ -239,6 +239,10 @@ def _prepared(
     require_runnable(case.backend, case.precision, case.source, blank.plan)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
     artifact, builds = _onnx_of_case(case, given, root, artifacts, say)
+    case = case.at_batch(artifact.fixed_batch or case.batch)
+    if case.plan != blank.plan:  # nobody asked for a batch size, and the network has one of its own
+        require_runnable(case.backend, case.precision, case.source, case.plan)
+        blank = dataclasses.replace(blank, plan=case.plan, key=dataclasses.replace(blank.key, batch=case.batch))
     require_known_sizes(case.backend, artifact)
     paper = paper_of_artifact(artifact, root=root, batch=case.batch)
     watch = BuildWatch()
@@ -292,6 +296,7 @@ def _onnx_of_case(case: Case, graph: Precision, root: Path, made: dict[_Wanted, 
     artifact = onnx_at_batch(
         case.source,
         batch=case.batch,
+        asked=case.batch_asked,
         precision=graph,
         root=root,
         derivation=case.derivation,

@@ -5,6 +5,8 @@ What the example cannot say, the user can: ``--batch-axis NAME=AXIS``.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +17,7 @@ from torch.utils import _pytree  # noqa: PLC2701
 
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.models.examples import ExampleInput
+from benchbox.models.sequences import LayerCall, sequence_layers_watched
 
 _TRIED = (2, 3)
 Axes = tuple[int | None, ...]
@@ -49,7 +52,8 @@ def batching_of(
     """
     _require_axes(inputs, said, reference)
     try:
-        alone = _shapes(module, [given.tensor for given in inputs])
+        with sequence_layers_watched(module) as seen:
+            alone = _shapes(module, [given.tensor for given in inputs])
     except (Exception, SystemExit) as error:  # whatever the network's own code raises
         raise ArtifactError(
             f"{reference} does not run on its example inputs",
@@ -57,8 +61,25 @@ def batching_of(
             + ", ".join(f"{given.name} {tuple(given.tensor.shape)}" for given in inputs),
             remedy="correct the inputs, or their sizes (--input)",
         ) from error
+    hinted = list(dict.fromkeys(_as_layers_say(inputs, said, seen)))
+    for candidates in (hinted, list(dict.fromkeys(_candidates(inputs, said)))):
+        free, reason = _free(module, inputs, candidates, anyhow=bool(said))
+        if free is not None:
+            return free
+        fixed = _fixed(inputs, candidates, alone, reason)
+        if fixed is not None:
+            return fixed
+    return Batching(inputs=tuple(inputs), fixed=1, note="no axis of its inputs is known to count samples")
+
+
+def _free(
+    module: nn.Module, inputs: Sequence[ExampleInput], candidates: Sequence[Axes], *, anyhow: bool
+) -> tuple[Batching | None, str]:
+    """The first axes with which the module runs at two batch sizes, else why it does not.
+
+    Those that an output follows come before others, unless ``anyhow``.
+    """
     ran: Batching | None = None
-    candidates = list(dict.fromkeys(_candidates(inputs, said)))
     reason = ""
     for axes in candidates:
         made = _placed(inputs, axes)
@@ -68,34 +89,38 @@ def batching_of(
             reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             continue
         found = Batching(inputs=made, fixed=None)
-        if said or _follow(*shapes):
-            return found
+        if anyhow or _follow(*shapes):
+            return found, ""
         ran = ran or found  # outputs that belong to no sample: boxes, a loss
-    return ran or _fixed(inputs, candidates, alone, reason)
+    return ran, reason
 
 
 def _fixed(
     inputs: Sequence[ExampleInput], candidates: Sequence[Axes], alone: Sequence[tuple[int, ...]], reason: str
-) -> Batching:
-    """What to do with a network that runs with its example's sizes only."""
+) -> Batching | None:
+    """What to do with a network that runs with its example's sizes only; None where no size is seen to be the batch."""
     for axes in candidates:
         sizes = {given.tensor.shape[axis] for given, axis in zip(inputs, axes, strict=True) if axis is not None}
         everywhere = all(axis is not None for given, axis in zip(inputs, axes, strict=True) if given.tensor.ndim > 1)
-        if everywhere and len(sizes) == 1 and any(shape[:1] == tuple(sizes) for shape in alone):
-            (size,) = sizes
+        if not everywhere or len(sizes) != 1:
+            continue
+        (size,), places = sizes, 1 + max(axis or 0 for axis in axes)
+        if any(size in shape[:places] for shape in alone):
             return Batching(
                 inputs=_placed(inputs, axes), fixed=size, note=f"it takes a batch of {size} only ({reason})"
             )
-    return Batching(inputs=tuple(inputs), fixed=1, note="no axis of its inputs is known to count samples")
+    return None
 
 
 def _placed(inputs: Sequence[ExampleInput], axes: Axes) -> tuple[ExampleInput, ...]:
     return tuple(replace(given, batch_axis=axis) for given, axis in zip(inputs, axes, strict=True))
 
 
-def likely_axes(inputs: Sequence[ExampleInput], said: Mapping[str, int]) -> dict[str, int | None]:
-    """The axis of each input that would be tried first, from the examples' shapes alone."""
-    axes = next(_candidates(inputs, said), (None,) * len(inputs))
+def likely_axes(module: nn.Module, inputs: Sequence[ExampleInput], said: Mapping[str, int]) -> dict[str, int | None]:
+    """The axis of each input that would be tried first, from the examples' shapes and one run."""
+    with sequence_layers_watched(module) as seen, contextlib.suppress(Exception):  # what is wrong is said later
+        _shapes(module, [given.tensor for given in inputs])
+    axes = next(itertools.chain(_as_layers_say(inputs, said, seen), _candidates(inputs, said)), (None,) * len(inputs))
     return {given.name: axis for given, axis in zip(inputs, axes, strict=True)}
 
 
@@ -109,6 +134,29 @@ def _follow(two: Sequence[tuple[int, ...]], three: Sequence[tuple[int, ...]]) ->
     """Whether an output has as many samples as the inputs."""
     sizes = [pair for one, other in zip(two, three, strict=False) for pair in zip(one, other, strict=False)]
     return _TRIED in sizes
+
+
+def _as_layers_say(
+    inputs: Sequence[ExampleInput], said: Mapping[str, int], seen: Sequence[LayerCall]
+) -> Iterator[Axes]:
+    """Axes by what recurrent and attention layers took for their batch: a sequence runs at any length too."""
+    if said:
+        return
+    shapes = [tuple(given.tensor.shape) for given in inputs]
+    direct = {place: call.axis for call in seen for place, given in enumerate(inputs) if call.given is given.tensor}
+    for size in dict.fromkeys(call.batch for call in seen):
+        axes = tuple(
+            direct[place] if place in direct and shape[direct[place]] == size else _only(shape, size)
+            for place, shape in enumerate(shapes)
+        )
+        if any(axis is not None for axis in axes):
+            yield axes
+
+
+def _only(shape: tuple[int, ...], size: int) -> int | None:
+    """The first or second axis of that size; None where both have it, or the input is one number."""
+    places = [axis for axis in range(min(2, len(shape))) if shape[axis] == size]
+    return places[0] if len(places) == 1 and shape != (1,) else None
 
 
 def _candidates(inputs: Sequence[ExampleInput], said: Mapping[str, int]) -> Iterator[Axes]:

@@ -164,7 +164,7 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
         from benchbox.models.examples import flat_network
 
         module, inputs = flat_network(module, example, source.reference)
-        inputs = _bound(inputs, source, sizes)
+        inputs = _bound(module, inputs, source, sizes)
     whole = _Assembled(module=module, weights=words, inputs=inputs, notes=notes, simplify=simplify)
     return _with_part(whole, source, sizes)
 
@@ -232,7 +232,10 @@ def _only_input(source: ModelSource, sizes: Mapping[str, tuple[int, ...]]) -> Ex
 
 
 def _bound(
-    inputs: tuple[ExampleInput, ...], source: ModelSource, sizes: Mapping[str, tuple[int, ...]]
+    module: nn.Module,
+    inputs: tuple[ExampleInput, ...],
+    source: ModelSource,
+    sizes: Mapping[str, tuple[int, ...]],
 ) -> tuple[ExampleInput, ...]:
     """The inputs with the sizes that the user says: the examples' own values, over and over."""
     from benchbox.models.batching import likely_axes
@@ -247,7 +250,9 @@ def _bound(
         if known[0] in asked:
             raise UsageError("--input is given twice for the same input", values=f"{known[0]} is the first input")
         asked[known[0]] = source.input_shape
-    axes = likely_axes(inputs, dict(source.inputs.batch_axes))
+    if not asked:
+        return inputs
+    axes = likely_axes(module, inputs, dict(source.inputs.batch_axes))
     return tuple(
         _with_shape(given, axes[given.name], asked[given.name], source) if given.name in asked else given
         for given in inputs

@@ -80,3 +80,43 @@ def test_a_network_that_fails_on_its_example() -> None:
     with pytest.raises(ArtifactError, match="does not run on its example inputs") as caught:
         found(nn.Linear(3, 2), (5, 4))
     assert "i0 (5, 4)" in caught.value.values
+
+
+class Recurrent(nn.Module):
+    """A sequence-first layer; with ``fixed`` its state is made for four samples."""
+
+    def __init__(self, *, batch_first: bool = False, fixed: bool = False) -> None:
+        super().__init__()
+        self.layer = nn.GRU(3, 4, batch_first=batch_first)
+        self.state = torch.zeros(1, 4, 4) if fixed else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x, self.state)[0]
+
+
+class Attending(nn.Module):
+    """Attention behind a projection, so that the layer is not given the input itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(3, 4)
+        self.layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.project(x))
+
+
+@pytest.mark.parametrize(
+    ("module", "axis", "fixed"),
+    [
+        (Recurrent(), 1, None),
+        (Recurrent(batch_first=True), 0, None),
+        (Recurrent(fixed=True), 1, 4),
+        (Attending(), 1, None),
+    ],
+    ids=["sequence first", "batch first", "fixed state", "attention"],
+)
+def test_layers_say_what_is_a_sequence(module: nn.Module, axis: int, fixed: int | None) -> None:
+    """Any of these runs at any length: the length is not the batch."""
+    seen = found(module, (7, 4, 3))
+    assert (seen.inputs[0].batch_axis, seen.fixed) == (axis, fixed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,21 @@ class Fixed(nn.Module):
 
 def fixed():
     return Fixed(), torch.randn(4, 8)
+
+class Recurrent(nn.Module):
+    # its exported graph keeps the length that it was traced with
+    def __init__(self):
+        super().__init__()
+        self.layer, self.state = nn.LSTM(6, 3), torch.zeros(1, 4, 3)
+
+    def forward(self, x):
+        return self.layer(x, (self.state, self.state))[0]
+
+def recurrent():
+    return Recurrent(), torch.randn(7, 4, 6)
+
+def bare():
+    return nn.Linear(8, 2)
 """
 
 
@@ -111,3 +127,29 @@ def test_an_exported_factory_is_found_again(tmp_path: Path) -> None:
     source = resolve("example_nets:fixed", input_shape=None, weights=None)
     artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
     assert exported_sources(tmp_path) == (source,)
+
+
+@pytest.mark.parametrize(("axes", "size"), [((), 4), ((("x", 0),), 7)], ids=["seen", "said"])
+def test_a_graph_that_is_right_for_one_batch_size_is_made_for_it(
+    axes: tuple[tuple[str, int], ...], size: int, tmp_path: Path
+) -> None:
+    """The state is made for four samples; an axis that the user says has the size of the example."""
+    made = artifact(tmp_path, "example_nets:recurrent", inputs=InputChoice(batch_axes=axes))
+    assert (made.fixed_batch, made.inputs[0].batch_axis) == (size, 0 if axes else 1)
+    assert any(f"batch of {size} only" in warning for warning in made.warnings)
+
+
+def test_the_batch_that_code_fixes_is_the_default_of_a_run(
+    one_process: None, benchbox: Callable[..., Any], short: tuple[str, ...]
+) -> None:
+    nets = ("example_nets:fixed", "example_nets:bare")
+    ran = benchbox("run", *nets, "--backend", "onnxruntime", "--json", *short)
+    assert ran.status == 0, ran.err
+    measured, unknown = sorted(ran.document["records"], key=lambda record: record["status"])
+    assert (measured["key"]["batch"], measured["plan"]["batch"], measured["inputs"][0]["shape"]) == (4, 4, [4, 8])
+    assert unknown["status"] == "skipped"
+    assert "inputs of example_nets:bare are unknown" in unknown["reason"]
+    other = benchbox("run", nets[0], "--batch", "2", "--backend", "onnxruntime", *short)
+    assert (other.status, "--batch 4" in other.err) == (2, True)
+    shown = benchbox("layers", nets[0], "--backend", "onnxruntime", "--iterations", "2", "--threads", "1", "--json")
+    assert (shown.status, shown.document["batch"]) == (0, 4), shown.err

@@ -127,6 +127,7 @@ def command(
             min_time_s=0.3,
             max_time_s=1.0,
         ),
+        batch_asked=batch is not None,
     )
     form = "json" if as_json else form
     if trials and against is None:
