@@ -15,7 +15,16 @@ from typing import Any
 from unittest import mock
 
 SITE = Path(__file__).parent / "site"
-_SIMULATED = ("cuda", "pycuda", "tensorrt", "pynvml", "simulated_device", "simulated_driver", "simulated_memory")
+_SIMULATED = (
+    "cuda",
+    "pycuda",
+    "tensorrt",
+    "tensorrt_rtx",
+    "pynvml",
+    "simulated_device",
+    "simulated_driver",
+    "simulated_memory",
+)
 
 
 def environment(**knobs: Any) -> dict[str, str]:

@@ -157,6 +157,10 @@ class CudaBindings(CudaLayer):
     def download(self, target: Pinned, address: int, size: int, stream: Stream) -> None:
         self._call("cudaMemcpyAsync", target.address, address, size, self._kinds.cudaMemcpyDeviceToHost, stream)
 
+    @override
+    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
+        self._call("cudaMemcpyAsync", target, source, size, self._kinds.cudaMemcpyDeviceToDevice, stream)
+
     @property
     def _kinds(self) -> Any:
         return self._api.cudaMemcpyKind

@@ -90,6 +90,10 @@ class CudaLayer(Protocol):
         """Starts copying from the device to pinned memory."""
         ...
 
+    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
+        """Starts copying from one place on the device to another."""
+        ...
+
     def fill(self, address: int, value: int, size: int, stream: Stream) -> None:
         """Starts writing one byte value over device memory."""
         ...

@@ -161,6 +161,10 @@ class PyCuda(CudaLayer):
         self._try(lambda: self._driver.memcpy_dtoh_async(target.bytes[:size], address, stream))
 
     @override
+    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
+        self._try(lambda: self._driver.memcpy_dtod_async(target, source, size, stream))
+
+    @override
     def fill(self, address: int, value: int, size: int, stream: Stream) -> None:
         self._try(lambda: self._driver.memset_d8_async(address, value, size, stream))
 

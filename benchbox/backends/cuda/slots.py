@@ -95,6 +95,12 @@ class DeviceSlots:
             self._layer.upload(self._addresses[slot][spec.name], self._staging, size, self._stream)
             self._layer.synchronize(self._stream)
 
+    def copy_inputs(self, source: int, target: int) -> None:
+        """Starts copying the inputs of one slot to those of another, on the device."""
+        for spec in self._inputs:
+            addresses = self._addresses[target][spec.name], self._addresses[source][spec.name]
+            self._layer.copy(*addresses, size_bytes(spec), self._stream)
+
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """Copies the outputs of a slot to the host, waits, and returns arrays of their own."""
         made = {}

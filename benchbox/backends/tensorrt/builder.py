@@ -20,6 +20,7 @@ from benchbox.backends.base import CompiledEngine, CompileRequest
 from benchbox.backends.child import high_water_bytes
 from benchbox.backends.cuda.driver import gpu_from_driver
 from benchbox.backends.tensorrt.journal import Lines, errors_in, journal, memory_in, text_of, warnings_in
+from benchbox.backends.tensorrt.plugins import plugin_flags, register_plugins
 from benchbox.backends.tensorrt.vendor import Bindings, Vendor, loaded
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.registry import require_known
@@ -50,7 +51,7 @@ def recipe_from_request(bindings: Bindings, request: CompileRequest) -> EngineRe
         targets=targets,
         device=str(gpu_from_driver()) if bindings.tunes_on_gpu else "",
         profiles=request.profiles,
-        flags=(*_ALWAYS, TF32) if request.precision is Precision.TF32 else _ALWAYS,
+        flags=(*_ALWAYS, *((TF32,) if request.precision is Precision.TF32 else ()), *plugin_flags()),
         timing_cache_sha256=None if request.timing_cache is None else hashlib.sha256(request.timing_cache).hexdigest(),
     )
 
@@ -66,6 +67,7 @@ def engine_from_onnx(
     api = bindings.api
     log, lines = journal(api)
     start = time.perf_counter()
+    register_plugins(bindings, log)
     builder = api.Builder(log)
     network = builder.create_network(1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _parse(bindings, network, log, lines, path)

@@ -2,11 +2,13 @@
 
 One execution context on one stream. Its working memory is ours (user-managed), sized for the actual shapes, so that it
 is known to the byte. Inputs and outputs lie in slots on the device; before each inference the context is pointed at the
-slot's buffers, or a CUDA graph that was captured with them is launched.
+slot's buffers, or a CUDA graph that was captured with them is launched. A runtime that captures by itself does it anew
+whenever an address changes: there the context stays with buffers of its own, which a slot's inputs are copied to first.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, suppress
@@ -25,10 +27,11 @@ from benchbox.backends.tensorrt.allocator import tracking_allocator
 from benchbox.backends.tensorrt.builder import TF32
 from benchbox.backends.tensorrt.inspector import executed_precisions, layers_from_inspection, with_times
 from benchbox.backends.tensorrt.journal import errors_in, journal
+from benchbox.backends.tensorrt.plugins import plugin_libraries, register_plugins
 from benchbox.backends.tensorrt.profiling import layer_times
 from benchbox.backends.tensorrt.validity import require_loadable
 from benchbox.backends.tensorrt.vendor import Bindings
-from benchbox.errors import ArtifactError, BenchboxError, MeasurementError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, DeviceMemoryError, MeasurementError, UsageError
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.plan import WAIT_BLOCKING, WAIT_SPIN
 from benchbox.schema.proof import tf32_option
@@ -40,7 +43,10 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
 
 GRAPH_USED = "whole inference"
+FIXED = "one set, which a slot's inputs are copied to on the device before each inference"
+GRAPH_LEFT = "whole inference, left to the runtime"  # which does not report what it captured
 _NVTX = "NONE"  # of ProfilingVerbosity
+_OUT_OF_MEMORY = re.compile(r"OutOfMemory|out of memory|cudaErrorMemoryAllocation", re.IGNORECASE)
 
 
 class TensorRtSession:
@@ -70,8 +76,11 @@ class TensorRtSession:
         self._graphs: list[Graph] = []
         self._launch: list[Callable[[], None]] = []
         self._wants_graph = graph
+        self._captures_itself = False
         self._graph_state = "off"
         self._bound_slot: int | None = None
+        self._fixed_slot: int | None = None
+        self._ran_slot: int | None = None
         self.memory: dict[str, int] = {}
         with ExitStack() as failing:
             failing.callback(self.close)
@@ -80,12 +89,14 @@ class TensorRtSession:
             self._lowest_free = self._base.free_bytes
             self._load(request.engine_path)
             self._shape()
-            self._slots = DeviceSlots(
-                layer, self._stream, inputs=request.inputs, outputs=request.outputs, count=request.slots
-            )
+            # Of several slots, one more is that which the context stays with.
+            several = request.slots > 1 and not request.transfers
+            self._fixed_slot = request.slots if self._captures_itself and several else None
+            count = request.slots + (self._fixed_slot is not None)
+            self._slots = DeviceSlots(layer, self._stream, inputs=request.inputs, outputs=request.outputs, count=count)
             self._closing.callback(self._slots.close)
             self._open_laps()
-            if graph and self._graph_state == "off":
+            if graph and not self._captures_itself:
                 self._capture_all()
             self._note_memory()
             failing.pop_all()
@@ -113,6 +124,7 @@ class TensorRtSession:
         self._stream = self._layer.stream()
         self._closing.callback(self._layer.destroy_stream, self._stream)
         self._handle = self._layer.handle(self._stream)
+        register_plugins(self._bindings, self._log)
         self._runtime = api.Runtime(self._log)
         self._tracker = tracking_allocator(self._bindings, self._layer) if self._request.track_memory else None
         if self._tracker is not None:
@@ -123,21 +135,31 @@ class TensorRtSession:
         self._require_tensors()
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(api.ExecutionContextAllocationStrategy.USER_MANAGED)
-        if self._wants_graph and hasattr(config, "cuda_graph_strategy"):
-            # TensorRT-RTX compiles kernels while it runs: only it knows when an inference may be captured.
+        # TensorRT-RTX compiles kernels while it runs: only it knows when an inference may be captured.
+        self._captures_itself = self._wants_graph and hasattr(config, "cuda_graph_strategy")
+        if self._captures_itself:
             config.cuda_graph_strategy = api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            self._graph_state = f"{GRAPH_USED}, by the runtime"
         self._context = self._engine.create_execution_context(config)
         if self._context is None:
             raise self._refusal(f"{vendor} {self._bindings.version} cannot make an execution context")
+        if self._captures_itself:
+            self._graph_state = self._what_the_runtime_captures()
         # Engines are built with DETAILED, for the inspector; at run time that slows every enqueue (NvInferRuntime.h,
         # setNvtxVerbosity).
         self._context.nvtx_verbosity = getattr(api.ProfilingVerbosity, _NVTX)
 
+    def _what_the_runtime_captures(self) -> str:
+        if self._request.transfers and self._request.slots > 1:
+            return "failed: inputs are copied to buffers of their own each time, and the runtime captures anew for each"
+        if hasattr(self._context, "is_stream_capturable") and not self._context.is_stream_capturable(self._handle):
+            return "failed: the runtime says that this engine's work cannot be captured"
+        return GRAPH_LEFT
+
     def _refusal(self, what: str) -> BenchboxError:
         reasons = "\n".join(errors_in(self._lines)) or "it gives no reason"
-        kind = MeasurementError if "memory" in reasons.lower() else ArtifactError
-        return kind(what, values=reasons, remedy="build it again on this machine with 'benchbox build'")
+        if _OUT_OF_MEMORY.search(reasons):
+            return DeviceMemoryError(what, values=reasons, remedy="try a smaller --batch, or end others on the GPU")
+        return ArtifactError(what, values=reasons, remedy="build it again on this machine with 'benchbox build'")
 
     def _require_tensors(self) -> None:
         """The engine must have exactly the network's inputs and outputs."""
@@ -149,6 +171,12 @@ class TensorRtSession:
                 values=f"it has {', '.join(sorted(names))}; the network has {', '.join(sorted(wanted))}",
                 remedy="build it again with 'benchbox build'",
             )
+        for name in names:
+            if self._engine.get_tensor_location(name) != self._bindings.api.TensorLocation.DEVICE:
+                raise UsageError(
+                    f"{self._bindings.vendor.title} reads {name} on the host: it says what shape something has",
+                    remedy="make the shape a constant of the network, or measure it with --backend onnxruntime-cuda",
+                )
 
     def _shape(self) -> None:
         """Shapes first, then working memory, which depends on them; addresses come with the slots."""
@@ -163,6 +191,12 @@ class TensorRtSession:
                 )
         for spec in self._request.outputs:
             made = tuple(self._context.get_tensor_shape(spec.name))
+            if min(made, default=0) < 0:
+                raise UsageError(
+                    f"the size of output {spec.name} depends on data, and this backend needs it before it runs",
+                    values=f"{self._bindings.vendor.title} gives {made}",
+                    remedy="measure it with --backend onnxruntime or openvino",
+                )
             if made != tuple(spec.shape):
                 raise ArtifactError(
                     "the engine's output has another shape than the network's", values=f"{spec.name}: {made}, {spec}"
@@ -196,6 +230,10 @@ class TensorRtSession:
         self._graph_state = GRAPH_USED
 
     def _bind(self, slot: int) -> None:
+        if self._fixed_slot is not None:
+            if slot != self._ran_slot:
+                self._slots.copy_inputs(slot, self._fixed_slot)
+            self._ran_slot, slot = slot, self._fixed_slot
         if self._bound_slot == slot:
             return
         for name, address in self._slots.addresses(slot).items():
@@ -213,6 +251,7 @@ class TensorRtSession:
     def upload(self, slot: int, arrays: Arrays) -> None:
         """Copies the inputs to the slot's device buffers, and to where its inferences copy them from if they do."""
         self._slots.upload(slot, arrays)
+        self._ran_slot = None
         if self._queries is not None:
             self._queries.fill(slot, arrays)
 
@@ -236,7 +275,13 @@ class TensorRtSession:
 
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """The slot's outputs, on the host."""
-        return self._slots.download(slot)
+        if self._fixed_slot is None:
+            return self._slots.download(slot)
+        if slot != self._ran_slot:  # another slot's outputs lie where all have them
+            self._bind(slot)
+            self._execute()
+            self._layer.synchronize(self._stream)
+        return self._slots.download(self._fixed_slot)
 
     def inspection(self) -> str:
         """The engine inspector's JSON: layers as they were built."""
@@ -267,10 +312,11 @@ class TensorRtSession:
         """Bytes by method: what the engine declares, what was allocated, and how the device's free memory fell."""
         free = self._note_memory()
         found = dict(self.memory)
-        stat = self._bindings.api.EngineStat.TOTAL_WEIGHTS_SIZE
-        found["declared_weights"] = int(self._engine.get_engine_stat(stat))
+        if hasattr(self._engine, "get_engine_stat"):  # since TensorRT 10.14
+            stat = self._bindings.api.EngineStat.TOTAL_WEIGHTS_SIZE
+            found["declared_weights"] = int(self._engine.get_engine_stat(stat))
         found["declared_context"] = int(self._engine.device_memory_size_v2)
-        found["buffers"] = self._slots.bytes_per_slot * self._request.slots
+        found["buffers"] = self._slots.bytes_per_slot * (self._request.slots + (self._fixed_slot is not None))
         if self._tracker is not None:
             found["allocated_peak"] = self._tracker.peak_bytes + found.pop("context_bytes") + found["buffers"]
         else:
@@ -303,6 +349,7 @@ class TensorRtSession:
     def evidence(self) -> Evidence:
         """What ran where: versions, device, CUDA layer, graph, auxiliary streams."""
         gpu = self._layer.gpu()
+        plugins = ", ".join(path.name for path in plugin_libraries())
         return Evidence(
             backend=self._bindings.vendor.name,
             device=str(gpu),
@@ -319,6 +366,8 @@ class TensorRtSession:
                 "allocation": "user-managed",
                 "api": "execute_async_v3",
                 "nvtx": _NVTX.lower(),
+                **({"buffers": FIXED} if self._fixed_slot is not None else {}),
+                **({"plugin_libraries": plugins} if plugins else {}),
             },
             versions={self._bindings.vendor.name: self._bindings.version, **self._layer.versions()},
             simulated=gpu.simulated,

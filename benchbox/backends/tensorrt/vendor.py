@@ -14,7 +14,7 @@ from typing import Any
 
 from benchbox.errors import EnvironmentLackError
 
-# What this backend calls and what not every version has: TensorRT 10.14 is the first with all of it.
+# What this backend calls and what not every version has: TensorRT 10.13 has all of it.
 REQUIRED = (
     "Builder.build_serialized_network",
     "Builder.create_network",
@@ -30,7 +30,7 @@ REQUIRED = (
     "IGpuAsyncAllocator",
     "ICudaEngine.create_runtime_config",
     "ICudaEngine.device_memory_size_v2",
-    "ICudaEngine.get_engine_stat",
+    "ICudaEngine.get_tensor_location",
     "ICudaEngine.get_tensor_profile_shape",
     "ICudaEngine.num_aux_streams",
     "IRuntimeConfig.set_execution_context_allocation_strategy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -146,6 +147,57 @@ def an_error_inside_a_capture_ends_it(layer: CudaLayer) -> None:
     layer.destroy_stream(stream)
 
 
+def what_cannot_be_captured_is_refused_and_leaves_nothing(layer: CudaLayer) -> None:
+    if not layer.captures_graphs:
+        return
+    stream, address = layer.stream(), layer.allocate(256)
+    with pytest.raises(MeasurementError, match="StreamCapture"):
+        layer.capture(stream, lambda: layer.free(layer.allocate(256)))
+    with pytest.raises(MeasurementError, match="StreamCapture"):
+        layer.capture(stream, lambda: layer.synchronize(stream))
+    graph = layer.capture(stream, lambda: layer.fill(address, 3, 256, stream))
+    layer.launch(graph, stream)
+    layer.synchronize(stream)
+    layer.destroy_graph(graph)
+    layer.free(address)
+    layer.destroy_stream(stream)
+
+
+def another_thread_can_use_it(layer: CudaLayer) -> None:
+    """As sessions do whose requests are answered in threads."""
+    stream, address = layer.stream(), layer.allocate(256)
+    start, end = layer.event(), layer.event()
+
+    def work() -> int:
+        layer.record(start, stream)
+        layer.fill(address, 1, 256, stream)
+        layer.record(end, stream)
+        layer.wait(end)
+        return layer.elapsed_ns(start, end)
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(work).result() >= 0
+    for event in (start, end):
+        layer.destroy_event(event)
+    layer.free(address)
+    layer.destroy_stream(stream)
+
+
+def bytes_move_on_the_device(layer: CudaLayer) -> None:
+    stream, target = layer.stream(), layer.pinned(256)
+    here, there = layer.allocate(256), layer.allocate(256)
+    layer.fill(here, 7, 256, stream)
+    layer.fill(there, 1, 256, stream)
+    layer.copy(there, here, 200, stream)
+    layer.download(target, there, 256, stream)
+    layer.synchronize(stream)
+    assert (set(target.bytes[:200]), set(target.bytes[200:])) == ({7}, {1})
+    for address in (here, there):
+        layer.free(address)
+    layer.free_pinned(target)
+    layer.destroy_stream(stream)
+
+
 def streams_have_numbers(layer: CudaLayer) -> None:
     streams = [layer.stream() for _ in range(2)]
     assert len({layer.handle(stream) for stream in streams}) == 2
@@ -170,6 +222,9 @@ CHECKS: tuple[Callable[[CudaLayer], None], ...] = (
     an_event_that_was_not_recorded_has_no_time,
     graphs_replay_what_was_captured,
     an_error_inside_a_capture_ends_it,
+    what_cannot_be_captured_is_refused_and_leaves_nothing,
+    another_thread_can_use_it,
+    bytes_move_on_the_device,
     streams_have_numbers,
     the_device_has_a_name_and_versions,
 )

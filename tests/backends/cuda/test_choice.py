@@ -30,6 +30,29 @@ def test_contract(name: str, check: Callable[[CudaLayer], None]) -> None:
         layer.close()
         assert simulation.DEVICE.used_bytes == 0
         assert simulation.DEVICE.host == {}
+        assert simulation.DEVICE.graphs == set()
+        assert simulation.DEVICE.last_error == "", "the next library of this thread would be told"
+
+
+@pytest.mark.parametrize("stage", ["begin", "end", "instantiate"])
+def test_a_capture_that_fails_leaves_nothing(stage: str) -> None:
+    with simulated(fail_capture=stage) as simulation:
+        layer = open_layer("cuda-bindings")
+        stream, address = layer.stream(), layer.allocate(256)
+        with pytest.raises(MeasurementError):
+            layer.capture(stream, lambda: layer.fill(address, 3, 256, stream))
+        assert (simulation.DEVICE.graphs, simulation.DEVICE.last_error) == (set(), "")
+        layer.synchronize(stream)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_page_locked_memory_is_not_the_gpus(name: str) -> None:
+    with simulated(pinned_bytes=1000):
+        layer = open_layer(name)
+        with pytest.raises(MeasurementError, match="could not be page-locked") as error:
+            layer.pinned(4096)
+        assert "GPU" not in str(error.value)
+        assert "memlock" in error.value.remedy
 
 
 @pytest.mark.parametrize("name", LAYERS)

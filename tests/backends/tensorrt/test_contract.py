@@ -7,9 +7,10 @@ Seen are the vendor's module, and its objects under the names listed here and st
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -38,18 +39,22 @@ CLASS_IN = {
     ("builder.py", "cache"): "ITimingCache",
     ("session.py", "config"): "IRuntimeConfig",
 }
-# What methods give that are called on straight away.
-MADE_BY = {"IBuilderConfig.get_timing_cache": "ITimingCache"}
+# What methods and functions give that are called on straight away.
+MADE_BY = {"IBuilderConfig.get_timing_cache": "ITimingCache", "get_plugin_registry": "IPluginRegistry"}
 # Not every version has them, each with the name that the source asks for with hasattr or getattr first.
 OPTIONAL = {
     "ComputeCapability": "ComputeCapability",
     "CudaGraphStrategy": "cuda_graph_strategy",
     "EngineInvalidityDiagnostics": "get_engine_validity",
+    "EngineStat": "get_engine_stat",
     "EngineValidity": "get_engine_validity",
     "IBuilderConfig.num_compute_capabilities": "set_compute_capability",
     "IBuilderConfig.set_compute_capability": "set_compute_capability",
+    "ICudaEngine.get_engine_stat": "get_engine_stat",
+    "IExecutionContext.is_stream_capturable": "is_stream_capturable",
     "IRuntimeConfig.cuda_graph_strategy": "cuda_graph_strategy",
     "Runtime.get_engine_validity": "get_engine_validity",
+    "init_libnvinfer_plugins": "init_libnvinfer_plugins",
 }
 # Objects of ours, and enum members, that share attribute names with the vendor's classes.
 OURS = {
@@ -94,7 +99,7 @@ def _made_by(call: ast.Call, source: Path) -> str | None:
     if not isinstance(made, ast.Attribute):
         return None
     if _is_api(made.value):
-        return made.attr
+        return MADE_BY.get(made.attr, made.attr)
     owner = _owner(made.value, source)
     return MADE_BY.get(f"{owner}.{made.attr}") if owner else None
 
@@ -129,11 +134,14 @@ def _offered(version: str) -> dict[str, Any]:
         pytest.skip(f"the bindings of {version} cannot be had for this Python: {error}")
 
 
-def _lacks(classes: dict[str, Any], use: Use) -> str:
+def _lacks(classes: dict[str, Any], use: Use, functions: Mapping[str, str] = MappingProxyType({})) -> str:
     """What a version lacks of a use, "" if nothing."""
     name, _, inner = use.dotted.partition(".")
     if name.startswith("__"):
         return ""
+    if name in functions:
+        taken = use.given is None or _takes(functions[name], name, use.given)
+        return "" if taken else f"{use.where}: {name} does not take {use.given}: {functions[name][:200]}"
     if name not in classes:
         return f"{use.where}: {name}"
     if inner in {"__members__", "__init__"}:
@@ -152,12 +160,12 @@ def _lacks(classes: dict[str, Any], use: Use) -> str:
 
 def _takes(documentation: str, name: str, given: tuple[str, ...]) -> bool:
     """Whether some signature in a pybind docstring takes these arguments; True where there is no signature."""
-    lines = [line for line in documentation.splitlines() if f"{name}(self" in line]
+    lines = [line for line in documentation.splitlines() if f"{name}(" in line and ") ->" in line]
     if not lines:
         return True
     for line in lines:
         inside = line[line.index("(") + 1 : line.rindex(") ->")]
-        parameters = _split(inside)[1:]
+        parameters = [parameter for parameter in _split(inside) if parameter.partition(":")[0] != "self"]
         needed = sum("=" not in parameter for parameter in parameters)
         named = {parameter.split(":")[0] for parameter in parameters}
         if needed <= len(given) <= len(parameters) and {name for name in given if name} <= named:
@@ -239,18 +247,19 @@ def test_what_is_optional_is_asked_for_first() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_name_exists(version: str) -> None:
-    classes = _offered(version)["classes"]
+    offers = _offered(version)
     wanted = [use for use in USES if _optional(use) is None]
-    missing = [lack for lack in (_lacks(classes, use) for use in wanted) if lack]
+    missing = [lack for lack in (_lacks(offers["classes"], use, offers["functions"]) for use in wanted) if lack]
     assert missing == []
 
 
 def test_what_is_optional_exists_where_it_is_used() -> None:
     """TensorRT-RTX 1.7 has all of it."""
-    classes = _offered("tensorrt-rtx 1.7")["classes"]
+    offers = _offered("tensorrt-rtx 1.7")
     optional = [use for use in USES if _optional(use) is not None]
     assert len(optional) >= 5
-    assert [lack for lack in (_lacks(classes, use) for use in optional) if lack] == []
+    found = (_lacks(offers["classes"], use, offers["functions"]) for use in optional)
+    assert [lack for lack in found if lack] == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)

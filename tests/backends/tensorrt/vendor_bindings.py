@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 VERSIONS = {
+    "tensorrt 10.13": ("tensorrt_cu13_bindings==10.13.2.6", "tensorrt_bindings"),
     "tensorrt 10.14": ("tensorrt_cu13_bindings==10.14.1.48.post1", "tensorrt_bindings"),
     "tensorrt 10.16": ("tensorrt_cu13_bindings==10.16.1.11", "tensorrt_bindings"),
     "tensorrt 11.4": ("tensorrt_cu13_bindings==11.4.0.106", "tensorrt_bindings"),
@@ -40,10 +41,12 @@ for library in libraries:
     ctypes.CDLL(str(scratch / library), ctypes.RTLD_GLOBAL)
 sys.path.insert(0, str(wheel))
 api = importlib.import_module(module)
-found = {}
+found, functions = {}, {}
 for name in dir(api):
     thing = getattr(api, name)
     if not isinstance(thing, type):
+        if callable(thing) and not name.startswith("_"):
+            functions[name] = thing.__doc__ or ""
         continue
     members = getattr(thing, "__members__", None)
     found[name] = {
@@ -53,7 +56,7 @@ for name in dir(api):
             for inner in dir(thing) if not inner.startswith("__") or inner == "__init__"
         },
     }
-json.dump({"version": api.__version__, "classes": found}, open(sys.argv[5], "w"))
+json.dump({"version": api.__version__, "classes": found, "functions": functions}, open(sys.argv[5], "w"))
 """
 
 
@@ -63,7 +66,7 @@ class NotObtainable(Exception):
 
 @functools.cache
 def offered(version: str) -> dict[str, Any]:
-    """Version and classes (members of enums, attributes with their docstrings) of a version of ``VERSIONS``.
+    """Version, classes (members of enums, attributes with their docstrings) and functions of a version of ``VERSIONS``.
 
     Raises NotObtainable where its wheel cannot be had for this Python and machine.
     """

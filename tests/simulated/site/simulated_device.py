@@ -186,6 +186,7 @@ class Device(Memory):
         self.sticky: Fault | None = None
         self.streams: dict[int, SimulatedStream] = {}
         self.graphs: set[SimulatedGraph] = set()
+        self.captures = self.compilations = 0  # that TensorRT-RTX made by itself
         self._next_stream = 1
         self._inferences = 0
         self.has_context = False

@@ -109,6 +109,8 @@ def mem_alloc(size: int) -> DeviceAllocation:
 def pagelocked_empty(shape: int, dtype: Any) -> np.ndarray:
     _require_context()
     _tried(DEVICE.check)
+    if np.prod(shape) * np.dtype(dtype).itemsize > DEVICE.knobs["pinned_bytes"]:
+        raise MemoryError("cuMemHostAlloc failed: out of memory")
     return np.full(shape, 0x5A, dtype=dtype)  # goes with its last reference, as pycuda's does
 
 
@@ -128,6 +130,15 @@ def memcpy_dtoh_async(dest: np.ndarray, src: int, stream: Stream) -> None:
         dest[:] = DEVICE.view(src, dest.nbytes)
 
     _tried(lambda: DEVICE.copy(stream.handle, dest.nbytes, action))
+
+
+def memcpy_dtod_async(dest: int, src: int, size: int, stream: Stream) -> None:
+    _require_context()
+
+    def action() -> None:
+        DEVICE.view(dest, size)[:] = DEVICE.view(src, size)
+
+    _tried(lambda: DEVICE.copy(stream.handle, size, action))
 
 
 def memset_d8_async(dest: int, data: int, size: int, stream: Stream) -> None:

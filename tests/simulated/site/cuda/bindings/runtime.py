@@ -45,6 +45,7 @@ class cudaMemcpyKind(IntEnum):
 
     cudaMemcpyHostToDevice = 1
     cudaMemcpyDeviceToHost = 2
+    cudaMemcpyDeviceToDevice = 3
 
 
 class cudaStreamCaptureMode(IntEnum):
@@ -143,6 +144,8 @@ def cudaMemcpyAsync(dst: int, src: int, count: int, kind: cudaMemcpyKind, stream
     def action() -> None:
         if kind is cudaMemcpyKind.cudaMemcpyHostToDevice:
             DEVICE.view(dst, count)[:] = DEVICE.host_view(src, count)
+        elif kind is cudaMemcpyKind.cudaMemcpyDeviceToDevice:
+            DEVICE.view(dst, count)[:] = DEVICE.view(src, count)
         else:
             DEVICE.host_view(dst, count)[:] = DEVICE.view(src, count)
 
