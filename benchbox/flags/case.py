@@ -51,6 +51,7 @@ def _injected_delay(seen: Seen) -> Iterator[Flag]:
             "INJECTED_DELAY",
             Severity.ERROR,
             f"slowed down by {seen.plan.injected_delay:.0%} on purpose, to test the gate: no measurement",
+            size=seen.plan.injected_delay,
         )
 
 
@@ -61,7 +62,7 @@ def _calibration_synthetic(seen: Seen) -> Iterator[Flag]:
             "CALIBRATION_SYNTHETIC",
             Severity.WARNING,
             f"{seen.precision} was calibrated on {made.data}: latency is valid; accuracy is not, because ranges "
-            "come from random inputs: use --calibration DIR, and see how often it is right with 'benchbox accuracy'",
+            "come from random inputs: use --calibration DIR, and measure accuracy with 'benchbox accuracy'",
         )
 
 
@@ -78,8 +79,9 @@ def _wide_interval(seen: Seen) -> Iterator[Flag]:
             yield flag(
                 "WIDE_INTERVAL",
                 Severity.WARNING,
-                f"{reading.metric} is known to ±{100 * width:.1f} % ({reading.n} processes), wanted are "
-                f"±{100 * HALF_WIDTH_WANTED:g} %: use more --trials or a quieter machine",
+                f"{reading.metric} is known to ±{100 * width:.1f} % ({reading.n} processes"
+                f"{', --quick' if seen.quick else ''}), wanted are ±{100 * HALF_WIDTH_WANTED:g} %: "
+                f"{'run without --quick' if seen.quick else 'use more --trials'}, or on a quieter machine",
                 size=width,
             )
 
@@ -95,7 +97,7 @@ def _interrupted(seen: Seen) -> Iterator[Flag]:
 
 
 def _samples(seen: Seen) -> Iterator[Flag]:
-    return flags_of_samples(timing_trials(seen.trials), seen.plan)
+    return flags_of_samples(timing_trials(seen.trials), seen.plan, quick=seen.quick)
 
 
 def _virtual_clock(seen: Seen) -> Iterator[Flag]:
@@ -110,7 +112,7 @@ def _outputs(seen: Seen) -> Iterator[Flag]:
 
 
 def _machine_shifted(seen: Seen) -> Iterator[Flag]:
-    return flags_of_probes(timing_trials(seen.trials))
+    return flags_of_probes(timing_trials(seen.trials), paired=seen.paired)
 
 
 def _inputs(seen: Seen) -> Iterator[Flag]:

@@ -19,4 +19,5 @@ def flags_of_compilation(trials: Sequence[Trial]) -> Iterator[Flag]:
             severity=Severity.ERROR,
             message=f"{max(found):.0f} graphs were compiled while samples were taken, in {len(found)} of {len(trials)} "
             "processes: use a longer warm-up, or a network with fixed shapes and constants (TORCH_LOGS=recompiles)",
+            size=max(found),
         )

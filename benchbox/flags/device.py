@@ -72,6 +72,7 @@ def _provider_shared(checked: Evidence) -> Iterator[Flag]:
             severity=Severity.WARNING,
             message=f"{known}{copies} copies between CPU and GPU were inserted: another opset or --precision may have "
             "kernels for them",
+            size=on_cpu + copies,
         )
 
 
@@ -115,6 +116,7 @@ def _backend_syncs(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
             severity=Severity.WARNING,
             message=f"the call that starts an inference takes {share:.0%} of the request: the runtime waits for the "
             "device in it, so nothing is overlapped; use --mode isolated",
+            size=share,
         )
 
 
@@ -134,6 +136,7 @@ def _transfer_bound(trials: Sequence[Trial], _: MeasurementPlan) -> Iterator[Fla
                 message=f"copying a batch {direction} takes {share:.1f} times as long as computing it: the link is the "
                 "limit where data come from the host; smaller or fewer inputs and outputs help, a faster network does "
                 "not",
+                size=share,
             )
             return
 
@@ -144,15 +147,16 @@ def _enqueue_bound(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
     known = [trial for trial in trials if trial.device_window_ns]
     busy = statistics.median(sum(trial.gpu_ns) / trial.device_window_ns for trial in known) if known else 1.0
     if share > ENQUEUE_SHARE:
-        why = f"starting an inference takes {share:.0%} of its time on the device"
+        why, size = f"starting an inference takes {share:.0%} of its time on the device", share
     elif plan.mode is Mode.PIPELINED and busy < BUSY_SHARE:
-        why = f"the device was at work for {busy:.0%} of the time although the next request was always asked for"
+        why, size = f"the device worked for {busy:.0%} of the time although a request was always waiting", 1 - busy
     else:
         return
     yield Flag(
         code="ENQUEUE_BOUND",
         severity=Severity.WARNING,
         message=f"{why}: the host is the limit; try a CUDA graph or a larger --batch",
+        size=size,
     )
 
 
@@ -174,6 +178,7 @@ def _clocks_disagree(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator
             severity=Severity.WARNING,
             message=f"device and host time for the same inferences differ by {apart:+.1%}: the events may bracket "
             "another stream, or a clock stepped; throughput is unreliable",
+            size=abs(apart),
         )
 
 

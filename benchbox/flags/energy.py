@@ -62,18 +62,21 @@ def _of_energy(run: EnergyRun) -> Iterator[Flag]:
             Severity.WARNING,
             f"windows of {run.window_s:g} s: sensors that sample only part of the time may miss some energy; "
             f"use --energy-window {WINDOW_WANTED_S:g} or longer",
+            size=WINDOW_WANTED_S / run.window_s,
         )
     if run.resets:
         yield _flag(
             "COUNTER_RESET",
             Severity.WARNING,
             f"the energy counter went backwards {run.resets} times; those windows were discarded and repeated",
+            size=run.resets,
         )
     if (run.others_cpu_share or 0.0) > OTHERS_SHARE:
         yield _flag(
             "ENERGY_CPU_BUSY",
             Severity.WARNING,
             f"other processes used {run.others_cpu_share:.0%} of the CPUs and their energy is included: stop them",
+            size=run.others_cpu_share,
         )
     yield from _inconsistent(run)
     yield from _edges(run)
@@ -90,6 +93,7 @@ def _inconsistent(run: EnergyRun) -> Iterator[Flag]:
             Severity.ERROR,
             f"the counter says {counted:.4g} J, the power sensor over the same time {integrated:.4g} J: "
             "use a longer --energy-window; if they still differ, this GPU's sensors are unreliable",
+            size=abs(integrated / counted - 1),
         )
 
 
@@ -101,6 +105,7 @@ def _edges(run: EnergyRun) -> Iterator[Flag]:
             Severity.WARNING,
             f"a step of the counter was located only to {worst:.1%} of a window, because inferences are long; "
             "use a longer --energy-window",
+            size=worst,
         )
 
 
@@ -113,8 +118,9 @@ def _not_above_idle(run: EnergyRun) -> Iterator[Flag]:
             Severity.WARNING,
             f"{power_w:.4g} W under load, {idle_w:.4g} W idle: net energy is unknown; stop other work, "
             "or use a larger --batch",
+            size=idle_w / power_w if power_w > 0 else None,
         )
 
 
-def _flag(code: str, severity: Severity, message: str) -> Flag:
-    return Flag(code=code, severity=severity, message=message, metrics=ENERGY_METRICS)
+def _flag(code: str, severity: Severity, message: str, *, size: float | None = None) -> Flag:
+    return Flag(code=code, severity=severity, message=message, metrics=ENERGY_METRICS, size=size)

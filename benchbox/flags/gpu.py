@@ -70,6 +70,7 @@ def _throttle_hw(trials: Sequence[Trial]) -> Iterator[Flag]:
             "THROTTLE_HW",
             Severity.ERROR,
             f"the GPU's hardware slowed it down {how} (heat or the power brake): look at cooling and power supply",
+            size=slowed_s or looks,
         )
 
 
@@ -81,6 +82,7 @@ def _throttle_sw(trials: Sequence[Trial]) -> Iterator[Flag]:
             Severity.ERROR,
             f"the driver slowed the GPU down because of heat for {share:.1%} of the time: cool it, or lock a lower "
             "clock (--lock-clocks)",
+            size=share,
         )
 
 
@@ -92,6 +94,7 @@ def _power_capped(trials: Sequence[Trial]) -> Iterator[Flag]:
             Severity.WARNING,
             f"the power limit held clocks down for {share:.0%} of the time: usual for heavy work; for numbers that "
             "repeat lock a clock that it can hold (--lock-clocks)",
+            size=share,
         )
 
 
@@ -108,6 +111,7 @@ def _clock_unstable(trials: Sequence[Trial]) -> Iterator[Flag]:
             Severity.WARNING,
             f"the SM clock went from {low / HZ_PER_MHZ:.0f} to {high / HZ_PER_MHZ:.0f} MHz: a longer warm-up, or "
             "--lock-clocks where permitted",
+            size=(high - low) / middle,
         )
 
 
@@ -128,6 +132,7 @@ def _clock_low(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]
             f"the SM clock was {middle / HZ_PER_MHZ:.0f} MHz, {middle / limit:.0%} of "
             f"{limit / HZ_PER_MHZ:.0f} MHz: {'the power limit allows no more' if capped else 'find what limits it'}"
             " (nvidia-smi -q -d PERFORMANCE,CLOCK)",
+            size=1 - middle / limit,
         )
 
 
@@ -138,12 +143,18 @@ def _shared(trials: Sequence[Trial]) -> Iterator[Flag]:
     reasons += ["the GPU is divided (MIG)"] if _most(trials, "gpu_mig") else []
     displays = _most(trials, "gpu_graphics_processes")
     if reasons:
-        yield _flag("GPU_SHARED", Severity.ERROR, f"{', '.join(reasons)}: stop them: they take time, memory and power")
+        yield _flag(
+            "GPU_SHARED",
+            Severity.ERROR,
+            f"{', '.join(reasons)}: stop them: they take time, memory and power",
+            size=others,
+        )
     elif displays:
         yield _flag(
             "GPU_SHARED",
             Severity.WARNING,
             f"{displays:.0f} processes use the GPU for graphics: measure on a GPU without a display",
+            size=displays,
         )
 
 
@@ -165,6 +176,7 @@ def _ecc(trials: Sequence[Trial]) -> Iterator[Flag]:
             Severity.ERROR if lost else Severity.WARNING,
             f"{lost:.0f} uncorrectable and {corrected:.0f} corrected ECC errors in the GPU's memory: replace the GPU "
             "if they continue",
+            size=lost or corrected,
         )
 
 
@@ -175,6 +187,7 @@ def _remapped(trials: Sequence[Trial]) -> Iterator[Flag]:
             "REMAPPED_ROWS",
             Severity.ERROR,
             f"the GPU replaced {rows:.0f} rows of its memory during the run: reset it and measure again",
+            size=rows,
         )
 
 
@@ -186,6 +199,7 @@ def _xid(trials: Sequence[Trial]) -> Iterator[Flag]:
             "XID",
             Severity.ERROR,
             f"the driver reported {events:.0f} errors of the GPU, the last one XID {last:.0f}: see dmesg",
+            size=events,
         )
 
 
@@ -198,6 +212,7 @@ def _pcie(trials: Sequence[Trial]) -> Iterator[Flag]:
                 Severity.WARNING,
                 f"under load the PCIe link ran at {what} {seen:.0f} of {limit:.0f}: copies are slower; look at the "
                 "slot, risers and power management",
+                size=limit / seen,
             )
             return
 
@@ -238,8 +253,8 @@ def _share(trials: Sequence[Trial], name: str) -> float:
     return sum(counters[name] for counters in watched) / window_s if window_s else 0.0
 
 
-def _flag(code: str, severity: Severity, message: str) -> Flag:
-    return Flag(code=code, severity=severity, message=message)
+def _flag(code: str, severity: Severity, message: str, *, size: float | None = None) -> Flag:
+    return Flag(code=code, severity=severity, message=message, size=size)
 
 
 _LOOKS: tuple[Callable[[Sequence[Trial]], Iterator[Flag]], ...] = (

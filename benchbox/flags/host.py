@@ -33,7 +33,9 @@ def threads_not_given(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "THREADS_NOT_GIVEN",
             Severity.ERROR,
-            f"{seen.plan.threads} threads were requested, the runtime uses {seen.evidence.threads}",
+            f"{seen.plan.threads} threads were requested, the runtime uses {seen.evidence.threads}: look at OMP_ and "
+            "MKL_ variables",
+            size=abs(seen.evidence.threads - seen.plan.threads),
         )
 
 
@@ -58,7 +60,7 @@ def cpu_steal(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "CPU_STEAL",
             severity,
-            f"the hypervisor gave {100 * stolen:.1f} % of the CPU time to other guests",
+            f"the hypervisor gave {100 * stolen:.1f} % of the CPU time to other guests: use another host",
             size=stolen,
         )
 
@@ -88,4 +90,5 @@ def cgroup_throttled(seen: Seen) -> Iterator[Flag]:
             "CGROUP_THROTTLED",
             Severity.ERROR,
             f"the CPU quota throttled the worker in {periods:.0f} periods: use fewer --threads or a larger quota",
+            size=periods,
         )

@@ -22,6 +22,7 @@ def leak(seen: Seen) -> Iterator[Flag]:
                 Severity.WARNING,
                 f"{place} memory grew by up to {max(found):.0f} bytes per inference in "
                 f"{sum(each > 0 for each in found)} of {len(found)} processes: a leak",
+                size=max(found),
             )
 
 

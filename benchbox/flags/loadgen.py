@@ -48,6 +48,7 @@ def _invalid(trials: Sequence[Trial]) -> Iterator[Flag]:
             severity=Severity.WARNING,
             message=f"LoadGen reports {len(against)} of {len(trials)} runs as invalid: "
             f"{' '.join(run.reasons).removesuffix('.')}{advice}",
+            size=len(against) / len(trials),
         )
 
 
@@ -59,6 +60,7 @@ def _clock_stepped(trials: Sequence[Trial]) -> Iterator[Flag]:
             severity=Severity.ERROR,
             message=f"the system clock, which LoadGen reads, was set while it ran: it gained {worst:+.3f} s on a "
             "monotonic one; run it again, or stop what sets the clock",
+            size=abs(worst),
         )
 
 
@@ -75,6 +77,7 @@ def _overloaded(trials: Sequence[Trial]) -> Iterator[Flag]:
             severity=Severity.WARNING,
             message=f"only {statistics.median(behind):.0%} of the requests that arrived were answered meanwhile: "
             "the queue grows, and latencies depend on the length of the run; use a lower --rate",
+            size=1 - statistics.median(behind),
         )
 
 

@@ -24,9 +24,7 @@ UNCHECKED = "UNCHECKED"
 
 def flags_of_unchecked(reason: str) -> Iterator[Flag]:
     """The flag of outputs that nobody can judge: the numbers stand, and no verdict builds on them."""
-    yield Flag(
-        code=UNCHECKED, severity=Severity.ERROR, message=f"nobody can say whether the outputs are right: {reason}"
-    )
+    yield Flag(code=UNCHECKED, severity=Severity.ERROR, message=f"the outputs could not be verified: {reason}")
 
 
 def flags_of_outputs(trials: Sequence[Trial]) -> Iterator[Flag]:
@@ -46,6 +44,7 @@ def flags_of_outputs(trials: Sequence[Trial]) -> Iterator[Flag]:
             message=f"outputs changed while they were timed, in {_processes_of(seen, wrong)} of {len(seen)} processes: "
             f"{hop.source} -> {hop.target}: {_distance(hop)}, beyond tolerance: look for state that the network keeps "
             "between runs",
+            size=hop.rel_l2_error,
         )
     elif changes:
         hop = max(changes, key=lambda found: found.rel_l2_error)
@@ -54,6 +53,7 @@ def flags_of_outputs(trials: Sequence[Trial]) -> Iterator[Flag]:
             severity=Severity.INFO,
             message=f"equal inputs gave different bits in {len(changes)} of {len(seen)} processes ({_distance(hop)}, "
             "within tolerance): the runtime's order of summation varies",
+            size=hop.rel_l2_error,
         )
     elif len({each.sha256 for each in seen}) > 1:
         yield Flag(

@@ -28,4 +28,5 @@ def flags_of_uncounted(nodes: Sequence[str]) -> Iterator[Flag]:
             code=PARTIAL,
             severity=Severity.WARNING,
             message=f"the analytical cost is a lower bound: there is no rule for {named}",
+            size=len(nodes),
         )

@@ -15,14 +15,21 @@ _WORDS = {
 }
 
 
-def _remedy(words: Sequence[str]) -> str:
-    """On one thread no core waits for another."""
+def _remedy(words: Sequence[str], *, paired: bool) -> str:
+    """On one thread no core waits for another; sides that ran in turn met the same machine."""
     alone = ", on one thread (--threads 1)" if any("core-to-core" in word for word in words) else ""
+    if paired:
+        return f"all sides of --ab met it in turn, so their verdicts hold; for narrower intervals run it again{alone}"
     return f"run it again{alone}, or with both sides in one run (--ab)"
 
 
-def flags_of_probes(trials: Sequence[Trial]) -> Iterator[Flag]:
-    """One flag if the probes differ between the timed processes."""
+def flags_of_probes(trials: Sequence[Trial], *, paired: bool = False) -> Iterator[Flag]:
+    """One flag if the probes differ between the timed processes.
+
+    Args:
+        trials: timed ones.
+        paired: they took turns with those of another side (--ab).
+    """
     words: list[str] = []
     largest = 0.0
     for kind, limit in SHIFTED.items():
@@ -34,6 +41,6 @@ def flags_of_probes(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="MACHINE_SHIFTED",
             severity=Severity.WARNING,
-            message=f"the machine changed during the run: {'; '.join(words)}; {_remedy(words)}",
+            message=f"the machine changed during the run: {'; '.join(words)}; {_remedy(words, paired=paired)}",
             size=largest,
         )

@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 
-from benchbox.flags.seen import Seen, flag
+from benchbox.flags.seen import Seen, flag, longer
 from benchbox.metrics.metric import steady
 from benchbox.metrics.readings import timing_trials
 from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
@@ -40,26 +40,27 @@ _ONE_IN_FLIGHT = frozenset({Mode.ISOLATED, Mode.SINGLE_STREAM, Mode.MULTI_STREAM
 LEAST_BLOCKS, LEAST_SAMPLES = 10, 100
 
 
-def flags_of_samples(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
-    """Every flag that the samples of the timed trials raise."""
+def flags_of_samples(trials: Sequence[Trial], plan: MeasurementPlan, *, quick: bool = False) -> Iterator[Flag]:
+    """Every flag that the samples of the timed trials raise; ``quick`` where --quick asked for few."""
     sampled = [trial for trial in trials if trial.samples_ns]
     if not sampled:
         return
-    yield from _not_steady(sampled)
+    yield from _not_steady(sampled, quick=quick)
     if plan.mode is not Mode.SERVER:  # there a sample waits as long as others before it take: neighbours are alike
         yield from _moved(sampled)
         yield from _two_modes(sampled)
     yield from _near_floor(sampled, plan)
 
 
-def _not_steady(trials: Sequence[Trial]) -> Iterator[Flag]:
+def _not_steady(trials: Sequence[Trial], *, quick: bool) -> Iterator[Flag]:
     restless = [trial for trial in trials if not trial.settled or _cut_at_its_limit(trial)]
     if _half(restless, trials):
         yield Flag(
             code="NOT_STEADY",
             severity=Severity.WARNING,
-            message=f"{len(restless)} of {len(trials)} processes had not settled: use a longer --max-time, "
-            "or stop other work",
+            message=f"{len(restless)} of {len(trials)} processes had not settled: {longer(quick=quick)}, or stop other "
+            "work",
+            size=len(restless) / len(trials),
         )
 
 
@@ -82,6 +83,7 @@ def _moved(trials: Sequence[Trial]) -> Iterator[Flag]:
             severity=Severity.WARNING,
             message=f"{len(drifting)} of {len(trials)} processes drifted, by {statistics.median(drifting):+.1%} from "
             "start to end: clocks or temperature may be changing; use a longer warm-up or locked clocks",
+            size=max(map(abs, drifting)),
         )
     if _half(shifting, trials):
         yield Flag(
@@ -89,6 +91,7 @@ def _moved(trials: Sequence[Trial]) -> Iterator[Flag]:
             severity=Severity.WARNING,
             message=f"{len(shifting)} of {len(trials)} processes shifted to another level, by "
             f"{statistics.median(shifting):+.1%}: look for other work that started or ended meanwhile",
+            size=max(map(abs, shifting)),
         )
 
 
@@ -120,12 +123,13 @@ def movement(samples: Sequence[int]) -> tuple[str, float]:
 def _two_modes(trials: Sequence[Trial]) -> Iterator[Flag]:
     apart = [modes for trial in trials if (modes := _modes_apart(trial)) is not None]
     if _half(apart, trials):
-        typical = apart[0]
+        typical = max(apart, key=lambda modes: modes.upper / modes.lower)
         yield Flag(
             code="BIMODAL",
             severity=Severity.WARNING,
             message=f"{len(apart)} of {len(trials)} processes have two modes, {typical.lower / 1e6:.4g} ms and "
             f"{typical.upper / 1e6:.4g} ms ({typical.upper_share:.0%} of the samples): the median may fall on either",
+            size=typical.upper / typical.lower,
         )
 
 
@@ -185,7 +189,7 @@ def tail_undersampled(seen: Seen) -> Iterator[Flag]:
             "TAIL_UNDERSAMPLED",
             Severity.INFO,
             f"p99 is of {min(counts)} samples per process; a bound with 95 % confidence needs {needed}: "
-            "use a longer --max-time",
+            f"{longer(quick=seen.quick)}",
             size=needed / min(counts),
         )
 
@@ -225,10 +229,11 @@ def between_processes(seen: Seen) -> Iterator[Flag]:
     explained = statistics.fmean(math.pi / 2 * inside / len(samples) for samples in timed)
     between = max(0.0, statistics.variance(math.log(middle) for middle in medians) - explained)
     if between > BETWEEN_SHARE * (between + inside) and math.sqrt(between) > BETWEEN_SPREAD:
+        more = "run without --quick, or with more processes" if seen.quick else "use more processes"
         yield flag(
             "PROCESSES_DIFFER",
             Severity.INFO,
             f"results vary by {100 * math.sqrt(between):.1f} % from process to process and by "
-            f"{100 * math.sqrt(inside):.1f} % within one: use more --trials, a longer --max-time does not help",
+            f"{100 * math.sqrt(inside):.1f} % within one: {more} (--trials), a longer --max-time does not help",
             size=between,
         )

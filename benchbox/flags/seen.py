@@ -21,7 +21,8 @@ HALF_WIDTH_WANTED = 0.01
 class Seen:
     """What the flags look at: one measured case; ``virtual`` where the backend computes nothing.
 
-    ``unchecked`` says why nobody can say whether the outputs are right, "" where they were compared.
+    ``unchecked`` says why nobody can say whether the outputs are right, "" where they were compared. ``quick`` and
+    ``paired`` are what was asked for (--quick, --ab): advice does not repeat the one nor forget the other.
     """
 
     precision: Precision
@@ -35,6 +36,8 @@ class Seen:
     interrupted: bool = False
     virtual: bool = False
     unchecked: str = ""
+    quick: bool = False
+    paired: bool = False
     inputs: Sequence[FedInput] = ()
 
 
@@ -48,6 +51,11 @@ def half_width(reading: Reading) -> float:
 def headline_of(plan: MeasurementPlan) -> str:
     """The metric whose interval decides how many processes are timed: in mode offline there are no times of samples."""
     return "throughput" if plan.mode is Mode.OFFLINE else "latency_p50"
+
+
+def longer(*, quick: bool) -> str:
+    """What gives a process more samples."""
+    return "run without --quick" if quick else "use a longer --max-time"
 
 
 def flag(code: str, severity: Severity, message: str, *, size: float | None = None) -> Flag:

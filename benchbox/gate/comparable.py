@@ -36,7 +36,7 @@ class Rules:
     ``effect`` is the smallest ratio minus 1 that matters, None for the device's default; ``across_environments`` and
     ``across_networks`` compare what different environments, or networks of other MACs and parameters, would forbid.
     ``match`` names the fields of a case that must be equal where two different cases are to be compared; empty for one
-    case on both sides.
+    case on both sides. ``quick`` where the values were taken with --quick just now, for advice.
     """
 
     metrics: tuple[str, ...] = ("latency_p50",)
@@ -44,6 +44,7 @@ class Rules:
     across_environments: bool = False
     across_networks: bool = False
     match: tuple[str, ...] = ()
+    quick: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +168,8 @@ def obstacle(pair: Pair, rules: Rules, *, alike: bool) -> str:
         return f"{SKIPPED_ON_BOTH}: {pair.head[0].record.reason}"
     for name, side in (("base", pair.base), ("head", pair.head)):
         if side[0].record.status is not Status.OK:
-            return f"the {name} is {side[0].record.status}: {side[0].record.reason}"
+            was = {Status.SKIPPED: "was skipped", Status.FAILED: "failed"}[side[0].record.status]
+            return f"the {name} {was}: {side[0].record.reason}"
     one, two = pair.base[0].record, pair.head[0].record
     if alike and not rules.across_networks and (found := networks_apart(one, two)):
         return found

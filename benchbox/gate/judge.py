@@ -95,7 +95,7 @@ def _judged(pair: Pair, metric: Metric, rules: Rules, *, alike: bool, one_case: 
         ratio, low, high = 1.0, 1.0, 1.0
         outcome, reason = Outcome.SAME, "base and head are the same records"
     else:
-        outcome, reason = judge_ratio(metric, low, high, rank_test(*values), effect)
+        outcome, reason = judge_ratio(metric, low, high, rank_test(*values), effect, quick=rules.quick)
     if outcome is not Outcome.INCONCLUSIVE and (doubt := doubt_about(base, head, metric, outcome, effect, alike=alike)):
         outcome, reason = Outcome.INCONCLUSIVE, doubt
     if flags := flags_about(metric, [*base, *head], Severity.ERROR):

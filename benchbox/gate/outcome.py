@@ -21,7 +21,7 @@ _WORDS = {
 
 
 def judge_ratio(
-    metric: Metric, low: float | None, high: float | None, p_value: float, effect: float
+    metric: Metric, low: float | None, high: float | None, p_value: float, effect: float, *, quick: bool = False
 ) -> tuple[Outcome, str]:
     """The outcome by the 95 % interval of head over base and a rank test, and why.
 
@@ -31,8 +31,10 @@ def judge_ratio(
         high: of the interval.
         p_value: of the rank test, which must confirm a difference.
         effect: the smallest ratio minus 1 that matters.
+        quick: the values were taken with --quick just now: advice says so.
     """
     units = "energy windows (--energy-windows)" if metric.pass_ is Pass.ENERGY else "processes (--trials)"
+    advice = "run without --quick" if quick and metric.pass_ is Pass.TIMING else f"more {units} are needed"
     if low is None or high is None:
         return Outcome.INCONCLUSIVE, f"too few values for a 95 % interval: at least 4 {units} a side"
     ceiling, floor = 1 + effect, 1 / (1 + effect)
@@ -44,7 +46,7 @@ def judge_ratio(
         return (Outcome.SLOWER if worse else Outcome.FASTER), f"{words}, beyond {limit} (rank test p = {p_value:.2g})"
     if low >= floor and high <= ceiling:
         return Outcome.SAME, f"{words}, within {limit}"
-    return Outcome.INCONCLUSIVE, f"{words}, not surely {_beside(low, high)} {limit}: more {units} are needed"
+    return Outcome.INCONCLUSIVE, f"{words}, not surely {_beside(low, high)} {limit}: {advice}"
 
 
 def effect_in_words(metric: Metric, low: float, high: float) -> str:

@@ -67,6 +67,7 @@ def measure_cases(
     min_executed: float | None = None,
     stores: bool = True,
     keep_refusals: bool = False,
+    quick: bool = False,
 ) -> Iterator[Outcome]:
     """Measures the cases and yields each outcome when its record has been stored.
 
@@ -83,6 +84,7 @@ def measure_cases(
             usual share, below which its numbers are flagged.
         stores: False where the numbers are for the caller alone.
         keep_refusals: a lone case that cannot run becomes a skipped record too: it is a step of a sweep.
+        quick: --quick was asked for: advice says so.
     """
     from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
     from benchbox.store.records import check_writable
@@ -101,7 +103,7 @@ def measure_cases(
             known, request = _prepared(
                 case, blank, root, artifacts, min_executed, functools.partial(_say, progress, case)
             )
-            ready.append((place, known, request))
+            ready.append((place, known, dataclasses.replace(request, quick=quick, paired=interleaved)))
         except BenchboxError as error:
             # What cannot run was not tried: skipped. What was tried and went wrong: failed.
             status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED

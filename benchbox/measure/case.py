@@ -41,7 +41,8 @@ class CaseRequest:
 
     ``engine`` is set for backends that run one; ``title`` names the case to people; ``interpreter`` is the
     command of the Python that its processes run in, this one by default. ``prove`` makes a proof of execution of what
-    the check brought back; with ``insist`` a case whose proof does not pass has failed and is not timed.
+    the check brought back; with ``insist`` a case whose proof does not pass has failed and is not timed. ``quick`` and
+    ``paired`` say what was asked for (--quick, --ab), for the flags' advice.
     """
 
     backend: str
@@ -56,6 +57,8 @@ class CaseRequest:
     interpreter: tuple[str, ...] = ()
     prove: Callable[[Trial], Proof] | None = None
     insist: bool = False
+    quick: bool = False
+    paired: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +168,8 @@ class CaseRun:
             unchecked=request.artifact.unchecked,
             proof=self._proof,
             interrupted=interrupted,
+            quick=request.quick,
+            paired=request.paired,
             inputs=fed_inputs(request.artifact.inputs, batch=request.plan.batch),
         )
         return CaseResult(

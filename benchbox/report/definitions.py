@@ -45,7 +45,8 @@ def definitions() -> tuple[Definition, ...]:
 
 
 def definitions_of(name: str) -> tuple[Definition, ...]:
-    """The definitions of a name; none for an unknown one."""
+    """The definitions of a name; none for an unknown one. A column's title may be written with blanks."""
+    name = re.sub(r" \(.*\)$", "", name.strip()).replace(" ", "_")
     return tuple(each for each in definitions() if each.defines(name))
 
 

@@ -23,7 +23,7 @@ def test_without_pictures_it_says_what_it_needs_and_where_to_get_it(benchbox: Ca
 
 def test_the_tiny_set_of_the_page(benchbox: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    section = HOW_TO.read_text().partition("## How often is it right?\n")[2].partition("\n## ")[0]
+    section = HOW_TO.read_text().partition("## Measure accuracy\n")[2].partition("\n## ")[0]
     pictures, network = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     exec(compile(pictures, str(HOW_TO), "exec"), {})
     (tmp_path / "mycolours.py").write_text(network)

@@ -175,7 +175,18 @@ def test_each_flag_is_raised_when_it_must_and_only_then(code: str) -> None:
     raised = {flag.code: flag for flag in flags_of(raising)}
     assert raised[code].severity is severity
     assert len(raised[code].message) > 20
+    assert raised[code].size is not None or "%" not in raised[code].message, "notes are about the worst case"
     assert code not in {flag.code for flag in flags_of(quiet)}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_advice_knows_what_was_asked(code: str) -> None:
+    """What was asked for is not advised, and of --quick the advice is to leave it out."""
+    raising = dataclasses.replace(CASES[code][0], quick=True, paired=True)
+    (flag,) = [flag for flag in flags_of(raising) if flag.code == code]
+    assert "one run (--ab)" not in flag.message
+    assert "longer --max-time" not in flag.message.replace("a longer --max-time does not help", "")
+    assert "use more --trials" not in flag.message
 
 
 def test_a_quiet_case_has_no_flags() -> None:

@@ -107,3 +107,15 @@ def test_the_device_alone_shows_it(code: str, gpu: np.ndarray) -> None:
     """Host times may hide in their own noise what the device's clock tells."""
     assert code in codes([of(LEVEL, gpu_ns=tuple(gpu.astype(int).tolist()))])
     assert code not in codes([of(LEVEL, gpu_ns=tuple(LEVEL.astype(int).tolist()))])
+
+
+@pytest.mark.parametrize("shown", [of(LEVEL, settled=False), of(LEVEL * RAMP), of(LEVEL * STEP), of(bimodal())])
+def test_each_says_how_bad_it_is(shown: Trial) -> None:
+    """The worst of several cases is the one that notes are about."""
+    assert all(flag.size for flag in flags_of_samples([shown], MeasurementPlan()))
+
+
+@pytest.mark.parametrize(("quick", "advice"), [(True, "run without --quick"), (False, "use a longer --max-time")])
+def test_advice_knows_what_was_asked(quick: bool, advice: str) -> None:
+    (flag,) = flags_of_samples([of(LEVEL, settled=False)], MeasurementPlan(), quick=quick)
+    assert advice in flag.message

@@ -214,7 +214,7 @@ _DERIVATION = (
         type=METHOD,
         default="minmax",
         show_default=True,
-        help="How ranges follow from the observed values: minmax, entropy or percentile.",
+        help="How calibration sets the ranges: minmax, entropy or percentile.",
     ),
 )
 _CONVERTER = click.option(
@@ -223,7 +223,7 @@ _CONVERTER = click.option(
     type=CONVERTER,
     default="benchbox",
     show_default=True,
-    help="What converts to the precision: benchbox, or modelopt (extra modelopt).",
+    help="Tool that converts to the precision: benchbox, or modelopt (extra modelopt).",
 )
 _INPUTS = click.option(
     "--input",

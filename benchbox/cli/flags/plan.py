@@ -120,7 +120,7 @@ def _duration(flags: PlanFlags, *, paired: bool) -> MeasurementPlan:
         threads=flags.threads or effective_cpus(),
         trials=count,
         max_trials=count if flags.trials or paired else MOST_TRIALS[quick],
-        memory_trials=min(count, MeasurementPlan.memory_trials),
+        memory_trials=flags.trials or MeasurementPlan.memory_trials,
         min_time_s=min(longest, MeasurementPlan.min_time_s),
         max_time_s=longest,
         timeout_s=flags.timeout or MeasurementPlan.timeout_s,

@@ -43,7 +43,7 @@ class SideText(Kind):
 
 
 _SIDE = SideText()
-_PLAIN = frozenset({"model", "backend", "precision"})
+_PLAIN = ("model", "backend", "precision")  # in the order of the tables
 
 
 def ab_options(function: F) -> F:
@@ -176,7 +176,7 @@ def _pairs(text: str) -> dict[str, str]:
     return found
 
 
-def between(outcomes: Sequence[Outcome]) -> tuple[Verdict, ...]:
+def between(outcomes: Sequence[Outcome], *, quick: bool = False) -> tuple[Verdict, ...]:
     """Every other side judged against side A, by their places; none if A is not among them."""
     from benchbox.gate.comparable import Measured, Rules
     from benchbox.gate.judge import verdict_between
@@ -187,7 +187,7 @@ def between(outcomes: Sequence[Outcome]) -> tuple[Verdict, ...]:
         return ()
     base, *heads = (Measured(record=outcome.record, trials=outcome.trials) for outcome in in_order)
     return tuple(
-        verdict_between(base, head, metric, Rules(across_environments=True))
+        verdict_between(base, head, metric, Rules(across_environments=True, quick=quick))
         for head in heads
         # In mode offline no sample has a time of its own.
         for metric in (METRICS[1:] if head.record.key.mode is Mode.OFFLINE else METRICS)
@@ -202,13 +202,22 @@ def labels_of_verdicts(verdicts: Sequence[Verdict], records: Sequence[Record], v
         records: of its sides, in their order.
         variants: the texts of its sides.
     """
-    keys = {text.partition("=")[0] for text in variants}
-    if len(keys) == 1 and keys <= _PLAIN and not any("," in text for text in variants):
-        variants = [text.partition("=")[2] for text in variants]  # "fp32" and "int8" need no "precision="
-    texts = dict(zip((record.id for record in records), variants, strict=False))
-    return [
-        (variants[0], texts.get(verdict.head_records[0], "") if verdict.head_records else "") for verdict in verdicts
-    ]
+    labels = _plain_labels(records, variants) or variants
+    texts = dict(zip((record.id for record in records), labels, strict=False))
+    return [(labels[0], texts.get(verdict.head_records[0], "") if verdict.head_records else "") for verdict in verdicts]
+
+
+def _plain_labels(records: Sequence[Record], variants: Sequence[str]) -> list[str]:
+    """What differs between the sides without its keys, "openvino int8"; none where that does not tell them apart."""
+    pairs = [_pairs(text) for text in variants]
+    given = {key for side in pairs for key in side}
+    keys = [key for key in _PLAIN if key in given]
+    if not given <= set(_PLAIN) or len(records) != len(variants):
+        return []
+    if len(keys) == 1 and all(pairs):  # as typed: a model's file says more than its name
+        return [side[keys[0]] for side in pairs]
+    labels = [" ".join(str(getattr(record.key, key)) for key in keys) for record in records]
+    return labels if len(set(labels)) == len(labels) else []
 
 
 def notes_on_sides(records: Sequence[Record], variants: Sequence[str]) -> list[str]:

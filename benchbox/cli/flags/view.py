@@ -25,11 +25,11 @@ class ViewFlags:
     columns: tuple[str, ...] | None
     notes: bool
 
-    def view(self, *, quick: bool = False) -> View:
-        """What they ask for; ``quick`` where the records were taken with --quick just now."""
+    def view(self, *, quick: bool = False, paired: bool = False) -> View:
+        """What they ask for; ``quick`` and ``paired`` where the records were taken with --quick or --ab just now."""
         from benchbox.report.records.base import View
 
-        return View(wide=self.wide, columns=self.columns or (), notes=self.notes, quick=quick)
+        return View(wide=self.wide, columns=self.columns or (), notes=self.notes, quick=quick, paired=paired)
 
 
 def view_options(function: F) -> F:

@@ -1,4 +1,4 @@
-"""How much memory does a case take, and how much of that is the network on paper?"""
+"""How much memory does a case take, and how much of that does the network itself need?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MIB = 2**20
 
 
 def draw(points: Sequence[Point], material: Material) -> Picture | None:
-    """Bars of measured peak memory with a mark at weights and activations on paper."""
+    """Bars of measured peak memory with a mark at the analytical weights and activations."""
     found = _sizes(points)
     if not found:
         return None
@@ -28,7 +28,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
             "measured": measured / _MIB,
             "paper": paper / _MIB,
             "precision": point.record.key.precision.value,
-            "label": f"{point.case}: {format_bytes(measured)} measured, {format_bytes(paper)} on paper",
+            "label": f"{point.case}: {format_bytes(measured)} measured, {format_bytes(paper)} analytical",
         }
         for point, measured, paper in found
     ]
@@ -43,9 +43,10 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     }  # fmt: skip
     return Picture(
         name="memory",
-        title="Memory, measured and on paper",
-        reading="A bar is the peak of the process with its runtime, the vertical line weights and peak activations on "
-        "paper" + (f"; the {_MOST} largest of {many} cases." if many > _MOST else "; the largest first."),
+        title="Memory, measured and analytical",
+        reading="A bar is the peak of the process with its runtime, the vertical line analytical weights "
+        "and peak activations"
+        + (f"; the {_MOST} largest of {many} cases." if many > _MOST else "; the largest first."),
         specification=whole(
             [
                 marks(
@@ -62,7 +63,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
             width=520,
             height=_ROW * len(found) + 10,
         ),
-        columns=("case", "measured", "on paper", "factor"),
+        columns=("case", "measured", "analytical", "factor"),
         rows=tuple(
             (
                 point.case,
@@ -76,7 +77,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
 
 
 def _sizes(points: Sequence[Point]) -> list[tuple[Point, float, int]]:
-    """Bytes measured and on paper."""
+    """Bytes measured and analytical."""
     found: list[tuple[Point, float, int]] = []
     for point in points:
         reading = usable(reading_of(point.record, "peak_device_memory"))

@@ -20,12 +20,14 @@ class View:
         columns: titles of columns to show in this order instead of the usual ones; empty for those.
         notes: every flag in words, instead of the most severe ones.
         quick: the records were taken with --quick just now: advice says so.
+        paired: they are sides of --ab, measured in turn just now: verdicts compare them, not their rows.
     """
 
     wide: bool = False
     columns: tuple[str, ...] = ()
     notes: bool = False
     quick: bool = False
+    paired: bool = False
 
 
 USUAL = View()

@@ -22,19 +22,25 @@ _ORDER = [Severity.ERROR, Severity.WARNING, Severity.INFO]
 
 
 def skips_and_failures(records: Sequence[Record]) -> list[str]:
-    """Why each record without a number has none, in one line each, failed ones first."""
+    """Why records without a number have none, failed ones first; one line for all cases of one reason."""
     name = names_of_cases([identity_of(record) for record in records])
-    without = sorted(
-        (record for record in records if record.reason), key=lambda record: record.status is Status.SKIPPED
-    )
-    return [f"{record.status.value}: {name(identity_of(record))}: {record.reason}" for record in without]
+    cases: dict[tuple[Status, str], list[str]] = {}
+    for record in sorted(records, key=lambda record: record.status is Status.SKIPPED):
+        if record.reason:
+            # The case names backend and precision already.
+            reason = record.reason.removeprefix(f"{record.key.backend} cannot run {record.key.precision}; ")
+            cases.setdefault((record.status, reason), []).append(name(identity_of(record)))
+    return [
+        f"{status.value}: {names[0]}{f' (and {len(names) - 1} more)' if len(names) > 1 else ''}: {reason}"
+        for (status, reason), names in cases.items()
+    ]
 
 
 def notes_from_records(records: Sequence[Record], view: View) -> list[str]:
     """A summary and at most five flags in words, the most severe first; all of them where the view says so."""
     summary = _intervals(records, quick=view.quick)
     flags = _flags(records, [Severity.ERROR, Severity.WARNING] if not view.notes else _ORDER, every=view.notes)
-    machines = list(notes_on_machines(records))
+    machines = list(notes_on_machines(records, paired=view.paired))
     notes = [*flags, *machines]
     if view.notes or len(notes) <= MOST_NOTES:
         return [*summary, *notes]

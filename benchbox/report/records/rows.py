@@ -35,6 +35,8 @@ from benchbox.units import (
 )
 
 VOID = "void"
+# Between sides of --ab the verdicts below the table say it, from processes that ran in turn.
+_SPEED_UP = "speed-up"
 # A narrower interval moves no digit that somebody would decide by.
 _EXACT = 0.005
 
@@ -157,7 +159,7 @@ def _usual(records: Sequence[Record]) -> list[Column[Record]]:
     return [
         dataclasses.replace(p50, cell=lambda record: VOID if is_void(record) else p50.cell(record)),
         _certain("samples/s", "throughput", _rate, rank=1),
-        Column(title="speed-up", cell=_speed_up(records), number=True, optional=True, rank=2),
+        Column(title=_SPEED_UP, cell=_speed_up(records), number=True, optional=True, rank=2),
         _certain("peak memory", "peak_host_memory", format_bytes, rank=3),
         _certain("GPU memory", "peak_device_memory", format_bytes, rank=3, optional=True),
         _valid(_BY_TITLE["over bound"], rank=2),
@@ -180,9 +182,9 @@ def known_factor(own: Reading, other: Reading) -> str:
     contains 1. Three digits where one of them has no interval.
     """
     factor = own.value / other.value
-    if own.half_width is None or other.half_width is None:
+    width = _width_of_factor(own, other)
+    if width is None:
         return format_factor(factor)
-    width = math.hypot(own.half_width, other.half_width)
     digits = min(3, max(1, 1 - math.floor(math.log10(2 * width)))) if width else 3
     rounded = float(f"{factor:.{digits - 1}e}")
     text = f"{rounded:.{max(0, digits - 1 - math.floor(math.log10(rounded)))}f}×"
@@ -218,9 +220,23 @@ def _speed_up(records: Sequence[Record]) -> Callable[[Record], str]:
         other = reading_of(base, "throughput")
         if other is None or not other.value:
             return ABSENT
-        return "1×" if record is base else known_factor(own, other)
+        return "1×" if record is base else _factor_cell(own, other)
 
     return cell
+
+
+def _factor_cell(own: Reading, other: Reading) -> str:
+    """A factor with the half-width of its interval: "3.1× ±8 %"."""
+    width = _width_of_factor(own, other)
+    text = known_factor(own, other).removeprefix("~")
+    return text if width is None or width < _EXACT else f"{text} {_short_half_width(width)}"
+
+
+def _width_of_factor(own: Reading, other: Reading) -> float | None:
+    """The half-width of the 95 % interval of the ratio of two readings, on logarithms; None where one has none."""
+    if own.half_width is None or other.half_width is None:
+        return None
+    return math.hypot(own.half_width, other.half_width)
 
 
 def columns_and_rows(records: Sequence[Record], view: View) -> tuple[list[Column[Record]], list[list[str]], int]:
@@ -238,7 +254,7 @@ def columns_and_rows(records: Sequence[Record], view: View) -> tuple[list[Column
         naming = [
             dataclasses.replace(column, cell=_precision) if column.title == "precision" else column for column in naming
         ]
-        columns = [*naming, *_usual(records)]
+        columns = [*naming, *(column for column in _usual(records) if not (view.paired and column.title == _SPEED_UP))]
     if view.columns:
         naming, columns = [], _chosen(view.columns, [*columns_of_cases(cases, identity_of, always=_ALWAYS), *columns])
     naming, _ = texts_of(naming, records)

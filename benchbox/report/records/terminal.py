@@ -11,10 +11,8 @@ from benchbox.report.screen import screen_table, wrapped
 from benchbox.report.table import folded_table, text_table
 from benchbox.schema.record import Record, Status
 
-LEGEND = (
-    "±: 95 % interval over fresh processes; speed-up: samples/s against the first row of the network. "
-    "'benchbox explain NAME' defines a column or flag"
-)
+LEGEND = "±: 95 % interval over fresh processes{more}. 'benchbox explain NAME' defines a column or flag"
+_SPEED_UP = "; speed-up: samples/s against the first row of the network"
 WIDE_LEGEND = (
     "p50, p90, p99: latency in the row's mode. interval: 95 % of p50 over n fresh processes. MDE: smallest change of "
     "p50 that two such runs could detect (in offline mode interval and MDE are of samples/s). analytical: weights + "
@@ -32,7 +30,8 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
     parts.append("\n".join(wrapped(line, width) for line in skips_and_failures(records)))
     parts.append("\n".join(wrapped(line, width) for line in notes_from_records(records, view)))
     if measured:
-        legend = [*machine_lines(measured), WIDE_LEGEND if view.wide else LEGEND]
+        usual = LEGEND.format(more=_SPEED_UP if "speed-up" in parts[0] else "")
+        legend = [*machine_lines(measured), WIDE_LEGEND if view.wide else usual]
         parts.append("\n".join(wrapped(line, width) for line in legend))
     return "\n\n".join(filter(None, parts))
 

@@ -36,7 +36,7 @@ def _one(ceilings: Ceilings) -> str:
     lines += [f"no {one.precision} ceiling from {one.library}: {one.reason}" for one in _plain(ceilings)]
     if ceilings.theoretical:
         peaks = ", ".join(f"{kind} {format_flops_per_s(rate)}" for kind, rate in ceilings.theoretical.items())
-        lines.append(f"the data sheet says, which nothing here was measured against: {peaks}")
+        lines.append(f"data sheet, for comparison only: {peaks}")
     lines += [f"{flag.severity} {flag.code}: {flag.message}" for flag in ceilings.flags]
     return "\n\n".join([*blocks, lines_below(*lines)])
 

@@ -104,7 +104,7 @@ def _summary(cost: NetworkCost) -> str:
         f"{cost.model}, input {shape}, batch {cost.batch}: {cost.macs:,} MACs, {cost.flops:,} FLOPs (2·MACs plus "
         f"elementwise), {cost.params:,} parameters",
         f"weights {format_bytes(cost.weight_bytes)}, activations written {format_bytes(cost.activation_bytes)}, "
-        f"at most {format_bytes(cost.peak_activation_bytes)} alive at once; share is of the {cost.convention} count"
+        f"peak live {format_bytes(cost.peak_activation_bytes)}; share is of the {cost.convention} count"
         + ("" if cost.convention in _OWN else f", {cost.count:,}"),
         f"counted on ONNX sha256 {cost.onnx_sha256[:16]}…; 'benchbox explain NAME' defines a column",
     ]

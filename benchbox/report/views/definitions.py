@@ -35,6 +35,7 @@ def _block(definition: Definition, width: int) -> str:
             initial_indent=f"  {title:<{indent - 2}}",
             subsequent_indent=" " * indent,
             break_long_words=False,
+            break_on_hyphens=False,
         )
         for title, text in definition.facts
     ]

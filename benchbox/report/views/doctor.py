@@ -132,7 +132,10 @@ def _to_change(checkup: Checkup) -> str:
         f"{flag.message} ({flag.code})" for flag in sorted(changeable, key=lambda flag: flag.severity != "warning")
     ]
     lines += [f"{probe.advice}" for probe in checkup.probes if probe.advice]
-    lines = [*(lines or ["nothing"]), *(f"to live with: {flag.message} ({flag.code})" for flag in given)]
+    lines = [
+        *(lines or ["nothing: no condition was found that would disturb a measurement"]),
+        *(f"to live with: {flag.message} ({flag.code})" for flag in given),
+    ]
     return "\n".join(map(_wrapped, lines))
 
 
@@ -175,7 +178,9 @@ def _backends(backends: Sequence[BackendState], *, every: bool) -> str:
 
 
 def _wrapped(line: str) -> str:
-    return textwrap.fill(line, screen_width() or 100, initial_indent="  ", subsequent_indent="    ")
+    width = screen_width() or 100
+    # Names like tensorrt-rtx, which commands contain, stay whole.
+    return textwrap.fill(line, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _lack(state: BackendState | LayerState) -> str:

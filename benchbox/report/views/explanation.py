@@ -111,7 +111,9 @@ def _reason_columns(explanation: Explanation) -> tuple[Column[Reason], ...]:
         Column(title="time", cell=lambda reason: format_time(reason.time_s), number=True),
         Column(title="share", cell=lambda reason: _percent(reason.time_s, explanation), number=True),
         Column(title="layers", cell=lambda reason: str(reason.layers), number=True),
-        Column(title="of", fold=True, cell=lambda reason: _listed([f"{count} {kind}" for kind, count in reason.kinds])),
+        Column(
+            title="kinds", fold=True, cell=lambda reason: _listed([f"{count} {kind}" for kind, count in reason.kinds])
+        ),
         Column(title="longest", rank=2, cell=lambda reason: ", ".join(reason.names[:_SHOWN])),
     )
 
@@ -134,7 +136,7 @@ def _group_columns(explanation: Explanation) -> tuple[Column[ExplainedGroup], ..
         Column(title=precision, cell=lambda group: times(group.time_s), number=True),
         Column(title="speed-up", cell=lambda group: format_factor(group.speedup), number=True),
         Column(title="bound", cell=lambda group: format_factor(group.bound.ideal), number=True),
-        Column(title="by", cell=lambda group: group.bound.by or ABSENT),
+        Column(title="limited by", cell=lambda group: group.bound.by or ABSENT),
         Column(title=f"where the {precision} time goes", cell=causes, fold=True),
     )
 
@@ -164,11 +166,11 @@ def _notes(explanation: Explanation) -> list[str]:
         "measure of speed"
     ]
     if device is None:
-        lines.append("the rates of this device are unknown: no bound and no least time of a layer")
+        lines.append("the rates of this device are unknown: no bound and no roofline minimum of a layer")
     else:
         relative = ", ".join(f"{kind} {format_factor(rate)}" for kind, rate in device.rates.items() if kind != "fp32")
         lines.append(
-            f"bounds: fp32 {format_flops_per_s(device.fp32_flops_per_s)}, memory "
+            f"bounds from: fp32 {format_flops_per_s(device.fp32_flops_per_s)}, memory "
             f"{format_quantity(device.bytes_per_s, 'B/s')}, the best seen in {base.precision} or published; arithmetic "
             f"relative to fp32: {relative} ({device.title}, {device.source})"
         )
@@ -223,7 +225,8 @@ def _spoken(reason: Reason, explanation: Explanation) -> str:
         )
     if reason.cause is Cause.BETWEEN:
         kinds = _listed([kind for kind, _ in reason.kinds])
-        return f"{reason.layers} other layers ({kinds}) did not run in {precision}: {share}"
+        layers = "1 other layer" if reason.layers == 1 else f"{reason.layers} other layers"
+        return f"{layers} ({kinds}) did not run in {precision}: {share}"
     if reason.cause is Cause.REQUANTISING:
         return f"quantising, dequantising and casting takes {share} ({count})"
     if reason.cause is Cause.UNPACKING:

@@ -68,8 +68,9 @@ def _text(cost: NetworkCost, parts: Sequence[PrecisionRows], device: Device | No
     lines = [f"{cost.model}, input {shape}, batch {cost.batch}; {_device_text(device, named)}"]
     lines += [_sentence(part) for part in parts if part.cost.precision != "fp32"]
     lines.append(
-        "must move: bytes if all that can be is fused; bounds are against fp32; "
-        "'benchbox explain NAME' defines a column"
+        "converted: share of the MACs in the precision. least traffic: bytes to and from memory if everything that can "
+        "be fused is. Limits and bounds are speed-ups over fp32. time: share of the least possible time. 'benchbox "
+        "explain NAME' defines a column"
     )
     return "\n\n".join([*blocks, lines_below(*lines)])
 
@@ -115,13 +116,13 @@ def _share_in_it(part: PrecisionRows) -> str:
 
 _TOTALS: tuple[Column[PrecisionRows], ...] = (
     Column(title="precision", cell=lambda part: _title(part.cost)),
-    Column(title="in it", cell=_share_in_it, number=True),
+    Column(title="converted", cell=_share_in_it, number=True),
     Column(title="weights", cell=lambda part: format_bytes(part.cost.cost.weight_bytes), number=True),
     Column(title="activations", rank=2, cell=lambda part: format_bytes(part.cost.cost.activation_bytes), number=True),
     Column(
-        title="at most alive", rank=3, cell=lambda part: format_bytes(part.cost.cost.peak_activation_bytes), number=True
+        title="peak live", rank=3, cell=lambda part: format_bytes(part.cost.cost.peak_activation_bytes), number=True
     ),
-    Column(title="must move", cell=lambda part: format_bytes(part.whole.least_bytes), number=True),
+    Column(title="least traffic", cell=lambda part: format_bytes(part.whole.least_bytes), number=True),
     Column(title="compute limit", cell=lambda part: format_factor(part.whole.bound.compute), number=True),
     Column(title="memory limit", cell=lambda part: format_factor(part.whole.bound.memory), number=True),
     Column(title="bound", cell=lambda part: format_factor(part.whole.bound.ideal), number=True),
@@ -141,18 +142,20 @@ def _columns(whole_s: float | None) -> tuple[Column[BoundRow], ...]:
         Column(title="weights", rank=3, cell=lambda row: format_bytes(row.weight_bytes), number=True),
         Column(title="writes", rank=4, cell=lambda row: format_bytes(row.write_bytes), number=True),
         Column(
-            title="must move",
+            title="least traffic",
             cell=lambda row: format_bytes(row.least_bytes) if row.least_bytes else "fused",
             number=True,
         ),
         Column(
-            title="in fp32", cell=lambda row: format_bytes(row.base_bytes) if row.base_bytes else ABSENT, number=True
+            title="fp32 traffic",
+            cell=lambda row: format_bytes(row.base_bytes) if row.base_bytes else ABSENT,
+            number=True,
         ),
         Column(title="compute limit", rank=2, cell=lambda row: format_factor(row.bound.compute), number=True),
         Column(title="memory limit", rank=2, cell=lambda row: format_factor(row.bound.memory), number=True),
         Column(title="bound", cell=lambda row: format_factor(row.bound.ideal), number=True),
-        Column(title="by", cell=lambda row: row.bound.by or ABSENT),
-        Column(title="least time", cell=share, number=True),
+        Column(title="limited by", cell=lambda row: row.bound.by or ABSENT),
+        Column(title="time", cell=share, number=True),
     )
 
 
@@ -181,8 +184,8 @@ def _sentence(part: PrecisionRows) -> str:
     rest = f"; {format_ratio(wide / cost.cost.macs)} of the MACs are in another type" if wide else ""
     if bound.ideal is None or not bound.time_s:
         return (
-            f"{title}: {format_factor(bound.compute)} if arithmetic took all the time, {format_factor(bound.memory)} "
-            f"if bytes did{rest}"
+            f"{title}: {format_factor(bound.compute)} if limited by arithmetic alone, {format_factor(bound.memory)} "
+            f"by memory traffic alone{rest}"
         )
     rows = sorted(part.operators, key=lambda row: -(row.bound.time_s or 0.0))[:_HOLDING_BACK]
     held = ", ".join(
@@ -191,4 +194,4 @@ def _sentence(part: PrecisionRows) -> str:
         for row in rows
         if row.bound.time_s
     )
-    return f"{title}: at most {format_factor(bound.ideal)} as fast as fp32; least time: {held}{rest}"
+    return f"{title}: at most {format_factor(bound.ideal)} as fast as fp32; of that time: {held}{rest}"

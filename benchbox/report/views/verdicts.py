@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchbox.metrics.metric import METRICS
 from benchbox.report.cases import columns_of_cases, names_of_cases
 from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column, Row, csv_text
@@ -14,8 +15,8 @@ from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.store.documents import plain
 
 
-def _columns(title: str, of: Callable[[Row], Verdict], *, form: str) -> list[Column[Row]]:
-    """What a verdict says, with the ratio under this title."""
+def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str], form: str) -> list[Column[Row]]:
+    """What a verdict says, with the ratio under this title, and what the sides are called."""
 
     def column(
         title: str, text: Callable[[Verdict], str], *, number: bool = False, rank: int = 0, once: bool = False
@@ -27,15 +28,22 @@ def _columns(title: str, of: Callable[[Row], Verdict], *, form: str) -> list[Col
 
     columns = [
         column("metric", lambda verdict: verdict.metric, once=True),
-        column("verdict", lambda verdict: verdict.outcome.value),
+        column("verdict", outcome_text),
         column(title, lambda verdict: "" if verdict.ratio is None else f"{verdict.ratio:.3f}", number=True),
         column("95 %", _interval, number=True),
         column("MDE", lambda verdict: "" if verdict.mde is None else f"{100 * verdict.mde:.1f} %", number=True, rank=4),
         column("n", _counts, number=True, rank=1),
-        column("base id", lambda verdict: _id_text(verdict.base_records), rank=3),
-        column("head id", lambda verdict: _id_text(verdict.head_records), rank=2),
+        column(f"{sides[0]} id", lambda verdict: _id_text(verdict.base_records), rank=3),
+        column(f"{sides[1]} id", lambda verdict: _id_text(verdict.head_records), rank=2),
     ]
     return [*columns, column("why", lambda verdict: verdict.reason)] if form == "md" else columns
+
+
+def outcome_text(verdict: Verdict) -> str:
+    """The verdict in the words of its metric: memory and energy are less or more, not faster or slower."""
+    if METRICS.get(verdict.metric).unit in _OF_SPEED or verdict.outcome not in _LESS:
+        return verdict.outcome.value
+    return _LESS[verdict.outcome]
 
 
 def _interval(verdict: Verdict) -> str:
@@ -46,7 +54,11 @@ def _counts(verdict: Verdict) -> str:
     return "" if verdict.ratio is None else f"{verdict.n_base}+{verdict.n_head}"
 
 
-_OPTIONAL = frozenset({"base id", "head id"})
+_SIDES, _LETTERED = ("base", "head"), ("A", "B")
+_OPTIONAL = frozenset(f"{side} id" for side in (*_SIDES, *_LETTERED))
+# What is faster or slower by name; of everything else less is better.
+_OF_SPEED = frozenset({"s", "1/s"})
+_LESS = {Outcome.FASTER: "less", Outcome.SLOWER: "more"}
 _IDS_SHOWN = 2
 _REMEDY = "a wider screen or --json shows all"
 _LEGEND = (
@@ -70,17 +82,27 @@ def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str)
         labels = [labels_of(verdict.base_case or verdict.case, verdict.case) for verdict in verdicts]
         return render_sides(verdicts, labels, overall, form=form)
     naming: list[Column[Verdict]] = columns_of_cases([verdict.case for verdict in verdicts], lambda each: each.case)
-    columns = [*naming, *_columns("head/base", lambda verdict: verdict, form=form)]
+    columns = [*naming, *_columns("head/base", lambda verdict: verdict, sides=_SIDES, form=form)]
     name = names_of_cases([verdict.case for verdict in verdicts])
     named = [(f"{name(verdict.case)} {verdict.metric}", verdict) for verdict in verdicts]
-    return _joined(table_of(columns, verdicts, form=form, remedy=_REMEDY), named, overall, _LEGEND, form=form)
+    return _joined(
+        table_of(columns, verdicts, form=form, remedy=_REMEDY), named, overall, _LEGEND, sides=_SIDES, form=form
+    )
 
 
-def _joined(table: str, named: Sequence[tuple[str, Verdict]], overall: Outcome, legend: str, *, form: str) -> str:
+def _joined(
+    table: str,
+    named: Sequence[tuple[str, Verdict]],
+    overall: Outcome,
+    legend: str,
+    *,
+    sides: tuple[str, str],
+    form: str,
+) -> str:
     """The table, why, the ids of what was compared, the one word for all, and what the columns mean."""
     verdicts = [verdict for _, verdict in named]
     why = "" if form == "md" else reasons_text(named)
-    below = lines_below(_records(verdicts), f"overall: {overall}", legend)
+    below = lines_below(_records(verdicts, sides), f"overall: {overall}", legend)
     return "\n\n".join(filter(None, (table, why, below)))
 
 
@@ -113,7 +135,7 @@ def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]],
         *(column for column in naming if column.title not in {*told, "network"}),
         Column(title="A", cell=lambda row: row.first, fold=True),
         Column(title="B", cell=lambda row: row.second, fold=True),
-        *_columns("B/A", lambda row: row.verdict, form=form),
+        *_columns("B/A", lambda row: row.verdict, sides=_LETTERED, form=form),
     ]
     letters = _letters(labels)
     rows = [
@@ -125,7 +147,7 @@ def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]],
     )
     name = names_of_cases(cases, without=frozenset(told), differing=True)
     named = [(f"{row.name(name(row.verdict.case))} {row.verdict.metric}", row.verdict) for row in rows]
-    return _joined(table, named, overall, _LEGEND_OF_SIDES, form=form)
+    return _joined(table, named, overall, _LEGEND_OF_SIDES, sides=_LETTERED, form=form)
 
 
 def _letters(labels: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -163,7 +185,7 @@ def _id_text(ids: Sequence[str]) -> str:
     return "" if not ids else max(ids) + (f" +{len(ids) - 1}" if len(ids) > 1 else "")
 
 
-def _records(verdicts: Sequence[Verdict]) -> str:
+def _records(verdicts: Sequence[Verdict], names: tuple[str, str]) -> str:
     """The ids of what was compared, which begin with its time."""
     sides = [
         sorted({name for verdict in verdicts for name in verdict.base_records}),
@@ -172,7 +194,7 @@ def _records(verdicts: Sequence[Verdict]) -> str:
     if not any(sides):
         return ""
     texts = [", ".join(side[-_IDS_SHOWN:]) + (" and older" if len(side) > _IDS_SHOWN else "") for side in sides]
-    return f"records of base: {texts[0] or 'none'}; of head: {texts[1] or 'none'}"
+    return f"records of {names[0]}: {texts[0] or 'none'}; of {names[1]}: {texts[1] or 'none'}"
 
 
 def document_from_verdicts(verdicts: Sequence[Verdict], overall: Outcome) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from benchbox.report.screen import lines_below, table_of
@@ -20,10 +21,22 @@ _COLUMNS: tuple[Column[ModelSpec], ...] = (
     Column(
         title="top-5", rank=3, cell=lambda spec: _percent(spec.accuracy.top5 if spec.accuracy else None), number=True
     ),
-    Column(title="paper", fold=True, cell=lambda spec: spec.paper + (f"; {spec.note}" if spec.note else "")),
+    Column(title="form", fold=True, cell=lambda spec: _form(spec)),
+    Column(title="paper", rank=4, cell=lambda spec: spec.paper),
 )
+# The beginning of a reference, "He et al. 2015", and what it says of the network after the title.
+_REFERENCE = re.compile(r"^(?P<who>.+? (?:19|20)\d\d), .*?(?P<form>, configuration [A-Z])?$")
 
 _REMEDY = "a wider screen or --json shows all"
+
+
+def _form(spec: ModelSpec) -> str:
+    """Authors, year and what tells the network from others of the paper; the whole reference has its own column."""
+    found = _REFERENCE.match(spec.paper)
+    if found is None:
+        return "; ".join(filter(None, (spec.paper, spec.note)))
+    form = (found["form"] or "").replace("configuration", "config.")
+    return "; ".join(filter(None, (found["who"] + form, spec.note)))
 
 
 def render_specs(specs: Sequence[ModelSpec]) -> str:

@@ -44,3 +44,11 @@ def test_the_note_names_both_ends_and_stands_last() -> None:
     *_, note = notes_from_records(records, View(notes=True))
     assert "137.0 ns in lenet5 at 2026-01-02T03:04:02" in note
     assert "285.0 ns in lenet5 at 2026-01-02T03:04:01" in note
+
+
+def test_sides_that_ran_in_turn_are_not_told_to_run_in_turn() -> None:
+    (note,) = notes_on_machines([referred(1, 137e-9), referred(2, 285e-9)], paired=True)
+    assert "the verdicts compare sides that ran in turn" in note
+    assert "--ab" not in note
+    (alone,) = notes_on_machines([referred(1, 137e-9), referred(2, 285e-9)])
+    assert "do not compare these rows with each other; run --ab" in alone

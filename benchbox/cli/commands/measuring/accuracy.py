@@ -54,7 +54,7 @@ def command(
 
     DIR is laid out as ImageNet's validation set: one subfolder per class, whose sorted names are classes 0, 1, 2
     and so on unless --labels says otherwise. Pictures are decoded, resized, cropped and normalised as the network's
-    evaluation recipe has it. A network of the zoo without --weights has seeded weights, which know no classes.
+    evaluation recipe has it. A network of the zoo without --weights has seeded weights, which were never trained.
     Results are stored in results/accuracy/, where 'benchbox choose' finds them.
 
     \b
@@ -72,7 +72,7 @@ def command(
             "accuracy needs labelled pictures: --data DIR",
             values="DIR has one subfolder of pictures per class, sorted as the network's classes are (--labels says "
             "otherwise); the network needs trained weights (--weights, or an ONNX file that holds them)",
-            remedy="docs/how-to.md, 'How often is it right?', says where both come from and makes a tiny set to try; "
+            remedy="docs/how-to.md, 'Measure accuracy', says where both come from and makes a tiny set to try; "
             "none comes with benchbox",
         )
     from benchbox.cli.flags.choice import chosen_backend
@@ -85,7 +85,7 @@ def command(
     pictures = labelled_from_folder(Path(folder), mapping=Path(labels) if labels else None)
     source = network.source()
     if source.kind is SourceKind.ZOO and source.weights is None:
-        warn(f"{source.name} has seeded weights, which know no classes: expect chance; give trained ones by --weights")
+        warn(f"{source.name} has seeded, untrained weights: expect chance level; give trained ones with --weights")
     backend = backend or chosen_backend(source, precisions)
     results = []
     with shown_progress() as progress:

@@ -43,7 +43,7 @@ def command(
     Networks of one operator run through every backend, in fresh processes that prove the precision they computed in,
     and numpy is called directly. The best of all libraries and shapes is the machine's ceiling; a precision that runs
     behind casts has none. Results are kept per environment in results/ceilings/, where 'layers' and
-    'flops --precision P --device here' find them. A roof is a lower bound of the truth.
+    'flops --precision P --device here' find them. A measured ceiling is a lower bound of the true peak.
 
     \b
     Examples:

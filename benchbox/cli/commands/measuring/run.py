@@ -123,7 +123,13 @@ def command(
         _show_plan([case for group in groups for case in group], as_json)
         return
     with locked(plan.locked_clocks):
-        _measure(groups, as_json, variants=variants, min_executed=min_executed, view=shown.view(quick=flags.quick))
+        _measure(
+            groups,
+            as_json,
+            variants=variants,
+            min_executed=min_executed,
+            view=shown.view(quick=flags.quick, paired=bool(variants)),
+        )
 
 
 def _asked(
@@ -191,6 +197,7 @@ def _measure(
                         interleaved=bool(variants),
                         min_executed=min_executed,
                         keep_refusals=_in_sweep(),
+                        quick=view.quick,
                     ):
                         outcomes[-1].append(outcome)
                 except (UsageError, EnvironmentLackError) as error:
@@ -222,7 +229,7 @@ def _show(outcomes: Sequence[Sequence[Outcome]], as_json: bool, view: View, vari
     labels: list[tuple[str, str]] = []
     notes: list[str] = []
     for found in outcomes if variants else ():
-        group = between(found)
+        group = between(found, quick=view.quick)
         sides = [outcome.record for outcome in found]
         verdicts += group
         labels += labels_of_verdicts(group, sides, variants)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command("sweep")
 @click.argument("file", metavar="FILE.toml", type=click.Path(path_type=Path))
-@click.option("--resume", is_flag=True, help="Go on with the newest plan of this file: what has a record is done.")
+@click.option(
+    "--resume", is_flag=True, help="Continue the newest plan of this file; steps that have a record are not repeated."
+)
 @click.option("--dry-run", is_flag=True, help="Show the matrix, its units and how long they will take, and stop.")
 @click.option("--wait", is_flag=True, help="Wait where another sweep measures on this machine, instead of failing.")
 @click.option(
@@ -26,12 +28,12 @@ if TYPE_CHECKING:
     type=words("engine", "local", "ray"),
     default="local",
     show_default=True,
-    help="Who places units: local (this machine, one after the other) or ray (the machines of a Ray cluster).",
+    help="What runs the units: local (this machine, one after the other) or ray (the machines of a Ray cluster).",
 )
-@click.option("--address", metavar="A", help="With --engine ray: of the cluster [default: the one of this machine].")
 @click.option(
-    "--store", metavar="URL", help="Where records go as well, and plans with --engine ray: s3://..., a folder."
+    "--address", metavar="A", help="With --engine ray: address of the cluster [default: that of this machine]."
 )
+@click.option("--store", metavar="URL", help="Also push records (with --engine ray plans too) to s3://... or a folder.")
 @json_option
 @common_options
 def command(

@@ -41,7 +41,7 @@ def command(
     top: int,
     as_json: bool,
 ) -> None:
-    """Find the layers of MODEL that lose most in a precision, and the smallest list of them to exclude.
+    """Find the layers of MODEL that lose most accuracy in a precision, and the smallest list of them to exclude.
 
     Both graphs run on the same samples in ONNX Runtime with every layer's output visible (bf16 emulated: every tensor
     rounded). The list is what --exclude needs so that the outputs are within tolerance; every list that is tried is

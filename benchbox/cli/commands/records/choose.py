@@ -44,9 +44,9 @@ def _limit_options(function: F) -> F:
 
 @click.command("choose")
 @_limit_options
-@click.option("--maximize", metavar="NAME", type=_QUALITY, help="Best in this quality: throughput or accuracy.")
+@click.option("--maximize", metavar="NAME", type=_QUALITY, help="Quantity to maximise: throughput or accuracy.")
 @click.option(
-    "--minimize", metavar="NAME", type=_QUALITY, help="Best in this quality, for example memory [default: latency]."
+    "--minimize", metavar="NAME", type=_QUALITY, help="Quantity to minimise, for example memory [default: latency]."
 )
 @click.option(
     "--confidence",
@@ -54,7 +54,7 @@ def _limit_options(function: F) -> F:
     type=RATIO,
     default="0.95",
     show_default=True,
-    help="That the answer meets all limits together.",
+    help="Probability that the answer meets all limits together.",
 )
 @click.option(
     "--where",

@@ -71,8 +71,8 @@ def command(
     have no numbers tonight are reported. benchbox.toml holds other rules; docs/nightly.md explains all of it.
 
     \b
-    Exit status: 0 nothing to do · 1 slower, drifted or another count · 5 a case is missing or failed, or nothing can
-    be believed · 7 too much is inconclusive · 8 the environment changed · 2 usage or policy · 6 the store is damaged
+    Exit status: 0 nothing to do · 1 slower, drifted or another count · 5 a case is missing or failed, or the self-test
+    failed · 7 too much is inconclusive · 8 the environment changed · 2 usage or policy · 6 the store is damaged
 
     \b
     Examples:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @json_option
 @common_options
 def command(form: str | None, output: str | None, where: tuple[str, ...], shown: ViewFlags, as_json: bool) -> None:
-    """Show stored records: measured numbers with their intervals; --wide beside the analytical cost.
+    """Show stored records: measured numbers with their intervals; --wide adds the analytical cost.
 
     A damaged record is skipped with a warning that names its file.
 

@@ -119,7 +119,7 @@ def push(url: str, dry_run: bool, as_json: bool) -> None:
 def pull(url: str, dry_run: bool, as_json: bool) -> None:
     """Copy records and accuracies from URL that this root lacks.
 
-    What arrives is read before it gets its name: a record that is damaged there is named and left out.
+    Every record is verified before it is stored; damaged ones are named and left out.
 
     \b
     Examples:

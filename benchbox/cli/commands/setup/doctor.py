@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @json_option
 @common_options
 def command(every: bool, as_json: bool) -> None:
-    """Show what to change before measuring, what can run here, and how this machine is beside its stored records.
+    """Show what to change before measuring, what can run here, and how its state compares with stored records.
 
     The first call after an installation or a restart loads every runtime from disk and may take many seconds.
 

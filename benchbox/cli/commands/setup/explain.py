@@ -21,7 +21,7 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[Co
 @json_option
 @common_options
 def command(names: tuple[str, ...], as_json: bool) -> None:
-    """Print the definition of a metric, flag, counter, mode, precision or column, without a network.
+    """Print the definition of a metric, flag, counter, mode, precision or column, offline.
 
     Without NAME: every name that has one.
 
@@ -40,6 +40,8 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
 
     width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
     found = []
+    if len(names) > 1 and definitions_of(" ".join(names)):
+        names = (" ".join(names),)  # a column's title of several words
     for name in names:
         rows = definitions_of(name)
         if not rows:
