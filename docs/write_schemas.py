@@ -48,6 +48,7 @@ def gate_schema() -> dict[str, Any]:
                 "acknowledged": _list_of("Acknowledgement"),
                 "policy_sha256": text,
                 "rule": text,
+                "unreadable": {"type": "array", "items": text},
                 "reasons": {"type": "array", "items": _object({"exit": count, "text": text})},
                 "exit": count,
             }

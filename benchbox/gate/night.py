@@ -154,7 +154,7 @@ class NightReport:
     """The judgement of one night.
 
     ``findings`` are ordered by their size. ``exit`` is the exit status by all ``reasons``, (status, text), of which the
-    first decides. ``selftest`` says whether any of it can be believed. ``acknowledged`` are those that hold tonight or
+    first decides. ``unreadable`` are files of records that are damaged: they were left out. ``selftest`` says whether any of it can be believed. ``acknowledged`` are those that hold tonight or
     held until a date that has passed. ``rule`` says in a sentence how was judged.
     """
 
@@ -166,6 +166,7 @@ class NightReport:
     acknowledged: tuple[Acknowledgement, ...]
     selftest: Trust
     reasons: tuple[tuple[int, str], ...]
+    unreadable: tuple[str, ...]
     exit: int
     policy_sha256: str
     rule: str

@@ -12,14 +12,14 @@ import fnmatch
 import math
 from collections.abc import Iterable, Sequence
 
-from benchbox.errors import EXIT_ENVIRONMENT_CHANGED, EXIT_INCONCLUSIVE, EXIT_REGRESSION, MeasurementError
 from benchbox.gate.acknowledged import holds_for, is_acceptable, lapse
 from benchbox.gate.again import Again
 from benchbox.gate.baseline import Baseline
 from benchbox.gate.grouping import groups_of
 from benchbox.gate.night import Acknowledgement, Coverage, Finding, NewEnvironment, NightReport, Qualifier, Tier
 from benchbox.gate.policy import EXACT_METRICS, Policy
-from benchbox.gate.selftest import Selftest, Trust, trust_in
+from benchbox.gate.reasons import reasons_of
+from benchbox.gate.selftest import Selftest, trust_in
 from benchbox.gate.series import CaseSeries, case_series
 from benchbox.gate.tonight import (
     ROLLING,
@@ -37,8 +37,6 @@ from benchbox.schema.verdict import Outcome, Verdict
 
 COVERAGE = "coverage"
 NOTHING_AGAIN = Again()
-# Nothing can be believed of a case without numbers.
-EXIT_GAPS = MeasurementError.exit_status
 
 
 def judge_night(
@@ -51,6 +49,7 @@ def judge_night(
     again: Again = NOTHING_AGAIN,
     selftests: Sequence[Selftest] = (),
     night: str | None = None,
+    unreadable: Sequence[str] = (),
 ) -> NightReport:
     """The judgement of one night.
 
@@ -63,6 +62,7 @@ def judge_night(
         again: what was measured again.
         selftests: the gate's tests of itself, by night.
         night: the day on which it ends; None for the newest that has records.
+        unreadable: files of records that are damaged.
     """
     cases = case_series(records, night_starts=policy.night_starts)
     newest = max((name for case in cases for name in case.nights), default="")
@@ -76,7 +76,16 @@ def judge_night(
     environments = _new_environments(cases, tonight)
     machines = dict.fromkeys(case.machine for case in cases if tonight in case.nights)
     trust = trust_in(tonight, tuple(machines), selftests)
-    reasons = (*_doubts(trust, policy), *_reasons(findings, environments, policy, tonight, coverage))
+    reasons = reasons_of(
+        findings,
+        policy,
+        night=tonight,
+        newest=newest,
+        coverage=coverage,
+        environments=environments,
+        trust=trust,
+        unreadable=unreadable,
+    )
     return NightReport(
         night=tonight,
         findings=tuple(sorted(findings, key=_order)),
@@ -87,6 +96,7 @@ def judge_night(
         selftest=trust,
         reasons=reasons,
         exit=reasons[0][0] if reasons else 0,
+        unreadable=tuple(unreadable),
         policy_sha256=policy.sha256,
         rule=_rule(policy, again),
     )
@@ -240,66 +250,6 @@ def _new_environments(cases: Sequence[CaseSeries], tonight: str) -> tuple[NewEnv
     return tuple(NewEnvironment(machine=machine, changed=changed) for machine, changed in found.items())
 
 
-def _doubts(trust: Trust, policy: Policy) -> tuple[tuple[int, str], ...]:
-    """Why nothing of this night can be believed: before anything else."""
-    if trust.believed is False:
-        said = f"equal sides are {trust.aa}, the injected slow-down is {trust.injected}"
-        return ((EXIT_GAPS, f"the gate cannot be believed tonight: its self-test failed, {said}"),)
-    if trust.missing and policy.selftest.every == "night":
-        machines = ", ".join(trust.missing)
-        return ((EXIT_GAPS, f"the gate cannot be believed tonight: no self-test on {machines} (gate --selftest)"),)
-    return ()
-
-
-def _reasons(
-    findings: Sequence[Finding],
-    environments: Sequence[NewEnvironment],
-    policy: Policy,
-    tonight: str,
-    coverage: Coverage,
-) -> tuple[tuple[int, str], ...]:
-    """All that speaks against the night, as (exit status, text), the deciding one first."""
-    reasons: list[tuple[int, str]] = []
-    alarms = sum(finding.is_alarm for finding in findings)
-    if alarms:
-        reasons.append(
-            (
-                EXIT_REGRESSION,
-                _counted(alarms, "change for the worse, or of a count", "changes for the worse, or of counts"),
-            )
-        )
-    gaps = [finding for finding in findings if finding.is_gap and finding.tier is Tier.PRIMARY]
-    if gaps:
-        reasons.append(
-            (EXIT_GAPS, _counted(len(gaps), "case or metric without numbers", "cases or metrics without numbers"))
-        )
-    if coverage.new and not policy.coverage.allow_new:
-        text = f"{_counted(len(coverage.new), 'new case', 'new cases')}, without a level: {coverage.new[0]}"
-        reasons.append((EXIT_GAPS, text + (" and more" if len(coverage.new) > 1 else "")))
-    if not any(not finding.is_gap for finding in findings):
-        reasons.append(
-            (EXIT_GAPS, f"nothing was judged in the night of {tonight}" if tonight else "there are no records")
-        )
-    if environments:
-        reasons.append(
-            (EXIT_ENVIRONMENT_CHANGED, "; ".join(f"new environment on {entry.machine}" for entry in environments))
-        )
-    rows = [
-        f for f in findings if f.reference == ROLLING and f.tier is Tier.PRIMARY and Qualifier.NEW not in f.qualifiers
-    ]
-    unclear = [
-        f for f in rows if f.verdict.outcome is Outcome.INCONCLUSIVE and Qualifier.SUSPICIOUS not in f.qualifiers
-    ]
-    blind = [finding for finding in rows if Qualifier.BLIND in finding.qualifiers]
-    for word, some, most in (
-        ("inconclusive", unclear, policy.budget.inconclusive),
-        ("blind", blind, policy.budget.blind),
-    ):
-        if rows and len(some) / len(rows) > most:
-            reasons.append((EXIT_INCONCLUSIVE, f"{len(some)} of {len(rows)} {word}, more than {most:.0%}"))
-    return tuple(reasons)
-
-
 _RANKS = (Outcome.SLOWER, Outcome.FAILED, Outcome.MISSING, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE, Outcome.FASTER)
 
 
@@ -321,6 +271,3 @@ def _rule(policy: Policy, again: Again) -> str:
         f"{policy.false_alarms:.2%} chance of a false alarm a night, all cases"
     )
 
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

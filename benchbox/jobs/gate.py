@@ -26,7 +26,7 @@ from benchbox.registry import suggestion
 from benchbox.schema.identity import identity_of
 from benchbox.schema.verdict import Outcome
 from benchbox.store.records import read_headline, read_record, readable_records, record_files, trials_from_file
-from benchbox.store.selection import conditions_from_words, matching
+from benchbox.store.selection import conditions_from_words, matching, none_match
 
 if TYPE_CHECKING:
     from benchbox.schema.record import Record
@@ -77,32 +77,40 @@ def judge_stored(
     elsewhere = Path(against) if against is not None and against not in references else None
     if against is not None and elsewhere is None:
         policy = policy.model_copy(update={"references": [against]})
-    stored = _stored(root, where, warn, newest_only=newest_only)
+    stored, unreadable = _stored(root, where, warn, newest_only=newest_only)
     folder = root / policy.anchor.baseline
     baseline = read_baseline(folder)
     if elsewhere is not None:
         policy = _at_once(policy)
         baseline = _levels_in(elsewhere, against or "", policy, warn)
-    return _judged(root, policy, stored, baseline, folder, night, narrowed=bool(where))
+    judged = _judged(root, policy, stored, baseline, folder, night, narrowed=bool(where), unreadable=unreadable)
+    today = _today(policy)
+    if night is None and judged.report.night > today:
+        warn(
+            f"warning: the night of {judged.report.night} has not come yet, today's is that of {today}: was a clock "
+            "wrong, here or where it was measured? --night DATE judges another"
+        )
+    return judged
 
 
 def _stored(
     root: Path, where: Sequence[str], warn: Callable[[str], None], *, newest_only: bool
-) -> dict[str, tuple[Path, Record]]:
-    """The records by their ids, with their files."""
+) -> tuple[dict[str, tuple[Path, Record]], tuple[str, ...]]:
+    """The records by their ids, with their files; and the names of files that are damaged."""
     conditions = conditions_from_words(where)
-    found = {
-        record.id: (path, record)
-        for path, record in readable_records(record_files(root), warn=warn, read=read_headline)
-        if matching(record, conditions)
-    }
+    files = record_files(root)
+    readable = readable_records(files, warn=warn, read=read_headline)
+    found = {record.id: (path, record) for path, record in readable if matching(record, conditions)}
+    if where and readable and not found:
+        raise UsageError(none_match(len(readable), where), remedy="'benchbox report' lists what is stored")
+    unreadable = tuple(path.name for path in sorted({*files} - {path for path, _ in readable}))
     if not newest_only:
-        return found
+        return found, unreadable
     newest = {
         (identity_of(record).without_network, machine_of(record.environment)): record.id
         for _, record in sorted(found.values(), key=lambda entry: (entry[1].started_at, entry[1].id))
     }
-    return {identifier: found[identifier] for identifier in newest.values()}
+    return {identifier: found[identifier] for identifier in newest.values()}, unreadable
 
 
 def _at_once(policy: Policy) -> Policy:
@@ -152,6 +160,7 @@ def _judged(
     night: str | None,
     *,
     narrowed: bool,
+    unreadable: Sequence[str],
 ) -> Judged:
     again, acknowledged = read_remeasured(root), read_acknowledged(folder)
     records = tuple(record for _, record in files.values())
@@ -162,7 +171,6 @@ def _judged(
     # Levels of cases that the conditions leave out are not missing.
     asked = records if narrowed else ()
     names = {name_of(identity_of(record).without_network, machine_of(record.environment)) for record in asked}
-    today = night_at(datetime.datetime.now(datetime.UTC), policy.night_starts)
     report = judge_night(
         records,
         policy,
@@ -171,7 +179,8 @@ def _judged(
         acknowledged=acknowledged,
         again=again,
         selftests=read_selftests(root),
-        night=today if night == "today" else night,
+        night=_today(policy) if night == "today" else night,
+        unreadable=unreadable,
     )
     return Judged(
         report=report,
@@ -183,6 +192,10 @@ def _judged(
         again=again,
         process_values=process_values,
     )
+
+
+def _today(policy: Policy) -> str:
+    return night_at(datetime.datetime.now(datetime.UTC), policy.night_starts)
 
 
 def bisect_status(report: NightReport) -> int:

@@ -43,7 +43,20 @@ def test_a_policy_that_matches_nothing_judges_nothing(benchbox: Callable[..., An
         '[gate]\ndefaults = false\n[[gate.rule]]\nwhere = { model = "vgg*" }\neffect = 0.05\n'
     )
     ran = benchbox("gate")
-    assert (ran.status, "nothing was judged" in ran.out) == (5, True)
+    assert (ran.status, "1 case was measured in the night of 2026-01-23, and no rule matches" in ran.out) == (5, True)
+
+
+def test_conditions_that_match_nothing_are_wrong_usage(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, [1e-3])
+    ran = benchbox("gate", "--where", "model=vgg*")
+    assert (ran.status, "none of 1 record matches model=vgg*" in ran.err) == (2, True)
+
+
+def test_a_night_without_records_says_which_is_the_newest(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, [1e-3, 1e-3])
+    ran = benchbox("gate", "--night", "2026-02-01")
+    said = " ".join(ran.out.split())
+    assert (ran.status, "the newest records are of the night of 2026-01-02" in said) == (5, True)
 
 
 def test_a_damaged_record_is_named_and_the_others_are_judged(benchbox: Callable[..., Any], tmp_path: Path) -> None:
@@ -53,10 +66,36 @@ def test_a_damaged_record_is_named_and_the_others_are_judged(benchbox: Callable[
         # The last one: the record's own text is damaged, the file is whole.
         data = path.read_bytes().replace(b'"status"', b'"sta\x00us"') if damage is None else damage
         path.write_bytes(data)
-    ran = benchbox("gate")
+    ran = benchbox("gate", "--json")
     assert ran.status == 1
-    for place in (3, 4, 5):
-        assert record_files(tmp_path)[place].name in ran.err
+    names = [record_files(tmp_path)[place].name for place in (3, 4, 5)]
+    assert all(name in ran.err for name in names)
+    assert ran.document["unreadable"] == names
+    assert [reason["exit"] for reason in ran.document["reasons"]] == [1, 6]
+    assert all(name in ran.document["reasons"][1]["text"] for name in names)
+
+
+def test_a_damaged_record_alone_is_no_good_night(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, level(20, 1e-3))
+    path = record_files(tmp_path)[3]
+    path.write_bytes(path.read_bytes()[:-9])
+    ran = benchbox("gate")
+    said = " ".join(ran.out.split())
+    assert (ran.status, f"exit 6: 1 record cannot be read: {path.name}" in said) == (6, True)
+    path.unlink()
+    assert benchbox("gate").status == 0
+
+
+def test_a_night_to_come_is_judged_with_a_warning(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    """A clock was ahead once: its record would be the newest for years."""
+    stored(tmp_path, level(20, 1e-3))
+    ahead = dataclasses.replace(nights([1e-3], flags=())[0], id="ahead", started_at="2999-01-01T02:00:00+00:00")
+    append(tmp_path, ahead, trials())
+    ran = benchbox("gate")
+    assert ran.out.startswith("night of 2999-01-01")
+    assert "the night of 2999-01-01 has not come yet" in ran.err
+    ran = benchbox("gate", "--night", "2026-01-20")
+    assert (ran.status, ran.err) == (0, "")
 
 
 def test_clocks_that_went_back_make_nights_of_the_past(tmp_path: Path) -> None:
@@ -86,6 +125,7 @@ def test_strange_names_stay_what_they_are(name: str, benchbox: Callable[..., Any
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["baseline", "records"]
     (row, *_) = benchbox("gate", "--json").document["verdicts"]
     assert row["key"]["model"] == name
+    assert all(line.startswith("no level") for line in benchbox("baseline", "propose").out.splitlines())
 
 
 def test_a_baseline_of_another_schema_is_named(benchbox: Callable[..., Any], tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def document_from_night(report: NightReport) -> dict[str, Any]:
         "acknowledged": plain(report.acknowledged),
         "policy_sha256": report.policy_sha256,
         "rule": report.rule,
+        "unreadable": plain(report.unreadable),
         "reasons": [{"exit": status, "text": text} for status, text in report.reasons],
         "exit": report.exit,
     }

@@ -38,7 +38,7 @@ def render_night(report: NightReport) -> str:
         _coverage(report),
         _filled(report.selftest.text),
         _filled(f"rule: {report.rule} (docs/nightly.md)"),
-        ending(report),
+        "\n".join(map(_filled, ending(report).splitlines())),
     ]
     return "\n\n".join(filter(None, parts))
 

@@ -145,9 +145,10 @@ def environment_lines(report: NightReport, *, most: int = 6) -> list[str]:
 
 
 def acknowledged_lines(report: NightReport) -> list[str]:
-    """Every acknowledgement that was of use tonight, with its age's end."""
+    """Every acknowledgement that was of use tonight: since when, until when, and why."""
     return [
-        f"{entry.group}: until {entry.until}, {entry.reason}" + (f" ({entry.issue})" if entry.issue else "")
+        f"{entry.group}: since {entry.accepted}, until {entry.until}, {entry.reason}"
+        + (f" ({entry.issue})" if entry.issue else "")
         for entry in report.acknowledged
     ]
 

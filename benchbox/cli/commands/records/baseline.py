@@ -60,7 +60,7 @@ def propose(policy_file: str | None, night: str | None, where: tuple[str, ...], 
         unit = proposal.level.unit
         before = format_quantity(proposal.before.value, unit) + " → " if proposal.before else ""
         values = f"{before}{format_quantity(proposal.level.value, unit)}"
-        click.echo(f"{proposal.level.kind}: {proposal.name} {proposal.metric} {values}")
+        click.echo(" ".join(f"{proposal.level.kind}: {proposal.name} {proposal.metric} {values}".split()))
     if not found:
         click.echo("no level to write")
     elif not dry_run:

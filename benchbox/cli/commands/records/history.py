@@ -71,12 +71,12 @@ def command(
     from benchbox.gate.history import series_from_records
     from benchbox.registry import suggestion
     from benchbox.report.views.history import document_from_series, render_history
-    from benchbox.store.records import readable_records, record_files
+    from benchbox.store.records import read_headline, readable_records, record_files
     from benchbox.store.selection import conditions_from_words, matching, none_match
 
     form = "json" if as_json else form
     conditions = conditions_from_words(where)
-    found = readable_records(record_files(stored_root()), warn=warn)
+    found = readable_records(record_files(stored_root()), warn=warn, read=read_headline)
     stored = [record for _, record in found if matching(record, conditions)]
     known = sorted({record.key.model for record in stored})
     if where and not stored:
