@@ -53,7 +53,7 @@ def append_acknowledgements(folder: Path, added: Sequence[Acknowledgement]) -> P
     text = path.read_text(encoding="utf-8") if path.exists() else "# Changes that were accepted: docs/nightly.md\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, text.rstrip("\n") + "\n" + "".join(f"\n{_table(entry)}" for entry in added))
+        write_text(path, text.rstrip("\n") + "\n" + "".join(f"\n{table_of(entry)}" for entry in added))
     except OSError as error:
         raise StoreError("the acknowledgement cannot be written", values=f"{path}: {error.strerror}") from error
     return path
@@ -89,7 +89,8 @@ def is_acceptable(finding: Finding) -> bool:
     return (finding.verdict.outcome is Outcome.SLOWER or exact) and finding.verdict.ratio is not None
 
 
-def _table(entry: Acknowledgement) -> str:
+def table_of(entry: Acknowledgement) -> str:
+    """The table of TOML that says it."""
     lines = [
         "[[accepted]]",
         f"group    = {_text(entry.group)}",

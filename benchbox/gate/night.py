@@ -56,12 +56,21 @@ class LayerShift:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trend:
+    """The values of the last nights, tonight's last, and the index of the one at which the finding begins."""
+
+    values: tuple[float, ...]
+    begins: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One metric of one case on one machine against one reference.
 
     ``name`` is the case as acknowledgements name it ("resnet50/tensorrt/fp16/b8/isolated/t4@h100"). ``base`` and
     ``head`` are the two values in ``unit``. ``group`` is the alarm that it belongs to, "" for none. ``layers`` are
-    those whose time changed most, of a confirmed case that could be profiled.
+    those whose time changed most, of a confirmed case that could be profiled; ``trend`` is there where the level of the
+    nights before was left.
     """
 
     verdict: Verdict
@@ -76,6 +85,7 @@ class Finding:
     place: Place = field(default_factory=Place)
     group: str = ""
     layers: tuple[LayerShift, ...] = ()
+    trend: Trend | None = None
 
     @property
     def is_alarm(self) -> bool:
@@ -153,9 +163,10 @@ class NewEnvironment:
 class NightReport:
     """The judgement of one night.
 
-    ``findings`` are ordered by their size. ``exit`` is the exit status by all ``reasons``, (status, text), of which the
-    first decides. ``unreadable`` are files of records that are damaged: they were left out. ``selftest`` says whether any of it can be believed. ``acknowledged`` are those that hold tonight or
-    held until a date that has passed. ``rule`` says in a sentence how was judged.
+    ``findings`` are ordered by their size. ``exit`` is the exit status by all ``reasons``, (status, text), of which
+    the first decides. ``unreadable`` are files of records that are damaged: they were left out. ``selftest`` says
+    whether any of it can be believed. ``acknowledged`` are those that hold tonight or held until a date that has
+    passed. ``rule`` says in a sentence how was judged.
     """
 
     night: str

@@ -22,7 +22,6 @@ from benchbox.gate.reasons import reasons_of
 from benchbox.gate.selftest import Selftest, trust_in
 from benchbox.gate.series import CaseSeries, case_series
 from benchbox.gate.tonight import (
-    ROLLING,
     ProcessValues,
     Question,
     against_anchor,
@@ -270,4 +269,3 @@ def _rule(policy: Policy, again: Again) -> str:
         f"by more than the effect and than noise{confirmed}; "
         f"{policy.false_alarms:.2%} chance of a false alarm a night, all cases"
     )
-

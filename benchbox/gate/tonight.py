@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from benchbox.gate.again import Again, Remeasured
 from benchbox.gate.baseline import ACCEPTED, Baseline, Level
 from benchbox.gate.comparable import environments_apart, networks_apart
-from benchbox.gate.night import Finding, Place, Qualifier, Tier
+from benchbox.gate.night import Finding, Place, Qualifier, Tier, Trend
 from benchbox.gate.policy import COUNTS_OF_BYTES, EXACT_METRICS, Policy, Rule
 from benchbox.gate.series import CaseSeries, Value, commit_of, error_flags, fields_of
 from benchbox.metrics.metric import METRICS
@@ -22,6 +22,8 @@ from benchbox.stats.nights import Move, Seen, Watch, watch_nights
 from benchbox.stats.rank import ratio_interval
 
 ROLLING, ANCHOR, EXACT = "rolling", "anchor", "exact"
+# Nights in a picture of a finding.
+TREND = 30
 ProcessValues = Callable[[Record, str], Sequence[float]]
 
 
@@ -226,6 +228,9 @@ def _finding(ask: Question, seen: Seen, values: Sequence[Value], nights: Sequenc
         base=seen.level,
         head=values[-1].value,
         qualifiers=tuple(qualifiers + [Qualifier.SUSPICIOUS] * suspicious),
+        trend=None
+        if seen.move in {Move.NEW, Move.LEVEL}
+        else Trend(values=tuple(value.value for value in values[-TREND:]), begins=first - max(0, len(values) - TREND)),
         place=Place(
             night=nights[first],
             commits=(commit_of(before), commit_of(values[first].records)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
+from benchbox.gate.acknowledged import table_of
 from benchbox.gate.formats.words import (
     acknowledged_lines,
     change_text,
@@ -12,19 +14,26 @@ from benchbox.gate.formats.words import (
     environment_lines,
     headline,
     interval_text,
-    layer_lines,
     outcome_text,
     ratio_text,
+    trend_text,
     worth_a_row,
 )
-from benchbox.gate.night import Finding, NightReport
+from benchbox.gate.night import Finding, LayerShift, NightReport
+from benchbox.gate.proposals import acknowledgements_of
+from benchbox.gate.tonight import EXACT
 from benchbox.report.table import Column, markdown_table
+from benchbox.units import format_alike
 
 # GitHub refuses summaries of more than 1 MiB as a whole.
 MOST_BYTES = 900_000
 _SHOWN = 20
 _GROUPS = [Column[list[str]](title=title) for title in ("group", "outcome", "cases", "worst", "cause")]
-_ROWS = [Column[list[str]](title=title) for title in ("case", "metric", "outcome", "change", "95 %", "values", "why")]
+_LAYERS = [Column[list[str]](title=title, number=title != "layer") for title in ("layer", "base", "head", "change")]
+_ROWS = [
+    Column[list[str]](title=title)
+    for title in ("case", "metric", "outcome", "change", "95 %", "values", "30 nights", "why")
+]
 
 
 def markdown_of(report: NightReport) -> str:
@@ -38,6 +47,7 @@ def markdown_of(report: NightReport) -> str:
             ratio_text(finding),
             interval_text(finding),
             change_text(finding),
+            trend_text(finding),
             _plain(finding.verdict.reason),
         ]
         for finding in rows
@@ -62,6 +72,7 @@ def markdown_of(report: NightReport) -> str:
         f"## The largest\n\n{markdown_table(_ROWS, texts[:_SHOWN])}" if texts else "",
         *_layers(rows),
         f"## See the first of them again\n\n```sh\n{commands}\n```" if commands else "",
+        _on_purpose(report),
         "\n".join(["## Acknowledged\n", *(f"- {_plain(line)}" for line in lines)])
         if (lines := acknowledged_lines(report))
         else "",
@@ -72,14 +83,42 @@ def markdown_of(report: NightReport) -> str:
     return text + _rest(texts[_SHOWN:], MOST_BYTES - len(text.encode())) + "\n"
 
 
+def _on_purpose(report: NightReport) -> str:
+    """How the alarms are accepted; of counts, what to add to a file, since pull requests have no store at hand."""
+    red = [group for group in report.groups if any(row.is_alarm and row.group == group.id for row in report.findings)]
+    if not red:
+        return ""
+    lines = [f"benchbox baseline accept {shlex.quote(group.id)} --reason '...'" for group in red[:_SHOWN]]
+    exact = {row.group for row in report.findings if row.is_alarm and row.reference == EXACT}
+    tables = [
+        table_of(entry)
+        for group in red[:_SHOWN]
+        if group.id in exact
+        for entry in acknowledgements_of(report, group.id, reason="...", issue="", until=None, by="")
+    ]
+    parts = ["## If it is on purpose", "```sh\n" + "\n".join(lines) + "\n```"]
+    if tables:
+        parts.append(
+            "Counts are the same on every machine. Without the records at hand, add this with its reason to "
+            "`results/baseline/acknowledged.toml`:\n\n```toml\n" + "\n".join(tables) + "```"
+        )
+    return "\n\n".join(parts)
+
+
 def _layers(rows: Sequence[Finding]) -> list[str]:
     """The layers of confirmed cases, base beside head, folded."""
     return [
-        f"<details><summary>Layers of {_code(row.name)}: base → head</summary>\n\n"
-        + "\n".join(f"- {_plain(line)}" for line in layer_lines(row))
+        f"<details><summary>The layers of {_html(row.name)} that changed most</summary>\n\n"
+        + markdown_table(_LAYERS, [_layer(layer) for layer in row.layers])
         + "\n\n</details>"
         for row in [row for row in rows if row.layers][:_SHOWN]
     ]
+
+
+def _layer(layer: LayerShift) -> list[str]:
+    base, head = format_alike([layer.base_s, layer.head_s], "s")
+    change = f"{100 * (layer.head_s / layer.base_s - 1):+.0f} %" if layer.base_s and layer.head_s else "only in one"
+    return [_code(layer.name), base, head, change]
 
 
 def _rest(texts: list[list[str]], room: int) -> str:
@@ -97,10 +136,15 @@ def _rest(texts: list[list[str]], room: int) -> str:
     return frame.format(kept, left, markdown_table(_ROWS, texts[:kept]))
 
 
+def _html(text: str) -> str:
+    """Text that HTML leaves as it is, on one line."""
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+
+
 def _plain(text: str) -> str:
     """Text that Markdown and HTML leave as it is."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"\\{sign}" if sign in "`*_[]" else sign for sign in " ".join(text.split()))
+    text = _html(text)
+    return "".join(f"\\{sign}" if sign in "`*_[]" else sign for sign in text)
 
 
 def _code(text: str) -> str:

@@ -16,6 +16,7 @@ from benchbox.gate.formats.words import (
     layer_lines,
     outcome_text,
     ratio_text,
+    trend_text,
     worth_a_row,
 )
 from benchbox.gate.night import Finding, Group, NightReport, Qualifier
@@ -63,6 +64,7 @@ def _block(finding: Finding) -> list[str]:
     numbers = "  ".join(text for text in row if text not in {"", "–"})
     lines = [_filled(finding.name), _filled(f"  {numbers}", indent="    ")]
     lines += [_filled(f"  {finding.verdict.reason}", indent="    ")] if finding.verdict.reason else []
+    lines += [f"  {bars}"] if (bars := trend_text(finding)) else []
     return [*lines, *(_filled(f"  layer {line}", indent="    ") for line in layer_lines(finding))]
 
 

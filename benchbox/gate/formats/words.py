@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from benchbox.gate.night import Finding, NightReport, Qualifier
+from benchbox.report.sparkline import sparkline
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.plan import TRANSFER_TIMED, Mode
 from benchbox.schema.verdict import Outcome
@@ -130,6 +131,12 @@ def variant_options(variant: str) -> list[str]:
 def layer_lines(finding: Finding) -> list[str]:
     """Base beside head of the layers that changed most: "conv1: 120 us → 180 us"."""
     return [f"{row.name}: {' → '.join(format_alike([row.base_s, row.head_s], 's'))}" for row in finding.layers]
+
+
+def trend_text(finding: Finding) -> str:
+    """The last nights as bars, "│" where the finding begins, "" where there is nothing to see."""
+    trend = finding.trend
+    return sparkline(trend.values, breaks={trend.begins}) if trend else ""
 
 
 def environment_lines(report: NightReport, *, most: int = 6) -> list[str]:

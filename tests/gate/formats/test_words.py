@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from sample_nights import nights
+from sample_nights import level, nights
 
-from benchbox.gate.formats.words import commands_for, variant_options
+from benchbox.gate.formats.markdown import markdown_of
+from benchbox.gate.formats.table import render_night
+from benchbox.gate.formats.words import commands_for, trend_text, variant_options
 from benchbox.gate.night import Finding, Tier
+from benchbox.gate.nightly import judge_night
+from benchbox.gate.policy import Policy
 from benchbox.schema.identity import identity_of
 from benchbox.schema.verdict import Outcome, Verdict
 
@@ -35,3 +39,14 @@ def test_a_variant_is_measured_again_as_it_was(variant: str, options: str) -> No
     again = commands_for(finding)[-1].replace("'", "")
     assert again.startswith(f"benchbox run {case.model} --backend")
     assert again.endswith(options)
+
+
+def test_a_finding_that_left_its_level_has_a_picture_of_its_nights() -> None:
+    report = judge_night(nights([*level(40, 1e-3), 1.2e-3, 1.2e-3], flags=()), Policy(), process_values=lambda *_: ())
+    (found,) = [row for row in report.findings if row.trend]
+    assert found.trend is not None
+    assert (len(found.trend.values), found.trend.begins) == (30, 28)
+    bars = trend_text(found)
+    assert bars.endswith("▁│██")
+    assert bars in markdown_of(report)
+    assert f"  {bars}" in render_night(report).splitlines()
