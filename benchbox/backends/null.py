@@ -13,6 +13,7 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.schema.model import Precision
 from benchbox.schema.trial import Evidence
+from benchbox.stats.tensor_types import array_type
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
@@ -94,7 +95,10 @@ class NullSession:
 
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """Zeros."""
-        return {spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in self._request.outputs}
+        return {
+            spec.name: np.zeros([size or 1 for size in spec.shape], array_type(spec.dtype))
+            for spec in self._request.outputs
+        }
 
     def evidence(self) -> Evidence:
         """That nothing was executed."""

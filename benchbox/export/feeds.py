@@ -13,6 +13,7 @@ import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.schema.artifact import Drawn, TensorSpec, Values
+from benchbox.stats.tensor_types import array_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def _fed(spec: TensorSpec, found: Mapping[str, _Stored], path: Path) -> TensorSp
             values=f"one of them is {stored.shape[1:]}, the input without its batch {spec.sample_shape}",
             remedy=_REMEDY,
         )
-    if not np.can_cast(stored.dtype, np.dtype(spec.dtype), "same_kind"):
+    if not np.can_cast(stored.dtype, array_type(spec.dtype), "same_kind"):
         raise UsageError(
             f"the samples in {path} do not fit input {spec.name}",
             values=f"they are {stored.dtype}, the input is {spec.dtype}",

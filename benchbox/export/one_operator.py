@@ -16,6 +16,7 @@ import numpy as np
 from benchbox.schema.artifact import BatchRange, Drawn, OnnxArtifact, TensorSpec, Values
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import arrays_of_samples
+from benchbox.stats.tensor_types import array_type
 
 if TYPE_CHECKING:
     import onnx
@@ -67,7 +68,7 @@ def stream_artifact(root: Path, operator: str, size_bytes: int) -> OnnxArtifact:
 def moved_bytes(artifact: OnnxArtifact) -> int:
     """Bytes that one inference reads and writes at least."""
     return sum(
-        int(np.dtype(spec.dtype).itemsize) * int(np.prod([size or 0 for size in spec.shape]))
+        int(array_type(spec.dtype).itemsize) * int(np.prod([size or 0 for size in spec.shape]))
         for spec in (*artifact.inputs, *artifact.outputs)
     )
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchbox.schema.artifact import Drawn, TensorSpec
 from benchbox.schema.record import FedInput
+from benchbox.stats.tensor_types import array_type, kind_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def fed_in_words(spec: TensorSpec) -> str:
     """What an input is fed."""
     if spec.values is not None:
         return spec.values.text
-    return _DRAWN_BY_TYPE.get(np.dtype(spec.dtype).kind, "assumed: 0 or 1")
+    return _DRAWN_BY_TYPE.get(kind_of(spec.dtype), "assumed: 0 or 1")
 
 
 def fed_inputs(specs: Sequence[TensorSpec], *, batch: int) -> tuple[FedInput, ...]:
@@ -80,7 +81,7 @@ def fed_inputs(specs: Sequence[TensorSpec], *, batch: int) -> tuple[FedInput, ..
 
 def _fed(spec: TensorSpec) -> FedInput:
     known = spec.values
-    assumed = known.drawn is Drawn.ASSUMED if known is not None else np.dtype(spec.dtype).kind in "iu"
+    assumed = known.drawn is Drawn.ASSUMED if known is not None else kind_of(spec.dtype) in "iu"
     return FedInput(
         name=spec.name,
         dtype=spec.dtype,
@@ -93,14 +94,14 @@ def _fed(spec: TensorSpec) -> FedInput:
 
 def _sample(spec: TensorSpec, *, seed: int, index: int) -> NDArray[np.generic]:
     shape = tuple(size if size is not None else 1 for size in spec.sample_shape)
-    dtype, values = np.dtype(spec.dtype), spec.values
+    dtype, values = array_type(spec.dtype), spec.values
     if values is not None and values.drawn is Drawn.FILE:
         stored = _stored(values.path, Path(values.path).stat().st_mtime_ns)[spec.name]
         return np.asarray(stored[index % len(stored)], dtype=dtype)
     if values is not None and values.constant is not None:
         return np.full(shape, values.constant, dtype=dtype)
     drawn = stream(seed, "input", spec.name, index)
-    if dtype.kind not in "iub":
+    if kind_of(spec.dtype) not in "iub":
         return drawn.standard_normal(shape, dtype=np.float32).astype(dtype)
     low, high = (values.low, values.high) if values is not None else (0, 2)
     return drawn.integers(low, high, size=shape).astype(dtype)

@@ -19,6 +19,7 @@ from benchbox.backends.cuda.interface import CudaLayer, Event, Pinned, Stream
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import DeviceSlots, size_bytes
 from benchbox.schema.artifact import TensorSpec
+from benchbox.stats.tensor_types import array_type
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
@@ -180,7 +181,7 @@ class Queries:
     def fill(self, slot: int, arrays: Arrays) -> None:
         """Puts the inputs of a slot where its requests copy them from."""
         for spec in self._inputs:
-            array = np.ascontiguousarray(arrays[spec.name], dtype=spec.dtype)
+            array = np.ascontiguousarray(arrays[spec.name], dtype=array_type(spec.dtype))
             self._host[slot][spec.name].bytes[: array.nbytes] = array.reshape(-1).view(np.uint8)
 
     def issue(self, slot: int, work: Callable[[], object]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from benchbox.backends.cuda.interface import CudaLayer, Stream
 from benchbox.errors import UsageError
 from benchbox.schema.artifact import TensorSpec
+from benchbox.stats.tensor_types import array_type
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
@@ -30,7 +31,7 @@ def size_bytes(spec: TensorSpec) -> int:
             f"the size of output {spec.name} depends on data, and this backend needs it before it runs",
             remedy="measure it with --backend onnxruntime or openvino",
         )
-    return math.prod(size or 0 for size in spec.shape) * np.dtype(spec.dtype).itemsize
+    return math.prod(size or 0 for size in spec.shape) * array_type(spec.dtype).itemsize
 
 
 def flush_bytes(l2_bytes: int | None) -> int:
@@ -89,7 +90,7 @@ class DeviceSlots:
     def upload(self, slot: int, arrays: Arrays) -> None:
         """Copies the inputs of a slot to the device and waits for it."""
         for spec in self._inputs:
-            array = np.ascontiguousarray(arrays[spec.name], dtype=spec.dtype)
+            array = np.ascontiguousarray(arrays[spec.name], dtype=array_type(spec.dtype))
             size = array.nbytes
             self._staging.bytes[:size] = array.reshape(-1).view(np.uint8)
             self._layer.upload(self._addresses[slot][spec.name], self._staging, size, self._stream)
@@ -109,7 +110,7 @@ class DeviceSlots:
             self._layer.download(self._staging, self._addresses[slot][spec.name], size, self._stream)
             self._layer.synchronize(self._stream)
             shape = tuple(size or 0 for size in spec.shape)
-            made[spec.name] = self._staging.bytes[:size].copy().view(spec.dtype).reshape(shape)
+            made[spec.name] = self._staging.bytes[:size].copy().view(array_type(spec.dtype)).reshape(shape)
         return made
 
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

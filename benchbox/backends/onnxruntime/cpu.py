@@ -19,12 +19,14 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, Availability, Grade, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.onnxruntime.profile import layers_from_profile
+from benchbox.backends.onnxruntime.types import value_of
 from benchbox.errors import ArtifactError, EnvironmentLackError
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.proof import TF32_ABSENT, TF32_OPTION
 from benchbox.schema.trial import Evidence
+from benchbox.stats.tensor_types import array_type, is_extended
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
@@ -115,6 +117,7 @@ class OnnxRuntimeSession:
                 remedy="check the file with onnx.checker, or export it again",
             ) from error
         self._open = self._open_outputs()
+        self._arrays: dict[int, np.ndarray] = {}  # of outputs that are no arrays to the runtime
         self._bindings = [self._binding() for _ in range(request.slots)]
         self._run = self._session.run_with_iobinding
         if self._open:
@@ -187,6 +190,11 @@ class OnnxRuntimeSession:
         """Memory for an output; None for one that the runtime allocates."""
         if spec.name in self._open:
             return None
+        if is_extended(spec.dtype):  # what the runtime allocates of such a type it does not give back as an array
+            array = np.zeros([size or 0 for size in spec.shape], array_type(spec.dtype))
+            value = value_of(self._runtime, array, spec.dtype)
+            self._arrays[id(value)] = array
+            return value
         return self._runtime.OrtValue.ortvalue_from_shape_and_type(list(spec.shape), np.dtype(spec.dtype))
 
     def upload(self, slot: int, arrays: Arrays) -> None:
@@ -196,7 +204,7 @@ class OnnxRuntimeSession:
         for spec in self._request.inputs:
             array = np.array(arrays[spec.name], order="C", copy=True)
             # ONNX Runtime keeps only the address of a numpy array: both must live as long as the binding.
-            value = self._runtime.OrtValue.ortvalue_from_numpy(array)
+            value = value_of(self._runtime, array, spec.dtype)
             binding.bind_ortvalue_input(spec.name, value)
             values += [array, value]
         self._inputs[slot] = values
@@ -219,7 +227,11 @@ class OnnxRuntimeSession:
         binding, outputs = self._bindings[slot]
         if self._open:
             outputs = dict(zip(outputs, binding.get_outputs(), strict=True))
-        return {name: np.array(value.numpy(), copy=True) for name, value in outputs.items()}
+        return {name: self._copied(value) for name, value in outputs.items()}
+
+    def _copied(self, value: Any) -> np.ndarray:
+        array = self._arrays.get(id(value))
+        return np.array(value.numpy() if array is None else array, copy=True)
 
     def evidence(self) -> Evidence:
         """Providers and options as the session reports them; executed precisions from its profile."""

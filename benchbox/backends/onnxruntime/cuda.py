@@ -1,7 +1,9 @@
 """How does ONNX Runtime run a network on an NVIDIA GPU: by its CUDA provider, or by its TensorRT provider?
 
 Inputs and outputs are bound to device memory of ours, the provider works on our stream, and a run does not wait for the
-device: an inference is what it is for every other backend. With and without CUDA graph are two backends. ONNX Runtime
+device: an inference is what it is for every other backend. With and without CUDA graph are two backends; the provider
+keeps its graphs by the thread that ran, captures them when a slot first runs there, and does not report them: a session
+captures all when it is opened and then sees for itself that a replay pays no attention to what is bound. ONNX Runtime
 falls back to the CPU without a word, whole or node by node: the session that was asked for must be the one that was
 given, and nodes that landed on the CPU are counted.
 """
@@ -11,13 +13,14 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
+import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
@@ -25,14 +28,27 @@ from benchbox.backends.cuda.gate import StreamGate
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.onnxruntime.cpu import executed_precisions, only_wheel
+from benchbox.backends.onnxruntime.graphs import GRAPH_UNSEEN, GRAPH_USED, replay_was_seen
+from benchbox.backends.onnxruntime.libraries import library_lack, preload, provider_folder
+from benchbox.backends.onnxruntime.native_log import native_stderr
 from benchbox.backends.onnxruntime.profile import COPIES, layers_from_profile
-from benchbox.errors import ArtifactError, BenchboxError, DeviceMemoryError, EnvironmentLackError
+from benchbox.backends.onnxruntime.types import runtime_type
+from benchbox.errors import (
+    ArtifactError,
+    BenchboxError,
+    DeviceMemoryError,
+    EnvironmentLackError,
+    MeasurementError,
+    UsageError,
+)
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.proof import tf32_option
 from benchbox.schema.trial import Evidence
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from benchbox.backends.base import Arrays
     from benchbox.backends.cuda.interface import CudaLayer
 
@@ -40,7 +56,8 @@ CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPU
 WHEEL = "onnxruntime-gpu"
 # What the wheel's TensorRT provider is linked against; TensorRT 11 has another number.
 TENSORRT_LIBRARY = "libnvinfer.so.10"
-GRAPH_USED = "whole inference"
+_NO_GRAPH = "cannot use the graph capture feature"
+_OUT_OF_MEMORY = re.compile(r"allocate memory|out of memory|CUDA failure 2\b|BFCArena", re.IGNORECASE)
 _TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
 _REFUSALS = {
     Precision.BF16: "ONNX Runtime's CUDA provider has no bf16 convolutions",
@@ -58,6 +75,7 @@ class OnnxRuntimeCuda:
     virtual: ClassVar[bool] = False
     rank: ClassVar[int] = 20
     provider: ClassVar[str] = CUDA
+    library: ClassVar[str] = "libonnxruntime_providers_cuda.so"
     graph: ClassVar[bool] = False
 
     def probe(self) -> Availability:
@@ -86,13 +104,23 @@ class OnnxRuntimeCuda:
         except BenchboxError as error:
             reason = ": ".join(part for part in (error.what, error.values) if part)
             return Availability(usable=False, version=version, reason=reason, remedy=error.remedy)
-        lack = self._library_lack()
+        lack = self._tensorrt_lack()
         if lack:
             return Availability(usable=False, version=version, reason=lack, remedy="pip install 'tensorrt>=10.14,<11'")
+        preload(onnxruntime)
+        folder = provider_folder()
+        lack = library_lack(self.library, folder) if folder is not None else ""
+        if lack:
+            return Availability(
+                usable=False,
+                version=version,
+                reason=f"{self.provider} of ONNX Runtime {version}: {lack}",
+                remedy="pip install 'onnxruntime-gpu[cuda,cudnn]', or install CUDA and cuDNN of the wheel's versions",
+            )
         return Availability(usable=True, version=version, device=gpu)
 
-    def _library_lack(self) -> str:
-        """Why the provider's own libraries cannot be loaded, "" if nothing speaks against it."""
+    def _tensorrt_lack(self) -> str:
+        """Why TensorRT's library cannot be loaded, "" if it can or is not needed."""
         return ""
 
     def refusal(self, precision: Precision) -> str | None:
@@ -104,6 +132,7 @@ class OnnxRuntimeCuda:
 
         Raises:
             EnvironmentLackError: ONNX Runtime, its provider or a GPU is missing.
+            UsageError: a CUDA graph was asked for, and the network cannot be one as a whole.
             ArtifactError: the file cannot be loaded.
             DeviceMemoryError: it does not fit.
         """
@@ -114,8 +143,7 @@ class OnnxRuntimeCuda:
             raise EnvironmentLackError(f"{self.name} cannot run here", values=state.reason, remedy=state.remedy)
         import onnxruntime
 
-        if hasattr(onnxruntime, "preload_dlls"):
-            onnxruntime.preload_dlls()  # CUDA libraries that pip installed are not on the loader's path
+        preload(onnxruntime)
         return OnnxRuntimeCudaSession(onnxruntime, open_layer(), request, provider=self.provider, graph=self.graph)
 
 
@@ -133,8 +161,9 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
     name: ClassVar[str] = "onnxruntime-tensorrt"
     rank: ClassVar[int] = -1
     provider: ClassVar[str] = TENSORRT
+    library: ClassVar[str] = "libonnxruntime_providers_tensorrt.so"
 
-    def _library_lack(self) -> str:
+    def _tensorrt_lack(self) -> str:
         try:
             ctypes.CDLL(TENSORRT_LIBRARY)
         except OSError as error:
@@ -176,17 +205,36 @@ class OnnxRuntimeCudaSession:
             self._closing.callback(self._slots.close)
             self.laps = EventLaps(layer, self._stream)
             self._closing.callback(self.laps.close)
-            self._run = [self._bound(slot) for slot in range(request.slots)]
+            self._run = [self._bound(slot, self._slots.addresses(slot)) for slot in range(request.slots)]
+            self._graph_state = self._captured() if graph else "off"
             failing.pop_all()
 
     def _loaded(self) -> Any:
         path = self._request.onnx_path
         assert path is not None, "a backend that consumes ONNX is given a file"
+        with native_stderr() as log:
+            session = self._made(path)
+        given = session.get_providers()
+        if not given or given[0] != self._provider:
+            raise EnvironmentLackError(
+                f"ONNX Runtime did not give {self._provider}",
+                values="\n".join((f"it would have run on {', '.join(given)}", *log.errors())),
+                remedy="install what it lacks: pip install 'onnxruntime-gpu[cuda,cudnn]'",
+            )
+        return session
+
+    def _made(self, path: Path) -> Any:
         try:
-            session = self._runtime.InferenceSession(str(path), self._options(), providers=self._providers())
+            return self._runtime.InferenceSession(str(path), self._options(), providers=self._providers())
         except Exception as error:  # ONNX Runtime's errors share no public base class
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            if "memory" in text.lower():
+            if _NO_GRAPH in text:
+                raise UsageError(
+                    "ONNX Runtime cannot run this network as a CUDA graph",
+                    values=text,
+                    remedy="use --backend onnxruntime-cuda, or an --opset that its GPU kernels cover",
+                ) from error
+            if _OUT_OF_MEMORY.search(text):
                 raise DeviceMemoryError(
                     "the GPU ran out of memory",
                     values=f"batch {self._request.inputs[0].shape[0]}: {text}",
@@ -197,14 +245,17 @@ class OnnxRuntimeCudaSession:
                 values=text,
                 remedy="check the file with onnx.checker, or export it again",
             ) from error
-        given = session.get_providers()
-        if not given or given[0] != self._provider:
-            raise EnvironmentLackError(
-                f"ONNX Runtime did not give {self._provider}",
-                values=f"it would have run on {', '.join(given)}",
-                remedy="its log (ORT_LOG_SEVERITY_LEVEL=0) names the library that is missing",
-            )
-        return session
+
+    def _captured(self) -> str:
+        """Runs every slot once, which captures its graph, and tells whether a replay was seen."""
+        for run in self._run:
+            run()
+            self._layer.synchronize(self._stream)
+        inputs = {spec.name: self._slots.addresses(0)[spec.name] for spec in self._request.inputs}
+        seen = replay_was_seen(
+            self._layer, self._stream, self._request.outputs, lambda outputs: self._bound(0, {**inputs, **outputs})()
+        )
+        return GRAPH_USED if seen else GRAPH_UNSEEN
 
     def _options(self) -> Any:
         options = self._runtime.SessionOptions()
@@ -245,16 +296,15 @@ class OnnxRuntimeCudaSession:
         )
         return [tensorrt, cuda, CPU]
 
-    def _bound(self, slot: int) -> partial[Any]:
-        """The call that runs a slot: its buffers bound, and its own graph where graphs are captured."""
+    def _bound(self, slot: int, addresses: Mapping[str, int]) -> partial[Any]:
+        """The call that runs a slot on these buffers, by its own graph where graphs are captured."""
         binding = self._session.io_binding()
-        addresses = self._slots.addresses(slot)
         for spec in self._request.inputs:
-            shape = list(spec.shape)
-            binding.bind_input(spec.name, "cuda", 0, np.dtype(spec.dtype), shape, addresses[spec.name])
+            shape, kind = list(spec.shape), runtime_type(spec.dtype)
+            binding.bind_input(spec.name, "cuda", 0, kind, shape, addresses[spec.name])
         for spec in self._request.outputs:
-            shape = list(spec.shape)
-            binding.bind_output(spec.name, "cuda", 0, np.dtype(spec.dtype), shape, addresses[spec.name])
+            shape, kind = list(spec.shape), runtime_type(spec.dtype)
+            binding.bind_output(spec.name, "cuda", 0, kind, shape, addresses[spec.name])
         options = self._runtime.RunOptions()
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         if self._graph:
@@ -306,7 +356,7 @@ class OnnxRuntimeCudaSession:
             **tf32_option(has=gpu.has_tf32, allowed=self._tf32_allowed()),
             "cuda_layer": self._layer.name,
             **gpu.options(),
-            "cuda_graph": GRAPH_USED if self._graph else "off",
+            "cuda_graph": self._graph_state,
             "provider_options": json.dumps(
                 self._session.get_provider_options().get(self._provider, {}), sort_keys=True
             ),
@@ -343,8 +393,9 @@ class OnnxRuntimeCudaSession:
         return backend.provider == self._provider and backend.graph == self._graph
 
     def close(self) -> None:
-        """Gives everything back, the session before the memory that it is bound to."""
-        with self._closing:
+        """Gives everything back, the session before the memory that it is bound to; an error on its way stays."""
+        failing = sys.exception() is not None
+        with suppress(MeasurementError) if failing else nullcontext(), self._closing:
             self._run = []
             if hasattr(self, "_session"):
                 self._layer.synchronize(self._stream)

@@ -23,6 +23,7 @@ from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import ModelSource
 from benchbox.stats.batches import sample_in
 from benchbox.stats.inputs import seeded_arrays
+from benchbox.stats.tensor_types import array_type
 from benchbox.store.artifact_files import sha256_of
 
 _T = TypeVar("_T")
@@ -143,7 +144,7 @@ def _from_pictures(files: Sequence[Path], source: ModelSource, inputs: Sequence[
 
     def load() -> Iterator[dict[str, np.ndarray]]:
         for file in chosen:
-            yield {spec.name: recipe.array_from_file(file).astype(spec.dtype)}
+            yield {spec.name: recipe.array_from_file(file).astype(array_type(spec.dtype))}
 
     return CalibrationData(
         text=f"{len(chosen)} of {len(files)} images; {recipe.text}",
@@ -270,7 +271,7 @@ def _finite(array: np.ndarray, spec: TensorSpec, file: Path) -> np.ndarray:
             values=f"{int((~np.isfinite(array)).sum())} of {array.size} for input {spec.name}",
             remedy="NaN and infinity give no range; clean the data",
         )
-    return array.reshape(-1, *array.shape[array.ndim - len(spec.sample_shape) :]).astype(spec.dtype)
+    return array.reshape(-1, *array.shape[array.ndim - len(spec.sample_shape) :]).astype(array_type(spec.dtype))
 
 
 def _unreadable(file: Path, error: Exception) -> ArtifactError:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from benchbox.backends.base import DeviceSession
+from benchbox.measure.loop.modes import meet_thread
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Session
@@ -105,10 +106,12 @@ class Queue:
         sessions: with inputs resident in their slots.
         batch: samples in an inference.
         complete: is called with the ids that were answered.
+        slots: how many slots have inputs.
     """
 
-    def __init__(self, sessions: Sequence[Session], *, batch: int, complete: Complete) -> None:
+    def __init__(self, sessions: Sequence[Session], *, batch: int, complete: Complete, slots: int = 1) -> None:
         self._batch = batch
+        self._slots = slots
         self._complete = complete
         self._waiting: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
@@ -116,8 +119,11 @@ class Queue:
             threading.Thread(target=self._serve, args=(session,), name=f"session-{number}", daemon=True)
             for number, session in enumerate(sessions)
         ]
+        # One after another: what a runtime captures in a session's thread, another that allocates would spoil.
         for thread in self._threads:
+            self._met = threading.Event()
             thread.start()
+            self._met.wait()
 
     def issue(self, ids: Sequence[int], samples: Sequence[int]) -> None:
         """Puts a query's samples into the queue."""
@@ -135,6 +141,13 @@ class Queue:
 
     def _serve(self, session: Session) -> None:
         wait = session.synchronize if isinstance(session, DeviceSession) else None
+        try:
+            if wait is not None:
+                meet_thread(session, self._slots)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._met.set()
         while (first := self._waiting.get()) is not None:
             taken = [first, *self._more()]
             try:

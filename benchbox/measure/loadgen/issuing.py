@@ -200,7 +200,7 @@ def _issued(sessions: Sequence[Session], plan: MeasurementPlan, settings: Any, f
 
 def _answering(sessions: Sequence[Session], plan: MeasurementPlan, complete: Complete) -> Answering:
     if plan.mode is Mode.SERVER:
-        return Queue(sessions, batch=plan.batch, complete=complete)
+        return Queue(sessions, batch=plan.batch, complete=complete, slots=plan.input_slots)
     if plan.mode is Mode.OFFLINE:
         return Direct(sessions[0], batch=plan.batch, complete=complete, in_flight=OFFLINE_IN_FLIGHT)
     return Direct(sessions[0], batch=plan.batch, complete=complete, at_once=True)

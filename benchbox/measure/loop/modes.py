@@ -119,21 +119,23 @@ class _Concurrent:
         self.now_ns = sessions[0].stopwatch.now_ns
         self._sessions = sessions
         self._slots = slots
-        # The same threads for all blocks: runtimes keep a pool of workers for each thread that calls them.
-        self._threads = ThreadPoolExecutor(len(sessions))
+        # The same thread for a session in all blocks: runtimes keep workers, and CUDA graphs, by the thread that calls.
+        self._threads = [ThreadPoolExecutor(1) for _ in sessions]
+        self._warm = False
 
     def block(self, count: int) -> Block:
         """``count`` samples in all, shared evenly and in the order in which they ended, whichever session ran them.
 
         Each thread's clock runs only while all are at work.
         """
+        self._warm_up()
         share = -(-count // len(self._sessions))
         together = Barrier(len(self._sessions))
         runs: list[Future[_Span]] = []
         with collector_off():
             try:
-                for session in self._sessions:
-                    runs.append(self._threads.submit(self._run, session, share, together))
+                for session, thread in zip(self._sessions, self._threads, strict=True):
+                    runs.append(thread.submit(self._run, session, share, together))
             except RuntimeError:  # no more threads: those that did start must not wait for the others
                 together.abort()
                 raise
@@ -148,9 +150,22 @@ class _Concurrent:
         window_ns = max(span.ends[-1] for span in spans) - min(span.start for span in spans)
         return Block(times_ns=times[np.argsort(ends, kind="stable")], window_ns=int(window_ns))
 
+    def _warm_up(self) -> None:
+        """Lets each session meet its thread, one after another.
+
+        What a runtime captures there, another thread that allocates for the first time would spoil.
+        """
+        if self._warm:
+            return
+        self._warm = True
+        for session, thread in zip(self._sessions, self._threads, strict=True):
+            if isinstance(session, DeviceSession):
+                thread.submit(meet_thread, session, self._slots).result()
+
     def close(self) -> None:
         """Ends the threads."""
-        self._threads.shutdown()
+        for thread in self._threads:
+            thread.shutdown()
 
     def _run(self, session: Session, count: int, together: Barrier) -> _Span:
         try:
@@ -169,6 +184,13 @@ class _Concurrent:
             times[index] = end - begin
             ends[index] = end
         return _Span(start, np.frombuffer(ends, dtype=np.int64), np.frombuffer(times, dtype=np.int64))
+
+
+def meet_thread(session: Session, slots: int) -> None:
+    """One inference a slot in the thread that will run the session."""
+    for slot in range(slots):
+        session.enqueue(slot)
+        session.synchronize()
 
 
 class _Span(NamedTuple):
