@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from benchbox.gate.comparable import Measured
     from benchbox.schema.device import Ceilings
 
-# Where `benchbox layers --json` documents of a root are looked for; the command itself writes to standard output only.
+# Where tables of layers are stored; what `benchbox layers --json` wrote may lie there too.
 LAYERS_FOLDER = Path("results") / "layers"
 _LAYERS_SCHEMA = "benchbox.layers/1"
+_STORED_SCHEMA = "benchbox.layers-record/1"
 _LAYER_OF_NETWORK = {
     "model": "string",
     "backend": "string",
@@ -47,7 +48,8 @@ _LAYER = {
     "arithmetic_intensity": "Float64",
     "bound": "string",
 }
-LAYER_COLUMNS = {**_LAYER_OF_NETWORK, "position": "Int64", **_LAYER, "share": "Float64", "file": "string"}
+_STORED = {"id": "string", "started_at": "datetime64[ns, UTC]", "env": "string"}
+LAYER_COLUMNS = {**_STORED, **_LAYER_OF_NETWORK, "position": "Int64", **_LAYER, "share": "Float64", "file": "string"}
 CEILING_COLUMNS = {
     "id": "string",
     "started_at": "datetime64[ns, UTC]",
@@ -112,7 +114,7 @@ def records(place: str | Path = ".") -> pd.DataFrame:
 
 
 def layers(place: str | Path = ".") -> pd.DataFrame:
-    """One row per executed layer of documents that ``benchbox layers MODEL --json`` wrote, in the order of execution.
+    """One row per executed layer of stored tables and of what ``benchbox layers MODEL --json`` wrote, in their order.
 
     ``time_s`` is the median over profiled inferences, ``share`` its part of all layers' time.
 
@@ -244,6 +246,15 @@ def _layer_rows(path: Path, *, chosen: bool) -> list[dict[str, Any]]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         kind = document.get("schema") if isinstance(document, dict) else None
+        stored = {"id": None, "started_at": None, "env": None}
+        if kind == _STORED_SCHEMA:
+            stored = {
+                "id": document["id"],
+                "started_at": document["started_at"],
+                "env": document["environment"]["hash"],
+            }
+            document = _document_of_stored(path, document)
+            kind = _LAYERS_SCHEMA
         if kind != _LAYERS_SCHEMA and not chosen:
             return []
         if kind != _LAYERS_SCHEMA:
@@ -252,7 +263,7 @@ def _layer_rows(path: Path, *, chosen: bool) -> list[dict[str, Any]]:
                 values=f"{path}: schema {kind!r}, not {_LAYERS_SCHEMA!r}",
                 remedy="benchbox layers MODEL --json > FILE",
             )
-        shared = {name: document[name] for name in _LAYER_OF_NETWORK}
+        shared = {**stored, **{name: document[name] for name in _LAYER_OF_NETWORK}}
         whole = document["profiled_s"]
         return [
             {
@@ -270,6 +281,21 @@ def _layer_rows(path: Path, *, chosen: bool) -> list[dict[str, Any]]:
             values=f"{path}: {type(error).__name__}: {error}",
             remedy="benchbox layers MODEL --json > FILE",
         ) from error
+
+
+def _document_of_stored(path: Path, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What ``benchbox layers --json`` printed of a stored table."""
+    import dataclasses
+
+    from benchbox.report.views.layers import document_from_layers
+    from benchbox.schema.layers import StoredLayers
+    from benchbox.store.ceilings import read_ceilings
+    from benchbox.store.documents import value_from_plain
+
+    stored = value_from_plain(StoredLayers, document, origin=str(path))
+    beside = path.parent.parent / "ceilings" / f"{stored.ceilings}.json"
+    table = dataclasses.replace(stored.table, ceilings=read_ceilings(beside) if stored.ceilings else None)
+    return document_from_layers(table, table.rows)
 
 
 def _ceiling_rows(measured: Ceilings) -> Iterator[dict[str, Any]]:

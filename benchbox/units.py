@@ -102,6 +102,20 @@ def format_quantity(value: float | None, unit: str) -> str:
     return _scaled(value, _DECIMAL, "" if unit == "1" else unit).strip()
 
 
+def format_known(value: float, low: float | None, high: float | None, unit: str) -> str:
+    """A value with no more digits than its interval leaves known, two to four ("290 ms"); three without an interval."""
+    if not math.isfinite(value) or value == 0:
+        return format_quantity(value, unit)
+    digits = _DIGITS - 1
+    if low is not None and high is not None and math.isfinite(high - low):
+        width = (high - low) / abs(value)
+        digits = _DIGITS if width <= 0 else min(_DIGITS, max(2, 1 - math.floor(math.log10(width))))
+    rounded = float(f"{value:.{digits - 1}e}")
+    number, _, suffix = format_quantity(rounded, unit).partition(" ")
+    whole = len(number.partition(".")[0].lstrip("-0"))
+    return f"{float(number):.{max(0, digits - whole)}f} {suffix}".strip()
+
+
 def format_alike(values: Sequence[float], unit: str) -> list[str]:
     """Values of one column, all with the prefix and the decimals of the largest: "1.005 ms", "0.997 ms"."""
     largest = max(values, key=abs, default=0.0)

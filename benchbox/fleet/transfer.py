@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 
 from benchbox.errors import StoreError
 from benchbox.fleet.objects import Objects
-from benchbox.store import accuracies, records
+from benchbox.store import accuracies, layers, records
 from benchbox.store.atomic import draft_of
 
-PREFIXES = (records.FOLDER.as_posix(), accuracies.FOLDER.as_posix())
+PREFIXES = (records.FOLDER.as_posix(), accuracies.FOLDER.as_posix(), layers.FOLDER.as_posix())
 _SUFFIXES = (".parquet", ".json")
 
 
@@ -119,10 +119,13 @@ def pull(
 
 
 def fault_of(path: Path) -> str:
-    """Why a record's file or an accuracy's is not whole, "" if it is."""
+    """Why a file of records, accuracies or layers is not whole, "" if it is."""
     if path.suffix == ".json":
         lines: list[str] = []
-        accuracies.read_accuracy(path, warn=lines.append)
+        if path.parent.name == layers.FOLDER.name:
+            layers.read_layers(path, warn=lines.append)
+        else:
+            accuracies.read_accuracy(path, warn=lines.append)
         return lines[0] if lines else ""
     try:
         record = records.read_record(path)
@@ -136,7 +139,8 @@ def _arrived(root: Path, name: str, content: bytes) -> str:
     """Writes what arrived under its name if it is whole; else why not."""
     target = root / name
     with tempfile.TemporaryDirectory(prefix="benchbox-pull-") as folder:
-        seen = Path(folder) / target.name
+        seen = Path(folder) / target.parent.name / target.name
+        seen.parent.mkdir()
         seen.write_bytes(content)
         fault = fault_of(seen)
     if fault:
@@ -152,7 +156,8 @@ def _arrived(root: Path, name: str, content: bytes) -> str:
 
 
 def _own(root: Path) -> dict[str, Path]:
-    found = [*records.record_files(root), *sorted((root / accuracies.FOLDER).glob("*.json"))]
+    documents = [*sorted((root / accuracies.FOLDER).glob("*.json")), *layers.layer_files(root)]
+    found = [*records.record_files(root), *documents]
     return {PurePosixPath(path.relative_to(root)).as_posix(): path for path in found}
 
 

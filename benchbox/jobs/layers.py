@@ -1,12 +1,14 @@
 """In which order does a network become a table of its executed layers, or two tables set against each other?
 
-    source -> ONNX file -> engine, where one is needed -> short timing without a profiler -> profiled pass -> join
+    source -> ONNX file -> engine, where one is needed -> profiled pass -> short timing without a profiler -> join
+           -> results/layers/
 
 Like ``jobs/run.py`` this holds the order of the stages and nothing else.
 """
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,10 +35,12 @@ from benchbox.schema.layers import LayerTable
 from benchbox.schema.model import Precision
 from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.quantile import percentile
+from benchbox.store.layers import append_layers
+from benchbox.store.records import check_writable, new_record_id
 
 
 def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> LayerTable:
-    """Profiles a case in processes of its own and joins its layers with their analytical cost.
+    """Profiles a case in processes of its own, joins its layers with their analytical cost and stores the table.
 
     Args:
         case: what to profile; its plan has the threads, the warm-up, and the number of profiled inferences
@@ -47,6 +51,7 @@ def table_from_case(case: Case, *, root: Path, say: Say = lambda _: None) -> Lay
     Raises:
         UsageError, EnvironmentLackError: the backend cannot run this, or does not report its layers.
         ArtifactError, MeasurementError: as for ``benchbox run``.
+        StoreError: nothing can be written under the root.
     """
     return _profiled(case, root=root, here=capture(), say=say)[0]
 
@@ -57,6 +62,7 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
     ``here`` is the environment before anything was exported: libraries set variables of their own when they are used.
     """
     require_runnable(case.backend, case.precision, case.source)
+    check_writable(root)
     given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
     artifact = onnx_at_batch(
         case.source,
@@ -83,6 +89,8 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
         root=root,
         engine=built.engine if built else None,
     )
+    now = datetime.datetime.now(datetime.UTC)
+    device = BACKENDS.get(case.backend).device
     say(f"profiling {plan.min_samples} inferences")
     layers = run_trial(replace(request, pass_=Pass.LAYERS)).layers
     say("timing without a profiler")
@@ -105,9 +113,19 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
         latency_s=_median_s(timed),
         onnx_sha256=artifact.sha256,
         gpu=bool(timed.gpu_ns),
-        ceilings=ceilings_here(root, BACKENDS.get(case.backend).device, environment=here),
+        ceilings=ceilings_here(root, device, environment=here),
     )
-    return replace(table, flags=flags_of_layers(table)), request
+    table = replace(table, flags=flags_of_layers(table))
+    append_layers(
+        root,
+        table,
+        identity=new_record_id(now),
+        environment=here,
+        device=device,
+        at=now.isoformat(),
+        simulated=timed.evidence is not None and timed.evidence.simulated,
+    )
+    return table, request
 
 
 def _median_s(timed: Trial) -> float:

@@ -9,25 +9,37 @@ from pathlib import Path
 from benchbox.choose.candidates import Candidate, candidates_from_records
 from benchbox.choose.front import front_of
 from benchbox.choose.limits import ACCURACY
+from benchbox.errors import BenchboxError
+from benchbox.gate.formats.words import SIGNS, environment_lines, headline
 from benchbox.gate.history import series_from_records
+from benchbox.gate.night import Group, Qualifier
 from benchbox.jobs.choose import case_name, facet_of
+from benchbox.jobs.gate import judge_stored
 from benchbox.models.zoo.zoo import specs
 from benchbox.report.material import Accuracy, Material
+from benchbox.schema.layers import StoredLayers
 from benchbox.schema.record import Record
 from benchbox.schema.trial import Pass, Trial
 from benchbox.schema.verdict import Series
 from benchbox.store.accuracies import accuracies_under
 from benchbox.store.ceilings import stored_ceilings
+from benchbox.store.layers import stored_layers
 from benchbox.store.records import readable_trials
 
 # A series of fewer records is a comparison, not a history.
 _NIGHTS = 3
 _EFFECT = 0.05
+_GROUPS = 5
 _FRONT = (ACCURACY, "latency", "memory")
 
 
 def material_from_records(
-    root: Path, found: Sequence[tuple[Path, Record]], *, title: str, warn: Callable[[str], None]
+    root: Path,
+    found: Sequence[tuple[Path, Record]],
+    *,
+    title: str,
+    where: Sequence[str] = (),
+    warn: Callable[[str], None],
 ) -> Material:
     """Everything that the page shows of these records.
 
@@ -35,15 +47,17 @@ def material_from_records(
         root: whose accuracies and ceilings go with them.
         found: record files and the records in them.
         title: heads the page.
+        where: the conditions by which the records were chosen.
         warn: receives a line per damaged file.
     """
     records = tuple(record for _, record in found)
     known = specs()
+    accuracies = accuracies_under(root, warn=warn)
     candidates, _ = candidates_from_records(
         records,
         facet_of=lambda record: (*facet_of(record), record.environment.hash),
         name_of=lambda record: case_name(record, across=False),
-        accuracies=accuracies_under(root, warn=warn),
+        accuracies=accuracies,
         published={name: (spec.accuracy.top1, spec.accuracy.source) for name, spec in known.items() if spec.accuracy},
     )
     return Material(
@@ -57,7 +71,50 @@ def material_from_records(
         front=_front(candidates),
         series=_histories(records),
         ceilings=stored_ceilings(root, warn=warn),
+        layers=_layers_of(root, records, narrowed=bool(where), warn=warn),
+        answers=accuracies,
+        verdict=_verdict(root, where, warn) if records else (),
     )
+
+
+def _layers_of(
+    root: Path, records: Sequence[Record], *, narrowed: bool, warn: Callable[[str], None]
+) -> tuple[StoredLayers, ...]:
+    """The stored tables of layers; where records were chosen, those of their networks."""
+    models = {record.key.model for record in records}
+    return tuple(one for one in stored_layers(root, warn=warn) if not narrowed or one.table.model in models)
+
+
+def _verdict(root: Path, where: Sequence[str], warn: Callable[[str], None]) -> tuple[str, ...]:
+    """What the gate says of the newest night; that nothing can be compared yet, or that nobody can judge, and why."""
+    try:
+        report = judge_stored(root, policy_file=None, against=None, night=None, where=where, warn=warn).report
+    except BenchboxError as error:
+        return (f"The newest night cannot be judged: {error.what}", *([error.values] if error.values else []))
+    old = [one for one in report.findings if Qualifier.NEW not in one.qualifiers and not one.is_gap]
+    if not old:
+        cases = len({finding.name for finding in report.findings})
+        failed = len({finding.name for finding in report.findings if finding.is_gap})
+        return (
+            "Nothing to compare yet",
+            f"none of {cases} case{'' if cases == 1 else 's'} was measured in enough nights to say whether it changed"
+            + (f", {failed} failed" if failed else "")
+            + "; 'benchbox gate' judges every further night, 'benchbox compare' any two records",
+        )
+    night = headline(report)
+    lines = [night[:1].upper() + night[1:]]
+    lines += [_group_line(group) for group in report.groups[:_GROUPS]]
+    if len(report.groups) > _GROUPS:
+        lines.append(f"and {len(report.groups) - _GROUPS} more groups ('benchbox gate')")
+    return (*lines, *environment_lines(report), *(text for _, text in report.reasons[:1]))
+
+
+def _group_line(group: Group) -> str:
+    """An alarm in one line: what, where, how much and why."""
+    cases = group.cases[0] if len(group.cases) == 1 else f"{len(group.cases)} cases"
+    worst = "" if group.worst is None else f", {100 * (group.worst - 1):+.1f} %"
+    accepted = " (acknowledged)" if group.acknowledged else ""
+    return f"{SIGNS[group.outcome]} {cases} {group.outcome.value}{worst}{accepted}: {group.cause}"
 
 
 def _accuracy(candidate: Candidate) -> Accuracy:

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
-    """A case's graph and cost, None where it cannot be counted, and the flags that say so."""
+    """A case's graph, cost and least bytes, None where they cannot be counted, and the flags that say so."""
 
     graph: Graph | None = None
     cost: NetworkCost | None = None
+    least_bytes: int | None = None
     flags: tuple[Flag, ...] = ()
 
     @property
@@ -52,6 +53,7 @@ class Paper:
             peak_activation_bytes=cost.peak_activation_bytes,
             uncounted=cost.uncounted,
             onnx_nodes=cost.onnx_nodes,
+            least_bytes=self.least_bytes,
         )
 
     def prover(self, *, precision: Precision, required: float, insist: bool) -> Callable[[Trial], Proof] | None:
@@ -75,15 +77,18 @@ class Paper:
 def paper_of_artifact(artifact: OnnxArtifact, *, root: Path, batch: int) -> Paper:
     """Counts the file of an artifact at a batch size; whatever is wrong with its cost is a flag."""
     from benchbox.cost.counting import cost_from_graph
+    from benchbox.cost.precision.folding import folded
+    from benchbox.cost.precision.fusing import least_bytes
     from benchbox.jobs.prepare import graph_from_artifact
 
     try:
         graph = graph_from_artifact(artifact, root=root, batch=batch)
         cost = cost_from_graph(graph, model=artifact.model, sha256=artifact.sha256, allow_unknown=True)
+        moved = sum(least_bytes(folded(graph)).values())
     except BenchboxError as error:
         reason = "; ".join(" ".join(part.split()) for part in (error.what, error.values) if part)
     except Exception as error:  # a bug of the counting is no reason not to measure
         reason = f"counting failed ({type(error).__name__}: {' '.join(str(error).split())})"
     else:
-        return Paper(graph=graph, cost=cost, flags=tuple(flags_of_uncounted(cost.uncounted)))
+        return Paper(graph=graph, cost=cost, least_bytes=moved, flags=tuple(flags_of_uncounted(cost.uncounted)))
     return Paper(flags=(flag_of_absent_cost(reason),))

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 
 from benchbox.flags.void import is_void
 from benchbox.report.cases import names_of_cases
+from benchbox.schema.accuracy import AccuracyResult
 from benchbox.schema.device import Ceilings
 from benchbox.schema.identity import CaseIdentity, identity_of
+from benchbox.schema.layers import StoredLayers
 from benchbox.schema.model import ModelSpec
 from benchbox.schema.plan import Mode
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import Record, Status, reading_of
 from benchbox.schema.verdict import Series
+from benchbox.units import ABSENT, format_known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,8 @@ class Material:
 
     ``specs`` are facts of networks by name. ``accuracies``, ``medians_s`` (the median latency of each timed process)
     and ``front`` (the probability of being on the front of accuracy, latency and memory) are by record id; what is not
-    known has no entry. ``title`` heads the page.
+    known has no entry. ``title`` heads the page. ``answers`` are measured accuracies, oldest first. ``verdict`` is the
+    gate's judgement of the newest night in sentences, the first of them its outcome.
     """
 
     title: str
@@ -43,6 +47,9 @@ class Material:
     front: Mapping[str, float] = field(default_factory=dict)
     series: tuple[Series, ...] = ()
     ceilings: tuple[Ceilings, ...] = ()
+    layers: tuple[StoredLayers, ...] = ()
+    answers: tuple[AccuracyResult, ...] = ()
+    verdict: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +75,11 @@ class Point:
     def macs(self) -> int | None:
         """Multiply-adds of one inference."""
         return self.record.analytic.macs if self.record.analytic else None
+
+    @property
+    def least_bytes(self) -> int | None:
+        """Bytes that one inference must move through memory at least."""
+        return self.record.analytic.least_bytes if self.record.analytic else None
 
     @property
     def params(self) -> int | None:
@@ -107,6 +119,16 @@ def points_by_machine(material: Material) -> dict[str, tuple[Point, ...]]:
 def usable(reading: Reading | None) -> Reading | None:
     """The reading where it can be drawn: a positive finite value."""
     return reading if reading is not None and 0 < reading.value < float("inf") else None
+
+
+def achieved_text(point: Point) -> str:
+    """Operations of the multiply-adds over the median latency, with the digits that its interval leaves known."""
+    latency, flops = point.latency, 2 * (point.macs or 0)
+    if latency is None or not flops:
+        return ABSENT
+    low = None if latency.high is None else flops / latency.high
+    high = None if not latency.low or latency.low < 0 else flops / latency.low
+    return format_known(flops / latency.value, low, high, "FLOP/s")
 
 
 def one_at_a_time(points: Sequence[Point]) -> list[Point]:

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 
 from benchbox.schema.device import Ceilings
+from benchbox.schema.environment import Environment
 from benchbox.schema.reading import Flag
 
 
@@ -115,3 +116,18 @@ class LayerTable:
     def unmapped_time_s(self) -> float:
         """Time of rows that stand for no ONNX node and do not move data for the runtime either."""
         return sum(row.layer.time_s or 0.0 for row in self.rows if not row.nodes and not row.layer.moves)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredLayers:
+    """A table of layers as it is kept: when, where and on which device ("cpu", "cuda") it was measured.
+
+    ``ceilings`` is the id of those that the table goes with, None without.
+    """
+
+    id: str
+    started_at: str
+    device: str
+    environment: Environment
+    table: LayerTable
+    ceilings: str | None = None

@@ -55,6 +55,8 @@ class Analytic:
 
     ``uncounted`` names nodes whose cost is not known: the numbers are a lower bound where there are any.
     ``onnx_nodes`` are the nodes of the ONNX file, None in older records.
+    ``least_bytes`` is what must move through memory at least, weights included, if all that can be is fused, tensors as
+    wide as the file stores them (``cost/precision/fusing.py``); None in older records.
     """
 
     params: int
@@ -64,6 +66,7 @@ class Analytic:
     peak_activation_bytes: int
     uncounted: tuple[str, ...] = ()
     onnx_nodes: int | None = None
+    least_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,12 @@ from benchbox.store.artifact_files import FOLDER as ARTIFACTS
 from benchbox.store.artifact_files import read_artifact, sha256_of
 from benchbox.store.engines import FOLDER as ENGINES
 from benchbox.store.engines import kept_engine
+from benchbox.store.layers import layer_files, read_layers
 from benchbox.store.records import read_record, read_trials, record_files
 
 DAMAGED = Path("results") / "damaged"
+# What cannot be made again, and is set aside where it is damaged.
+_OWN = frozenset({"records", "accuracies", "layers"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,13 @@ def check_store(root: Path, *, step: Callable[[int, int], None] = lambda _, __: 
         root: project root.
         step: is called with (done, in all).
     """
-    checks = {"records": _records, "accuracies": _accuracies, "artifacts": _artifacts, "engines": _engines}
+    checks = {
+        "records": _records,
+        "accuracies": _accuracies,
+        "layers": _layers,
+        "artifacts": _artifacts,
+        "engines": _engines,
+    }
     files = {kind: tuple(check(root)) for kind, check in checks.items()}
     total = sum(len(found) for found in files.values())
     faults: list[Fault] = []
@@ -54,7 +63,7 @@ def check_store(root: Path, *, step: Callable[[int, int], None] = lambda _, __: 
             done += 1
             reason = check()
             if reason:
-                faults.append(Fault(path=path, reason=reason, record=kind in {"records", "accuracies"}))
+                faults.append(Fault(path=path, reason=reason, record=kind in _OWN))
     step(total, total)
     return Checked(counts={kind: len(found) for kind, found in files.items()}, faults=tuple(faults))
 
@@ -108,6 +117,17 @@ def _accuracies(root: Path) -> _Checks:
 def _fault_of_accuracy(path: Path) -> str:
     lines: list[str] = []
     read_accuracy(path, warn=lines.append)
+    return lines[0] if lines else ""
+
+
+def _layers(root: Path) -> _Checks:
+    for path in layer_files(root):
+        yield path, lambda path=path: _fault_of_layers(path)  # type: ignore[misc]
+
+
+def _fault_of_layers(path: Path) -> str:
+    lines: list[str] = []
+    read_layers(path, warn=lines.append)
     return lines[0] if lines else ""
 
 

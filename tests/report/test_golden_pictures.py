@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_plots import material, points
+from sample_material import material, points
 
 from benchbox.report.plots.gallery import PICTURES
 from benchbox.report.plots.rendering import svg_from_picture

@@ -3,78 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
-from sample_records import record
+from sample_material import case, material, points, table
 
-from benchbox.report.material import Accuracy, Material, Point, points_by_machine
+from benchbox.report.material import Material, points_by_machine
 from benchbox.report.plots.gallery import PICTURES
 from benchbox.report.plots.rendering import svg_from_picture
-from benchbox.report.plots.scales import linear_axis, log_axis, words_beside
-from benchbox.schema.model import ModelSpec, Precision
-from benchbox.schema.reading import Better, Reading
-from benchbox.schema.record import Analytic, Record
-from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
-
-NAMES = ("resnet18", "vgg16", "squeezenet1_1")
-
-
-def reading(metric: str, unit: str, value: float) -> Reading:
-    return Reading(metric=metric, unit=unit, value=value, low=0.95 * value, high=1.05 * value, n=5, better=Better.LOWER)
-
-
-def case(number: int, batch: int) -> Record:
-    base = record(number)
-    key = dataclasses.replace(base.key, model=NAMES[number], batch=batch, precision=Precision.FP32)
-    cost = Analytic(
-        params=10**6 * (number + 1), macs=10**8 * (3 - number) * batch, flops=1, weight_bytes=10**6,
-        peak_activation_bytes=batch * 10**5,
-    )  # fmt: skip
-    readings = (
-        reading("latency_p50", "s", 0.01 * (number + 1) * batch),
-        reading("peak_host_memory", "bytes", 2.0**26 * (number + batch)),
-    )
-    return dataclasses.replace(
-        base, id=f"{number}-{batch}", key=key, analytic=cost, readings=readings, flags=(), proof=None
-    )
-
-
-def runs() -> Series:
-    """Four runs of a case, the last of them its stored record; level and environment changed after the second."""
-    points = tuple(
-        HistoryPoint(at=f"2026-01-0{day}T03:00:00+00:00", commit=f"c{day}", value=0.01 * factor, low=0.009 * factor,
-                     high=0.011 * factor, n=5, env="e", record="0-1" if day == 4 else f"old{day}", network="ab")
-        for day, factor in ((1, 1.0), (2, 1.0), (3, 1.5), (4, 1.5))
-    )  # fmt: skip
-    change = LevelChange(
-        index=2, ratio=1.5, low=1.4, high=1.6, better=False, commits=("c2", "c3"), environment={}, state=ChangeState.NEW
-    )
-    return Series(
-        case={}, metric="latency_p50", unit="s", better=Better.LOWER, points=points, changes=(change,),
-        epochs={2: {"torch": ("1", "2")}},
-    )  # fmt: skip
-
-
-def material() -> Material:
-    records = tuple(case(number, batch) for number in range(3) for batch in (1, 4))
-    families = {"resnet18": "resnet", "vgg16": "vgg", "squeezenet1_1": "squeezenet"}
-    return Material(
-        title="", records=records,
-        specs={
-            name: ModelSpec(name=name, family=family, input_shape=(3, 8, 8), num_classes=1000, params=10**6, macs=10**8,
-                            activation_bytes=1, paper="")
-            for name, family in families.items()
-        },
-        accuracies={one.id: Accuracy(value=0.7, low=0.68, high=0.72, source="measured") for one in records},
-        medians_s={one.id: (0.01, 0.011, 0.012) for one in records},
-        front={"0-1": 0.99, "1-1": 0.4},
-        series=(runs(),),
-    )  # fmt: skip
-
-
-def points() -> tuple[Point, ...]:
-    (found,) = points_by_machine(material()).values()
-    return found
+from benchbox.report.plots.roofs import roofs_of
+from benchbox.report.plots.scales import linear_axis, log_axis, spread, words_beside, words_stacked
+from benchbox.schema.device import Level
 
 
 @pytest.mark.parametrize("name", list(PICTURES))
@@ -148,3 +87,96 @@ def test_ticks_lie_on_the_axis_and_are_few() -> None:
         axis = log_axis("x", "", [low, high], "s")
         assert 1 <= len(axis.ticks()) <= 14
         assert all(axis.low <= tick <= axis.high for tick in axis.ticks())
+
+
+def test_stacked_words_are_apart_and_where_they_are_wanted_when_they_can_be() -> None:
+    for places in ([0.0, 100.0, 200.0], [5.0, 5.0, 5.0], [0.0, 1.0, 2.0, 90.0, 91.0]):
+        found = spread(places, apart=14.0)
+        assert all(after - before >= 14.0 - 1e-9 for before, after in itertools.pairwise(found))
+        assert sum(found) == pytest.approx(sum(places))
+    assert spread([0.0, 100.0]) == [0.0, 100.0]
+    x, y = log_axis("x", "", [1, 10], ""), linear_axis("y", "", [0, 1], "", vertical=True)
+    rows = words_stacked([(10, 0.5, "one"), (10, 0.501, "two")], x, y)
+    heights = [y.length - y.place(row["y"]) + row["dy"] for row in rows]
+    assert abs(heights[0] - heights[1]) >= 14.0 - 1e-9
+
+
+def test_a_roof_is_the_lower_of_slope_and_level() -> None:
+    low, high = roofs_of(material().ceilings[0], ["int8", "fp32", "bf16"], 1)
+    assert (low.precision, high.precision) == ("fp32", "int8")
+    assert low.ridge == pytest.approx(20)
+    assert low.limit(10) == pytest.approx(5e10)
+    assert low.limit(1000) == pytest.approx(1e11)
+    assert low.low_limit(10) < low.limit(10) < low.high_limit(10)
+    assert (low.sheet, high.sheet) == (1.5e11, None)
+
+
+def test_a_network_above_its_roof_is_ringed_and_one_below_is_not() -> None:
+    found = PICTURES["roofline"](points(), material())
+    assert found is not None
+    assert not any(value["above"] for value in _dots(found.specification))
+    slow = dataclasses.replace(
+        material().ceilings[0],
+        compute=tuple(
+            dataclasses.replace(one, flops_per_s=1e9, low=1e9, high=1e9) for one in material().ceilings[0].compute
+        ),
+    )
+    above = PICTURES["roofline"](points(), dataclasses.replace(material(), ceilings=(slow,)))
+    assert above is not None
+    assert any(value["above"] for value in _dots(above.specification))
+    assert any(float(row[-1].split()[0]) > 100 for row in above.rows)
+
+
+def _dots(specification: dict) -> list[dict]:  # type: ignore[type-arg]
+    return next(
+        layer["data"]["values"] for layer in specification["layer"] if "above" in layer["data"]["values"][0]
+    )  # fmt: skip
+
+
+def test_without_the_bandwidth_of_memory_there_is_no_roofline() -> None:
+    ceilings = material().ceilings[0]
+    none = dataclasses.replace(
+        ceilings, bandwidth=tuple(one for one in ceilings.bandwidth if one.level is not Level.DRAM)
+    )
+    assert PICTURES["roofline"](points(), dataclasses.replace(material(), ceilings=(none,))) is None
+
+
+def test_bars_of_layers_are_whole_and_the_newest_table_counts() -> None:
+    older = dataclasses.replace(
+        table("fp32"), id="old", table=dataclasses.replace(table("fp32").table, rows=table("fp32").table.rows[:1])
+    )
+    found = PICTURES["layers"](points(), dataclasses.replace(material(), layers=(older, *material().layers)))
+    assert found is not None
+    assert [row[0] for row in found.rows] == ["resnet18 null fp32", "resnet18 null int8"]
+    segments = found.specification["layer"][0]["data"]["values"]
+    for name in ("resnet18 null fp32", "resnet18 null int8"):
+        own = [value for value in segments if value["case"] == name]
+        assert [value["kind"] for value in own] == [
+            "convolution", "data movement", "pooling", "matrix product", "no node",
+        ]  # fmt: skip
+        assert own[0]["from"] == 0
+        assert own[-1]["to"] == pytest.approx(1, abs=0.01)
+
+
+def test_layers_of_another_environment_are_not_drawn() -> None:
+    elsewhere = dataclasses.replace(
+        table("fp32"), environment=dataclasses.replace(table("fp32").environment, hash="fedcba987654")
+    )
+    assert PICTURES["layers"](points(), dataclasses.replace(material(), layers=(elsewhere,))) is None
+
+
+def test_precisions_are_compared_on_the_same_pictures_only() -> None:
+    found = PICTURES["pairs"](points(), material())
+    assert found is not None
+    ((name, pictures, _, _, difference, _, differing, p),) = found.rows
+    assert (name, pictures, difference, differing, p) == ("resnet18 null int8", "16", "+0.00 points", "8", "1")
+    fp32, int8 = material().answers
+    others = dataclasses.replace(int8, data_sha256="ee" * 32)
+    assert PICTURES["pairs"](points(), dataclasses.replace(material(), answers=(fp32, others))) is None
+
+
+def test_operations_against_time_has_both_batches_and_a_line() -> None:
+    found = PICTURES["operations-time"](points(), material())
+    assert found is not None
+    assert [part["title"]["text"] for part in found.specification["hconcat"]] == ["batch 1", "batch 4"]
+    assert "R²" in found.reading

@@ -21,7 +21,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_whole_store_has_no_fault(root: Path) -> None:
     found = check_store(root)
-    assert found.counts == {"records": 4, "accuracies": 0, "artifacts": 0, "engines": 0}
+    assert found.counts == {"records": 4, "accuracies": 0, "layers": 0, "artifacts": 0, "engines": 0}
     assert found.faults == ()
 
 

@@ -76,7 +76,7 @@ def test_the_document_has_the_contracts_keys() -> None:
     assert set(document["readings"][0]) == {"metric", "unit", "value", "low", "high", "n", "better", "mde"}
     assert set(document["flags"][0]) == {"code", "severity", "message"}
     assert set(document["analytic"]) == {
-        *("params", "macs", "flops", "weight_bytes", "peak_activation_bytes", "uncounted", "onnx_nodes")
+        *("params", "macs", "flops", "weight_bytes", "peak_activation_bytes", "uncounted", "onnx_nodes", "least_bytes")
     }
     hop = document["correctness"]["hops"][0]
     assert {"from", "to", "max_abs_error", "rel_l2_error", "cosine"} <= set(hop)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchbox.report.cases import mode_text
 from benchbox.report.material import Point
 from benchbox.schema.identity import identity_of
-from benchbox.units import ABSENT, format_half_width, format_time
+from benchbox.units import ABSENT, format_half_width, format_known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """Rows are networks; ``cells`` has one for each column, None where nothing was measured."""
+    """Rows are networks, the fastest for a sample first; ``cells`` has one for each column, None without a number."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
@@ -51,12 +51,13 @@ def matrix_of(points: Sequence[Point]) -> Matrix:
         width = format_half_width(latency.value, latency.low, latency.high)
         cells[names[point.case], title] = Cell(
             case=point.case,
-            value=format_time(latency.value),
+            value=format_known(latency.value, latency.low, latency.high, "s"),
             interval="" if width == ABSENT else width,
             shade=round((log - low) / span, 2) if span else 0.0,
         )
     ordered = sorted(columns, key=lambda title: tuple(map(_sortable, columns[title])))
-    models = list(dict.fromkeys(names[point.case] for point, _ in timed))
+    fastest = sorted(timed, key=lambda pair: pair[1].value / pair[0].batch)
+    models = list(dict.fromkeys(names[point.case] for point, _ in fastest))
     return Matrix(
         columns=tuple(ordered),
         rows=tuple((model, tuple(cells.get((model, title)) for title in ordered)) for model in models),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-from benchbox.report.material import Point, one_at_a_time
+from benchbox.report.material import Point, achieved_text, one_at_a_time
 from benchbox.report.records.rows import known_factor
 from benchbox.schema.identity import identity_of
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import reading_of
-from benchbox.units import format_bytes, format_count, format_flops_per_s, format_half_width, format_time
+from benchbox.units import format_bytes, format_count, format_half_width, format_known
 
 _MANY = 2
+# Members of the front that are as good as certain are named, so many of them.
+_LIKELY = 0.5
+_SHOWN = 5
 
 
 def sentences(points: Sequence[Point]) -> list[str]:
@@ -21,6 +24,29 @@ def sentences(points: Sequence[Point]) -> list[str]:
     if not shown:
         return []
     return [*_extremes(shown), *_precisions(shown), *_order(shown), *_memory(shown)]
+
+
+def choices(points: Sequence[Point], front: Mapping[str, float]) -> list[str]:
+    """What to choose: the likely members of the front of accuracy, latency and memory, most accurate first."""
+    members = [
+        (point, point.accuracy)
+        for point in one_at_a_time(points)
+        if point.accuracy is not None and front.get(point.record.id, 0.0) >= _LIKELY
+    ]
+    if not members:
+        return []
+    members.sort(key=lambda pair: (-pair[1].value, pair[0].latency.value if pair[0].latency else 0.0))
+    lines = [
+        f"{point.case}: top-1 {100 * accuracy.value:.1f} % ({accuracy.source.partition(':')[0]}), {_time(point)}"
+        + (f", {_known(memory)}" if (memory := _peak(point)) is not None else "")
+        for point, accuracy in members[:_SHOWN]
+    ]
+    more = len(members) - _SHOWN
+    return [*lines, f"and {more} more, which the picture below shows"] if more > 0 else lines
+
+
+def _peak(point: Point) -> Reading | None:
+    return reading_of(point.record, "peak_device_memory") or reading_of(point.record, "peak_host_memory")
 
 
 def _extremes(points: Sequence[Point]) -> Iterator[str]:
@@ -36,8 +62,8 @@ def _extremes(points: Sequence[Point]) -> Iterator[str]:
     if len(rated) >= _MANY:
         low, high = min(rated, key=lambda pair: pair[0]), max(rated, key=lambda pair: pair[0])
         yield (
-            f"Achieved FLOP/s reach from {format_flops_per_s(low[0])} ({low[1].case}) to "
-            f"{format_flops_per_s(high[0])} ({high[1].case})."
+            f"Achieved FLOP/s reach from {achieved_text(low[1])} ({low[1].case}) to {achieved_text(high[1])} "
+            f"({high[1].case})."
         )
 
 
@@ -123,9 +149,13 @@ def _ratio(own: Point, base: Point) -> float:
 
 def _time(point: Point) -> str:
     assert point.latency is not None
-    return format_time(point.latency.value)
+    return _known(point.latency)
+
+
+def _known(reading: Reading) -> str:
+    return format_known(reading.value, reading.low, reading.high, reading.unit)
 
 
 def _with_interval(reading: Reading) -> str:
     width = format_half_width(reading.value, reading.low, reading.high)
-    return f"{format_time(reading.value)} ({width})" if width.startswith("±") else format_time(reading.value)
+    return f"{_known(reading)} ({width})" if width.startswith("±") else _known(reading)

@@ -9,8 +9,9 @@ from importlib import resources
 
 from benchbox.report.definitions import definitions
 from benchbox.report.material import Material, machine_name, points_by_machine
+from benchbox.report.page.ceilings import ceiling_tables
 from benchbox.report.page.matrix import matrix_of
-from benchbox.report.page.sentences import sentences
+from benchbox.report.page.sentences import choices, sentences
 from benchbox.report.plots.gallery import pictures_of
 from benchbox.report.plots.rendering import require_renderer, svg_from_picture
 from benchbox.report.records.base import View
@@ -46,6 +47,7 @@ def page_from_material(material: Material) -> str:
         days=sorted({record.started_at[:10] for record in material.records}),
         networks=sorted({record.key.model for record in material.records}),
         commits=sorted({commit for record in material.records if (commit := _commit(record))}),
+        verdict=material.verdict,
         machines=machines,
         machine_names=sorted({machine_name(record) for record in material.records}),
         without=skips_and_failures(material.records),
@@ -75,6 +77,8 @@ def _machines(material: Material) -> list[dict[str, object]]:
                 "name": machine,
                 "environments": sorted({point.record.environment.hash for point in points}),
                 "sentences": sentences(points),
+                "choices": choices(points, material.front),
+                "ceilings": ceiling_tables(points, material),
                 "matrix": matrix_of(points),
                 "pictures": pictures,
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,9 @@ from benchbox.report.material import Material, Point
 
 Specification = dict[str, Any]
 
-WIDTH, HEIGHT = 680, 380
+WIDTH, HEIGHT = 800, 420
+BARS = 620  # width where names stand at the left
+_LETTER = 7.2  # pixels of a letter in the widest of the usual fonts
 INK, QUIET, GRID = "var(--ink, #1f2328)", "var(--quiet, #59636e)", "var(--grid, #e3e6ea)"
 # Okabe and Ito's palette, each a variable of the page so that dark mode can lighten it.
 PRECISIONS: Mapping[str, str] = {
@@ -90,14 +93,22 @@ def shape_scale(names: Sequence[str]) -> Specification:
     return {"domain": shown, "range": [SHAPES[place % len(SHAPES)] for place in range(len(shown))]}
 
 
-def whole(layers: Sequence[Specification], *, width: int = WIDTH, height: int = HEIGHT) -> Specification:
-    """A complete specification of these layers."""
+def names_axis(names: Sequence[str], *, grid: bool = False, most: int = 360) -> Specification:
+    """An axis of names with room for them whatever the reader's font; those that need more than ``most`` are cut."""
+    room = min(float(most), _LETTER * max(map(len, names), default=0))
+    return {"labelLimit": most, "minExtent": math.ceil(room), "ticks": False, "grid": grid}
+
+
+def whole(
+    layers: Sequence[Specification], *, width: int = WIDTH, height: int = HEIGHT, right: int = 48
+) -> Specification:
+    """A complete specification of these layers, with so many pixels beside the right end for words."""
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": width,
         "height": height,
         "background": None,
-        "padding": {"left": 16, "right": 48, "top": 8, "bottom": 8},
+        "padding": {"left": 16, "right": right, "top": 8, "bottom": 8},
         "layer": [*layers],
         "config": {
             "font": "system-ui, sans-serif",
@@ -109,6 +120,7 @@ def whole(layers: Sequence[Specification], *, width: int = WIDTH, height: int = 
             "legend": {
                 "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12,
                 "titleFontWeight": "normal", "orient": "top", "symbolStrokeWidth": 0, "symbolFillColor": QUIET,
+                "columnPadding": 26, "labelLimit": 360, "layout": {"top": {"margin": 48}},
             },
             "header": {"labelColor": INK, "titleColor": INK},
         },

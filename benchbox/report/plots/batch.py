@@ -1,4 +1,4 @@
-"""What does a larger batch cost in time and memory?"""
+"""What does a larger batch cost in time, memory, energy and power?"""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 from benchbox.report.material import Material, Point, one_at_a_time, usable
 from benchbox.report.plots.base import Picture, family_of, family_scale, marks, whole
-from benchbox.report.plots.scales import log_axis, word_layers, words_beside
+from benchbox.report.plots.scales import log_axis, word_layers, words_stacked
 from benchbox.schema.identity import identity_of
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import reading_of
-from benchbox.units import format_bytes, format_half_width, format_time
+from benchbox.units import format_half_width, format_known
 
-_MIB = 2**20
+_MIB = 2.0**20
+_BESIDE = 190  # pixels for the names of lines
 
 
 def draw_time(points: Sequence[Point], material: Material) -> Picture | None:
@@ -22,7 +23,7 @@ def draw_time(points: Sequence[Point], material: Material) -> Picture | None:
         points, material, name="batch-time", title="Time for each sample against batch",
         reading="A falling line gains from larger batches, a level one does not; fp32, bars are 95 % intervals.",
         reading_of_point=lambda point: point.latency, per_sample=True, suffix="s", axis="median latency / batch",
-        text=format_time,
+        column="for each sample", unit="s",
     )  # fmt: skip
 
 
@@ -31,7 +32,29 @@ def draw_memory(points: Sequence[Point], material: Material) -> Picture | None:
     return _against_batch(
         points, material, name="batch-memory", title="Memory against batch",
         reading="Peak memory of the process (MiB) with runtime and weights; the slope is what each sample adds; fp32.",
-        reading_of_point=_memory, per_sample=False, suffix=" ", axis="peak memory (MiB)", text=format_bytes,
+        reading_of_point=_memory, scale=_MIB, suffix="", axis="peak memory (MiB)", column="peak memory", unit="bytes",
+    )  # fmt: skip
+
+
+def draw_energy(points: Sequence[Point], material: Material) -> Picture | None:
+    """Energy of one sample against the batch, in fp32, where it was counted."""
+    return _against_batch(
+        points, material, name="batch-energy", title="Energy for each sample against batch",
+        reading="Joules for each sample, idle power included, by the counter that the records name; a falling line "
+        "gains from larger batches; fp32, bars are 95 % intervals.",
+        reading_of_point=lambda point: usable(reading_of(point.record, "energy_per_sample")), suffix="J",
+        axis="energy of a sample", column="for each sample", unit="J",
+    )  # fmt: skip
+
+
+def draw_power(points: Sequence[Point], material: Material) -> Picture | None:
+    """Mean power against the batch, in fp32, where it was counted."""
+    return _against_batch(
+        points, material, name="batch-power", title="Power against batch",
+        reading="Mean power while the network runs, idle power included, by the counter that the records name; fp32, "
+        "bars are 95 % intervals.",
+        reading_of_point=lambda point: usable(reading_of(point.record, "power_mean")), suffix="W",
+        axis="mean power", column="power", unit="W",
     )  # fmt: skip
 
 
@@ -48,28 +71,31 @@ def _against_batch(
     title: str,
     reading: str,
     reading_of_point: Callable[[Point], Reading | None],
-    per_sample: bool,
     suffix: str,
     axis: str,
-    text: Callable[[float], str],
+    column: str,
+    unit: str,
+    per_sample: bool = False,
+    scale: float = 1.0,
 ) -> Picture | None:
     """A line for every network, backend and thread count that has several batches."""
     lines = _lines(points, reading_of_point)
     shown = [line for line in lines.values() if len({point.batch for point, _ in line}) > 1]
     if not shown:
         return None
-    values, rows = _values_and_rows(shown, material, per_sample=per_sample, text=text)
+    values, rows = _values_and_rows(shown, material, per_sample=per_sample, scale=scale, unit=unit)
     x = log_axis("batch", "batch", [row["batch"] for row in values], "")
     ends = [row[end] for row in values for end in ("low", "high")]
     y = log_axis("value", axis, ends, suffix, vertical=True)
     batches = sorted({row["batch"] for row in values})
-    across, up = x.channel(values=batches, labelExpr="datum.value"), y.channel()
+    across = x.channel(values=batches, labelExpr="datum.value")
+    up = y.channel(**({} if suffix else {"labelExpr": "format(datum.value, ',')"}))
     colour = {
         "field": "family", "type": "nominal", "title": "line",
         "scale": family_scale([row["family"] for row in values]),
     }  # fmt: skip
-    last = {row["line"]: row for row in values}
-    words = words_beside([(row["batch"], row["value"], row["model"]) for row in last.values()], x, y)
+    last = {row["line"]: (row["batch"], row["value"], row["words"]) for row in values}
+    words = words_stacked([*last.values()], x, y)
     return Picture(
         name=name,
         title=title,
@@ -92,9 +118,10 @@ def _against_batch(
                     {"x": across, "y": up, "color": colour, "description": {"field": "label"}},
                 ),
                 *word_layers(words, across, up),
-            ]
+            ],
+            right=_BESIDE,
         ),
-        columns=("case", "batch", "for each sample" if per_sample else "peak memory", "interval"),
+        columns=("case", "batch", column, "interval"),
         rows=tuple(rows),
     )
 
@@ -118,16 +145,20 @@ def _values_and_rows(
     material: Material,
     *,
     per_sample: bool,
-    text: Callable[[float], str],
+    scale: float,
+    unit: str,
 ) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
     """The marks and the table."""
     values: list[dict[str, Any]] = []
     rows: list[tuple[str, ...]] = []
+    several = len({point.record.key.backend for line in shown for point, _ in line}) > 1
     for number, line in enumerate(shown):
         for point, found in sorted(line, key=lambda pair: pair[0].batch):
-            share = point.batch if per_sample else _MIB
+            share = point.batch if per_sample else scale
             width = format_half_width(found.value, found.low, found.high)
-            shown_value = text(found.value / point.batch if per_sample else found.value)
+            ends = [None if end is None else end / point.batch for end in (found.low, found.high)]
+            low, high = ends if per_sample else (found.low, found.high)
+            shown_value = format_known(found.value / point.batch if per_sample else found.value, low, high, unit)
             values.append(
                 {
                     "batch": point.batch,
@@ -135,7 +166,7 @@ def _values_and_rows(
                     "low": (found.low if found.low is not None and found.low > 0 else found.value) / share,
                     "high": (found.high or found.value) / share,
                     "line": number,
-                    "model": point.model,
+                    "words": f"{point.model} {point.record.key.backend}" if several else point.model,
                     "family": family_of(point.model, material),
                     "label": f"{point.case}: {shown_value}",
                 }

@@ -9,16 +9,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchbox.report.material import Material, Point
-from benchbox.report.plots.base import INK, QUIET, Picture, Specification, family_of, family_scale, marks, whole
+from benchbox.report.plots.base import (
+    BARS,
+    INK,
+    QUIET,
+    Picture,
+    Specification,
+    family_of,
+    family_scale,
+    marks,
+    names_axis,
+    whole,
+)
 from benchbox.report.plots.paper import PAPER, SOURCE
 from benchbox.report.plots.scales import Axis, linear_axis, log_axis, word_layers, words_beside
-from benchbox.units import format_count
+from benchbox.units import ABSENT, format_count
 
 _WIDTHS = 22  # pixels of a bar
 
 
-class _Network:
-    """One network of the page: what the pictures ask of it."""
+class Network:
+    """One network of the page with a known accuracy: what the pictures ask of it."""
 
     def __init__(self, point: Point, material: Material) -> None:
         spec = material.specs.get(point.model)
@@ -40,7 +51,7 @@ class _Network:
         return 100 * self.accuracy.value / (self.params / 1e6)
 
 
-def _networks(points: Sequence[Point], material: Material) -> list[_Network]:
+def networks_of(points: Sequence[Point], material: Material) -> list[Network]:
     """Each network once, with the accuracy that is known best: fp32 measured, else published."""
     found: dict[str, Point] = {}
     for point in points:
@@ -49,28 +60,46 @@ def _networks(points: Sequence[Point], material: Material) -> list[_Network]:
         kept = found.get(point.model)
         if kept is None or (point.record.key.precision.value == "fp32" and kept.record.key.precision.value != "fp32"):
             found[point.model] = point
-    return [_Network(point, material) for point in found.values()]
+    return [Network(point, material) for point in found.values()]
 
 
 def draw_accuracy(points: Sequence[Point], material: Material) -> Picture | None:
     """Top-1 of each network."""
-    networks = sorted(_networks(points, material), key=lambda network: network.accuracy.value)
+    networks = sorted(networks_of(points, material), key=lambda network: network.accuracy.value)
     if not networks:
         return None
     rows = [(network, network.accuracy.value, f"{100 * network.accuracy.value:.1f} %") for network in networks]
     return Picture(
         name="accuracy",
         title="Top-1 accuracy of each network",
-        reading="Longer bars are more accurate on ImageNet, single crop; colours are lines of networks.",
-        specification=_bars(rows, "top-1 accuracy", percent=True),
-        columns=("network", "top-1", "source"),
-        rows=tuple((network.name, text, network.accuracy.source) for network, _, text in reversed(rows)),
-    )
+        reading="Longer bars are more accurate on ImageNet, single crop; colours are lines of networks; the hollow "
+        "diamond is the value read off the paper's figure where it has the network.",
+        specification=_bars(
+            rows, "top-1 accuracy", percent=True,
+            paper={name: entry.top1 / 100 for name, entry in PAPER.items() if entry.top1 is not None},
+        ),
+        columns=("network", "top-1", "95 %", "in the paper", "source"),
+        rows=tuple(
+            (network.name, text, _interval_text(network), _paper_top1(network.name), network.accuracy.source)
+            for network, _, text in reversed(rows)
+        ),
+    )  # fmt: skip
+
+
+def _interval_text(network: Network) -> str:
+    """The interval of a measured accuracy in percent."""
+    low, high = network.accuracy.low, network.accuracy.high
+    return ABSENT if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def _paper_top1(name: str) -> str:
+    entry = PAPER.get(name)
+    return ABSENT if entry is None or entry.top1 is None else f"{entry.top1:g} %"
 
 
 def draw_density(points: Sequence[Point], material: Material) -> Picture | None:
     """Accuracy per parameter of each network, beside the paper's values."""
-    networks = sorted(_networks(points, material), key=lambda network: network.per_million)
+    networks = sorted(networks_of(points, material), key=lambda network: network.per_million)
     if not networks:
         return None
     rows = [(network, network.per_million, f"{network.per_million:.3g}") for network in networks]
@@ -100,7 +129,7 @@ def draw_density(points: Sequence[Point], material: Material) -> Picture | None:
 
 def draw_operations(points: Sequence[Point], material: Material) -> Picture | None:
     """Top-1 against operations, blobs by parameters."""
-    networks = [network for network in _networks(points, material) if network.macs > 0]
+    networks = [network for network in networks_of(points, material) if network.macs > 0]
     if not networks:
         return None
     paper = [
@@ -135,7 +164,7 @@ def draw_operations(points: Sequence[Point], material: Material) -> Picture | No
 
 def draw_parameters(points: Sequence[Point], material: Material) -> Picture | None:
     """Top-1 against parameters."""
-    networks = _networks(points, material)
+    networks = networks_of(points, material)
     if not networks:
         return None
     x = log_axis("x", "parameters", [network.params for network in networks], " ")
@@ -158,7 +187,7 @@ def draw_parameters(points: Sequence[Point], material: Material) -> Picture | No
 
 
 def _bars(
-    rows: Sequence[tuple[_Network, float, str]], title: str, *, percent: bool, paper: dict[str, float] | None = None
+    rows: Sequence[tuple[Network, float, str]], title: str, *, percent: bool, paper: dict[str, float] | None = None
 ) -> Specification:
     values: list[dict[str, Any]] = [
         {"name": network.name, "value": value, "family": network.family, "text": text,
@@ -175,7 +204,7 @@ def _bars(
     }  # fmt: skip
     up = {
         "field": "name", "type": "nominal", "title": None, "sort": [row["name"] for row in reversed(values)],
-        "axis": {"labelLimit": 200, "ticks": False},
+        "axis": names_axis([row["name"] for row in values]),
     }  # fmt: skip
     colour = {
         "field": "family",
@@ -193,11 +222,11 @@ def _bars(
         layers[1]["mark"]["dx"] = 12
         hollow = {"type": "point", "shape": "diamond", "size": 70, "stroke": INK, "strokeWidth": 1.5, "aria": False}
         layers.append(marks(shown, {**hollow, "fill": "var(--paper, #fff)"}, {"x": across, "y": up}))
-    return whole(layers, width=520, height=_WIDTHS * len(rows) + 10)
+    return whole(layers, width=BARS, height=_WIDTHS * len(rows) + 10)
 
 
 def _blobs(
-    networks: Sequence[_Network],
+    networks: Sequence[Network],
     x: Axis,
     places: Sequence[float],
     paper: Sequence[tuple[str, float, float]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbox.report.material import Material, Point, one_at_a_time
-from benchbox.report.plots.base import INK, Picture, marks, precision_scale, whole
+from benchbox.report.plots.base import BARS, INK, Picture, marks, names_axis, precision_scale, whole
 from benchbox.report.plots.scales import linear_axis
 from benchbox.units import format_time
 
@@ -41,7 +41,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     across = {**x.channel(), "axis": {"tickCount": 6, "format": ".2f"}}
     up = {
         "field": "case", "type": "nominal", "title": None, "sort": [point.case for point, _, _ in found],
-        "axis": {"labelLimit": 360, "ticks": False, "grid": True},
+        "axis": names_axis([point.case for point, _, _ in found], grid=True),
     }  # fmt: skip
     colour = {
         "field": "precision", "type": "nominal", "title": "precision",
@@ -64,7 +64,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
                     {"x": across, "y": up, "color": colour, "description": {"field": "label"}},
                 ),
             ],
-            width=520,
+            width=BARS,
             height=_ROW * len(found) + 10,
         ),
         columns=("case", "p50", "processes", "fastest", "slowest"),

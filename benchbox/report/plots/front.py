@@ -7,10 +7,10 @@ from typing import Any
 
 from benchbox.report.material import Accuracy, Material, Point, one_at_a_time, usable
 from benchbox.report.plots.base import QUIET, Picture, marks, precision_scale, whole
-from benchbox.report.plots.scales import linear_axis, log_axis, word_layers, words_beside
+from benchbox.report.plots.scales import bar_boxes, linear_axis, log_axis, word_layers, words_beside
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import reading_of
-from benchbox.units import format_bytes, format_half_width, format_share, format_time
+from benchbox.units import format_bytes, format_half_width, format_known, format_share
 
 # Members whose place is as good as certain are named.
 _LIKELY = 0.5
@@ -46,6 +46,10 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
         "scale": {"type": "linear", "domain": [0, 1], "range": [0.37, 1]},
     }  # fmt: skip
     named = [(row["s"], row["top1"], row["text"]) for row in members if row["chance"] >= _LIKELY]
+    taken = bar_boxes([(row["top1"], row["low"], row["high"]) for row in values], x, y, upright=False)
+    taken += bar_boxes([(row["s"], row["bottom"], row["top"]) for row in values], x, y, upright=True)
+    circles = [(x.place(row["s"]), y.length - y.place(row["top1"])) for row in values]
+    taken += [(px - 12, py - 12, px + 12, py + 12) for px, py in circles]
     thin = {"type": "rule", "strokeWidth": 1.2, "aria": False}
     layers = [
         marks(others, thin | {"stroke": QUIET}, {"x": {**across, "field": "low"}, "x2": {"field": "high"}, "y": up}),
@@ -56,7 +60,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
         marks(members, {"type": "point", "filled": True},
               {"x": across, "y": up, "size": area, "color": colour, "opacity": opacity,
                "description": {"field": "label"}}),
-        *word_layers(words_beside(named, x, y, [14.0] * len(named), above=True), across, up),
+        *word_layers(words_beside(named, x, y, [14.0] * len(named), above=True, avoid=taken), across, up),
     ]  # fmt: skip
     return Picture(
         name="front",
@@ -80,6 +84,7 @@ def _values_and_rows(
         memory = usable(reading_of(point.record, "peak_device_memory"))
         memory = memory or usable(reading_of(point.record, "peak_host_memory"))
         size = format_bytes(memory.value if memory else None)
+        time = format_known(latency.value, latency.low, latency.high, "s")
         top1, place = f"{100 * accuracy.value:.1f} %", format_share(chance) if chance else "dominated"
         values.append(
             {
@@ -93,9 +98,9 @@ def _values_and_rows(
                 "chance": chance,
                 "precision": point.record.key.precision.value,
                 "text": f"{point.model} {point.record.key.precision.value} b{point.batch}",
-                "label": f"{point.case}: {format_time(latency.value)}, top-1 {top1}, {size}, on the front: {place}",
+                "label": f"{point.case}: {time}, top-1 {top1}, {size}, on the front: {place}",
             }
         )
         width = format_half_width(latency.value, latency.low, latency.high)
-        rows.append((point.case, format_time(latency.value), width, top1, accuracy.source, size, place))
+        rows.append((point.case, time, width, top1, accuracy.source, size, place))
     return values, rows

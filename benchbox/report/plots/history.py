@@ -9,12 +9,13 @@ from typing import Any
 
 from benchbox.report.material import Material, Point
 from benchbox.report.plots.base import INK, QUIET, Picture, Specification, whole
+from benchbox.report.plots.scales import with_unit
 from benchbox.schema.verdict import Series
 from benchbox.units import ABSENT, format_factor, format_half_width, format_time
 
 # Series that can be looked at; those with changes of level, then the longest, are shown.
 _MOST = 12
-_WIDTH, _HEIGHT = 560, 84
+_WIDTH, _HEIGHT = 800, 84
 _POINT = "var(--c1, #0072B2)"
 
 
@@ -77,7 +78,7 @@ def _rows_of(values: Sequence[dict[str, Any]]) -> Specification:
     }  # fmt: skip
     up: Specification = {
         "field": "value", "type": "quantitative", "title": None, "scale": {"zero": False, "padding": 8},
-        "axis": {"labelExpr": "format(datum.value, '~s') + 's'", "tickCount": 3},
+        "axis": {"labelExpr": with_unit("s"), "tickCount": 3},
     }  # fmt: skip
 
     def layer(kind: str, mark: Specification, encoding: Specification) -> Specification:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from benchbox.report.material import Material, Point, one_at_a_time
+from benchbox.report.material import Material, Point, achieved_text, one_at_a_time
 from benchbox.report.plots.base import (
     INK,
     QUIET,
@@ -19,8 +19,11 @@ from benchbox.report.plots.base import (
     whole,
 )
 from benchbox.report.plots.roofs import roof_of
-from benchbox.report.plots.scales import Axis, log_axis, word_layers, words_beside
-from benchbox.units import format_count, format_flops_per_s, format_half_width, format_time
+from benchbox.report.plots.scales import Axis, bar_boxes, log_axis, word_layers, words_beside
+from benchbox.units import format_count, format_flops_per_s, format_half_width, format_known
+
+# Pixels that a line of equal rates needs for its words.
+_ROOM = 90
 
 
 def draw(points: Sequence[Point], material: Material) -> Picture | None:
@@ -39,6 +42,10 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     }  # fmt: skip
     shape: Specification = {"field": "backend", "type": "nominal", "title": "backend"}
     shape["scale"] = shape_scale([row["backend"] for row in values])
+    roof = roof_of(points, material)
+    under, limit = _roof(roof, x, y)
+    bars = _diagonal_boxes(roof, x, y)
+    bars += bar_boxes([(row["macs"], row["low"], row["high"]) for row in values], x, y, upright=True)
     layers = [
         marks(lines, {"type": "line", "stroke": QUIET, "strokeDash": [2, 4], "strokeWidth": 1, "aria": False},
               {"x": across, "y": up, "detail": {"field": "rate"}}),
@@ -47,10 +54,9 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
               {"x": across, "y": {**up, "field": "low"}, "y2": {"field": "high"}, "color": colour}),
         marks(values, {"type": "point", "filled": True, "size": 80, "opacity": 1},
               {"x": across, "y": up, "color": colour, "shape": shape, "description": {"field": "label"}}),
-        *word_layers(words_beside(_named(shown), x, y), across, up),
+        *word_layers(words_beside(_named(shown), x, y, avoid=bars), across, up),
     ]  # fmt: skip
-    roof, limit = _roof(roof_of(points, material), x, y)
-    layers = [*roof, *layers]
+    layers = [*under, *layers]
     return Picture(
         name="latency",
         title="Latency against multiply-adds",
@@ -69,8 +75,21 @@ def _roof(roof: float | None, x: Axis, y: Axis) -> tuple[list[Specification], st
     reach = _grid(max(x.low, roof * y.low / 2), min(x.high, roof * y.high / 2))
     line = {"type": "line", "stroke": INK, "strokeWidth": 2, "aria": False}
     rows = [{"macs": macs, "s": 2 * macs / roof} for macs in reach]
-    words = f"; the solid line is the measured ceiling of fp32, {format_flops_per_s(roof)}"
-    return [marks(rows, line, {"x": x.channel(), "y": y.channel()})], words
+    words = f"; the solid line is the measured ceiling of fp32, {format_known(roof, None, None, 'FLOP/s')}"
+    said = [{"macs": reach[0], "s": 2 * reach[0] / roof, "text": "ceiling"}] if reach else []
+    angle = -math.degrees(math.atan2(y.place(y.low * 10), x.place(x.low * 10)))
+    word = text_layer(said, x.channel(), y.channel(), angle=angle, dx=14, dy=9, fontSize=11)
+    return [marks(rows, line, {"x": x.channel(), "y": y.channel()}), word], words
+
+
+def _diagonal_boxes(roof: float | None, x: Axis, y: Axis) -> list[tuple[float, float, float, float]]:
+    """Where the ceiling's line is, in pixels, so that names keep away."""
+    if not roof:
+        return []
+    low, high = max(x.low, roof * y.low / 2), min(x.high, roof * y.high / 2)
+    steps = [low * (high / low) ** (step / 120) for step in range(121)] if low < high else []
+    places = [(x.place(macs), y.length - y.place(2 * macs / roof)) for macs in steps]
+    return [(px - 3, py - 3, px + 3, py + 3) for px, py in places]
 
 
 def _seconds(point: Point) -> float:
@@ -92,7 +111,8 @@ def _value(point: Point) -> dict[str, Any]:
     assert point.latency is not None
     assert point.macs
     median, low = point.latency.value, point.latency.low
-    achieved = format_flops_per_s(2 * point.macs / median)
+    time = format_known(median, low, point.latency.high, "s")
+    achieved = achieved_text(point)
     return {
         "macs": point.macs,
         "s": median,
@@ -100,7 +120,7 @@ def _value(point: Point) -> dict[str, Any]:
         "high": point.latency.high or median,
         "precision": point.record.key.precision.value,
         "backend": point.record.key.backend,
-        "label": f"{point.case}: {format_time(median)}, {format_count(point.macs)} MACs, {achieved}",
+        "label": f"{point.case}: {time}, {format_count(point.macs)} MACs, {achieved}",
     }
 
 
@@ -111,10 +131,10 @@ def _row(point: Point) -> tuple[str, ...]:
     median = point.latency.value
     return (
         point.case,
-        format_time(median),
+        format_known(median, point.latency.low, point.latency.high, "s"),
         format_half_width(median, point.latency.low, point.latency.high),
         format_count(point.macs),
-        format_flops_per_s(2 * point.macs / median),
+        achieved_text(point),
     )
 
 
@@ -125,7 +145,8 @@ def _iso_lines(x: Axis, y: Axis) -> tuple[list[dict[str, Any]], list[dict[str, A
     for rate in _rates(x.low, x.high, y.low, y.high):
         reach = _grid(max(x.low, rate * y.low / 2), min(x.high, rate * y.high / 2))
         lines += [{"macs": macs, "s": 2 * macs / rate, "rate": rate} for macs in reach]
-        words.append({"macs": reach[-1], "s": min(2 * reach[-1] / rate, y.high / 1.04), "text": _round_rate(rate)})
+        if x.place(reach[-1]) - x.place(reach[0]) > _ROOM and x.length - x.place(reach[-1]) < x.length - _ROOM:
+            words.append({"macs": reach[-1], "s": min(2 * reach[-1] / rate, y.high / 1.04), "text": _round_rate(rate)})
     return lines, words
 
 

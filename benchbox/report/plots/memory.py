@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbox.report.material import Material, Point, usable
-from benchbox.report.plots.base import INK, Picture, marks, precision_scale, whole
+from benchbox.report.plots.base import BARS, INK, Picture, marks, names_axis, precision_scale, whole
 from benchbox.schema.record import reading_of
 from benchbox.units import format_bytes, format_factor
 
@@ -34,7 +34,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     ]
     up = {
         "field": "case", "type": "nominal", "title": None, "sort": [point.case for point, _, _ in found],
-        "axis": {"labelLimit": 360, "ticks": False},
+        "axis": names_axis([point.case for point, _, _ in found]),
     }  # fmt: skip
     across = {"field": "measured", "type": "quantitative", "title": "peak memory (MiB)", "axis": {"tickCount": 6}}
     colour = {
@@ -60,7 +60,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
                     {"x": {**across, "field": "paper"}, "y": up},
                 ),
             ],
-            width=520,
+            width=BARS,
             height=_ROW * len(found) + 10,
         ),
         columns=("case", "measured", "analytical", "factor"),

@@ -40,11 +40,20 @@ def svg_from_picture(picture: Picture, *, identity: str) -> str:
     # Roles of every mark double the size and say nothing that its label does not.
     text = re.sub(r' (?:aria-roledescription|pointer-events|role|class|opacity)="(?:[^"]*)"', _kept, text)
     text = re.sub(r'<path aria-hidden="true" d="[^"]*"(?: display="none")?/>', "", text)
+    text = _own_clips(text, identity)
     head = (
         f'<svg role="img" aria-labelledby="{identity}-t {identity}-d"><title id="{identity}-t">{escape(picture.title)}'
         f'</title><desc id="{identity}-d">{escape(picture.reading)}</desc>'
     )
     return re.sub(r"<svg ([^>]*)>", lambda found: head.replace("<svg", f"<svg {_bare(found[1])}", 1), text, count=1)
+
+
+def _own_clips(text: str, identity: str) -> str:
+    """Names of clipping paths that are the picture's own: the renderer counts them over all that it ever drew."""
+    names: dict[str, str] = {}
+    return re.sub(
+        r'(id="|url\(#)(clip\d+)', lambda f: f[1] + names.setdefault(f[2], f"{identity}-c{len(names)}"), text
+    )
 
 
 def _kept(found: re.Match[str]) -> str:

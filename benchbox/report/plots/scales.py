@@ -36,7 +36,7 @@ class Axis:
         """The encoding of the axis."""
         kind = {"type": "log"} if self.log else {"type": "linear"}
         ticks = {"values": self.ticks()} if self.log else {"tickCount": 6}
-        expression = "datum.label" if not self.suffix else f"format(datum.value, '~s') + '{self.suffix}'"
+        expression = "datum.label" if not self.suffix else with_unit(self.suffix.strip())
         if self.suffix == "%":
             expression = "format(100 * datum.value, '~f') + ' %'"
         return {
@@ -56,6 +56,11 @@ class Axis:
             if len(found) <= 9:
                 break
         return found
+
+
+def with_unit(unit: str) -> str:
+    """What makes a tick's words of its value: "200 ms", "1 s", "2 G"."""
+    return f"trim(replace(format(datum.value, '~s'), /([a-zA-Zµ]?)$/, ' $1{unit}'))"
 
 
 def log_axis(field: str, title: str, values: Sequence[float], suffix: str, *, vertical: bool = False) -> Axis:
@@ -79,16 +84,30 @@ def linear_axis(field: str, title: str, values: Sequence[float], suffix: str, *,
 
 
 def words_beside(
-    points: Sequence[tuple[float, float, str]], x: Axis, y: Axis, radii: Sequence[float] = (), *, above: bool = False
+    points: Sequence[tuple[float, float, str]],
+    x: Axis,
+    y: Axis,
+    radii: Sequence[float] = (),
+    *,
+    above: bool = False,
+    avoid: Sequence[tuple[float, float, float, float]] = (),
 ) -> list[Mapping[str, Any]]:
     """Where words stand beside their points: to the right, left, above or below; those that fit nowhere are left out.
+
+    Args:
+        points: places and words; of equal words the first that fits is said.
+        x: axis.
+        y: axis.
+        radii: of the marks in pixels.
+        above: rather above and below than beside.
+        avoid: boxes in pixels (left, top, right, bottom) that are taken already.
 
     Returns:
         rows for ``text_layer`` with ``dx`` and ``align``; every word is also in the picture's table.
     """
     places = [(x.place(a), y.length - y.place(b)) for a, b, _ in points]
     sizes = radii or [7.0] * len(points)
-    taken = [(px - r, py - r, px + r, py + r) for (px, py), r in zip(places, sizes, strict=True)]
+    taken = [*avoid, *((px - r, py - r, px + r, py + r) for (px, py), r in zip(places, sizes, strict=True))]
     rows: list[Mapping[str, Any]] = []
     said: set[str] = set()
     for (a, b, text), (px, py), radius in zip(points, places, sizes, strict=True):
@@ -119,3 +138,53 @@ def word_layers(rows: Sequence[Mapping[str, Any]], x: Specification, y: Specific
     from benchbox.report.plots.base import text_layer
 
     return [text_layer([row], x, y, dx=round(row["dx"], 1), dy=round(row["dy"], 1)) for row in rows]
+
+
+def bar_boxes(
+    bars: Sequence[tuple[float, float, float]], x: Axis, y: Axis, *, upright: bool
+) -> list[tuple[float, float, float, float]]:
+    """What intervals cover in pixels, for ``words_beside`` to avoid.
+
+    Args:
+        bars: (place on the other axis, low, high) of each.
+        x: axis.
+        y: axis.
+        upright: intervals of y, else of x.
+    """
+    if upright:
+        places = [(x.place(at), y.length - y.place(high), y.length - y.place(low)) for at, low, high in bars]
+        return [(px - 2, top, px + 2, bottom) for px, top, bottom in places]
+    across = [(y.length - y.place(at), x.place(low), x.place(high)) for at, low, high in bars]
+    return [(left, py - 2, right, py + 2) for py, left, right in across]
+
+
+def words_stacked(points: Sequence[tuple[float, float, str]], x: Axis, y: Axis) -> list[Mapping[str, Any]]:
+    """Words to the right of the ends of lines, moved up and down until none overlaps another.
+
+    Returns:
+        rows as of ``words_beside``.
+    """
+    rows: list[Mapping[str, Any]] = []
+    wanted = sorted((y.length - y.place(b), a, b, text) for a, b, text in points)
+    middles = spread([entry[0] for entry in wanted])
+    for (py, a, b, text), middle in zip(wanted, middles, strict=True):
+        rows.append({x.field: a, y.field: b, "text": text, "dx": 10.0, "dy": middle - py})
+    return rows
+
+
+def spread(places: Sequence[float], *, apart: float = _LINE) -> list[float]:
+    """Ascending places moved as little as it takes for neighbours to be so far apart.
+
+    Blocks that touch are merged and centred on what they hold, as least squares would have it.
+    """
+    blocks: list[list[float]] = []  # each block: sum of wanted beginnings, number of members
+    for number, place in enumerate(places):
+        blocks.append([place - apart * number, 1.0])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            last = blocks.pop()
+            blocks[-1] = [blocks[-1][0] + last[0], blocks[-1][1] + last[1]]
+    found: list[float] = []
+    for total, count in blocks:
+        start = len(found)
+        found += [total / count + apart * (start + member) for member in range(int(count))]
+    return found

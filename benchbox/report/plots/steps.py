@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchbox.report.material import Material, Point
-from benchbox.report.plots.base import PRECISIONS, Picture, Specification, marks, shape_scale, whole
+from benchbox.report.plots.base import BARS, PRECISIONS, Picture, Specification, marks, names_axis, shape_scale, whole
 from benchbox.report.plots.scales import log_axis
 from benchbox.schema.artifact import Hop
 from benchbox.units import ABSENT
@@ -72,7 +72,7 @@ def _specification(values: Sequence[dict[str, Any]]) -> Specification:
     up = {
         "field": "case", "type": "nominal", "title": None,
         "sort": list(dict.fromkeys(row["case"] for row in values)),
-        "axis": {"labelLimit": 360, "ticks": False, "grid": True},
+        "axis": names_axis([row["case"] for row in values], grid=True),
     }  # fmt: skip
     steps_shown = [row["step"] for row in values]
     return whole(
@@ -101,14 +101,15 @@ def _specification(values: Sequence[dict[str, Any]]) -> Specification:
                 },
             )
         ],
-        width=520,
+        width=BARS,
         height=_ROW * len({row["case"] for row in values}) + 10,
     )
 
 
 def _colours(steps: Sequence[str]) -> dict[str, Any]:
+    # One colour fewer than shapes: their pairs do not repeat before thirty steps.
     shown, palette = sorted(set(steps)), [*PRECISIONS.values()]
-    return {"domain": shown, "range": [palette[place % len(palette)] for place in range(len(shown))]}
+    return {"domain": shown, "range": [palette[place % (len(palette) - 1)] for place in range(len(shown))]}
 
 
 def _size(hop: Hop) -> float:

@@ -93,7 +93,8 @@ def command(
 
     Runtimes fuse and rename layers: each executed layer is mapped back to its ONNX nodes, which gives its MACs and
     bytes; unmapped nodes are listed. The profiler runs in a separate process. Layers that the runtime adds to move
-    data, and layers that run in another type than requested, are marked.
+    data, and layers that run in another type than requested, are marked. The whole table is stored in results/layers/,
+    where 'benchbox report --format html' and benchbox.frames find it.
 
     \b
     Examples:

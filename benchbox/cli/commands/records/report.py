@@ -92,7 +92,7 @@ def _put_page(found: list[tuple[Path, Record]], where: tuple[str, ...], output: 
     from benchbox.report.page.writing import page_from_material
 
     title = " · ".join(["Deployment benchmarks", *where])
-    text = page_from_material(material_from_records(stored_root(), found, title=title, warn=warn))
+    text = page_from_material(material_from_records(stored_root(), found, title=title, where=where, warn=warn))
     if output is None:
         click.echo(text, nl=False)
     else:

@@ -32,10 +32,11 @@ def command() -> None:
 @json_option
 @common_options
 def check(set_aside: bool, as_json: bool) -> None:
-    """Read every record, accuracy, artifact and engine whole, and name those that are damaged.
+    """Read every record, accuracy, table of layers, artifact and engine whole, and name those that are damaged.
 
-    Records and accuracies are read with their samples, artifacts and engines are compared with their sha256. Damaged
-    artifacts and engines are made again when they are needed; records are not, and --set-aside moves them away.
+    Records, accuracies and layers are read with their samples, artifacts and engines are compared with their sha256.
+    Damaged artifacts and engines are made again when they are needed; records are not, and --set-aside moves them
+    away.
 
     \b
     Exit status: 0 all is whole, or damaged records were set aside · 6 something is damaged
@@ -89,7 +90,7 @@ def check(set_aside: bool, as_json: bool) -> None:
 @json_option
 @common_options
 def push(url: str, dry_run: bool, as_json: bool) -> None:
-    """Copy records and accuracies that URL lacks.
+    """Copy records, accuracies and layers that URL lacks.
 
     URL is a folder, or s3://bucket/prefix, gs://, az:// (extra "s3"; credentials from the environment, as the clients
     of these stores read it). Nothing is ever replaced: several machines may push at once; repeat a broken push.
@@ -117,7 +118,7 @@ def push(url: str, dry_run: bool, as_json: bool) -> None:
 @json_option
 @common_options
 def pull(url: str, dry_run: bool, as_json: bool) -> None:
-    """Copy records and accuracies from URL that this root lacks.
+    """Copy records, accuracies and layers from URL that this root lacks.
 
     Every record is verified before it is stored; damaged ones are named and left out.
 
