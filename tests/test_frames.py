@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sample_material import ceilings as measured_ceilings
+from sample_material import table
 from sample_records import record, skipped, trials
 
 from benchbox.errors import StoreError, UsageError
@@ -17,6 +19,7 @@ from benchbox.schema.device import BandwidthCeiling, Ceilings, ComputeCeiling, L
 from benchbox.schema.model import Precision
 from benchbox.schema.reading import Better, Reading
 from benchbox.store.ceilings import append_ceilings
+from benchbox.store.layers import append_layers
 from benchbox.store.records import append, record_files
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebook.md"
@@ -44,6 +47,20 @@ DOCUMENT = {
     "threads": 2, "latency_s": 0.004, "profiled_s": 0.004, "onnx_sha256": "0" * 64,
     "layers": [LAYER, {**LAYER, "name": "fc", "time_s": 0.001}, {**LAYER, "name": "untimed", "time_s": None}],
 }  # fmt: skip
+
+
+def test_stored_layers_are_rows_with_their_environment(tmp_path: Path) -> None:
+    stored = table("fp32")
+    append_layers(
+        tmp_path, dataclasses.replace(stored.table, ceilings=measured_ceilings()), identity=stored.id,
+        environment=stored.environment, device=stored.device, at=stored.started_at,
+    )  # fmt: skip
+    frame = layers(tmp_path)
+    assert list(frame["name"]) == [row.name for row in stored.table.rows]
+    assert set(frame["env"]) == {stored.environment.hash}
+    assert set(frame["id"]) == {stored.id}
+    assert frame["share"].sum() == pytest.approx(1)
+    assert list(layers(tmp_path / "results" / "layers" / f"{stored.id}.json")["time_s"]) == list(frame["time_s"])
 
 
 @pytest.fixture

@@ -116,16 +116,23 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
         ceilings=ceilings_here(root, device, environment=here),
     )
     table = replace(table, flags=flags_of_layers(table))
+    _keep(table, timed, root=root, here=here, device=device, at=now)
+    return table, request
+
+
+def _keep(
+    table: LayerTable, timed: Trial, *, root: Path, here: Environment, device: str, at: datetime.datetime
+) -> None:
+    """Stores a table; the simulated GPU of the tests only where that is meant."""
     append_layers(
         root,
         table,
-        identity=new_record_id(now),
+        identity=new_record_id(at),
         environment=here,
         device=device,
-        at=now.isoformat(),
+        at=at.isoformat(),
         simulated=timed.evidence is not None and timed.evidence.simulated,
     )
-    return table, request
 
 
 def _median_s(timed: Trial) -> float:

@@ -51,9 +51,7 @@ def svg_from_picture(picture: Picture, *, identity: str) -> str:
 def _own_clips(text: str, identity: str) -> str:
     """Names of clipping paths that are the picture's own: the renderer counts them over all that it ever drew."""
     names: dict[str, str] = {}
-    return re.sub(
-        r'(id="|url\(#)(clip\d+)', lambda f: f[1] + names.setdefault(f[2], f"{identity}-c{len(names)}"), text
-    )
+    return re.sub(r'(id="|url\(#)(clip\d+)', lambda f: f[1] + names.setdefault(f[2], f"{identity}-c{len(names)}"), text)
 
 
 def _kept(found: re.Match[str]) -> str:
