@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from three_nights import NIGHTLY, ROOT, Nights
+from three_nights import Nights
+from workflow_steps import ROOT
+from workflow_steps import WORKFLOWS as FOLDER
 
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+NIGHTLY, WORKFLOWS = FOLDER / "nightly.yml", sorted(FOLDER.glob("*.yml"))
 TESTS = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 

@@ -11,20 +11,16 @@ import datetime
 import json
 import os
 import shutil
-import stat
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from workflow_steps import job_of, program, run_job
 
 from benchbox.store.records import append, read_record, record_files, trials_from_file
 
-ROOT = Path(__file__).parents[2]
-NIGHTLY = ROOT / ".github" / "workflows" / "nightly.yml"
 # One night is enough, since there are three; effects that a busy machine does not reach.
 POLICY = """
 [gate]
@@ -53,27 +49,23 @@ class Nights:
         for name in ("runner", "repository", "bin"):
             (self.home / name).mkdir(parents=True)
         (self.home / "repository" / "benchbox.toml").write_text(POLICY)
-        program = self.home / "bin" / "benchbox"
-        program.write_text(f"#!{sys.executable}\n{self.shim}")
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        program(self.home / "bin" / "benchbox", self.shim)
 
     def night(self, **environment: str) -> tuple[int, str]:
         """Runs the jobs; returns the exit status of the judge and what it printed."""
         self._grow_older()
-        jobs = yaml.safe_load(NIGHTLY.read_text())["jobs"]
         shutil.rmtree(self.home / "judge", ignore_errors=True)
         shutil.rmtree(self.home / "artifacts", ignore_errors=True)
         for folder in ("runner", "judge"):
             shutil.copytree(self.home / "repository", self.home / folder, dirs_exist_ok=True)
-        measured, said = self._job(jobs["measure"], self.home / "runner", environment)
+        measured, said = self._job("measure", self.home / "runner", environment)
         assert measured == 0, said
-        return self._job(jobs["judge"], self.home / "judge", environment)
+        return self._job("judge", self.home / "judge", environment)
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command that a person runs where the judge was; what it wrote to the baseline is merged."""
-        program = str(self.home / "bin" / "benchbox")
         ran = subprocess.run(
-            [program, *words],
+            [str(self.home / "bin" / "benchbox"), *words],
             cwd=self.home / "judge",
             env=self._environment({}),
             capture_output=True,
@@ -91,28 +83,11 @@ class Nights:
             dirs_exist_ok=True,
         )
 
-    def _job(self, job: dict[str, Any], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-        status, said = 0, ""
-        for step in job["steps"]:
-            if status and step.get("if") != "always()":
-                continue
-            if "uses" in step:
-                self._action(step, folder)
-            elif step["name"] != "Install":
-                ran = subprocess.run(
-                    # As GitHub's runner does.
-                    ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-                    cwd=folder,
-                    env=self._environment(environment),
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                status = status or ran.returncode
-                said += ran.stdout + ran.stderr
-        return status, said
+    def _job(self, name: str, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+        job = job_of("nightly.yml", name)
+        return run_job(job, folder, self._environment(environment), lambda step: self._action(step, folder))
 
-    def _action(self, step: dict[str, Any], folder: Path) -> None:
+    def _action(self, step: Mapping[str, Any], folder: Path) -> None:
         name, artifacts = step["uses"].partition("@")[0], self.home / "artifacts"
         if name == "actions/download-artifact":
             for found in artifacts.glob(step["with"]["pattern"]):
