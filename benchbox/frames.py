@@ -220,14 +220,10 @@ def _measured(place: str | Path) -> list[Measured]:
 
 
 def _record_files(place: str | Path) -> Sequence[Path]:
-    from benchbox.store.records import FOLDER, record_files
+    from benchbox.store.records import FOLDER, files_below, record_files
 
     path = _existing(place)
-    if path.is_file():
-        return [path]
-    if (path / FOLDER).is_dir():
-        return record_files(path)
-    return sorted(path.rglob("*.parquet"), key=lambda file: file.name)
+    return record_files(path) if (path / FOLDER).is_dir() else files_below(path)
 
 
 def _existing(place: str | Path) -> Path:

@@ -13,11 +13,14 @@ from pathlib import Path, PurePosixPath
 
 from benchbox.errors import StoreError
 from benchbox.fleet.objects import Objects
-from benchbox.store import accuracies, layers, records
+from benchbox.store import accuracies, compacted, layers, records
 from benchbox.store.atomic import draft_of
 
 PREFIXES = (records.FOLDER.as_posix(), accuracies.FOLDER.as_posix(), layers.FOLDER.as_posix())
 _SUFFIXES = (".parquet", ".json")
+_RECORDS = records.FOLDER.as_posix()
+# Parts are an arrangement of one machine's disk: what travels are records.
+_COMPACTED = compacted.FOLDER.as_posix() + "/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +57,14 @@ def push(root: Path, objects: Objects, *, step: Step = lambda _, __: None, dry_r
         step(done, len(own))
         if name in there:
             present += 1
-            if there[name] != path.stat().st_size:
-                faults.append((name, f"another one is there: {there[name]} bytes, {path.stat().st_size} here"))
+            if there[name] != (here := records.size_of(path)):
+                faults.append((name, f"another one is there: {there[name]} bytes, {here} here"))
             continue
         fault = fault_of(path)
         if fault:
             faults.append((name, fault))
             continue
-        content = path.read_bytes()
+        content = records.content_of(path)
         if dry_run or objects.write_new(name, content):
             copied.append(name)
             size_bytes += len(content)
@@ -91,7 +94,10 @@ def pull(
         name: size
         for prefix in PREFIXES
         for name, size in objects.names(prefix)
-        if name.endswith(_SUFFIXES) and _inside(name) and PurePosixPath(name).name[: len(since)] >= since
+        if name.endswith(_SUFFIXES)
+        and not name.startswith(_COMPACTED)
+        and _inside(name)
+        and PurePosixPath(name).name[: len(since)] >= since
     }
     copied: list[str] = []
     faults: list[tuple[str, str]] = []
@@ -100,8 +106,8 @@ def pull(
         step(done, len(there))
         if name in own:
             present += 1
-            if own[name].stat().st_size != there[name]:
-                faults.append((name, f"another one is here: {own[name].stat().st_size} bytes, {there[name]} there"))
+            if (here := records.size_of(own[name])) != there[name]:
+                faults.append((name, f"another one is here: {here} bytes, {there[name]} there"))
             continue
         if dry_run:
             copied.append(name)
@@ -157,8 +163,8 @@ def _arrived(root: Path, name: str, content: bytes) -> str:
 
 def _own(root: Path) -> dict[str, Path]:
     documents = [*sorted((root / accuracies.FOLDER).glob("*.json")), *layers.layer_files(root)]
-    found = [*records.record_files(root), *documents]
-    return {PurePosixPath(path.relative_to(root)).as_posix(): path for path in found}
+    own = {PurePosixPath(path.relative_to(root)).as_posix(): path for path in (*records.single_files(root), *documents)}
+    return {**dict(compacted.named_paths(root / compacted.FOLDER, _RECORDS)), **own}
 
 
 def _inside(name: str) -> bool:

@@ -25,7 +25,15 @@ from benchbox.metrics.metric import METRICS
 from benchbox.registry import suggestion
 from benchbox.schema.identity import identity_of
 from benchbox.schema.verdict import Outcome
-from benchbox.store.records import read_headline, read_record, readable_records, record_files, trials_from_file
+from benchbox.store.records import (
+    count_records,
+    files_below,
+    read_headline,
+    read_record,
+    readable_records,
+    record_files,
+    trials_from_file,
+)
 from benchbox.store.selection import conditions_from_words, matching, none_match
 
 if TYPE_CHECKING:
@@ -98,11 +106,11 @@ def _stored(
 ) -> tuple[dict[str, tuple[Path, Record]], tuple[str, ...]]:
     """The records by their ids, with their files; and the names of files that are damaged."""
     conditions = conditions_from_words(where)
-    files = record_files(root)
+    files = record_files(root, conditions)
     readable = readable_records(files, warn=warn, read=read_headline)
     found = {record.id: (path, record) for path, record in readable if matching(record, conditions)}
-    if where and readable and not found:
-        raise UsageError(none_match(len(readable), where), remedy="'benchbox report' lists what is stored")
+    if where and not found and (stored := count_records(root)):
+        raise UsageError(none_match(stored, where), remedy="'benchbox report' lists what is stored")
     unreadable = tuple(path.name for path in sorted({*files} - {path for path, _ in readable}))
     if not newest_only:
         return found, unreadable
@@ -132,8 +140,7 @@ def _levels_in(folder: Path, text: str, policy: Policy, warn: Callable[[str], No
         )
     if found := read_baseline(folder):
         return found
-    files = sorted(folder.rglob("*.parquet"), key=lambda path: path.name)
-    paths = {record.id: path for path, record in readable_records(files, warn=warn)}
+    paths = {record.id: path for path, record in readable_records(files_below(folder), warn=warn)}
     records = [read_record(path) for path in paths.values()]
     if not records:
         raise UsageError(f"--against: there is neither a level nor a record in {folder}")

@@ -64,6 +64,7 @@ class CaseIdentity:
         return tuple(name for name in names if getattr(self, name) != getattr(other, name))
 
 
+CASE_FIELDS = tuple(field.name for field in dataclasses.fields(CaseIdentity))
 # Fields that say which file a network is, not what is called so.
 NETWORK_FIELDS = frozenset({"onnx_sha256", "weights_sha256"})
 

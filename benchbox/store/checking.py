@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchbox.errors import StoreError
+from benchbox.store import compacted
 from benchbox.store.accuracies import FOLDER as ACCURACIES
 from benchbox.store.accuracies import read_accuracy
 from benchbox.store.artifact_files import FOLDER as ARTIFACTS
@@ -15,7 +18,8 @@ from benchbox.store.artifact_files import read_artifact, sha256_of
 from benchbox.store.engines import FOLDER as ENGINES
 from benchbox.store.engines import kept_engine
 from benchbox.store.layers import layer_files, read_layers
-from benchbox.store.records import read_record, read_trials, record_files
+from benchbox.store.records import place_fault, read_record, read_trials, single_files
+from benchbox.store.saving import fault_of_file, fault_of_rows, remake_manifest, rows_of_part, save_rows
 
 DAMAGED = Path("results") / "damaged"
 # What cannot be made again, and is set aside where it is damaged.
@@ -54,22 +58,25 @@ def check_store(root: Path, *, step: Callable[[int, int], None] = lambda _, __: 
         "engines": _engines,
     }
     files = {kind: tuple(check(root)) for kind, check in checks.items()}
-    total = sum(len(found) for found in files.values())
-    faults: list[Fault] = []
+    total = sum(count for found in files.values() for _, count, _ in found)
+    faults: dict[Path, Fault] = {}
     done = 0
     for kind, found in files.items():
-        for path, check in found:
+        for path, count, check in found:
             step(done, total)
-            done += 1
+            done += count
             reason = check()
-            if reason:
-                faults.append(Fault(path=path, reason=reason, record=kind in _OWN))
+            if reason and path not in faults:
+                faults[path] = Fault(path=path, reason=reason, record=kind in _OWN)
     step(total, total)
-    return Checked(counts={kind: len(found) for kind, found in files.items()}, faults=tuple(faults))
+    counts = {kind: sum(count for _, count, _ in found) for kind, found in files.items()}
+    return Checked(counts=counts, faults=tuple(faults.values()))
 
 
 def set_aside(root: Path, fault: Fault) -> Path:
     """Moves a damaged record out of the way, to the same place below ``results/damaged/``.
+
+    Of a part with many records, those that are whole have files again first.
 
     Raises:
         StoreError: it cannot be moved.
@@ -77,6 +84,14 @@ def set_aside(root: Path, fault: Fault) -> Path:
     target = root / DAMAGED / fault.path.relative_to(root / "results")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if fault.path == root / compacted.FOLDER / compacted.MANIFEST:
+            shutil.copyfile(fault.path, target)
+            remake_manifest(root)
+            return target
+        if compacted.is_part(fault.path):
+            save_rows(root, fault.path)
+            if not fault.path.exists():
+                return target
         fault.path.replace(target)
     except OSError as error:
         raise StoreError(
@@ -85,14 +100,27 @@ def set_aside(root: Path, fault: Fault) -> Path:
     return target
 
 
-_Checks = Iterator[tuple[Path, Callable[[], str]]]
+# A file, the number of records and the like that it stands for, and what finds its fault.
+_Checks = Iterator[tuple[Path, int, Callable[[], str]]]
 
 
 def _records(root: Path) -> _Checks:
     seen: dict[str, Path] = {}
-    for path in record_files(root):
+    for path in single_files(root):
         twin = seen.setdefault(path.stem, path)
-        yield path, lambda path=path, twin=twin: _fault_of_record(path, twin)  # type: ignore[misc]
+        yield path, 1, functools.partial(_fault_of_record, path, twin)
+    folder = root / compacted.FOLDER
+    try:
+        entries = compacted.read_manifest(folder)
+    except StoreError as error:
+        reason = f"{error.values}; its parts may be whole"
+        yield folder / compacted.MANIFEST, 0, functools.partial(str, reason)
+        return
+    for entry in entries:
+        part = folder / entry.file
+        yield part, 0, functools.partial(fault_of_file, folder, entry)
+        for rows in rows_of_part(part):
+            yield part, len(rows), functools.partial(fault_of_rows, part, rows)
 
 
 def _fault_of_record(path: Path, twin: Path) -> str:
@@ -103,15 +131,12 @@ def _fault_of_record(path: Path, twin: Path) -> str:
         read_trials(path)
     except StoreError as error:
         return " ".join((error.values or error.what).split())
-    places = {"id": (path.stem, record.id), "env": (path.parts[-3], f"env={record.environment.hash}")}
-    places["date"] = (path.parts[-2], f"date={record.started_at[:10]}")
-    wrong = [f"{name} {holds}, stored as {stored}" for name, (stored, holds) in places.items() if stored != holds]
-    return f"it lies in the wrong place: {'; '.join(wrong)}" if wrong else ""
+    return place_fault(path, record)
 
 
 def _accuracies(root: Path) -> _Checks:
     for path in sorted((root / ACCURACIES).glob("*.json")):
-        yield path, lambda path=path: _fault_of_accuracy(path)  # type: ignore[misc]
+        yield path, 1, functools.partial(_fault_of_accuracy, path)
 
 
 def _fault_of_accuracy(path: Path) -> str:
@@ -122,7 +147,7 @@ def _fault_of_accuracy(path: Path) -> str:
 
 def _layers(root: Path) -> _Checks:
     for path in layer_files(root):
-        yield path, lambda path=path: _fault_of_layers(path)  # type: ignore[misc]
+        yield path, 1, functools.partial(_fault_of_layers, path)
 
 
 def _fault_of_layers(path: Path) -> str:
@@ -133,7 +158,7 @@ def _fault_of_layers(path: Path) -> str:
 
 def _artifacts(root: Path) -> _Checks:
     for card in sorted((root / ARTIFACTS).glob("*.json")):
-        yield card, lambda card=card: _fault_of_artifact(root, card)  # type: ignore[misc]
+        yield card, 1, functools.partial(_fault_of_artifact, root, card)
 
 
 def _fault_of_artifact(root: Path, card: Path) -> str:
@@ -150,7 +175,7 @@ def _fault_of_artifact(root: Path, card: Path) -> str:
 def _engines(root: Path) -> _Checks:
     for folder in sorted(path for path in (root / ENGINES).glob("*") if path.is_dir() and path != root / ARTIFACTS):
         for card in sorted(folder.glob("*.json")):
-            yield card, lambda card=card: _fault_of_engine(root, card)  # type: ignore[misc]
+            yield card, 1, functools.partial(_fault_of_engine, root, card)
 
 
 def _fault_of_engine(root: Path, card: Path) -> str:

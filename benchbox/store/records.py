@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from benchbox.errors import StoreError, UsageError
 from benchbox.schema.record import Record
 from benchbox.schema.trial import Trial
+from benchbox.store import compacted
 from benchbox.store.atomic import draft_of
 from benchbox.store.columns import columns_of_samples, row_from_trial, trial_from_row
 from benchbox.store.documents import document_from_record, headline_from_json, record_from_document
@@ -110,9 +111,52 @@ def _require_same_kind(root: Path, record: Record) -> None:
         )
 
 
-def record_files(root: Path) -> tuple[Path, ...]:
-    """The files of all records under a root, oldest first."""
+def record_files(root: Path, conditions: Sequence[tuple[str, str]] = (), *, newest: bool = False) -> tuple[Path, ...]:
+    """The records under a root, oldest first: their files, or their paths in parts (``store/compacted.py``).
+
+    Args:
+        root: project root.
+        conditions: as of ``--where``: compacted records that do not meet them are left out, files are listed all.
+        newest: of compacted records the newest of each case and environment are enough.
+    """
+    return listed_records(root, conditions, newest=newest).paths
+
+
+def listed_records(
+    root: Path, conditions: Sequence[tuple[str, str]] = (), *, newest: bool = False
+) -> compacted.Selected:
+    """As ``record_files``, with the number of records there are: of compacted ones, those that meet the conditions."""
+    return _with_compacted(single_files(root), [root / compacted.FOLDER], conditions, newest=newest)
+
+
+def count_records(root: Path) -> int:
+    """How many records there are, whether they can be read or not."""
+    return len(single_files(root)) + sum(entry.rows for entry in compacted.read_manifest(root / compacted.FOLDER))
+
+
+def _with_compacted(
+    files: Sequence[Path], folders: Iterable[Path], conditions: Sequence[tuple[str, str]] = (), *, newest: bool = False
+) -> compacted.Selected:
+    names = {path.stem for path in files}
+    found = [compacted.selected(folder, conditions, without=names, newest=newest) for folder in folders]
+    paths = sorted((*files, *(path for one in found for path in one.paths)), key=lambda path: path.name)
+    return compacted.Selected(paths=tuple(paths), count=len(files) + sum(one.count for one in found))
+
+
+def single_files(root: Path) -> tuple[Path, ...]:
+    """The records that have a file each, oldest first."""
     return tuple(sorted((root / FOLDER).glob("env=*/date=*/*.parquet"), key=lambda path: path.name))
+
+
+def files_below(folder: Path) -> tuple[Path, ...]:
+    """The records somewhere below a folder, oldest first, those in parts too; or a file, or what a part holds."""
+    if folder.is_file():
+        return compacted.paths_in(folder) if compacted.is_part(folder) else (folder,)
+    files = [path for path in folder.rglob("*.parquet") if not compacted.is_part(path)]
+    folders = [path.parent for path in sorted(folder.rglob(f"{compacted.FOLDER.name}/{compacted.MANIFEST}"))]
+    if folder.name == compacted.FOLDER.name and (folder / compacted.MANIFEST).is_file():
+        folders.append(folder)
+    return _with_compacted(files, folders).paths
 
 
 def records_under(root: Path) -> Iterator[Record]:
@@ -149,21 +193,35 @@ def _with_trials(path: Path, record: Record) -> tuple[Record, tuple[Trial, ...]]
 
 
 def _readable_parts(parts: Iterable[tuple[Path, Callable[[], T]]], warn: Callable[[str], None]) -> list[tuple[Path, T]]:
-    found: list[tuple[Path, T]] = []
-    errors: list[StoreError] = []
+    listed = list(parts)
+    read_so_far: dict[int, T] = {}
+    errors: dict[int, StoreError] = {}
     with _no_collections():
-        for path, read in parts:
+        for place in sorted(range(len(listed)), key=lambda place: compacted.order_of(listed[place][0])):
             try:
-                found.append((path, read()))
+                read_so_far[place] = listed[place][1]()
             except StoreError as error:
-                errors.append(error)
-        if len(found) > _MANY:
+                errors[place] = error
+        if len(read_so_far) > _MANY:
             gc.freeze()
-    if errors and not found:
-        raise errors[0]
-    for skipped in errors:
-        warn(f"warning: skipped: {skipped.what}: {' '.join(skipped.values.split())}")
-    return found
+    if errors and not read_so_far:
+        raise errors[min(errors)]
+    for line in _lines_of((listed[place][0], errors[place]) for place in sorted(errors)):
+        warn(f"warning: skipped: {line}")
+    return [(listed[place][0], read_so_far[place]) for place in sorted(read_so_far)]
+
+
+def _lines_of(errors: Iterable[tuple[Path, StoreError]]) -> list[str]:
+    """A line for each damaged file, and one for all records of a part that are unreadable for one reason."""
+    counts: dict[tuple[str, str], int] = {}
+    for path, error in errors:
+        reason = " ".join(error.values.split())
+        what = f"records in {path.parents[1]} cannot be read" if compacted.is_compacted(path) else error.what
+        counts[what, reason] = counts.get((what, reason), 0) + 1
+    return [
+        f"{count} {what}: {reason}" if what.startswith("records in ") else f"{what}: {reason}"
+        for (what, reason), count in counts.items()
+    ]
 
 
 def record_files_of(place: str, root: Path) -> tuple[Path, ...]:
@@ -177,12 +235,10 @@ def record_files_of(place: str, root: Path) -> tuple[Path, ...]:
         UsageError: there is no such record.
     """
     path = Path(place)
-    if path.is_file():
-        return (path,)
-    if path.is_dir():
-        found = tuple(sorted(path.rglob("*.parquet"), key=lambda file: file.name))
+    if path.is_file() or path.is_dir():
+        found = files_below(path)
     else:
-        found = tuple(file for file in record_files(root) if file.stem.startswith(place))
+        found = tuple(file for file in record_files(root, [("id", f"{place}*")]) if file.stem.startswith(place))
     if not found:
         raise UsageError(
             f"there is no record at {place}",
@@ -225,12 +281,81 @@ def _document_in(path: Path) -> dict[str, Any]:
 
 def _json_in(path: Path) -> bytes:
     """The record's JSON in a file, by way of the file's end where that is as this package writes it."""
-    value = _value_in_footer(path)
+    if compacted.is_compacted(path):
+        return compacted.document_of(path)
+    if compacted.is_part(path):
+        raise ValueError(f"it is a part of many records, and damaged: {compacted.fault_of_part(path)}")
+    try:
+        value = _value_in_footer(path)
+    except FileNotFoundError:
+        again = compacted.found_again(path)
+        if again is None:
+            raise
+        return compacted.document_of(again)
     if value is not None:
         return value
     import pyarrow.parquet as pq
 
     return _json_of(pq.read_schema(path).metadata, path)
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a record's file, wherever the record lies by now; raises OSError as the file system does."""
+    if compacted.is_compacted(path):
+        return compacted.content_of(path)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        again = compacted.found_again(path)
+        if again is None:
+            raise
+        return compacted.content_of(again)
+
+
+def size_of(path: Path) -> int:
+    """The size of a record's file, wherever the record lies by now; raises OSError as the file system does."""
+    if compacted.is_compacted(path):
+        return compacted.size_of(path)
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        again = compacted.found_again(path)
+        if again is None:
+            raise
+        return compacted.size_of(again)
+
+
+def checked_content(path: Path, *, samples: bool = True) -> tuple[Record, bytes, bytes]:
+    """Headline, JSON and bytes of a record that has a file, if it is whole and in its place.
+
+    Args:
+        path: of the file.
+        samples: whether its rows are read too.
+
+    Raises:
+        StoreError: it is damaged, or lies where it does not belong.
+    """
+    import io
+
+    import pyarrow.parquet as pq
+
+    with _readable(path):
+        content = path.read_bytes()
+        document = _json_in(path)
+        record = headline_from_json(document, origin=str(path))
+        if samples:
+            pq.read_table(io.BytesIO(content))
+    if misplaced := place_fault(path, record):
+        raise StoreError(f"the record {path} is not where it belongs", values=misplaced)
+    return record, document, content
+
+
+def place_fault(path: Path, record: Record) -> str:
+    """Why a record's file does not lie where the record belongs, "" if it does."""
+    places = {"id": (path.stem, record.id), "env": (path.parts[-3], f"env={record.environment.hash}")}
+    places["date"] = (path.parts[-2], f"date={record.started_at[:10]}")
+    wrong = [f"{name} {holds}, stored as {stored}" for name, (stored, holds) in places.items() if stored != holds]
+    return f"it lies in the wrong place: {'; '.join(wrong)}" if wrong else ""
 
 
 def _value_in_footer(path: Path) -> bytes | None:
@@ -268,10 +393,12 @@ def _value_in_footer(path: Path) -> bytes | None:
 
 def read_trials(path: Path) -> list[dict[str, Any]]:
     """The rows of a record's file, with the columns of this version: one dict per trial with its raw samples."""
+    import io
+
     import pyarrow.parquet as pq
 
     with _readable(path):
-        table = pq.read_table(path, partitioning=None)
+        table = pq.read_table(io.BytesIO(content_of(path)))
         schema = json.loads(_json_of(table.schema.metadata, path)).get("schema")
         return [raise_row(row, schema=schema, origin=str(path)) for row in table.to_pylist()]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchbox.errors import UsageError
@@ -46,7 +47,26 @@ def conditions_from_words(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 def matching(record: Record, conditions: Sequence[tuple[str, str]]) -> bool:
     """Whether every condition holds; patterns are those of file names (``resnet*``)."""
-    return all(fnmatch.fnmatchcase(_VALUES[key](record), pattern) for key, pattern in conditions)
+    return all(predicate(pattern)(_VALUES[key](record)) for key, pattern in conditions)
+
+
+def predicate(pattern: str) -> Callable[[str], bool]:
+    """Whether a text fits a pattern."""
+    return functools.partial(_fits, pattern)
+
+
+def _fits(pattern: str, text: str) -> bool:
+    return fnmatch.fnmatchcase(text, pattern)
+
+
+def escape(text: str) -> str:
+    """The pattern that only this text fits."""
+    return re.sub(r"([*?[])", r"[\1]", text)
+
+
+def texts_of(record: Record) -> dict[str, str]:
+    """What conditions are held against: the value of every key."""
+    return {key: text(record) for key, text in _VALUES.items()}
 
 
 def values_of(key: str, records: Iterable[Record]) -> tuple[str, ...]:

@@ -121,3 +121,11 @@ any_record = st.builds(
     evidence=st.none() | st.just(EVIDENCE),
     engine_sha256=st.none() | words,
 )
+
+
+def of_case(number: int) -> Record:
+    """The record of a minute: of twelve cases in turn, on two machines."""
+    at = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC) + datetime.timedelta(minutes=number)
+    key = dataclasses.replace(record().key, model=f"net{number % 3}", batch=(1, 2, 10, 8)[number % 4])
+    environment = dataclasses.replace(ENVIRONMENT, hash=f"{number % 2:012d}")
+    return record(id=f"{at:%Y%m%dT%H%M%SZ}-{number:08x}", started_at=at.isoformat(), key=key, environment=environment)

@@ -56,10 +56,11 @@ def _stored_ids(ctx: click.Context) -> list[str]:
 def _stored_records(ctx: click.Context) -> list[Any]:
     """What can be read of the stored records: a completion never fails."""
     from benchbox.errors import StoreError
-    from benchbox.store.records import readable_records, record_files
+    from benchbox.store.records import read_headline, readable_records, record_files
 
     try:
-        return [record for _, record in readable_records(record_files(project_root(ctx)), warn=lambda _: None)]
+        files = record_files(project_root(ctx), newest=True)  # a value that only old records have is not needed
+        return [record for _, record in readable_records(files, warn=lambda _: None, read=read_headline)]
     except StoreError:
         return []
 

@@ -104,14 +104,14 @@ def command(
 
 def _measured(place: str) -> list[Measured]:
     from benchbox.gate.comparable import Measured
-    from benchbox.store.records import readable_records, readable_trials, record_files, record_files_of
+    from benchbox.store.records import count_records, readable_records, readable_trials, record_files, record_files_of
     from benchbox.store.selection import conditions_from_words, matching, require_some
 
     if "=" in place and not Path(place).exists():
         conditions = conditions_from_words(place.split(","))
-        stored = readable_records(record_files(stored_root()), warn=warn)
+        stored = readable_records(record_files(stored_root(), conditions), warn=warn)
         records = [entry for entry in stored if matching(entry[1], conditions)]
-        require_some(len(records), len(stored), place.split(","))
+        require_some(len(records), count_records(stored_root()), place.split(","))
     else:
         records = readable_records(record_files_of(place, stored_root()), warn=warn)
     return [Measured(record=record, trials=trials) for _, (record, trials) in readable_trials(records, warn=warn)]

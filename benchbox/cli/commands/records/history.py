@@ -71,16 +71,23 @@ def command(
     from benchbox.gate.history import series_from_records
     from benchbox.registry import suggestion
     from benchbox.report.views.history import document_from_series, render_history
-    from benchbox.store.records import read_headline, readable_records, record_files
-    from benchbox.store.selection import conditions_from_words, matching, none_match
+    from benchbox.store.records import count_records, read_headline, readable_records, record_files
+    from benchbox.store.selection import conditions_from_words, escape, matching, none_match
 
     form = "json" if as_json else form
     conditions = conditions_from_words(where)
-    found = readable_records(record_files(stored_root()), warn=warn, read=read_headline)
+    # One network can be looked up; for more, all are read.
+    wanted = [*conditions, *([("model", escape(models[0]))] if len(models) == 1 else [])]
+    found = readable_records(record_files(stored_root(), wanted), warn=warn, read=read_headline)
     stored = [record for _, record in found if matching(record, conditions)]
+    if models and not stored:
+        everything = readable_records(record_files(stored_root(), conditions), warn=warn, read=read_headline)
+        stored = [record for _, record in everything if matching(record, conditions)]
     known = sorted({record.key.model for record in stored})
     if where and not stored:
-        raise UsageError(none_match(len(found), where), remedy="'benchbox report' lists what is stored")
+        raise UsageError(
+            none_match(count_records(stored_root()), where), remedy="'benchbox report' lists what is stored"
+        )
     for model in models:
         if model not in known:
             raise UsageError(

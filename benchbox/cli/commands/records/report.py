@@ -53,7 +53,7 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], shown:
     """
     from benchbox.report.records.base import FORMATS, format_of_file
     from benchbox.report.screen import screen_width
-    from benchbox.store.records import readable_records, record_files
+    from benchbox.store.records import count_records, readable_records, record_files
     from benchbox.store.selection import conditions_from_words, matching, none_match
 
     page = not as_json and (form == "html" or (form is None and _is_page(output)))
@@ -63,11 +63,11 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], shown:
         require_renderer()
     chosen = FORMATS.get("table" if page else "json" if as_json else form or format_of_file(output or ""))
     conditions = conditions_from_words(where)
-    found = readable_records(record_files(stored_root()), warn=warn)
+    found = readable_records(record_files(stored_root(), conditions), warn=warn)
     kept = [(path, record) for path, record in found if matching(record, conditions)]
     records = tuple(record for _, record in kept)
     if not records:
-        nothing = none_match(len(found), where)
+        nothing = none_match(count_records(stored_root()), where)
         if output is None and chosen.name == "table" and not page:
             click.echo(nothing)
             return

@@ -17,10 +17,11 @@ _SHOWN = 20
 @click.group("store", no_args_is_help=True)
 @common_options
 def command() -> None:
-    """Check the stored records, and copy them to and from a folder or an object store.
+    """Check the stored records, put many of them together, copy them to and from a folder or an object store.
 
     \b
     Examples:
+      benchbox store compact
       benchbox store check
       benchbox store push s3://bucket/benchbox
       benchbox store pull /mnt/shared/benchbox
@@ -81,6 +82,61 @@ def check(set_aside: bool, as_json: bool) -> None:
             f"{len(left)} of {sum(found.counts.values())} files are damaged",
             values=", ".join(str(fault.path) for fault in left[:3]) + (" …" if len(left) > 3 else ""),
             remedy="--set-aside moves records away" if records else "they are made again when they are needed",
+        )
+
+
+@command.command("compact")
+@click.option("--all", "everything", is_flag=True, help="Write large parts anew too: all are in one order then.")
+@json_option
+@common_options
+def compact(everything: bool, as_json: bool) -> None:
+    """Put records together in few files: every command reads them there as before, and faster.
+
+    Records that have a file each become rows of sorted Parquet files (results/records/compacted/) of 128 to 480 MB as
+    the store grows; a smaller one is written anew together with what is new. Records stay what they are, byte by byte.
+    It may run while others measure and read, and may be killed at any moment: nothing is removed before what replaces
+    it was read again. Damaged files are named and left where they are.
+
+    \b
+    Exit status: 0 done · 6 a damaged file was left, another compaction runs, or the store cannot be written
+
+    \b
+    Examples:
+      benchbox store compact
+      benchbox store compact --all
+    """
+    from benchbox.cli.progress import shown_progress
+    from benchbox.errors import StoreError
+    from benchbox.store.compacting import compact as compact_records
+    from benchbox.units import format_bytes
+
+    with shown_progress() as progress:
+        done = compact_records(project_root(), step=progress.step, everything=everything)
+    if as_json:
+        write_json(
+            {
+                "schema": "benchbox.compact/1",
+                "moved": done.moved,
+                "copies": done.copies,
+                "rewritten": done.rewritten,
+                "parts": [{"file": part.file, "rows": part.rows, "size_bytes": part.size_bytes} for part in done.parts],
+                "left": [{"path": str(path), "reason": reason} for path, reason in done.left],
+            }
+        )
+    else:
+        size = format_bytes(sum(part.size_bytes for part in done.parts))
+        again = f", {done.rewritten} of smaller parts with them" if done.rewritten else ""
+        parts = f"{len(done.parts)} part{'' if len(done.parts) == 1 else 's'} ({size})"
+        click.echo(f"{done.moved} records moved{again}: {parts}" if done.parts else "nothing to compact")
+        if done.copies:
+            click.echo(f"{done.copies} files removed that an interrupted compaction had left")
+        for path, reason in done.left[:_SHOWN]:
+            warn(f"left where it is: {path}: {reason}")
+    if done.left:
+        raise StoreError(
+            f"{len(done.left)} damaged files were left",
+            values=f"{done.left[0][0]}: {done.left[0][1]}",
+            remedy="'benchbox store check --set-aside' moves them away; the others were compacted",
         )
 
 

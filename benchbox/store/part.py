@@ -1,0 +1,197 @@
+"""How is one file of many records read: which of its rows are meant, and what do they hold?
+
+A row has the values that records are selected by (``--where``), the record's JSON, and the bytes of the file that it
+was, with their sha256. Rows are sorted by case and time, so those of a series lie together in few row groups.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchbox.schema.identity import CASE_FIELDS
+from benchbox.schema.record import RECORD_SCHEMA, Status
+from benchbox.store.selection import KEYS, predicate
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow
+    from numpy.typing import NDArray
+
+DOCUMENT, CONTENT, DIGEST, SIZE = "document", "content", "digest", "size"
+# In a part's metadata: the version of records whose keys its index has.
+INDEX_KEY = b"benchbox.index"
+_HELD_COLUMNS = 4
+
+
+def within(pattern: str, ends: tuple[str, str]) -> bool:
+    """Whether something that fits a pattern can lie between two words, by what stands before its first wildcard."""
+    start = pattern[: next((place for place, letter in enumerate(pattern) if letter in "*?["), len(pattern))]
+    if start == pattern:
+        return ends[0] <= pattern <= ends[1]
+    return ends[0][: len(start)] <= start <= ends[1][: len(start)]
+
+
+class Part:
+    """A file of many records, read a column of a row group at a time."""
+
+    def __init__(self, path: Path) -> None:
+        import numpy as np
+        import pyarrow.parquet as pq
+
+        self.path = path
+        few = [key for key in KEYS if key not in {"id", "started_at"}]
+        self._file = pq.ParquetFile(path, read_dictionary=few, page_checksum_verification=True)
+        metadata = self._file.metadata
+        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        self._starts: list[int] = [0, *np.cumsum(sizes).tolist()]
+        self._columns = self._file.schema_arrow.names
+        self._indexed = (metadata.metadata or {}).get(INDEX_KEY) == RECORD_SCHEMA.encode()
+        self._rows: dict[str, int] | None = None
+
+    @property
+    def groups(self) -> tuple[range, ...]:
+        """The rows of each row group."""
+        return tuple(map(range, self._starts, self._starts[1:]))
+
+    def rows_matching(self, conditions: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+        """Rows that meet the conditions, in order; all where the index is of another version of records."""
+        import numpy as np
+
+        known = [entry for entry in conditions if entry[0] in self._columns] if self._indexed else []
+        groups = [group for group in range(len(self.groups)) if all(self._may_hold(group, *entry) for entry in known)]
+        ranges = [np.arange(self._starts[group], self._starts[group + 1]) for group in groups]
+        rows = np.concatenate(ranges) if ranges else np.zeros(0, dtype=np.int64)
+        for key, pattern in known:
+            codes, values = self._codes(key, rows)
+            fits = predicate(pattern)
+            rows = rows[np.array([fits(value) for value in values], dtype=bool)[codes]] if len(rows) else rows
+        return rows
+
+    def _may_hold(self, group: int, key: str, pattern: str) -> bool:
+        ends = self._file.metadata.row_group(group).column(self._columns.index(key)).statistics
+        return ends is None or not ends.has_min_max or within(pattern, (_text(ends.min), _text(ends.max)))
+
+    def newest(self, rows: NDArray[np.int64]) -> list[int]:
+        """Which of these rows are the newest of their case and environment with numbers, else the newest."""
+        import numpy as np
+
+        if not self._indexed or not len(rows):
+            return list(range(len(rows)))
+        case = np.zeros(len(rows), dtype=np.int64)
+        for key in [key for key in (*CASE_FIELDS, "env") if key in self._columns]:
+            codes, values = self._codes(key, rows)
+            if len(values) > 1:
+                case = np.unique(case * len(values) + codes, return_inverse=True)[1]
+        status, known = self._codes("status", rows)
+        measured = np.array([value == Status.OK.value for value in known])[status]
+        order = np.lexsort((self._ranks("id", rows), self._ranks("started_at", rows), measured, case))
+        last = np.append(case[order][1:] != case[order][:-1], True)
+        return sorted(order[last].tolist())
+
+    def _codes(self, key: str, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
+        """A number for each value, and the values by number."""
+        import numpy as np
+        import pyarrow as pa
+
+        if not len(rows):
+            return np.zeros(0, dtype=np.int64), []
+        column = self.column(key, rows)
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        column = column.unify_dictionaries().combine_chunks()
+        return column.indices.to_numpy().astype(np.int64), column.dictionary.to_pylist()
+
+    def _ranks(self, key: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A number for each value, in the order of the values."""
+        import numpy as np
+
+        return np.unique(np.array(self.column(key, rows).to_pylist()), return_inverse=True)[1].astype(np.int64)
+
+    def ends(self, key: str) -> tuple[str, str]:
+        """The smallest and the largest value of a column."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        both = pc.min_max(self.column(key, np.arange(self._starts[-1])).cast(pa.string()))
+        return both["min"].as_py(), both["max"].as_py()
+
+    def ids(self, rows: NDArray[np.int64]) -> list[str]:
+        """The ids of these rows."""
+        names: list[str] = self.column("id", rows).to_pylist() if len(rows) else []
+        return names
+
+    def column(self, key: str, rows: NDArray[np.int64]) -> pyarrow.ChunkedArray:
+        """A column at these rows, which are in order; only row groups that have some are read."""
+        import numpy as np
+        import pyarrow as pa
+
+        ends = np.searchsorted(rows, self._starts)
+        groups = np.flatnonzero(np.diff(ends)).tolist()
+        column = self._file.read_row_groups(groups, columns=[key]).column(0)
+        if len(column) == len(rows):
+            return column
+        sizes = np.diff(self._starts)[groups]
+        before = np.repeat(np.array(self._starts)[groups] - np.cumsum(sizes) + sizes, np.diff(ends)[groups])
+        places = np.ascontiguousarray(rows - before, dtype=np.int64)
+        # From the bytes: pa.array() looks whether the array is one of pandas, and loads that for it.
+        return column.take(pa.Int64Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+
+    def rows_of(self, names: Collection[str]) -> dict[str, int]:
+        """The rows of the records of these ids, of those that are here."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not names:
+            return {}
+        ids = self.column("id", np.arange(self._starts[-1]))
+        rows = np.flatnonzero(pc.is_in(ids, pa.array(sorted(names))).to_numpy())
+        return {ids[row].as_py(): row for row in rows.tolist()}
+
+    def names(self, prefix: str) -> Iterator[tuple[str, Path]]:
+        """The name of each record's file, and its path here."""
+        import numpy as np
+
+        rows = np.arange(self._starts[-1])
+        columns = [self.column(key, rows).to_pylist() for key in ("env", "started_at", "id")]
+        for row, (env, at, name) in enumerate(zip(*columns, strict=True)):
+            file = f"{name}.parquet"
+            yield f"{prefix}/env={env}/date={at[:10]}/{file}", self.path / f"{row:07d}" / file
+
+    def row_by_id(self) -> dict[str, int]:
+        """All rows by the ids of their records."""
+        import numpy as np
+
+        if self._rows is None:
+            self._rows = {name: row for row, name in enumerate(self.ids(np.arange(self._starts[-1])))}
+        return self._rows
+
+    def cell(self, row: int, name: str, column: str) -> Any:
+        """One value of the record of that id in that row."""
+        group = bisect.bisect_right(self._starts, row) - 1
+        if not 0 <= row < self._starts[-1]:
+            raise ValueError(f"{self.path} has {self._starts[-1]} rows, not {row}")
+        at = row - self._starts[group]
+        stored = _column(self, group, "id")[at].as_py()
+        if stored != name:
+            raise ValueError(f"row {row} is the record {stored}")
+        return _column(self, group, column)[at].as_py()
+
+    def read(self, group: int, column: str) -> pyarrow.Array:
+        """A column of a row group, from the file."""
+        found = self._file.read_row_group(group, columns=[column], use_threads=False).column(0)
+        return found.combine_chunks() if found.num_chunks != 1 else found.chunk(0)
+
+
+@functools.lru_cache(maxsize=_HELD_COLUMNS)
+def _column(part: Part, group: int, column: str) -> pyarrow.Array:
+    return part.read(group, column)
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
