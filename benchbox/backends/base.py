@@ -177,6 +177,10 @@ class Laps(Protocol):
         ...
 
 
+# Of what ``device_memory`` gives, what is no memory of the network.
+BASE, TRACKED = "base_free", "tracked"
+
+
 @runtime_checkable
 class DeviceSession(Session, Protocol):
     """A session on a device of its own: what it starts is not done on return."""
@@ -195,7 +199,8 @@ class DeviceSession(Session, Protocol):
         """Bytes of device memory by the method that gave them; what cannot be known is not in it.
 
         Always there: ``device_delta``, by how much the device's free memory fell at most, and ``device_held``, by how
-        much it is lower now, both since before the network was loaded.
+        much it is lower now, both since before the network was loaded. Beside bytes: ``BASE``, the device's free bytes
+        at that moment, and ``TRACKED``, not 0 where counting has replaced the runtime's allocator.
         """
         ...
 

@@ -4,8 +4,10 @@
 loading and running. It holds weights, working memory, buffers and what libraries keep, and is only right where no other
 process uses the device. ``device_memory_allocated``: the most that was allocated at once, counted allocation by
 allocation. ``device_memory_declared``: weights and working memory as the engine declares them, a promise and no
-measurement. ``device_memory_pool``: the high-water mark of CUDA's default memory pool. ``device_memory_process``: what
-NVML attributes to the process after it ran.
+measurement. ``device_memory_pool``: the high-water mark of CUDA's default memory pool, used or kept.
+``device_memory_process``: what NVML attributes to the process after it ran. ``device_memory_accounted``: the most that
+the driver accounts to the process, where an administrator has switched accounting on. ``device_memory_context``: the
+CUDA context and what libraries load with it, before the network: a process takes it beside ``peak_device_memory``.
 
 By phase, of the device's free memory like ``peak_device_memory``: ``device_memory_load``, what is held after loading;
 ``device_memory_first``, by how much the first inference raised that; ``device_memory_steady``, what is held after some
@@ -34,6 +36,8 @@ _PARTS = {
     "device_memory_declared": ("declared_weights", "declared_context"),
     "device_memory_pool": ("pool_peak",),
     "device_memory_process": ("process",),
+    "device_memory_accounted": ("accounted",),
+    "device_memory_context": ("context",),
     "device_memory_load": (held_name(LOAD),),
     "device_memory_steady": (held_name(STEADY),),
 }

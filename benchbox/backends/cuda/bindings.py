@@ -120,7 +120,7 @@ class CudaBindings(CudaLayer):
     @override
     def pool_peak_bytes(self) -> int | None:
         pool = self._call("cudaDeviceGetDefaultMemPool", 0)
-        return int(self._call("cudaMemPoolGetAttribute", pool, self._api.cudaMemPoolAttr.cudaMemPoolAttrUsedMemHigh))
+        return int(self._call("cudaMemPoolGetAttribute", pool, self._api.cudaMemPoolAttr.cudaMemPoolAttrReservedMemHigh))
 
     @override
     def allocate(self, size: int) -> int:

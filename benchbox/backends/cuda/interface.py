@@ -63,7 +63,7 @@ class CudaLayer(Protocol):
         ...
 
     def pool_peak_bytes(self) -> int | None:
-        """The most that was in use of the default memory pool in this process; None where unknown."""
+        """The most that the default memory pool has held in this process, used or kept; None where unknown."""
         ...
 
     def allocate(self, size: int) -> int:

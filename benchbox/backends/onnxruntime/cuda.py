@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.base import BACKENDS, BASE, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.gate import StreamGate
 from benchbox.backends.cuda.laps import EventLaps
@@ -335,6 +335,7 @@ class OnnxRuntimeCudaSession:
             "device_delta": self._free - self._lowest,
             "device_held": self._free - free,
             "buffers": self._slots.bytes_per_slot * self._request.slots,
+            BASE: self._free,
         }
 
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, Availability, OpenRequest
+from benchbox.backends.base import BACKENDS, BASE, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.driver import gpu_from_driver
 from benchbox.backends.cuda.gate import StreamGate
@@ -275,6 +275,7 @@ class PyTorchCudaSession:
             "reserved_peak": int(self._torch.cuda.max_memory_reserved()),
             "device_delta": int(self._free - self._lowest),
             "device_held": int(self._free - free),
+            BASE: int(self._free),
         }
 
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.backends.base import OpenRequest
+from benchbox.backends.base import BASE, TRACKED, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.cuda.gate import StreamGate
 from benchbox.backends.cuda.interface import CudaLayer, Graph
@@ -319,6 +319,7 @@ class TensorRtSession:
         found["buffers"] = self._slots.bytes_per_slot * (self._request.slots + (self._fixed_slot is not None))
         if self._tracker is not None:
             found["allocated_peak"] = self._tracker.peak_bytes + found.pop("context_bytes") + found["buffers"]
+            found[TRACKED] = 1
         else:
             found.pop("context_bytes")
         pool = self._layer.pool_peak_bytes()
@@ -326,6 +327,7 @@ class TensorRtSession:
             found["pool_peak"] = pool
         found["device_delta"] = self._base.free_bytes - self._lowest_free
         found["device_held"] = self._base.free_bytes - free
+        found[BASE] = self._base.free_bytes
         return found
 
     def _note_memory(self) -> int:

@@ -61,6 +61,28 @@ def users_now() -> frozenset[int]:
         return frozenset() if found is None else frozenset(_listed(*found, graphics=True) or ())
 
 
+def free_bytes() -> int | None:
+    """Free memory of the whole GPU, which this library tells without a CUDA context; None without it."""
+    with first_gpu_handle() as found:
+        if found is None:
+            return None
+        api, device = found
+        free = read_or_none(api, lambda: api.nvmlDeviceGetMemoryInfo(device).free)
+        return None if free is None else int(free)
+
+
+def accounted_bytes(pid: int) -> int | None:
+    """The most memory that a process has held, where the administrator has switched accounting on; else None."""
+    with first_gpu_handle() as found:
+        if found is None:
+            return None
+        api, device = found
+        if not read_or_none(api, lambda: api.nvmlDeviceGetAccountingMode(device)):
+            return None
+        most = read_or_none(api, lambda: api.nvmlDeviceGetAccountingStats(device, pid).maxMemoryUsage)
+        return None if most is None else int(most)
+
+
 def gpu_users(before: frozenset[int] = frozenset()) -> GpuUsers | None:
     """The processes that compute on the first GPU; None without NVML.
 

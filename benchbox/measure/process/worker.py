@@ -30,7 +30,7 @@ from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, Laye
 from benchbox.backends.cuda.driver import PCI_OPTION
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.machine.counters import differences, resident_bytes
-from benchbox.machine.gpu.nvml import users_now
+from benchbox.machine.gpu.nvml import free_bytes, users_now
 from benchbox.machine.gpu.watch import GpuWatch, gpu_watch
 from benchbox.machine.probes import probes_after, probes_before
 from benchbox.measure.accuracy import AccuracyRequest, result_from_request
@@ -83,7 +83,12 @@ def trial_from_request(request: TrialRequest) -> Trial:
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     backend = BACKENDS.get(request.backend)
     backend.probe()  # loads the runtime
-    users_before = users_now() if backend.device == "cuda" else frozenset()
+    on_gpu = backend.device == "cuda"
+    if on_gpu and request.pass_ is Pass.MEMORY:
+        # What a network needs: one set of buffers (and of a graph's private memory), not one for each input in turn.
+        request = replace(request, plan=replace(request.plan, input_slots=1))
+    users_before = users_now() if on_gpu else frozenset()
+    free_before = free_bytes() if on_gpu else None
     before_bytes = resident_bytes()
     with contextlib.ExitStack() as closing:
         sessions: list[Session] = []
@@ -105,6 +110,7 @@ def trial_from_request(request: TrialRequest) -> Trial:
                 request.plan,
                 runtime_bytes=before_bytes,
                 users_before=users_before,
+                free_before=free_before,
                 fill=lambda: _fill_slots(request, session),
             ),
             Pass.ENERGY: lambda: _energy(request, session, users_before),
@@ -136,7 +142,8 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         plain,
         slots=1 if request.pass_ is Pass.CHECK else request.plan.input_slots,
         inspect=request.pass_ in {Pass.CHECK, Pass.LAYERS},
-        track_memory=request.pass_ is Pass.MEMORY,
+        # Counting replaces the runtime's allocator, so every other process is left as a deployment has it.
+        track_memory=request.pass_ is Pass.MEMORY and request.plan.memory_trials > 1 and request.number % 2 == 1,
         transfers=request.pass_ is Pass.TIMING and request.plan.transfer == TRANSFER_INSIDE,
         blocking=request.plan.wait == WAIT_BLOCKING,
     )

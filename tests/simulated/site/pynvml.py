@@ -134,7 +134,15 @@ def nvmlSystemGetDriverVersion() -> str:
 
 
 def nvmlDeviceGetMemoryInfo(handle: str) -> Any:
-    return SimpleNamespace(total=DEVICE.knobs["memory_bytes"], used=DEVICE.taken_bytes)
+    return SimpleNamespace(total=DEVICE.knobs["memory_bytes"], used=DEVICE.taken_bytes, free=DEVICE.knobs["memory_bytes"] - DEVICE.taken_bytes)
+
+
+def nvmlDeviceGetAccountingMode(handle: str) -> int:
+    return int(DEVICE.knobs["accounted_bytes"] > 0)
+
+
+def nvmlDeviceGetAccountingStats(handle: str, pid: int) -> Any:
+    return SimpleNamespace(maxMemoryUsage=DEVICE.knobs["accounted_bytes"])
 
 
 def nvmlDeviceGetEnforcedPowerLimit(handle: str) -> int:

@@ -11,7 +11,7 @@ until it is asked for.
 
 ``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``launch_ns``,
 ``copy_ns_per_byte``, ``syncs`` (the runtime waits in its call), ``stream_memory_operations`` (whether streams can be
-held back), ``target`` ("sm90"), ``fail_capture`` ("begin", "enqueue", "end" or "instantiate"; true is "begin"),
+held back), ``accounted_bytes`` (what the driver accounts, 0 where accounting is off), ``target`` ("sm90"), ``fail_capture`` ("begin", "enqueue", "end" or "instantiate"; true is "begin"),
 ``fail_sizing`` (of the working memory), ``old_driver``, ``cuda_driver`` (the newest CUDA it can do),
 ``context_bytes`` (an execution context's working memory), ``grain_bytes`` (device memory is given out in these),
 ``primary_bytes`` (a CUDA context takes), ``module_bytes`` (the first inference loads), ``pinned_bytes`` (that can be
@@ -53,6 +53,7 @@ DEFAULTS: dict[str, Any] = {
     "memory_bytes": 8 << 30,
     "inference_ns": 400_000,
     "launch_ns": 5_000,
+    "accounted_bytes": 0,
     "copy_ns_per_byte": 0.05,
     "syncs": False,
     "stream_memory_operations": True,
