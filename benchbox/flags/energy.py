@@ -90,7 +90,7 @@ def _inconsistent(run: EnergyRun) -> Iterator[Flag]:
     if counted > 0 and abs(integrated - counted) > INCONSISTENT_SHARE * counted:
         yield _flag(
             "ENERGY_INCONSISTENT",
-            Severity.ERROR,
+            Severity.WARNING,
             f"the counter says {counted:.4g} J, the power sensor over the same time {integrated:.4g} J: "
             "use a longer --energy-window; if they still differ, this GPU's sensors are unreliable",
             size=abs(integrated / counted - 1),

@@ -7,7 +7,7 @@ named once. Thresholds and advice are in docs/metrics.md.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from benchbox.schema.plan import BASE_CLOCKS, MeasurementPlan
 from benchbox.schema.reading import Flag, Severity
@@ -15,8 +15,12 @@ from benchbox.schema.trial import Pass, Trial
 
 SW_THERMAL_SHARE, POWER_SHARE = 0.005, 0.01
 CLOCK_SPREAD = 0.02
+# Clocks come in steps of 15 MHz (7.5 on some); one or two of them are no instability.
+CLOCK_STEP_HZ, CLOCK_STEPS = 15e6, 2
 # nvbench throws samples away below this share of the default clock.
 CLOCK_SHARE = 0.75
+# The bit "slowed down by hardware" once is a change of clocks or state.
+SLOWDOWN_LOOKS = 2
 # Of all looks, how many must see the process elsewhere before it counts as living there.
 REMOTE_SHARE = 0.5
 HZ_PER_MHZ = 1e6
@@ -62,9 +66,11 @@ def _unwatched(trials: Sequence[Trial]) -> Iterator[Flag]:
 
 
 def _throttle_hw(trials: Sequence[Trial]) -> Iterator[Flag]:
+    """By the driver's counters; where it has none by the bit, which is also set while clocks or states change."""
     slowed_s = _sum(trials, "gpu_throttle_hw_s")
-    looks = _sum(trials, "gpu_slowdown_looks")
-    if slowed_s > 0 or looks > 0:
+    counted = any("gpu_throttle_hw_s" in trial.counters for trial in trials)
+    looks = 0.0 if counted else _sum(trials, "gpu_slowdown_looks")
+    if slowed_s > 0 or looks >= SLOWDOWN_LOOKS:
         how = f"for {slowed_s:.3g} s" if slowed_s > 0 else f"in {looks:.0f} of {_sum(trials, 'gpu_looks'):.0f} looks"
         yield _flag(
             "THROTTLE_HW",
@@ -99,27 +105,39 @@ def _power_capped(trials: Sequence[Trial]) -> Iterator[Flag]:
 
 
 def _clock_unstable(trials: Sequence[Trial]) -> Iterator[Flag]:
+    """Within a process its middle eight tenths count, between processes their medians: single readings are odd."""
     clocked = [trial.counters for trial in trials if trial.counters.get("gpu_clock_median_hz")]
     if not clocked:
         return
-    low = min(counters["gpu_clock_min_hz"] for counters in clocked)
-    high = max(counters["gpu_clock_max_hz"] for counters in clocked)
-    middle = statistics.median(counters["gpu_clock_median_hz"] for counters in clocked)
-    if (high - low) / middle > CLOCK_SPREAD:
+    middles = [counters["gpu_clock_median_hz"] for counters in clocked]
+    low = statistics.median(_bound(counters, "p10", "min") for counters in clocked)
+    high = statistics.median(_bound(counters, "p90", "max") for counters in clocked)
+    widest = max((low, high), (min(middles), max(middles)), key=lambda ends: ends[1] - ends[0])
+    spread_hz = widest[1] - widest[0]
+    if spread_hz > max(CLOCK_SPREAD * statistics.median(middles), CLOCK_STEPS * CLOCK_STEP_HZ):
         yield _flag(
             "CLOCK_UNSTABLE",
             Severity.WARNING,
-            f"the SM clock went from {low / HZ_PER_MHZ:.0f} to {high / HZ_PER_MHZ:.0f} MHz: a longer warm-up, or "
-            "--lock-clocks where permitted",
-            size=(high - low) / middle,
+            f"the SM clock went from {widest[0] / HZ_PER_MHZ:.0f} to {widest[1] / HZ_PER_MHZ:.0f} MHz: a longer "
+            "--warmup, or --lock-clocks where permitted",
+            size=spread_hz / statistics.median(middles),
         )
 
 
+def _bound(counters: Mapping[str, float], tenth: str, end: str) -> float:
+    """A tenth of the clocks of a process, where it was looked at often enough for one, else the end."""
+    return counters.get(f"gpu_clock_{tenth}_hz", counters[f"gpu_clock_{end}_hz"])
+
+
 def _clock_low(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]:
-    """Against the highest clock, or the one that was asked for; what "base" is in Hz no GPU reports."""
+    """Against the clock that the GPU is sold with, or the one that was asked for; what "base" is no GPU reports.
+
+    The highest clock, where no other is known, is one that many boards never reach.
+    """
     clocked = [trial.counters for trial in trials if trial.counters.get("gpu_clock_median_hz")]
-    limits = [counters["gpu_clock_limit_hz"] for counters in clocked if "gpu_clock_limit_hz" in counters]
-    if not limits or plan.locked_clocks == BASE_CLOCKS:
+    known = ("gpu_clock_default_hz", "gpu_clock_limit_hz")
+    limits = [next((counters[name] for name in known if name in counters), 0.0) for counters in clocked]
+    if not any(limits) or plan.locked_clocks == BASE_CLOCKS:
         return
     limit = float(plan.locked_clocks.split()[0]) * HZ_PER_MHZ if plan.locked_clocks else max(limits)
     middle = statistics.median(counters["gpu_clock_median_hz"] for counters in clocked)
@@ -136,11 +154,26 @@ def _clock_low(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]
         )
 
 
+def _memory_clock(trials: Sequence[Trial]) -> Iterator[Flag]:
+    """A memory clock that changed: GeForce boards compute in a state with a lower one, and go in and out of it."""
+    seen = [trial.counters for trial in trials if "gpu_memory_clock_min_hz" in trial.counters]
+    if not seen:
+        return
+    low = min(counters["gpu_memory_clock_min_hz"] for counters in seen)
+    high = max(counters["gpu_memory_clock_max_hz"] for counters in seen)
+    if high - low > CLOCK_SPREAD * high:
+        yield _flag(
+            "MEMORY_CLOCK_UNSTABLE",
+            Severity.WARNING,
+            f"the memory clock went from {low / HZ_PER_MHZ:.0f} to {high / HZ_PER_MHZ:.0f} MHz (P-state "
+            f"{_most(trials, 'gpu_performance_state'):.0f}): networks that wait for memory moved with it",
+        )
+
+
 def _shared(trials: Sequence[Trial]) -> Iterator[Flag]:
     others = _most(trials, "gpu_other_processes")
     reasons = [f"{others:.0f} other processes computed on the GPU"] if others else []
     reasons += ["other processes compute on it through MPS"] if _most(trials, "gpu_mps_processes") else []
-    reasons += ["the GPU is divided (MIG)"] if _most(trials, "gpu_mig") else []
     displays = _most(trials, "gpu_graphics_processes")
     if reasons:
         yield _flag(
@@ -148,6 +181,14 @@ def _shared(trials: Sequence[Trial]) -> Iterator[Flag]:
             Severity.ERROR,
             f"{', '.join(reasons)}: stop them: they take time, memory and power",
             size=others,
+        )
+    elif _most(trials, "gpu_mig"):
+        # CUDA then works on an instance, which nobody else may use: memory and SMs are its own, clock and power not.
+        yield _flag(
+            "GPU_SHARED",
+            Severity.WARNING,
+            "the GPU is divided (MIG): the instance has its own memory and SMs, but clock, power and the link are "
+            "those of the whole GPU; other instances may move the numbers",
         )
     elif displays:
         yield _flag(
@@ -262,6 +303,7 @@ _LOOKS: tuple[Callable[[Sequence[Trial]], Iterator[Flag]], ...] = (
     _throttle_sw,
     _power_capped,
     _clock_unstable,
+    _memory_clock,
     _mismatch,
     _shared,
     _ecc,

@@ -34,7 +34,8 @@ class Counter(Protocol):
 class Gauge:
     """What can be read of a device: a counter, further counters where there are any, power and temperature.
 
-    ``foreign`` says who else uses what is counted, "" for nobody; it is called before and after every window.
+    ``look_every_s`` is how often power and counter are read under load. ``foreign`` says who else uses what is
+    counted, "" for nobody; it is called before and after every window.
     """
 
     name: str
@@ -43,3 +44,4 @@ class Gauge:
     power_w: Callable[[], float | None] = lambda: None
     temperature_c: Callable[[], float | None] = lambda: None
     foreign: Callable[[], str] = lambda: ""
+    look_every_s: float = 0.5

@@ -78,7 +78,9 @@ def _run(trial: Trial) -> EnergyRun:
 
 
 def _method(run: EnergyRun, scope: str | None) -> str:
-    return f"{scope or run.scope} by {run.counter}, {len(run.windows)} windows of {run.window_s:g} s from tick to tick"
+    load = f", {run.load}" if run.load else ""
+    windows = f"{len(run.windows)} windows of {run.window_s:g} s from tick to tick"
+    return f"{scope or run.scope} by {run.counter}{load}, {windows}"
 
 
 _register("energy_per_sample", "J", gross_j, scope=None)

@@ -33,7 +33,8 @@ class EnergyRun:
     the time between two of its steps as seen, ``idle_power_w`` the power by scope while the network was loaded and did
     nothing for ``idle_s``. ``resets`` counts the windows that were lost because the counter went backwards. ``absent``
     says why there is no number, "" where there is one; ``shared`` is set where the reason is other users of the device.
-    ``others_cpu_share`` is the share of all CPUs that other processes used meanwhile, None where irrelevant or unknown.
+    ``load`` is how the inferences ran: "isolated" or "pipelined". ``others_cpu_share`` is the share of all CPUs that
+    other processes used meanwhile, None where irrelevant or unknown.
     """
 
     counter: str = ""
@@ -47,3 +48,4 @@ class EnergyRun:
     absent: str = ""
     shared: bool = False
     others_cpu_share: float | None = None
+    load: str = ""

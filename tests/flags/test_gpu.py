@@ -38,14 +38,17 @@ def test_a_processor_raises_nothing() -> None:
     ("counters", "code", "severity"),
     [
         ({"gpu_throttle_hw_s": 0.001}, "THROTTLE_HW", Severity.ERROR),
-        ({"gpu_slowdown_looks": 1.0}, "THROTTLE_HW", Severity.ERROR),
+        ({"gpu_slowdown_looks": 2.0, "gpu_throttle_hw_s": None}, "THROTTLE_HW", Severity.ERROR),
         ({"gpu_throttle_sw_thermal_s": 0.006}, "THROTTLE_SW_THERMAL", Severity.ERROR),
         ({"gpu_power_capped_s": 0.02}, "POWER_CAPPED", Severity.WARNING),
         ({"gpu_clock_min_hz": 1.93e9}, "CLOCK_UNSTABLE", Severity.WARNING),
-        ({"gpu_clock_limit_hz": 2.7e9}, "CLOCK_LOW", Severity.ERROR),
+        ({"gpu_clock_p10_hz": 1.93e9}, "CLOCK_UNSTABLE", Severity.WARNING),
+        ({"gpu_memory_clock_min_hz": 2.4e9}, "MEMORY_CLOCK_UNSTABLE", Severity.WARNING),
+        ({"gpu_clock_default_hz": 2.7e9}, "CLOCK_LOW", Severity.ERROR),
+        ({"gpu_clock_default_hz": None, "gpu_clock_limit_hz": 2.7e9}, "CLOCK_LOW", Severity.ERROR),
         ({"gpu_other_processes": 1.0}, "GPU_SHARED", Severity.ERROR),
         ({"gpu_mps_processes": 1.0}, "GPU_SHARED", Severity.ERROR),
-        ({"gpu_mig": 1.0}, "GPU_SHARED", Severity.ERROR),
+        ({"gpu_mig": 1.0}, "GPU_SHARED", Severity.WARNING),
         ({"gpu_graphics_processes": 1.0}, "GPU_SHARED", Severity.WARNING),
         ({"gpu_ecc_uncorrected": 1.0}, "ECC_ERRORS", Severity.ERROR),
         ({"gpu_ecc_corrected": 1.0}, "ECC_ERRORS", Severity.WARNING),
@@ -70,7 +73,13 @@ def test_each_is_raised_by_its_own_counter_alone(
         {"gpu_throttle_sw_thermal_s": 0.004},
         {"gpu_power_capped_s": 0.009},
         {"gpu_clock_min_hz": 1.95e9},
-        {"gpu_clock_limit_hz": 2.6e9},
+        # A healthy board: the highest clock is 1.2 times what it is sold with, and more than it ever reaches.
+        {"gpu_clock_default_hz": 2.6e9, "gpu_clock_limit_hz": 3.1e9},
+        # One look that saw a change of state, whether or not the driver counts; one odd reading of twenty.
+        {"gpu_slowdown_looks": 1.0, "gpu_throttle_hw_s": None},
+        {"gpu_slowdown_looks": 9.0},
+        {"gpu_clock_min_hz": 1.2e9, "gpu_clock_p10_hz": 1.97e9},
+        {"gpu_memory_clock_min_hz": 2.59e9},
         {"gpu_numa_remote_looks": 5.0},
     ],
 )
@@ -83,7 +92,7 @@ def test_shares_are_over_all_processes() -> None:
 
 
 def test_a_small_board_at_its_power_limit_is_as_fast_as_it_gets() -> None:
-    capped = _timed(gpu_power_capped_s=0.9, gpu_clock_limit_hz=2.7e9)
+    capped = _timed(gpu_power_capped_s=0.9, gpu_clock_default_hz=2.7e9)
     assert _flags(capped) == {"POWER_CAPPED": Severity.WARNING, "CLOCK_LOW": Severity.WARNING}
 
 
@@ -129,13 +138,14 @@ def test_a_quiet_simulated_gpu_is_watched_in_full() -> None:
     ("knobs", "code", "words"),
     [
         ({"throttle_hw": 0.3}, "THROTTLE_HW", "slowed it down for"),
-        ({"slowdown_bit": True}, "THROTTLE_HW", "in 4 of 4 looks"),
+        ({"slowdown_bit": True, "throttle_fields": False}, "THROTTLE_HW", "in 4 of 4 looks"),
         ({"throttle_sw_thermal": 0.5}, "THROTTLE_SW_THERMAL", "of the time"),
         ({"throttle_sw_thermal": 0.5, "throttle_fields": False}, "THROTTLE_SW_THERMAL", "of the time"),
         ({"power_capped": 0.5}, "POWER_CAPPED", "% of the time"),
         ({"power_capped": 0.5, "throttle_fields": False}, "POWER_CAPPED", "% of the time"),
         ({"sm_clocks_mhz": [1980, 1900]}, "CLOCK_UNSTABLE", "1900 to 1980 MHz"),
-        ({"sm_clocks_mhz": [1200]}, "CLOCK_LOW", "1200 MHz, 61% of 1980 MHz"),
+        ({"sm_clocks_mhz": [1200]}, "CLOCK_LOW", "1200 MHz, 68% of 1755 MHz"),
+        ({"memory_clocks_mhz": [2600, 2400]}, "MEMORY_CLOCK_UNSTABLE", "2400 to 2600 MHz"),
         ({"foreign": 2}, "GPU_SHARED", "2 other processes"),
         ({"foreign": 2, "hide_pids": True}, "GPU_SHARED", "2 other processes"),
         ({"graphics": 1}, "GPU_SHARED", "use the GPU for graphics"),
@@ -171,3 +181,26 @@ def test_another_gpu_than_cudas_voids_what_was_watched() -> None:
 def test_without_nvml_nothing_is_watched() -> None:
     with simulated(nvml=False), gpu_watch() as watch:
         assert watch is None
+
+
+def test_the_clock_steps_of_a_power_limited_board_are_no_instability() -> None:
+    """Two steps of 15 MHz of an H100 at 1100 MHz are 2.7 %."""
+    steps = {"gpu_clock_min_hz": 1.095e9, "gpu_clock_median_hz": 1.11e9, "gpu_clock_max_hz": 1.125e9}
+    assert _flags(_timed(**steps, gpu_clock_default_hz=1.2e9)) == {}
+
+
+def test_processes_at_different_clocks_are_an_instability() -> None:
+    slow = _timed(gpu_clock_min_hz=1.8e9, gpu_clock_median_hz=1.8e9, gpu_clock_max_hz=1.8e9)
+    assert _flags(slow, _timed(), _timed()) == {"CLOCK_UNSTABLE": Severity.WARNING}
+
+
+MIG = "MIG-11111111-2222-3333-4444-555555555555"
+
+
+def test_of_a_divided_gpu_the_instances_own_users_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours compute in instances of their own: the whole GPU lists them, ours does not."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", MIG)
+    gpus = [{"pci": "0000:3B:00.0", "uuid": "GPU-00000000-0000-0000-0000-000000000000", "mig": [MIG]}]
+    (flag,) = _watched(mig=1, foreign=2, gpus=gpus)
+    assert (flag.code, flag.severity) == ("GPU_SHARED", Severity.WARNING)
+    assert "divided" in flag.message

@@ -120,7 +120,9 @@ class CudaBindings(CudaLayer):
     @override
     def pool_peak_bytes(self) -> int | None:
         pool = self._call("cudaDeviceGetDefaultMemPool", 0)
-        return int(self._call("cudaMemPoolGetAttribute", pool, self._api.cudaMemPoolAttr.cudaMemPoolAttrReservedMemHigh))
+        return int(
+            self._call("cudaMemPoolGetAttribute", pool, self._api.cudaMemPoolAttr.cudaMemPoolAttrReservedMemHigh)
+        )
 
     @override
     def allocate(self, size: int) -> int:

@@ -18,7 +18,7 @@ LIBRARY = "libcuda.so.1"
 SIMULATED = "simulated"  # how the name of the tests' device begins
 PCI_OPTION, UUID_OPTION, L2_OPTION = "gpu_pci_bus_id", "gpu_uuid_hash", "gpu_l2_bytes"
 # CUdevice_attribute and CUcomputemode values of cuda.h.
-_COMPUTE_MODE, _L2_CACHE_SIZE = 20, 38
+_CLOCK_RATE_KHZ, _COMPUTE_MODE, _L2_CACHE_SIZE = 13, 20, 38
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
 _PROHIBITED, _EXCLUSIVE_PROCESS = 2, 3
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
@@ -34,7 +34,8 @@ class Gpu:
 
     ``target`` is its compute capability ("sm89"); ``l2_bytes`` the size of its last-level cache, None where unknown;
     ``pci_bus_id`` ("0000:3b:00.0") and ``uuid`` ("GPU-...", or that of a MIG instance) say which
-    one of several it is; ``compute_mode`` is CUDA's number; ``entered`` says that this process has its primary context.
+    one of several it is; ``compute_mode`` is CUDA's number; ``entered`` says that this process has its primary context;
+    ``clock_hz`` is the SM clock that it is sold with, below the highest that it reaches.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Gpu:
     uuid: str = ""
     compute_mode: int = 0
     entered: bool = False
+    clock_hz: float | None = None
 
     @property
     def simulated(self) -> bool:
@@ -124,6 +126,7 @@ def gpu_from_driver() -> Gpu:
         uuid=f"GPU-{uuid.UUID(bytes=identity.raw)}",
         compute_mode=_attribute(driver, _COMPUTE_MODE, device),
         entered=bool(active.value),
+        clock_hz=_attribute(driver, _CLOCK_RATE_KHZ, device) * 1e3 or None,
     )
 
 

@@ -49,7 +49,7 @@ LIKE_OPTION = click.option(
     help="Measure what trtexec-10 or trtexec-11 reports by default; for TensorRT engines.",
 )
 # What a preset decides itself.
-_PRESET_DECIDES = ("mode", "group", "streams", "rate", "latency_bound", "transfers", "quick")
+_PRESET_DECIDES = ("mode", "group", "streams", "rate", "latency_bound", "transfers", "quick", "warmup")
 
 
 def with_like(plan: MeasurementPlan, name: str, *, duration_s: float | None) -> MeasurementPlan:

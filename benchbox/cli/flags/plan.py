@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TRIALS = {False: 8, True: 5}
 MOST_TRIALS = {False: 12, True: 6}
 PAIRED_TRIALS = {False: 8, True: 5}
+# Boards at a limit of power or heat boost for a second or two. At least, and how long after that for power to level.
+GPU_WARMUP_S, GPU_WARMUP_MAX_S = 3.0, 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,7 @@ class PlanFlags:
     latency_bound: float | None
     threads: int | None
     trials: int | None
+    warmup: float | None
     max_time: float | None
     timeout: float | None
     quick: bool
@@ -61,6 +64,13 @@ plan_options = grouped(
         metavar="N",
         type=COUNT,
         help="Fresh processes that are timed [default: 8 to 12, with --quick 5 or 6; with --ab 8 and 5 a side].",
+    ),
+    click.option(
+        "--warmup",
+        metavar="S",
+        type=SECONDS,
+        help="Least warm-up of a trial, in seconds [default: 0.5, on a GPU 3; --quick: 0.1]. It goes on until times, "
+        "clock and power are level.",
     ),
     click.option(
         "--max-time",
@@ -100,6 +110,8 @@ def plan_from_flags(flags: PlanFlags, *, paired: bool) -> MeasurementPlan:
         rate=flags.rate,
         latency_bound=flags.latency_bound,
     )
+    if flags.warmup:
+        plan = replace(plan, warmup_s=flags.warmup, warmup_max_s=max(plan.warmup_max_s, flags.warmup))
     if flags.like:
         plan = with_like(plan, flags.like, duration_s=flags.max_time)
     if flags.transfers:
@@ -142,6 +154,8 @@ def on_hardware(cases: Sequence[Case], flags: PlanFlags) -> tuple[Case, ...]:
 
     if flags.like:
         cases = [replace(case, backend=backend_like(flags.like, case.backend)) for case in cases]
+    elif not (flags.quick or flags.warmup):
+        cases = [_warmed_longer(case) if BACKENDS.get(case.backend).device == "cuda" else case for case in cases]
     hosts = ", ".join(sorted({case.backend for case in cases if BACKENDS.get(case.backend).device != "cuda"}))
     remedy = "leave it out, or name GPU backends only"
     if hosts and flags.transfers:
@@ -153,3 +167,8 @@ def on_hardware(cases: Sequence[Case], flags: PlanFlags) -> tuple[Case, ...]:
     if hosts and flags.lock_clocks:
         raise UsageError("--lock-clocks locks the clocks of a GPU", values=f"{hosts}: runs elsewhere", remedy=remedy)
     return tuple(cases)
+
+
+def _warmed_longer(case: Case) -> Case:
+    """The case with the warm-up that a GPU needs until its power is level."""
+    return replace(case, plan=replace(case.plan, warmup_s=GPU_WARMUP_S, warmup_max_s=GPU_WARMUP_MAX_S))

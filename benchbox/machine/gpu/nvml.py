@@ -22,6 +22,8 @@ from benchbox.schema.plan import BASE_CLOCKS
 
 PACKAGE = "pynvml"
 BOARD = "gpu_board"
+# Between readings of the board's power: its mean over a second is then integrated to a few per cent in 10 s.
+POWER_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +97,24 @@ def gpu_users(before: frozenset[int] = frozenset()) -> GpuUsers | None:
 
 
 def _listed(api: Any, device: Any, *, graphics: bool) -> dict[int, int | None] | None:
-    """Bytes by process id; None where the GPU lists no processes."""
+    """Bytes by process id; None where the GPU lists no processes. Of a divided GPU, those of CUDA's instance."""
+    device = instance_or_whole(api, device)
     running = read_or_none(api, lambda: api.nvmlDeviceGetComputeRunningProcesses(device))
     if running is None:
         return None
     drawing = read_or_none(api, lambda: api.nvmlDeviceGetGraphicsRunningProcesses(device)) if graphics else None
     return {process.pid: process.usedGpuMemory for process in (*running, *(drawing or ()))}
+
+
+def instance_or_whole(api: Any, device: Any) -> Any:
+    """The handle of the MIG instance that CUDA works on, where the GPU is divided; else the GPU's own."""
+    if not read_or_none(api, lambda: api.nvmlDeviceGetMigMode(device)[0]):
+        return device
+    try:
+        name = f"MIG-{gpu_from_driver().uuid.partition('-')[2]}"
+    except EnvironmentLackError:
+        return device
+    return read_or_none(api, lambda: api.nvmlDeviceGetHandleByUUID(name.encode())) or device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +154,8 @@ def gpu_gauge(before: frozenset[int] = frozenset()) -> Iterator[Gauge | str]:
         yield Gauge(
             name="NVML total energy",
             counter=counter,
-            power_w=lambda: _power_w(api, device),
+            look_every_s=POWER_EVERY_S,
+            power_w=lambda: power_w(api, device),
             temperature_c=lambda: read_or_none(
                 api, lambda: api.nvmlDeviceGetTemperature(device, api.NVML_TEMPERATURE_GPU)
             ),
@@ -148,9 +163,12 @@ def gpu_gauge(before: frozenset[int] = frozenset()) -> Iterator[Gauge | str]:
         )
 
 
-def _power_w(api: Any, device: Any) -> float | None:
-    """Power at this moment; where the GPU has no such field what it has instead, a mean over 1 s since Ampere."""
-    fields = read_or_none(api, lambda: api.nvmlDeviceGetFieldValues(device, [api.NVML_FI_DEV_POWER_INSTANT]))
+def power_w(api: Any, device: Any) -> float | None:
+    """Power of the board as the driver's mean, over a second where this GPU has that field, else over what it has.
+
+    The field of the instant goes up and down within milliseconds: ten readings a second of it integrate to nothing.
+    """
+    fields = read_or_none(api, lambda: api.nvmlDeviceGetFieldValues(device, [api.NVML_FI_DEV_POWER_AVERAGE]))
     if fields is not None and fields[0].nvmlReturn == api.NVML_SUCCESS:
         return float(fields[0].value.uiVal) * 1e-3
     power_mw = read_or_none(api, lambda: api.nvmlDeviceGetPowerUsage(device))
@@ -164,7 +182,7 @@ def _foreign(api: Any, device: Any, before: frozenset[int]) -> str:
         return "the GPU is divided (MIG) and its counter counts all parts: switch MIG off"
     if read_or_none(api, lambda: api.nvmlDeviceGetMPSComputeRunningProcesses(device)):
         return "the GPU is shared through MPS: stop the MPS daemon"
-    listed = _listed(api, device, graphics=True) or {}
+    listed = _listed(api, device, graphics=False) or {}  # a display is flagged, and takes little
     others = GpuUsers(bytes_by_process=listed, before=before).others
     return f"{others} other processes use the GPU: end them" if others else ""
 

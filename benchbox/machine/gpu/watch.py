@@ -15,11 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchbox.backends.cuda.driver import gpu_from_driver
+from benchbox.errors import EnvironmentLackError
 from benchbox.machine.gpu.facts import numa_node, pci_bus_id
-from benchbox.machine.gpu.nvml import GpuUsers, first_gpu_handle, read_or_none
+from benchbox.machine.gpu.nvml import GpuUsers, first_gpu_handle, instance_or_whole, power_w, read_or_none
 
 HZ_PER_MHZ = 1e6
 _NS = 1e-9
+# From this many looks on, the lowest and the highest tenth of the clocks are single odd readings.
+_ENOUGH_FOR_TENTHS = 5
 # Counters of time spent throttled. By name: ids of some of them changed between versions of the package.
 _THROTTLE_FIELDS = {
     "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN": "gpu_throttle_hw_s",
@@ -65,6 +69,7 @@ class GpuWatch:
         self._root = root
         self._clocks_hz: list[float] = []
         self._slowed: list[bool] = []
+        self._beside: dict[str, list[float]] = {}
         self._remote = 0
         self._looks = 0
         self._link = (0, 0)
@@ -81,7 +86,7 @@ class GpuWatch:
         self._before = self._counts()
 
     def look(self) -> None:
-        """Reads the clock, the link and where this thread runs: right after a block, before the GPU idles."""
+        """Reads clocks, power, heat, the link and where this thread runs: right after a block, before the GPU idles."""
         api, device = self._api, self._device
         clock_hz = self.clock_hz()
         if clock_hz is not None:
@@ -93,6 +98,15 @@ class GpuWatch:
             api,
             lambda: (api.nvmlDeviceGetCurrPcieLinkGeneration(device), api.nvmlDeviceGetCurrPcieLinkWidth(device)),
         )
+        for name, read in (
+            ("memory_clock_hz", lambda: HZ_PER_MHZ * api.nvmlDeviceGetClockInfo(device, api.NVML_CLOCK_MEM)),
+            ("power_w", self.power_w),
+            ("temperature_c", lambda: api.nvmlDeviceGetTemperature(device, api.NVML_TEMPERATURE_GPU)),
+            ("state", lambda: api.nvmlDeviceGetPerformanceState(device)),
+        ):
+            value = read_or_none(api, read)
+            if value is not None:
+                self._beside.setdefault(name, []).append(float(value))
         # A link that idles is slower: the best that was seen under load counts.
         self._link = max(self._link, link or (0, 0))
         if self._local:
@@ -104,6 +118,10 @@ class GpuWatch:
         api = self._api
         clock_mhz = read_or_none(api, lambda: api.nvmlDeviceGetClockInfo(self._device, api.NVML_CLOCK_SM))
         return None if clock_mhz is None else clock_mhz * HZ_PER_MHZ
+
+    def power_w(self) -> float | None:
+        """Power of the board now, by the driver's own mean over a second where it has one; None where unknown."""
+        return power_w(self._api, self._device)
 
     def seen(self) -> dict[str, float]:
         """What happened since ``begin``; see docs/metrics.md for the names."""
@@ -171,11 +189,35 @@ class GpuWatch:
         if self._clocks_hz:
             found["gpu_clock_min_hz"], found["gpu_clock_max_hz"] = min(self._clocks_hz), max(self._clocks_hz)
             found["gpu_clock_median_hz"] = statistics.median(self._clocks_hz)
+            if len(self._clocks_hz) >= _ENOUGH_FOR_TENTHS:
+                tenths = statistics.quantiles(self._clocks_hz, n=10)
+                found["gpu_clock_p10_hz"], found["gpu_clock_p90_hz"] = tenths[0], tenths[-1]
         if self._slowed:
             found["gpu_slowdown_looks"] = float(sum(self._slowed))
-        api = self._api
-        limit = read_or_none(api, lambda: api.nvmlDeviceGetMaxClockInfo(self._device, api.NVML_CLOCK_SM))
-        return found if limit is None else {**found, "gpu_clock_limit_hz": limit * HZ_PER_MHZ}
+        return found | self._heat() | self._limits()
+
+    def _heat(self) -> dict[str, float]:
+        """Memory clock, power, temperature and performance state over the looks."""
+        found: dict[str, float] = {}
+        if powers := self._beside.get("power_w"):
+            found["gpu_power_median_w"] = statistics.median(powers)
+        if clocks := self._beside.get("memory_clock_hz"):
+            found["gpu_memory_clock_min_hz"], found["gpu_memory_clock_max_hz"] = min(clocks), max(clocks)
+        if heat := self._beside.get("temperature_c"):
+            found["gpu_temperature_first_c"], found["gpu_temperature_last_c"] = heat[0], heat[-1]
+        if states := self._beside.get("state"):
+            found["gpu_performance_state"] = max(states)
+        return found
+
+    def _limits(self) -> dict[str, float]:
+        """The clock that the GPU is sold with, as CUDA or NVML say it, and the highest that it could reach."""
+        api, device = self._api, self._device
+        limit = read_or_none(api, lambda: api.nvmlDeviceGetMaxClockInfo(device, api.NVML_CLOCK_SM))
+        usual = read_or_none(api, lambda: api.nvmlDeviceGetDefaultApplicationsClock(device, api.NVML_CLOCK_SM))
+        with contextlib.suppress(EnvironmentLackError):
+            usual = (gpu_from_driver().clock_hz or 0.0) / HZ_PER_MHZ or usual
+        found = {"gpu_clock_limit_hz": limit, "gpu_clock_default_hz": usual}
+        return {name: float(mhz) * HZ_PER_MHZ for name, mhz in found.items() if mhz}
 
     def _links(self) -> dict[str, float]:
         api, device = self._api, self._device
@@ -206,7 +248,8 @@ class GpuWatch:
     def _shared_with(self) -> dict[str, float]:
         api, device = self._api, self._device
         found: dict[str, float] = {}
-        running = read_or_none(api, lambda: api.nvmlDeviceGetComputeRunningProcesses(device))
+        own = instance_or_whole(api, device)
+        running = read_or_none(api, lambda: api.nvmlDeviceGetComputeRunningProcesses(own))
         if running is not None:
             listed = {process.pid: process.usedGpuMemory for process in running}
             users = GpuUsers(bytes_by_process=listed, before=self._users_before)

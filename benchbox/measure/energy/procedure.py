@@ -23,7 +23,7 @@ from benchbox.schema.energy import EnergyRun, EnergyWindow
 
 TICKS_TIMED = 5
 PATIENCE_S, PATIENCE_INFERENCES = 5.0, 3
-# How often power is read, and the counter too: one that fell and grew again is only seen on the way.
+# How often the counter is read while nothing runs: one that fell and grew again is only seen on the way.
 LOOK_EVERY_S = 0.5
 COOL_WITHIN_C, COOL_AT_MOST_S, COOL_STEP_S = 2.0, 30.0, 0.25
 REST_S = 5.0
@@ -199,7 +199,7 @@ class _Procedure:
                 if now >= due_s:
                     self._read()
                     self._look_at_power(now)
-                    due_s = now + LOOK_EVERY_S
+                    due_s = now + self.gauge.look_every_s
             finally:
                 self.load.finish()
             done += 1

@@ -1,7 +1,8 @@
 """How is the energy of a session's inferences measured: by which counter, under which load?
 
-A session on a device of its own is measured by the device's counter, any other by the processor's. Inferences run as in
-the timed pass, one in flight, on the input slots in turn.
+A session on a device of its own is measured by the device's counter, any other by the processor's. Inferences run on
+the input slots in turn: in mode pipelined on a device two are in flight, as when they were timed, so that joules and
+throughput are of the same load; in every other mode one is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from benchbox.backends.base import DeviceSession
 from benchbox.machine.counters import counters, differences, others_share
@@ -43,17 +46,19 @@ class HostTime:
 
 
 class SessionLoad:
-    """A session's inferences on its input slots in turn; the slots are filled."""
+    """A session's inferences on its input slots in turn, one in flight; the slots are filled."""
+
+    mode = Mode.ISOLATED
 
     def __init__(self, session: Session, plan: MeasurementPlan) -> None:
         self.overlaps = isinstance(session, DeviceSession)
         self._session = session
-        self._plan = replace(plan, warmup_s=max(plan.warmup_s, LEAD_IN_S))
+        self._plan = replace(plan, mode=self.mode, warmup_s=max(plan.warmup_s, LEAD_IN_S))
         self._next = 0
 
     def warm(self) -> float:
-        """The plan's warm-up, of at least a second; the time of an inference at its end in s."""
-        warm = warm_up(issuer_for([self._session], replace(self._plan, mode=Mode.ISOLATED)), self._plan)
+        """The plan's warm-up, of at least a second; the time from one inference to the next at its end in s."""
+        warm = warm_up(issuer_for([self._session], self._plan), self._plan)
         if isinstance(self._session, DeviceSession):
             self._session.laps.forget()
         return warm.typical_ns * 1e-9
@@ -66,6 +71,46 @@ class SessionLoad:
     def finish(self) -> None:
         """Waits for it."""
         self._session.synchronize()
+
+
+class PipelinedLoad(SessionLoad):
+    """The same with two in flight: the end of the one before is waited for, so the device never waits for the host."""
+
+    mode = Mode.PIPELINED
+
+    def __init__(self, session: DeviceSession, plan: MeasurementPlan) -> None:
+        super().__init__(session, plan)
+        self._laps = session.laps
+        self._in_block = 0
+
+    @override
+    def warm(self) -> float:
+        self._in_block = 0
+        return super().warm()
+
+    @override
+    def start(self) -> None:
+        if self._in_block == 0:
+            self._laps.reserve(self._laps.block)
+        super().start()
+        self._in_block += 1
+
+    @override
+    def finish(self) -> None:
+        if self._in_block > 1:
+            self._laps.wait(self._in_block - 2)
+        if self._in_block == self._laps.block:  # every event is used: they are read, and the pipeline runs dry once
+            self._session.synchronize()
+            self._laps.collect()
+            self._laps.forget()
+            self._in_block = 0
+
+
+def load_of(session: Session, plan: MeasurementPlan) -> SessionLoad:
+    """The load of a plan's mode."""
+    if plan.mode is Mode.PIPELINED and isinstance(session, DeviceSession):
+        return PipelinedLoad(session, plan)
+    return SessionLoad(session, plan)
 
 
 def energy_of_session(
@@ -92,7 +137,9 @@ def energy_of_session(
             seed=plan.seed,
         )
         before = counters()
-        run = energy_run(found, SessionLoad(session, plan), windows, HostTime())
+        load = load_of(session, plan)
+        run = replace(energy_run(found, load, windows, HostTime()), load=load.mode.value)
+        session.synchronize()
         if isinstance(session, DeviceSession):
             return run
         # A processor's counter counts whatever runs on it.

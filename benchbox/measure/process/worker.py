@@ -243,7 +243,7 @@ def _timed(request: TrialRequest, sessions: Sequence[Session], issuer: Issuer, w
     session, plan = sessions[0], request.plan
     real = not BACKENDS.get(request.backend).virtual
     issuer = SteadyClock(issuer, clock=session.stopwatch.clock, other=kernel_ns if real else None)
-    warm = warm_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
+    warm = warm_up(issuer, plan, clock_hz=watch.clock_hz if watch else None, power_w=watch.power_w if watch else None)
     first = outputs_of(sessions)
     if warm.typical_ns < SOON_NS:
         issuer.block(plan.input_slots)  # copying outputs took their place in the caches

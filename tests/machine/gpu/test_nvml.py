@@ -147,12 +147,12 @@ def meter(library: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The same GPU, which counts energy, used by this process alone."""
 
     def fields(gpu: str, numbers: list[int]) -> list[Any]:
-        assert numbers == [186]
+        assert numbers == [185]
         return [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=41_500))]
 
     entries = {
         "NVML_SUCCESS": 0,
-        "NVML_FI_DEV_POWER_INSTANT": 186,
+        "NVML_FI_DEV_POWER_AVERAGE": 185,
         "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: 123_456,
         "nvmlDeviceGetFieldValues": fields,
         "nvmlDeviceGetMPSComputeRunningProcesses": lambda gpu: [],
@@ -189,7 +189,6 @@ def test_the_power_of_an_older_gpu(meter: ModuleType, monkeypatch: pytest.Monkey
     [
         ("nvmlDeviceGetMigMode", (1, 1), "MIG"),
         ("nvmlDeviceGetMPSComputeRunningProcesses", [SimpleNamespace(pid=9, usedGpuMemory=1)], "MPS"),
-        ("nvmlDeviceGetGraphicsRunningProcesses", [SimpleNamespace(pid=9, usedGpuMemory=1)], "1 other processes"),
         (
             "nvmlDeviceGetComputeRunningProcesses",
             [SimpleNamespace(pid=8, usedGpuMemory=1), SimpleNamespace(pid=9, usedGpuMemory=1)],
@@ -204,6 +203,15 @@ def test_who_else_draws_power(
     with gpu_gauge() as gauge:
         assert isinstance(gauge, Gauge)
         assert words in gauge.foreign()
+
+
+def test_a_display_refuses_no_energy(meter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A desktop draws a little; that it is there is flagged where inferences are timed."""
+    drawing = [SimpleNamespace(pid=9, usedGpuMemory=1)]
+    monkeypatch.setattr(meter, "nvmlDeviceGetGraphicsRunningProcesses", lambda gpu: drawing)
+    with gpu_gauge() as gauge:
+        assert isinstance(gauge, Gauge)
+        assert gauge.foreign() == ""
 
 
 def test_a_counter_that_is_lost(meter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

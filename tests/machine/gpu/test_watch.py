@@ -115,6 +115,20 @@ def test_the_clocks_of_all_looks() -> None:
     assert (seen["gpu_looks"], seen["gpu_clock_limit_hz"]) == (4.0, 1.98e9)
 
 
+def test_heat_power_and_memory_clock_of_all_looks() -> None:
+    knobs = {"temperatures_c": [50, 60, 65], "powers_w": [300, 72, 72], "memory_clocks_mhz": [2600, 2400], "pstate": 2}
+    with simulated(**knobs, default_clock_mhz=1410) as _, gpu_watch.gpu_watch() as watch:
+        assert watch is not None
+        watch.begin()
+        for _ in range(3):
+            watch.look()
+        seen = watch.seen()
+    assert (seen["gpu_temperature_first_c"], seen["gpu_temperature_last_c"]) == (50.0, 65.0)
+    assert (seen["gpu_memory_clock_min_hz"], seen["gpu_memory_clock_max_hz"]) == (2.4e9, 2.6e9)
+    assert (seen["gpu_power_median_w"], seen["gpu_performance_state"]) == (72.0, 2.0)
+    assert seen["gpu_clock_default_hz"] == 1.41e9
+
+
 @pytest.mark.parametrize(
     ("text", "cpus"), [("0-3,8\n", {0, 1, 2, 3, 8}), ("5", {5}), ("", set()), ("0-1,4-5", {0, 1, 4, 5})]
 )

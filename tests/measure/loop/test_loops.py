@@ -224,3 +224,37 @@ def test_blocks_of_the_warm_up_last_as_long_whatever_the_group(group: int) -> No
     fixed_s = max(2 * 0.1, 2 * asked.warmup_iterations * group * 50e-6)
     assert spent_s <= fixed_s + SETTLING_BLOCKS * max(0.03, group * 50e-6) + 1e-3
     assert warm.typical_ns == pytest.approx(group * 50_000, rel=0.01)
+
+
+def _board(power_w: Callable[[float], float]) -> tuple[Issuer, Callable[[], float]]:
+    """Inferences of 10 ms, and the power of a board after so many virtual seconds."""
+    run = issuer(inference_ns=10_000_000, jitter=0.0, cold_factor=1.0)
+    return run, lambda: power_w(run.now_ns() * 1e-9)
+
+
+def test_warm_up_of_a_device_lasts_until_its_power_is_level() -> None:
+    """A board of 72 W that draws more for 4 s, while its inferences all take the same time."""
+    run, power_w = _board(lambda second: 72.0 if second > 4 else 110.0 - 5 * second)
+    warm = warm_up(run, plan(warmup_s=3.0, warmup_max_s=10.0), power_w=power_w)
+    assert warm.settled
+    assert 5.0 <= warm.times_ns.sum() * 1e-9 <= 5.5, "level is what was so a second ago"
+
+
+def test_warm_up_of_a_device_whose_power_never_levels_ends_and_says_so() -> None:
+    run, power_w = _board(lambda second: 50.0 * 1.1**second)
+    warm = warm_up(run, plan(warmup_s=3.0, warmup_max_s=4.0), power_w=power_w)
+    assert not warm.settled
+    assert 7.0 <= warm.times_ns.sum() * 1e-9 <= 7.5
+
+
+def test_a_quick_warm_up_asks_for_no_power_and_no_device_for_none() -> None:
+    run, power_w = _board(lambda second: 50.0 * 1.1**second)
+    assert warm_up(run, plan(warmup_s=0.1), power_w=power_w).settled
+    assert warm_up(issuer(), plan(warmup_s=1.0), power_w=lambda: None).settled
+
+
+def test_two_steps_of_a_clock_are_level() -> None:
+    clocks = iter([1.095e9, 1.125e9] * 1000)
+    assert warm_up(issuer(jitter=0.0), plan(warmup_s=0.1), clock_hz=lambda: next(clocks)).settled
+    wide = iter([1.05e9, 1.1e9] * 1000)
+    assert not warm_up(issuer(jitter=0.0), plan(warmup_s=0.1), clock_hz=lambda: next(wide)).settled

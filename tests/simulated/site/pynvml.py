@@ -21,7 +21,7 @@ NVML_SUCCESS = 0
 NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
 NVML_TEMPERATURE_GPU = 0
 NVML_TEMPERATURE_THRESHOLD_SLOWDOWN = 1
-NVML_FI_DEV_POWER_INSTANT = 186
+NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV_POWER_INSTANT = 185, 186
 NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP = 74
 NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN = 269
 NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN = 270
@@ -72,6 +72,13 @@ def _after_the_first(knob: str) -> int:
     return int(DEVICE.knobs[knob]) if _READ[knob] else 0
 
 
+def _in_turn(knob: str) -> float:
+    """What comes next of a list of readings, from the beginning again after the last."""
+    values = DEVICE.knobs[knob]
+    _READ[knob] = _READ.get(knob, -1) + 1
+    return float(values[_READ[knob] % len(values)])
+
+
 def _throttled_ns(knob: str) -> int:
     """As the counter stands now: a share of the time since this process began."""
     return round(1e9 * DEVICE.knobs[knob] * (time.perf_counter() - _METER.begin_s))
@@ -99,8 +106,17 @@ def nvmlShutdown() -> None:
     return None
 
 
+def nvmlDeviceGetHandleByUUID(uuid: bytes) -> str:
+    for index, gpu in enumerate(DEVICE.knobs["gpus"]):
+        if uuid.decode() == gpu["uuid"]:
+            return f"device {index}"
+        if uuid.decode() in gpu.get("mig", ()):
+            return f"device {index} instance"
+    raise NVMLError("Not Found")
+
+
 def _gpu(handle: str) -> dict[str, Any]:
-    gpu: dict[str, Any] = DEVICE.knobs["gpus"][int(handle.removeprefix("device "))]
+    gpu: dict[str, Any] = DEVICE.knobs["gpus"][int(handle.split()[1])]
     return gpu
 
 
@@ -134,7 +150,11 @@ def nvmlSystemGetDriverVersion() -> str:
 
 
 def nvmlDeviceGetMemoryInfo(handle: str) -> Any:
-    return SimpleNamespace(total=DEVICE.knobs["memory_bytes"], used=DEVICE.taken_bytes, free=DEVICE.knobs["memory_bytes"] - DEVICE.taken_bytes)
+    return SimpleNamespace(
+        total=DEVICE.knobs["memory_bytes"],
+        used=DEVICE.taken_bytes,
+        free=DEVICE.knobs["memory_bytes"] - DEVICE.taken_bytes,
+    )
 
 
 def nvmlDeviceGetAccountingMode(handle: str) -> int:
@@ -241,11 +261,11 @@ def nvmlDeviceGetMaxClockInfo(handle: str, kind: int) -> int:
 
 
 def nvmlDeviceGetClockInfo(handle: str, kind: int) -> int:
-    if kind != NVML_CLOCK_SM:
-        return 2600
-    clocks = DEVICE.knobs["sm_clocks_mhz"]
-    _READ["clocks"] = _READ.get("clocks", -1) + 1
-    return int(clocks[_READ["clocks"] % len(clocks)])
+    return int(_in_turn("sm_clocks_mhz" if kind == NVML_CLOCK_SM else "memory_clocks_mhz"))
+
+
+def nvmlDeviceGetPerformanceState(handle: str) -> int:
+    return int(DEVICE.knobs["pstate"])
 
 
 def nvmlDeviceGetPersistenceMode(handle: str) -> int:
@@ -265,16 +285,19 @@ def nvmlDeviceGetMigMode(handle: str) -> tuple[int, int]:
 
 
 def nvmlDeviceGetTemperature(handle: str, sensor: int) -> int:
-    return 40
+    return int(_in_turn("temperatures_c"))
 
 
 def nvmlDeviceGetPowerUsage(handle: str) -> int:
     _METER.look()
+    if DEVICE.knobs["powers_w"]:
+        return round(1000 * _in_turn("powers_w"))
     return round(1000 * _METER.power_w * DEVICE.knobs["power_factor"])
 
 
 def nvmlDeviceGetFieldValues(handle: str, fields: list[int]) -> list[Any]:
-    power_mw = nvmlDeviceGetPowerUsage(handle)
+    of_power = {NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE}
+    power_mw = nvmlDeviceGetPowerUsage(handle) if of_power & set(fields) else 0
     knobs = {
         NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP: "power_capped",
         NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN: "throttle_sw_thermal",
@@ -282,7 +305,7 @@ def nvmlDeviceGetFieldValues(handle: str, fields: list[int]) -> list[Any]:
     }
     values = []
     for number in fields:
-        known = number == NVML_FI_DEV_POWER_INSTANT or DEVICE.knobs["throttle_fields"]
+        known = number in of_power or DEVICE.knobs["throttle_fields"]
         count = _throttled_ns(knobs[number]) if number in knobs else 0
         values.append(
             SimpleNamespace(
@@ -307,6 +330,8 @@ def nvmlDeviceGetComputeRunningProcesses(handle: str) -> list[Any]:
     # In a container every process is listed under the host's number, this one too.
     hidden = HIDDEN if DEVICE.knobs["hide_pids"] else 0
     pids = [*(pid + hidden for pid in own), *range(900_000, 900_000 + DEVICE.knobs["foreign"])]
+    if handle.endswith("instance"):  # of an instance: not those of its neighbours
+        pids = pids[: len(own)]
     return [SimpleNamespace(pid=pid, usedGpuMemory=DEVICE.taken_bytes) for pid in pids]
 
 

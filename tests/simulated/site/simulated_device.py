@@ -11,11 +11,13 @@ until it is asked for.
 
 ``BENCHBOX_SIMULATION`` holds its knobs as JSON: ``memory_bytes``, ``inference_ns``, ``launch_ns``,
 ``copy_ns_per_byte``, ``syncs`` (the runtime waits in its call), ``stream_memory_operations`` (whether streams can be
-held back), ``accounted_bytes`` (what the driver accounts, 0 where accounting is off), ``target`` ("sm90"), ``fail_capture`` ("begin", "enqueue", "end" or "instantiate"; true is "begin"),
+held back), ``target`` ("sm90"), ``fail_capture`` ("begin", "enqueue", "end" or "instantiate"; true is "begin"),
 ``fail_sizing`` (of the working memory), ``old_driver``, ``cuda_driver`` (the newest CUDA it can do),
 ``context_bytes`` (an execution context's working memory), ``grain_bytes`` (device memory is given out in these),
 ``primary_bytes`` (a CUDA context takes), ``module_bytes`` (the first inference loads), ``pinned_bytes`` (that can be
-page-locked); and for ``pynvml``: ``nvml`` (whether it is there), ``idle_w``, ``busy_w``, ``tick_s``,
+page-locked); and for ``pynvml``: ``accounted_bytes`` (what the driver accounts, 0 where accounting is off),
+``default_clock_mhz`` (that it is sold with), ``memory_clocks_mhz``, ``temperatures_c`` and ``powers_w`` (read in turn;
+without, power is the meter's), ``pstate``, ``nvml`` (whether it is there), ``idle_w``, ``busy_w``, ``tick_s``,
 ``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``mig``, ``mps``,
 ``foreign`` (processes), ``graphics`` (processes), ``hide_pids``, ``may_lock``, ``state`` (the file that clocks are
 locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (shares of the time), ``throttle_fields`` and
@@ -54,6 +56,11 @@ DEFAULTS: dict[str, Any] = {
     "inference_ns": 400_000,
     "launch_ns": 5_000,
     "accounted_bytes": 0,
+    "default_clock_mhz": 1755,
+    "memory_clocks_mhz": [2600],
+    "temperatures_c": [40],
+    "pstate": 0,
+    "powers_w": [],
     "copy_ns_per_byte": 0.05,
     "syncs": False,
     "stream_memory_operations": True,

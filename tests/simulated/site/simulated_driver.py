@@ -12,7 +12,7 @@ import numpy as np
 from simulated_device import DEVICE, NAME
 
 NO_DEVICE, INVALID_DEVICE, NOT_SUPPORTED = 100, 101, 801
-MAJOR, MINOR, L2_BYTES, COMPUTE_MODE = 75, 76, 38, 20
+MAJOR, MINOR, L2_BYTES, COMPUTE_MODE, CLOCK_KHZ = 75, 76, 38, 20, 13
 
 
 class Library:
@@ -45,6 +45,7 @@ class Library:
             MAJOR: int(number[:-1]),
             MINOR: int(number[-1]),
             L2_BYTES: int(DEVICE.knobs["l2_bytes"]),
+            CLOCK_KHZ: round(1e3 * DEVICE.knobs["default_clock_mhz"]),
             COMPUTE_MODE: int(DEVICE.knobs["compute_mode"]),
         }[which]
         return 0
