@@ -52,6 +52,15 @@ def _has(parts: tuple[str, ...]) -> Callable[[Trial], bool]:
     return lambda trial: all(trial.device_bytes.get(part, 0) > 0 for part in parts)
 
 
+def _counted(trial: Trial) -> bool:
+    """Whether the process counted its runtime's allocations; one that gave nothing but that count gave no other."""
+    return "allocated_peak" in trial.device_bytes
+
+
+def _as_deployed(trial: Trial) -> bool:
+    return not trial.device_bytes or "device_delta" in trial.device_bytes
+
+
 for _name, _parts in _PARTS.items():
     METRICS.register(
         _name,
@@ -62,6 +71,7 @@ for _name, _parts in _PARTS.items():
             pass_=Pass.MEMORY,
             value=_sum_of(_parts),
             applies=_has(_parts),
+            asked=_counted if "allocated_peak" in _parts else _as_deployed,
         ),
     )
 
@@ -80,5 +90,6 @@ METRICS.register(
         pass_=Pass.MEMORY,
         value=lambda trial, _: float(_first_growth(trial)),
         applies=lambda trial: _first_growth(trial) > 0,
+        asked=_as_deployed,
     ),
 )

@@ -16,7 +16,8 @@ class Metric:
     """One column of the records, registered in ``METRICS`` by its file in ``metrics/``.
 
     ``value`` turns one trial of the pass ``pass_`` into one positive number in ``unit``. ``applies`` says whether a
-    trial has it at all: a device's times are no metric of a CPU. Where one process replicates within itself, as windows
+    trial has it at all: a device's times are no metric of a CPU. ``asked`` says which trials of the pass are taken for
+    it, where processes of one pass measure different things. Where one process replicates within itself, as windows
     of energy do, ``replicates`` gives those values and ``value`` their mean. ``method`` is for the reading.
     ``on_paper`` metrics divide the analytical FLOPs: a workload without any has none of them.
     """
@@ -27,9 +28,14 @@ class Metric:
     pass_: Pass
     value: Callable[[Trial, Workload], float]
     applies: Callable[[Trial], bool] = lambda _: True
+    asked: Callable[[Trial], bool] = lambda _: True
     replicates: Callable[[Trial, Workload], Sequence[float]] | None = None
     method: Callable[[Trial], str] = lambda _: ""
     on_paper: bool = False
+
+    def taken(self, trials: Sequence[Trial]) -> list[Trial]:
+        """The trials that it is a metric of."""
+        return [trial for trial in trials if trial.pass_ is self.pass_ and self.asked(trial)]
 
     def fits(self, workload: Workload) -> bool:
         """Whether the metric means anything for a workload."""

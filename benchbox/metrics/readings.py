@@ -20,7 +20,7 @@ def readings_from_trials(trials: Sequence[Trial], workload: Workload) -> tuple[R
     """A reading of every metric that all trials of its pass have; a metric whose pass was not run has none."""
     readings = []
     for metric in METRICS:
-        taken = [trial for trial in trials if trial.pass_ is metric.pass_]
+        taken = metric.taken(trials)
         if taken and metric.fits(workload) and all(map(metric.applies, taken)):
             readings.append(reading_from_trials(metric, taken, workload))
     return tuple(readings)
@@ -31,7 +31,7 @@ def reading_from_trials(metric: Metric, trials: Sequence[Trial], workload: Workl
 
     Of a metric that is replicated within a process: the mean of the replicates and its interval.
     """
-    taken = [trial for trial in trials if trial.pass_ is metric.pass_]
+    taken = metric.taken(trials)
     if metric.replicates is None:
         values = [metric.value(trial, workload) for trial in taken]
         centre, low, high = log_t_interval(values)

@@ -17,7 +17,7 @@ from simulation import environment
 
 from benchbox.store.records import SIMULATION_MARK, record_files, records_under, trials_from_file
 
-QUICK = ("--trials", "2", "--max-time", "0.1", "--threads", "1")
+QUICK = ("--trials", "2", "--max-time", "0.1", "--warmup", "0.1", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_from_the_network_to_the_report(simulated_root: Path) -> None:
         assert 0 < readings["enqueue_time_p50"] < readings["latency_p50"]
         assert readings["peak_device_memory"] > readings["device_memory_allocated"], "in grains, and kernels are loaded"
         assert 0 < readings["device_memory_load"] <= readings["device_memory_steady"] <= readings["peak_device_memory"]
-        assert "device_memory_pool" not in readings
+        assert readings["device_memory_pool"] > 0, "as a deployment has it: of the processes that do not count"
         assert "SIMULATED" in [flag["code"] for flag in record["flags"] if flag["severity"] == "error"]
     assert records[0]["engine_sha256"] == records[1]["engine_sha256"], "one engine serves both"
     stored = list(records_under(simulated_root))
@@ -240,7 +240,20 @@ def test_why_a_precision_is_not_faster_on_a_device(simulated_benchbox: Callable,
 def test_the_warm_up_waits_for_the_clock(
     simulated_benchbox: Callable, clocks_mhz: list[int], steady: bool, simulated_root: Path
 ) -> None:
-    arguments = ("run", "lenet5", "--backend", "tensorrt", "--trials", "1", "--max-time", "0.6", "--threads", "1")
+    arguments = (
+        "run",
+        "lenet5",
+        "--backend",
+        "tensorrt",
+        "--trials",
+        "1",
+        "--max-time",
+        "0.6",
+        "--warmup",
+        "0.1",
+        "--threads",
+        "1",
+    )
     ran = simulated_benchbox(simulated_root, *arguments, "--json", sm_clocks_mhz=clocks_mhz)
     (record,) = ran.document["records"]
     assert ("NOT_STEADY" not in {flag["code"] for flag in record["flags"]}) is steady

@@ -55,13 +55,12 @@ def _trial(lenet: OnnxArtifact, root: Path, *, number: int, trials: int = 4) -> 
 
 def test_one_set_of_buffers_is_weighed_beside_what_the_context_takes(lenet: OnnxArtifact, root: Path) -> None:
     """Four slots are for timing: a deployment has one. The context is no part of the network and has its own name."""
-    with simulated(overhead_bytes=OVERHEAD, accounted_bytes=12345) as simulation:
-        simulation.DEVICE.pool_high = 777
+    with simulated(primary_bytes=OVERHEAD, accounted_bytes=12345) as simulation:
         found = _trial(lenet, root, number=2).device_bytes
+        high = simulation.DEVICE.pool_high
     assert found["buffers"] == BUFFERS
-    assert found["device_delta"] == found["declared_weights"] + found["declared_context"] + BUFFERS
     assert found["context"] == OVERHEAD
-    assert found["pool_peak"] == 777
+    assert found["pool_peak"] == high["reserved"] > high["used"] > 0, "what the pool keeps is taken from others too"
     assert found["accounted"] == 12345
     assert "allocated_peak" not in found, "this process has the allocator that a deployment has"
 
