@@ -127,6 +127,6 @@ def test_an_engine_on_the_simulated_device(simulated_benchbox: Callable, tmp_pat
     document = ran.document
     assert document["uncovered_macs"] == 0
     assert document["profiled_s"] == pytest.approx(200e-6), "the device's own clock"
-    assert document["latency_s"] == pytest.approx(200e-6)
+    assert document["latency_s"] == pytest.approx(205e-6), "the launch comes before"
     assert document["layers"][0]["nodes"] == ["conv1"]
     assert document["layers"][0]["tactic"] == "simulated_conv"

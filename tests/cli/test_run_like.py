@@ -11,6 +11,7 @@ import pytest
 from benchbox.store.records import SIMULATION_MARK, record_files, records_under, trials_from_file
 
 INFERENCE_NS = 250_000
+RESOLUTION_S = 3 * 0.5e-6  # of the three times between events of which a latency is the sum
 H2D_S, D2H_S = 4 * 28 * 28 * 0.05e-9, 4 * 10 * 0.05e-9  # of the simulated bandwidth
 
 
@@ -44,11 +45,11 @@ def test_both_versions_from_the_option_to_the_numbers(simulated_benchbox: Callab
         found = {reading["metric"]: reading["value"] for reading in record["readings"]}
         compute_s, copies_s = INFERENCE_NS * 1e-9, H2D_S + D2H_S if transfer == "inside" else 0.0
         for statistic in ("min", "mean", "median", "p99", "max"):
-            assert found[f"trtexec_gpu_time_{statistic}"] == pytest.approx(compute_s)
-            assert found[f"trtexec_latency_{statistic}"] == pytest.approx(compute_s + copies_s, rel=1e-4)
+            assert found[f"trtexec_gpu_time_{statistic}"] == pytest.approx(compute_s, abs=RESOLUTION_S)
+            assert found[f"trtexec_latency_{statistic}"] == pytest.approx(compute_s + copies_s, abs=RESOLUTION_S)
         assert ("trtexec_h2d_time_median" in found) is (transfer == "inside")
         # One clock, on which copies and inferences of the simulation run one after the other.
-        assert found["trtexec_throughput"] == pytest.approx(1 / (compute_s + copies_s), rel=1e-3)
+        assert found["trtexec_throughput"] == pytest.approx(1 / (compute_s + copies_s), rel=5e-3)
     stored = list(records_under(simulated_root))
     trials = trials_from_file(record_files(simulated_root)[0], stored[0])
     assert {trial.like for trial in trials if trial.gpu_ns} == {"trtexec-10"}
