@@ -25,10 +25,10 @@ from pathlib import Path
 
 from benchbox.schema.model import Precision
 from benchbox.schema.record import Record
-from benchbox.store.compacted import FOLDER, PartEntry
-from benchbox.store.compacting import swap_manifest
 from benchbox.store.documents import document_from_record
-from benchbox.store.part_draft import PartDraft, PartRow, digest_of
+from benchbox.store.parts.compacted import FOLDER, PartEntry
+from benchbox.store.parts.compacting import swap_manifest
+from benchbox.store.parts.part_draft import PartDraft, PartRow, digest_of
 from benchbox.store.records import append, read_record, trials_from_file
 from benchbox.store.selection import texts_of
 

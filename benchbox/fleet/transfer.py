@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 
 from benchbox.errors import StoreError
 from benchbox.fleet.objects import Objects
-from benchbox.store import accuracies, compacted, layers, records
+from benchbox.store import accuracies, layers, records
 from benchbox.store.atomic import draft_of
+from benchbox.store.parts import compacted
 
 PREFIXES = (records.FOLDER.as_posix(), accuracies.FOLDER.as_posix(), layers.FOLDER.as_posix())
 _SUFFIXES = (".parquet", ".json")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchbox.errors import StoreError
-from benchbox.store import compacted
 from benchbox.store.accuracies import FOLDER as ACCURACIES
 from benchbox.store.accuracies import read_accuracy
 from benchbox.store.artifact_files import FOLDER as ARTIFACTS
@@ -18,8 +17,9 @@ from benchbox.store.artifact_files import read_artifact, sha256_of
 from benchbox.store.engines import FOLDER as ENGINES
 from benchbox.store.engines import kept_engine
 from benchbox.store.layers import layer_files, read_layers
+from benchbox.store.parts import compacted
+from benchbox.store.parts.saving import fault_of_file, fault_of_rows, remake_manifest, rows_of_part, save_rows
 from benchbox.store.records import place_fault, read_record, read_trials, single_files
-from benchbox.store.saving import fault_of_file, fault_of_rows, remake_manifest, rows_of_part, save_rows
 
 DAMAGED = Path("results") / "damaged"
 # What cannot be made again, and is set aside where it is damaged.

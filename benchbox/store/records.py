@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from benchbox.errors import StoreError, UsageError
 from benchbox.schema.record import Record
 from benchbox.schema.trial import Trial
-from benchbox.store import compacted
 from benchbox.store.atomic import draft_of
 from benchbox.store.columns import columns_of_samples, row_from_trial, trial_from_row
 from benchbox.store.documents import document_from_record, headline_from_json, record_from_document
 from benchbox.store.migrations import raise_row
+from benchbox.store.parts import compacted
 
 if TYPE_CHECKING:
     import pyarrow
@@ -112,7 +112,7 @@ def _require_same_kind(root: Path, record: Record) -> None:
 
 
 def record_files(root: Path, conditions: Sequence[tuple[str, str]] = (), *, newest: bool = False) -> tuple[Path, ...]:
-    """The records under a root, oldest first: their files, or their paths in parts (``store/compacted.py``).
+    """The records under a root, oldest first: their files, or their paths in parts (``store/parts/compacted.py``).
 
     Args:
         root: project root.

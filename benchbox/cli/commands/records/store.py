@@ -107,7 +107,7 @@ def compact(everything: bool, as_json: bool) -> None:
     """
     from benchbox.cli.progress import shown_progress
     from benchbox.errors import StoreError
-    from benchbox.store.compacting import compact as compact_records
+    from benchbox.store.parts.compacting import compact as compact_records
     from benchbox.units import format_bytes
 
     with shown_progress() as progress:

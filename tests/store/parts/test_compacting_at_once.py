@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from sample_records import of_case, record, trials
 
-from benchbox.store import compacted
 from benchbox.store.checking import check_store
-from benchbox.store.compacting import compact
+from benchbox.store.parts import compacted
+from benchbox.store.parts.compacting import compact
 from benchbox.store.records import append, content_of, readable_records, record_files, single_files
 
 STORED, WRITTEN = 24, 12
@@ -26,8 +26,8 @@ STORED, WRITTEN = 24, 12
 COMPACTING = """
 import sys
 from pathlib import Path
-import benchbox.store.part_draft as part_draft
-from benchbox.store.compacting import compact
+import benchbox.store.parts.part_draft as part_draft
+from benchbox.store.parts.compacting import compact
 part_draft.GROUP_ROWS = 8
 print("ready", flush=True)
 while True:
@@ -99,7 +99,7 @@ def test_killed_at_many_random_moments_nothing_is_lost(tmp_path: Path) -> None:
 def test_writers_a_compaction_and_a_reader_at_once(tmp_path: Path) -> None:
     """What the reader has seen once it sees ever after, and reads whole."""
     ranges = [(at * 1000, at * 1000 + WRITTEN) for at in range(2)]
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     seen: set[str] = set()
     with process(COMPACTING, tmp_path):
         with process(WRITING, tmp_path, *ranges[0], here) as one, process(WRITING, tmp_path, *ranges[1], here) as other:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from benchbox.errors import StoreError
-from benchbox.store import compacted
 from benchbox.store.atomic import draft_of, locked
-from benchbox.store.compacted import PartEntry
-from benchbox.store.compacting import LOCK, swap_manifest
-from benchbox.store.part import CONTENT, DIGEST, Part
-from benchbox.store.part_draft import digest_of, entry_of
+from benchbox.store.parts import compacted
+from benchbox.store.parts.compacted import PartEntry
+from benchbox.store.parts.compacting import LOCK, swap_manifest
+from benchbox.store.parts.part import CONTENT, DIGEST, Part
+from benchbox.store.parts.part_draft import digest_of, entry_of
 from benchbox.store.records import FOLDER, read_record, read_trials
 
 _READ_AT_ONCE = 1 << 20

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sample_records import of_case, record, skipped, trials
 
-import benchbox.store.part
-import benchbox.store.part_draft
+import benchbox.store.parts.part
+import benchbox.store.parts.part_draft
 from benchbox.errors import StoreError
-from benchbox.store import compacted
 from benchbox.store.checking import check_store, set_aside
-from benchbox.store.compacting import LOCK, compact
+from benchbox.store.parts import compacted
+from benchbox.store.parts.compacting import LOCK, compact
 from benchbox.store.records import (
     append,
     content_of,
@@ -36,7 +36,7 @@ from benchbox.store.selection import conditions_from_words, matching
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Thirty records and a skipped one; row groups are small."""
-    monkeypatch.setattr(benchbox.store.part_draft, "GROUP_ROWS", 4)
+    monkeypatch.setattr(benchbox.store.parts.part_draft, "GROUP_ROWS", 4)
     for number in range(30):
         append(tmp_path, of_case(number), trials())
     append(tmp_path, skipped(), ())
@@ -265,7 +265,7 @@ def test_places_that_users_name(root: Path, tmp_path: Path) -> None:
 def test_records_of_another_version_are_read_without_the_index(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their index may name things otherwise: all are listed, and selected by what is in them."""
     compact(root)
-    monkeypatch.setattr(benchbox.store.part, "RECORD_SCHEMA", "benchbox.record/99")
+    monkeypatch.setattr(benchbox.store.parts.part, "RECORD_SCHEMA", "benchbox.record/99")
     compacted.opened.cache_clear()
     assert len(record_files(root, conditions_from_words(["backend=nothing"]))) == 31
     assert len(record_files(root, newest=True)) == 31

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchbox.errors import StoreError
-from benchbox.store import compacted
 from benchbox.store.atomic import draft_of, locked
-from benchbox.store.compacted import PartEntry
 from benchbox.store.documents import headline_from_json
-from benchbox.store.part import CONTENT, DIGEST, DOCUMENT, Part
-from benchbox.store.part_draft import PartDraft, PartRow, digest_of
+from benchbox.store.parts import compacted
+from benchbox.store.parts.compacted import PartEntry
+from benchbox.store.parts.part import CONTENT, DIGEST, DOCUMENT, Part
+from benchbox.store.parts.part_draft import PartDraft, PartRow, digest_of
 from benchbox.store.records import checked_content, single_files
 from benchbox.store.selection import texts_of
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from benchbox.errors import StoreError
 from benchbox.schema.record import RECORD_SCHEMA
-from benchbox.store.compacted import PartEntry
-from benchbox.store.part import CONTENT, DIGEST, DOCUMENT, INDEX_KEY, SIZE, Part
+from benchbox.store.parts.compacted import PartEntry
+from benchbox.store.parts.part import CONTENT, DIGEST, DOCUMENT, INDEX_KEY, SIZE, Part
 from benchbox.store.selection import KEYS
 
 if TYPE_CHECKING:

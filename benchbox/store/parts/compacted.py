@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbox.errors import StoreError
-from benchbox.store.part import CONTENT, DIGEST, DOCUMENT, SIZE, Part, within
+from benchbox.store.parts.part import CONTENT, DIGEST, DOCUMENT, SIZE, Part, within
 
 FOLDER = Path("results") / "records" / "compacted"
 MANIFEST = "manifest.json"
