@@ -9,7 +9,8 @@ from benchbox.errors import ArtifactError
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.feeds import with_samples
 from benchbox.export.foreign import ForeignGraph, graph_from_file, sizes_of_source
-from benchbox.export.judging import Judged, judged_outputs
+from benchbox.export.judging import Judged, judged_outputs, mixes_samples
+from benchbox.export.randomness import random_nodes
 from benchbox.export.reuse import Cache
 from benchbox.schema.artifact import BatchRange, TensorSpec
 from benchbox.schema.model import ModelSource
@@ -44,7 +45,11 @@ def _judged_file(path: Path, graph: ForeignGraph, cache: Cache) -> tuple[CheckSe
     made = inferences_in(judged.outputs, names, len(batches))
     counted = any(spec.batch_axis is not None for spec in inputs)
     outputs = specs_of_outputs(made, names, batches=batches, counted=counted, open_axes=graph.data_dependent)
-    return replace(check, outputs=outputs), replace(judged, outputs=joined(made, outputs))
+    check, expected = replace(check, outputs=outputs), joined(made, outputs)
+    if not random_nodes(graph.proto) and mixes_samples(path, check, judged, expected, graph.contents.precision):
+        check = check.by_inference()
+        expected = joined(made, check.outputs)
+    return check, replace(judged, outputs=expected)
 
 
 def with_real_samples(inputs: tuple[TensorSpec, ...], source: ModelSource) -> tuple[TensorSpec, ...]:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _SELECTING = frozenset({"NonZero", "NonMaxSuppression", "Compress", "Unique", "If", "Loop", "Scan", "SequenceAt"})
 
 
+# The form of files that runtimes in use all read.
+_READABLE_IR = 10
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForeignGraph:
     """A checked file: its graph, its border with a free batch as None, and what it computes in.
@@ -87,7 +91,7 @@ def graph_from_file(path: Path, *, sizes: Sizes) -> ForeignGraph:
         onnx.checker.check_model(str(path))
     except Exception as error:  # the checker has errors of its own
         if not is_loadable(path):
-            raise _invalid(path, error) from error
+            raise (_too_new(path, proto) or _invalid(path, error)) from error
         warnings = (f"onnx.checker refuses the file, and ONNX Runtime loads it: {_first_line(error)}",)
     require_tensors(proto.graph, path)
     if not proto.graph.output:
@@ -102,6 +106,21 @@ def graph_from_file(path: Path, *, sizes: Sizes) -> ForeignGraph:
         contents=dataclasses.replace(contents, warnings=(*contents.warnings, *warnings)),
         opset=opset_of(proto),
         data_dependent=data_dependent_axes(proto.graph, border.symbols, border.batch_symbols),
+    )
+
+
+def _too_new(path: Path, proto: onnx.ModelProto) -> ArtifactError | None:
+    """The error for a file of a later IR version than this onnx knows, None for another file."""
+    import onnx
+
+    newest = int(onnx.IR_VERSION)
+    if proto.ir_version <= newest:
+        return None
+    return ArtifactError(
+        f"{path} is of a newer form of ONNX than this installation reads",
+        values=f"its ir_version is {proto.ir_version}, onnx {onnx.__version__} knows up to {newest}",
+        remedy="pip install --upgrade onnx onnxruntime; or, where its operators are older, write it anew: python -c "
+        f"\"import onnx; m = onnx.load({str(path)!r}); m.ir_version = {_READABLE_IR}; onnx.save(m, 'net.onnx')\"",
     )
 
 

@@ -7,7 +7,7 @@ newest. Where neither can, nobody judges: the network can be measured, and what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +80,22 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
     return Judged(outputs=outputs, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
 
 
+def mixes_samples(
+    path: Path, check: CheckSet, judged: Judged, expected: Mapping[str, np.ndarray], precision: Precision
+) -> bool:
+    """Whether a sample's outputs depend on the others of its batch, by the judge of the file; False where it fails."""
+
+    def evaluate(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if judged.form == UNOPTIMISED:
+            return _unoptimised(path, check, [feed])[0]
+        return _evaluated(path, check, [feed])[0]
+
+    try:
+        return check.mixes_samples(evaluate, expected, TOLERANCES[precision])
+    except Exception:  # the graph runs at other batch sizes only: nothing is known
+        return False
+
+
 def is_steady(path: Path, check: CheckSet) -> bool:
     """Whether equal inputs give equal outputs, run after run in one session; True where ONNX Runtime cannot say."""
     feed = next(check.feeds())
@@ -114,17 +130,17 @@ def is_loadable(path: Path) -> bool:
 
 def evaluator_outputs(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
     """What onnx's reference evaluator makes of a file, its graph raised to a newer opset where that is possible."""
-    return check.together(_evaluated(path, check))
+    return check.together(_evaluated(path, check, check.feeds()))
 
 
-def _evaluated(path: Path, check: CheckSet) -> list[dict[str, np.ndarray]]:
+def _evaluated(path: Path, check: CheckSet, feeds: Iterable[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
     import onnx
     from onnx.reference import ReferenceEvaluator
 
     evaluator = ReferenceEvaluator(_raised(onnx.load(str(path))))
     names = [spec.name for spec in check.outputs]
     made = []
-    for feed in check.feeds():
+    for feed in feeds:
         arrays = evaluator.run(names, dict(feed))
         assert isinstance(arrays, list), "it gives a list for a list of names"
         made.append(dict(zip(names, arrays, strict=True)))

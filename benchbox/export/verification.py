@@ -15,7 +15,7 @@ from benchbox.backends.once import EVALUATOR, evaluate_graph
 from benchbox.backends.probing import probe_of
 from benchbox.backends.pytorch.outputs import tensors_in
 from benchbox.errors import ArtifactError, NumericsError
-from benchbox.export.check_set import Arrays, CheckSet
+from benchbox.export.check_set import Arrays, CheckSet, Evaluate
 from benchbox.export.judging import evaluator_outputs
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
 from benchbox.export.precision.sixteenbit_formats import SixteenBit, emulated_format
@@ -33,6 +33,18 @@ def inferences_of_module(module: nn.Module, check: CheckSet, *, double: bool = F
 
     Raises ArtifactError if it returns something else than the outputs of the graph.
     """
+    evaluate = evaluation_of_module(module, check, double=double)
+    if not double:
+        return [evaluate(feed) for feed in check.feeds()]
+    try:
+        module.double()
+        return [evaluate(feed) for feed in check.feeds()]
+    finally:
+        module.float()  # exact: every value came from fp32
+
+
+def evaluation_of_module(module: nn.Module, check: CheckSet, *, double: bool = False) -> Evaluate:
+    """The function from a feed to the module's outputs by name; raises as ``inferences_of_module``."""
     import torch
 
     names = [spec.name for spec in check.outputs]
@@ -50,13 +62,7 @@ def inferences_of_module(module: nn.Module, check: CheckSet, *, double: bool = F
             )
         return {name: _array(tensor, name) for name, tensor in zip(names, outputs, strict=True)}
 
-    if not double:
-        return [evaluate(feed) for feed in check.feeds()]
-    try:
-        module.double()
-        return [evaluate(feed) for feed in check.feeds()]
-    finally:
-        module.float()  # exact: every value came from fp32
+    return evaluate
 
 
 def _array(tensor: torch.Tensor, name: str) -> np.ndarray:

@@ -11,8 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from benchbox.errors import ArtifactError
+from benchbox.export.foreign import graph_from_file
 from benchbox.export.opsets import opset_of, structure_at_opset, structure_of
 from benchbox.export.precision.casting import cast_from_float
+from benchbox.graph.border import Sizes
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
 
@@ -84,3 +86,18 @@ def test_what_cannot_be_raised_is_told() -> None:
     proto.graph.node[1].op_type = "Clap"
     with pytest.raises(ArtifactError, match="from opset 9 to opset 22"):
         structure_at_opset(proto, 22)
+
+
+def test_a_file_of_a_later_form_has_a_remedy_that_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its remedy is the command that writes it anew."""
+    node = helper.make_node("Relu", ["x"], ["y"])
+    border = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]) for name in "xy"]
+    graph = helper.make_graph([node], "net", border[:1], border[1:])
+    path = tmp_path / "later.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=99), str(path))
+    with pytest.raises(ArtifactError, match="newer form of ONNX") as caught:
+        graph_from_file(path, sizes=Sizes())
+    assert "ir_version is 99" in caught.value.values
+    monkeypatch.chdir(tmp_path)
+    exec(caught.value.remedy.partition('python -c "')[2].removesuffix('"'))  # the user's shell runs it
+    assert graph_from_file(tmp_path / "net.onnx", sizes=Sizes()).opset == 17

@@ -6,6 +6,7 @@ border. Threads are always explicit: the default pool is sized to the host's cor
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import tempfile
@@ -43,7 +44,6 @@ MATRIX_OPS = frozenset(
 PRECISE_INT8 = "session.x64quantprecision"
 # Threads of the pool spin for a while when they run out of work: the runtime's default, set so that it can be reported.
 SPINNING = "session.intra_op.allow_spinning"
-_NO_KERNEL = "Failed to find kernel for QLinear"
 _REFUSALS = {
     Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
     Precision.BF16: "ONNX Runtime's CPU provider has no bf16 convolutions",
@@ -128,13 +128,12 @@ class OnnxRuntimeSession:
     def _loaded(self) -> Any:
         try:
             return self._loaded_with(self._options())
-        except Exception as error:
-            # Weights as unsigned bytes have no kernel beside signed activations (QLinearMatMul): then as they are.
-            if _NO_KERNEL not in str(error):
-                raise
-            options = self._options()
-            options.add_session_config_entry(PRECISE_INT8, "0")
-            return self._loaded_with(options)
+        except Exception:
+            # Weights as unsigned bytes have no kernel beside signed activations (QLinearMatMul, QGemm), and one that
+            # two layers share is replaced twice, which fails: then as they are.
+            with contextlib.suppress(Exception):
+                return self._loaded_with(self._options(precise=False))
+            raise
 
     def _loaded_with(self, options: Any) -> Any:
         return self._runtime.InferenceSession(
@@ -144,7 +143,7 @@ class OnnxRuntimeSession:
             disabled_optimizers=list(_disabled_optimizers(self._request)),
         )
 
-    def _options(self) -> Any:
+    def _options(self, *, precise: bool = True) -> Any:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = self._request.threads
         options.inter_op_num_threads = 1
@@ -157,7 +156,7 @@ class OnnxRuntimeSession:
         level = levels.ORT_ENABLE_BASIC if plain else levels.ORT_ENABLE_ALL
         options.graph_optimization_level = levels.ORT_DISABLE_ALL if request.unoptimised else level
         options.log_severity_level = 4
-        options.add_session_config_entry(PRECISE_INT8, "1")
+        options.add_session_config_entry(PRECISE_INT8, "1" if precise else "0")
         options.add_session_config_entry(SPINNING, "1")
         if self._profile is not None:
             options.enable_profiling = True

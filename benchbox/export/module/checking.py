@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.foreign import data_dependent_axes
 from benchbox.export.module.tracing import BATCH
-from benchbox.export.verification import inferences_of_module
+from benchbox.export.verification import evaluation_of_module, inferences_of_module
 from benchbox.graph.feeding import values_of_inputs
 from benchbox.models.building import Network
 from benchbox.schema.artifact import BatchRange, Drawn, Hop, TensorSpec, Values
@@ -80,12 +81,23 @@ def expected_of(
         inputs: with what they are fed.
         sizes: batch sizes that the graph is to be right for.
         seed: of the samples.
+
+    Raises ArtifactError where the module does not run in these batches.
     """
     names = tuple(value.name for value in proto.graph.output)
     unseen = tuple(TensorSpec(name=name, dtype="float32", shape=(None,), batch_axis=None) for name in names)
     batches = check_batches(sizes, network.fixed_batch)
     check = CheckSet(inputs=tuple(inputs), outputs=unseen, batches=batches, seed=seed)
-    made = inferences_of_module(network.module, check)
+    try:
+        made = inferences_of_module(network.module, check)
+    except BenchboxError:
+        raise
+    except Exception as error:  # whatever the network's own code raises
+        raise ArtifactError(
+            f"the network does not run in batches of {' and '.join(map(str, dict.fromkeys(batches)))}",
+            values=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            remedy="give it a batch size that it takes: --batch N; or example inputs of that size",
+        ) from error
     outputs = specs_of_outputs(
         made,
         names,
@@ -95,6 +107,10 @@ def expected_of(
     )
     check = replace(check, outputs=outputs)
     expected = joined(made, outputs)
+    evaluate = evaluation_of_module(network.module, check)
+    if check.mixes_samples(evaluate, expected, TOLERANCES[Precision.FP32]):
+        check = check.by_inference()
+        outputs, expected = check.outputs, joined(made, check.outputs)
     try:
         exact = joined(inferences_of_module(network.module, check, double=True), outputs)
     except (RuntimeError, TypeError) as error:  # what a network's own code raises at float64 tensors
