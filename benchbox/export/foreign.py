@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, UsageError
+from benchbox.errors import ArtifactError
 from benchbox.export.borders import require_tensors
 from benchbox.export.feeds import sample_shapes_in
 from benchbox.export.judging import is_loadable
@@ -17,7 +17,6 @@ from benchbox.graph.border import Border, InputShape, Sizes, border_of
 from benchbox.graph.feeding import values_of_inputs
 from benchbox.schema.artifact import TensorSpec, Values, fixed_batch
 from benchbox.schema.model import ModelSource, SourceKind
-from benchbox.stats.tensor_types import PACKED
 
 if TYPE_CHECKING:
     import onnx
@@ -138,6 +137,8 @@ def _first_line(error: Exception) -> str:
 
 def _declared(value: onnx.ValueInfoProto, border: Border) -> TensorSpec:
     """An output as the file declares it; sizes that it leaves open are None."""
+    import onnx
+
     dims = value.type.tensor_type.shape.dim
     batch = border.batch
     axis = next((place for place, dim in enumerate(dims) if dim.dim_param in border.batch_symbols), None)
@@ -146,28 +147,17 @@ def _declared(value: onnx.ValueInfoProto, border: Border) -> TensorSpec:
     kind = value.type.tensor_type.elem_type
     return TensorSpec(
         name=value.name,
-        dtype=_type_name(kind, f"output {value.name}") if kind else "float32",
+        dtype=onnx.helper.tensor_dtype_to_np_dtype(kind).name if kind else "float32",
         shape=tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims) or (None,),
         batch_axis=axis,
     )
 
 
 def _spec(given: InputShape, values: Values | None) -> TensorSpec:
-    dtype = _type_name(given.element_type, f"input {given.name}")
-    return TensorSpec(name=given.name, dtype=dtype, shape=given.shape, batch_axis=given.batch_axis, values=values)
-
-
-def _type_name(kind: int, what: str) -> str:
-    """The name of a tensor's type; raises UsageError for one with several numbers in a byte."""
     import onnx
 
-    name = str(onnx.helper.tensor_dtype_to_np_dtype(kind).name)
-    if name in PACKED:
-        raise UsageError(
-            f"{what} is {name}: several numbers in a byte, which no runtime takes from an array",
-            remedy="give the network a border of int8 or floating point, and convert inside",
-        )
-    return name
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(given.element_type)
+    return TensorSpec(name=given.name, dtype=dtype.name, shape=given.shape, batch_axis=given.batch_axis, values=values)
 
 
 def data_dependent_axes(

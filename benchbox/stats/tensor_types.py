@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# Several to a byte: no array of NumPy's has their layout, and no runtime takes them from one.
-PACKED = ("int4", "uint4", "int2", "uint2", "float4_e2m1fn", "float4e2m1")
-_BYTES_OF_FLOATS = ("bfloat16", "float8_")
+_EXTENDED = ("bfloat16", "float8_")
 
 
 def array_type(name: str) -> np.dtype[np.generic]:
@@ -25,7 +23,7 @@ def array_type(name: str) -> np.dtype[np.generic]:
 
 def is_extended(name: str) -> bool:
     """Whether it is a floating-point type that NumPy does not have."""
-    return name.startswith(_BYTES_OF_FLOATS)
+    return name.startswith(_EXTENDED)
 
 
 def kind_of(name: str) -> str:
