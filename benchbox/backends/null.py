@@ -13,7 +13,7 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, Availability, OpenRequest
 from benchbox.schema.model import Precision
 from benchbox.schema.trial import Evidence
-from benchbox.stats.tensor_types import array_type
+from benchbox.tensor_types import array_type
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays

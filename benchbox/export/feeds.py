@@ -13,7 +13,7 @@ import numpy as np
 
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.schema.artifact import Drawn, TensorSpec, Values
-from benchbox.stats.tensor_types import array_type
+from benchbox.tensor_types import array_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,7 @@ import numpy as np
 from benchbox.schema.artifact import BatchRange, Drawn, OnnxArtifact, TensorSpec, Values
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import arrays_of_samples
-from benchbox.stats.tensor_types import array_type
+from benchbox.tensor_types import array_type
 
 if TYPE_CHECKING:
     import onnx

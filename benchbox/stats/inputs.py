@@ -17,7 +17,7 @@ import numpy as np
 
 from benchbox.schema.artifact import Drawn, TensorSpec
 from benchbox.schema.record import FedInput
-from benchbox.stats.tensor_types import array_type, kind_of
+from benchbox.tensor_types import array_type, kind_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

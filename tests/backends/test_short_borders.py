@@ -23,7 +23,7 @@ from benchbox.errors import UsageError
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import seeded_arrays
-from benchbox.stats.tensor_types import array_type
+from benchbox.tensor_types import array_type
 
 TYPES = {"bfloat16": TensorProto.BFLOAT16, "float8_e4m3fn": TensorProto.FLOAT8E4M3FN}
 

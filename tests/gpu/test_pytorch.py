@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from networks import check_outputs, independent_median_s, request_of, timed
+from networks import check_outputs, independent_median_s, inputs_of, request_of, timed
 
 from benchbox.backends.base import BACKENDS, DeviceSession
 from benchbox.errors import DeviceMemoryError
@@ -82,15 +82,20 @@ def test_memory_by_three_methods(torch_cuda: Any, figures: dict[str, Any]) -> No
     assert found["device_delta"] >= 0.9 * (found["reserved_peak"] - 32 * 2**20), "PyTorch may reuse what it kept before"
 
 
-def test_too_large_a_batch_is_an_error_of_memory(torch_cuda: Any) -> None:
+def test_memory_that_runs_out_in_an_inference_is_an_error_of_memory(torch_cuda: Any) -> None:
     import dataclasses
 
-    request = request_of("resnet50")
-    free = torch_cuda.cuda.mem_get_info()[0]
-    (given,) = request.inputs
-    batch = free // (3 * 224 * 224 * 4) + 1
-    huge = dataclasses.replace(given, shape=(batch, *given.shape[1:]))
-    session: Any = BACKENDS.get("pytorch-cuda").open(dataclasses.replace(request, inputs=(huge,)))
-    with pytest.raises((DeviceMemoryError, torch_cuda.cuda.OutOfMemoryError)):
-        torch_cuda.empty(huge.shape, device="cuda")
+    total = torch_cuda.cuda.mem_get_info()[1]
+
+    class Hungry(torch_cuda.nn.Module):  # type: ignore[misc, name-defined]
+        """Needs twice the memory that there is."""
+
+        def forward(self, x: Any) -> Any:
+            return torch_cuda.empty(2 * total, dtype=torch_cuda.uint8, device="cuda")
+
+    request = request_of("lenet5")
+    session: Any = BACKENDS.get("pytorch-cuda").open(dataclasses.replace(request, module=Hungry))
+    session.upload(0, inputs_of("lenet5"))
+    with pytest.raises(DeviceMemoryError):
+        session.enqueue(0)
     session.close()

@@ -1,6 +1,7 @@
 """How is CUDA driven through cuda-bindings, NVIDIA's own Python package of the runtime API?
 
-The runtime API works in the primary context. A call gives its status first and then what it made.
+The runtime API works in the primary context. A call gives its status first and then what it made. The package comes for
+CUDA 12 and for CUDA 13; a driver does its own CUDA and older ones.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
-from benchbox.backends.cuda.driver import Gpu, gpu_from_driver
+from benchbox.backends.cuda.driver import Gpu, gpu_from_driver, newest_cuda
 from benchbox.backends.cuda.interface import (
     NS_PER_MS,
     CudaLayer,
@@ -69,12 +70,25 @@ def _api() -> Any:
 
 
 def _require_device(api: Any) -> None:
+    _require_driver(api)
     try:
         status, count = api.cudaGetDeviceCount()
     except Exception as error:  # without the driver's library the package raises its own kinds
         raise lack_of_device(f"{type(error).__name__}: {error}") from error
     if status != api.cudaError_t.cudaSuccess or not count:
         raise lack_of_device(f"cudaGetDeviceCount: {getattr(status, 'name', status)}, devices: {count or 0}")
+
+
+def _require_driver(api: Any) -> None:
+    """Raises EnvironmentLackError if the package is of a CUDA that the driver is too old for, and says which is not."""
+    (status, needed), newest = api.cudaRuntimeGetVersion(), newest_cuda()
+    if status != api.cudaError_t.cudaSuccess or not newest or newest // 1000 >= needed // 1000:
+        return
+    raise lack_of_device(
+        f"{PACKAGE} {importlib.metadata.version(PACKAGE)} is of CUDA {_dotted(needed)}, the driver can do CUDA "
+        f"{_dotted(newest)} at most",
+        remedy=f"pip install '{PACKAGE}=={newest // 1000}.*', or install a newer NVIDIA driver (CUDA 13 needs 580)",
+    )
 
 
 class CudaBindings(CudaLayer):

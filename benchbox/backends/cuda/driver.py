@@ -130,6 +130,16 @@ def gpu_from_driver() -> Gpu:
     )
 
 
+def newest_cuda() -> int:
+    """The newest CUDA that the driver can do, as CUDA writes it: 12060 is 12.6; 0 where the driver does not say."""
+    version = ctypes.c_int()
+    try:
+        status = ctypes.CDLL(LIBRARY).cuDriverGetVersion(ctypes.byref(version))
+    except OSError:
+        return 0
+    return version.value if status == 0 else 0
+
+
 def _attribute(driver: Any, which: int, device: ctypes.c_int) -> int:
     value = ctypes.c_int()
     _require_success(driver.cuDeviceGetAttribute(ctypes.byref(value), which, device), "cuDeviceGetAttribute")

@@ -186,13 +186,13 @@ def out_of_pinned(size: int) -> MeasurementError:
     )
 
 
-def lack_of_device(reason: str) -> EnvironmentLackError:
+def lack_of_device(
+    reason: str,
+    *,
+    remedy: str = "install a newer NVIDIA driver, or pass the GPU into the container (docker run --gpus all)",
+) -> EnvironmentLackError:
     """The error for a layer that finds no device."""
-    return EnvironmentLackError(
-        "there is no usable NVIDIA GPU",
-        values=reason,
-        remedy="install a newer NVIDIA driver, or pass the GPU into the container (docker run --gpus all)",
-    )
+    return EnvironmentLackError("there is no usable NVIDIA GPU", values=reason, remedy=remedy)
 
 
 def unavailable(reason: str, *, remedy: str = "end the other process, or wait for it") -> EnvironmentLackError:

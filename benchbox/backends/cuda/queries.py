@@ -19,7 +19,7 @@ from benchbox.backends.cuda.interface import CudaLayer, Event, Pinned, Stream
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import DeviceSlots, size_bytes
 from benchbox.schema.artifact import TensorSpec
-from benchbox.stats.tensor_types import array_type
+from benchbox.tensor_types import array_type
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays

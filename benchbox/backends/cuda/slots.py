@@ -15,7 +15,7 @@ import numpy as np
 from benchbox.backends.cuda.interface import CudaLayer, Stream
 from benchbox.errors import UsageError
 from benchbox.schema.artifact import TensorSpec
-from benchbox.stats.tensor_types import array_type
+from benchbox.tensor_types import array_type
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays

@@ -27,7 +27,7 @@ from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.proof import TF32_ABSENT, TF32_OPTION
 from benchbox.schema.trial import Evidence
-from benchbox.stats.tensor_types import array_type, is_extended
+from benchbox.tensor_types import array_type, is_extended
 
 if TYPE_CHECKING:
     from benchbox.backends.base import Arrays

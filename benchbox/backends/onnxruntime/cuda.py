@@ -106,7 +106,7 @@ class OnnxRuntimeCuda:
             return Availability(usable=False, version=version, reason=reason, remedy=error.remedy)
         lack = self._tensorrt_lack()
         if lack:
-            return Availability(usable=False, version=version, reason=lack, remedy="pip install 'tensorrt>=10.14,<11'")
+            return Availability(usable=False, version=version, reason=lack, remedy="pip install 'tensorrt>=10.13,<11'")
         preload(onnxruntime)
         folder = provider_folder()
         lack = library_lack(self.library, folder) if folder is not None else ""

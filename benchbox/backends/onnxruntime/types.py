@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchbox.errors import UsageError
-from benchbox.stats.tensor_types import array_type, is_extended
+from benchbox.tensor_types import array_type, is_extended
 
 # TensorProto.DataType of onnx.proto, whose package a worker does not import.
 _ONNX_NUMBERS = {

@@ -2,13 +2,16 @@
 
 Four backends, for they are four things to measure: ``pytorch-cuda`` (eager), ``pytorch-cuda-graph`` (one captured graph
 a slot), ``pytorch-compile`` (``torch.compile``) and ``pytorch-compile-graph`` (its mode "reduce-overhead", which uses
-graphs of its own). Times come from ``torch.cuda.Event`` on the stream of the work.
+graphs of its own). Times come from ``torch.cuda.Event`` on the stream of the work. The outputs of "reduce-overhead"
+belong to its graphs, which write over them in the next inference: who wants those of an earlier one runs it again.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import sys
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -97,12 +100,8 @@ class PyTorchCudaBackend:
         allow_tf32(torch, request.precision is Precision.TF32)
         try:
             return PyTorchCudaSession(torch, request, backend=self)
-        except torch.cuda.OutOfMemoryError as error:
-            raise DeviceMemoryError(
-                "the GPU ran out of memory",
-                values=f"batch {request.inputs[0].shape[0]}: {str(error).splitlines()[0]}",
-                remedy="try a smaller --batch, or end other processes on the GPU",
-            ) from error
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(error, request) from error
 
 
 class PyTorchCudaGraph(PyTorchCudaBackend):
@@ -134,6 +133,15 @@ def compiled_graphs() -> int:
     from torch._dynamo.utils import counters  # noqa: PLC2701
 
     return int(counters["stats"]["unique_graphs"])
+
+
+def out_of_memory(error: Exception, request: OpenRequest) -> DeviceMemoryError:
+    """The error for what PyTorch's allocator could not give."""
+    return DeviceMemoryError(
+        "the GPU ran out of memory",
+        values=f"batch {request.inputs[0].shape[0]}: {str(error).splitlines()[0]}",
+        remedy="try a smaller --batch, or end other processes on the GPU",
+    )
 
 
 class TorchEvents:
@@ -175,7 +183,6 @@ class PyTorchCudaSession:
     def __init__(
         self, torch_module: Any, request: OpenRequest, *, backend: PyTorchCudaBackend, device: str = "cuda"
     ) -> None:
-        assert request.module is not None, "a backend that consumes modules is given one"
         self.stopwatch = HostStopwatch()
         self._torch = torch_module
         self._request = request
@@ -184,15 +191,12 @@ class PyTorchCudaSession:
         self._free = self._lowest = torch_module.cuda.mem_get_info()[0]
         torch_module.cuda.reset_peak_memory_stats()
         self._stream = torch_module.cuda.Stream()
-        module = request.module().eval().to(device)
         self._short = short_type(torch_module, request.precision)
-        if self._short is not None:
-            module = module.to(self._short)
-        self._watch = DispatchWatch(torch_module, module) if request.inspect else None
-        # Hooks would be compiled into the network or break its graph: inspection looks at the eager module.
-        run = module if not backend.compiled or request.inspect else torch_module.compile(module, mode=backend.compiled)
-        run = self._watch.around(run) if self._watch else run
-        self._forward = run if self._short is None else self._with_casts(run)
+        self._watch: DispatchWatch | None = None
+        self._forward = self._with_casts(self._runner())
+        self._watched = self._with_casts(self._watched_module()) if request.inspect and backend.compiled else None
+        self._own_outputs = backend.compiled != "reduce-overhead"
+        self._last_slot: int | None = None
         self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
         self._outputs: dict[int, Any] = {}
         self._graphs: dict[int, Any] = {}
@@ -200,7 +204,26 @@ class PyTorchCudaSession:
         self.laps = EventLaps(TorchEvents(torch_module), self._stream)
         self._sweep: torch.Tensor | None = None
 
+    def _module(self) -> Any:
+        assert self._request.module is not None, "a backend that consumes modules is given one"
+        module = self._request.module().eval().to(self._device)
+        return module if self._short is None else module.to(self._short)
+
+    def _runner(self) -> Any:
+        if self._backend.compiled:
+            return self._torch.compile(self._module(), mode=self._backend.compiled)
+        return self._watched_module() if self._request.inspect else self._module()
+
+    def _watched_module(self) -> Any:
+        """The eager module, watched; beside a compiled one another copy: hooks would be compiled into the network."""
+        module = self._module()
+        self._watch = DispatchWatch(self._torch, module)
+        return self._watch.around(module)
+
     def _with_casts(self, module: Any) -> Any:
+        if self._short is None:
+            return module
+
         def forward(*inputs: torch.Tensor) -> Any:
             return in_float(
                 module(*(tensor.to(self._short) if tensor.is_floating_point() else tensor for tensor in inputs))
@@ -210,6 +233,14 @@ class PyTorchCudaSession:
 
     def upload(self, slot: int, arrays: Arrays) -> None:
         """Copies the arrays to the GPU, into the slot's own tensors; captures the slot's graph the first time."""
+        try:
+            self._upload(slot, arrays)
+        except self._torch.OutOfMemoryError as error:
+            raise out_of_memory(error, self._request) from error
+
+    def _upload(self, slot: int, arrays: Arrays) -> None:
+        if slot == self._last_slot:
+            self._last_slot = None
         fresh = tuple(
             self._torch.from_numpy(np.array(arrays[spec.name], order="C", copy=True)) for spec in self._request.inputs
         )
@@ -232,6 +263,8 @@ class PyTorchCudaSession:
             self._stream.synchronize()
             with torch_module.inference_mode(), torch_module.cuda.graph(graph, stream=self._stream):
                 self._outputs[slot] = self._forward(*self._inputs[slot])
+        except self._torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             self._graphs.clear()
             self._graph_state = f"failed: {' '.join(str(error).split())[:200]}"
@@ -241,14 +274,35 @@ class PyTorchCudaSession:
 
     def enqueue(self, slot: int) -> None:
         """Starts one inference on the session's stream, between the two events of its lap."""
-        with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
-            if slot in self._graphs:
-                self.laps.around(self._graphs[slot].replay)
-            else:
-                self.laps.around(lambda: self._run(slot))
+        try:
+            with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
+                if slot in self._graphs:
+                    self.laps.around(self._graphs[slot].replay)
+                else:
+                    self.laps.around(lambda: self._run(slot))
+        except self._torch.OutOfMemoryError as error:
+            raise out_of_memory(error, self._request) from error
 
     def _run(self, slot: int) -> None:
+        if self._own_outputs:
+            self._outputs[slot] = self._forward(*self._inputs[slot])
+            if self._watched is not None:
+                self._watched(*self._inputs[slot])
+            return
+        self._outputs.clear()  # of the graphs, which write over them now
+        self._torch.compiler.cudagraph_mark_step_begin()
         self._outputs[slot] = self._forward(*self._inputs[slot])
+        self._last_slot = slot
+        if self._watched is not None:
+            self._watched(*self._inputs[slot])
+
+    def _outputs_of(self, slot: int) -> Any:
+        """What the slot's last inference made; where that belongs to a graph that ran on since, by running it again."""
+        if not self._own_outputs and self._last_slot != slot:
+            with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
+                self._run(slot)
+            self._stream.synchronize()
+        return self._outputs[slot]
 
     def synchronize(self) -> None:
         """Waits for the stream."""
@@ -256,7 +310,7 @@ class PyTorchCudaSession:
 
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """Copies of the slot's outputs, named as in the ONNX graph."""
-        tensors = tensors_in(self._outputs[slot])
+        tensors = tensors_in(self._outputs_of(slot))
         return {
             spec.name: np.array(tensor.cpu().numpy(), copy=True)
             for spec, tensor in zip(self._request.outputs, tensors, strict=True)
@@ -280,7 +334,7 @@ class PyTorchCudaSession:
 
     def transfer_ns(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Device times of copying a slot's inputs in and its outputs out, from and to pinned memory."""
-        outputs = tensors_in(self._outputs[0])
+        outputs = tensors_in(self._outputs_of(0))
         pairs = (
             [(tensor, self._pinned(tensor)) for tensor in self._inputs[0]],
             [(self._pinned(tensor), tensor) for tensor in outputs],
@@ -341,14 +395,15 @@ class PyTorchCudaSession:
         return self._watch.layers()
 
     def close(self) -> None:
-        """Drops graphs, tensors and module."""
-        self._torch.cuda.synchronize()
+        """Drops graphs, tensors and module; an error on its way is not replaced by one of the cleaning up."""
+        with suppress(RuntimeError) if sys.exception() is not None else nullcontext():
+            self._torch.cuda.synchronize()
         self.laps.close()
         self._graphs.clear()
         self._inputs.clear()
         self._outputs.clear()
         self._sweep = None
-        del self._forward
+        del self._forward, self._watched
         self._torch.cuda.empty_cache()
 
 

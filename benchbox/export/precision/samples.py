@@ -23,8 +23,8 @@ from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import ModelSource
 from benchbox.stats.batches import sample_in
 from benchbox.stats.inputs import seeded_arrays
-from benchbox.stats.tensor_types import array_type
 from benchbox.store.artifact_files import sha256_of
+from benchbox.tensor_types import array_type
 
 _T = TypeVar("_T")
 _A = TypeVar("_A")

@@ -93,6 +93,23 @@ def test_a_driver_that_is_too_old_is_said() -> None:
     assert "install a newer NVIDIA driver" in error.value.remedy
 
 
+def test_a_package_of_a_newer_cuda_than_the_drivers_says_which_to_install() -> None:
+    """R535 to R570, which most machines have: TensorRT, ONNX Runtime and PyTorch of CUDA 12 run there."""
+    with simulated(cuda_driver=12060):
+        with pytest.raises(EnvironmentLackError, match=r"is of CUDA 13\.2, the driver can do CUDA 12\.6") as error:
+            open_layer("cuda-bindings")
+        assert "pip install 'cuda-bindings==12.*'" in error.value.remedy
+        assert "12.6" in probed_layer("cuda-bindings")["reason"]
+        open_layer("pycuda").close()
+
+
+def test_an_older_package_serves_a_newer_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    with simulated():
+        monkeypatch.setattr(importlib.import_module("cuda.bindings.runtime"), "RUNTIME", 12080)
+        layer = open_layer("cuda-bindings")
+        assert (layer.versions()["cuda_runtime"], layer.versions()["cuda_driver"]) == ("12.8", "13.2")
+
+
 def test_pycuda_pushes_and_pops_the_primary_context() -> None:
     with simulated():
         layer = open_layer("pycuda")

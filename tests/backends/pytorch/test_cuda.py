@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch_on_cuda import OVERWRITTEN, PretendedCuda, PretendedTorch
 
 from benchbox.backends.base import BACKENDS, DeviceSession, OpenRequest
 from benchbox.backends.cuda.driver import Gpu
@@ -25,7 +23,7 @@ from benchbox.backends.pytorch.cuda import (
     compiled_graphs,
 )
 from benchbox.backends.pytorch.dispatch import allow_tf32
-from benchbox.errors import EnvironmentLackError
+from benchbox.errors import DeviceMemoryError, EnvironmentLackError
 from benchbox.measure.loop.timing import isolated_block
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
@@ -51,82 +49,6 @@ def test_a_recompilation_is_counted() -> None:
     assert [after - before for before, after in itertools.pairwise(counts)] == [1, 0, 1]
 
 
-class Event:
-    """Takes the host's time."""
-
-    def __init__(self, *, enable_timing: bool, blocking: bool = False) -> None:
-        assert enable_timing
-        self.at = 0.0
-
-    def record(self, stream: Any) -> None:
-        self.at = time.perf_counter()
-
-    def synchronize(self) -> None:
-        assert self.at, "waited for before it was recorded"
-
-    def elapsed_time(self, end: Event) -> float:
-        return (end.at - self.at) * 1e3
-
-
-class Graph:
-    """Remembers what ran while it was captured and runs it again."""
-
-    captured: Callable[[], None]
-
-    def replay(self) -> None:
-        self.captured()
-
-
-class PretendedCuda:
-    """The calls of torch.cuda that a session makes, on the CPU."""
-
-    Event = Event
-    CUDAGraph = Graph
-
-    def __init__(self, *, refuse_capture: bool = False) -> None:
-        self.refuse_capture = refuse_capture
-        self.capturing = False
-
-    def Stream(self) -> Any:
-        return SimpleNamespace(synchronize=lambda: None)
-
-    @contextlib.contextmanager
-    def stream(self, stream: Any) -> Iterator[None]:
-        yield
-
-    @contextlib.contextmanager
-    def graph(self, graph: Graph, *, stream: Any) -> Iterator[None]:
-        if self.refuse_capture:
-            raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
-        graph.captured = lambda: None
-        yield
-
-    def mem_get_info(self) -> tuple[int, int]:
-        return 1000, 2000
-
-    def synchronize(self) -> None: ...
-
-    def reset_peak_memory_stats(self) -> None: ...
-
-    def empty_cache(self) -> None: ...
-
-    def max_memory_allocated(self) -> int:
-        return 7
-
-    def max_memory_reserved(self) -> int:
-        return 9
-
-
-class PretendedTorch:
-    """torch, with the pretended ``cuda``."""
-
-    def __init__(self, cuda: PretendedCuda) -> None:
-        self.cuda = cuda
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
 def _network() -> torch.nn.Module:
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 5))
@@ -138,6 +60,7 @@ def _session(
     *,
     refuse: bool = False,
     inspect: bool = False,
+    module: Callable[[], torch.nn.Module] | None = None,
 ) -> PyTorchCudaSession:
     request = OpenRequest(
         precision=precision,
@@ -145,7 +68,7 @@ def _session(
         inputs=(TensorSpec(name="input", dtype="float32", shape=(2, 3, 8, 8)),),
         outputs=(TensorSpec(name="output", dtype="float32", shape=(2, 5)),),
         slots=2,
-        module=_network,
+        module=module or _network,
         inspect=inspect,
     )
     return PyTorchCudaSession(
@@ -214,6 +137,109 @@ def test_a_capture_that_fails_is_said_and_eager_runs() -> None:
     session.enqueue(0)
     session.synchronize()
     assert np.allclose(session.download(0)["output"], _expected(), atol=1e-6)
+
+
+def _filled(session: PyTorchCudaSession) -> list[np.ndarray]:
+    """Other inputs in each slot; what they give."""
+    arrays = [np.random.default_rng(seed).standard_normal((2, 3, 8, 8), dtype=np.float32) for seed in (1, 2)]
+    for slot, array in enumerate(arrays):
+        session.upload(slot, {"input": array})
+    with torch.inference_mode():
+        return [np.array(_network()(torch.from_numpy(array)).numpy()) for array in arrays]
+
+
+@pytest.mark.parametrize("inferences", range(1, 8))
+def test_graphs_of_the_compiler_write_over_their_outputs(inferences: int) -> None:
+    """Whichever slot ran last and whether the graphs record or replay: a slot's outputs are its own."""
+    session = _session(PyTorchCompileGraph())
+    expected = _filled(session)
+    for index in range(inferences):
+        session.enqueue(index % 2)
+        session.synchronize()
+    for slot in (0, 1, 1, 0):
+        assert np.allclose(session.download(slot)["output"], expected[slot], atol=1e-6)
+    session.upload(0, {"input": INPUT})
+    session.enqueue(1)
+    assert np.allclose(session.download(0)["output"], _expected(), atol=1e-6)
+    assert [len(times) for times in session.transfer_ns(2)] == [2, 2]
+    torch_module: Any = session._torch
+    assert torch_module.steps >= inferences, "each inference says that it begins"
+    session.close()
+
+
+def test_the_stand_in_makes_old_outputs_unreadable() -> None:
+    """The tests above could not fail otherwise."""
+    torch_module = PretendedTorch(PretendedCuda())
+    run = torch_module.compile(_network().eval(), mode="reduce-overhead")
+    with torch.inference_mode():
+        first = run(torch.from_numpy(INPUT))
+        run(torch.from_numpy(INPUT + 1))
+        with pytest.raises(RuntimeError, match=OVERWRITTEN[:30]):
+            first.cpu()
+        third = run(torch.from_numpy(INPUT))
+        before = third.cpu().numpy().copy()
+        assert run(torch.from_numpy(INPUT + 1)) is third
+        assert not np.allclose(third.cpu().numpy(), before)
+
+
+def test_the_check_looks_at_the_compiled_module() -> None:
+    """Its outputs are judged, the types come from the eager one beside it."""
+    session = _session(PyTorchCompileGraph(), Precision.FP16, inspect=True)
+    session.upload(0, {"input": INPUT})
+    session.enqueue(0)
+    session.synchronize()
+    torch_module: Any = session._torch
+    (compiled,) = torch_module.compiled
+    assert len(compiled.recordings) == 1
+    assert np.allclose(session.download(0)["output"], _expected(), atol=5e-3)
+    assert session.evidence().executed == {Precision.FP16: 2}
+    assert [layer.module for layer in session.reported_layers()] == ["0", "3"]
+    session.close()
+
+
+@pytest.mark.parametrize("backend", [PyTorchCudaBackend(), PyTorchCudaGraph(), PyTorchCompileGraph()])
+def test_memory_that_runs_out_in_an_inference_has_its_name(backend: PyTorchCudaBackend) -> None:
+    class Hungry(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nmore")
+
+    session = _session(backend, module=Hungry)
+
+    def infer() -> None:
+        session.upload(0, {"input": INPUT})
+        session.enqueue(0)
+
+    with pytest.raises(DeviceMemoryError, match=r"batch 2: CUDA out of memory\. Tried to allocate 9 GiB\.\n") as error:
+        infer()
+    assert "smaller --batch" in error.value.remedy
+
+
+def test_memory_that_runs_out_in_an_upload_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(array: np.ndarray) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    session = _session(PyTorchCudaBackend())
+    monkeypatch.setattr(torch, "from_numpy", refuse)
+    with pytest.raises(DeviceMemoryError):
+        session.upload(0, {"input": INPUT})
+
+
+def test_cleaning_up_does_not_replace_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = _session(PyTorchCudaBackend())
+
+    def broken() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(session._torch.cuda, "synchronize", broken)
+
+    def fail() -> None:
+        try:
+            raise ValueError("the first cause")
+        finally:
+            session.close()
+
+    with pytest.raises(ValueError, match="the first cause"):
+        fail()
 
 
 def test_the_compiled_form_says_what_it_is() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from benchbox.schema.artifact import TensorSpec
 from benchbox.stats.inputs import fed_in_words, seeded_arrays
-from benchbox.stats.tensor_types import array_type, kind_of
+from benchbox.tensor_types import array_type, kind_of
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,6 @@ def test_short_floats_are_drawn_as_floats(name: str) -> None:
 
 
 def test_a_worker_needs_no_import_before() -> None:
-    words = "from benchbox.stats.tensor_types import array_type; print(array_type('bfloat16').itemsize)"
+    words = "from benchbox.tensor_types import array_type; print(array_type('bfloat16').itemsize)"
     ran = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "2"
