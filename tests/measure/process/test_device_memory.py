@@ -69,7 +69,8 @@ def test_counting_is_for_processes_of_its_own(lenet: OnnxArtifact, root: Path) -
     with simulated():
         found = _trial(lenet, root, number=3).device_bytes
         alone = _trial(lenet, root, number=3, trials=1).device_bytes
-    assert found["allocated_peak"] == found["declared_weights"] + found["declared_context"] + BUFFERS
+    known = found["declared_weights"] + found["declared_context"] + BUFFERS
+    assert known <= found["allocated_peak"] < known + 4096, "and the little that an inference asks for while it runs"
     assert not {"device_delta", "pool_peak", "process", held_name("load")} & found.keys()
     assert "allocated_peak" not in alone
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, Listed
 from benchbox.cli.flags.network import NetworkFlags, network_command
 from benchbox.cli.flags.shared import project_root, warn, write_json
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @network_command("accuracy")
+@device_option()
 @click.option("--data", "folder", metavar="DIR", type=click.Path(), help="Labelled pictures: one subfolder per class.")
 @click.option(
     "--labels",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import CEILING_LIBRARY, PRECISION, Listed
 from benchbox.cli.flags.shared import common_options, cuda_option, json_option, project_root, write_json
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     help="Precisions, for example fp32,int8 [default: those that the device may have instructions for].",
 )
 @json_option
+@device_option()
 @cuda_option
 @common_options
 def command(

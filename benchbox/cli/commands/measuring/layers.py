@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, words
 from benchbox.cli.flags.network import NetworkFlags, network_command
 from benchbox.cli.flags.shared import cuda_option, project_root
@@ -73,6 +74,7 @@ PROCESSES = 5
     show_default=True,
     help="table, md, csv or json.",
 )
+@device_option()
 @cuda_option
 def command(
     network: NetworkFlags,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, SHARE, Listed
 from benchbox.cli.flags.modes import note_on_mode
 from benchbox.cli.flags.network import NetworkFlags, network_command, require_effect
@@ -66,6 +67,7 @@ LIKE_BACKEND = "tensorrt"
 )
 @plan_options
 @ab_options
+@device_option(several=True)
 @cuda_option
 @view_options
 @click.option("--dry-run", is_flag=True, help="Show what would be measured, and stop.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import BATCHES, COMPILER, PRECISION, TEXT, Listed
 from benchbox.cli.flags.network import NetworkFlags, network_command
 from benchbox.cli.flags.shared import project_root, write_json
@@ -52,6 +53,7 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @network_command("build", required=False)
+@device_option()
 @click.option(
     "--backend",
     metavar="B",

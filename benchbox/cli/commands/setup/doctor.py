@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("doctor")
+@device_option()
 @click.option("--all", "every", is_flag=True, help="Also all that is known of hardware, software, counters and CUDA.")
 @json_option
 @common_options
