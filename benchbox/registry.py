@@ -17,8 +17,8 @@ T = TypeVar("T")
 _MOST_LISTED = 30
 
 
-# What other tools call the same things.
-SYNONYMS = {
+# What other tools call the same things; where a word has several meanings, that which is known counts.
+SYNONYMS: dict[str, str | tuple[str, ...]] = {
     "float32": "fp32", "float": "fp32", "single": "fp32", "f32": "fp32", "full": "fp32",
     "float16": "fp16", "half": "fp16", "f16": "fp16",
     "bfloat16": "bf16", "bfloat": "bf16", "bf": "bf16",
@@ -26,10 +26,11 @@ SYNONYMS = {
     "float8": "fp8", "f8": "fp8", "e4m3": "fp8",
     "markdown": "md", "text": "table", "txt": "table", "plain": "table", "excel": "csv", "tsv": "csv", "htm": "html",
     "ort": "onnxruntime", "ov": "openvino", "torch": "pytorch", "trt": "tensorrt",
-    "latency": "latency_p50", "median": "latency_p50", "p50": "latency_p50", "p90": "latency_p90",
+    "latency": ("latency_p50", "isolated"), "median": "latency_p50", "p50": "latency_p50", "p90": "latency_p90",
     "p99": "latency_p99", "mean": "latency_mean", "fps": "throughput", "qps": "throughput",
     "samples/s": "throughput", "memory": "peak_host_memory", "rss": "peak_host_memory", "ram": "peak_host_memory",
     "energy": "energy_per_sample", "flops": "flop", "macs": "mac", "multiplyadds": "mac",
+    "throughput": "offline", "poisson": "server", "batch": "batched", "parallel": "concurrent", "warm": "isolated",
     "sync": "isolated", "async": "pipelined", "singlestream": "single-stream", "multistream": "multi-stream",
 }  # fmt: skip
 
@@ -44,8 +45,10 @@ def suggestion(unknown: str, known: Iterable[str]) -> str:
     import difflib
 
     names = list(known)
-    meant = unknown.lower() if unknown.lower() in names else SYNONYMS.get(unknown.lower())
-    near = [meant] if meant in names else difflib.get_close_matches(unknown.lower(), names, n=3, cutoff=0.6)
+    word = unknown.lower()
+    called = SYNONYMS.get(word, ())
+    meant = [name for name in (word, *([called] if isinstance(called, str) else called)) if name in names]
+    near = meant[:1] if meant else difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     if not near:
         return ""
     return "did you mean " + " or ".join(f"'{name}'" for name in near) + "?"

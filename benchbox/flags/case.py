@@ -50,7 +50,7 @@ def _injected_delay(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "INJECTED_DELAY",
             Severity.ERROR,
-            f"slowed down by {seen.plan.injected_delay:.0%} on purpose, to test the gate: no measurement",
+            f"slowed down by {100 * seen.plan.injected_delay:.0f} % on purpose, to test the gate: no measurement",
             size=seen.plan.injected_delay,
         )
 

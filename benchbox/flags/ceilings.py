@@ -1,6 +1,6 @@
 """Were ceilings held, have they fallen, and does anything lie above them?
 
-A roof is a lower bound of the truth: differences below 5 % mean nothing.
+A measured ceiling is a lower bound of the true peak: differences below 5 % are not significant.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def not_held(found: Iterable[_Timings]) -> Iterator[Flag]:
         yield flag(
             "CEILING_NOT_HELD",
             Severity.WARNING,
-            f"{len(worst)} rates were not held over their window (worst: {title}, by {worst[title]:.0%}): "
+            f"{len(worst)} rates were not held over their window (worst: {title}, by {100 * worst[title]:.0f} %): "
             "heat, a power limit, or a machine that others use",
             size=worst[title],
         )
@@ -111,7 +111,8 @@ def above_ceiling(name: str, flops_per_s: float, ceiling: ComputeCeiling) -> Fla
     return flag(
         "ABOVE_CEILING",
         Severity.WARNING,
-        f"{name} reaches {format_flops_per_s(flops_per_s)}, {over:.0%} above the {ceiling.precision} ceiling of "
+        f"{name} reaches {format_flops_per_s(flops_per_s)}, {100 * over:.0f} % above the {ceiling.precision} "
+        "ceiling of "
         f"{format_flops_per_s(ceiling.flops_per_s)} ({ceiling.library}): the ceiling is too low (measure it again with "
         "'benchbox ceilings'), or fewer operations ran than are counted (Winograd, FFT)",
         size=over,
@@ -130,7 +131,8 @@ def _fallen(name: str, fall: float, now: float, before: float, unit: str) -> Fla
     return flag(
         "CEILING_DROPPED",
         Severity.WARNING,
-        f"{name} is {fall:.0%} below the stored ceiling ({now:.3g} {unit} now, {before:.3g} then): heat, a power "
+        f"{name} is {100 * fall:.0f} % below the stored ceiling ({now:.3g} {unit} now, {before:.3g} then): heat, a "
+        "power "
         "limit, a busy machine; 'benchbox ceilings' without --quick measures it again",
         size=fall,
     )

@@ -114,7 +114,8 @@ def _backend_syncs(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
         yield Flag(
             code="BACKEND_SYNCS",
             severity=Severity.WARNING,
-            message=f"the call that starts an inference takes {share:.0%} of the request: the runtime waits for the "
+            message=f"the call that starts an inference takes {100 * share:.0f} % of the request: the runtime waits "
+            "for the "
             "device in it, so nothing is overlapped; use --mode isolated",
             size=share,
         )
@@ -147,9 +148,12 @@ def _enqueue_bound(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
     known = [trial for trial in trials if trial.device_window_ns]
     busy = statistics.median(sum(trial.gpu_ns) / trial.device_window_ns for trial in known) if known else 1.0
     if share > ENQUEUE_SHARE:
-        why, size = f"starting an inference takes {share:.0%} of its time on the device", share
+        why, size = f"starting an inference takes {100 * share:.0f} % of its time on the device", share
     elif plan.mode is Mode.PIPELINED and busy < BUSY_SHARE:
-        why, size = f"the device worked for {busy:.0%} of the time although a request was always waiting", 1 - busy
+        why, size = (
+            f"the device worked for {100 * busy:.0f} % of the time although a request was always waiting",
+            1 - busy,
+        )
     else:
         return
     yield Flag(
@@ -176,7 +180,8 @@ def _clocks_disagree(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator
         yield Flag(
             code="CLOCKS_DISAGREE",
             severity=Severity.WARNING,
-            message=f"device and host time for the same inferences differ by {apart:+.1%}: the events may bracket "
+            message=f"device and host time for the same inferences differ by {100 * apart:+.1f} %: the events may "
+            "bracket "
             "another stream, or a clock stepped; throughput is unreliable",
             size=abs(apart),
         )

@@ -75,7 +75,8 @@ def _of_energy(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_CPU_BUSY",
             Severity.WARNING,
-            f"other processes used {run.others_cpu_share:.0%} of the CPUs and their energy is included: stop them",
+            f"other processes used {100 * (run.others_cpu_share or 0.0):.0f} % of the CPUs and their energy is included: "
+            "stop them",
             size=run.others_cpu_share,
         )
     yield from _inconsistent(run)
@@ -103,7 +104,7 @@ def _edges(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_EDGES_WIDE",
             Severity.WARNING,
-            f"a step of the counter was located only to {worst:.1%} of a window, because inferences are long; "
+            f"a step of the counter was located only to {100 * worst:.1f} % of a window, because inferences are long; "
             "use a longer --energy-window",
             size=worst,
         )

@@ -75,7 +75,8 @@ def _overloaded(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="OVERLOADED",
             severity=Severity.WARNING,
-            message=f"only {statistics.median(behind):.0%} of the requests that arrived were answered meanwhile: "
+            message=f"only {100 * statistics.median(behind):.0f} % of the requests that arrived were answered "
+            "meanwhile: "
             "the queue grows, and latencies depend on the length of the run; use a lower --rate",
             size=1 - statistics.median(behind),
         )

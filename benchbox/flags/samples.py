@@ -81,7 +81,8 @@ def _moved(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="DRIFT",
             severity=Severity.WARNING,
-            message=f"{len(drifting)} of {len(trials)} processes drifted, by {statistics.median(drifting):+.1%} from "
+            message=f"{len(drifting)} of {len(trials)} processes drifted, by "
+            f"{100 * statistics.median(drifting):+.1f} % from "
             "start to end: clocks or temperature may be changing; use a longer warm-up or locked clocks",
             size=max(map(abs, drifting)),
         )
@@ -90,7 +91,7 @@ def _moved(trials: Sequence[Trial]) -> Iterator[Flag]:
             code="LEVEL_SHIFT",
             severity=Severity.WARNING,
             message=f"{len(shifting)} of {len(trials)} processes shifted to another level, by "
-            f"{statistics.median(shifting):+.1%}: look for other work that started or ended meanwhile",
+            f"{100 * statistics.median(shifting):+.1f} %: look for other work that started or ended meanwhile",
             size=max(map(abs, shifting)),
         )
 
@@ -128,7 +129,8 @@ def _two_modes(trials: Sequence[Trial]) -> Iterator[Flag]:
             code="BIMODAL",
             severity=Severity.WARNING,
             message=f"{len(apart)} of {len(trials)} processes have two modes, {typical.lower / 1e6:.4g} ms and "
-            f"{typical.upper / 1e6:.4g} ms ({typical.upper_share:.0%} of the samples): the median may fall on either",
+            f"{typical.upper / 1e6:.4g} ms ({100 * typical.upper_share:.0f} % of the samples): the median may fall "
+            "on either",
             size=typical.upper / typical.lower,
         )
 

@@ -21,7 +21,7 @@ HALF_WIDTH_WANTED = 0.01
 class Seen:
     """What the flags look at: one measured case; ``virtual`` where the backend computes nothing.
 
-    ``unchecked`` says why nobody can say whether the outputs are right, "" where they were compared. ``quick`` and
+    ``unchecked`` says why the outputs could not be verified, "" where they were compared. ``quick`` and
     ``paired`` are what was asked for (--quick, --ab): advice does not repeat the one nor forget the other.
     """
 

@@ -1,7 +1,7 @@
 """How do records get from one store to another, so that none is lost, doubled or half there?
 
 A record's path is its name everywhere. What the other side has by name is not copied again; writing never replaces, so
-two machines that push at once do no harm. What arrives is read before it gets its name.
+two machines that push at once do no harm. What arrives is read before it is stored under its name.
 """
 
 from __future__ import annotations

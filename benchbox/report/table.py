@@ -108,14 +108,19 @@ def folded_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], 
 
 
 def said_once(
-    columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], *, width: int
+    columns: Sequence[Column[Any]],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int | None = None,
+    most: int | None = None,
 ) -> tuple[list[Column[Any]], list[list[str]], list[str]]:
     """A table that is too wide without what may be said once for all rows, the widest column first.
 
     Args:
         columns: of the whole table.
         rows: with a text for each column.
-        width: characters of a line.
+        width: characters of a line, None for no limit.
+        most: how many columns there may be, None for any number.
 
     Returns:
         The columns that stay, their texts, and what is said instead of the others: "batch 1".
@@ -124,7 +129,8 @@ def said_once(
     widths = widths_of(columns, rows)
     kept = list(range(len(columns)))
     for index in sorted(alike, key=lambda index: -widths[index]):
-        if _table_width(columns, rows, kept) > width:
+        wide = width is not None and _table_width(columns, rows, kept) > width
+        if wide or (most is not None and len(kept) > most):
             kept.remove(index)
     said = [f"{columns[index].title} {rows[0][index]}" for index in alike if index not in kept]
     return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows], said

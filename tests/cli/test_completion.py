@@ -93,8 +93,16 @@ def test_other_words_get_a_hint(benchbox: Callable) -> None:
     unknown = benchbox("compare", "a", "b", "--metric", "latency").err
     assert "did you mean 'latency_p50'?" in unknown
     assert len(unknown) < 1000, "not every metric there is"
-    for said, meant in SYNONYMS.items():
-        assert suggestion(said, [meant, "zzz"]) == f"did you mean '{meant}'?"
+    assert "did you mean 'offline'?" in benchbox("run", "lenet5", "--mode", "throughput").err
+    for said, meanings in SYNONYMS.items():
+        for meant in [meanings] if isinstance(meanings, str) else meanings:
+            assert suggestion(said, [meant, "zzz"]) == f"did you mean '{meant}'?"
+
+
+def test_the_null_backend_is_no_choice_for_a_person(benchbox: Callable) -> None:
+    unknown = benchbox("run", "lenet5", "--backend", "tflite").err
+    assert "onnxruntime" in unknown
+    assert "null" not in unknown
 
 
 def test_a_selection_that_fits_nothing_says_so(benchbox: Callable, tmp_path: Path) -> None:

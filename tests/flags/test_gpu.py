@@ -144,7 +144,7 @@ def test_a_quiet_simulated_gpu_is_watched_in_full() -> None:
         ({"power_capped": 0.5}, "POWER_CAPPED", "% of the time"),
         ({"power_capped": 0.5, "throttle_fields": False}, "POWER_CAPPED", "% of the time"),
         ({"sm_clocks_mhz": [1980, 1900]}, "CLOCK_UNSTABLE", "1900 to 1980 MHz"),
-        ({"sm_clocks_mhz": [1200]}, "CLOCK_LOW", "1200 MHz, 68% of 1755 MHz"),
+        ({"sm_clocks_mhz": [1200]}, "CLOCK_LOW", "1200 MHz, 68 % of 1755 MHz"),
         ({"memory_clocks_mhz": [2600, 2400]}, "MEMORY_CLOCK_UNSTABLE", "2400 to 2600 MHz"),
         ({"foreign": 2}, "GPU_SHARED", "2 other processes"),
         ({"foreign": 2, "hide_pids": True}, "GPU_SHARED", "2 other processes"),

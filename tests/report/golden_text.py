@@ -19,11 +19,11 @@ def on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"benchbox.report.{place}.screen_width", lambda: WIDTH)
 
 
-def require_golden(name: str, text: str) -> None:
+def require_golden(name: str, text: str, *, width: int | None = WIDTH) -> None:
     """The text is the kept one, and no line is wider than the screen; BENCHBOX_GOLDEN=write keeps it."""
     kept = FOLDER / f"{name}.txt"
     text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
     if os.environ.get("BENCHBOX_GOLDEN") == "write":
         kept.write_text(text, encoding="utf-8")
-    assert max(map(len, text.splitlines())) <= WIDTH, max(text.splitlines(), key=len)
+    assert width is None or max(map(len, text.splitlines())) <= width, max(text.splitlines(), key=len)
     assert text == kept.read_text(encoding="utf-8")

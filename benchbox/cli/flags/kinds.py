@@ -114,7 +114,7 @@ class Word(Kind):
         from benchbox.registry import require_known
 
         known = self._known()
-        return known[require_known(self._kind, text, known)]
+        return known[text if text in known else require_known(self._kind, text, self._offered())]
 
     def names(self) -> Iterable[str]:
         """The names that are offered."""
@@ -229,6 +229,13 @@ def _backends() -> dict[str, str]:
     return {name: name for name in BACKENDS.names()}
 
 
+def _computing() -> list[str]:
+    """Backends that compute: the null backend tests the harness and is no choice for a person."""
+    from benchbox.backends.base import BACKENDS
+
+    return [name for name in BACKENDS.names() if not BACKENDS.get(name).virtual]
+
+
 def _compilers() -> Iterable[str]:
     from benchbox.export.engines import compilers
 
@@ -337,8 +344,8 @@ RATE = Number(
     lambda number: 0 < number <= MOST_RATE_PER_S,
     remedy="more than that cannot be issued from Python",
 )
-BACKEND = Word("backend", _backends)
-CEILING_LIBRARY = Word("backend", lambda: {**_backends(), "numpy": "numpy"})
+BACKEND = Word("backend", _backends, _computing)
+CEILING_LIBRARY = Word("backend", lambda: {**_backends(), "numpy": "numpy"}, lambda: [*_computing(), "numpy"])
 COMPILER = Word("backend", _backends, _compilers)
 PRECISION = Word("precision", _precisions)
 MODE = Word("mode", _modes)

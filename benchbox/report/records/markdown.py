@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchbox.report.records.base import FORMATS, USUAL, Format, View
 from benchbox.report.records.notes import machine_lines, notes_from_records, skips_and_failures
 from benchbox.report.records.rows import columns_and_rows
-from benchbox.report.table import fitted, markdown_table
+from benchbox.report.table import Column, fitted, markdown_table, said_once
 from benchbox.schema.record import Record, Status
 
 # About what a comment shows without scrolling.
@@ -18,9 +18,13 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
     """A table of at most nine columns, the machine, and everything in words folded away."""
     shown = [record for record in records if record.status is not Status.SKIPPED or view.wide]
     columns, rows, _ = columns_and_rows(shown, view)
+    same: list[str] = []
     if not (view.wide or view.columns):
+        columns, rows = _without_ids(columns, rows)
+        columns, rows, same = said_once(columns, rows, most=MOST_COLUMNS)
         columns, rows, _ = fitted(columns, rows, width=None, most=MOST_COLUMNS)
-    parts = [markdown_table(columns, rows), "\n".join(machine_lines(shown))]
+    below = [*([f"in all rows: {', '.join(same)}"] if same else []), *machine_lines(shown)]
+    parts = [markdown_table(columns, rows), "\n".join(below)]
     notes = [*skips_and_failures(records), *notes_from_records(records, view)]
     if notes:
         listed = "\n".join(f"- {note}" for note in notes)
@@ -28,6 +32,14 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
             f"<details><summary>{len(notes)} note{'s' * (len(notes) != 1)}</summary>\n\n{listed}\n\n</details>"
         )
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _without_ids(
+    columns: Sequence[Column[Record]], rows: Sequence[Sequence[str]]
+) -> tuple[list[Column[Record]], list[list[str]]]:
+    """Where there are too many columns, ids go before the names of cases do."""
+    kept = [place for place, each in enumerate(columns) if each.title != "id" or len(columns) <= MOST_COLUMNS]
+    return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
 FORMATS.register("md", Format(name="md", suffix=".md", render=render))

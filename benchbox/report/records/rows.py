@@ -157,7 +157,7 @@ def _usual(records: Sequence[Record]) -> list[Column[Record]]:
     """The columns that answer "how fast?", in the order in which they are read; the last ones go first."""
     p50 = _certain("p50", "latency_p50", format_time)
     return [
-        dataclasses.replace(p50, cell=lambda record: VOID if is_void(record) else p50.cell(record)),
+        dataclasses.replace(p50, cell=lambda record: _unusual_status(record) or p50.cell(record)),
         _certain("samples/s", "throughput", _rate, rank=1),
         Column(title=_SPEED_UP, cell=_speed_up(records), number=True, optional=True, rank=2),
         _certain("peak memory", "peak_host_memory", format_bytes, rank=3),
@@ -170,7 +170,6 @@ def _usual(records: Sequence[Record]) -> list[Column[Record]]:
         _valid(_BY_TITLE["trtexec GPU"], rank=6),
         _valid(_BY_TITLE["trtexec qps"], rank=6),
         _valid(_BY_TITLE["J/sample"], rank=4),
-        Column(title="status", cell=_unusual_status, optional=True),
         Column(title="id", cell=lambda record: record.id, rank=7),
     ]
 
@@ -192,7 +191,10 @@ def known_factor(own: Reading, other: Reading) -> str:
 
 
 def _unusual_status(record: Record) -> str:
-    return ABSENT if record.status is Status.OK else record.status.value
+    """What stands in the place of a median that there is not, or that means nothing: "failed", "void"."""
+    if record.status is not Status.OK:
+        return record.status.value
+    return VOID if is_void(record) else ""
 
 
 def _speed_up(records: Sequence[Record]) -> Callable[[Record], str]:

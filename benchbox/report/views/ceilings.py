@@ -11,8 +11,8 @@ from benchbox.units import ABSENT, format_bytes, format_flops_per_s, format_quan
 
 _REMEDY = "a wider screen or --json shows all"
 _ADVICE = (
-    "each number is the median over processes, low and high are the least and largest process; a roof is a lower bound "
-    "of the truth: what it says is missing by 5 % means nothing, and more shapes may find a higher one"
+    "each number is the median over processes, low and high are the least and largest process; a measured ceiling "
+    "is a lower bound of the true peak: shortfalls below 5 % are not significant, and other shapes may reach more"
 )
 _PACES = (
     "burst: the five fastest products of a process, for short work; sustained: all of a timed window, for long work. "

@@ -100,9 +100,13 @@ def _where(engine: EngineArtifact) -> str:
     return recipe.device or ",".join(recipe.targets) or "every GPU that this version supports"
 
 
-def _of_engine(title: str, cell: Callable[[EngineArtifact], str], *, number: bool = False) -> Column[Listed]:
+def _of_engine(
+    title: str, cell: Callable[[EngineArtifact], str], *, number: bool = False, rank: int = 0
+) -> Column[Listed]:
     """A column that is absent where the card is damaged."""
-    return Column(title=title, cell=lambda entry: cell(entry.engine) if entry.engine else ABSENT, number=number)
+    return Column(
+        title=title, cell=lambda entry: cell(entry.engine) if entry.engine else ABSENT, number=number, rank=rank
+    )
 
 
 _COLUMNS: tuple[Column[Listed], ...] = (
@@ -111,6 +115,6 @@ _COLUMNS: tuple[Column[Listed], ...] = (
     _of_engine("batch", batch_text),
     _of_engine("for", _where),
     _of_engine("size", lambda engine: format_bytes(engine.size_bytes), number=True),
-    _of_engine("build", lambda engine: format_time(engine.build_s), number=True),
-    Column(title="state", cell=lambda entry: entry.fault or "ok"),
+    _of_engine("build", lambda engine: format_time(engine.build_s), number=True, rank=1),
+    Column(title="state", fold=True, cell=lambda entry: entry.fault or "ok"),
 )

@@ -215,6 +215,13 @@ def _unattributed(table: LayerTable) -> str:
     return f"{format_ratio(table.unmapped_time_s / (table.time_s or 1.0))} could not be attributed to a node"
 
 
+def _difference(table: LayerTable) -> str:
+    """Why the layers do not add up to an inference."""
+    if (table.time_s or 0.0) >= (table.latency_s or 0.0):
+        return "the difference is the profiler's own time"
+    return "the difference is what runs between layers, and what disturbed one of the two processes"
+
+
 def _ridge_text(table: LayerTable) -> str:
     """Where the bound of a layer changes, and what that rests on."""
     if (roofs := _machine_rates(table)) is not None:
@@ -242,7 +249,7 @@ def _summary(table: LayerTable, *, shown: int) -> str:
         f"{table.model} on {table.backend}, {table.precision}, batch {table.batch}, {threads_text(table.threads)}: "
         f"{len(table.rows)} executed layers, {shown} rows shown; medians of {table.iterations} profiled inferences",
         f"layers together {format_time(table.time_s)}, one inference without a profiler "
-        f"{format_time(table.latency_s)}: the difference is the profiler and what runs between layers",
+        f"{format_time(table.latency_s)}: {_difference(table)}",
         f"{covered:,} of {table.macs:,} MACs are in these layers; {format_ratio(moving / whole)} of the time is layout "
         f"conversion; {_unattributed(table)}",
         _ridge_text(table),

@@ -13,6 +13,7 @@ from benchbox.report.views.reasons import reasons_text
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.store.documents import plain
+from benchbox.units import ABSENT
 
 
 def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str], form: str) -> list[Column[Row]]:
@@ -79,7 +80,7 @@ def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str)
     if form == "csv":
         return csv_text([_line(verdict) for verdict in verdicts], empty=("model", "metric", "outcome"))
     if any(verdict.base_case is not None for verdict in verdicts):
-        labels = [labels_of(verdict.base_case or verdict.case, verdict.case) for verdict in verdicts]
+        labels = _labels(verdicts)
         return render_sides(verdicts, labels, overall, form=form)
     naming: list[Column[Verdict]] = columns_of_cases([verdict.case for verdict in verdicts], lambda each: each.case)
     columns = [*naming, *_columns("head/base", lambda verdict: verdict, sides=_SIDES, form=form)]
@@ -156,6 +157,20 @@ def _letters(labels: Sequence[tuple[str, str]]) -> dict[str, str]:
     if all(len(name) <= _LONGEST_LABEL for name in names):
         return {}
     return {name: chr(ord("A") + place) if place < _LETTERS else f"B{place}" for place, name in enumerate(names)}
+
+
+def _labels(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
+    """What the sides of each verdict are called; a side that there is not is a dash beside the fields of the others."""
+    fields = [name for each in verdicts if each.base_case for name in each.base_case.differences(each.case)]
+    fields = [name for name in dict.fromkeys(fields) if name != "onnx_sha256"]
+    found = []
+    for verdict in verdicts:
+        if verdict.base_records and verdict.head_records:
+            found.append(labels_of(verdict.base_case or verdict.case, verdict.case))
+            continue
+        only = ", ".join(_field_text(verdict.case, name) for name in fields) or verdict.case.model
+        found.append((only, ABSENT) if verdict.base_records else (ABSENT, only))
+    return found
 
 
 def labels_of(base: CaseIdentity, head: CaseIdentity) -> tuple[str, str]:

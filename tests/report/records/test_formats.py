@@ -256,6 +256,8 @@ def test_markdown_is_one_table_with_bars_escaped() -> None:
     usual = FORMATS.get("md").render((measured(0), measured(1), skipped(2)))
     assert usual.splitlines()[0].count("|") <= 10
     assert "<details><summary>1 note</summary>" in usual
+    assert "in all rows: backend onnxruntime" in usual, "said once, so that samples/s and memory fit"
+    assert usual.splitlines()[0].count("| peak memory |") == 1
 
 
 def test_csv_says_units_and_has_empty_cells_for_the_unmeasured() -> None:

@@ -129,4 +129,4 @@ def _paired_text(first: AccuracyResult, result: AccuracyResult) -> str:
 
 
 def _share(share: Share) -> str:
-    return f"{share.value:.2%} ({share.low:.2%} to {share.high:.2%})"
+    return f"{100 * share.value:.2f} % ({100 * share.low:.2f} % to {100 * share.high:.2f} %)"

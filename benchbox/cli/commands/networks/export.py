@@ -102,7 +102,7 @@ def _text(artifact: OnnxArtifact, path: str) -> str:
 
 
 def _agreement(hop: Hop) -> str:
-    return "" if hop.top1_agreement is None else f", top-1 agreement {hop.top1_agreement:.0%}"
+    return "" if hop.top1_agreement is None else f", top-1 agreement {100 * hop.top1_agreement:.0f} %"
 
 
 def _document(artifact: OnnxArtifact) -> dict[str, object]:
