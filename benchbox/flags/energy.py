@@ -75,8 +75,8 @@ def _of_energy(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_CPU_BUSY",
             Severity.WARNING,
-            f"other processes used {100 * (run.others_cpu_share or 0.0):.0f} % of the CPUs and their energy is included: "
-            "stop them",
+            f"other processes used {100 * (run.others_cpu_share or 0.0):.0f} % of the CPUs and their energy is "
+            "included: stop them",
             size=run.others_cpu_share,
         )
     yield from _inconsistent(run)

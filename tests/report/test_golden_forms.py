@@ -1,4 +1,4 @@
-"""The other forms of tables at a hundred columns, letter by letter; ``test_golden_tables.py`` says how to renew them."""
+"""Other forms of tables at a hundred columns, letter by letter; ``test_golden_tables.py`` says how to renew them."""
 
 from __future__ import annotations
 
