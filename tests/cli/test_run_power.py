@@ -75,7 +75,7 @@ def test_energy_of_the_simulated_gpu(ran: Callable, simulated_root: Path) -> Non
     assert found["idle_power"]["value"] == pytest.approx(60.0, rel=0.05)
     assert found["power_mean"]["value"] > 60.0
     assert (net["n"], net["unit"]) == (2, "J")
-    assert net["method"].startswith("gpu_board by NVML total energy, 2 windows of 1 s")
+    assert net["method"].startswith("gpu_board by NVML total energy, isolated, 2 windows of 1 s")
     assert "method" not in found["latency_p50"]
     assert flags(record)["ENERGY_SHORT_WINDOW"]["severity"] == "warning"
     assert "energy_per_sample" in flags(record)["ENERGY_SHORT_WINDOW"]["metrics"]
