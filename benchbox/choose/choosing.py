@@ -12,6 +12,7 @@ from benchbox.choose.candidates import Candidate, Excluded
 from benchbox.choose.front import Member, front_of
 from benchbox.choose.limits import ACCURACY, Limit, Quality
 from benchbox.choose.standing import Check, Judged, Standing, judge
+from benchbox.choose.unmeasured import Unmeasured
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record
 from benchbox.stats.student import t_quantile
@@ -44,7 +45,8 @@ class Choice:
     """The answer for one machine and mode.
 
     ``answer`` is None where nothing surely meets the limits. ``misses`` are the nearest of those that do not;
-    ``unknown`` lack a quality that is limited; ``excluded`` counts the records that cannot be chosen, by reason.
+    ``unknown`` lack a quality that is limited; ``unmeasured`` have no record; ``excluded`` counts the records that
+    cannot be chosen, by reason.
     """
 
     facet: tuple[str, ...]
@@ -59,6 +61,7 @@ class Choice:
     excluded: Mapping[str, int]
     front: tuple[Member, ...]
     front_qualities: tuple[str, ...]
+    unmeasured: tuple[Unmeasured, ...] = ()
 
 
 def choices_of(

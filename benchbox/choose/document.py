@@ -8,6 +8,7 @@ from typing import Any
 from benchbox.choose.choosing import Choice, Undecided
 from benchbox.choose.limits import Limit
 from benchbox.choose.standing import Judged
+from benchbox.choose.unmeasured import Unmeasured
 from benchbox.store.documents import plain
 
 SCHEMA = "benchbox.choose/1"
@@ -58,8 +59,21 @@ def _facet(choice: Choice, command_of: Callable[[Undecided], str]) -> dict[str, 
         ],
         "misses": [_judged(entry) for entry in choice.misses],
         "unknown": [_judged(entry) for entry in choice.unknown],
+        "unmeasured": [_unmeasured(entry) for entry in choice.unmeasured],
         "counts": {"considered": choice.considered, "feasible": choice.feasible, "excluded": dict(choice.excluded)},
         "commands": [command_of(entry) for entry in choice.undecided if entry.trials is not None],
+    }
+
+
+def _unmeasured(entry: Unmeasured) -> dict[str, Any]:
+    return {
+        "case": entry.name,
+        "key": plain(entry.like.key),
+        "latency_at_least_s": entry.latency_s,
+        "cannot_meet": [
+            {"quality": bounded.limit.quality.name, "limit": bounded.limit.value, "best": bounded.best}
+            for bounded in entry.broken
+        ],
     }
 
 

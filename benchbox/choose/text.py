@@ -9,19 +9,51 @@ from benchbox.choose.amounts import MEASURED, Amount, Counted
 from benchbox.choose.choosing import Choice, Undecided
 from benchbox.choose.limits import ACCURACY, QUALITIES, Limit
 from benchbox.choose.standing import Check, Judged, Standing
+from benchbox.choose.unmeasured import Unmeasured, direction
 from benchbox.schema.reading import Better, Severity
 from benchbox.units import format_factor, format_quantity, format_share
 
-UNDECIDED_SHOWN = 3
+UNDECIDED_SHOWN = UNMEASURED_SHOWN = 3
 FRONT_SHOWN = 6
 WIDTH = 100
 PUBLISHED_NOTE = "published: by the network's authors, not measured here and without an interval ('benchbox accuracy')"
 _CERTAIN = 0.99
 
 
-def render_choices(choices: Sequence[Choice], *, command_of: Callable[[Undecided], str]) -> str:
-    """The answer of each machine and mode, one block each."""
-    return "\n\n".join(_block(choice, command_of=command_of) for choice in choices)
+def render_choices(
+    choices: Sequence[Choice], *, command_of: Callable[[Undecided], str], measuring: Callable[[Unmeasured], str]
+) -> str:
+    """The answer of each machine and mode, one block each.
+
+    Args:
+        choices: to show.
+        command_of: what would decide an undecided configuration.
+        measuring: the command that measures a combination that has no record.
+    """
+    blocks = ("\n".join([_block(choice, command_of=command_of), *_unmeasured(choice, measuring)]) for choice in choices)
+    return "\n\n".join(blocks)
+
+
+def _unmeasured(choice: Choice, measuring: Callable[[Unmeasured], str]) -> list[str]:
+    """How many combinations have no record, how many of these are ruled out, and how the next would be measured."""
+    if not choice.unmeasured:
+        return []
+    broken = [entry for entry in choice.unmeasured if entry.broken]
+    worth = [entry for entry in choice.unmeasured if not entry.broken]
+    count = len(choice.unmeasured)
+    lines = [f"{count} combination{'' if count == 1 else 's'} not measured"]
+    if all(entry.latency_s is None for entry in choice.unmeasured):
+        lines[0] += "; 'benchbox ceilings' would bound their latency"
+    lines[0] += f": {len(broken)} cannot meet the limits, {len(worth)} worth measuring" if choice.request.limits else ""
+    for entry in broken[:UNMEASURED_SHOWN]:
+        said = "; ".join(
+            f"{bounded.limit.quality.name} {direction(bounded)} {value_text(bounded.limit.quality.name, bounded.best)}"
+            for bounded in entry.broken
+        )
+        lines.append(f"  cannot meet  {entry.name}: {said}")
+    for entry in worth[:UNMEASURED_SHOWN]:
+        lines += [f"  worth measuring  {entry.name}", f"      {measuring(entry)}"]
+    return lines
 
 
 def limit_text(limit: Limit) -> str:
@@ -74,7 +106,9 @@ def _lines(prefix: str, judged: Judged, choice: Choice) -> list[str]:
     objective = choice.request.objective.name
     if objective not in {check.limit.quality.name for check in judged.checks}:
         shown.insert(0, f"{objective} {value_text(objective, judged.candidate.amounts[objective].value)}")
-    chance = f"  meets {_all_of(len(judged.checks))}: {_percent(judged.chance)}" if judged.checks else ""
+    open_ = any(check.amount is not None and check.bound is None for check in judged.checks)
+    likely = "not known" if open_ else _percent(judged.chance)
+    chance = f"  meets {_all_of(len(judged.checks))}: {likely}" if judged.checks else ""
     found = [f"  {prefix}{judged.candidate.name}{chance}", *_wrapped(", ".join(shown))]
     return [*found, *_wrapped(f"warnings: {', '.join(warnings)}")] if (warnings := _warnings(judged)) else found
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbox.choose.candidates import candidates_from_records, newest_of_cases
+from benchbox.choose.candidates import Candidate, Excluded, candidates_from_records, newest_of_cases
 from benchbox.choose.choosing import Choice, Request, Undecided, choices_of
 from benchbox.choose.standing import Judged
+from benchbox.choose.unmeasured import Unmeasured, unmeasured_of
 from benchbox.gate.formats.words import options_of, variant_options
 from benchbox.gate.series import machine_of
 from benchbox.models.zoo.zoo import specs
 from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.device import Ceilings
 from benchbox.schema.identity import identity_of
 from benchbox.schema.plan import TRANSFER_RESIDENT
 from benchbox.schema.record import Record
 from benchbox.store.accuracies import accuracies_under
 from benchbox.store.artifact_files import artifacts_under
-from benchbox.store.records import read_headline, readable_records, record_files
+from benchbox.store.ceilings import stored_ceilings
+from benchbox.store.records import listed_records, read_headline, readable_records
 from benchbox.store.selection import conditions_from_words, matching
 
 EMIT_SCHEMA = "benchbox.choice/1"
@@ -34,6 +38,10 @@ class Chosen:
     choices: tuple[Choice, ...]
     records: int
     artifacts: tuple[OnnxArtifact, ...]
+
+    def measuring(self, unmeasured: Unmeasured) -> str:
+        """The command that measures a combination that has no record."""
+        return measuring_command(unmeasured.like, self.artifacts)
 
     def command_of(self, undecided: Undecided) -> str:
         """What would decide: the measurement with more processes, or why no number of them would."""
@@ -60,11 +68,9 @@ def choose_stored(
     def name(record: Record) -> str:
         return case_name(record, across=across)
 
-    files = {
-        record.id: (path, record)
-        for path, record in readable_records(record_files(root), warn=warn, read=read_headline)
-        if matching(record, conditions)
-    }
+    listed = listed_records(root, conditions, newest=True)
+    readable = readable_records(listed.paths, warn=warn, read=read_headline)
+    files = {record.id: (path, record) for path, record in readable if matching(record, conditions)}
     # Only one record of each case is needed whole.
     newest = newest_of_cases((record for _, record in files.values()), facet_of=facet, name_of=name)
     whole = readable_records((files[record.id][0] for record in newest), warn=warn)
@@ -75,11 +81,32 @@ def choose_stored(
         accuracies=accuracies_under(root, warn=warn),
         published={name: (spec.accuracy.top1, spec.accuracy.source) for name, spec in specs().items() if spec.accuracy},
     )
+    choices = choices_of(candidates, excluded, request)
+    if not across:
+        stored = stored_ceilings(root, warn=warn)
+        choices = tuple(_with_unmeasured(choice, candidates, excluded, stored, name) for choice in choices)
     return Chosen(
-        choices=choices_of(candidates, excluded, request),
-        records=len(files),
+        choices=choices,
+        records=len(files) + listed.count - len(listed.paths),
         artifacts=artifacts_under(root, say=warn) if files else (),
     )
+
+
+def _with_unmeasured(
+    choice: Choice,
+    candidates: Sequence[Candidate],
+    excluded: Sequence[Excluded],
+    stored: Sequence[Ceilings],
+    name_of: Callable[[Record], str],
+) -> Choice:
+    known: list[Candidate | Excluded] = [*candidates, *excluded]
+    found = unmeasured_of(
+        [entry.record for entry in known if entry.facet == choice.facet],
+        choice.request.limits,
+        [one for one in stored if machine_of(one.environment) == choice.facet[0]],
+        name_of=name_of,
+    )
+    return dataclasses.replace(choice, unmeasured=found)
 
 
 def _everything(_: Record) -> tuple[str, ...]:

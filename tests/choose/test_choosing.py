@@ -94,7 +94,7 @@ def test_a_limited_quality_that_is_not_known_is_counted_apart() -> None:
     choice = choose(case("a", 1e-3), accuracy=">= 75 %")
     assert choice.answer is None
     assert [entry.candidate.record.key.model for entry in choice.unknown] == ["a"]
-    text = render_choices([choice], command_of=lambda _: "")
+    text = render_choices([choice], command_of=lambda _: "", measuring=lambda _: "")
     assert "1 without accuracy" in text
 
 
@@ -102,7 +102,7 @@ def test_published_accuracy_is_labelled() -> None:
     request = Request(limits=(limit_from_text("accuracy", ">= 75 %"),), objective=objective_from_names(None, None))
     found = candidates(case("a", 1e-3), published={"a": (0.761, "a paper")})
     (choice,) = choices_of(found, (), request)
-    assert "accuracy 76.10 % (published)" in render_choices([choice], command_of=lambda _: "")
+    assert "accuracy 76.10 % (published)" in render_choices([choice], command_of=lambda _: "", measuring=lambda _: "")
 
 
 def test_the_document_has_what_the_text_has() -> None:

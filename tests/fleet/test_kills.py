@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from benchbox.schema.record import Status
+from benchbox.store.parts.compacting import compact
 from benchbox.store.records import record_files, records_under
 
 SWEEP = """
@@ -29,7 +30,7 @@ quick = true
 max_time_s = 0.05
 threads = [1]
 """
-ROUNDS = 6
+MOMENTS = 50
 
 
 def started(file: Path, *arguments: str) -> subprocess.Popen[Any]:
@@ -48,25 +49,44 @@ def kill_something(driver: subprocess.Popen[Any], drawn: random.Random) -> None:
             os.kill(victim.pid, signal.SIGKILL)
 
 
-@pytest.mark.nightly
-def test_after_kills_at_any_moment_each_step_has_its_record_once(tmp_path: Path) -> None:
-    drawn = random.Random(int.from_bytes(os.urandom(4)))
-    file = tmp_path / "kills.toml"
-    file.write_text(SWEEP)
-    for number in range(ROUNDS):
-        run = started(file, *(["--resume"] if list(tmp_path.glob("results/sweeps/*/plan.json")) else []))
-        time.sleep(drawn.uniform(0.5, 12))
-        kill_something(run, drawn)
-        if number % 2:
-            run.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            run.communicate(timeout=120)
-    last = started(file, "--resume")
-    out, _ = last.communicate(timeout=300)
+def completed(folder: Path) -> None:
+    """Goes on until all is done; then every step has one record with numbers, and all can be read."""
+    last = started(folder / "kills.toml", "--resume")
+    out, _ = last.communicate(timeout=600)
     assert last.returncode == 0, out
     marks = Counter(
-        record.environment.observed["sweep"] for record in records_under(tmp_path) if record.status is Status.OK
+        record.environment.observed["sweep"] for record in records_under(folder) if record.status is Status.OK
     )
     assert set(marks.values()) == {1}, marks
     assert len(marks) == 4 + 3, "four steps and three anchors"
-    assert len(list(records_under(tmp_path))) == len(record_files(tmp_path)), "all can be read"
+    assert len(list(records_under(folder))) == len(record_files(folder)), "all can be read"
+
+
+@pytest.mark.nightly
+def test_after_kills_at_any_moment_each_step_has_its_record_once(tmp_path: Path) -> None:
+    """Sweeps are killed until that has happened so often; a compaction goes on in between."""
+    drawn = random.Random(int.from_bytes(os.urandom(4)))
+    moments = 0
+    for number in range(MOMENTS):
+        folder = tmp_path / f"sweep-{number}"
+        folder.mkdir()
+        file = folder / "kills.toml"
+        file.write_text(SWEEP)
+        running = True
+        while running and moments < MOMENTS:
+            run = started(file, *(["--resume"] if list(folder.glob("results/sweeps/*/plan.json")) else []))
+            time.sleep(drawn.uniform(0.5, 12))
+            running = run.poll() is None
+            if running:
+                kill_something(run, drawn)
+                moments += 1
+                print(f"killed {moments} times, in sweep {number}", flush=True)
+                if moments % 2:
+                    run.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.communicate(timeout=120)
+            compact(folder)
+        if list(folder.glob("results/sweeps/*/plan.json")):
+            completed(folder)
+        if moments == MOMENTS:
+            return

@@ -22,6 +22,7 @@ from benchbox.store.parts.part import CONTENT, DIGEST, DOCUMENT, SIZE, Part, wit
 FOLDER = Path("results") / "records" / "compacted"
 MANIFEST = "manifest.json"
 SCHEMA = "benchbox.compacted/1"
+_PART = "part-"
 _OPEN_PARTS, _ATTEMPTS = 64, 5
 
 
@@ -72,12 +73,12 @@ def read_manifest(folder: Path) -> tuple[PartEntry, ...]:
 
 def is_compacted(path: Path) -> bool:
     """Whether this is the path of a record in a part."""
-    return path.parent.parent.suffix == ".parquet"
+    return path.parent.name.isdigit()  # of files it is "date=…"
 
 
 def is_part(path: Path) -> bool:
     """Whether this is a part itself."""
-    return path.suffix == ".parquet" and path.parent.name == FOLDER.name
+    return path.name.startswith(_PART) and path.parent.name == FOLDER.name
 
 
 def paths_in(part: Path) -> tuple[Path, ...]:
@@ -176,7 +177,7 @@ def _paths(
     if newest:
         kept = part.newest(rows)
         rows, ids = rows[kept], [ids[place] for place in kept]
-    return [path / f"{row:07d}" / f"{name}.parquet" for row, name in zip(rows.tolist(), ids, strict=True)], count
+    return [path / f"{row:08d}" / f"{name}.parquet" for row, name in zip(rows.tolist(), ids, strict=True)], count
 
 
 def document_of(path: Path) -> bytes:
@@ -213,7 +214,7 @@ def found_again(path: Path) -> Path | None:
                     part = opened(folder / entry.file)
                     row = part.row_by_id().get(path.stem)
                     if row is not None:
-                        return part.path / f"{row:07d}" / path.name
+                        return part.path / f"{row:08d}" / path.name
         except FileNotFoundError:
             continue
         return None

@@ -161,7 +161,7 @@ class Part:
         columns = [self.column(key, rows).to_pylist() for key in ("env", "started_at", "id")]
         for row, (env, at, name) in enumerate(zip(*columns, strict=True)):
             file = f"{name}.parquet"
-            yield f"{prefix}/env={env}/date={at[:10]}/{file}", self.path / f"{row:07d}" / file
+            yield f"{prefix}/env={env}/date={at[:10]}/{file}", self.path / f"{row:08d}" / file
 
     def row_by_id(self) -> dict[str, int]:
         """All rows by the ids of their records."""

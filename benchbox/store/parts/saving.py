@@ -50,7 +50,7 @@ def fault_of_rows(path: Path, rows: range) -> str:
     except (OSError, ValueError) as error:
         return f"rows {rows.start} to {rows.stop - 1} cannot be read: {str(error).splitlines()[0]}"
     for row, name in zip(rows, names, strict=True):
-        place = path / f"{row:07d}" / f"{name}.parquet"
+        place = path / f"{row:08d}" / f"{name}.parquet"
         try:
             if read_record(place).id != name:
                 found.append(f"{name}: it holds another record")

@@ -123,7 +123,7 @@ def command(
     if as_json:
         write_json(document_from_choices(chosen.choices, request.limits, command_of=chosen.command_of))
     else:
-        click.echo(render_choices(chosen.choices, command_of=chosen.command_of))
+        click.echo(render_choices(chosen.choices, command_of=chosen.command_of, measuring=chosen.measuring))
     if emit is not None:
         _emit(emit, chosen)
     return _status(chosen)
