@@ -297,3 +297,20 @@ def test_loadgen_issues_requests_to_a_device(
     assert "gpu_time_p50" not in readings, "events are kept for part of a run only"
     assert readings["h2d_time_p50"] > 0
     assert {"SIMULATED", "NOT_MLPERF"} <= {flag["code"] for flag in record["flags"]}
+
+
+def test_a_library_of_plugins_is_part_of_the_engine(simulated_root: Path, tmp_path: Path) -> None:
+    """It reaches the process that builds and those that measure, and is named in recipe and record."""
+    library = tmp_path / "libscale.so"
+    library.write_bytes(b"simulated plugin CustomScale")
+    missing = _benchbox(
+        simulated_root, "run", "lenet5", "--backend", "tensorrt", "--plugin-lib", str(tmp_path / "no.so")
+    )
+    assert (missing.returncode, "there is no such plugin library" in missing.stderr) == (2, True)
+    arguments = ("run", "lenet5", "--backend", "tensorrt", "--plugin-lib", str(library), *QUICK, "--json")
+    ran = _benchbox(simulated_root, *arguments)
+    assert ran.returncode == 0, ran.stderr
+    (record,) = json.loads(ran.stdout)["records"]
+    assert record["evidence"]["options"]["plugin_libraries"] == "libscale.so"
+    recipes = [path.read_text() for path in (simulated_root / "engines" / "tensorrt").glob("*.json")]
+    assert any("plugin libscale.so" in recipe for recipe in recipes)

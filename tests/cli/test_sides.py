@@ -59,7 +59,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
 }
 # Not of the plan: what is shown, where, and the environment of every process.
 # What is shown, and what resnet18 does not take.
-APART = {"task", "as_json", "root", "debug", "ab", "also", "dry_run", "cuda", "wide", "columns", "notes"}
+APART = {"task", "as_json", "root", "debug", "ab", "also", "dry_run", "cuda", "plugin_lib", "wide", "columns", "notes"}
 PAIRED = ("trials", "max_trials", "memory_trials")
 
 

@@ -84,6 +84,28 @@ def cuda_option(function: F) -> F:
     )(function)
 
 
+def plugin_option(function: F) -> F:
+    """``--plugin-lib``: libraries of TensorRT plugins; handed on in the environment, to builders and workers."""
+
+    def choose(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> None:
+        if values:
+            from benchbox.backends.tensorrt.plugins import LIBRARIES_VARIABLE, plugin_libraries
+
+            os.environ[LIBRARIES_VARIABLE] = os.pathsep.join(str(Path(path).absolute()) for path in values)
+            plugin_libraries()  # a wrong name ends the command before anything is built
+
+    return click.option(
+        "--plugin-lib",
+        metavar="FILE",
+        type=click.Path(),
+        multiple=True,
+        expose_value=False,
+        callback=choose,
+        help="Load a library of TensorRT plugins, and build with its operators; repeatable [default: "
+        "BENCHBOX_PLUGIN_LIBS].",
+    )(function)
+
+
 def grouped(name: str, kind: Callable[..., object], *options: Callable[[Any], Any]) -> Callable[[F], F]:
     """Several options as one argument of a command.
 

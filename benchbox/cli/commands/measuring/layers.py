@@ -9,7 +9,7 @@ import click
 from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, words
 from benchbox.cli.flags.network import NetworkFlags, network_command
-from benchbox.cli.flags.shared import cuda_option, project_root
+from benchbox.cli.flags.shared import cuda_option, plugin_option, project_root
 
 if TYPE_CHECKING:
     from benchbox.jobs.cases import Case
@@ -64,6 +64,7 @@ PROCESSES = 5
     show_default=True,
     help="executed, or time: longest first.",
 )
+@plugin_option
 @click.option("--top", metavar="N", type=COUNT, help="Show the first N rows only.")
 @click.option(
     "--format",

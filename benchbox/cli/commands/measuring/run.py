@@ -13,7 +13,7 @@ from benchbox.cli.flags.modes import note_on_mode
 from benchbox.cli.flags.network import NetworkFlags, network_command, require_effect
 from benchbox.cli.flags.plan import PlanFlags, on_hardware, plan_from_flags, plan_options
 from benchbox.cli.flags.power import locked
-from benchbox.cli.flags.shared import cuda_option, project_root, warn, write_json
+from benchbox.cli.flags.shared import cuda_option, plugin_option, project_root, warn, write_json
 from benchbox.cli.flags.sides import (
     ab_options,
     backend_of_sides,
@@ -70,6 +70,7 @@ LIKE_BACKEND = "tensorrt"
 @device_option(several=True)
 @cuda_option
 @view_options
+@plugin_option
 @click.option("--dry-run", is_flag=True, help="Show what would be measured, and stop.")
 @click.option(
     "--min-executed",

@@ -9,7 +9,7 @@ import click
 from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import BATCHES, COMPILER, PRECISION, TEXT, Listed
 from benchbox.cli.flags.network import NetworkFlags, network_command
-from benchbox.cli.flags.shared import project_root, write_json
+from benchbox.cli.flags.shared import plugin_option, project_root, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +90,7 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--list", "listing", is_flag=True, help="List the stored engines, and why some cannot be used.")
 @click.option("--prune", "pruning", is_flag=True, help="Delete engines that can no longer be used.")
+@plugin_option
 @_weak_typing_options
 def command(
     network: NetworkFlags,
