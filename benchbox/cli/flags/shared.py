@@ -89,6 +89,8 @@ def plugin_option(function: F) -> F:
 
     def choose(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> None:
         if values:
+            from pathlib import Path
+
             from benchbox.backends.tensorrt.plugins import LIBRARIES_VARIABLE, plugin_libraries
 
             os.environ[LIBRARIES_VARIABLE] = os.pathsep.join(str(Path(path).absolute()) for path in values)

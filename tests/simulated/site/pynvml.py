@@ -62,6 +62,8 @@ class _Meter:
 
 _METER = _Meter()
 _NOT_SUPPORTED = 3
+# How the power of an instant strays from the mean, in shares of the noise: up and down within milliseconds.
+_UNREST = (1.0, -0.6, 0.8, -1.0, 0.3)
 _UNSIGNED_LONG_LONG = 3
 # How often each of the things that come up after the first reading was read.
 _READ: dict[str, int] = {}
@@ -297,13 +299,17 @@ def nvmlDeviceGetPowerUsage(handle: str) -> int:
 
 def nvmlDeviceGetFieldValues(handle: str, fields: list[int]) -> list[Any]:
     of_power = {NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE}
+    time.sleep(DEVICE.knobs["read_s"])
     power_mw = nvmlDeviceGetPowerUsage(handle) if of_power & set(fields) else 0
+    _READ["instant"] = _READ.get("instant", -1) + 1
+    instant_mw = round(power_mw * (1 + DEVICE.knobs["power_noise"] * _UNREST[_READ["instant"] % len(_UNREST)]))
     knobs = {
         NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP: "power_capped",
         NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN: "throttle_sw_thermal",
         NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN: "throttle_hw",
     }
     values = []
+    shown_mw = {NVML_FI_DEV_POWER_INSTANT: instant_mw}
     for number in fields:
         known = number in of_power or DEVICE.knobs["throttle_fields"]
         count = _throttled_ns(knobs[number]) if number in knobs else 0
@@ -312,7 +318,9 @@ def nvmlDeviceGetFieldValues(handle: str, fields: list[int]) -> list[Any]:
                 fieldId=number,
                 nvmlReturn=NVML_SUCCESS if known else _NOT_SUPPORTED,
                 valueType=_UNSIGNED_LONG_LONG,
-                value=SimpleNamespace(uiVal=power_mw, ullVal=count),
+                value=SimpleNamespace(
+                    uiVal=instant_mw if number == NVML_FI_DEV_POWER_INSTANT else power_mw, ullVal=count
+                ),
             )
         )
     return values

@@ -17,7 +17,8 @@ held back), ``target`` ("sm90"), ``fail_capture`` ("begin", "enqueue", "end" or 
 ``primary_bytes`` (a CUDA context takes), ``module_bytes`` (the first inference loads), ``pinned_bytes`` (that can be
 page-locked); and for ``pynvml``: ``accounted_bytes`` (what the driver accounts, 0 where accounting is off),
 ``default_clock_mhz`` (that it is sold with), ``memory_clocks_mhz``, ``temperatures_c`` and ``powers_w`` (read in turn;
-without, power is the meter's), ``pstate``, ``nvml`` (whether it is there), ``idle_w``, ``busy_w``, ``tick_s``,
+without, power is the meter's), ``pstate``, ``power_noise`` (by which share the power of an instant strays), ``read_s``
+(a read of fields takes), ``nvml`` (whether it is there), ``idle_w``, ``busy_w``, ``tick_s``,
 ``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``mig``, ``mps``,
 ``foreign`` (processes), ``graphics`` (processes), ``hide_pids``, ``may_lock``, ``state`` (the file that clocks are
 locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (shares of the time), ``throttle_fields`` and
@@ -60,6 +61,8 @@ DEFAULTS: dict[str, Any] = {
     "memory_clocks_mhz": [2600],
     "temperatures_c": [40],
     "pstate": 0,
+    "power_noise": 0.3,
+    "read_s": 0.0,
     "powers_w": [],
     "copy_ns_per_byte": 0.05,
     "syncs": False,
