@@ -25,16 +25,8 @@ def external_sha256(path: Path) -> str | None:
     Raises:
         ArtifactError: the file is damaged, or a file that it names is missing.
     """
-    import onnx
-
-    try:
-        proto = onnx.ModelProto.FromString(structure_bytes(path))
-    except ArtifactError:
-        raise
-    except Exception as error:  # protobuf's errors have no common class
-        raise ArtifactError(f"{path} is no ONNX file", values=str(error), remedy="export the network again") from error
     digest = hashlib.sha256()
-    places = sorted(set(_locations(proto)))
+    places = external_files(path)
     for place in places:
         try:
             digest.update(f"{place} {sha256_of(path.parent / place)}\n".encode())
@@ -45,6 +37,23 @@ def external_sha256(path: Path) -> str | None:
                 remedy="put the file beside the ONNX file, or export the network again",
             ) from error
     return digest.hexdigest() if places else None
+
+
+def external_files(path: Path) -> tuple[str, ...]:
+    """The files with external data that an ONNX file names, relative to it, sorted; they need not be there.
+
+    Raises:
+        ArtifactError: the ONNX file is damaged.
+    """
+    import onnx
+
+    try:
+        proto = onnx.ModelProto.FromString(structure_bytes(path))
+    except ArtifactError:
+        raise
+    except Exception as error:  # protobuf's errors have no common class
+        raise ArtifactError(f"{path} is no ONNX file", values=str(error), remedy="export the network again") from error
+    return tuple(sorted(set(_locations(proto))))
 
 
 def _locations(proto: onnx.ModelProto) -> Iterator[str]:

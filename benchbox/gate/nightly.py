@@ -264,8 +264,9 @@ def _rule(policy: Policy, again: Again) -> str:
     persist = policy.rolling.persist
     nights = f"{persist} night{'s' * (persist > 1)} in a row"
     confirmed = ", or one that was confirmed by measuring base and head in turn" if again.entries else ""
+    drift = f"; drifted: {policy.anchor.drift:g} effects from a level in git" if "anchor" in policy.references else ""
     return (
         f"slower: at least {nights} worse than the median of {policy.rolling.nights} good nights "
-        f"by more than the effect and than noise{confirmed}; "
+        f"by more than the effect and than noise{confirmed}{drift}; "
         f"{policy.false_alarms:.2%} chance of a false alarm a night, all cases"
     )

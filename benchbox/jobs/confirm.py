@@ -8,6 +8,7 @@ a root of their own, ``results/again/``, where no night will find them. What com
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any
 
 from benchbox.backends.base import BACKENDS
 from benchbox.backends.child import child_environment
-from benchbox.errors import BenchboxError, MeasurementError
+from benchbox.errors import ArtifactError, BenchboxError, MeasurementError
 from benchbox.gate.again import BRIDGE, Remeasured, write_remeasured
 from benchbox.gate.comparable import Measured, networks_apart
 from benchbox.gate.formats.words import options_of
@@ -30,13 +31,14 @@ from benchbox.gate.tonight import ANCHOR, ROLLING, rule_for
 from benchbox.gate.values import values_of
 from benchbox.jobs.gate import Judged
 from benchbox.metrics.metric import METRICS
+from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.identity import network_of
 from benchbox.schema.plan import BASE_CLOCKS
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record, Status
 from benchbox.schema.trial import Pass
 from benchbox.schema.verdict import Outcome
 from benchbox.stats.again import Round
-from benchbox.store.artifact_files import artifacts_under
 from benchbox.store.kept import Kept, find_kept, keep, known_artifacts
 from benchbox.store.records import read_record, record_files_of, trials_from_file
 
@@ -93,7 +95,7 @@ def confirm_night(
     cases = _flagged(judged, bridges=sides is not None)
     series = {case.name: case for case in case_series(judged.records, night_starts=judged.policy.night_starts)}
     records = {record.id: record for record in judged.records}
-    known, count = known_artifacts(root), 0
+    known, count = _at_hand(root), 0
     flagged = sum(len(rows) for rows in cases.values())
     for place, ((name, _), rows) in enumerate(cases.items()):
         made: list[Remeasured] | None = None
@@ -122,29 +124,39 @@ def confirm_night(
 
 def keep_networks(root: Path, judged: Judged) -> None:
     """Keeps tonight's networks, and those of the nights before and of the baseline, so that they can be run again."""
-    from benchbox.export.external import external_sha256
+    from benchbox.export.external import external_files
 
     nights = sorted({night for case in _series_of(judged) for night in case.nights})
     recent = set(nights[-_KEPT_LEVELS * judged.policy.rolling.nights :])
     wanted = {
-        record.onnx_sha256
+        network
         for case in _series_of(judged)
         for night in recent & case.nights.keys()
         for record in case.nights[night]
-        if record.status is Status.OK and record.onnx_sha256
+        if record.status is Status.OK and (network := network_of(record))
     }
-    wanted |= {
-        level.onnx_sha256
+    records = {record.id: record for record in judged.records}
+    levels = [
+        level
         for expected in judged.baseline.values()
         for level in (*expected.levels.values(), *expected.anchors.values())
-        if level.onnx_sha256
-    }
-    alone = {
-        artifact.sha256: artifact
-        for artifact in artifacts_under(root)
-        if (root / artifact.path).is_file() and external_sha256(root / artifact.path) is None
-    }
-    keep(root, wanted, alone)
+    ]
+    # Where a level's records are gone, its network is known if its file holds all of it.
+    wanted |= {network_of(records[entry]) or "" for level in levels for entry in level.records if entry in records}
+    wanted |= {level.onnx_sha256 for level in levels if not any(entry in records for entry in level.records)}
+    keep(root, wanted - {""}, _at_hand(root), files_beside=external_files)
+
+
+def _at_hand(root: Path) -> dict[str, OnnxArtifact]:
+    """The artifacts by their networks; not those whose external data is gone or another by now."""
+    from benchbox.export.external import external_sha256
+
+    found = {}
+    for network, artifact in known_artifacts(root).items():
+        with contextlib.suppress(ArtifactError, OSError):
+            if artifact.weights_sha256 in (None, external_sha256(root / artifact.path)):
+                found[network] = artifact
+    return found
 
 
 def _series_of(judged: Judged) -> tuple[CaseSeries, ...]:
@@ -196,11 +208,11 @@ def _task(
         return None, "the record of the base is not stored here"
     if BACKENDS.get(head.key.backend).consumes == "module":
         return None, f"{head.key.backend} runs modules, of which no file is kept"
-    files = [find_kept(root, record.onnx_sha256 or "", known) for record in (base, base if bridge else head)]
+    files = [find_kept(root, network_of(record) or "", known) for record in (base, base if bridge else head)]
     lacking = next((side for side, file in zip(("base", "head"), files, strict=True) if file is None), "")
     if lacking or files[0] is None or files[1] is None:
         return None, f"the network of the {lacking} is no longer kept"
-    alike = base.onnx_sha256 == head.onnx_sha256 and base.engine_sha256 == head.engine_sha256
+    alike = network_of(base) == network_of(head) and base.engine_sha256 == head.engine_sha256
     if sides is None and alike:
         return None, (
             "base and head are the same network in the same environment, so only the machine can have changed "

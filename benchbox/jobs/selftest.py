@@ -24,6 +24,7 @@ from benchbox.jobs.prepare import source_of
 from benchbox.jobs.run import measure_cases
 from benchbox.metrics.metric import METRICS
 from benchbox.progress import Progress
+from benchbox.schema.identity import network_of
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.record import reading_of
 from benchbox.stats.again import Decision, Round, decide
@@ -84,7 +85,7 @@ def _chosen(root: Path, judged: Judged) -> tuple[CaseSeries, Case]:
     for series in case_series(judged.records, night_starts=judged.policy.night_starts):
         for record in series.measured(judged.report.night)[-1:]:
             reading = reading_of(record, METRIC)
-            usable = record.key.mode is Mode.ISOLATED and not record.key.variant and record.onnx_sha256 in known
+            usable = record.key.mode is Mode.ISOLATED and not record.key.variant and network_of(record) in known
             if usable and reading is not None and reading.value >= _SHORTEST_S:
                 found.append((reading.value, series, record))
     if not found:
@@ -99,7 +100,7 @@ def _chosen(root: Path, judged: Judged) -> tuple[CaseSeries, Case]:
         record.plan, trials=processes, max_trials=processes, memory_trials=0, energy_windows=0
     )
     case = Case(
-        source=source_of(known[record.onnx_sha256 or ""]),
+        source=source_of(known[network_of(record) or ""]),
         backend=record.key.backend,
         precision=record.key.precision,
         plan=plan,

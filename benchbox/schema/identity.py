@@ -56,7 +56,7 @@ class CaseIdentity:
     @property
     def network(self) -> str | None:
         """The network in one word: the sha256 of its file, or over file and external data where it has such."""
-        return _network(self.onnx_sha256, self.weights_sha256)
+        return network_from(self.onnx_sha256, self.weights_sha256)
 
     def differences(self, other: CaseIdentity) -> tuple[str, ...]:
         """Names of the fields in which two cases differ, in the order of the fields."""
@@ -71,10 +71,11 @@ NETWORK_FIELDS = frozenset({"onnx_sha256", "weights_sha256"})
 
 def network_of(record: Record) -> str | None:
     """The network of a record in one word (``CaseIdentity.network``)."""
-    return _network(record.onnx_sha256, record.weights_sha256)
+    return network_from(record.onnx_sha256, record.weights_sha256)
 
 
-def _network(onnx_sha256: str | None, weights_sha256: str | None) -> str | None:
+def network_from(onnx_sha256: str | None, weights_sha256: str | None) -> str | None:
+    """A network in one word, from the sha256 of its file and that over its external data, None where it has none."""
     if onnx_sha256 is None or weights_sha256 is None:
         return onnx_sha256
     return hashlib.sha256(f"{onnx_sha256} {weights_sha256}".encode()).hexdigest()

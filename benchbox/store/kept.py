@@ -1,26 +1,30 @@
 """Which networks of earlier nights can still be run?
 
-``engines/kept/<sha256>.onnx``: a copy of every network that a good night measured, so that it can be measured again
-beside the one that took its place: users' files are overwritten, and factories are exported anew. ``<sha256>.json`` has
-the options of the command line that say its input sizes. Copies, not links: a file that is overwritten in place would
-take a link with it.
+A copy of every network that a good night measured, so that it can be measured again beside the one that took its place:
+users' files are overwritten, and factories are exported anew. ``engines/kept/<network>.onnx`` is a file that holds all
+of itself; ``engines/kept/<network>/`` has one with external data, and that data beside it under the names that it is
+read by. ``<network>.json`` has the options of the command line that say its input sizes, and the sha256 of every file.
+Copies, not links: a file that is overwritten in place would take a link with it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from benchbox.errors import StoreError
 from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.identity import network_from
 from benchbox.store.artifact_files import artifacts_under, sha256_of
 from benchbox.store.atomic import draft_of
 
 FOLDER = Path("engines") / "kept"
+_FILE = "network.onnx"
+
+FilesBeside = Callable[[Path], Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,22 +36,39 @@ class Kept:
 
 
 def known_artifacts(root: Path) -> dict[str, OnnxArtifact]:
-    """The artifacts under a root by the sha256 of their files."""
-    return {artifact.sha256: artifact for artifact in artifacts_under(root)}
+    """The artifacts under a root by their networks in one word (``schema/identity.py``)."""
+    return {
+        network_from(artifact.sha256, artifact.weights_sha256) or "": artifact for artifact in artifacts_under(root)
+    }
 
 
-def find_kept(root: Path, sha256: str, artifacts: dict[str, OnnxArtifact]) -> Kept | None:
-    """The network of that content, from what was kept or as it was exported; None where it is gone or damaged."""
-    path = root / FOLDER / f"{sha256}.onnx"
-    if path.is_file() and sha256_of(path) == sha256:
-        options: tuple[str, ...] = ()
-        with contextlib.suppress(OSError, ValueError):
-            options = tuple(map(str, json.loads(path.with_suffix(".json").read_text())))
-        return Kept(path=FOLDER / path.name, options=options)
-    artifact = artifacts.get(sha256)
-    if artifact is None or not (root / artifact.path).is_file() or sha256_of(root / artifact.path) != sha256:
+def find_kept(root: Path, network: str, artifacts: Mapping[str, OnnxArtifact]) -> Kept | None:
+    """The network in that word, from what was kept or as it was exported; None where it is gone or damaged."""
+    if (kept := _kept(root, network)) is not None:
+        return kept
+    artifact = artifacts.get(network)
+    if artifact is None or not _is_file_of(root / artifact.path, artifact.sha256):
         return None
     return Kept(path=Path(artifact.path), options=options_of(artifact))
+
+
+def _kept(root: Path, network: str) -> Kept | None:
+    alone, folder = root / FOLDER / f"{network}.onnx", root / FOLDER / network
+    try:
+        card = json.loads((root / FOLDER / f"{network}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        card = []
+    if not isinstance(card, dict):  # a file alone, whose card is the options
+        options = tuple(map(str, card))
+        return Kept(path=FOLDER / alone.name, options=options) if _is_file_of(alone, network) else None
+    files, options = card.get("files"), card.get("options", [])
+    if not files or not all(_is_file_of(folder / name, sha256) for name, sha256 in files.items()):
+        return None
+    return Kept(path=FOLDER / network / _FILE, options=tuple(options))
+
+
+def _is_file_of(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_of(path) == sha256
 
 
 def options_of(artifact: OnnxArtifact) -> tuple[str, ...]:
@@ -61,8 +82,16 @@ def options_of(artifact: OnnxArtifact) -> tuple[str, ...]:
     return (*found, *(("--inputs", artifact.choice.samples) if artifact.choice.samples else ()))
 
 
-def keep(root: Path, sha256s: Collection[str], artifacts: dict[str, OnnxArtifact]) -> tuple[str, ...]:
-    """Keeps the networks of these contents, and forgets all others; returns those that could not be kept.
+def keep(
+    root: Path, networks: Collection[str], artifacts: Mapping[str, OnnxArtifact], *, files_beside: FilesBeside
+) -> tuple[str, ...]:
+    """Keeps these networks, and forgets all others; returns those that could not be kept.
+
+    Args:
+        root: project root.
+        networks: each in one word.
+        artifacts: at hand, by the same words.
+        files_beside: the names of the files with external data of an ONNX file, relative to it.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -71,20 +100,36 @@ def keep(root: Path, sha256s: Collection[str], artifacts: dict[str, OnnxArtifact
     lost = []
     try:
         for path in folder.glob("*"):
-            if path.stem not in sha256s:
-                path.unlink()
-        for sha256 in sha256s:
-            found = find_kept(root, sha256, artifacts)
-            if found is None:
-                lost.append(sha256)
-            elif found.path.parent != FOLDER:
-                with draft_of(folder / f"{sha256}.json") as draft:
-                    draft.write_text(json.dumps(found.options))
-                with draft_of(folder / f"{sha256}.onnx") as draft:
-                    shutil.copyfile(root / found.path, draft)
+            if path.stem not in networks:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for network in networks:
+            found = find_kept(root, network, artifacts)
+            there = found is not None and folder in (root / found.path).parents
+            if not there and (found is None or not _keep(root, network, found, files_beside)):
+                lost.append(network)
     except OSError as error:
         raise StoreError("networks cannot be kept", values=f"{folder}: {error.strerror or error}") from error
     return tuple(lost)
+
+
+def _keep(root: Path, network: str, found: Kept, files_beside: FilesBeside) -> bool:
+    """Copies a network; False where what lies beside it cannot be copied to beside the copy."""
+    path, target = root / found.path, root / FOLDER
+    names = files_beside(path)
+    if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in names):
+        return False
+    if not all((path.parent / name).is_file() for name in names):
+        return False
+    files = {_FILE: path, **{name: path.parent / name for name in names}}
+    card: object = list(found.options)
+    if names:
+        card = {"options": card, "files": {name: sha256_of(file) for name, file in files.items()}}
+    with draft_of(target / f"{network}.json") as draft:
+        draft.write_text(json.dumps(card), encoding="utf-8")
+    for name, file in files.items():
+        with draft_of(target / network / name if names else target / f"{network}.onnx") as draft:
+            shutil.copyfile(file, draft)
+    return True
 
 
 def _text(shape: tuple[int, ...]) -> str:
