@@ -52,6 +52,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "converter": ("--precision", "fp16", "--converter", "modelopt"),
     "min_executed": ("--min-executed", "0.5"),
     "inputs": ("--input", "3x32x32"),
+    "warmup": ("--warmup", "7"),
     "batch_axes": ("--batch-axis", "input=0"),
     "samples": ("--inputs", "real.npz"),
     "weights": ("--weights", "weights.pt"),
@@ -59,7 +60,21 @@ SAMPLES: dict[str, tuple[str, ...]] = {
 }
 # Not of the plan: what is shown, where, and the environment of every process.
 # What is shown, and what resnet18 does not take.
-APART = {"task", "as_json", "root", "debug", "ab", "also", "dry_run", "cuda", "plugin_lib", "wide", "columns", "notes"}
+APART = {
+    "task",
+    "as_json",
+    "root",
+    "debug",
+    "ab",
+    "also",
+    "dry_run",
+    "cuda",
+    "plugin_lib",
+    "device",
+    "wide",
+    "columns",
+    "notes",
+}
 PAIRED = ("trials", "max_trials", "memory_trials")
 
 

@@ -309,7 +309,6 @@ def nvmlDeviceGetFieldValues(handle: str, fields: list[int]) -> list[Any]:
         NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN: "throttle_hw",
     }
     values = []
-    shown_mw = {NVML_FI_DEV_POWER_INSTANT: instant_mw}
     for number in fields:
         known = number in of_power or DEVICE.knobs["throttle_fields"]
         count = _throttled_ns(knobs[number]) if number in knobs else 0
