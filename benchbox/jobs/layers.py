@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchbox.backends.base import BACKENDS
-from benchbox.cost.counting import cost_from_graph
-from benchbox.cost.executed.attribution import attribution
+from benchbox.cost.executed.attribution import attribution, without_cost
 from benchbox.cost.executed.explanation import explanation_of
 from benchbox.cost.precision.roofline import pair_key
 from benchbox.errors import MeasurementError, UsageError
 from benchbox.jobs.cases import Case, require_runnable
 from benchbox.jobs.ceilings import ceilings_here, flags_of_layers, measured_device
-from benchbox.jobs.prepare import graph_from_artifact, graph_precision, onnx_at_batch, precision_costs_from_source
+from benchbox.jobs.paper import paper_of_artifact
+from benchbox.jobs.prepare import graph_precision, onnx_at_batch, precision_costs_from_source
 from benchbox.jobs.run import engine_of_case
 from benchbox.machine.environment import capture
 from benchbox.machine.gpu.facts import gpu_facts
@@ -76,8 +76,7 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
     case = case.at_batch(artifact.fixed_batch or case.batch)
     plan = case.plan
     built = engine_of_case(case, artifact, root, say)
-    graph = graph_from_artifact(artifact, root=root, batch=case.batch)
-    cost = cost_from_graph(graph, model=case.source.name, sha256=artifact.sha256)
+    paper = paper_of_artifact(artifact, root=root, batch=case.batch)
     request = TrialRequest(
         pass_=Pass.TIMING,
         number=0,
@@ -97,7 +96,9 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
     timed = run_trial(request)
     if not layers:
         raise MeasurementError(f"{case.backend} reported no layers", values=case.title)
-    joined = attribution(graph, cost, layers)
+    joined = without_cost(layers)
+    if paper.graph is not None and paper.cost is not None:
+        joined = attribution(paper.graph, paper.cost, layers)
     table = LayerTable(
         model=case.source.name,
         backend=case.backend,
@@ -106,8 +107,8 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
         threads=plan.threads,
         iterations=plan.min_samples,
         rows=joined.rows,
-        macs=cost.macs,
-        flops=cost.flops,
+        macs=paper.cost.macs if paper.cost else 0,
+        flops=paper.cost.flops if paper.cost else 0,
         uncovered=joined.uncovered,
         uncovered_macs=joined.uncovered_macs,
         latency_s=_median_s(timed),
@@ -115,7 +116,7 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
         gpu=bool(timed.gpu_ns),
         ceilings=ceilings_here(root, device, environment=here),
     )
-    table = replace(table, flags=flags_of_layers(table))
+    table = replace(table, flags=(*paper.flags, *flags_of_layers(table)))
     _keep(table, timed, root=root, here=here, device=device, at=now)
     return table, request
 

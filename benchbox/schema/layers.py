@@ -108,6 +108,11 @@ class LayerTable:
     flags: tuple[Flag, ...] = ()
 
     @property
+    def costed(self) -> bool:
+        """Whether the network could be counted: else MACs, FLOPs and bytes are absent, not 0."""
+        return all(flag.code != "COST_ABSENT" for flag in self.flags)
+
+    @property
     def time_s(self) -> float:
         """Sum of the rows' median times."""
         return sum(row.layer.time_s or 0.0 for row in self.rows)

@@ -195,3 +195,19 @@ def test_outputs_whose_length_depends_on_data(
     (record,) = ran.document["records"]
     assert record["correctness"]["passed"] is True
     assert "latency_p50" in metrics_of(record)
+
+
+def test_layers_are_timed_where_the_cost_is_not_known(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    nodes = [helper.make_node("NonZero", ["x"], ["nz"], name="find"), helper.make_node("Cast", ["nz"], ["y"], to=1)]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, "found"])]
+    path = written(tmp_path / "net.onnx", nodes, outputs=outputs)
+    flags = ("--backend", "onnxruntime", "--iterations", "2", "--threads", "1")
+    ran = benchbox("layers", path, *flags, "--json")
+    assert ran.status == 0, ran.err
+    assert [flag["code"] for flag in ran.document["flags"]] == ["COST_ABSENT"]
+    assert (ran.document["macs"], ran.document["uncovered_macs"]) == (None, None)
+    assert {layer["macs"] for layer in ran.document["layers"]} == {None}
+    assert all(layer["time_s"] > 0 for layer in ran.document["layers"])
+    assert "info COST_ABSENT" in benchbox("layers", path, *flags).out
+    partial = benchbox("layers", classifier(tmp_path / "partial.onnx"), *flags, "--json")
+    assert [flag["code"] for flag in partial.document["flags"]] == ["COST_PARTIAL"]

@@ -59,6 +59,12 @@ def attribution(graph: Graph, cost: NetworkCost, layers: Sequence[ExecutedLayer]
     return Attribution(rows=rows, uncovered=uncovered, uncovered_macs=sum(costs[name].macs for name in uncovered))
 
 
+def without_cost(layers: Sequence[ExecutedLayer]) -> Attribution:
+    """The rows of a network that cannot be counted: layers and times, with the nodes that the runtime names."""
+    rows = tuple(LayerRow(name=layer.name, layer=layer, nodes=layer.nodes) for layer in layers)
+    return Attribution(rows=rows, uncovered=(), uncovered_macs=0)
+
+
 class _Owners:
     """Which layer each node belongs to, as it is found out."""
 

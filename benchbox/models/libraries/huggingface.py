@@ -13,7 +13,7 @@ import torch
 
 from benchbox.errors import EnvironmentLackError, UsageError
 from benchbox.models.libraries.feeding import example_for
-from benchbox.models.libraries.made import LibraryNetwork, failed, imported, reason_of
+from benchbox.models.libraries.made import LibraryNetwork, failed, imported, part_of_library, reason_of
 from benchbox.models.libraries.tasks import TASKS
 
 # What the hub answers where there is no such model, or none that this user may read.
@@ -116,7 +116,7 @@ def _class(transformers: Any, config: Any, task: str, name: str) -> tuple[Any, l
     """The class to make, and what to know of the choice."""
     if task:
         for title in TASKS[task]:
-            found = getattr(transformers, title, None)
+            found = part_of_library(transformers, title)
             if found is not None and type(config) in found._model_mapping:
                 return found, []
         can = [one for one, titles in TASKS.items() if any(_knows(transformers, title, config) for title in titles)]
@@ -126,7 +126,7 @@ def _class(transformers: Any, config: Any, task: str, name: str) -> tuple[Any, l
             remedy=f"for example --task {can[0]}" if can else "leave --task out",
         )
     for title in getattr(config, "architectures", None) or ():
-        found = getattr(transformers, title, None)
+        found = part_of_library(transformers, title)
         if found is not None:
             return found, []
     if not _knows(transformers, "AutoModel", config):
@@ -141,7 +141,7 @@ def _class(transformers: Any, config: Any, task: str, name: str) -> tuple[Any, l
 
 
 def _knows(transformers: Any, title: str, config: Any) -> bool:
-    found = getattr(transformers, title, None)
+    found = part_of_library(transformers, title)
     return found is not None and type(config) in found._model_mapping
 
 

@@ -49,6 +49,28 @@ def imported(package: str, extra: str) -> Any:
         ) from error
 
 
+def part_of_library(library: Any, name: str) -> Any:
+    """A class of a library that imports its parts when they are asked for; None where it has no such.
+
+    Raises EnvironmentLackError for one that it has, and that does not work with what is installed.
+    """
+    try:
+        return getattr(library, name, None)
+    except Exception as error:  # ImportError, or whatever a package raises that was built for another PyTorch
+        raise EnvironmentLackError(
+            f"{library.__name__} has {name}, which cannot be imported",
+            values=reason_of(_first_cause(error)),
+            remedy="install builds that belong together: pip install --upgrade torch torchvision, from one index; "
+            "or remove torchvision, if this network needs none",
+        ) from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error
+
+
 def failed(what: str, error: Exception) -> ArtifactError:
     """The error for what a library's own code raised."""
     return ArtifactError(what, values=reason_of(error), remedy="check that this version of the library has it")

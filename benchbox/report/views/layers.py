@@ -106,9 +106,11 @@ def _columns(table: LayerTable, ridge: float | None) -> tuple[Column[LayerRow], 
         Column(title="type", rank=1, cell=lambda row: row.layer.executed or ABSENT),
         Column(title="time", cell=lambda row: format_time(row.layer.time_s), number=True),
         Column(title="share", cell=share, number=True),
-        Column(title="MACs", cell=lambda row: format_count(row.macs), number=True),
+        Column(title="MACs", cell=lambda row: format_count(row.macs) if table.costed else ABSENT, number=True),
         Column(title="achieved", rank=2, cell=lambda row: format_flops_per_s(row.flops_per_s), number=True),
-        Column(title="bytes", rank=4, cell=lambda row: format_bytes(row.moved_bytes), number=True),
+        Column(
+            title="bytes", rank=4, cell=lambda row: format_bytes(row.moved_bytes if table.costed else None), number=True
+        ),
         Column(
             title="FLOP/B", cell=lambda row: ABSENT if row.intensity is None else f"{row.intensity:.2f}", number=True
         ),
@@ -136,12 +138,12 @@ def document_from_layers(table: LayerTable, rows: Sequence[LayerRow]) -> dict[st
         "batch": table.batch,
         "threads": table.threads,
         "iterations": table.iterations,
-        "macs": table.macs,
-        "flops": table.flops,
+        "macs": table.macs if table.costed else None,
+        "flops": table.flops if table.costed else None,
         "latency_s": table.latency_s,
         "profiled_s": table.time_s,
         "unmapped_s": table.unmapped_time_s,
-        "uncovered_macs": table.uncovered_macs,
+        "uncovered_macs": table.uncovered_macs if table.costed else None,
         "uncovered_nodes": list(table.uncovered),
         "ridge_flop_per_byte": ridge,
         "ridge_from": "ceilings" if _machine_rates(table) else "rows",
@@ -164,9 +166,9 @@ def _document(table: LayerTable, row: LayerRow, ridge: float | None) -> dict[str
         "moves_data": layer.moves,
         "nodes": list(row.nodes),
         "time_s": layer.time_s,
-        "macs": row.macs,
-        "flops": row.flops,
-        "bytes": row.moved_bytes,
+        "macs": row.macs if table.costed else None,
+        "flops": row.flops if table.costed else None,
+        "bytes": row.moved_bytes if table.costed else None,
         "flops_per_s": row.flops_per_s,
         "arithmetic_intensity": row.intensity,
         "bound": _bound(row, ridge),
@@ -251,8 +253,10 @@ def _summary(table: LayerTable, *, shown: int) -> str:
         f"layers together {format_time(table.time_s)}, one inference without a profiler "
         f"{format_time(table.latency_s)}: {_difference(table)}",
         f"{covered:,} of {table.macs:,} MACs are in these layers; {format_ratio(moving / whole)} of the time is layout "
-        f"conversion; {_unattributed(table)}",
-        _ridge_text(table),
+        f"conversion; {_unattributed(table)}"
+        if table.costed
+        else f"{format_ratio(moving / whole)} of the time is layout conversion",
+        *([_ridge_text(table)] if table.costed else []),
     ]
     lines += [f"{flag.severity} {flag.code}: {flag.message}" for flag in table.flags]
     if table.uncovered:

@@ -11,7 +11,7 @@ import pytest
 
 from benchbox.errors import EnvironmentLackError, UsageError
 from benchbox.models.building import network_from_source
-from benchbox.models.libraries.made import imported
+from benchbox.models.libraries.made import imported, part_of_library
 from benchbox.models.libraries.tasks import TASKS
 from benchbox.models.sources import resolve
 from benchbox.schema.model import SourceKind
@@ -66,6 +66,24 @@ def test_a_library_that_does_not_fit_pytorch_is_no_bug_of_ours(tmp_path: Path, m
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(EnvironmentLackError, match="cannot be imported") as caught:
         imported("unfit_library", "timm")
+    assert "torchvision::nms" in caught.value.values
+
+
+def test_a_part_of_a_library_that_cannot_be_imported_is_no_bug_of_ours() -> None:
+    """Transformers imports its classes when they are asked for, and torchvision with some of them."""
+
+    class Lazy(types.ModuleType):
+        def __getattr__(self, name: str) -> object:
+            if name == "Absent":
+                raise AttributeError(name)
+            try:
+                raise RuntimeError("operator torchvision::nms does not exist")
+            except RuntimeError as error:
+                raise ModuleNotFoundError(f"Could not import module '{name}'") from error
+
+    assert part_of_library(Lazy("lazy"), "Absent") is None
+    with pytest.raises(EnvironmentLackError, match="lazy has Net, which cannot be imported") as caught:
+        part_of_library(Lazy("lazy"), "Net")
     assert "torchvision::nms" in caught.value.values
 
 
