@@ -169,13 +169,25 @@ def test_results_are_not_there_before_the_stream_was_waited_for(
     session.close()
 
 
-def test_a_capture_that_fails_is_said_and_the_context_runs(lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
-    with simulated(fail_capture=True):
+@pytest.mark.parametrize(
+    ("step", "call"),
+    [
+        ("begin", "cudaStreamBeginCapture"),
+        ("enqueue", "IExecutionContext"),
+        ("end", "cudaStreamEndCapture"),
+        ("instantiate", "cudaGraphInstantiate"),
+    ],
+)
+def test_a_capture_that_fails_is_said_and_the_context_runs(
+    step: str, call: str, lenet_fp32: OnnxArtifact, backend_root: Path
+) -> None:
+    with simulated(fail_capture=step) as simulation:
         session = BACKENDS.get("tensorrt-graph").open(_request(lenet_fp32, _engine(lenet_fp32, backend_root)))
         arrays = seeded_arrays(lenet_fp32.inputs, seed=0, samples=2)
         assert np.allclose(_outputs(session, 0, arrays), _reference(lenet_fp32, backend_root, arrays), atol=1e-6)
-        assert session.evidence().options["cuda_graph"].startswith("failed: cudaStreamBeginCapture")
+        assert session.evidence().options["cuda_graph"].startswith(f"failed: {call}")
         session.close()
+        assert (simulation.DEVICE.graphs, simulation.DEVICE.used_bytes) == (set(), 0)
 
 
 def test_a_batch_outside_the_profile_is_a_usage_error(
