@@ -51,6 +51,6 @@ def ceiling_tables(points: Sequence[Point], material: Material) -> CeilingTables
 def _row(name: str, one: ComputeCeiling | BandwidthCeiling, value: float, unit: str) -> tuple[str, ...]:
     several = one.low < one.high
     low, high = (one.low, one.high) if several else (None, None)
-    ends = [format_known(end, low, high, unit) if several else ABSENT for end in (one.low, one.high)]
+    ends = [format_known(end, None, None, unit) if several else ABSENT for end in (one.low, one.high)]
     by = f"{one.library} {one.version}".strip()
     return (name, str(one.threads), format_known(value, low, high, unit), *ends, str(one.n), by)

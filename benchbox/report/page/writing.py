@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from benchbox.report.definitions import definitions
-from benchbox.report.material import Material, machine_name, points_by_machine
+from benchbox.report.material import Material, Point, machine_name, points_by_machine
 from benchbox.report.page.ceilings import ceiling_tables
 from benchbox.report.page.matrix import matrix_of
 from benchbox.report.page.sentences import choices, sentences
@@ -39,7 +39,8 @@ def page_from_material(material: Material) -> str:
     script, style = _template("page.js"), _template("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     machines = _machines(material)
-    columns, rows, _ = columns_and_rows(material.records, _EVERYTHING) if material.records else ([], [], 0)
+    listed = material.records[-_MOST_RECORDS:]
+    columns, rows, _ = columns_and_rows(listed, _EVERYTHING) if listed else ([], [], 0)
     cases = _cases_of(material)
     return environment.get_template("page.html").render(
         title=material.title,
@@ -53,7 +54,8 @@ def page_from_material(material: Material) -> str:
         without=skips_and_failures(material.records),
         notes=notes_from_records(material.records, View(notes=len(material.records) <= _FEW)),
         columns=columns,
-        rows=[(cases.get(record.id, ""), row) for record, row in zip(material.records, rows, strict=True)],
+        rows=[(cases.get(record.id, ""), row) for record, row in zip(listed, rows, strict=True)],
+        left_out=len(material.records) - len(listed),
         filters=_filters(material.records),
         definitions=_defined([column.title for column in columns]),
         style=Markup(style),
@@ -67,7 +69,9 @@ def _machines(material: Material) -> list[dict[str, object]]:
     from markupsafe import Markup
 
     machines: list[dict[str, object]] = []
-    for place, (machine, points) in enumerate(points_by_machine(material).items()):
+    for place, (machine, found) in enumerate(points_by_machine(material).items()):
+        newest = {point.record.id for point in sorted(found, key=_started)[-_MOST_CASES:]}
+        points = [point for point in found if point.record.id in newest]
         pictures = [
             (picture, f"{picture.name}-{place}", Markup(svg_from_picture(picture, identity=f"{picture.name}-{place}")))
             for picture in pictures_of(points, material)
@@ -75,6 +79,8 @@ def _machines(material: Material) -> list[dict[str, object]]:
         machines.append(
             {
                 "name": machine,
+                "shown": len(points),
+                "left_out": len(found) - len(points),
                 "environments": sorted({point.record.environment.hash for point in points}),
                 "sentences": sentences(points),
                 "choices": choices(points, material.front),
@@ -87,7 +93,13 @@ def _machines(material: Material) -> list[dict[str, object]]:
 
 
 _FEW = 50
+# What a browser and a person can still look at; whoever needs more has CSV and --where.
+_MOST_RECORDS, _MOST_CASES = 1000, 500
 _SHOWN_COMMIT = 12
+
+
+def _started(point: Point) -> str:
+    return point.record.started_at
 
 
 def _template(name: str) -> str:

@@ -14,6 +14,8 @@ from benchbox.schema.record import reading_of
 from benchbox.units import format_half_width, format_known
 
 _MIB = 2.0**20
+# Lines that can be told apart.
+_MOST = 24
 _BESIDE = 190  # pixels for the names of lines
 
 
@@ -80,9 +82,10 @@ def _against_batch(
 ) -> Picture | None:
     """A line for every network, backend and thread count that has several batches."""
     lines = _lines(points, reading_of_point)
-    shown = [line for line in lines.values() if len({point.batch for point, _ in line}) > 1]
-    if not shown:
+    if not lines:
         return None
+    reading += f" The {_MOST} newest of {len(lines)} are drawn." if len(lines) > _MOST else ""
+    shown = lines[-_MOST:]
     values, rows = _values_and_rows(shown, material, per_sample=per_sample, scale=scale, unit=unit)
     x = log_axis("batch", "batch", [row["batch"] for row in values], "")
     ends = [row[end] for row in values for end in ("low", "high")]
@@ -128,8 +131,8 @@ def _against_batch(
 
 def _lines(
     points: Sequence[Point], reading_of_point: Callable[[Point], Reading | None]
-) -> dict[object, list[tuple[Point, Reading]]]:
-    """The fp32 cases that differ in their batch only."""
+) -> list[list[tuple[Point, Reading]]]:
+    """The fp32 cases that differ in their batch only and have several, the newest last."""
     lines: dict[object, list[tuple[Point, Reading]]] = {}
     for point in one_at_a_time(points):
         found = reading_of_point(point)
@@ -137,7 +140,8 @@ def _lines(
         if found is not None and case.precision.value == "fp32":
             kind = (case.model, case.network, case.backend, case.threads, case.transfer, case.like)
             lines.setdefault(kind, []).append((point, found))
-    return lines
+    several = [line for line in lines.values() if len({point.batch for point, _ in line}) > 1]
+    return sorted(several, key=lambda line: max(point.record.started_at for point, _ in line))
 
 
 def _values_and_rows(

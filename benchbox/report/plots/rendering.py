@@ -37,10 +37,10 @@ def svg_from_picture(picture: Picture, *, identity: str) -> str:
     import vl_convert
 
     text: str = vl_convert.vegalite_to_svg(picture.specification, vl_version=_VEGA_LITE)
-    # Roles of every mark double the size and say nothing that its label does not.
+    # Most attributes of a mark double the size and say nothing that its label does not.
     text = re.sub(r' (?:aria-roledescription|pointer-events|role|class|opacity)="(?:[^"]*)"', _kept, text)
     text = re.sub(r'<path aria-hidden="true" d="[^"]*"(?: display="none")?/>', "", text)
-    text = _own_clips(text, identity)
+    text = _smaller(_own_clips(text, identity))
     head = (
         f'<svg role="img" aria-labelledby="{identity}-t {identity}-d"><title id="{identity}-t">{escape(picture.title)}'
         f'</title><desc id="{identity}-d">{escape(picture.reading)}</desc>'
@@ -54,8 +54,44 @@ def _own_clips(text: str, identity: str) -> str:
     return re.sub(r'(id="|url\(#)(clip\d+)', lambda f: f[1] + names.setdefault(f[2], f"{identity}-c{len(names)}"), text)
 
 
+_PLACES = re.compile(r' (?:transform|d|x2|y2)="[^"]*"')
+_FRACTION = re.compile(r"-?\d+\.\d{2,}")
+_CIRCLE = re.compile(r'<path ([^>]*?) d="M([\d.]+),0A\2,\2,0,1,1,-\2,0A\2,\2,0,1,1,\2,0"([^>]*)>')
+_MARK = re.compile(r"<(?:path|circle|line) [^>]*>")
+_ALIKE = re.compile(r"<g([^>]*)>((?:<(?:path|circle|line) [^>]*/>)+)</g>")
+
+
+def _smaller(text: str) -> str:
+    """The same picture in fewer bytes: tenths of a pixel, circles as such, and what all marks share said once."""
+    text = _PLACES.sub(lambda found: _FRACTION.sub(_tenths, found[0]), text)
+    text = _CIRCLE.sub(r'<circle \1 r="\2"\3>', text)
+    text = _MARK.sub(_without_defaults, text)
+    return _ALIKE.sub(_said_once, text)
+
+
+def _tenths(found: re.Match[str]) -> str:
+    return f"{float(found[0]):.1f}".removesuffix(".0")
+
+
+def _without_defaults(found: re.Match[str]) -> str:
+    mark = re.sub(r' [xy]2="-?0"', "", found[0])
+    return mark if " stroke=" in mark else re.sub(r' stroke-width="[^"]*"', "", mark)
+
+
+def _said_once(found: re.Match[str]) -> str:
+    group, marks = found[1], found[2]
+    for name in ("fill", "stroke", "stroke-width"):
+        values = re.findall(rf' {name}="([^"]*)"', marks)
+        if len(values) == len(_MARK.findall(marks)) > 1 and len(set(values)) == 1 and f" {name}=" not in group:
+            marks = re.sub(rf' {name}="[^"]*"', "", marks)
+            group += f' {name}="{values[0]}"'
+    return f"<g{group}>{marks}</g>"
+
+
 def _kept(found: re.Match[str]) -> str:
-    """Attributes that say something: an opacity below 1."""
+    """Attributes that say something: an opacity below 1, and that a mark with a label is an image of something."""
+    if found[0] == ' role="graphics-symbol"':
+        return ' role="img"'
     return found[0] if found[0].startswith(" opacity") and found[0] != ' opacity="1"' else ""
 
 

@@ -156,7 +156,7 @@ def draw_layers(points: Sequence[Point], material: Material) -> Picture | None:
     shape["scale"] = shape_scale([row["network"] for row in values])
     dots = marks(
         values,
-        {"type": "point", "filled": True, "opacity": 0.45},
+        {"type": "point", "filled": True, "opacity": 0.55},
         {"x": x.channel(), "y": y.channel(), "color": colour, "shape": shape, "size": size,
          "description": {"field": "label"}},
     )  # fmt: skip

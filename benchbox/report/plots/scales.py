@@ -92,7 +92,7 @@ def words_beside(
     above: bool = False,
     avoid: Sequence[tuple[float, float, float, float]] = (),
 ) -> list[Mapping[str, Any]]:
-    """Where words stand beside their points: to the right, left, above or below; those that fit nowhere are left out.
+    """Where words stand beside their points: right, left, above, below or at a corner; what fits nowhere is left out.
 
     Args:
         points: places and words; of equal words the first that fits is said.
@@ -116,7 +116,9 @@ def words_beside(
             continue
         beside = [(px + radius + 2, py - _LINE / 2), (px - radius - 2 - width, py - _LINE / 2)]
         over = [(px - width / 2, py - radius - _LINE), (px - width / 2, py + radius)]
-        for left, top in over + beside if above else beside + over:
+        rows_at = (py - radius - _LINE, py + radius)
+        corners = [(left, top) for top in rows_at for left in (px + radius, px - radius - width)]
+        for left, top in [*(over + beside if above else beside + over), *corners]:
             box = (left, top, left + width, top + _LINE)
             if left < 0 or box[2] > x.length + 40 or top < 0 or box[3] > y.length or _hits(box, taken):
                 continue

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import html.parser
 import re
 import sys
 import time
 
 import pytest
+from sample_material import case as sample_case
+from sample_material import material, points
 from sample_records import record, skipped
 
 from benchbox.errors import EnvironmentLackError
 from benchbox.report.material import Accuracy, Material
+from benchbox.report.page.ceilings import ceiling_tables
+from benchbox.report.page.sentences import choices
 from benchbox.report.page.writing import page_from_material
-from benchbox.schema.model import ModelSpec
+from benchbox.schema.model import ModelSpec, Precision
 from benchbox.schema.record import Analytic, Record, Status
 
 ANALYTIC = Analytic(
@@ -89,15 +94,55 @@ def test_published_accuracy_is_named_as_such() -> None:
     assert "76.1 %" in text
 
 
+def many(count: int, cases: int) -> Material:
+    """Records of so many cases, with everything that pictures are drawn from."""
+    base = material()
+    records = []
+    for number in range(count):
+        one, of = sample_case(number % 3, 2 ** (number % 5)), number % cases
+        precision = Precision.INT8 if of // 5 % 2 else Precision.FP32
+        key = dataclasses.replace(one.key, model=f"network{of // 10}", precision=precision)
+        at = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(minutes=number)
+        records.append(dataclasses.replace(one, id=f"r{number}", key=key, started_at=at.isoformat()))
+    accuracies = {one.id: Accuracy(value=0.7, low=0.68, high=0.72, source="measured") for one in records}
+    return dataclasses.replace(base, records=tuple(records), accuracies=accuracies)
+
+
 def test_five_hundred_cases_are_small_and_quick() -> None:
-    records = [
-        dataclasses.replace(case(number % 50, model=f"network{number // 10}", batch=1 + number % 10), id=f"r{number}")
-        for number in range(500)
-    ]
     begun = time.process_time()
-    text = page(*records)
+    text = page_from_material(many(500, 500))
     assert len(text.encode()) < 1_000_000
     assert time.process_time() - begun < 60  # far above what it takes, for slow machines
+    assert text.count("<svg ") > 10
+
+
+@pytest.mark.nightly
+def test_ten_thousand_records_say_what_is_left_out() -> None:
+    text = page_from_material(many(10_000, 2000))
+    assert "The newest 1000 of 10000 stored records" in text
+    assert "The newest 500 of 2000 cases are shown" in text
+    assert len(text.encode()) < 2_000_000
+
+
+def test_the_first_screen_has_the_verdict_and_what_to_choose() -> None:
+    nothing = page(case(0), verdict=("Nothing to compare yet", "one night"))
+    assert "<strong>Nothing to compare yet</strong>: one night." in nothing
+    night = page(case(0), verdict=("Night of x: 1 slower", "it is slower", "and why"))
+    assert "<li>it is slower</li><li>and why</li>" in night
+
+
+def test_what_to_choose_is_the_likely_front_with_its_numbers() -> None:
+    (line,) = choices(points(), material().front)
+    assert line == "resnet18 null fp32 batch 1: top-1 70.0 % (measured), 10 ms, 64 MiB"
+    assert choices(points(), {}) == []
+
+
+def test_the_machine_says_its_ceilings_or_how_to_have_them() -> None:
+    rows = ceiling_tables(points(), material()).rows
+    assert ("fp32 sustained", "1", "100 GFLOP/s", "90.0 GFLOP/s", "105 GFLOP/s", "5", "numpy") in rows
+    none = ceiling_tables(points(), dataclasses.replace(material(), ceilings=()))
+    assert none.rows == ()
+    assert "'benchbox ceilings' measures them" in none.notes[0]
 
 
 def test_without_the_renderer_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@
   // Marks and rows of one case, by its name: what stands before the first colon of a mark's label.
   const cases = new Map();
   const put = (name, element) => cases.set(name, [...(cases.get(name) || []), element]);
+  all("figure tbody tr").forEach((row) => (row.dataset.case = row.cells[0].textContent));
   all("[data-case]").forEach((row) => put(row.dataset.case, row));
   const marks = all("figure svg [aria-label]").filter((mark) => mark.getAttribute("aria-label").includes(": "));
   marks.forEach((mark) => {
