@@ -85,13 +85,11 @@ def _against_batch(
     if not lines:
         return None
     reading += f" The {_MOST} newest of {len(lines)} are drawn." if len(lines) > _MOST else ""
-    shown = lines[-_MOST:]
-    values, rows = _values_and_rows(shown, material, per_sample=per_sample, scale=scale, unit=unit)
+    values, rows = _values_and_rows(lines[-_MOST:], material, per_sample=per_sample, scale=scale, unit=unit)
     x = log_axis("batch", "batch", [row["batch"] for row in values], "")
     ends = [row[end] for row in values for end in ("low", "high")]
     y = log_axis("value", axis, ends, suffix, vertical=True)
-    batches = sorted({row["batch"] for row in values})
-    across = x.channel(values=batches, labelExpr="datum.value")
+    across = x.channel(values=sorted({row["batch"] for row in values}), labelExpr="datum.value")
     up = y.channel(**({} if suffix else {"labelExpr": "format(datum.value, ',')"}))
     colour = {
         "field": "family", "type": "nominal", "title": "line",
