@@ -299,6 +299,7 @@ def test_loadgen_issues_requests_to_a_device(
     assert {"SIMULATED", "NOT_MLPERF"} <= {flag["code"] for flag in record["flags"]}
 
 
+@pytest.mark.nightly
 def test_a_library_of_plugins_is_part_of_the_engine(simulated_root: Path, tmp_path: Path) -> None:
     """It reaches the process that builds and those that measure, and is named in recipe and record."""
     library = tmp_path / "libscale.so"
