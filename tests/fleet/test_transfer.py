@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from sample_records import record, trials
 from benchbox.errors import StoreError, UsageError
 from benchbox.fleet.objects import Objects, objects_at
 from benchbox.fleet.transfer import pull, push
+from benchbox.store.parts.compacting import compact
 from benchbox.store.records import append, record_files, records_under
 
 
@@ -207,3 +209,22 @@ def test_the_commands(root: Path, tmp_path: Path, benchbox: Callable[..., Any]) 
     assert ran.status == 0
     assert "results/damaged/records" in ran.out
     assert benchbox("store", "check", "--root", str(root), "--json").document["counts"]["records"] == 2
+
+
+def test_compacted_records_travel_one_by_one_under_their_names(root: Path, place: Objects, tmp_path: Path) -> None:
+    """To the other side it makes no difference how a machine keeps them."""
+    before = {path.relative_to(root): path.read_bytes() for path in record_files(root)}
+    push(root, place)
+    compact(root)
+    append(root, record(9), trials())
+    done = push(root, place)
+    assert (len(done.copied), done.present, done.faults) == (1, 3, ())
+    assert len(pull(tmp_path / "back", place).copied) == 4
+    assert {name: (tmp_path / "back" / name).read_bytes() for name in before} == before
+    assert (len(pull(root, place).copied), len(record_files(root))) == (0, 4)
+    shutil.rmtree(tmp_path / "back")
+    compact(root)
+    other = objects_at(str(tmp_path / "other"))
+    assert len(push(root, other).copied) == 4
+    assert len(pull(tmp_path / "back", other).copied) == 4
+    assert list(records_under(tmp_path / "back")) == list(records_under(root))
