@@ -94,6 +94,7 @@ bench: setup
 	$(BIN)/python benchmarks/gate_speed.py
 	$(BIN)/python benchmarks/gate_power.py
 	$(BIN)/python benchmarks/export_overhead.py
+	$(BIN)/python benchmarks/run_overhead.py
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/build.py
 	$(BIN)/python benchmarks/conversion.py
