@@ -7,11 +7,16 @@ from collections.abc import Iterator, Sequence
 from benchbox.gate.baseline import Baseline, Expected
 from benchbox.gate.night import Acknowledgement
 from benchbox.report.table import Column, text_table
-from benchbox.units import ABSENT, format_quantity
+from benchbox.units import ABSENT, format_count, format_quantity
 
 _COMMIT = 9
 _TITLES = ("metric", "level", "n", "night", "commit", "kind", "anchor")
 _COLUMNS = [Column[Sequence[str]](title=title, number=title in {"level", "n"}) for title in _TITLES]
+
+
+def level_text(value: float, unit: str) -> str:
+    """A level for people; whole numbers of things are whole."""
+    return format_count(value) if unit == "1" else format_quantity(value, unit)
 
 
 def render_levels(baseline: Baseline, acknowledged: Sequence[Acknowledgement]) -> str:
@@ -32,10 +37,10 @@ def _rows(expected: Expected) -> Iterator[list[str]]:
         anchor = expected.anchors.get(metric)
         yield [
             metric,
-            format_quantity(level.value, level.unit),
+            level_text(level.value, level.unit),
             str(len(level.values) or ABSENT),
             level.night,
             level.commit[:_COMMIT],
             level.kind,
-            f"{anchor.pinned}: {format_quantity(anchor.value, anchor.unit)}" if anchor else ABSENT,
+            f"{anchor.pinned}: {level_text(anchor.value, anchor.unit)}" if anchor else ABSENT,
         ]

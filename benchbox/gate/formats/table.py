@@ -96,7 +96,7 @@ def _coverage(report: NightReport) -> str:
     found = report.coverage
     blind = sum(Qualifier.BLIND in finding.qualifiers for finding in report.findings)
     text = f"{found.seen} of {found.expected} expected cases have numbers"
-    text += f", {len(found.new)} more are new" if found.new else ""
+    text += f", {len(found.new)} more {'are' if len(found.new) > 1 else 'is'} new" if found.new else ""
     return text + (f"; blind, a change of the effect would not show: {blind} rows" if blind else "")
 
 

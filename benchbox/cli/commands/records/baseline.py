@@ -44,8 +44,8 @@ def propose(policy_file: str | None, night: str | None, where: tuple[str, ...], 
       benchbox baseline propose --dry-run
     """
     from benchbox.gate.baseline import write_baseline
+    from benchbox.gate.formats.levels import level_text
     from benchbox.gate.proposals import proposals_for
-    from benchbox.units import format_quantity
 
     judged = _judged(policy_file, night, where)
     found, cases = proposals_for(
@@ -58,8 +58,8 @@ def propose(policy_file: str | None, night: str | None, where: tuple[str, ...], 
     )
     for proposal in found:
         unit = proposal.level.unit
-        before = format_quantity(proposal.before.value, unit) + " → " if proposal.before else ""
-        values = f"{before}{format_quantity(proposal.level.value, unit)}"
+        before = level_text(proposal.before.value, unit) + " → " if proposal.before else ""
+        values = f"{before}{level_text(proposal.level.value, unit)}"
         click.echo(" ".join(f"{proposal.level.kind}: {proposal.name} {proposal.metric} {values}".split()))
     if not found:
         click.echo("no level to write")
