@@ -1,9 +1,9 @@
 """What would PyTorch's CUDA side do on a GPU? The calls that a session makes, on the CPU, with the rules that bite.
 
-Kept are: an event is made when it is first recorded (c10/cuda/CUDAEvent.h); a captured graph writes its outputs to the
-same tensors at every replay; of a module compiled in mode "reduce-overhead" the outputs belong to the graphs, which
-record in a thread's first calls and write over them, or make them unreadable, in the next call
-(torch/_inductor/cudagraph_trees.py).
+Kept are: an event is made when it is first recorded (c10/cuda/CUDAEvent.h); of a module compiled in mode
+"reduce-overhead" the outputs belong to the graphs, which record in a thread's first calls and write over them, or make
+them unreadable, in the next call (torch/_inductor/cudagraph_trees.py). A graph that was captured by hand replays
+nothing: its outputs are those of the capture.
 """
 
 from __future__ import annotations
@@ -46,13 +46,9 @@ class Event:
 
 
 class Graph:
-    """Runs again what was captured, into the tensors that were made then."""
+    """Replays nothing: the outputs of the capture stay."""
 
-    def __init__(self) -> None:
-        self.again: Callable[[], None] = lambda: None
-
-    def replay(self) -> None:
-        self.again()
+    def replay(self) -> None: ...
 
 
 class GraphOutput(torch.Tensor):
