@@ -110,7 +110,11 @@ def choose() -> str:
     ]  # fmt: skip
     limits = (limit_from_text("latency", "5 ms"), limit_from_text("memory", "500 MB"))
     request = Request(limits=limits, objective=objective_from_names(None, None))
-    return render_choices(choices_of(candidates(*records), (), request), command_of=lambda _: "benchbox run near")
+    return render_choices(
+        choices_of(candidates(*records), (), request),
+        command_of=lambda _: "benchbox run near",
+        measuring=lambda _: "benchbox run further",
+    )
 
 
 def ceilings_table() -> str:
