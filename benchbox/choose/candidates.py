@@ -88,7 +88,7 @@ def newest_of_cases(
     """Of every case the newest record that has numbers, else the newest; arguments as above."""
     newest: dict[tuple[object, ...], Record] = {}
     for record in sorted(records, key=lambda entry: (entry.started_at, entry.id)):
-        case = (identity_of(record), facet_of(record))  # which its name follows from
+        case = (identity_of(record), facet_of(record), name_of(record))  # across machines the name has the machine
         kept = newest.get(case)
         if kept is None or record.status is Status.OK or kept.status is not Status.OK:
             newest[case] = record

@@ -42,9 +42,9 @@ def _unmeasured(choice: Choice, measuring: Callable[[Unmeasured], str]) -> list[
     worth = [entry for entry in choice.unmeasured if not entry.broken]
     count = len(choice.unmeasured)
     lines = [f"{count} combination{'' if count == 1 else 's'} not measured"]
-    if all(entry.latency_s is None for entry in choice.unmeasured):
-        lines[0] += "; 'benchbox ceilings' would bound their latency"
     lines[0] += f": {len(broken)} cannot meet the limits, {len(worth)} worth measuring" if choice.request.limits else ""
+    if all(entry.latency_s is None for entry in choice.unmeasured):
+        lines.append("  'benchbox ceilings' would bound their latency")
     for entry in broken[:UNMEASURED_SHOWN]:
         said = "; ".join(
             f"{bounded.limit.quality.name} {direction(bounded)} {value_text(bounded.limit.quality.name, bounded.best)}"

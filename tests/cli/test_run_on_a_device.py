@@ -214,7 +214,7 @@ def test_what_happens_to_the_device_is_flagged(simulated_benchbox: Callable, sim
     flags = {flag["code"]: flag["severity"] for flag in record["flags"]}
     assert flags["POWER_CAPPED"] == flags["PCIE_DEGRADED"] == flags["DRIFT"] == "warning"
     assert flags["XID"] == "error"
-    assert not {"THROTTLE_HW", "THROTTLE_SW_THERMAL", "ECC_ERRORS", "GPU_UNWATCHED", "BIMODAL"} & set(flags)
+    assert not {"THROTTLE_HW", "THROTTLE_SW_THERMAL", "ECC_ERRORS", "GPU_UNWATCHED"} & set(flags)
     stored = list(records_under(simulated_root))[-1]
     trials = trials_from_file(record_files(simulated_root)[-1], stored)
     timed = [trial for trial in trials if trial.gpu_ns]

@@ -173,5 +173,6 @@ def test_golden_flops(name: str, arguments: tuple[str, ...], benchbox: Callable,
     require_golden(name, text)
 
 
-def test_golden_explain(benchbox: Callable) -> None:
+def test_golden_explain(benchbox: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     require_golden("explain", benchbox("explain", "OVERSUBSCRIBED", "speed-up", "converted").out)

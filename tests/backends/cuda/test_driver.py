@@ -39,7 +39,7 @@ class Driver:
         return 0
 
     def cuDeviceGetAttribute(self, value: Any, which: int, device: ctypes.c_int) -> int:
-        value._obj.value = {75: 8, 76: 9, 38: self.l2_bytes, 20: 3}[which]
+        value._obj.value = {75: 8, 76: 9, 38: self.l2_bytes, 20: 3, 13: 2_040_000}[which]
         return 0
 
     def cuDeviceGetPCIBusId(self, text: Any, size: int, device: ctypes.c_int) -> int:
@@ -72,6 +72,7 @@ def test_the_gpu_is_named_with_its_compute_capability_and_its_place(library: Cal
     assert (gpu.name, gpu.target, str(gpu)) == ("NVIDIA L4", "sm89", "NVIDIA L4 (sm89)")
     assert (gpu.pci_bus_id, gpu.uuid) == ("0000:3b:00.0", "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f")
     assert (gpu.l2_bytes, gpu.exclusive, gpu.prohibited, gpu.entered) == (48 << 20, True, False, True)
+    assert gpu.clock_hz == 2.04e9
 
 
 @pytest.mark.parametrize(
