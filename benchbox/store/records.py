@@ -335,16 +335,12 @@ def checked_content(path: Path, *, samples: bool = True) -> tuple[Record, bytes,
     Raises:
         StoreError: it is damaged, or lies where it does not belong.
     """
-    import io
-
-    import pyarrow.parquet as pq
-
     with _readable(path):
         content = path.read_bytes()
         document = _json_in(path)
         record = headline_from_json(document, origin=str(path))
         if samples:
-            pq.read_table(io.BytesIO(content))
+            _table_in(content)
     if misplaced := place_fault(path, record):
         raise StoreError(f"the record {path} is not where it belongs", values=misplaced)
     return record, document, content
@@ -393,12 +389,8 @@ def _value_in_footer(path: Path) -> bytes | None:
 
 def read_trials(path: Path) -> list[dict[str, Any]]:
     """The rows of a record's file, with the columns of this version: one dict per trial with its raw samples."""
-    import io
-
-    import pyarrow.parquet as pq
-
     with _readable(path):
-        table = pq.read_table(io.BytesIO(content_of(path)))
+        table = _table_in(content_of(path))
         schema = json.loads(_json_of(table.schema.metadata, path)).get("schema")
         return [raise_row(row, schema=schema, origin=str(path)) for row in table.to_pylist()]
 
@@ -438,6 +430,17 @@ def _no_collections() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _table_in(content: bytes) -> pyarrow.Table:
+    """The table in a file's bytes, read by this thread alone.
+
+    A thread of Arrow's that still reads from a Python file object when the process ends would abort it.
+    """
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    return pq.read_table(pyarrow.BufferReader(content), use_threads=False, pre_buffer=False)
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
