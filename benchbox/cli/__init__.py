@@ -210,7 +210,7 @@ def _print_traceback() -> None:
 def _print_error(what: str, values: str, remedy: str) -> None:
     head = click.style("Error:", fg="red", bold=True)
     lines = [f"{head} {what}", *(f"  {line}" for part in (values, remedy) for line in part.splitlines())]
-    click.echo("\n".join(lines), err=True)
+    click.echo("\n".join(lines), err=True, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def _lower_first(text: str) -> str:

@@ -34,6 +34,22 @@ def test_unknown_command_is_answered_with_the_nearest(benchbox: Callable) -> Non
     assert "did you mean 'report'" in ran.err
 
 
+@pytest.mark.parametrize(("no_color", "coloured"), [("1", False), ("", True)])
+def test_errors_respect_no_color(no_color: str, coloured: bool, tmp_path: Path) -> None:
+    """On a terminal: elsewhere nothing is coloured anyway."""
+    terminal, standard_error = os.openpty()
+    try:
+        command = [sys.executable, "-m", "benchbox", "reprot"]
+        environment = {**os.environ, "NO_COLOR": no_color}
+        subprocess.run(command, stderr=standard_error, env=environment, cwd=tmp_path, timeout=60, check=False)
+        shown = os.read(terminal, 10_000)
+    finally:
+        os.close(terminal)
+        os.close(standard_error)
+    assert b"unknown command 'reprot'" in shown
+    assert (b"\x1b[" in shown) is coloured
+
+
 def test_unknown_flag_is_answered_with_the_nearest(benchbox: Callable) -> None:
     ran = benchbox("report", "--fromat", "csv")
     assert ran.status == 2
