@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbox.cli.flags.kinds import CONVERTER, METHOD, MODEL, PRECISION, TASK
+from benchbox.cli.flags.kinds import CONVERTER, METHOD, MODEL, PRECISION, TASK, Listed
 from benchbox.cli.flags.shared import common_options, grouped, json_option, parameters_of, set_parameters
 
 if TYPE_CHECKING:
@@ -267,3 +267,16 @@ _PART = click.option(
     metavar="NAME",
     help="Measure this module of the network alone, for example encoder.layer.0, with the inputs that it gets.",
 )
+
+
+def precisions_option(meaning: str) -> Callable[[Any], Any]:
+    """``--precision P,...``, fp32 unless told, with what it means for a command."""
+    return click.option(
+        "--precision",
+        "precisions",
+        metavar="P,...",
+        type=Listed(PRECISION),
+        default="fp32",
+        show_default=True,
+        help=meaning,
+    )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.flags.device import device_option
-from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, Listed
-from benchbox.cli.flags.network import NetworkFlags, network_command
+from benchbox.cli.flags.kinds import BACKEND, COUNT
+from benchbox.cli.flags.network import NetworkFlags, network_command, precisions_option
 from benchbox.cli.flags.shared import project_root, warn, write_json
 
 if TYPE_CHECKING:
@@ -31,15 +31,7 @@ if TYPE_CHECKING:
     type=BACKEND,
     help="Backend to run on, for example openvino [default: what computes best in the precision here].",
 )
-@click.option(
-    "--precision",
-    "precisions",
-    metavar="P,...",
-    type=Listed(PRECISION),
-    default="fp32",
-    show_default=True,
-    help="Precisions, for example fp32,int8.",
-)
+@precisions_option("Precisions, for example fp32,int8.")
 @click.option("--batch", metavar="N", type=COUNT, default="8", show_default=True, help="Pictures at once.")
 @click.option("--threads", metavar="N", type=COUNT, help="CPU threads [default: the CPUs that this process may use].")
 def command(

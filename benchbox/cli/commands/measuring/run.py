@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.flags.device import device_option
-from benchbox.cli.flags.kinds import BACKEND, COUNT, PRECISION, SHARE, Listed
+from benchbox.cli.flags.kinds import BACKEND, COUNT, SHARE, Listed
 from benchbox.cli.flags.modes import note_on_mode
-from benchbox.cli.flags.network import NetworkFlags, network_command, require_effect
+from benchbox.cli.flags.network import NetworkFlags, network_command, precisions_option, require_effect
 from benchbox.cli.flags.plan import PlanFlags, on_hardware, plan_from_flags, plan_options
 from benchbox.cli.flags.power import locked
 from benchbox.cli.flags.shared import cuda_option, plugin_option, project_root, warn, write_json
@@ -49,15 +49,7 @@ LIKE_BACKEND = "tensorrt"
     help="Backends to run on, for example onnxruntime,openvino [default: for each precision, what computes "
     "best in it here; standard error says which and why].",
 )
-@click.option(
-    "--precision",
-    "precisions",
-    metavar="P,...",
-    type=Listed(PRECISION),
-    default="fp32",
-    show_default=True,
-    help="fp32, tf32, fp16, bf16, int8 or fp8, for example fp32,int8.",
-)
+@precisions_option("fp32, tf32, fp16, bf16, int8 or fp8, for example fp32,int8.")
 @click.option(
     "--batch",
     "batches",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.flags.device import device_option
-from benchbox.cli.flags.kinds import BATCHES, COMPILER, PRECISION, TEXT, Listed
-from benchbox.cli.flags.network import NetworkFlags, network_command
+from benchbox.cli.flags.kinds import BATCHES, COMPILER, TEXT, Listed
+from benchbox.cli.flags.network import NetworkFlags, network_command, precisions_option
 from benchbox.cli.flags.shared import plugin_option, project_root, write_json
 
 if TYPE_CHECKING:
@@ -60,15 +60,7 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
     type=COMPILER,
     help="tensorrt or tensorrt-rtx [default: the first that builds here].",
 )
-@click.option(
-    "--precision",
-    "precisions",
-    metavar="P,...",
-    type=Listed(PRECISION),
-    default="fp32",
-    show_default=True,
-    help="fp32 (TF32 forbidden), tf32 (allowed), fp16, bf16, int8 or fp8, for example fp16,int8.",
-)
+@precisions_option("fp32 (TF32 forbidden), tf32 (allowed), fp16, bf16, int8 or fp8, for example fp16,int8.")
 @click.option(
     "--batch",
     metavar="MIN:OPT:MAX",

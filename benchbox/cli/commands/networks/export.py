@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.kinds import BATCHES, PRECISION, Listed
-from benchbox.cli.flags.network import NetworkFlags, network_command
+from benchbox.cli.flags.kinds import BATCHES
+from benchbox.cli.flags.network import NetworkFlags, network_command, precisions_option
 from benchbox.cli.flags.shared import project_root, write_json
 
 if TYPE_CHECKING:
@@ -16,15 +16,7 @@ if TYPE_CHECKING:
 
 
 @network_command("export", many=True)
-@click.option(
-    "--precision",
-    "precisions",
-    metavar="P,...",
-    type=Listed(PRECISION),
-    default="fp32",
-    show_default=True,
-    help="fp32, fp16, bf16, int8 or fp8, for example fp32,fp16.",
-)
+@precisions_option("fp32, fp16, bf16, int8 or fp8, for example fp32,fp16.")
 @click.option(
     "--batch",
     metavar="MIN:OPT:MAX",
