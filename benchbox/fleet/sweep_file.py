@@ -46,6 +46,7 @@ _Backend = Annotated[str, AfterValidator(_known("backend", BACKENDS.names))]
 _Precision = Annotated[str, AfterValidator(_known("precision", lambda: [each.value for each in Precision]))]
 _Mode = Annotated[str, AfterValidator(_known("mode", lambda: [each.value for each in Mode]))]
 _SOME = Field(min_length=1)
+_Names = str | list[str] | None
 
 
 class _Strict(BaseModel):
@@ -73,14 +74,14 @@ class SweepCase(_Strict):
 
 
 class Pattern(_Strict):
-    """Cases that match every key that is given; names may hold ``*`` and ``?``."""
+    """Cases that match every key that is given, with one value or any of a list; names may hold ``*`` and ``?``."""
 
-    model: str | None = None
-    backend: str | None = None
-    precision: str | None = None
+    model: _Names = None
+    backend: _Names = None
+    precision: _Names = None
     batch: _Count | list[_Count] | None = None
     threads: _Count | list[_Count] | None = None
-    mode: str | None = None
+    mode: _Names = None
 
     def matches(self, case: SweepCase) -> bool:
         """Whether the case is meant; a pattern without keys means none."""
@@ -89,9 +90,9 @@ class Pattern(_Strict):
 
 
 def _alike(value: object, wanted: object) -> bool:
-    if isinstance(wanted, str):
-        return fnmatch.fnmatchcase(str(value), wanted)
-    return value in wanted if isinstance(wanted, list) else value == wanted
+    if isinstance(wanted, list):
+        return any(_alike(value, each) for each in wanted)
+    return fnmatch.fnmatchcase(str(value), wanted) if isinstance(wanted, str) else value == wanted
 
 
 class Require(_Strict):

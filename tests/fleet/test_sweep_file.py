@@ -29,6 +29,11 @@ def test_a_case_is_measured_once_however_often_it_is_named() -> None:
     assert len(sweep_from_text(SMALL + again, origin="x").cases) == 4
 
 
+def test_a_pattern_takes_a_list_of_names() -> None:
+    some = '[[sweep.exclude]]\nmodel = ["vgg*", "alexnet"]\nbackend = ["openvino", "onnxruntime"]\n'
+    assert [case.model for case in sweep_from_text(SMALL + some, origin="x").cases] == ["lenet5", "lenet5"]
+
+
 def test_a_pattern_without_keys_means_nothing() -> None:
     assert len(sweep_from_text(SMALL + "[[sweep.exclude]]\n", origin="x").cases) == 4
 
