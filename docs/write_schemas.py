@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from benchbox.gate.formats.document import SCHEMA
-from benchbox.gate.night import Acknowledgement, Coverage, Finding, Group, NewEnvironment
+from benchbox.gate.night import Acknowledgement, Coverage, Finding, Group, NewEnvironment, References, Standing
 from benchbox.gate.selftest import Trust
 
 PAGE = Path(__file__).parent / "schemas" / "benchbox.gate-1.json"
@@ -18,7 +18,7 @@ _DEFS = "#/$defs/"
 
 def gate_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of ``benchbox.gate/1``."""
-    kinds = (Finding, Group, Coverage, NewEnvironment, Acknowledgement, Trust)
+    kinds = (Finding, Group, Coverage, NewEnvironment, Acknowledgement, References, Trust)
     definitions: dict[str, Any] = {}
     for kind in kinds:
         schema = TypeAdapter(kind).json_schema(ref_template=_DEFS + "{model}")
@@ -29,6 +29,8 @@ def gate_schema() -> dict[str, Any]:
     fields = {"key": fields.pop("case"), "base_key": fields.pop("base_case"), **fields}
     del fields["verdict"]
     definitions["Row"] = _object(fields)
+    standing = {"type": "string", "enum": [one.value for one in Standing]}
+    definitions["Acknowledgement"]["properties"] |= {"standing": standing, "days": {"type": "integer"}}
     for name, schema in definitions.items():
         if schema.get("type") == "object":
             definitions[name] = _object(schema["properties"])
@@ -44,8 +46,12 @@ def gate_schema() -> dict[str, Any]:
                 "groups": _list_of("Group"),
                 "coverage": {"$ref": _DEFS + "Coverage"},
                 "environments": _list_of("NewEnvironment"),
+                "outcome": {"$ref": _DEFS + "Outcome"},
+                "machines": {"type": "array", "items": text},
+                "references": {"$ref": _DEFS + "References"},
                 "selftest": {"$ref": _DEFS + "Trust"},
                 "acknowledged": _list_of("Acknowledgement"),
+                "accepted_alarms": _object({"accepted": count, "false": count}),
                 "policy_sha256": text,
                 "rule": text,
                 "unreadable": {"type": "array", "items": text},

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchbox.errors import StoreError
 from benchbox.gate.night import LayerShift
-from benchbox.stats.again import Decision, Round, decide
+from benchbox.stats.again import MOST_ROUNDS, Decision, Round, decide
 from benchbox.store.atomic import write_text
 from benchbox.store.documents import json_text, value_from_plain
 
@@ -49,13 +49,28 @@ class Remeasured:
     layers: tuple[LayerShift, ...] = ()
 
     def decision(
-        self, *, effect: float, false_alarms: float, floor: float = 0.0, higher_is_worse: bool = True
+        self,
+        *,
+        effect: float,
+        alpha: float,
+        most: int = MOST_ROUNDS,
+        floor: float = 0.0,
+        higher_is_worse: bool = True,
     ) -> Decision | None:
-        """What the rounds say, None without any; ``false_alarms`` is the chance of the whole night."""
+        """What the rounds say, None without any.
+
+        ``alpha`` is the chance that noise has with all that a night flagged, ``most`` how many rounds there may be.
+        """
         if not self.rounds:
             return None
-        chance = false_alarms / max(1, self.flagged)
-        return decide(self.rounds, effect=effect, chance=chance, floor=floor, higher_is_worse=higher_is_worse)
+        return decide(
+            self.rounds,
+            effect=effect,
+            chance=alpha / max(1, self.flagged),
+            most=most,
+            floor=floor,
+            higher_is_worse=higher_is_worse,
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,7 @@ class Again:
     def bridged(self, name: str, metric: str, before: str, after: str) -> float | None:
         """The ratio of the level in one environment to that in another, None where nobody measured it."""
         for entry in reversed(tuple(self.of(name, metric, BRIDGE).values())):
-            decision = entry.decision(effect=1.0, false_alarms=0.5)
+            decision = entry.decision(effect=1.0, alpha=0.5)
             if decision is not None and entry.environments == (before, after):
                 return decision.ratio
         return None

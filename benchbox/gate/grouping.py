@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from benchbox.gate.night import Finding, Group, Qualifier
 from benchbox.gate.policy import Policy
-from benchbox.schema.verdict import Outcome
+from benchbox.schema.verdict import Outcome, Verdict
 
 _COMMIT = 9
 _GROUPED = (Outcome.SLOWER, Outcome.FASTER, Outcome.MISSING, Outcome.FAILED)
@@ -63,6 +63,13 @@ def _group(name: str, entries: Sequence[Finding]) -> Group:
         cause=_cause(worst),
         acknowledged=all(Qualifier.ACKNOWLEDGED in entry.qualifiers for entry in entries),
     )
+
+
+def certain_size(verdict: Verdict) -> float:
+    """How large a change is at the least, by the end of its interval that is nearer to none; 0 where it may be none."""
+    ends = [verdict.low or verdict.ratio, verdict.high or verdict.ratio]
+    logs = [math.log(end) for end in ends if end]
+    return min(map(abs, logs)) if logs and min(logs) * max(logs) > 0 else 0.0
 
 
 def _size(finding: Finding) -> float:

@@ -1,6 +1,7 @@
 """When did a case change its level, and what else changed at that time?
 
-Records of one case on the same hardware make a series, in the order in which they were measured. Its lasting changes of
+Records of one case on the same hardware make a series, a point a night: those of one night and environment are pooled,
+as the gate pools them. Its lasting changes of
 level are found by ``stats/changes.py``. Another driver or library does not end a series: it begins an epoch, and a
 change of level at that place is put down to the environment, not to the network.
 """
@@ -12,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from benchbox.gate.series import HALF_WIDTH, NIGHT_STARTS, night_of, pooled
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.environment import Environment
 from benchbox.schema.identity import identity_of, network_of
@@ -24,37 +26,50 @@ from benchbox.stats.changes import Change, changes_of
 NEAR = 1
 
 
-def series_from_records(records: Iterable[Record], *, metric: str, effect: float) -> tuple[Series, ...]:
+def series_from_records(
+    records: Iterable[Record], *, metric: str, effect: float, night_starts: int | None = NIGHT_STARTS
+) -> tuple[Series, ...]:
     """The series of every case that has the metric, in the order of their first records.
 
     Args:
         records: in any order; failed and skipped ones, and those without the metric, are left out.
         metric: the reading that is followed.
         effect: the least change of level that matters, as a ratio minus 1.
+        night_starts: the hour, UTC, at which a night begins; None for a point a record.
     """
     cases: dict[object, list[tuple[Record, Reading]]] = {}
     for record in sorted(records, key=lambda entry: (entry.started_at, entry.id)):
         reading = next((found for found in record.readings if found.metric == metric), None)
         if record.status is Status.OK and reading is not None and reading.value > 0:
             cases.setdefault(_case_of(record), []).append((record, reading))
-    return tuple(_series(found, metric, effect) for found in cases.values())
+    starts = NIGHT_STARTS if night_starts is None else night_starts
+    return tuple(_series(_nights(found, night_starts), metric, effect, starts) for found in cases.values())
 
 
-def _series(found: Sequence[tuple[Record, Reading]], metric: str, effect: float) -> Series:
-    records = [record for record, _ in found]
+def _nights(found: Sequence[tuple[Record, Reading]], night_starts: int | None) -> list[list[tuple[Record, Reading]]]:
+    """The records of a case by night and environment, in the order of time."""
+    nights: dict[object, list[tuple[Record, Reading]]] = {}
+    for record, reading in found:
+        night = record.id if night_starts is None else night_of(record, night_starts)
+        nights.setdefault((night, record.environment.hash), []).append((record, reading))
+    return list(nights.values())
+
+
+def _series(found: Sequence[Sequence[tuple[Record, Reading]]], metric: str, effect: float, starts: int) -> Series:
+    records = [night[-1][0] for night in found]
     environments = [record.environment for record in records]
     epochs = {
         index: _differences(before, after)
         for index, (before, after) in enumerate(pairwise(environments), start=1)
         if before.hash != after.hash
     }
-    points = tuple(_point(record, reading) for record, reading in found)
+    points = tuple(_point(night, starts) for night in found)
     better = METRICS.get(metric).better
     raw = changes_of([point.value for point in points], effect=effect)
     return Series(
         case=_description(records[-1]),
         metric=metric,
-        unit=found[0][1].unit,
+        unit=found[0][0][1].unit,
         better=better,
         points=points,
         changes=tuple(_change(place, raw, points, epochs, better, effect) for place in range(len(raw))),
@@ -73,17 +88,25 @@ def _description(record: Record) -> dict[str, object]:
     return {name: value for name, value in identity.items() if value not in (None, "")}
 
 
-def _point(record: Record, reading: Reading) -> HistoryPoint:
+def _point(night: Sequence[tuple[Record, Reading]], starts: int) -> HistoryPoint:
+    newest, reading = night[-1]
+    value, low, high = reading.value, reading.low, reading.high
+    if len(night) > 1:
+        one = pooled(night)
+        reach = math.exp(HALF_WIDTH * one.error)
+        value, low, high = one.value, one.value / reach if one.error else None, one.value * reach if one.error else None
     return HistoryPoint(
-        at=record.started_at,
-        commit=record.environment.observed.get("commit", ""),
-        value=reading.value,
-        low=reading.low,
-        high=reading.high,
-        n=reading.n,
-        env=record.environment.hash,
-        record=record.id,
-        network=network_of(record) or "",
+        at=newest.started_at,
+        commit=newest.environment.observed.get("commit", ""),
+        value=value,
+        low=low,
+        high=high,
+        n=sum(reading.n for _, reading in night),
+        env=newest.environment.hash,
+        record=newest.id,
+        network=network_of(newest) or "",
+        night=night_of(newest, starts),
+        records=tuple(record.id for record, _ in night),
     )
 
 

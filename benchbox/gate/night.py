@@ -16,7 +16,8 @@ class Qualifier(StrEnum):
     suspicious: beyond the effect, but not for enough nights. acknowledged: somebody accepted the change, with a
     reason. drift: against the pinned level, not the last nights. blind: a change of the effect would not have been
     found. exact: a count that may not change at all. new: too few nights yet. confirmed: measured again, base and head
-    in turn, and worse there too. refuted: measured again, and not worse there.
+    in turn, and worse there too. refuted: measured again, and not worse there. bridged: the level was carried over from
+    another environment.
     """
 
     SUSPICIOUS = "suspicious"
@@ -27,6 +28,7 @@ class Qualifier(StrEnum):
     NEW = "new"
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
+    BRIDGED = "bridged"
 
 
 class Tier(StrEnum):
@@ -136,7 +138,9 @@ class Acknowledgement:
     """A change that somebody accepted: up to ``ratio[1]`` and the effect, until a date.
 
     ``cases`` are names or patterns of file names, ``metric`` likewise; ``since`` is the commit, ``reason``, ``issue``
-    and ``by`` are for people. ``until`` and ``accepted`` are dates (ISO 8601).
+    and ``by`` are for people. ``until`` and ``accepted`` are dates (ISO 8601). ``kind`` is "expected", "vendor" (a
+    library's or driver's), "infra" or "noise"; the last two count as false alarms. Without ``wide`` a pattern covers
+    at most twenty cases.
     """
 
     group: str
@@ -149,6 +153,47 @@ class Acknowledgement:
     since: str = ""
     issue: str = ""
     by: str = ""
+    kind: str = "expected"
+    wide: bool = False
+
+
+class Standing(StrEnum):
+    """What an acknowledgement does tonight.
+
+    holds: it covers a change. lapsed: the date has passed, it got worse, or it covers too much. unused: no change
+    needs it tonight.
+    """
+
+    HOLDS = "holds"
+    LAPSED = "lapsed"
+    UNUSED = "unused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledged:
+    """An acknowledgement as it stands tonight, so many days after it was accepted."""
+
+    entry: Acknowledgement
+    standing: Standing
+    days: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """What a night was compared with: so many nights, the first and the last of them, the commit of the last.
+
+    ``levels`` are the cases that have levels in git, ``oldest`` and ``newest`` the nights of these, ``pinned`` the
+    names of anchors.
+    """
+
+    nights: int = 0
+    first: str = ""
+    last: str = ""
+    commit: str = ""
+    levels: int = 0
+    oldest: str = ""
+    newest: str = ""
+    pinned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +210,10 @@ class NightReport:
 
     ``findings`` are ordered by their size. ``exit`` is the exit status by all ``reasons``, (status, text), of which
     the first decides. ``unreadable`` are files of records that are damaged: they were left out. ``selftest`` says
-    whether any of it can be believed. ``acknowledged`` are those that hold tonight or held until a date that has
-    passed. ``rule`` says in a sentence how was judged.
+    whether any of it can be believed. ``acknowledged`` are those that hold tonight, would hold, or no longer do.
+    ``rule`` says in a sentence how was judged, ``options`` with which options of the command, ``machines`` where it was
+    measured, and ``accepted`` how many alarms of the last 90 nights were accepted, and how many of these as noise or
+    the machine's.
     """
 
     night: str
@@ -174,10 +221,14 @@ class NightReport:
     groups: tuple[Group, ...]
     coverage: Coverage
     environments: tuple[NewEnvironment, ...]
-    acknowledged: tuple[Acknowledgement, ...]
+    acknowledged: tuple[Acknowledged, ...]
     selftest: Trust
     reasons: tuple[tuple[int, str], ...]
     unreadable: tuple[str, ...]
     exit: int
     policy_sha256: str
     rule: str
+    machines: tuple[str, ...] = ()
+    references: References = field(default_factory=References)
+    accepted: tuple[int, int] = (0, 0)
+    options: tuple[str, ...] = ()

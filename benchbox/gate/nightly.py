@@ -8,27 +8,40 @@ together: each series is watched with that probability divided by their number (
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import fnmatch
 import math
 from collections.abc import Iterable, Sequence
 
-from benchbox.gate.acknowledged import holds_for, is_acceptable, lapse
 from benchbox.gate.again import Again
-from benchbox.gate.baseline import Baseline
-from benchbox.gate.grouping import groups_of
-from benchbox.gate.night import Acknowledgement, Coverage, Finding, NewEnvironment, NightReport, Qualifier, Tier
+from benchbox.gate.anchored import against_anchor
+from benchbox.gate.grouping import certain_size, groups_of
+from benchbox.gate.levels.acknowledged import FALSE_ALARMS, MOST_BY_PATTERN, holds_for, is_acceptable, lapse, width_of
+from benchbox.gate.levels.baseline import Baseline
+from benchbox.gate.night import (
+    Acknowledged,
+    Acknowledgement,
+    Coverage,
+    Finding,
+    NewEnvironment,
+    NightReport,
+    Qualifier,
+    References,
+    Standing,
+    Tier,
+)
 from benchbox.gate.policy import EXACT_METRICS, Policy
 from benchbox.gate.reasons import reasons_of
-from benchbox.gate.selftest import Selftest, trust_in
-from benchbox.gate.series import CaseSeries, case_series
+from benchbox.gate.rolling import against_rolling
+from benchbox.gate.selftest import Selftest, first_of_last, trust_in
+from benchbox.gate.series import CaseSeries, case_series, commit_of
 from benchbox.gate.tonight import (
     ProcessValues,
     Question,
-    against_anchor,
-    against_rolling,
     exact_counts,
     rule_for,
 )
+from benchbox.metrics.device_times import CYCLES
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record, Status
@@ -70,7 +83,7 @@ def judge_night(
     levels = baseline or {}
     coverage, gaps = _coverage(cases, levels, policy, tonight)
     judged = _judged(cases, policy, levels, tonight, process_values, again)
-    findings, used = _acknowledge([*gaps, *judged], policy, acknowledged, tonight, cases)
+    findings, standing = _acknowledge([*gaps, *judged], policy, acknowledged, tonight, cases)
     groups, findings = groups_of(findings, policy)
     environments = _new_environments(cases, tonight)
     machines = dict.fromkeys(case.machine for case in cases if tonight in case.nights)
@@ -91,13 +104,16 @@ def judge_night(
         groups=groups,
         coverage=coverage,
         environments=environments,
-        acknowledged=used,
+        acknowledged=standing,
         selftest=trust,
         reasons=reasons,
         exit=reasons[0][0] if reasons else 0,
         unreadable=tuple(unreadable),
         policy_sha256=policy.sha256,
         rule=_rule(policy, again),
+        machines=tuple(machines),
+        references=_references(cases, policy, levels, tonight),
+        accepted=_accepted(acknowledged, tonight),
     )
 
 
@@ -176,7 +192,8 @@ def _judged(
         level = expected.anchor(ask.metric) if expected else None
         already = rolling is not None and rolling.verdict.outcome is Outcome.SLOWER
         if "anchor" in policy.references and level is not None and not already:
-            found.append(against_anchor(ask, policy, level, process_values, again))
+            cycles = expected.anchor(CYCLES) if expected else None
+            found.append(against_anchor(ask, policy, level, process_values, again, cycles=cycles))
     return found
 
 
@@ -204,30 +221,79 @@ def _acknowledge(
     acknowledged: Sequence[Acknowledgement],
     tonight: str,
     cases: Sequence[CaseSeries],
-) -> tuple[list[Finding], tuple[Acknowledgement, ...]]:
+) -> tuple[list[Finding], tuple[Acknowledged, ...]]:
+    """The findings with what was accepted of them, and how every acknowledgement stands."""
     known = {case.name: case for case in cases}
-    marked, used = [], []
+    acceptable = [finding for finding in findings if is_acceptable(finding)]
+    widths = {id(entry): width_of(entry, {finding.name for finding in acceptable}) for entry in acknowledged}
+    marked = []
+    standing: dict[int, Standing] = {}
     for finding in findings:
-        if not is_acceptable(finding):
+        # The newest decision counts.
+        held = (one for one in reversed(acknowledged) if is_acceptable(finding) and holds_for(one, finding))
+        entry = next(held, None)
+        if entry is None:
             marked.append(finding)
             continue
-        metric = finding.verdict.metric
-        better = Better.LOWER if metric in EXACT_METRICS else METRICS.get(metric).better
-        rule = rule_for(policy, known[finding.name], metric)
-        effect = (rule.effect if rule else None) or 0.0
-        lapsed = ""
-        # The newest decision counts.
-        for entry in reversed([entry for entry in acknowledged if holds_for(entry, finding)]):
-            used.append(entry)
-            lapsed = lapse(entry, finding, night=tonight, effect=effect, better=better)
-            if not lapsed:
-                finding = dataclasses.replace(finding, qualifiers=(*finding.qualifiers, Qualifier.ACKNOWLEDGED))
-            reason = lapsed or f"acknowledged until {entry.until}: {entry.reason}"
-            verdict = dataclasses.replace(finding.verdict, reason=f"{finding.verdict.reason}; {reason}".lstrip("; "))
-            finding = dataclasses.replace(finding, verdict=verdict)
-            break
-        marked.append(finding)
-    return marked, tuple(dict.fromkeys(used))
+        lapsed = _lapse(entry, finding, widths[id(entry)], policy, known[finding.name], tonight)
+        if not lapsed:
+            finding = dataclasses.replace(finding, qualifiers=(*finding.qualifiers, Qualifier.ACKNOWLEDGED))
+        if lapsed or standing.get(id(entry)) is not Standing.LAPSED:
+            standing[id(entry)] = Standing.LAPSED if lapsed else Standing.HOLDS
+        reason = lapsed or f"acknowledged until {entry.until}: {entry.reason}"
+        verdict = dataclasses.replace(finding.verdict, reason=f"{finding.verdict.reason}; {reason}".lstrip("; "))
+        marked.append(dataclasses.replace(finding, verdict=verdict))
+    return marked, tuple(
+        Acknowledged(
+            entry=entry, standing=standing.get(id(entry), Standing.UNUSED), days=_days(entry.accepted, tonight)
+        )
+        for entry in acknowledged
+        # What has lapsed and is not needed is of the past.
+        if id(entry) in standing or entry.until >= tonight
+    )
+
+
+def _lapse(entry: Acknowledgement, finding: Finding, width: int, policy: Policy, case: CaseSeries, tonight: str) -> str:
+    """Why an acknowledgement does not cover a finding that it names, "" where it does."""
+    metric = finding.verdict.metric
+    better = Better.LOWER if metric in EXACT_METRICS else METRICS.get(metric).better
+    rule = rule_for(policy, case, metric)
+    if width > MOST_BY_PATTERN and not entry.wide and finding.name not in entry.cases:
+        return f"is acknowledged by a pattern that covers {width} cases: at most {MOST_BY_PATTERN}, or wide = true"
+    return lapse(entry, finding, night=tonight, effect=(rule.effect if rule else None) or 0.0, better=better)
+
+
+def _days(since: str, night: str) -> int:
+    """From a date to a night; 0 where one of them is none."""
+    try:
+        return (datetime.date.fromisoformat(night) - datetime.date.fromisoformat(since)).days
+    except ValueError:
+        return 0
+
+
+def _accepted(acknowledged: Sequence[Acknowledgement], tonight: str) -> tuple[int, int]:
+    """Alarms of the last 90 nights that were accepted, and how many of them as noise or the machine's."""
+    first = first_of_last(tonight)
+    kinds = {entry.group: entry.kind for entry in acknowledged if first <= entry.accepted <= tonight}
+    return len(kinds), sum(kind in FALSE_ALARMS for kind in kinds.values())
+
+
+def _references(cases: Sequence[CaseSeries], policy: Policy, baseline: Baseline, tonight: str) -> References:
+    nights = sorted({night for case in cases for night in case.before(tonight)})[-policy.rolling.nights :]
+    last = [case.measured(nights[-1]) for case in cases if nights]
+    commits = [commit_of(records) for records in last if records]
+    levels = [level for expected in baseline.values() for level in expected.levels.values()]
+    anchors = [level for expected in baseline.values() for level in expected.anchors.values()]
+    return References(
+        nights=len(nights),
+        first=nights[0] if nights else "",
+        last=nights[-1] if nights else "",
+        commit=next(filter(None, reversed(commits)), ""),
+        levels=len(baseline),
+        oldest=min((level.night for level in levels), default=""),
+        newest=max((level.night for level in levels), default=""),
+        pinned=tuple(sorted({level.pinned for level in anchors})),
+    )
 
 
 def _new_environments(cases: Sequence[CaseSeries], tonight: str) -> tuple[NewEnvironment, ...]:
@@ -253,11 +319,12 @@ _RANKS = (Outcome.SLOWER, Outcome.FAILED, Outcome.MISSING, Outcome.INCOMPARABLE,
 
 
 def _order(finding: Finding) -> tuple[object, ...]:
-    """Alarms first, then by outcome, then by the size of the change."""
+    """Alarms first, then by outcome, then by the size of the change: what it is at the least, then what it seems."""
     rank = _RANKS.index(finding.verdict.outcome) if finding.verdict.outcome in _RANKS else len(_RANKS)
     ratio = finding.verdict.ratio
     size = abs(math.log(ratio)) if ratio else 0.0
-    return (not finding.is_alarm, finding.tier is not Tier.PRIMARY, rank, -size, finding.name, finding.verdict.metric)
+    sizes = (-certain_size(finding.verdict), -size)
+    return (not finding.is_alarm, finding.tier is not Tier.PRIMARY, rank, *sizes, finding.name, finding.verdict.metric)
 
 
 def _rule(policy: Policy, again: Again) -> str:

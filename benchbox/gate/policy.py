@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from benchbox.errors import UsageError
 from benchbox.gate.night import Tier
+from benchbox.gate.series import NIGHT_STARTS
 from benchbox.registry import suggestion
 from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity
 from benchbox.store.toml_text import problem_text
@@ -66,7 +67,8 @@ class Rule(_Strict):
     """How to judge the metrics and cases that ``where`` matches (patterns of file names, or lists of them).
 
     ``effect`` is the smallest change that matters, as a ratio minus 1; ``floor`` the smallest difference ("20 us");
-    ``persist`` replaces that of ``rolling``; an ``exact`` value may not change at all.
+    ``persist`` replaces that of ``rolling``; an ``exact`` value may not change at all. ``also`` "cycles" asks for the
+    same verdict in GPU clock cycles wherever clocks float and were read.
     """
 
     where: dict[str, str | list[str]] = {}
@@ -75,6 +77,7 @@ class Rule(_Strict):
     tier: Literal["primary", "secondary", "off"] = "primary"
     exact: bool = False
     persist: Annotated[int, Field(ge=1, le=7)] | None = None
+    also: Literal["cycles"] | None = None
 
     @field_validator("where")
     @classmethod
@@ -92,8 +95,8 @@ class Rule(_Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Rule:
-        if self.exact and (self.effect is not None or self.persist is not None):
-            raise ValueError("an exact rule has no effect and no persist: any change counts, at once")
+        if self.exact and (self.effect is not None or self.persist is not None or self.also is not None):
+            raise ValueError("an exact rule has no effect, no persist and no also: any change counts, at once")
         if not self.exact and self.effect is None and self.tier != "off":
             raise ValueError("effect is missing: the smallest change that matters, for example 0.05")
         return self
@@ -153,15 +156,27 @@ class CoverageRules(_Strict):
 
 
 class Confirm(_Strict):
-    """How ``--confirm`` measures what was flagged: processes a side and round, and at most so many cases a night."""
+    """How ``--confirm`` measures what was flagged: processes a side and round, and at most so many cases a night.
+
+    ``order`` is that of the processes of both sides. ``alpha`` is the chance that noise alone confirms anything that a
+    night flagged, None for ``false_alarms``. ``rerun_on_noise`` is how many further rounds there may be where the first
+    speaks for a change without being sure.
+    """
 
     processes: Annotated[int, Field(ge=5, le=50)] = 8
+    order: Literal["ABBA", "random"] = "ABBA"
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    rerun_on_noise: Annotated[int, Field(ge=0, le=5)] = 1
     most: Annotated[int, Field(ge=1)] = 30
 
 
 class Selftest(_Strict):
-    """How the gate tests itself: with a slow-down of ``injected``; ``every`` "night" makes the judge ask for it."""
+    """How the gate tests itself: ``aa`` pairs of equal sides, and one with a slow-down of ``injected``.
 
+    ``every`` "night" makes the judge ask for a test of each night.
+    """
+
+    aa: Annotated[int, Field(ge=1, le=20)] = 1
     every: Literal["never", "night"] = "never"
     injected: Annotated[float, Field(gt=0, le=1)] = 0.10
 
@@ -189,7 +204,7 @@ class Policy(_Strict):
     confirm: Confirm = Confirm()
     selftest: Selftest = Selftest()
     false_alarms: Annotated[float, Field(gt=0, lt=0.5)] = 0.002
-    night_starts: Annotated[int, Field(ge=0, le=23)] = 12
+    night_starts: Annotated[int, Field(ge=0, le=23)] = NIGHT_STARTS
     groups: list[Literal["machine", "backend", "precision", "model"]] = ["machine", "backend", "precision"]
     defaults: bool = True
     rule: list[Rule] = []
@@ -200,6 +215,16 @@ class Policy(_Strict):
         return (*self.rule, *(_DEFAULTS if self.defaults else ()))
 
     @property
+    def alpha(self) -> float:
+        """The chance that noise alone confirms anything that a night flagged."""
+        return self.false_alarms if self.confirm.alpha is None else self.confirm.alpha
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds a confirmation may have."""
+        return 1 + self.confirm.rerun_on_noise
+
+    @property
     def sha256(self) -> str:
         """Of everything that it says, whatever the form of the file."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
@@ -208,10 +233,10 @@ class Policy(_Strict):
 _TIMELESS = ["offline", "server", "pipelined", "concurrent", "multi-stream"]
 _DEFAULTS = (
     Rule(where={"metric": list(EXACT_METRICS)}, exact=True),
-    Rule(where={"metric": "gpu_time_p50"}, effect=0.02, floor="1 us"),
-    Rule(where={"metric": "latency_p50", "device": "cuda*"}, effect=0.02, floor="1 us"),
+    Rule(where={"metric": "gpu_time_p50"}, effect=0.02, floor="1 us", also="cycles"),
+    Rule(where={"metric": "latency_p50", "device": "cuda*"}, effect=0.02, floor="1 us", also="cycles"),
     Rule(where={"metric": "latency_p50"}, effect=0.05, floor="1 us"),
-    Rule(where={"metric": "throughput", "mode": _TIMELESS, "device": "cuda*"}, effect=0.02),
+    Rule(where={"metric": "throughput", "mode": _TIMELESS, "device": "cuda*"}, effect=0.02, also="cycles"),
     Rule(where={"metric": "throughput", "mode": _TIMELESS}, effect=0.05),
     Rule(where={"metric": ["peak_host_memory", "peak_device_memory"]}, effect=0.05, floor="1 MiB"),
     Rule(where={"metric": "energy_per_sample"}, effect=0.05, tier="secondary"),

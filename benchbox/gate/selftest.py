@@ -1,12 +1,13 @@
 """Would the gate have seen a slow-down tonight, and seen none where there is none?
 
-``results/selftest/<night>/<machine>.json``, written on the machine that measures: the verdict on a pair of equal sides,
+``results/selftest/<night>/<machine>.json``, written on the machine that measures: the verdicts on pairs of equal sides,
 and that on a pair whose head was slowed down on purpose, by the rule that confirms what a night has flagged. Where one
 of them is wrong nothing else that this night says can be believed.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +26,10 @@ NIGHTS = 90
 
 @dataclass(frozen=True, kw_only=True)
 class Selftest:
-    """One self-test: the case that was measured, and the decisions on the two pairs.
+    """One self-test: the case that was measured, and the decisions on its pairs.
 
-    ``effect`` is what mattered, ``injected`` the slow-down of the second pair's head, both as ratios minus 1.
+    ``effect`` is what mattered, ``injected`` the slow-down of the last pair's head, both as ratios minus 1. ``aa`` are
+    the pairs of equal sides.
     """
 
     night: str
@@ -35,14 +37,16 @@ class Selftest:
     name: str
     effect: float
     injected: float
-    aa: Decision
+    aa: tuple[Decision, ...]
     slowed: Decision
 
     @property
     def aa_outcome(self) -> Outcome:
-        """What was said of equal sides; right is same."""
-        inside = 1 / (1 + self.effect) <= self.aa.ratio <= 1 + self.effect
-        return Outcome.SLOWER if self.aa.worse else Outcome.SAME if inside else Outcome.INCONCLUSIVE
+        """What was said of equal sides, the worst of all pairs; right is same."""
+        if any(pair.worse for pair in self.aa):
+            return Outcome.SLOWER
+        inside = [1 / (1 + self.effect) <= pair.ratio <= 1 + self.effect for pair in self.aa]
+        return Outcome.SAME if all(inside) else Outcome.INCONCLUSIVE
 
     @property
     def injected_outcome(self) -> Outcome:
@@ -75,21 +79,28 @@ class Trust:
     missed: int = 0
 
     @property
+    def word(self) -> str:
+        """Of tonight, for a headline."""
+        word = {None: "not tested", True: "self-test passed", False: "self-test FAILED"}[self.believed]
+        missing = f", not made on {', '.join(self.missing)}" if self.believed and self.missing else ""
+        return f"gate {word}{missing}"
+
+    @property
     def text(self) -> str:
-        """In words, "" where there never was a test."""
+        """How often the tests were wrong, in words."""
         if not self.tests:
-            return ""
-        word = {None: "not made tonight", True: "passed", False: "FAILED"}[self.believed]
+            return f"not known: no self-test in the last {NIGHTS} nights (benchbox gate --selftest)"
         undecided = f", {self.undecided} could not tell" if self.undecided else ""
         return (
-            f"self-test {word}; of the last {self.tests} {self.false_alarms} saw a change in equal sides{undecided}, "
-            f"{self.missed} missed the injected one"
+            f"of {self.tests} self-test{'s' * (self.tests != 1)} in the last {NIGHTS} nights, {self.false_alarms} saw "
+            f"a change in equal sides{undecided}, {self.missed} missed the injected one"
         )
 
 
 def trust_in(night: str, machines: Sequence[str], found: Sequence[Selftest]) -> Trust:
     """What the self-tests say of a night in which these machines measured."""
-    recent = [test for test in found if test.night <= night][-NIGHTS * max(1, len(machines)) :]
+    first = first_of_last(night)
+    recent = [test for test in found if first <= test.night <= night]
     tonight = [test for test in recent if test.night == night]
     wrong = [test for test in tonight if test.aa_outcome is not Outcome.SAME] or tonight
     missed = [test for test in tonight if test.injected_outcome is not Outcome.SLOWER] or tonight
@@ -105,6 +116,13 @@ def trust_in(night: str, machines: Sequence[str], found: Sequence[Selftest]) -> 
     )
 
 
+def first_of_last(night: str, nights: int = NIGHTS) -> str:
+    """The first of so many nights of which a night is the last, "" where there is no night."""
+    if not night:
+        return ""
+    return (datetime.date.fromisoformat(night) - datetime.timedelta(days=nights - 1)).isoformat()
+
+
 def read_selftests(root: Path) -> tuple[Selftest, ...]:
     """All that are stored, by night; raises StoreError for a damaged file or one of another version."""
     found = []
@@ -115,6 +133,8 @@ def read_selftests(root: Path) -> tuple[Selftest, ...]:
             raise StoreError(f"{path} cannot be read", values=str(error), remedy=_REMEDY) from error
         if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
             raise StoreError(f"{path} has another version", values=f"expected {SCHEMA!r}", remedy=_REMEDY)
+        if isinstance(document.get("aa"), dict):  # one pair, as it was written at first
+            document["aa"] = [document["aa"]]
         found.append(value_from_plain(Selftest, document, origin=str(path)))
     return tuple(found)
 

@@ -15,8 +15,9 @@ from benchbox.schema.plan import TRANSFER_RESIDENT, WAIT_SPIN
 from benchbox.schema.reading import Reading, Severity
 from benchbox.schema.record import Record, Status, reading_of
 
-_HALF_WIDTH = 1.96  # standard errors of a 95 % interval
+HALF_WIDTH = 1.96  # standard errors of a 95 % interval
 _MACHINE_CHARACTERS = 48
+NIGHT_STARTS = 12  # the hour, UTC, at which a night begins, unless a policy says otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,17 +89,22 @@ class CaseSeries:
         ]
         if not found:
             return None
-        if len(found) == 1:  # as below, which takes three times as long
-            ((record, reading),) = found
-            return Value(value=reading.value, error=_error(reading), unit=reading.unit, records=(record,))
-        logs = [math.log(reading.value) for _, reading in found]
-        errors = [_error(reading) for _, reading in found]
-        return Value(
-            value=math.exp(math.fsum(logs) / len(logs)),
-            error=math.sqrt(math.fsum(error * error for error in errors)) / len(errors),
-            unit=found[0][1].unit,
-            records=tuple(record for record, _ in found),
-        )
+        return pooled(found)
+
+
+def pooled(found: Sequence[tuple[Record, Reading]]) -> Value:
+    """Records of one night and environment as one value: the geometric mean of their positive readings."""
+    if len(found) == 1:  # as below, which takes three times as long
+        ((record, reading),) = found
+        return Value(value=reading.value, error=_error(reading), unit=reading.unit, records=(record,))
+    logs = [math.log(reading.value) for _, reading in found]
+    errors = [_error(reading) for _, reading in found]
+    return Value(
+        value=math.exp(math.fsum(logs) / len(logs)),
+        error=math.sqrt(math.fsum(error * error for error in errors)) / len(errors),
+        unit=found[0][1].unit,
+        records=tuple(record for record, _ in found),
+    )
 
 
 def case_series(records: Iterable[Record], *, night_starts: int) -> tuple[CaseSeries, ...]:
@@ -176,4 +182,4 @@ def commit_of(records: Sequence[Record]) -> str:
 def _error(reading: Reading) -> float:
     if reading.low is None or reading.high is None or not 0 < reading.low <= reading.high:
         return 0.0
-    return math.log(reading.high / reading.low) / (2 * _HALF_WIDTH)
+    return math.log(reading.high / reading.low) / (2 * HALF_WIDTH)

@@ -25,7 +25,7 @@ from benchbox.gate.again import BRIDGE, Remeasured, write_remeasured
 from benchbox.gate.comparable import Measured, networks_apart
 from benchbox.gate.formats.words import options_of
 from benchbox.gate.night import Finding, LayerShift, Qualifier, Tier
-from benchbox.gate.policy import Policy
+from benchbox.gate.policy import Confirm, Policy
 from benchbox.gate.series import CaseSeries, case_series
 from benchbox.gate.tonight import ANCHOR, ROLLING, rule_for
 from benchbox.gate.values import values_of
@@ -68,7 +68,7 @@ class Task:
     head_file: Kept
 
 
-MeasureInTurn = Callable[[Path, Task, Sides, int], tuple[Measured, Measured]]
+MeasureInTurn = Callable[[Path, Task, Sides, Confirm], tuple[Measured, Measured]]
 Profile = Callable[[Path, Task], tuple[LayerShift, ...]]
 
 
@@ -234,7 +234,7 @@ def _measured(
     entries = [_blank(row, judged.report.night, flagged, "") for row in task.rows]
     bridge = entries[0].reference == BRIDGE
     while True:
-        pair = measure(root, task, sides, judged.policy.confirm.processes)
+        pair = measure(root, task, sides, judged.policy.confirm)
         environments = (pair[0].record.environment.hash, pair[1].record.environment.hash)
         _require_environments(task, environments, bridge=bridge)
         entries = [
@@ -257,7 +257,8 @@ def _decided(entry: Remeasured, policy: Policy, series: CaseSeries) -> bool | No
     effect = (rule.effect if rule else None) or 0.0
     found = entry.decision(
         effect=(1 + effect) ** policy.anchor.drift - 1 if entry.reference == ANCHOR else effect,
-        false_alarms=policy.false_alarms,
+        alpha=policy.alpha,
+        most=policy.rounds,
         floor=rule.least_difference if rule else 0.0,
         higher_is_worse=METRICS.get(entry.metric).better is Better.LOWER,
     )
@@ -299,7 +300,7 @@ def _stored(judged: Judged, name: str) -> Iterator[Remeasured]:
             yield nights[judged.report.night]
 
 
-def command_of(root: Path, task: Task, sides: Sides, processes: int) -> list[str]:
+def command_of(root: Path, task: Task, sides: Sides, confirm: Confirm) -> list[str]:
     """The command, without its interpreter, that measures a task in turn; run in the project root."""
     case, plan = task.rows[0].verdict.case, task.head.plan
     words = ["run", str(task.base_file.path), *task.base_file.options, *options_of(case)]
@@ -311,7 +312,8 @@ def command_of(root: Path, task: Task, sides: Sides, processes: int) -> list[str
         ",".join([f"model={file.path}", *([f"python={python}"] if python else [])])
         for file, python in ((task.base_file, sides.base), (task.head_file, sides.head))
     ]
-    return [*words, "--ab", *texts, "--trials", str(processes), "--root", str(ROOT), "--json"]
+    words += ["--ab", *texts, "--ab-order", confirm.order, "--trials", str(confirm.processes)]
+    return [*words, "--root", str(ROOT), "--json"]
 
 
 def layers_side_by_side(root: Path, task: Task) -> tuple[LayerShift, ...]:
@@ -346,13 +348,13 @@ def _child(root: Path, words: Sequence[str]) -> subprocess.CompletedProcess[byte
     )
 
 
-def measured_in_turn(root: Path, task: Task, sides: Sides, processes: int) -> tuple[Measured, Measured]:
+def measured_in_turn(root: Path, task: Task, sides: Sides, confirm: Confirm) -> tuple[Measured, Measured]:
     """Both sides as they were measured by a ``benchbox run --ab``, whose progress is shown.
 
     Raises:
         MeasurementError: it ended with an error, which it has printed.
     """
-    ran = _child(root, command_of(root, task, sides, processes))
+    ran = _child(root, command_of(root, task, sides, confirm))
     if ran.returncode:
         raise MeasurementError(f"'benchbox run --ab' ended with exit status {ran.returncode}")
     found = []

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import UsageError
-from benchbox.gate.acknowledged import read_acknowledged
 from benchbox.gate.again import Again, read_remeasured
-from benchbox.gate.baseline import Expected, read_baseline
 from benchbox.gate.comparable import Measured
+from benchbox.gate.levels.acknowledged import read_acknowledged
+from benchbox.gate.levels.baseline import Expected, read_baseline
+from benchbox.gate.levels.proposals import proposals_for
 from benchbox.gate.night import Acknowledgement, NightReport, Tier
 from benchbox.gate.nightly import judge_night
 from benchbox.gate.policy import Policy, policy_of
-from benchbox.gate.proposals import proposals_for
 from benchbox.gate.selftest import read_selftests
 from benchbox.gate.series import machine_of, name_of, night_at
 from benchbox.gate.tonight import EXACT
@@ -92,6 +94,8 @@ def judge_stored(
         policy = _at_once(policy)
         baseline = _levels_in(elsewhere, against or "", policy, warn)
     judged = _judged(root, policy, stored, baseline, folder, night, narrowed=bool(where), unreadable=unreadable)
+    options = _options(policy_file, against, night, where)
+    judged = dataclasses.replace(judged, report=dataclasses.replace(judged.report, options=options))
     today = _today(policy)
     if night is None and judged.report.night > today:
         warn(
@@ -99,6 +103,13 @@ def judge_stored(
             "wrong, here or where it was measured? --night DATE judges another"
         )
     return judged
+
+
+def _options(policy_file: str | None, against: str | None, night: str | None, where: Sequence[str]) -> tuple[str, ...]:
+    """The options that say what is judged, for commands that judge the same."""
+    given = (("--policy", policy_file), ("--against", against), ("--night", night if night != "today" else None))
+    conditions = [word for condition in where for word in ("--where", condition)]
+    return (*(word for flag, value in given if value is not None for word in (flag, value)), *conditions)
 
 
 def _stored(
@@ -145,17 +156,19 @@ def _levels_in(folder: Path, text: str, policy: Policy, warn: Callable[[str], No
     if not records:
         raise UsageError(f"--against: there is neither a level nor a record in {folder}")
 
+    measured = functools.cache(_measured)
+
     def values(record: Record, metric: str) -> Sequence[float]:
-        return _process_values(paths[record.id], metric)
+        return values_of([measured(paths[record.id])], METRICS.get(metric))
 
     report = judge_night(records, policy, process_values=values)
     _, cases = proposals_for(records, report, policy, {}, values, accepted=False)
     return cases
 
 
-def _process_values(path: Path, metric: str) -> Sequence[float]:
+def _measured(path: Path) -> Measured:
     whole = read_record(path)
-    return values_of([Measured(record=whole, trials=trials_from_file(path, whole))], METRICS.get(metric))
+    return Measured(record=whole, trials=trials_from_file(path, whole))
 
 
 def _judged(
@@ -172,8 +185,10 @@ def _judged(
     again, acknowledged = read_remeasured(root), read_acknowledged(folder)
     records = tuple(record for _, record in files.values())
 
+    measured = functools.cache(_measured)
+
     def process_values(record: Record, metric: str) -> Sequence[float]:
-        return _process_values(files[record.id][0], metric)
+        return values_of([measured(files[record.id][0])], METRICS.get(metric))
 
     # Levels of cases that the conditions leave out are not missing.
     asked = records if narrowed else ()

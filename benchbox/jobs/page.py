@@ -159,5 +159,5 @@ def _median_s(trial: Trial) -> float:
 
 
 def _histories(records: Sequence[Record]) -> tuple[Series, ...]:
-    series = series_from_records(records, metric="latency_p50", effect=_EFFECT)
+    series = series_from_records(records, metric="latency_p50", effect=_EFFECT, night_starts=None)
     return tuple(one for one in series if len(one.points) >= _NIGHTS)

@@ -29,6 +29,7 @@ from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
+from benchbox.schema.plan import PairOrder
 from benchbox.schema.proof import REQUIRED_SHARE
 from benchbox.schema.record import BuildCost, Correctness, Record, RecordKey, Status
 from benchbox.schema.trial import Pass, Trial
@@ -64,6 +65,7 @@ def measure_cases(
     root: Path,
     progress: Progress,
     interleaved: bool = False,
+    pair_order: PairOrder = PairOrder.ABBA,
     min_executed: float | None = None,
     stores: bool = True,
     keep_refusals: bool = False,
@@ -80,6 +82,7 @@ def measure_cases(
         root: project root.
         progress: shows what runs.
         interleaved: two cases are to be compared: A B, B A, ... instead of an order drawn anew in each round.
+        pair_order: of cases that are interleaved.
         min_executed: share of the MACs that must run in the precision asked for, or the case has failed; None for the
             usual share, below which its numbers are flagged.
         stores: False where the numbers are for the caller alone.
@@ -119,7 +122,7 @@ def measure_cases(
             bug = bug_from_error(error)
             record = dataclasses.replace(blank, status=Status.FAILED, reason=_reason(bug))
             yield stored(Outcome(place=place, record=record, error=bug))
-    order = abba() if interleaved else drawn_anew(cases[0].plan.seed)
+    order = abba() if interleaved and pair_order is PairOrder.ABBA else drawn_anew(cases[0].plan.seed)
     requests = [request for _, _, request in ready]
 
     def keep(index: int, result: CaseResult) -> Outcome:

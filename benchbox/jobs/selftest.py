@@ -1,7 +1,7 @@
-"""How does the gate test itself? Two pairs on the network that ran fastest tonight: equal sides, and a slowed head.
+"""How does the gate test itself? Pairs on the network that ran fastest tonight: equal sides, and a slowed head.
 
-Both pairs are measured A B B A with the runtime that measured the night, and judged by the rule that confirms what a
-night has flagged. Nothing of it is stored but the two decisions.
+All pairs are measured in turn, A B B A, with the runtime that measured the night, and judged by the rule that confirms
+what a night has flagged. Nothing of it is stored but the decisions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchbox.jobs.run import measure_cases
 from benchbox.metrics.metric import METRICS
 from benchbox.progress import Progress
 from benchbox.schema.identity import network_of
-from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.plan import MeasurementPlan, Mode, PairOrder
 from benchbox.schema.record import reading_of
 from benchbox.stats.again import Decision, Round, decide
 from benchbox.store.kept import known_artifacts
@@ -37,7 +37,7 @@ MeasurePair = Callable[[Case, Case], tuple[Measured, Measured]]
 
 
 def selftest(root: Path, judged: Judged, *, progress: Progress, measure: MeasurePair | None = None) -> Selftest:
-    """Measures the two pairs, stores the decisions, and returns them.
+    """Measures the pairs, stores the decisions, and returns them.
 
     Args:
         root: project root.
@@ -55,12 +55,13 @@ def selftest(root: Path, judged: Judged, *, progress: Progress, measure: Measure
     effect = (rule.effect if rule else None) or 0.05
 
     def pair(base: Case, head: Case) -> tuple[Measured, Measured]:
-        return _in_turn(root, base, head, progress)
+        return _in_turn(root, base, head, progress, PairOrder(policy.confirm.order))
 
     slowed = replace(case, plan=replace(case.plan, injected_delay=policy.selftest.injected))
     found = []
+    equal = policy.selftest.aa
     for what, head in (
-        ("equal sides", case),
+        *((f"equal sides{f' ({number} of {equal})' * (equal > 1)}", case) for number in range(1, equal + 1)),
         (f"a head slowed by {policy.selftest.injected:.0%}", slowed),
     ):
         text = f"self-test on {series.name}: {what}, {policy.confirm.processes} processes a side in turn"
@@ -71,8 +72,8 @@ def selftest(root: Path, judged: Judged, *, progress: Progress, measure: Measure
         name=series.name,
         effect=effect,
         injected=policy.selftest.injected,
-        aa=found[0],
-        slowed=found[1],
+        aa=tuple(found[:-1]),
+        slowed=found[-1],
     )
     write_selftest(root, test)
     return test
@@ -115,7 +116,7 @@ def _decision(
     while True:
         say(len(rounds))
         rounds.append(_round(measure(base, head)))
-        found = decide(rounds, effect=effect, chance=policy.false_alarms)
+        found = decide(rounds, effect=effect, chance=policy.alpha, most=policy.rounds)
         if found.worse is not None:
             return found
 
@@ -132,8 +133,10 @@ def _round(pair: Sequence[Measured]) -> Round:
     return Round(base=base, head=head)
 
 
-def _in_turn(root: Path, base: Case, head: Case, progress: Progress) -> tuple[Measured, Measured]:
-    outcomes = list(measure_cases((base, head), root=root, progress=progress, interleaved=True, stores=False))
+def _in_turn(root: Path, base: Case, head: Case, progress: Progress, order: PairOrder) -> tuple[Measured, Measured]:
+    outcomes = list(
+        measure_cases((base, head), root=root, progress=progress, interleaved=True, pair_order=order, stores=False)
+    )
     errors: list[BenchboxError] = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
         raise errors[0]

@@ -24,6 +24,13 @@ class Mode(StrEnum):
     SERVER = "server"
 
 
+class PairOrder(StrEnum):
+    """In which order the sides of a pair run: forward and backward in turn, or drawn anew in each round."""
+
+    ABBA = "ABBA"
+    RANDOM = "random"
+
+
 # Requests of these are issued by MLPerf LoadGen: ``measure/loadgen/issuing.py``.
 LOADGEN_MODES = frozenset({Mode.OFFLINE, Mode.SINGLE_STREAM, Mode.MULTI_STREAM, Mode.SERVER})
 # What ``locked_clocks`` says where a GPU was held at its base clock.

@@ -61,9 +61,11 @@ class ChangeState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryPoint:
-    """One record of a series: when (UTC, ISO 8601), of which commit, in which environment, and its reading.
+    """One night of a series: when (UTC, ISO 8601), of which commit, in which environment, and its value.
 
-    ``value``, ``low`` and ``high`` are in the unit of the series. ``network`` is the ONNX file's SHA-256.
+    Several records of a night and environment are one point: their geometric mean, ``n`` processes in all. ``at``,
+    ``commit``, ``record`` and ``network`` (the ONNX file's SHA-256) are those of the newest, ``records`` are all of
+    them. ``value``, ``low`` and ``high`` are in the unit of the series. ``night`` is the day on which it ends.
     """
 
     at: str
@@ -75,6 +77,8 @@ class HistoryPoint:
     env: str
     record: str
     network: str
+    night: str = ""
+    records: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

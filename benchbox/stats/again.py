@@ -1,10 +1,10 @@
 """Does measuring base and head again, in turn, confirm that the head is worse?
 
 A round is two small groups of processes. A round speaks for a change where its ratio is beyond what matters and the
-exact one-sided rank test is below a limit. One round is enough with a p-value of at most half the chance that noise may
-have; otherwise a second, independent round must speak for it as well, each with a p-value of at most the root of that
-half. Both ways together are taken by noise with at most the chance, whatever its distribution: the test is exact, and
-base and head of a round share the machine and its drift (A B B A).
+exact one-sided rank test is below a limit. Of at most m rounds, the first k are enough where each of them speaks for it
+with a p-value of at most (a / m) ** (1 / k), a being the chance that noise may have. All ways together are taken by
+noise with at most a, whatever its distribution (Bonferroni): the test is exact, rounds are independent, and base and
+head of a round share the machine and its drift (A B B A).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from benchbox.stats.rank import rank_test, ratio_interval
 
+# One that decides at once or says that another is needed, and that other.
 MOST_ROUNDS = 2
 
 
@@ -44,14 +45,21 @@ class Decision:
 
 
 def decide(
-    rounds: Sequence[Round], *, effect: float, chance: float, floor: float = 0.0, higher_is_worse: bool = True
+    rounds: Sequence[Round],
+    *,
+    effect: float,
+    chance: float,
+    most: int = MOST_ROUNDS,
+    floor: float = 0.0,
+    higher_is_worse: bool = True,
 ) -> Decision:
-    """The decision by one or two rounds.
+    """The decision by one round, or by more where the first do not decide.
 
     Args:
         rounds: in the order in which they were measured.
         effect: the least ratio minus 1 that matters.
         chance: the probability that noise alone is called worse.
+        most: rounds after which there is no other; further ones do not count.
         floor: the least difference that matters, in the unit of the values.
         higher_is_worse: the direction of bad.
 
@@ -60,15 +68,18 @@ def decide(
     """
     if not rounds:
         raise ValueError("a decision needs a round")
-    single, each = chance / 2, math.sqrt(chance / 2)
+    rounds = rounds[:most]
     worse: bool | None = None
-    p = 1.0
-    for number, entry in enumerate(rounds[:MOST_ROUNDS], start=1):
+    largest = p = 0.0
+    for number, entry in enumerate(rounds, start=1):
         p = _one_sided(entry, higher_is_worse=higher_is_worse)
-        if p > each or not _beyond(entry, effect, floor, higher_is_worse=higher_is_worse):
+        largest = max(largest, p)
+        if largest > (chance / most) ** (1 / most) or not _beyond(
+            entry, effect, floor, higher_is_worse=higher_is_worse
+        ):
             worse = False
             break
-        if (number == 1 and p <= single) or number == MOST_ROUNDS:
+        if largest <= (chance / most) ** (1 / number):
             worse = True
             break
     base = [value for entry in rounds for value in entry.base]

@@ -123,6 +123,7 @@ def watch_nights(
     errors: Sequence[float] = (),
     levels: Mapping[int, float] | None = None,
     settled: Mapping[int, bool] | None = None,
+    backed: Mapping[int, int] | None = None,
 ) -> tuple[Seen, ...]:
     """Every night as it was seen when it was the last one.
 
@@ -136,16 +137,18 @@ def watch_nights(
         levels: the level from a night (index) on, as somebody decided it.
         settled: of nights (indices) on the worse side that were measured again, whether that confirmed them: then one
             night is enough, and otherwise no run of nights is.
+        backed: of nights (indices) for which something else was asked too, the side that this is on: 1 worse, -1
+            better, 0 neither. No run becomes a change in a night that is not on its side.
     """
     sign = 1 if watch.higher_is_worse else -1
     state, seen = _State(), []
-    known = {} if settled is None else settled
+    known, asked = {} if settled is None else settled, backed or {}
     for index, value in enumerate(values):
         if levels and index in levels:
             _move_to(state, sign * math.log(levels[index]), watch)
         error = errors[index] if errors else 0.0
         last = index == len(values) - 1
-        seen.append(_look(state, index, sign * math.log(value), error, watch, known, last=last))
+        seen.append(_look(state, index, sign * math.log(value), error, watch, known, asked, last=last))
     return tuple(seen)
 
 
@@ -156,6 +159,7 @@ def _look(
     error: float,
     watch: Watch,
     settled: Mapping[int, bool],
+    backed: Mapping[int, int],
     *,
     last: bool,
 ) -> Seen:
@@ -182,6 +186,8 @@ def _look(
     if side > 0 and (confirmed := settled.get(index)) is not None:
         state.moved = state.moved or confirmed
         return replace(seen, move=Move.WORSE) if confirmed else seen
+    if backed.get(index, side) != side:
+        return seen
     state.moved = state.moved or _is_change(state, found.count, watch)
     if not state.moved:
         return seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +15,18 @@ import pytest
 from sample_nights import NEW_DRIVER, level, nights
 from sample_records import trials
 
+from benchbox.cli.commands.records.baseline import KINDS
+from benchbox.gate.levels import acknowledged
 from benchbox.schema.trial import Trial
 from benchbox.store.records import append
 
 STEP = [*level(20, 1e-3), *level(3, 1.2e-3, 1)]
 GROUP = "20260121-none-null-fp32-slower"
 FOLDER = Path("results/baseline")
+KIND = (
+    '[[accepted]]\ngroup = "g"\ncases = []\nmetric = "m"\nratio = [1.0, 1.0]\nuntil = 2027-01-01\n'
+    'accepted = 2026-01-01\nreason = "r"\nkind = "whim"\n'
+)
 
 
 def runs(value: float) -> list[Trial]:
@@ -103,6 +110,83 @@ def test_an_accepted_level_becomes_the_reference_by_a_commit(benchbox: Callable[
     assert (row["outcome"], ran.status) == ("same", 0)
 
 
+def test_what_a_folder_of_records_flags_is_accepted_against_it(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    """As a pull request is judged: by the records of its base, in one night."""
+    stored(tmp_path / "base", STEP[:1])
+    stored(tmp_path, [1.2e-3])
+    against = ("--against", str(tmp_path / "base" / "results" / "records"))
+    assert benchbox("gate").status == 0
+    red = benchbox("gate", *against)
+    assert red.status == 1
+    (group,) = [entry["id"] for entry in benchbox("gate", *against, "--json").document["groups"]]
+    assert benchbox("baseline", "accept", group, "--reason", "x").status == 2
+    # The command that is printed is that command.
+    (line,) = [line for line in red.out.replace("\\\n", "").splitlines() if "baseline accept" in line]
+    assert shlex.split(line)[3:6] == [group, *against]
+    words = shlex.split(line)[1:]
+    assert benchbox(*words).status == 2, "it says where the reason goes, not which"
+    assert benchbox(*words[:-1], "two Casts").status == 0
+    assert benchbox("gate", *against).status == 0
+
+
+def test_what_was_noise_counts_as_a_false_alarm(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, STEP)
+    document = benchbox("baseline", "accept", GROUP, "--reason", "x", "--kind", "noise", "--json").document
+    assert (document["schema"], document["accepted"][0]["kind"]) == ("benchbox.accepted/1", "noise")
+    ran = benchbox("gate")
+    assert "of 1 accepted alarm 1 was noise or the machine" in " ".join(ran.out.split())
+    assert benchbox("gate", "--json").document["accepted_alarms"] == {"accepted": 1, "false": 1}
+    assert KINDS == acknowledged.KINDS
+
+
+def test_an_acknowledgement_is_shown_also_where_nothing_needs_it(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, STEP)
+    benchbox("baseline", "accept", GROUP, "--reason", "x", "--issue", "https://x/1", "--until", "2026-02-10")
+    headline = " ".join(benchbox("gate").out.split("\n\n")[0].split())
+    assert "1 acknowledged, oldest 0 days" in headline
+    stored(tmp_path, [*STEP, *level(4, 1e-3, 4)], first=len(STEP))
+    ran = benchbox("gate")
+    said = " ".join(ran.out.split())
+    assert (ran.status, "until 2026-02-10: x (https://x/1); nothing needs it tonight" in said) == (0, True)
+    (entry,) = benchbox("gate", "--json").document["acknowledged"]
+    assert (entry["standing"], entry["days"], entry["issue"]) == ("unused", 4, "https://x/1")
+    # What has lapsed and is not needed is of the past.
+    assert "acknowledged" not in benchbox("gate", "--night", "2026-02-11").out
+
+
+def test_a_pattern_may_not_cover_what_nobody_looked_at(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    for place in range(21):
+        for entry, value in zip(
+            nights([*STEP[:8], 1.2e-3, 1.2e-3], flags=()), [*STEP[:8], 1.2e-3, 1.2e-3], strict=True
+        ):
+            key = dataclasses.replace(entry.key, model=f"net{place}")
+            append(tmp_path, dataclasses.replace(entry, key=key, id=f"{entry.id[:-4]}{place:04d}"), runs(value))
+    group = benchbox("gate", "--json").document["groups"][0]["id"]
+    assert benchbox("baseline", "accept", group, "--reason", "x").status == 0
+    assert benchbox("gate").status == 0, "named one by one, they may be many"
+    path = tmp_path / FOLDER / "acknowledged.toml"
+    begin, end = (path.read_text().index(sign) for sign in ("cases", "metric"))
+    text = path.read_text()
+    path.write_text(f'{text[:begin]}cases = ["net*"]\n{text[end:]}')
+    ran = benchbox("gate")
+    assert (ran.status, "a pattern that covers 21 cases" in " ".join(ran.out.split())) == (1, True)
+    path.write_text(path.read_text() + "wide = true\n")
+    assert benchbox("gate").status == 0
+
+
+def test_proposals_for_programs_and_pull_requests(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, STEP[:20])
+    document = benchbox("baseline", "propose", "--json", "--markdown", str(tmp_path / "p.md")).document
+    assert (document["schema"], document["night"], len(document["files"])) == ("benchbox.proposals/1", "2026-01-20", 1)
+    assert {"name", "metric", "before", "level"} == set(document["proposals"][0])
+    text = (tmp_path / "p.md").read_text()
+    assert "| `lenet5/null/fp32/b1/isolated/t1/virtual@none` | latency_p50 | new |" in text
+    pinned = benchbox("baseline", "pin", "v1", "--json").document
+    assert (pinned["schema"], pinned["name"], len(pinned["cases"])) == ("benchbox.pinned/1", "v1", 1)
+    assert "No level to write." in benchbox("baseline", "propose", "--markdown", "/dev/stdout").out
+    assert benchbox("baseline", "pin", " ").status == 2
+
+
 def test_drift_below_the_effect_is_found_by_the_anchor(benchbox: Callable[..., Any], tmp_path: Path) -> None:
     creeping = list(1e-3 * np.exp(0.004 * np.maximum(0, np.arange(60) - 10)))
     stored(tmp_path, creeping[:10])
@@ -157,6 +241,7 @@ def test_bad_input(
         ("none/lenet5.json", '{"schema": "benchbox.baseline/1", "cases": {"a": {}}}', "cannot be read"),
         ("acknowledged.toml", "[[accepted]", "cannot be read"),
         ("acknowledged.toml", '[[accepted]]\ngroup = "g"\n', "cannot be read"),
+        ("acknowledged.toml", KIND, "kind 'whim' is none of expected, vendor, infra, noise"),
     ],
 )
 def test_damaged_files_are_named(file: str, text: str, said: str, benchbox: Callable[..., Any], tmp_path: Path) -> None:

@@ -58,8 +58,10 @@ def test_json_is_as_published(benchbox: Callable[..., Any], tmp_path: Path) -> N
     stored(tmp_path, STEP)
     document = benchbox("gate", "--json").document
     assert document["schema"] == "benchbox.gate/1"
-    assert set(document) >= {"verdicts", "groups", "coverage", "acknowledged", "policy_sha256", "exit"}
-    assert document["exit"] == 1
+    assert set(document) >= {"verdicts", "outcome", "groups", "coverage", "selftest", "acknowledged", "policy_sha256"}
+    assert set(document["selftest"]) >= {"aa", "injected", "believed"}
+    assert (document["exit"], document["outcome"], document["machines"]) == (1, "slower", ["none"])
+    assert benchbox("gate", "--json", "--night", "2026-01-20").document["outcome"] == "same"
     assert set(document["coverage"]) == {"expected", "seen", "missing", "failed", "new"}
     first = document["verdicts"][0]
     assert set(first) >= {"key", "metric", "outcome", "ratio", "low", "high", "mde", "n_base", "n_head", "reason"}
@@ -99,7 +101,7 @@ def test_a_first_night_is_called_new(benchbox: Callable[..., Any], tmp_path: Pat
     stored(tmp_path, [1e-3])
     ran = benchbox("gate")
     assert (ran.status, "inconclusive" in ran.out) == (0, False)
-    assert ran.out.splitlines()[0].endswith(" new, with too few nights to be judged")
+    assert " new, with too few nights to be judged — none, environment unchanged" in ran.out.splitlines()[0]
 
 
 def test_five_thousand_rows_fit_a_summary() -> None:
@@ -119,7 +121,7 @@ def test_five_thousand_rows_fit_a_summary() -> None:
     assert len(report.coverage.missing) == 5000
     text = markdown_of(report)
     assert 100_000 < len(text.encode()) < MOST_BYTES
-    assert text.rstrip().endswith("</details>")
+    assert "</details>\n\n---\n" in text
     assert len(annotations_of(report)) == 9
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_steps_are_drawn_between_the_nights(forty_nights: Path, benchbox: Callab
     assert "taken back later" in lines[worse]
     assert "c027" in lines[better - 1]
     assert "c010" in lines[driver + 1]
-    assert lines[-1] == "40 records, 2 changes of level"
+    assert lines[-1] == "40 nights, 2 changes of level"
     assert max(map(len, lines)) <= 100
 
 
@@ -56,6 +57,26 @@ def test_json_is_as_published(forty_nights: Path, benchbox: Callable[..., Any]) 
     assert [(change["index"], change["state"]) for change in series["changes"]] == [(20, "reverted"), (28, "new")]
     assert set(series["changes"][0]) >= {"index", "ratio", "low", "high", "commits", "environment", "state"}
     assert series["epochs"] == [{"index": 10, "environment": {"driver": ["", "560"]}}]
+
+
+def test_a_row_is_a_night_unless_records_are_asked_for(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    for record in nights([1e-3, 1.01e-3]):
+        append(tmp_path, record, trials())
+        again = dataclasses.replace(record, id=f"{record.id[:-1]}9", started_at=record.started_at.replace("T02", "T03"))
+        append(tmp_path, again, trials())
+    ran = benchbox("history")
+    assert len(re.findall(r"^2026-01-0\d  2026-", ran.out, flags=re.MULTILINE)) == 2
+    assert "records" in ran.out.splitlines()[1].split()
+    assert "2 nights, one level; 4 records, those of one night" in ran.out
+    ran = benchbox("history", "--by", "record")
+    assert len(re.findall(r"^2026-01-0\d  2026-", ran.out, flags=re.MULTILINE)) == 4
+    assert max(map(len, ran.out.splitlines())) <= 100
+    points = benchbox("history", "--json").document["series"][0]["points"]
+    assert [(point["night"], point["n"], len(point["records"])) for point in points] == [
+        ("2026-01-01", 16, 2),
+        ("2026-01-02", 16, 2),
+    ]
+    assert benchbox("history", "--by", "week").status == 2
 
 
 def test_where_there_is_nothing_it_says_so(benchbox: Callable[..., Any], tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ APART = {
     "debug",
     "ab",
     "also",
+    "ab_order",
     "dry_run",
     "cuda",
     "plugin_lib",

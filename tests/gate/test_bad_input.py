@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 from sample_nights import level, nights
 from sample_records import trials
 
+from benchbox.gate.formats.annotations import annotations_of
+from benchbox.gate.formats.markdown import MOST_BYTES, markdown_of
+from benchbox.gate.formats.table import render_night
 from benchbox.gate.night import Qualifier
 from benchbox.gate.nightly import judge_night
-from benchbox.gate.policy import Policy
+from benchbox.gate.policy import Policy, policy_from_text
 from benchbox.schema.verdict import Outcome
 from benchbox.store.records import append, record_files
 
@@ -126,6 +130,62 @@ def test_strange_names_stay_what_they_are(name: str, benchbox: Callable[..., Any
     (row, *_) = benchbox("gate", "--json").document["verdicts"]
     assert row["key"]["model"] == name
     assert all(line.startswith("no level") for line in benchbox("baseline", "propose").out.splitlines())
+
+
+def many(count: int, values: Any) -> Any:
+    """Nights of as many cases, each a bit slower at the end than the one before."""
+    base = nights(values, flags=())
+    return [
+        dataclasses.replace(
+            entry,
+            id=f"{entry.id}{number}",
+            key=dataclasses.replace(entry.key, model=f"network-with-quite-a-long-name-{number}"),
+            readings=tuple(
+                dataclasses.replace(one, value=factor * one.value, low=None, high=None) for one in entry.readings
+            ),
+        )
+        for number in range(count)
+        for place, entry in enumerate(base)
+        for factor in [1 + (place == len(base) - 1) * number / count]
+    ]
+
+
+def test_five_thousand_slower_rows_fit_and_the_worst_is_first(tmp_path: Path) -> None:
+    one_night = policy_from_text("[gate]\nrolling = { nights = 2, min_nights = 2, persist = 1 }\n", origin="x")
+    count = 5000
+    report = judge_night(many(count, [1e-3, 1e-3, 1.5e-3]), one_night, process_values=lambda *_: ())
+    slower = [row for row in report.findings if row.is_alarm]
+    assert len(slower) == count
+    assert [row.name.split("/")[0].rpartition("-")[2] for row in slower[:3]] == ["4999", "4998", "4997"]
+    text = markdown_of(report)
+    assert 100_000 < len(text.encode()) < MOST_BYTES
+    rows = [int(number) for number in re.findall(r"^\| `network-with-quite-a-long-name-(\d+)/", text, re.MULTILINE)]
+    assert rows == sorted(rows, reverse=True)
+    assert "smaller ones are left out" in text
+    assert "compared with:" in text.splitlines()[-1]
+    assert len(report.groups) == 1
+    assert len(annotations_of(report)) == 9
+    # An alarm a case is shown as far as there is room, too.
+    alone = policy_from_text(
+        '[gate]\nrolling = { nights = 2, min_nights = 2, persist = 1 }\ngroups = ["model"]\n', origin="x"
+    )
+    report = judge_night(many(2000, [1e-3, 1e-3, 1.5e-3]), alone, process_values=lambda *_: ())
+    assert len(report.groups) == 2000
+    assert len(markdown_of(report).encode()) < MOST_BYTES
+    assert len(render_night(report).splitlines()) < 250
+
+
+def test_five_thousand_counts_that_changed_fit_too(tmp_path: Path) -> None:
+    records = many(3000, [1e-3, 1e-3])
+    changed = [
+        dataclasses.replace(entry, analytic=dataclasses.replace(entry.analytic, macs=7, params=7, weight_bytes=7))
+        if entry.started_at.startswith("2026-01-02")
+        else entry
+        for entry in records
+    ]
+    report = judge_night(changed, Policy(), process_values=lambda *_: ())
+    assert sum(row.is_alarm for row in report.findings) == 9000
+    assert len(markdown_of(report).encode()) < MOST_BYTES
 
 
 def test_a_baseline_of_another_schema_is_named(benchbox: Callable[..., Any], tmp_path: Path) -> None:

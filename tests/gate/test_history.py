@@ -63,6 +63,49 @@ def test_a_new_driver_far_from_the_step_does_not_excuse_it() -> None:
     assert [change.state for change in series.changes] == [ChangeState.NEW]
 
 
+def test_several_records_of_a_night_are_one_point() -> None:
+    """Pooled as the gate pools them, so that a night that was measured five times does not count five times."""
+    records = nights(level(10, 1e-3))
+    last = records[-1]
+    (reading,) = last.readings
+    again = [
+        dataclasses.replace(
+            last,
+            id=f"{last.id}x{hour}",
+            started_at=f"2026-01-10T0{hour}:00:00+00:00",
+            readings=(dataclasses.replace(reading, value=value, low=value * 0.99, high=value * 1.01),),
+        )
+        for hour, value in ((3, 1.1e-3), (4, 1.2e-3))
+    ]
+    series = only([*records, *again])
+    assert [point.night for point in series.points] == [f"2026-01-{day:02d}" for day in range(1, 11)]
+    point = series.points[-1]
+    assert point.value == pytest.approx((reading.value * 1.1e-3 * 1.2e-3) ** (1 / 3))
+    assert (point.n, point.record, len(point.records)) == (24, f"{last.id}x4", 3)
+    assert point.low is not None
+    assert point.high is not None
+    # Three means of equal intervals: narrower by the root of three.
+    assert point.high / point.low == pytest.approx((1.01 / 0.99) ** (1 / 3**0.5))
+    (each,) = series_from_records([*records, *again], metric="latency_p50", effect=0.03, night_starts=None)
+    assert len(each.points) == 12
+
+
+def test_a_driver_that_changed_in_the_middle_of_a_night_makes_two_points() -> None:
+    records = nights(level(6, 1e-3))
+    later = dataclasses.replace(records[-1], id="later", started_at="2026-01-06T05:00:00+00:00", environment=NEW_DRIVER)
+    series = only([*records, later])
+    assert (len(series.points), dict(series.epochs)) == (7, {6: {"driver": ("", "560")}})
+
+
+def test_the_evening_is_of_the_night_that_ends_tomorrow() -> None:
+    records = [
+        dataclasses.replace(entry, started_at=f"2026-01-0{day}T{hour}:00:00+00:00", id=f"{day}{hour}")
+        for entry in nights([1e-3])
+        for day, hour in ((1, 11), (1, 13), (2, 10))
+    ]
+    assert [point.night for point in only(records).points] == ["2026-01-01", "2026-01-02"]
+
+
 def test_failed_records_and_other_hardware_do_not_join() -> None:
     good = nights(level(10, 1e-3))
     failed = nights(level(10, 9e-3), status=Status.FAILED)

@@ -17,7 +17,9 @@ references = ["rolling", "anchor"]
 rolling = { nights = 20, min_nights = 3, persist = 3 }
 anchor = { baseline = "levels", drift = 3.0 }
 coverage = { require = ["resnet*"], retired = ["lenet5/*"] }
+confirm = { processes = 8, order = "ABBA", alpha = 0.01, rerun_on_noise = 1 }
 budget = { inconclusive = 0.2, blind = 1.0 }
+selftest = { aa = 3, injected = 0.10, every = "night" }
 groups = ["machine"]
 
 [[gate.rule]]
@@ -41,6 +43,9 @@ def test_what_is_written_holds() -> None:
     assert policy.coverage.retired == ["lenet5/*"]
     assert policy.rules[0].least_difference == pytest.approx(20e-6)
     assert len(policy.rules) > len(policy.rule) == 2
+    assert (policy.alpha, policy.rounds, policy.selftest.aa) == (0.01, 2, 3)
+    # Without a word on it, a confirmation may be as wrong as a night.
+    assert Policy().alpha == Policy().false_alarms
 
 
 def test_outputs_are_checked_with_everything_else(tmp_path: Path) -> None:
@@ -102,6 +107,11 @@ def test_all_errors_are_told_at_once_with_their_lines() -> None:
         ('[[gate.rule]]\nwhere = { metric = "macs" }\nexact = true\neffect = 0.1\n', "any change counts"),
         ('[[gate.rule]]\nwhere = { metric = "macs" }\n', "effect is missing"),
         ("[gate]\nrule = 3\n", "line 2: gate.rule"),
+        ('[gate]\nconfirm = { order = "AABB" }\n', "line 2: gate.confirm.order"),
+        ("[gate]\nconfirm = { alpha = 0 }\n", "line 2: gate.confirm.alpha"),
+        ("[gate]\nselftest = { aa = 0 }\n", "line 2: gate.selftest.aa"),
+        ('[[gate.rule]]\nwhere = {}\neffect = 0.1\nalso = "energy"\n', "line 4: gate.rule.1.also"),
+        ('[[gate.rule]]\nwhere = {}\nexact = true\nalso = "cycles"\n', "any change counts"),
     ],
 )
 def test_wrong_policies(text: str, said: str) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from benchbox.gate.formats.junit import junit_of
 from benchbox.gate.formats.markdown import markdown_of
 from benchbox.gate.formats.table import render_night
 from benchbox.gate.night import LayerShift, NightReport, Qualifier
+from benchbox.gate.policy import Confirm
 from benchbox.gate.values import values_of
 from benchbox.jobs.confirm import Sides, Task, command_of, confirm_night, layers_side_by_side, measured_in_turn
 from benchbox.jobs.gate import Judged, judge_stored
@@ -49,9 +50,9 @@ def stored(root: Path, values: Sequence[float], *, changed_at: int = 99, **field
         (kept / f"{name}.onnx").write_bytes(text)
 
 
-def processes(value: float, seed: int) -> tuple[Trial, ...]:
+def processes(value: float, seed: int, noise: float) -> tuple[Trial, ...]:
     timed, _ = trials()
-    factors = np.exp(0.003 * np.random.default_rng(seed).standard_normal(8))
+    factors = np.exp(noise * np.random.default_rng(seed).standard_normal(8))
     return tuple(
         dataclasses.replace(timed, number=place, samples_ns=(round(1e9 * value * factor),) * 3)
         for place, factor in enumerate(factors)
@@ -62,13 +63,13 @@ class Machine:
     """Measures in turn: a head that is so much slower, in these environments."""
 
     def __init__(self, ratio: float, environments: Sequence[Any] = (ENVIRONMENT, ENVIRONMENT)) -> None:
-        self.ratio, self.environments = ratio, environments
+        self.ratio, self.environments, self.noise = ratio, environments, 0.003
         self.tasks: list[Task] = []
 
-    def __call__(self, _: Path, task: Task, __: Sides, ___: int) -> tuple[Measured, Measured]:
+    def __call__(self, _: Path, task: Task, __: Sides, ___: Confirm) -> tuple[Measured, Measured]:
         self.tasks.append(task)
         found = [
-            Measured(record=dataclasses.replace(record, environment=where), trials=processes(value, seed))
+            Measured(record=dataclasses.replace(record, environment=where), trials=processes(value, seed, self.noise))
             for record, value, where, seed in zip(
                 (task.base, task.head), (1e-3, self.ratio * 1e-3), self.environments, (1, 2), strict=True
             )
@@ -139,7 +140,7 @@ def test_two_files_are_really_measured_in_turn_and_profiled(tmp_path: Path) -> N
         base_file=Kept(path=Path("base.onnx")),
         head_file=Kept(path=Path("head.onnx")),
     )
-    base, head = measured_in_turn(tmp_path, task, Sides(), 5)
+    base, head = measured_in_turn(tmp_path, task, Sides(), Confirm(processes=5, order="random"))
     values = [values_of([side], METRICS.get("latency_p50")) for side in (base, head)]
     assert [len(side) for side in values] == [5, 5]
     assert np.median(values[1]) > np.median(values[0])
@@ -204,6 +205,38 @@ def test_a_measurement_that_fails_is_said(tmp_path: Path) -> None:
     assert "the worker crashed; signal 11" in said[1]
 
 
+def test_alpha_and_further_rounds_are_the_policys(tmp_path: Path) -> None:
+    """A small change among noise: the first round speaks for it and is not sure."""
+    stored(tmp_path, ONE, changed_at=20)
+    policy = tmp_path / "benchbox.toml"
+
+    def rounds_by(text: str) -> tuple[int, int]:
+        for file in (tmp_path / "results" / "remeasured").glob("*/*.json"):
+            file.unlink()
+        policy.write_text(f"[gate]\nconfirm = {{ {text} }}\n")
+        machine = Machine(1.1)
+        machine.noise = 0.06
+        report, _ = again(tmp_path, machine)
+        return len(machine.tasks), report.exit
+
+    assert rounds_by("alpha = 0.000001, rerun_on_noise = 2") == (3, 1)
+    assert rounds_by("alpha = 0.000001, rerun_on_noise = 0")[1] == 0
+    assert rounds_by("alpha = 0.4, rerun_on_noise = 2") == (1, 1)
+
+
+def test_a_round_too_few_by_a_later_policy_decides_nothing(tmp_path: Path) -> None:
+    stored(tmp_path, ONE, changed_at=20)
+    machine = Machine(1.1)
+    machine.noise = 0.06
+    policy = tmp_path / "benchbox.toml"
+    policy.write_text("[gate]\nconfirm = { alpha = 0.1, rerun_on_noise = 0 }\n")
+    assert again(tmp_path, machine)[0].exit == 1
+    policy.write_text("[gate]\nconfirm = { alpha = 0.000001, rerun_on_noise = 2 }\n")
+    found = latency(judge(tmp_path).report)
+    assert (found.verdict.outcome, found.qualifiers) == (Outcome.INCONCLUSIVE, (Qualifier.SUSPICIOUS,))
+    assert "not enough to tell" in found.verdict.reason
+
+
 def test_too_many_flags_leave_the_smaller_ones(tmp_path: Path) -> None:
     (tmp_path / "benchbox.toml").write_text("[gate]\nconfirm = { most = 1 }\n")
     for place, model in enumerate(("small", "large")):
@@ -240,14 +273,41 @@ def test_the_command_runs_both_kept_files_in_turn(tmp_path: Path) -> None:
     stored(tmp_path, ONE, changed_at=20)
     machine = Machine(1.1)
     again(tmp_path, machine)
-    words = command_of(tmp_path, machine.tasks[0], Sides(base="old/bin/python"), 8)
+    words = command_of(tmp_path, machine.tasks[0], Sides(base="old/bin/python"), Confirm(order="random"))
     assert words[:2] == ["run", f"engines/kept/{BASE}.onnx"]
     place = words.index("--ab")
     assert words[place + 1 : place + 3] == [
         f"model=engines/kept/{BASE}.onnx,python=old/bin/python",
         f"model=engines/kept/{HEAD}.onnx",
     ]
-    assert words[-5:] == ["--trials", "8", "--root", "results/again", "--json"]
+    assert words[-7:] == ["--ab-order", "random", "--trials", "8", "--root", "results/again", "--json"]
+
+
+def test_a_bridge_carries_the_pinned_level_over_too(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    def environment(night: int) -> Any:
+        return NEW_DRIVER if night >= 20 else ENVIRONMENT
+
+    def store(values: Sequence[float], first: int) -> None:
+        made = list(enumerate(nights(values, flags=(), environment=environment)))[first:]
+        for place, entry in made:
+            append(tmp_path, dataclasses.replace(entry, onnx_sha256=BASE), processes(values[place], place, 0.003))
+
+    stored(tmp_path, [])
+    values = [*level(20, 1e-3), *level(2, 1.1e-3, 1)]
+    store(values[:20], 0)
+    assert benchbox("baseline", "propose").status == benchbox("baseline", "pin", "v1").status == 0
+    store(values, 20)
+    assert latency(judge(tmp_path).report, "anchor").verdict.outcome is Outcome.INCOMPARABLE
+    machine = Machine(1.1, (ENVIRONMENT, NEW_DRIVER))
+    again(tmp_path, machine, Sides(base="old/bin/python"), night="2026-01-21")
+    found = latency(judge(tmp_path).report, "anchor")
+    assert (found.verdict.outcome, Qualifier.BRIDGED in found.qualifiers) == (Outcome.SAME, True)
+    assert found.verdict.ratio == pytest.approx(1.0, rel=0.02)
+    # What drifts in the new environment is seen, against what the driver made of the old level.
+    store([*values, *level(3, 1.3e-3, 3)], 22)
+    found = latency(judge(tmp_path, against="anchor").report, "anchor")
+    assert (found.verdict.outcome, Qualifier.BRIDGED in found.qualifiers) == (Outcome.SLOWER, True)
+    assert found.verdict.ratio == pytest.approx(1.3 / 1.1, rel=0.02)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({"schema": "benchbox.remeasured/9"})])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from benchbox.jobs.selftest import selftest
 from benchbox.measure.process.delayed import DelayedSession
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Severity
+from benchbox.schema.verdict import Outcome
 from benchbox.stats.again import Round, decide
 from benchbox.store.artifact_files import artifacts_under
 from benchbox.store.records import append
@@ -51,7 +53,7 @@ def pair(ratio: float, seed: int = 0, sd: float = 0.003) -> Round:
 
 def made(aa: float = 1.0, slowed: float = 1.1, night: str = NIGHT) -> Selftest:
     found = [decide([pair(ratio)], effect=0.05, chance=0.002) for ratio in (aa, slowed)]
-    return Selftest(night=night, machine=MACHINE, name="x", effect=0.05, injected=0.1, aa=found[0], slowed=found[1])
+    return Selftest(night=night, machine=MACHINE, name="x", effect=0.05, injected=0.1, aa=(found[0],), slowed=found[1])
 
 
 class Shown:
@@ -98,6 +100,45 @@ def test_it_measures_equal_sides_and_a_slowed_head(tmp_path: Path) -> None:
     assert (report.selftest.aa, report.selftest.injected) == ("same", "slower")
 
 
+@pytest.mark.usefixtures("lenet_exported")
+def test_as_many_pairs_of_equal_sides_as_the_policy_says_must_all_be_the_same(tmp_path: Path) -> None:
+    (artifact,) = [found for found in artifacts_under(tmp_path) if found.precision == "fp32"]
+    stored(tmp_path, artifact.sha256)
+    (tmp_path / "benchbox.toml").write_text("[gate]\nselftest = { aa = 3, injected = 0.2 }\n")
+    ratios = [1.0, 1.0, 1.1, 1.2]
+
+    def measure(base: Case, head: Case) -> tuple[Measured, Measured]:
+        assert bool(head.plan.injected_delay) is (len(ratios) == 1)
+        timed, _ = trials()
+        found = pair(ratios.pop(0), len(ratios))
+        sides = [
+            tuple(
+                dataclasses.replace(timed, number=number, samples_ns=(round(1e9 * value),) * 3)
+                for number, value in enumerate(values)
+            )
+            for values in (found.base, found.head)
+        ]
+        return Measured(record=record(), trials=sides[0]), Measured(record=record(), trials=sides[1])
+
+    shown = Shown()
+    test = selftest(tmp_path, judge(tmp_path), progress=shown, measure=measure)
+    assert [text.partition(": ")[2].partition(",")[0] for text in shown.said] == [
+        *(f"equal sides ({number} of 3)" for number in (1, 2, 3)),
+        "a head slowed by 20%",
+    ]
+    assert (len(test.aa), test.aa_outcome, test.believed) == (3, Outcome.SLOWER, False)
+    assert judge(tmp_path).report.exit == 5
+    assert judge(tmp_path).report.selftest.aa == "slower"
+
+
+def test_a_test_of_one_pair_as_it_was_written_at_first_is_read(tmp_path: Path) -> None:
+    stored(tmp_path)
+    path = write_selftest(tmp_path, made())
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "aa": document["aa"][0]}))
+    assert judge(tmp_path).report.selftest.believed is True
+
+
 def test_without_a_network_there_is_nothing_to_test_with(tmp_path: Path) -> None:
     stored(tmp_path)
     with pytest.raises(UsageError, match="nothing that the gate could test itself with"):
@@ -124,18 +165,24 @@ def test_a_missing_test_counts_where_the_policy_asks_for_it(benchbox: Callable[.
     assert (ran.status, "no self-test on none" in ran.out) == (5, True)
     write_selftest(tmp_path, made())
     ran = benchbox("gate")
-    assert (ran.status, "self-test passed; of the last 1 0 saw a change" in ran.out.replace("\n ", "")) == (0, True)
+    said = " ".join(ran.out.split())
+    assert (ran.status, "environment unchanged, gate self-test passed" in said) == (0, True)
+    assert "of 1 self-test in the last 90 nights, 0 saw a change in equal sides, 0 missed the injected one" in said
     assert benchbox("gate", "--json").document["selftest"]["believed"] is True
 
 
 def test_rates_are_of_ninety_nights() -> None:
-    nights_ = [f"2026-{month:02d}-{day:02d}" for month in range(1, 7) for day in range(1, 29)]
+    first = datetime.date(2026, 1, 1)
+    nights_ = [(first + datetime.timedelta(days=day)).isoformat() for day in range(168)]
     found = [
         made(1.1 if place == 100 else 1.0, 1.0 if place in {0, 120} else 1.1, night=night)
         for place, night in enumerate(nights_)
     ]
     trust = trust_in(nights_[-1], [MACHINE], found)
     assert (trust.tests, trust.false_alarms, trust.missed, trust.believed) == (90, 1, 1, True)
+    # Of nights, not of tests: what was tested long ago says nothing of now.
+    assert trust_in("2027-01-01", [MACHINE], found).tests == 0
+    assert "not known" in trust_in("2027-01-01", [MACHINE], found).text
     assert trust_in("2027-01-01", [MACHINE, "other"], found).missing == (MACHINE, "other")
 
 

@@ -57,20 +57,33 @@ def test_an_unclear_round_wants_a_second_one_which_decides() -> None:
     assert decide([first, first], effect=0.03, chance=chance).n_head == 16
 
 
+def test_further_rounds_find_what_one_round_cannot() -> None:
+    """The chance is below the least p-value of one round, so that no single one could ever confirm anything."""
+    rng, chance = np.random.default_rng(4), 1e-5
+    rounds = [pair(rng, 0.002, 0.1) for _ in range(3)]
+    assert decide(rounds[:1], effect=0.03, chance=chance, most=1).worse is False
+    assert decide(rounds[:1], effect=0.03, chance=chance, most=3).worse is None
+    assert decide(rounds[:2], effect=0.03, chance=chance, most=3).worse is True
+    # Rounds beyond the last do not count.
+    assert decide(rounds, effect=0.03, chance=chance, most=2).n_head == 16
+
+
 def test_no_round_is_no_decision() -> None:
     with pytest.raises(ValueError, match="needs a round"):
         decide([], effect=0.03, chance=0.002)
 
 
-def test_noise_alone_is_confirmed_with_less_than_the_chance() -> None:
-    """Noise so large that the effect forbids nothing: the rank tests alone hold the chance, of both ways together."""
-    rng, chance, count = np.random.default_rng(3), 0.05, 3000
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_noise_alone_is_confirmed_with_less_than_the_chance(most: int) -> None:
+    """Noise so large that the effect forbids nothing: the rank tests alone hold the chance, of all ways together."""
+    rng, chance, count = np.random.default_rng(3), 0.05, 2000
     confirmed = 0
     for _ in range(count):
         rounds = [pair(rng, 0.5)]
-        if decide(rounds, effect=1e-6, chance=chance).worse is None:
+        while decide(rounds, effect=1e-6, chance=chance, most=most).worse is None:
             rounds.append(pair(rng, 0.5))
-        confirmed += decide(rounds, effect=1e-6, chance=chance).worse is True
+        assert len(rounds) <= most
+        confirmed += decide(rounds, effect=1e-6, chance=chance, most=most).worse is True
     assert confirmed / count < chance + 3 * math.sqrt(chance / count)
     assert confirmed > 0
 

@@ -134,6 +134,21 @@ def test_below_the_floor_a_ratio_means_nothing() -> None:
     assert set(moves([*quiet(20, 5e-6), *quiet(5, 5.9e-6, 1)], watch)) == {Move.NEW, Move.LEVEL}
 
 
+def test_what_something_else_does_not_say_too_is_no_change() -> None:
+    """Such nights are beyond the level and no more, and once they are over they were nights like others."""
+    values = [*noise(np.random.default_rng(5), 30, 0.003), 1.1, 1.1, 1.1, 1.0, 1.1, 1.1]
+    watch = Watch(effect=0.03, chance=1e-5)
+    moves = [seen.move for seen in watch_nights(values, watch)]
+    assert moves[31] is Move.WORSE
+    moves = [seen.move for seen in watch_nights(values, watch, backed=dict.fromkeys(range(36), 0))]
+    assert moves[30:] == [Move.BEYOND] * 3 + [Move.LEVEL] + [Move.BEYOND] * 2
+    assert watch_nights(values[:33], watch, backed={30: 0, 31: 0, 32: 1})[-1].move is Move.WORSE
+    # A better level is not taken over either.
+    better = [*values[:30], 0.9, 0.9, 0.9]
+    assert watch_nights(better, watch)[-1].move is not Move.BEYOND
+    assert watch_nights(better, watch, backed=dict.fromkeys(range(33), 1))[-1].move is Move.BEYOND
+
+
 def test_a_night_that_is_noisier_than_its_level_claims_less() -> None:
     values = [*quiet(20), *quiet(3, 1.2e-3, 1)]
     errors = [0.002] * 20 + [0.1] * 3

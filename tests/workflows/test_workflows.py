@@ -22,9 +22,18 @@ BIN = Path(sys.executable).parent
 
 # Stored numbers instead of measured ones, WAIT times slower; what measures otherwise is left out.
 STAND_IN = f"""
-import os, sys
+import os, shutil, subprocess, sys
 words = sys.argv[1:]
 if words[0] == "doctor":
+    sys.exit(0)
+page = "../report.html"  # drawn in the first night only: it takes long
+if words[0] == "report" and os.path.exists(page):
+    shutil.copy(page, words[words.index("--output") + 1])
+    sys.exit(0)
+if words[0] == "report":
+    words = [*words[:-1], page]
+    subprocess.run([sys.executable, "-m", "benchbox", *words], check=True)
+    shutil.copy(page, "report.html")
     sys.exit(0)
 if words[0] == "run":
     sys.path[:0] = [{str(TESTS / "store")!r}, {str(TESTS / "workflows")!r}]
@@ -77,7 +86,9 @@ def three(nights: Nights, *, quiet: int = 2) -> dict[str, Any]:
     """So many green nights, a red one, and green again once a person has said yes."""
     first = nights.night()
     assert first[0] == 0, first[1]
-    assert "proposed.txt" in "".join(path.name for path in (nights.home / "artifacts" / "report").iterdir())
+    assert (nights.home / "artifacts" / "judgement" / "proposed.md").read_text().startswith("## Levels of the night")
+    page = (nights.home / "artifacts" / "report.html").read_text()
+    assert page.lower().startswith("<!doctype html>")
     nights.merge()
     for _ in range(quiet - 1):
         again = nights.night()

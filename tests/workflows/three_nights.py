@@ -93,8 +93,15 @@ class Nights:
             for found in artifacts.glob(step["with"]["pattern"]):
                 shutil.copytree(found, folder / step["with"]["path"], dirs_exist_ok=True)
         elif name == "actions/upload-artifact":
+            paths = step["with"]["path"].split()
+            if step["with"].get("archive") is False:
+                # As it is, under the file's own name; version 7 is the first that can.
+                assert len(paths) == 1, "one file"
+                assert int(step["uses"].rpartition("@v")[2]) >= 7
+                shutil.copyfile(folder / paths[0], artifacts / paths[0])
+                return
             target = artifacts / step["with"]["name"].replace("${{ matrix.machine }}", "here")
-            for path in step["with"]["path"].split():
+            for path in paths:
                 assert (folder / path).exists(), f"{step['with']['name']}: {path} is not there"
                 place = target if path == "results" else target / path
                 if (folder / path).is_dir():

@@ -75,7 +75,7 @@ def comments_of(home: Path) -> list[str]:
     return [entry["body"] for entry in json.loads(path.read_text())] if path.exists() else []
 
 
-# What of GitHub's program the workflows use: comments of a pull request, runs and their artifacts, in a folder $HUB.
+# What of GitHub's program the workflows use: pull requests, their comments, runs and their artifacts, in a folder $HUB.
 GH = """
 import json, os, shutil, subprocess, sys
 from pathlib import Path
@@ -111,6 +111,17 @@ elif words[0] == "api" and "--method" in words:
 elif words[0] == "api":
     assert words[-3].endswith("/comments"), words
     filtered(comments)
+elif words[:2] == ["auth", "setup-git"]:
+    pass
+elif words[:2] == ["pr", "view"]:
+    if not (hub / "pulls" / words[2]).exists():
+        sys.exit("no pull requests found")
+    filtered({"state": "OPEN"})
+elif words[:2] == ["pr", "create"]:
+    place = hub / "pulls" / after("--head")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    assert not place.exists(), words
+    place.write_text(Path(after("--body-file")).read_text())
 elif words[:2] == ["pr", "comment"]:
     comments.append({"id": 100 + len(comments), "body": Path(after("--body-file")).read_text()})
     path.write_text(json.dumps(comments))

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from benchbox.cli.flags.kinds import Kind
+from benchbox.cli.flags.kinds import Kind, Offered
 from benchbox.cli.flags.stored import CONDITION
 from benchbox.errors import UsageError
 
@@ -32,6 +32,15 @@ class Night(Kind):
 
 policy_option = click.option(
     "--policy", "policy_file", metavar="FILE", help="The policy [default: benchbox.toml, if any]."
+)
+
+
+against_option = click.option(
+    "--against",
+    metavar="REFERENCE",
+    type=Offered("rolling", "anchor"),
+    help="Only this reference: rolling (the last good nights), anchor (levels in git), or a folder with levels or "
+    "records, which nothing may be slower than [default: as the policy says].",
 )
 
 

@@ -76,16 +76,18 @@ def write_outputs(flags: OutputFlags, judged: Judged) -> None:
                 texts[str(place)] = github_benchmark_of(values, smaller_is_better=smaller)
     for name, text in texts.items():
         if name is not None:
-            _write(Path(name), text)
+            write_file(name, text)
     if flags.otava is not None:
         for name, text in otava_of(judged.records, judged.policy).items():
-            _write(Path(flags.otava) / name, text, folder=True)
+            write_file(Path(flags.otava) / name, text, folder=True)
 
 
-def _write(path: Path, text: str, *, folder: bool = False) -> None:
+def write_file(name: str | Path, text: str, *, folder: bool = False) -> None:
+    """Writes a file, with its folder if need be; raises StoreError."""
     from benchbox.errors import StoreError
     from benchbox.store.atomic import write_text
 
+    path = Path(name)
     try:
         if folder:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
-from benchbox.gate.acknowledged import table_of
 from benchbox.gate.formats.words import (
+    accept_command,
     acknowledged_lines,
     change_text,
+    changed_rows,
     commands_for,
     ending,
     environment_lines,
+    footer_lines,
     headline,
     interval_text,
+    mde_text,
     outcome_text,
     ratio_text,
+    settled_by,
     trend_text,
-    worth_a_row,
+    unclear_rows,
 )
+from benchbox.gate.levels.acknowledged import table_of
+from benchbox.gate.levels.proposals import acknowledgements_of
 from benchbox.gate.night import Finding, LayerShift, NightReport
-from benchbox.gate.proposals import acknowledgements_of
 from benchbox.gate.tonight import EXACT
 from benchbox.report.table import Column, markdown_table
 from benchbox.units import format_alike
@@ -28,75 +32,135 @@ from benchbox.units import format_alike
 # GitHub refuses summaries of more than 1 MiB as a whole.
 MOST_BYTES = 900_000
 _SHOWN = 20
-_GROUPS = [Column[list[str]](title=title) for title in ("group", "outcome", "cases", "worst", "cause")]
-_LAYERS = [Column[list[str]](title=title, number=title != "layer") for title in ("layer", "base", "head", "change")]
-_ROWS = [
+_GROUPS = [
     Column[list[str]](title=title)
-    for title in ("case", "metric", "outcome", "change", "95 %", "values", "30 nights", "why")
+    for title in ("group", "outcome", "cases", "worst", "95 %", "since", "before → after", "cause")
 ]
+_LAYERS = [Column[list[str]](title=title, number=title != "layer") for title in ("layer", "base", "head", "change")]
+_TITLES = ("case", "metric", "outcome", "change", "95 %", "values", "30 nights", "why")
+_ROWS = [Column[list[str]](title=title) for title in _TITLES]
+_UNCLEAR = [Column[list[str]](title=title) for title in ("case", "metric", "would show", "why", "what would tell")]
 
 
 def markdown_of(report: NightReport) -> str:
     """The headline, alarms, rows by their size, how to see them again, and everything else folded away."""
-    rows = worth_a_row(report.findings)
-    texts = [
-        [
-            _code(finding.name),
-            finding.verdict.metric,
-            outcome_text(finding),
-            ratio_text(finding),
-            interval_text(finding),
-            change_text(finding),
-            trend_text(finding),
-            _plain(finding.verdict.reason),
-        ]
-        for finding in rows
-    ]
-    groups = [
-        [
-            _code(group.id),
-            group.outcome.value + (" (acknowledged)" if group.acknowledged else ""),
-            str(len(group.cases)),
-            "" if group.worst is None else f"{100 * (group.worst - 1):+.1f} %",
-            _plain(group.cause),
-        ]
-        for group in report.groups
-    ]
+    rows = changed_rows(report.findings)
+    texts = [_row(finding) for finding in rows]
     alarm = next((finding for finding in report.findings if finding.is_alarm), None)
     commands = "\n".join(commands_for(alarm)) if alarm else ""
+    seen = f"{report.coverage.seen} of {report.coverage.expected} expected cases have numbers"
+    footer = "\n\n---\n\n" + _bullets([seen, *footer_lines(report)])
     parts = [
         f"**{_plain(headline(report))}**",
-        "\n".join(f"- {_plain(line)}" for line in ending(report).splitlines()),
-        "\n".join(f"- {_plain(line)}" for line in environment_lines(report)),
-        f"## What changed\n\n{markdown_table(_GROUPS, groups)}" if groups else "",
-        f"## The largest\n\n{markdown_table(_ROWS, texts[:_SHOWN])}" if texts else "",
+        _bullets(ending(report).splitlines()),
+        _bullets(environment_lines(report)),
+        _groups(report),
+        _largest(texts[:_SHOWN]),
         *_layers(rows),
-        f"## See the first of them again\n\n```sh\n{commands}\n```" if commands else "",
+        _unclear(unclear_rows(report.findings)),
+        _section("Acknowledged", _bullets(acknowledged_lines(report))),
+        _section("New", _bullets(_named(report.coverage.new))),
+        _section("See the first of them again", f"```sh\n{commands}\n```" if commands else ""),
         _on_purpose(report),
-        "\n".join(["## Acknowledged\n", *(f"- {_plain(line)}" for line in lines)])
-        if (lines := acknowledged_lines(report))
-        else "",
-        f"{report.coverage.seen} of {report.coverage.expected} expected cases have numbers. {_plain(report.rule)}."
-        + (f" {_plain(report.selftest.text)}." if report.selftest.text else ""),
     ]
-    text = "\n\n".join(filter(None, parts))
-    return text + _rest(texts[_SHOWN:], MOST_BYTES - len(text.encode())) + "\n"
+    # Whole sections, so that nothing ends in the middle of a table.
+    room = MOST_BYTES - len(footer.encode())
+    text = ""
+    for part in filter(None, parts):
+        added = f"\n\n{part}" if text else part
+        if len(added.encode()) <= room:
+            text, room = text + added, room - len(added.encode())
+    return text + _rest(texts[_SHOWN:], room) + footer + "\n"
+
+
+def _row(finding: Finding) -> list[str]:
+    return [
+        _code(finding.name),
+        finding.verdict.metric,
+        outcome_text(finding),
+        ratio_text(finding),
+        interval_text(finding),
+        change_text(finding),
+        trend_text(finding),
+        _plain(finding.verdict.reason),
+    ]
+
+
+def _section(title: str, content: str) -> str:
+    return f"## {title}\n\n{content}" if content else ""
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {_plain(line)}" for line in lines)
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    more = len(names) - _SHOWN
+    return [*names[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _groups(report: NightReport) -> str:
+    """A row for each alarm, by its worst case."""
+    worst = {(row.group, row.verdict.ratio): row for row in reversed(report.findings)}
+    rows = []
+    for group in report.groups[:_SHOWN]:
+        row = worst[group.id, group.worst]
+        rows.append(
+            [
+                _code(group.id),
+                group.outcome.value + (" (acknowledged)" if group.acknowledged else ""),
+                str(len(group.cases)),
+                "" if group.worst is None else f"{100 * (group.worst - 1):+.1f} %",
+                interval_text(row),
+                group.place.night,
+                change_text(row),
+                _plain(group.cause),
+            ]
+        )
+    more = len(report.groups) - _SHOWN
+    left = f"\n\nAnd {more} more groups." if more > 0 else ""
+    return _section("What changed", markdown_table(_GROUPS, rows) + left if rows else "")
+
+
+def _largest(texts: Sequence[list[str]]) -> str:
+    """The rows; what is the same in all of them is said once above."""
+    if not texts:
+        return ""
+    same = {
+        place
+        for place, title in enumerate(_TITLES)
+        if title != "case" and len(texts) > 1 and len({row[place] for row in texts}) == 1
+    }
+    kept = [place for place in range(len(_TITLES)) if place not in same]
+    once = [f"{_TITLES[place]} {texts[0][place]}" for place in sorted(same) if texts[0][place]]
+    table = markdown_table([_ROWS[place] for place in kept], [[row[place] for place in kept] for row in texts])
+    return _section("The largest", (f"In all rows: {'; '.join(once)}.\n\n" if once else "") + table)
+
+
+def _unclear(rows: Sequence[Finding]) -> str:
+    """Rows of which nobody can tell, with the smallest change that would show."""
+    texts = [
+        [_code(row.name), row.verdict.metric, mde_text(row), _plain(row.verdict.reason), _plain(settled_by(row))]
+        for row in rows[:_SHOWN]
+    ]
+    more = len(rows) - _SHOWN
+    left = f"\n\nAnd {more} more." if more > 0 else ""
+    return _section("Cannot tell", markdown_table(_UNCLEAR, texts) + left if texts else "")
 
 
 def _on_purpose(report: NightReport) -> str:
     """How the alarms are accepted; of counts, what to add to a file, since pull requests have no store at hand."""
-    red = [group for group in report.groups if any(row.is_alarm and row.group == group.id for row in report.findings)]
+    alarms = {row.group: row for row in reversed(report.findings) if row.is_alarm}
+    red = [group for group in report.groups if group.id in alarms][:_SHOWN]
     if not red:
         return ""
-    lines = [f"benchbox baseline accept {shlex.quote(group.id)} --reason '...'" for group in red[:_SHOWN]]
-    exact = {row.group for row in report.findings if row.is_alarm and row.reference == EXACT}
+    parts = ["## If it is on purpose", "```sh\n" + "\n".join(accept_command(report, one.id) for one in red) + "\n```"]
     tables = [
         table_of(entry)
-        for group in red[:_SHOWN]
-        if group.id in exact
-        for entry in acknowledgements_of(report, group.id, reason="...", issue="", until=None, by="")
+        for group in red
+        if alarms[group.id].reference == EXACT and len(group.cases) <= _SHOWN
+        for entry in acknowledgements_of(report, group.id, reason="...")
     ]
-    parts = ["## If it is on purpose", "```sh\n" + "\n".join(lines) + "\n```"]
     if tables:
         parts.append(
             "Counts are the same on every machine. Without the records at hand, add this with its reason to "

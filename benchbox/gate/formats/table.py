@@ -6,42 +6,56 @@ import textwrap
 from collections.abc import Sequence
 
 from benchbox.gate.formats.words import (
+    accept_command,
     acknowledged_lines,
     change_text,
+    changed_rows,
     commands_for,
     ending,
     environment_lines,
+    footer_lines,
     headline,
     interval_text,
     layer_lines,
     outcome_text,
     ratio_text,
+    settled_by,
     trend_text,
-    worth_a_row,
+    unclear_rows,
 )
 from benchbox.gate.night import Finding, Group, NightReport, Qualifier
 
 WIDTH = 100
-_MOST_ROWS = 20
+_MOST_ROWS, _MOST_UNCLEAR = 20, 5
 
 
 def render_night(report: NightReport) -> str:
-    """The night in one line, its alarms, its rows by their size, what to do, and the rule."""
-    rows = worth_a_row(report.findings)
+    """The night in one line, its alarms, its rows by their size, what to do, and how was judged."""
+    rows = changed_rows(report.findings)
+    groups = report.groups[:_MOST_ROWS]
     parts = [
-        headline(report),
+        _filled(headline(report)),
         "\n".join(_filled(line) for line in environment_lines(report)),
-        "\n".join(_filled(line) for group in report.groups for line in _group_lines(group)),
+        "\n".join(_filled(line) for group in groups for line in _group_lines(group)),
+        f"and {len(report.groups) - _MOST_ROWS} more groups" if len(report.groups) > _MOST_ROWS else "",
         "\n".join(line for finding in rows[:_MOST_ROWS] for line in _block(finding)),
         f"and {len(rows) - _MOST_ROWS} rows more, all smaller: --json or --markdown" if len(rows) > _MOST_ROWS else "",
+        _listed("cannot tell", _unclear_lines(unclear_rows(report.findings))),
         _reproduce(report),
         _listed("acknowledged", acknowledged_lines(report)),
         _coverage(report),
-        _filled(report.selftest.text),
-        _filled(f"rule: {report.rule} (docs/nightly.md)"),
+        "\n".join(map(_filled, footer_lines(report))),
         "\n".join(map(_filled, ending(report).splitlines())),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _unclear_lines(rows: Sequence[Finding]) -> list[str]:
+    lines = [
+        "; ".join(filter(None, (f"{row.name} {row.verdict.metric}", row.verdict.reason, settled_by(row))))
+        for row in rows[:_MOST_UNCLEAR]
+    ]
+    return [*lines, *([f"and {len(rows) - len(lines)} more (--json)"] if len(rows) > len(lines) else [])]
 
 
 def _group_lines(group: Group) -> list[str]:
@@ -74,7 +88,7 @@ def _reproduce(report: NightReport) -> str:
     if alarm is None:
         return ""
     lines = ["to see the first of them again:", *map(_command, commands_for(alarm))]
-    lines += ["if it is on purpose:", _command(f"benchbox baseline accept {alarm.group} --reason '...'")]
+    lines += ["if it is on purpose:", _command(accept_command(report, alarm.group))]
     return "\n".join(lines)
 
 

@@ -6,7 +6,8 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
-from benchbox.gate.night import Finding, NightReport, Qualifier
+from benchbox.gate.night import Finding, NightReport, Qualifier, Standing
+from benchbox.gate.tonight import ANCHOR, EXACT
 from benchbox.report.sparkline import sparkline
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.plan import TRANSFER_TIMED, Mode
@@ -32,16 +33,73 @@ _VARIANT_FLAGS = {
 }
 
 
+# The order of the headline.
+_COUNTED = (
+    Outcome.SLOWER,
+    Outcome.FASTER,
+    Outcome.INCONCLUSIVE,
+    Outcome.INCOMPARABLE,
+    Outcome.SAME,
+    Outcome.MISSING,
+    Outcome.FAILED,
+)
+_WORDS = {Outcome.INCONCLUSIVE: "cannot tell"}
+_COMMIT = 9
+_MACHINES = 2
+
+
 def headline(report: NightReport) -> str:
-    """The night in one line: what was found, how often, and the exit status."""
+    """The night in one line: what was found, how often, on which machine, and whether it can be believed."""
     fresh = sum(Qualifier.NEW in finding.qualifiers for finding in report.findings)
     counts = Counter(finding.verdict.outcome for finding in report.findings if Qualifier.NEW not in finding.qualifiers)
-    parts = [f"{SIGNS[outcome]} {counts[outcome]} {outcome.value}" for outcome in SIGNS if counts[outcome]]
+    parts = [
+        f"{SIGNS[outcome]} {counts[outcome]} {_WORDS.get(outcome, outcome.value)}"
+        for outcome in _COUNTED
+        # That nothing is missing is said too: silence would look the same.
+        if counts[outcome] or (outcome is Outcome.MISSING and report.coverage.seen)
+    ]
     # Nothing is unclear about these: there is no level yet.
     parts += [f"{fresh} new, with too few nights to be judged"] if fresh else []
-    accepted = sum(Qualifier.ACKNOWLEDGED in finding.qualifiers for finding in report.findings)
-    parts += [f"{accepted} of them acknowledged"] if accepted else []
-    return f"night of {report.night or 'no records'}: {' · '.join(parts) or 'nothing was judged'}"
+    held = [entry for entry in report.acknowledged if entry.standing is Standing.HOLDS]
+    parts += [f"{len(held)} acknowledged, oldest {_counted(max(entry.days for entry in held), 'day')}"] if held else []
+    where = [_listed(report.machines, "machines")] if report.machines else []
+    if report.machines:
+        where += ["new environment" if report.environments else "environment unchanged", report.selftest.word]
+    found = " · ".join(parts) if report.findings else "nothing was judged"
+    return f"night of {report.night or 'no records'}: {found}" + (f" — {', '.join(where)}" if where else "")
+
+
+def _listed(names: Sequence[str], noun: str) -> str:
+    return ", ".join(names) if len(names) <= _MACHINES else f"{len(names)} {noun}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def footer_lines(report: NightReport) -> list[str]:
+    """How was judged, how often that was wrong, and what was compared with."""
+    accepted, false = report.accepted
+    said = f"; of {_counted(accepted, 'accepted alarm')} {false} {'was' if false == 1 else 'were'} noise or the machine"
+    return [
+        f"rule: {report.rule} (docs/nightly.md)",
+        f"false and missed alarms: {report.selftest.text}{said if accepted else ''}",
+        f"compared with: {_references_text(report)}",
+    ]
+
+
+def _references_text(report: NightReport) -> str:
+    found = report.references
+    parts = []
+    if found.nights:
+        commit = f", commit {found.commit[:_COMMIT]}" if found.commit else ""
+        span = found.last if found.nights == 1 else f"{found.first} to {found.last}"
+        parts.append(f"{_counted(found.nights, 'night')}, {span}{commit}")
+    if found.levels:
+        anchors = f", anchor {', '.join(found.pinned)}" if found.pinned else ""
+        ages = found.newest if found.oldest == found.newest else f"{found.oldest} to {found.newest}"
+        parts.append(f"levels of {_counted(found.levels, 'case')} in git, of {ages}{anchors}")
+    return "; ".join(parts) or "nothing yet"
 
 
 def ending(report: NightReport) -> str:
@@ -86,9 +144,9 @@ def commands_for(finding: Finding) -> tuple[str, ...]:
     metric = finding.verdict.metric or "latency_p50"
     where = ["--where", f"backend={case.backend}", "--where", f"precision={case.precision}"]
     where += ["--where", f"batch={case.batch}", "--where", f"mode={case.mode}", "--where", f"threads={case.threads}"]
-    commands = [] if finding.reference == "exact" else [["benchbox", "history", case.model, "--metric", metric, *where]]
+    commands = [] if finding.reference == EXACT else [["benchbox", "history", case.model, "--metric", metric, *where]]
     before, after = finding.place.records
-    if before and after and finding.reference != "exact":
+    if before and after and finding.reference != EXACT:
         commands.append(["benchbox", "compare", before, after, "--metric", metric])
     commands.append(["benchbox", "run", case.model, *options_of(case), *variant_options(case.variant)])
     return tuple(shlex.join(command) for command in commands)
@@ -151,21 +209,63 @@ def environment_lines(report: NightReport, *, most: int = 6) -> list[str]:
     return lines
 
 
-def acknowledged_lines(report: NightReport) -> list[str]:
-    """Every acknowledgement that was of use tonight: since when, until when, and why."""
-    return [
-        f"{entry.group}: since {entry.accepted}, until {entry.until}, {entry.reason}"
-        + (f" ({entry.issue})" if entry.issue else "")
-        for entry in report.acknowledged
+def acknowledged_lines(report: NightReport, *, most: int = 20) -> list[str]:
+    """Every acknowledgement: since when, until when, why, and whether it still holds."""
+    marks = {
+        Standing.HOLDS: "",
+        Standing.LAPSED: "; it does not hold any more",
+        Standing.UNUSED: "; nothing needs it tonight",
+    }
+    lines = [
+        f"{one.entry.group}: {one.entry.kind}, {one.entry.metric} of {_counted(len(one.entry.cases), 'case')}, since "
+        f"{one.entry.accepted} ({_counted(one.days, 'day')}), until {one.entry.until}: {one.entry.reason}"
+        + (f" ({one.entry.issue})" if one.entry.issue else "")
+        + marks[one.standing]
+        for one in report.acknowledged
     ]
+    return [*lines[:most], *([f"and {len(lines) - most} more (benchbox baseline show)"] if len(lines) > most else [])]
 
 
-def worth_a_row(findings: Sequence[Finding]) -> list[Finding]:
-    """Findings that say something: neither the same, nor new, nor an anchor of another environment."""
+def changed_rows(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings that say that something changed, or may have: not the same, not new, not what nobody can tell."""
     return [
         finding
         for finding in findings
-        if finding.verdict.outcome is not Outcome.SAME
-        and Qualifier.NEW not in finding.qualifiers
-        and not (finding.reference == "anchor" and finding.verdict.outcome is Outcome.INCOMPARABLE)
+        if Qualifier.SUSPICIOUS in finding.qualifiers
+        or (
+            finding.verdict.outcome not in {Outcome.SAME, Outcome.INCONCLUSIVE}
+            and not (finding.reference == ANCHOR and finding.verdict.outcome is Outcome.INCOMPARABLE)
+        )
     ]
+
+
+def unclear_rows(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings of which nobody can tell, though there are nights enough; and those that are blind."""
+    return [
+        finding
+        for finding in findings
+        if not {Qualifier.SUSPICIOUS, Qualifier.NEW} & set(finding.qualifiers)
+        and (
+            finding.verdict.outcome is Outcome.INCONCLUSIVE
+            or (finding.verdict.outcome is Outcome.SAME and Qualifier.BLIND in finding.qualifiers)
+        )
+    ]
+
+
+def mde_text(finding: Finding) -> str:
+    """The smallest change that would show: "6.2 %"."""
+    return ABSENT if finding.verdict.mde is None else f"{100 * finding.verdict.mde:.1f} %"
+
+
+def settled_by(finding: Finding) -> str:
+    """What would tell, of a row of which nobody can."""
+    if Qualifier.BLIND in finding.qualifiers:
+        return "less noise (benchbox doctor), or a larger effect in benchbox.toml"
+    if finding.verdict.ratio is None:
+        return "measure it again: benchbox run"
+    return "further nights"
+
+
+def accept_command(report: NightReport, group: str) -> str:
+    """The command that accepts an alarm, of the same night by the same rules."""
+    return shlex.join(["benchbox", "baseline", "accept", group, *report.options, "--reason", "..."])

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from benchbox.report.sparkline import sparkline
-from benchbox.report.table import Column, text_table
+from benchbox.report.table import Column, text_table, texts_of
 from benchbox.schema.reading import Better
 from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
 from benchbox.units import format_alike, format_half_width
 
 _COLUMNS: tuple[Column[list[str]], ...] = (
+    Column(title="night"),
     Column(title="measured (UTC)"),
     Column(title="commit"),
     Column(title="value", number=True),
     Column(title="95 %", number=True),
     Column(title="n", number=True),
+    Column(title="records", number=True, optional=True),
     Column(title="record"),
 )
 # Characters of a commit and how many differing fields of an environment stand in one rule.
 _COMMIT, _FIELDS = 9, 3
-_DRAWN = 60  # of the last records, in the line of bars
+_DRAWN = 60  # of the last nights, in the line of bars
 
 
 def render_history(series: Sequence[Series], *, last: int) -> str:
@@ -75,7 +79,8 @@ def _block(series: Series, last: int) -> Iterator[str]:
     shown = series.points[first:]
     values = format_alike([point.value for point in shown], series.unit)
     rows = [_row(point, value) for point, value in zip(shown, values, strict=True)]
-    header, rule, *lines = text_table(_COLUMNS, rows).splitlines()
+    columns, texts = texts_of([replace(column, cell=itemgetter(place)) for place, column in enumerate(_COLUMNS)], rows)
+    header, rule, *lines = text_table(columns, texts).splitlines()
     yield header
     yield rule
     changes = {change.index: change for change in series.changes}
@@ -91,7 +96,7 @@ def _block(series: Series, last: int) -> Iterator[str]:
 
 
 def _picture(series: Series) -> str:
-    """The last records as bars, with the least and the greatest of them."""
+    """The last nights as bars, with the least and the greatest of them."""
     values = [point.value for point in series.points][-_DRAWN:]
     before = len(series.points) - len(values)
     least, greatest = format_alike([min(values), max(values)], series.unit)
@@ -101,11 +106,13 @@ def _picture(series: Series) -> str:
 
 def _row(point: HistoryPoint, value: str) -> list[str]:
     return [
+        point.night,
         point.at[:16].replace("T", " "),
         _commit(point.commit),
         value,
         format_half_width(point.value, point.low, point.high),
         str(point.n),
+        str(len(point.records)) if len(point.records) > 1 else "",
         point.record,
     ]
 
@@ -146,7 +153,11 @@ def _fields(changed: Mapping[str, tuple[str, str]]) -> str:
 def _summary(series: Series, first: int) -> str:
     hidden = sum(change.index <= first for change in series.changes)
     changes = _counted(len(series.changes), "change of level", "changes of level") if series.changes else "one level"
-    parts = [f"{_counted(len(series.points), 'record')}, {changes}"]
+    records = sum(max(1, len(point.records)) for point in series.points)
+    noun = "night" if len({point.night for point in series.points}) == len(series.points) else "row"
+    parts = [f"{_counted(len(series.points), noun)}, {changes}"]
+    if records > len(series.points):
+        parts.append(f"{records} records, those of one night and environment as their mean (--by record)")
     if hidden:
         parts.append(f"{hidden} of them before the first row shown (--last)")
     return "; ".join(parts)

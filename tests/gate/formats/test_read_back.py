@@ -52,7 +52,7 @@ def test_json_follows_its_published_schema(benchbox: Callable[..., Any], tmp_pat
     found = decide([pair], effect=0.05, chance=0.002)
     write_selftest(
         tmp_path,
-        Selftest(night="2026-01-23", machine="none", name="x", effect=0.05, injected=0.1, aa=found, slowed=found),
+        Selftest(night="2026-01-23", machine="none", name="x", effect=0.05, injected=0.1, aa=(found,), slowed=found),
     )
     red = benchbox("gate", "--json").document
     assert {row["outcome"] for row in red["verdicts"]} >= {"slower", "missing", "same"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 from sample_nights import level, nights
 
 from benchbox.gate.formats.markdown import markdown_of
 from benchbox.gate.formats.table import render_night
-from benchbox.gate.formats.words import commands_for, trend_text, variant_options
-from benchbox.gate.night import Finding, Tier
+from benchbox.gate.formats.words import commands_for, headline, trend_text, variant_options
+from benchbox.gate.night import Finding, NightReport, Tier
 from benchbox.gate.nightly import judge_night
 from benchbox.gate.policy import Policy
 from benchbox.schema.identity import identity_of
@@ -39,6 +40,72 @@ def test_a_variant_is_measured_again_as_it_was(variant: str, options: str) -> No
     again = commands_for(finding)[-1].replace("'", "")
     assert again.startswith(f"benchbox run {case.model} --backend")
     assert again.endswith(options)
+
+
+def night_of_three() -> NightReport:
+    """Two machines' worth of cases: one slower, one missing, one of which nobody can tell."""
+    noisy = [*(1e-3 * np.exp(0.04 * np.random.default_rng(3).standard_normal(21))), 1e-3]
+    series = {"slow": [*level(20, 1e-3), 1.2e-3, 1.2e-3], "gone": level(21, 1e-3), "noisy": noisy}
+    records = [
+        dataclasses.replace(entry, id=f"{entry.id}{model}", key=dataclasses.replace(entry.key, model=model))
+        for model, values in series.items()
+        for entry in nights(values, flags=())
+    ]
+    return judge_night(records, Policy(), process_values=lambda *_: ())
+
+
+def test_the_headline_says_the_machine_and_whether_it_can_be_believed() -> None:
+    found = headline(night_of_three())
+    assert found.startswith("night of 2026-01-22: ✖ 1 slower · ")
+    assert "∅ 1 missing" in found
+    assert found.endswith(" — none, environment unchanged, gate not tested")
+    calm = judge_night(nights(level(20, 1e-3), flags=()), Policy(), process_values=lambda *_: ())
+    assert "● 5 same · ∅ 0 missing — none" in headline(calm)
+
+
+def test_markdown_keeps_its_order_and_ends_with_how_was_judged() -> None:
+    text = markdown_of(night_of_three())
+    titles = [line for line in text.splitlines() if line.startswith("## ")]
+    assert titles == [
+        "## What changed",
+        "## The largest",
+        "## Cannot tell",
+        "## See the first of them again",
+        "## If it is on purpose",
+    ]
+    footer = text[text.rindex("\n---\n") :]
+    assert "rule: slower:" in footer
+    assert "false and missed alarms: not known" in footer
+    assert "compared with: 14 nights, 2026-01-08 to 2026-01-21, commit c020" in footer
+    unclear = text[text.index("## Cannot tell") : text.index("## See")]
+    assert "noisy/null" in unclear
+    assert "less noise" in unclear
+
+
+def test_what_all_rows_have_in_common_is_said_once() -> None:
+    records = [
+        dataclasses.replace(entry, id=f"{entry.id}{model}", key=dataclasses.replace(entry.key, model=model))
+        for model in ("one", "two")
+        for entry in nights([*level(20, 1e-3), 1.2e-3, 1.2e-3], flags=())
+    ]
+    text = markdown_of(judge_night(records, Policy(), process_values=lambda *_: ()))
+    assert "In all rows: metric latency_p50; outcome ✖ slower" in text
+    assert "| case |" in text
+
+
+def test_rows_go_by_what_is_certain() -> None:
+    """A large change that nobody is sure of comes behind a smaller one that is."""
+    records = []
+    for model, noise in (("sure", 0.002), ("vague", 0.06)):
+        values = 1e-3 * np.exp(noise * np.random.default_rng(1).standard_normal(30))
+        step = 1.3 if model == "sure" else 1.34
+        values[-6:] = step * 1e-3
+        records += [
+            dataclasses.replace(entry, id=f"{entry.id}{model}", key=dataclasses.replace(entry.key, model=model))
+            for entry in nights(list(values), flags=())
+        ]
+    report = judge_night(records, Policy(), process_values=lambda *_: ())
+    assert [row.name[:4] for row in report.findings if row.is_alarm] == ["sure", "vagu"]
 
 
 def test_a_finding_that_left_its_level_has_a_picture_of_its_nights() -> None:

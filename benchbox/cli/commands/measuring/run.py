@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.flags.device import device_option
-from benchbox.cli.flags.kinds import BACKEND, COUNT, SHARE, Listed
+from benchbox.cli.flags.kinds import BACKEND, COUNT, SHARE, Listed, words
 from benchbox.cli.flags.modes import note_on_mode
 from benchbox.cli.flags.network import NetworkFlags, network_command, precisions_option, require_effect
 from benchbox.cli.flags.plan import PlanFlags, on_hardware, plan_from_flags, plan_options
@@ -59,6 +59,14 @@ LIKE_BACKEND = "tensorrt"
 )
 @plan_options
 @ab_options
+@click.option(
+    "--ab-order",
+    metavar="ORDER",
+    type=words("order", "ABBA", "random"),
+    default="ABBA",
+    show_default=True,
+    help="With --ab: ABBA (forward and backward in turn) or random (drawn anew in each round).",
+)
 @device_option(several=True)
 @cuda_option
 @view_options
@@ -78,6 +86,7 @@ def command(
     batches: tuple[int, ...] | None,
     flags: PlanFlags,
     variants: tuple[str, ...],
+    ab_order: str,
     dry_run: bool,
     min_executed: float | None,
     shown: ViewFlags,
@@ -122,6 +131,7 @@ def command(
             groups,
             as_json,
             variants=variants,
+            ab_order=ab_order,
             min_executed=min_executed,
             view=shown.view(quick=flags.quick, paired=bool(variants)),
         )
@@ -170,12 +180,19 @@ def _in_sweep() -> bool:
 
 
 def _measure(
-    groups: Sequence[Sequence[Case]], as_json: bool, *, variants: Sequence[str], min_executed: float | None, view: View
+    groups: Sequence[Sequence[Case]],
+    as_json: bool,
+    *,
+    variants: Sequence[str],
+    ab_order: str,
+    min_executed: float | None,
+    view: View,
 ) -> None:
     """Measures cases, or the sides of each group in turn, and shows them and the verdicts between them."""
     from benchbox.cli.progress import shown_progress
     from benchbox.errors import EnvironmentLackError, UsageError
     from benchbox.jobs.run import measure_cases
+    from benchbox.schema.plan import PairOrder
     from benchbox.schema.record import Status
 
     outcomes: list[list[Outcome]] = []
@@ -190,6 +207,7 @@ def _measure(
                         root=project_root(),
                         progress=progress,
                         interleaved=bool(variants),
+                        pair_order=PairOrder(ab_order),
                         min_executed=min_executed,
                         keep_refusals=_in_sweep(),
                         quick=view.quick,

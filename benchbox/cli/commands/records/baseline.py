@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.night import Night, night_options, policy_option
+from benchbox.cli.flags.kinds import words
+from benchbox.cli.flags.night import Night, against_option, night_options, policy_option
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
 if TYPE_CHECKING:
     from benchbox.jobs.gate import Judged
+
+# Of acknowledgements; ``gate/levels/acknowledged.py`` says what they mean, and is not imported for a help text.
+KINDS = ("expected", "vendor", "infra", "noise")
 
 
 @click.group("baseline", no_args_is_help=True)
@@ -33,19 +37,31 @@ def command() -> None:
 @night_options
 @click.option("--accepted", is_flag=True, help="The worse levels that were acknowledged, and nothing else.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and stop.")
+@click.option("--markdown", metavar="FILE", help="Also write the proposals as a table, for a pull request.")
+@json_option
 @common_options
-def propose(policy_file: str | None, night: str | None, where: tuple[str, ...], accepted: bool, dry_run: bool) -> None:
+def propose(
+    policy_file: str | None,
+    night: str | None,
+    where: tuple[str, ...],
+    accepted: bool,
+    dry_run: bool,
+    markdown: str | None,
+    as_json: bool,
+) -> None:
     """Write the levels of a night that are new or better; with --accepted, those that are worse on purpose.
 
     Never both at once: better levels may be merged by anybody, worse ones need a person who agrees.
 
     \b
-    Example:
+    Examples:
       benchbox baseline propose --dry-run
+      benchbox baseline propose --accepted --markdown proposed.md
     """
-    from benchbox.gate.baseline import write_baseline
-    from benchbox.gate.formats.levels import level_text
-    from benchbox.gate.proposals import proposals_for
+    from benchbox.cli.flags.outputs import write_file
+    from benchbox.gate.formats.levels import proposals_markdown, render_proposals
+    from benchbox.gate.levels.baseline import write_baseline
+    from benchbox.gate.levels.proposals import proposals_for
 
     judged = _judged(policy_file, night, where)
     found, cases = proposals_for(
@@ -56,16 +72,22 @@ def propose(policy_file: str | None, night: str | None, where: tuple[str, ...], 
         judged.process_values,
         accepted=accepted,
     )
-    for proposal in found:
-        unit = proposal.level.unit
-        before = level_text(proposal.before.value, unit) + " → " if proposal.before else ""
-        values = f"{before}{level_text(proposal.level.value, unit)}"
-        click.echo(" ".join(f"{proposal.level.kind}: {proposal.name} {proposal.metric} {values}".split()))
-    if not found:
-        click.echo("no level to write")
-    elif not dry_run:
-        for path in write_baseline(judged.folder, cases.items()):
-            click.echo(f"wrote {path}")
+    if markdown is not None:
+        write_file(markdown, proposals_markdown(found, judged.report.night))
+    written = () if dry_run or not found else write_baseline(judged.folder, cases.items())
+    if as_json:
+        write_json(
+            {
+                "schema": "benchbox.proposals/1",
+                "night": judged.report.night,
+                "proposals": found,
+                "files": [str(path) for path in written],
+            }
+        )
+        return
+    click.echo(render_proposals(found))
+    for path in written:
+        click.echo(f"wrote {path}")
 
 
 @command.command("accept")
@@ -74,7 +96,18 @@ def propose(policy_file: str | None, night: str | None, where: tuple[str, ...], 
 @click.option("--issue", metavar="URL", default="", help="Where it is discussed.")
 @click.option("--until", metavar="DATE", type=Night(), help="The last night that it holds for [default: 90 days].")
 @click.option("--by", metavar="NAME", default="", help="Who accepts it.")
+@click.option(
+    "--kind",
+    metavar="KIND",
+    type=words("kind", *KINDS),
+    default=KINDS[0],
+    show_default=True,
+    help="expected, vendor (a library's or driver's change), infra (the machine's) or noise; the last two count as "
+    "false alarms.",
+)
+@against_option
 @night_options
+@json_option
 @common_options
 def accept(
     group: str,
@@ -82,29 +115,37 @@ def accept(
     issue: str,
     until: str | None,
     by: str,
+    kind: str,
+    against: str | None,
     policy_file: str | None,
     night: str | None,
     where: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Acknowledge an alarm of 'benchbox gate': the night is green again, and the change is shown every night.
 
     It is red again when it gets worse than tonight by more than the effect, and when the date has passed.
 
     \b
-    Example:
+    Examples:
       benchbox baseline accept 20261127-h100-tensorrt-fp16-slower --reason 'padding for alignment' --until 2027-01-31
+      benchbox baseline accept 20261127-h100-tensorrt-fp16-slower --kind infra --reason 'the fan failed'
+      benchbox baseline accept 20261127-cpu-onnxruntime-fp32-exact --against base/results/records --reason 'two Casts'
     """
     from benchbox.errors import UsageError
-    from benchbox.gate.acknowledged import append_acknowledgements
-    from benchbox.gate.proposals import acknowledgements_of
+    from benchbox.gate.levels.acknowledged import append_acknowledgements
+    from benchbox.gate.levels.proposals import acknowledgements_of
 
-    if not reason.strip():
-        raise UsageError("--reason is empty", remedy="say why the change is meant: reviewers read it")
+    if not any(sign.isalnum() for sign in reason):
+        raise UsageError(f"--reason is empty: '{reason}'", remedy="say why the change is meant: reviewers read it")
     if until == "today":
         raise UsageError("--until takes a date", remedy="for example 2027-01-31")
-    judged = _judged(policy_file, night, where)
-    added = acknowledgements_of(judged.report, group, reason=reason.strip(), issue=issue, until=until, by=by)
+    judged = _judged(policy_file, night, where, against=against)
+    added = acknowledgements_of(judged.report, group, reason=reason.strip(), issue=issue, until=until, by=by, kind=kind)
     path = append_acknowledgements(judged.folder, added)
+    if as_json:
+        write_json({"schema": "benchbox.accepted/1", "accepted": added, "file": str(path)})
+        return
     for entry in added:
         cases = len(entry.cases)
         click.echo(f"acknowledged until {entry.until}: {entry.metric} of {cases} case{'s' * (cases != 1)}")
@@ -114,8 +155,9 @@ def accept(
 @command.command("pin")
 @click.argument("name", metavar="NAME")
 @policy_option
+@json_option
 @common_options
-def pin(name: str, policy_file: str | None) -> None:
+def pin(name: str, policy_file: str | None, as_json: bool) -> None:
     """Make all levels the anchor NAME, which drift is judged against.
 
     \b
@@ -123,14 +165,21 @@ def pin(name: str, policy_file: str | None) -> None:
       benchbox baseline pin v1.4
     """
     from benchbox.errors import UsageError
-    from benchbox.gate.baseline import pinned, read_baseline, write_baseline
+    from benchbox.gate.levels.baseline import pinned, read_baseline, write_baseline
     from benchbox.gate.policy import policy_of
 
+    if not name.strip():
+        raise UsageError("an anchor needs a name", remedy="for example: benchbox baseline pin v1.4")
     folder = stored_root() / policy_of(stored_root(), policy_file).anchor.baseline
     found = read_baseline(folder)
     if not found:
         raise UsageError("there is no level to pin", values=str(folder), remedy="write some: benchbox baseline propose")
-    for path in write_baseline(folder, [(case, pinned(expected, name)) for case, expected in found.items()]):
+    written = write_baseline(folder, [(case, pinned(expected, name)) for case, expected in found.items()])
+    if as_json:
+        files = [str(path) for path in written]
+        write_json({"schema": "benchbox.pinned/1", "name": name, "cases": sorted(found), "files": files})
+        return
+    for path in written:
         click.echo(f"wrote {path}")
     click.echo(f"pinned {len(found)} case{'s' * (len(found) != 1)} as {name}")
 
@@ -146,9 +195,9 @@ def show(policy_file: str | None, as_json: bool) -> None:
     Example:
       benchbox baseline show
     """
-    from benchbox.gate.acknowledged import read_acknowledged
-    from benchbox.gate.baseline import SCHEMA, read_baseline
     from benchbox.gate.formats.levels import render_levels
+    from benchbox.gate.levels.acknowledged import read_acknowledged
+    from benchbox.gate.levels.baseline import SCHEMA, read_baseline
     from benchbox.gate.policy import policy_of
 
     folder = stored_root() / policy_of(stored_root(), policy_file).anchor.baseline
@@ -159,7 +208,9 @@ def show(policy_file: str | None, as_json: bool) -> None:
         click.echo(render_levels(levels, acknowledged))
 
 
-def _judged(policy_file: str | None, night: str | None, where: tuple[str, ...]) -> Judged:
+def _judged(
+    policy_file: str | None, night: str | None, where: tuple[str, ...], *, against: str | None = None
+) -> Judged:
     from benchbox.jobs.gate import judge_stored
 
-    return judge_stored(stored_root(), policy_file=policy_file, against=None, night=night, where=where, warn=warn)
+    return judge_stored(stored_root(), policy_file=policy_file, against=against, night=night, where=where, warn=warn)

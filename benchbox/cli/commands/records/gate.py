@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.kinds import Offered
-from benchbox.cli.flags.night import night_options
+from benchbox.cli.flags.night import against_option, night_options
 from benchbox.cli.flags.outputs import OutputFlags, output_options, outputs_with_policy, write_outputs
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
 
@@ -22,13 +21,7 @@ BISECT_SKIP, BISECT_STOP = 125, 128
 
 @click.command("gate")
 @night_options
-@click.option(
-    "--against",
-    metavar="REFERENCE",
-    type=Offered("rolling", "anchor"),
-    help="Only this reference: rolling (the last good nights), anchor (levels in git), or a folder with levels or "
-    "records, which nothing may be slower than [default: as the policy says].",
-)
+@against_option
 @click.option(
     "--confirm",
     is_flag=True,

@@ -26,7 +26,15 @@ EFFECT = 0.05
     help="Smallest change of level to report, for example 0.03.",
 )
 @click.option(
-    "--last", metavar="N", type=click.IntRange(1), default=30, show_default=True, help="Records to show of each case."
+    "--last", metavar="N", type=click.IntRange(1), default=30, show_default=True, help="Nights to show of each case."
+)
+@click.option(
+    "--by",
+    metavar="UNIT",
+    type=words("unit", "night", "record"),
+    default="night",
+    show_default=True,
+    help="A row a night (several records of one are pooled, as the gate pools them), or a row a record.",
 )
 @click.option(
     "--where",
@@ -51,24 +59,27 @@ def command(
     metric: str,
     min_effect: float,
     last: int,
+    by: str,
     where: tuple[str, ...],
     form: str,
     as_json: bool,
 ) -> None:
-    """Show each case over time, with its lasting changes of level drawn between the records.
+    """Show each case night after night, with its lasting changes of level drawn between the nights.
 
-    A series holds the records of one case on the same hardware. Another driver or library begins an epoch, drawn as a
-    rule with what changed. A change needs at least 3 records behind it and about 6 on either side: one bad night is
-    none. The exit status is 0 whatever is found.
+    A series holds one case on the same hardware. Another driver or library begins an epoch, drawn as a rule with what
+    changed. A change needs at least 3 nights behind it and about 6 on either side: one bad night is none. The exit
+    status is 0 whatever is found.
 
     \b
     Examples:
       benchbox history
       benchbox history resnet50 --where backend=onnxruntime
       benchbox history resnet50 --metric throughput --json
+      benchbox history lenet5 --by record --last 10
     """
     from benchbox.errors import UsageError
     from benchbox.gate.history import series_from_records
+    from benchbox.gate.policy import policy_of
     from benchbox.registry import suggestion
     from benchbox.report.views.history import document_from_series, render_history
     from benchbox.store.records import count_records, read_headline, readable_records, record_files
@@ -96,7 +107,8 @@ def command(
                 remedy=f"records are of: {', '.join(known)}" if known else "measure first: benchbox run MODEL",
             )
     chosen = [record for record in stored if not models or record.key.model in models]
-    series = series_from_records(chosen, metric=metric, effect=min_effect)
+    starts = policy_of(stored_root(), None).night_starts if by == "night" else None
+    series = series_from_records(chosen, metric=metric, effect=min_effect, night_starts=starts)
     if form == "json":
         write_json(document_from_series(series))
     elif series:

@@ -10,7 +10,7 @@ import fnmatch
 import json
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from benchbox.errors import StoreError
@@ -21,6 +21,11 @@ from benchbox.store.atomic import write_text
 from benchbox.store.documents import value_from_plain
 
 FILE = "acknowledged.toml"
+# Why a change was accepted; those that were no change of the network count as false alarms.
+EXPECTED, VENDOR, INFRA, NOISE = KINDS = ("expected", "vendor", "infra", "noise")
+FALSE_ALARMS = frozenset({INFRA, NOISE})
+# A pattern that covers more cases than this covers what nobody looked at.
+MOST_BY_PATTERN = 20
 _EXACTLY = 1e-9
 
 
@@ -44,7 +49,12 @@ def read_acknowledged(folder: Path) -> tuple[Acknowledgement, ...]:
         if isinstance(entry, dict):
             # Dates are written without quotes too.
             entry |= {key: str(entry[key]) for key in ("until", "accepted") if key in entry}
-    return value_from_plain(tuple[Acknowledgement, ...], entries, origin=str(path))
+    found = value_from_plain(tuple[Acknowledgement, ...], entries, origin=str(path))
+    if wrong := [entry.kind for entry in found if entry.kind not in KINDS]:
+        raise StoreError(
+            f"{path} cannot be read", values=f"kind '{wrong[0]}' is none of {', '.join(KINDS)}", remedy="mend it"
+        )
+    return found
 
 
 def append_acknowledgements(folder: Path, added: Sequence[Acknowledgement]) -> Path:
@@ -63,6 +73,11 @@ def holds_for(entry: Acknowledgement, finding: Finding) -> bool:
     """Whether a finding is the change that was accepted, however large it is now."""
     named = finding.name in entry.cases or any(fnmatch.fnmatchcase(finding.name, case) for case in entry.cases)
     return named and fnmatch.fnmatchcase(finding.verdict.metric, entry.metric)
+
+
+def width_of(entry: Acknowledgement, names: Collection[str]) -> int:
+    """How many of these cases the widest pattern of an acknowledgement covers."""
+    return max((sum(fnmatch.fnmatchcase(name, case) for name in names) for case in entry.cases), default=0)
 
 
 def lapse(entry: Acknowledgement, finding: Finding, *, night: str, effect: float, better: Better) -> str:
@@ -100,6 +115,8 @@ def table_of(entry: Acknowledgement) -> str:
         f"metric   = {_text(entry.metric)}",
         f"ratio    = [{entry.ratio[0]!r}, {entry.ratio[1]!r}]",
         *(f"{name:8s} = {_text(value)}" for name, value in _optional(entry)),
+        *(["wide     = true"] if entry.wide else []),
+        f"kind     = {_text(entry.kind)}",
         f"reason   = {_text(entry.reason)}",
         f"accepted = {entry.accepted}",
         f"until    = {entry.until}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import glob
 import math
@@ -9,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchbox.errors import UsageError
-from benchbox.gate.acknowledged import is_acceptable
-from benchbox.gate.baseline import ACCEPTED, Baseline, Expected, Level, with_level
+from benchbox.gate.levels.acknowledged import EXPECTED, is_acceptable
+from benchbox.gate.levels.baseline import ACCEPTED, Baseline, Expected, Level, with_level
 from benchbox.gate.night import Acknowledgement, Finding, Group, NightReport, Qualifier, Tier
 from benchbox.gate.policy import EXACT_METRICS, Policy
 from benchbox.gate.series import CaseSeries, case_series, commit_of
 from benchbox.gate.tonight import EXACT, ProcessValues, count_of, rule_for, unit_of_count
+from benchbox.metrics.device_times import CYCLES
 from benchbox.metrics.metric import METRICS
 from benchbox.registry import suggestion
 from benchbox.schema.reading import Better
@@ -64,10 +66,19 @@ def proposals_for(
             kind = _kind(metric, level, expected.levels.get(metric), case, policy, marked.get((case.name, metric)))
             if not kind or (kind == ACCEPTED) is not accepted:
                 continue
-            level = Level(**{**vars(level), "kind": kind})
-            found.append(Proposal(name=case.name, metric=metric, before=expected.levels.get(metric), level=level))
-            cases[case.name] = with_level(expected, metric, level)
-    return tuple(found), cases
+            written = [(metric, dataclasses.replace(level, kind=kind))]
+            rule = rule_for(policy, case, metric)
+            if rule is not None and rule.also is not None:
+                # Drift in time is held against that in cycles: their level is of the same night.
+                written += [
+                    (CYCLES, dataclasses.replace(cycles, kind=kind))
+                    for cycles in _level(case, report.night, CYCLES, process_values)
+                ]
+            for name, one in written:
+                found.append(Proposal(name=case.name, metric=name, before=expected.levels.get(name), level=one))
+                expected = with_level(expected, name, one)
+            cases[case.name] = expected
+    return tuple(dict.fromkeys(found)), cases
 
 
 def _kind(
@@ -96,27 +107,40 @@ def _levels(case: CaseSeries, night: str, policy: Policy, process_values: Proces
         rule = rule_for(policy, case, metric)
         if rule is None or rule.level is not Tier.PRIMARY or rule.exact is not (metric in EXACT_METRICS):
             continue
-        newest = entries[-1]
-        origin = {
-            "night": night,
-            "environment": newest.environment.hash,
-            "commit": commit_of(entries),
-            "onnx_sha256": newest.onnx_sha256 or "",
-            "engine_sha256": newest.engine_sha256 or "",
-            "records": tuple(entry.id for entry in entries),
-            "kind": "",
-        }
-        if rule.exact:
-            count = count_of(newest, metric)
-            if count is not None:
-                yield metric, Level(unit=unit_of_count(metric), value=float(count), **origin)  # type: ignore[arg-type]
-        elif (value := case.value(night, metric)) is not None:
-            values = tuple(one for entry in value.records for one in process_values(entry, metric))
-            yield metric, Level(unit=value.unit, value=value.value, values=values, **origin)  # type: ignore[arg-type]
+        for level in _level(case, night, metric, process_values):
+            yield metric, level
+
+
+def _level(case: CaseSeries, night: str, metric: str, process_values: ProcessValues) -> Iterator[Level]:
+    """The level of a night, none where it has no such number."""
+    entries = case.measured(night)
+    newest = entries[-1]
+    origin = {
+        "night": night,
+        "environment": newest.environment.hash,
+        "commit": commit_of(entries),
+        "onnx_sha256": newest.onnx_sha256 or "",
+        "engine_sha256": newest.engine_sha256 or "",
+        "records": tuple(entry.id for entry in entries),
+        "kind": "",
+    }
+    if metric in EXACT_METRICS:
+        if (count := count_of(newest, metric)) is not None:
+            yield Level(unit=unit_of_count(metric), value=float(count), **origin)  # type: ignore[arg-type]
+    elif (value := case.value(night, metric)) is not None:
+        values = tuple(one for entry in value.records for one in process_values(entry, metric))
+        yield Level(unit=value.unit, value=value.value, values=values, **origin)  # type: ignore[arg-type]
 
 
 def acknowledgements_of(
-    report: NightReport, group: str, *, reason: str, issue: str, until: str | None, by: str
+    report: NightReport,
+    group: str,
+    *,
+    reason: str,
+    issue: str = "",
+    until: str | None = None,
+    by: str = "",
+    kind: str = EXPECTED,
 ) -> tuple[Acknowledgement, ...]:
     """What accepting a group writes: a table a metric (for counts, one a metric and size), each with its cases.
 
@@ -157,6 +181,7 @@ def acknowledgements_of(
             since=found.place.commits[1],
             issue=issue,
             by=by,
+            kind=kind,
         )
         for (metric, _), findings in tables.items()
     )

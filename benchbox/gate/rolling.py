@@ -1,0 +1,184 @@
+"""What does tonight say of one case against the last good nights of the same environment and network?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from benchbox.gate.again import Again
+from benchbox.gate.clocks import Cycles, cycles_beside
+from benchbox.gate.comparable import environments_apart, networks_apart
+from benchbox.gate.levels.baseline import ACCEPTED, Baseline
+from benchbox.gate.night import Finding, Place, Qualifier, Trend
+from benchbox.gate.policy import Policy
+from benchbox.gate.series import Value, commit_of, error_flags
+from benchbox.gate.tonight import ROLLING, Question, decision_on, measured_again
+from benchbox.schema.reading import Better
+from benchbox.schema.record import Record
+from benchbox.schema.verdict import Outcome, Verdict
+from benchbox.stats.nights import Move, Seen, Watch, watch_nights
+
+# Nights in a picture of a finding.
+TREND = 30
+
+
+def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Again, *, chance: float) -> Finding:
+    """Tonight against the last good nights of the same environment and network.
+
+    Nights of another environment count too where a bridge says what its levels are in this one.
+    """
+    records = ask.series.measured(ask.night)
+    if flags := error_flags(records, ask.metric):
+        return ask.finding(Outcome.INCONCLUSIVE, ROLLING, f"flagged as invalid: {', '.join(flags)}")
+    earlier = ask.series.before(ask.night)
+    scales = {night: scale for night in earlier if (scale := _scale(ask, night, records[-1], again)) is not None}
+    if earlier and not scales:
+        before = ask.series.measured(earlier[-1])[-1]
+        return ask.finding(Outcome.INCOMPARABLE, ROLLING, _apart(before, records[-1]))
+    nights = [night for night in scales if ask.series.value(night, ask.metric)] + [ask.night]
+    values = [
+        value if (scale := scales.get(night, 1.0)) == 1 else dataclasses.replace(value, value=value.value * scale)
+        for night in nights
+        if (value := ask.series.value(night, ask.metric)) is not None
+    ]
+    if not values or len(values) != len(nights):
+        return ask.finding(Outcome.INCONCLUSIVE, ROLLING, f"{ask.metric} is 0: there is no ratio")
+    watch = Watch(
+        effect=ask.effect,
+        chance=chance,
+        floor=ask.rule.least_difference,
+        nights=policy.rolling.nights,
+        least=policy.rolling.min_nights,
+        persist=ask.rule.persist or policy.rolling.persist,
+        higher_is_worse=ask.better is Better.LOWER,
+    )
+    levels = _decided(ask, nights, baseline, again, records[-1].environment.hash)
+    cycles = None
+    if ask.rule.also is not None:
+        alike = [scales.get(night, 1.0) == 1 for night in nights]
+        cycles = cycles_beside(ask.series, nights, alike, watch, moved=levels)
+    seen = watch_nights(
+        [value.value for value in values],
+        watch,
+        errors=[value.error for value in values],
+        levels=levels,
+        settled=_settled(ask, policy, again, nights),
+        backed=cycles.sides if cycles else None,
+    )[-1]
+    found = _finding(ask, seen, values, nights, watch, cycles)
+    entry = again.of(ask.series.name, ask.metric, ROLLING).get(ask.night)
+    return found if entry is None or not seen.worse else measured_again(found, entry, decision_on(ask, policy, entry))
+
+
+def _scale(ask: Question, night: str, now: Record, again: Again) -> float | None:
+    """By what a night's value is multiplied to be compared with tonight's, None where it cannot be."""
+    before = ask.series.measured(night)[-1]
+    if not _apart(before, now):
+        return 1.0
+    if networks_apart(before, now):
+        return None
+    return again.bridged(ask.series.name, ask.metric, before.environment.hash, now.environment.hash)
+
+
+def _settled(ask: Question, policy: Policy, again: Again, nights: Sequence[str]) -> dict[int, bool]:
+    """Of nights that were measured again, whether that confirmed them."""
+    entries = again.of(ask.series.name, ask.metric, ROLLING)
+    found = {place: decision_on(ask, policy, entries[night]) for place, night in enumerate(nights) if night in entries}
+    return {
+        place: decision.worse
+        for place, decision in found.items()
+        if decision is not None and decision.worse is not None
+    }
+
+
+def _apart(before: Record, now: Record) -> str:
+    if found := networks_apart(before, now):
+        return found.replace(" (--across-networks compares)", "")
+    if before.environment.hash == now.environment.hash:
+        return ""
+    return environments_apart(before.environment, now.environment).replace(" (--across-environments compares)", "")
+
+
+def _decided(
+    ask: Question, nights: Sequence[str], baseline: Baseline, again: Again, environment: str
+) -> dict[int, float]:
+    """The level that somebody accepted, at the first night from which it holds, in the environment of tonight."""
+    expected = baseline.get(ask.series.name)
+    level = expected.levels.get(ask.metric) if expected else None
+    if level is None or level.kind != ACCEPTED or level.value <= 0:
+        return {}
+    scale = 1.0
+    if level.environment != environment:
+        bridged = again.bridged(ask.series.name, ask.metric, level.environment, environment)
+        if bridged is None:
+            return {}
+        scale = bridged
+    index = next((place for place, night in enumerate(nights) if night >= level.night), None)
+    return {} if index is None else {index: scale * level.value}
+
+
+_OUTCOMES = {
+    Move.NEW: Outcome.INCONCLUSIVE,
+    Move.LEVEL: Outcome.SAME,
+    Move.BEYOND: Outcome.INCONCLUSIVE,
+    Move.WORSE: Outcome.SLOWER,
+    Move.BETTER: Outcome.FASTER,
+}
+
+
+def _finding(
+    ask: Question,
+    seen: Seen,
+    values: Sequence[Value],
+    nights: Sequence[str],
+    watch: Watch,
+    cycles: Cycles | None,
+) -> Finding:
+    blind = seen.move in {Move.LEVEL, Move.BEYOND} and seen.mde is not None and seen.mde > watch.effect
+    suspicious = seen.move is Move.BEYOND and seen.worse
+    qualifiers = [Qualifier.NEW] * (seen.move is Move.NEW) + [Qualifier.BLIND] * blind
+    first, last = seen.since, len(nights) - 1
+    before = values[first - 1].records if first else ()
+    length = last - first + 1
+    run = f"{length} night{'s' * (length > 1)} in a row beyond {watch.effect:.0%}"
+    reason = {
+        Move.NEW: f"{len(values) - 1} of {watch.least} nights to compare with",
+        Move.LEVEL: "",
+        Move.BEYOND: f"{run}: not enough to tell it from noise",
+        Move.WORSE: f"{run}, since the night of {nights[first]}",
+        Move.BETTER: f"{run}",
+    }[seen.move]
+    if cycles is not None and seen.move is Move.BEYOND and (doubt := cycles.doubt(last, worse=seen.worse)):
+        reason = f"{run}; {doubt}"
+    if blind:
+        reason = "; ".join(filter(None, (reason, f"a week would show {seen.mde or 0:.1%} at the least")))
+    return Finding(
+        verdict=Verdict(
+            case=ask.series.case,
+            metric=ask.metric,
+            outcome=_OUTCOMES[seen.move],
+            ratio=seen.ratio,
+            low=seen.low,
+            high=seen.high,
+            mde=seen.mde,
+            n_base=seen.n,
+            n_head=length if seen.move in {Move.WORSE, Move.BETTER, Move.BEYOND} else 1,
+            reason=reason,
+        ),
+        name=ask.series.name,
+        machine=ask.series.machine,
+        reference=ROLLING,
+        tier=ask.rule.level,
+        unit=values[-1].unit,
+        base=seen.level,
+        head=values[-1].value,
+        qualifiers=tuple(qualifiers + [Qualifier.SUSPICIOUS] * suspicious),
+        trend=None
+        if seen.move in {Move.NEW, Move.LEVEL}
+        else Trend(values=tuple(value.value for value in values[-TREND:]), begins=first - max(0, len(values) - TREND)),
+        place=Place(
+            night=nights[first],
+            commits=(commit_of(before), commit_of(values[first].records)),
+            records=(before[-1].id if before else "", values[-1].records[-1].id),
+        ),
+    )
