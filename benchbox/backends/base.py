@@ -334,6 +334,7 @@ class CompileRequest:
 
     ``weights_sha256`` is of the external data of ``onnx_path``. ``profiles`` has one entry per input. ``targets`` are
     compute capabilities as typed ("sm86"). ``timing_cache`` holds the measured tactics of an earlier build.
+    ``options`` are further choices of the builder's, as words for the recipe ("builder_level=5").
     """
 
     onnx_path: Path
@@ -343,6 +344,7 @@ class CompileRequest:
     profiles: tuple[ShapeProfile, ...]
     targets: tuple[str, ...] = ()
     timing_cache: bytes | None = None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

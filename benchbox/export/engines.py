@@ -7,7 +7,7 @@ An engine is verified byte by byte before it is used again; a damaged one is reb
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +25,11 @@ from benchbox.store.engines import (
     engine_stem,
     kept_engine,
     key_of,
+    shared_tactics,
     sole_builder,
     write_card,
     write_engine,
+    write_tactics,
 )
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ def engine_from_artifact(
     batch: BatchRange | None = None,
     targets: tuple[str, ...] = (),
     timing_cache: Path | None = None,
+    options: tuple[str, ...] = (),
     say: Say = lambda _: None,
 ) -> Built:
     """The engine of an ONNX file, from the cache if it is there undamaged.
@@ -94,7 +97,9 @@ def engine_from_artifact(
         root: project root.
         batch: batch sizes that it must accept; the file's fixed size, else 1, by default.
         targets: compute capabilities ("sm86"); the vendor's own choice by default.
-        timing_cache: file with the measured tactics of an earlier build.
+        timing_cache: file with the measured tactics of an earlier build; it is a part of the engine's key. Without one
+            those of all earlier builds with this version on this kind of GPU are used and added to.
+        options: further choices of the builder's, for the recipe ("builder_level=5").
         say: receives what is being done, one line at a time.
 
     Raises:
@@ -113,6 +118,7 @@ def engine_from_artifact(
         profiles=profiles_from_inputs(onnx.inputs, sizes),
         targets=targets,
         timing_cache=_bytes_of(timing_cache) if timing_cache else None,
+        options=options,
     )
     recipe = compiler.recipe(request)
     stem = engine_stem(root, backend=compiler.name, model=onnx.model, precision=precision, key=key_of(recipe))
@@ -124,13 +130,39 @@ def engine_from_artifact(
         if found is not None:
             return Built(engine=found, cached=True)
         say(f"building the engine with {compiler.name} {recipe.backend_version}")
-        compiled = compiler.compile(request, recipe)
+        compiled = _compiled(compiler, request, recipe, root, say)
         if not compiled.engine:
             raise ArtifactError(f"{recipe.backend} made an empty engine", values=f"{onnx.model} {precision}")
         sha256 = write_engine(stem, engine=compiled.engine, log=compiled.log, timing_cache=compiled.timing_cache)
         artifact = _artifact(onnx, precision, sizes, recipe, stem, compiled, sha256)
         write_card(artifact, root)
     return Built(engine=artifact, cached=False, peak_host_bytes=compiled.peak_host_bytes)
+
+
+def _compiled(
+    compiler: Compiler, request: CompileRequest, recipe: EngineRecipe, root: Path, say: Say
+) -> CompiledEngine:
+    """Builds with the tactics that were named, else with those that this kind of GPU has measured before.
+
+    Two builds then choose alike where they can, and measure once what both need. A shared cache that is refused is left
+    out and written anew.
+    """
+    if request.timing_cache is not None or not recipe.device:
+        return compiler.compile(request, recipe)
+    shared = shared_tactics(root, recipe)
+    if shared.exists():
+        try:
+            compiled = compiler.compile(replace(request, timing_cache=shared.read_bytes()), recipe)
+        except ArtifactError as error:
+            if "timing cache" not in error.what:
+                raise
+            say(f"{shared.name} is left out: {error.values}")
+            compiled = compiler.compile(request, recipe)
+    else:
+        compiled = compiler.compile(request, recipe)
+    if compiled.timing_cache:
+        write_tactics(shared, compiled.timing_cache)
+    return compiled
 
 
 def _usable(stem: Path, root: Path, compiler: Compiler, say: Say) -> EngineArtifact | None:

@@ -22,7 +22,7 @@ class Case:
 
     ``plan`` is the whole plan of its processes, batch size and mode included; ``interpreter`` is the command of the
     Python that they run in. ``batch_asked`` says whether somebody asked for that batch size: else it is that of the
-    network, where its code or file fixes one.
+    network, where its code or file fixes one. ``builder`` are choices of the engine's builder ("builder_level=5").
     """
 
     source: ModelSource
@@ -32,6 +32,7 @@ class Case:
     derivation: Derivation = USUAL
     interpreter: tuple[str, ...] = ()
     batch_asked: bool = True
+    builder: tuple[str, ...] = ()
 
     @property
     def batch(self) -> int:
@@ -51,8 +52,8 @@ class Case:
 
     @property
     def variant(self) -> str:
-        """What else tells the case apart: sizes of its inputs, choices of a derived precision."""
-        return " ".join(part for part in (self.source.variant, self.derivation.variant) if part)
+        """What else tells the case apart: sizes of its inputs, choices of a derived precision and of the builder."""
+        return " ".join(part for part in (self.source.variant, self.derivation.variant, *self.builder) if part)
 
     def at_batch(self, size: int) -> Case:
         """The case with another number of samples per inference."""

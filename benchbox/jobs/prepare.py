@@ -191,6 +191,7 @@ def engine_from_source(
     batch: BatchRange | None = None,
     targets: tuple[str, ...] = (),
     timing_cache: Path | None = None,
+    options: tuple[str, ...] = (),
     derivation: Derivation = USUAL,
     say: Callable[[str], None] = lambda _: None,
 ) -> Built:
@@ -209,6 +210,7 @@ def engine_from_source(
         batch=batch,
         targets=targets,
         timing_cache=timing_cache,
+        options=options,
         say=say,
     )
 

@@ -339,7 +339,15 @@ def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Say) -> 
     if not isinstance(compiler, Compiler):
         return None
     size = BatchRange(minimum=case.batch, optimum=case.batch, maximum=case.batch)
-    return engine_from_artifact(artifact, compiler=compiler, precision=case.precision, root=root, batch=size, say=say)
+    return engine_from_artifact(
+        artifact,
+        compiler=compiler,
+        precision=case.precision,
+        root=root,
+        batch=size,
+        options=case.builder,
+        say=say,
+    )
 
 
 def _blank(case: Case, environment: Environment) -> Record:

@@ -114,6 +114,24 @@ def faults_of(kept: Kept, root: Path, *, versions: Mapping[str, str]) -> str:
     return ""
 
 
+def shared_tactics(root: Path, recipe: EngineRecipe) -> Path:
+    """Where the tactics of all builds with one version on one kind of GPU are kept."""
+    device = re.sub(r"[^A-Za-z0-9]+", "-", recipe.device).strip("-")
+    return root / FOLDER / recipe.backend / f"tactics-{device}-{recipe.backend_version}.cache"
+
+
+def write_tactics(path: Path, content: bytes) -> None:
+    """Replaces the shared tactics; raises StoreError where the folder cannot be written.
+
+    Of two builds that end at once the later one's are kept: the other's are measured again when they are needed.
+    """
+    try:
+        with draft_of(path, durable=False) as draft:
+            draft.write_bytes(content)
+    except OSError as error:
+        raise unwritable_engine(path, error) from error
+
+
 def write_engine(stem: Path, *, engine: bytes | memoryview, log: str, timing_cache: bytes | None) -> str:
     """Writes the timing cache, the log and the engine of a stem, each under a temporary name first.
 

@@ -20,6 +20,7 @@ from benchbox.backends.base import CompiledEngine, CompileRequest
 from benchbox.backends.child import high_water_bytes
 from benchbox.backends.cuda.driver import gpu_from_driver
 from benchbox.backends.tensorrt.journal import Lines, errors_in, journal, memory_in, text_of, warnings_in
+from benchbox.backends.tensorrt.options import apply_options
 from benchbox.backends.tensorrt.plugins import plugin_flags, register_plugins
 from benchbox.backends.tensorrt.vendor import Bindings, Vendor, loaded
 from benchbox.errors import ArtifactError, UsageError
@@ -51,7 +52,7 @@ def recipe_from_request(bindings: Bindings, request: CompileRequest) -> EngineRe
         targets=targets,
         device=str(gpu_from_driver()) if bindings.tunes_on_gpu else "",
         profiles=request.profiles,
-        flags=(*_ALWAYS, *((TF32,) if request.precision is Precision.TF32 else ()), *plugin_flags()),
+        flags=(*_ALWAYS, *((TF32,) if request.precision is Precision.TF32 else ()), *plugin_flags(), *request.options),
         timing_cache_sha256=None if request.timing_cache is None else hashlib.sha256(request.timing_cache).hexdigest(),
     )
 
@@ -136,6 +137,7 @@ def _configure(bindings: Bindings, builder: Any, network: Any, config: Any, reci
     api = bindings.api
     config.profiling_verbosity = api.ProfilingVerbosity.DETAILED
     _set_tf32(bindings, config, allowed=TF32 in recipe.flags)
+    apply_options(bindings, config, recipe.flags)
     if recipe.targets:
         config.num_compute_capabilities = len(recipe.targets)
         for index, target in enumerate(recipe.targets):

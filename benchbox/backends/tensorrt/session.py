@@ -27,6 +27,7 @@ from benchbox.backends.tensorrt.allocator import tracking_allocator
 from benchbox.backends.tensorrt.builder import TF32
 from benchbox.backends.tensorrt.inspector import executed_precisions, layers_from_inspection, with_times
 from benchbox.backends.tensorrt.journal import errors_in, journal
+from benchbox.backends.tensorrt.kernels import KernelCache
 from benchbox.backends.tensorrt.plugins import plugin_libraries, register_plugins
 from benchbox.backends.tensorrt.profiling import layer_times
 from benchbox.backends.tensorrt.validity import require_loadable
@@ -99,6 +100,7 @@ class TensorRtSession:
             if graph and not self._captures_itself:
                 self._capture_all()
             self._note_memory()
+            self._kernels.keep()
             failing.pop_all()
 
     def _open_laps(self) -> None:
@@ -133,12 +135,14 @@ class TensorRtSession:
         if self._engine is None:
             raise self._refusal(f"{vendor} {self._bindings.version} cannot load the engine {path.name}")
         self._require_tensors()
+        self._kernels = KernelCache(self._bindings, path, target=self._layer.gpu().target)
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(api.ExecutionContextAllocationStrategy.USER_MANAGED)
         # TensorRT-RTX compiles kernels while it runs: only it knows when an inference may be captured.
         self._captures_itself = self._wants_graph and hasattr(config, "cuda_graph_strategy")
         if self._captures_itself:
             config.cuda_graph_strategy = api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        self._kernels.configure(config)
         self._context = self._engine.create_execution_context(config)
         if self._context is None:
             raise self._refusal(f"{vendor} {self._bindings.version} cannot make an execution context")
@@ -368,6 +372,7 @@ class TensorRtSession:
                 "allocation": "user-managed",
                 "api": "execute_async_v3",
                 "nvtx": _NVTX.lower(),
+                **self._kernels.state,
                 **({"buffers": FIXED} if self._fixed_slot is not None else {}),
                 **({"plugin_libraries": plugins} if plugins else {}),
             },

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.builder import BuilderFlags, builder_options, with_builder
 from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import BACKEND, COUNT, SHARE, Listed, words
 from benchbox.cli.flags.modes import note_on_mode
@@ -58,6 +59,7 @@ LIKE_BACKEND = "tensorrt"
     help="Batch sizes, for example 1,8 [default: what the file is fixed at, else 1].",
 )
 @plan_options
+@builder_options
 @ab_options
 @click.option(
     "--ab-order",
@@ -85,6 +87,7 @@ def command(
     precisions: tuple[Precision, ...],
     batches: tuple[int, ...] | None,
     flags: PlanFlags,
+    builder: BuilderFlags,
     variants: tuple[str, ...],
     ab_order: str,
     dry_run: bool,
@@ -119,7 +122,7 @@ def command(
     plan = plan_from_flags(flags, paired=bool(variants))
     cases = _asked(network, backends or ((LIKE_BACKEND,) if flags.like else ()), precisions, batches, plan, variants)
     groups = sides_of_cases(cases, variants, network) if variants else (cases,)
-    groups = tuple(on_hardware(group, flags) for group in groups)
+    groups = tuple(with_builder(on_hardware(group, flags), builder) for group in groups)
     require_effect(network.derivation, [case.precision for group in groups for case in group])
     if note := note_on_mode(plan):
         warn(note)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchbox.cli.flags.builder import BuilderFlags, builder_options
 from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import BATCHES, COMPILER, TEXT, Listed
 from benchbox.cli.flags.network import NetworkFlags, network_command, precisions_option
@@ -80,6 +81,8 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(),
     help="Measured tactics of an earlier build; tensorrt only.",
 )
+@builder_options
+@click.option("--save-engine", "saved", metavar="FILE", type=click.Path(), help="Also write the engine to FILE.")
 @click.option("--list", "listing", is_flag=True, help="List the stored engines, and why some cannot be used.")
 @click.option("--prune", "pruning", is_flag=True, help="Delete engines that can no longer be used.")
 @plugin_option
@@ -91,6 +94,8 @@ def command(
     batch: BatchRange | None,
     targets: tuple[str, ...] | None,
     timing_cache: str | None,
+    builder: BuilderFlags,
+    saved: str | None,
     listing: bool,
     pruning: bool,
     as_json: bool,
@@ -107,6 +112,7 @@ def command(
       benchbox build resnet50 --backend tensorrt-rtx --precision fp16 --target sm86,sm89
       benchbox build resnet50 --backend tensorrt-rtx --precision int8,fp8 --calibration photos/
       benchbox build resnet18 --precision fp32,tf32,fp16 --batch 1:8:32 --json
+      benchbox build resnet50 --backend tensorrt --builder-level 5 --save-engine resnet50.plan
       benchbox build --list
       benchbox build --prune
     """
@@ -128,8 +134,11 @@ def command(
         batch=batch,
         targets=tuple(target.lower() for target in targets or ()),
         timing_cache=Path(timing_cache) if timing_cache else None,
+        options=builder.options,
         as_json=as_json,
     )
+    if saved:
+        _save(built, Path(saved), project_root())
     if as_json:
         from benchbox.report.views.engines import document_from_built
 
@@ -144,6 +153,7 @@ def _built(
     batch: BatchRange | None,
     targets: tuple[str, ...],
     timing_cache: Path | None,
+    options: tuple[str, ...],
     as_json: bool,
 ) -> list[Built]:
     from benchbox.cli.progress import shown_progress
@@ -166,6 +176,7 @@ def _built(
                 batch=batch,
                 targets=targets,
                 timing_cache=timing_cache,
+                options=options,
                 derivation=derivation.for_precision(precision),
                 say=progress.say,
             )
@@ -173,6 +184,20 @@ def _built(
             if not as_json:
                 click.echo(render_built(entry.engine, cached=entry.cached, root=root))
     return built
+
+
+def _save(built: list[Built], target: Path, root: Path) -> None:
+    """Copies the engine to where the user wants it."""
+    import shutil
+
+    from benchbox.errors import StoreError, UsageError
+
+    if len(built) != 1:
+        raise UsageError("--save-engine writes one engine", values=f"{len(built)} were built", remedy="one --precision")
+    try:
+        shutil.copyfile(root / built[0].engine.path, target)
+    except OSError as error:
+        raise StoreError("the engine cannot be written", values=f"{target}: {error.strerror or error}") from error
 
 
 def _list(root: Path, backend: str | None, as_json: bool) -> None:

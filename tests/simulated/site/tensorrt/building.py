@@ -15,6 +15,7 @@ from tensorrt.kinds import (
     VERSION,
     BuilderFlag,
     ILogger,
+    MemoryPoolType,
     NetworkDefinitionCreationFlag,
     ProfilingVerbosity,
     error,
@@ -132,7 +133,25 @@ class ITimingCache:
 class IBuilderConfig:
     profiling_verbosity = ProfilingVerbosity.LAYER_NAMES_ONLY
 
+    builder_optimization_level = 3
+    max_aux_streams = -1
+
+    def set_memory_pool_limit(self, pool: MemoryPoolType, size: int) -> None:
+        self._limits[pool] = min(size, DEVICE.knobs["memory_bytes"])  # as the builder does it
+
+    def get_memory_pool_limit(self, pool: MemoryPoolType) -> int:
+        return int(self._limits[pool])
+
+    def set_tactic_sources(self, sources: int) -> bool:
+        self._sources = sources
+        return True
+
+    def get_tactic_sources(self) -> int:
+        return self._sources
+
     def __init__(self) -> None:
+        self._limits: dict[MemoryPoolType, int] = {}
+        self._sources = 0
         self.flags = {BuilderFlag.TF32}
         self.profiles: list[IOptimizationProfile] = []
         self._cache: ITimingCache | None = None

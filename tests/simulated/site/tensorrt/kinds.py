@@ -45,6 +45,17 @@ class NetworkDefinitionCreationFlag(IntEnum):
 
 class BuilderFlag(Enum):
     TF32 = auto()
+    SPARSE_WEIGHTS = auto()
+
+
+class MemoryPoolType(Enum):
+    WORKSPACE = auto()
+
+
+class TacticSource(IntEnum):
+    CUBLAS = 0
+    CUDNN = 2
+    JIT_CONVOLUTIONS = 4
 
 
 class ProfilingVerbosity(Enum):

@@ -1,0 +1,95 @@
+"""Which flags choose how an engine is built, and how do they stand in its recipe?
+
+Names and meanings are those of trtexec's ``--builderOptimizationLevel``, ``--memPoolSize``, ``--maxAuxStreams``,
+``--tacticSources`` and ``--sparsity``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from benchbox.cli.flags.kinds import Number
+from benchbox.cli.flags.shared import grouped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchbox.jobs.cases import Case
+
+_LEVEL = Number("a whole number from 0 to 5", lambda number: number in range(6))
+_STREAMS = Number("a whole number from 0", lambda number: number >= 0 and number == int(number))
+_GIB = Number("a positive number of GiB", lambda number: number > 0, scale=float(1 << 30))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuilderFlags:
+    """The flags of a builder; None and False where one was not given."""
+
+    builder_level: float | None
+    workspace: float | None
+    aux_streams: float | None
+    tactic_sources: str | None
+    sparsity: bool
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """As words of a recipe, in the order of their names."""
+        chosen = {
+            "aux_streams": None if self.aux_streams is None else int(self.aux_streams),
+            "builder_level": None if self.builder_level is None else int(self.builder_level),
+            "tactic_sources": None
+            if self.tactic_sources is None
+            else "+".join(sorted(filter(None, self.tactic_sources.upper().split(",")))),
+            "workspace": None if self.workspace is None else int(self.workspace),
+        }
+        words = [f"{name}={value}" for name, value in chosen.items() if value is not None]
+        return (*words, *(("sparsity",) if self.sparsity else ()))
+
+
+builder_options = grouped(
+    "builder",
+    BuilderFlags,
+    click.option(
+        "--builder-level",
+        metavar="N",
+        type=_LEVEL,
+        help="How long an engine's builder searches, 0 to 5 [default: its own, 3].",
+    ),
+    click.option(
+        "--workspace", metavar="GIB", type=_GIB, help="Most GPU memory for tactics, in GiB [default: all there is]."
+    ),
+    click.option(
+        "--aux-streams",
+        metavar="N",
+        type=_STREAMS,
+        help="Most streams that an engine uses beside its own [default: its own].",
+    ),
+    click.option(
+        "--tactic-sources",
+        metavar="S,...",
+        help="Libraries that kernels may come from, for example CUBLAS,JIT_CONVOLUTIONS [default: its own].",
+    ),
+    click.option("--sparsity", is_flag=True, help="Use 2:4 sparse kernels for weights that are sparse so."),
+)
+
+
+def with_builder(cases: Sequence[Case], flags: BuilderFlags) -> tuple[Case, ...]:
+    """The cases with these choices; raises UsageError if one of them runs no engine."""
+    from benchbox.backends.base import BACKENDS, EngineBackend
+    from benchbox.errors import UsageError
+
+    if not flags.options:
+        return tuple(cases)
+    others = ", ".join(
+        sorted({case.backend for case in cases if not isinstance(BACKENDS.get(case.backend), EngineBackend)})
+    )
+    if others:
+        raise UsageError(
+            "these flags are for engines of TensorRT",
+            values=f"{', '.join(flags.options)}; {others} builds none",
+            remedy="leave them out, or name --backend tensorrt",
+        )
+    return tuple(replace(case, builder=flags.options) for case in cases)
