@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from benchbox.registry import Registry
 from benchbox.schema.artifact import TensorSpec
-from benchbox.schema.engine import EngineMemory, EngineRecipe, ShapeProfile
+from benchbox.schema.engine import EngineBorder, EngineMemory, EngineRecipe, RuntimeEngines, ShapeProfile
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.trial import Evidence
@@ -56,7 +56,9 @@ class OpenRequest:
     int8 or fp8 graph computes in where it is not quantised. ``engine_flags`` are what the engine was built with.
     ``exact`` asks for what the graph says and no kernels of other arithmetic: to check a file, never to time it.
     ``unoptimised`` asks for every node as the file has it, none fused or folded: to judge a file from elsewhere. Sizes
-    of ``outputs`` may be None: they depend on data, and each inference allocates such an output anew.
+    of ``outputs`` may be None: they depend on data, and each inference allocates such an output anew. ``nvtx`` is how
+    much a runtime tells profilers of each inference: "none", "layer_names_only" or "detailed". ``kept`` is where a
+    runtime that makes engines by itself keeps them for later processes, None where it is to make them anew.
     """
 
     precision: Precision
@@ -75,6 +77,8 @@ class OpenRequest:
     engine_flags: tuple[str, ...] = ()
     exact: bool = False
     unoptimised: bool = False
+    nvtx: str = "none"
+    kept: RuntimeEngines | None = None
 
 
 class Stopwatch(Protocol):
@@ -126,8 +130,11 @@ class Session(Protocol):
 class Laps(Protocol):
     """Device and enqueue times of a session's inferences: made ready before a block, collected after it."""
 
-    def reserve(self, count: int) -> None:
-        """Prepares for a block of at most ``count`` inferences."""
+    def reserve(self, count: int, *, lead: int = 0) -> None:
+        """Prepares for a block of at most ``count`` inferences, behind ``lead`` ones that are in no result.
+
+        0 of both: whatever is started next is not timed.
+        """
         ...
 
     def collect(self) -> None:
@@ -227,6 +234,15 @@ class Gate(Protocol):
 
 
 @runtime_checkable
+class SharingSession(Session, Protocol):
+    """A session whose network, once loaded, further sessions can run at the same time."""
+
+    def another(self) -> Session:
+        """A further session with buffers of its own, opened as this one was and to be closed before it."""
+        ...
+
+
+@runtime_checkable
 class GatedSession(Session, Protocol):
     """A session whose stream can be held back while work is put on it."""
 
@@ -245,6 +261,14 @@ class LayerReporting(Session, Protocol):
         After an inference, in a session that was opened for inspection.
         """
         ...
+
+
+@runtime_checkable
+class CapturingSession(Session, Protocol):
+    """A session that captures CUDA graphs before anything is timed."""
+
+    capture_s: float
+    """What it took so far, warm inferences included; 0 where nothing was captured."""
 
 
 @runtime_checkable
@@ -370,6 +394,18 @@ class EngineBackend(Backend, Protocol):
 
     compiler: ClassVar[str]
     """Name of the backend that builds them."""
+
+
+@runtime_checkable
+class EngineReader(Backend, Protocol):
+    """A backend that says what an engine from elsewhere takes and gives."""
+
+    def border(self, path: Path) -> EngineBorder:
+        """Inputs and outputs of an engine.
+
+        Raises ArtifactError where the runtime refuses it, UsageError for inputs and outputs that cannot be fed.
+        """
+        ...
 
 
 @runtime_checkable

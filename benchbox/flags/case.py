@@ -25,6 +25,7 @@ from benchbox.flags.loadgen import flags_of_loadgen
 from benchbox.flags.outputs import flags_of_outputs, flags_of_unchecked
 from benchbox.flags.precision import flags_of_proof
 from benchbox.flags.probes import flags_of_probes
+from benchbox.flags.profiling import flags_of_profiling
 from benchbox.flags.samples import (
     between_processes,
     flags_of_samples,
@@ -127,6 +128,10 @@ def _device(seen: Seen) -> Iterator[Flag]:
     return flags_of_device(seen.trials, seen.evidence, seen.plan)
 
 
+def _profiling(seen: Seen) -> Iterator[Flag]:
+    return flags_of_profiling(timing_trials(seen.trials))
+
+
 def _load(seen: Seen) -> Iterator[Flag]:
     return flags_of_loadgen(timing_trials(seen.trials), seen.plan)
 
@@ -158,6 +163,7 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     leak,
     _samples,
     _device,
+    _profiling,
     _load,
     _power,
 )

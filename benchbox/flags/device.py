@@ -10,6 +10,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 
+from benchbox.backends.cuda.driver import INTEGRATED_OPTION
 from benchbox.flags.gpu import flags_of_gpu
 from benchbox.metrics.device_times import GATE_FORCED, gpu_work_s
 from benchbox.schema.plan import MeasurementPlan, Mode
@@ -42,6 +43,7 @@ def flags_of_device(trials: Sequence[Trial], checked: Evidence, plan: Measuremen
     on_device = [trial for trial in trials if trial.pass_ is Pass.TIMING and trial.evidence.device not in HOSTS]
     if on_device:
         yield from _simulated(on_device[0])
+        yield from _integrated(on_device[0])
         yield from _provider_shared(checked)
         yield from _graph_fallback(on_device)
         # Streams that run at once, and LoadGen, leave no times of the device.
@@ -58,6 +60,16 @@ def _simulated(trial: Trial) -> Iterator[Flag]:
             code="SIMULATED",
             severity=Severity.ERROR,
             message="the device is simulated: these numbers test the harness only",
+        )
+
+
+def _integrated(trial: Trial) -> Iterator[Flag]:
+    if trial.evidence.options.get(INTEGRATED_OPTION):
+        yield Flag(
+            code="GPU_INTEGRATED",
+            severity=Severity.WARNING,
+            message="the GPU shares the host's memory and its power budget (Jetson), which benchbox does not support: "
+            "device memory by the fall of free memory, clocks and energy are not to be trusted; times are",
         )
 
 

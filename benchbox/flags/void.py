@@ -6,7 +6,15 @@ from benchbox.schema.record import Record
 
 # What was timed is not what was asked for: such a number answers no question about the network.
 _OF_SOMETHING_ELSE = frozenset(
-    {"VIRTUAL_CLOCK", "SIMULATED", "OVERSUBSCRIBED", "PROVIDER_FALLBACK", "GRAPH_FALLBACK", "THREADS_NOT_GIVEN"}
+    {
+        "VIRTUAL_CLOCK",
+        "SIMULATED",
+        "OVERSUBSCRIBED",
+        "PROVIDER_FALLBACK",
+        "GRAPH_FALLBACK",
+        "PROFILED",
+        "THREADS_NOT_GIVEN",
+    }
 )
 
 

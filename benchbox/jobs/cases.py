@@ -10,7 +10,7 @@ from benchbox.backends.base import BACKENDS
 from benchbox.backends.probing import probe_of
 from benchbox.errors import EnvironmentLackError, UsageError
 from benchbox.jobs.prepare import own_batch
-from benchbox.schema.artifact import OnnxArtifact
+from benchbox.schema.artifact import OnnxArtifact, TensorSpec, fixed_batch
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
@@ -121,6 +121,12 @@ def require_runnable(name: str, precision: Precision, source: ModelSource, plan:
     refusal = backend.refusal(precision)
     if refusal:
         raise UsageError(f"{name} cannot run {precision}", values=refusal)
+    if source.kind is SourceKind.ENGINE and backend.consumes != "engine":
+        raise UsageError(
+            f"{name} runs no engines",
+            values=source.reference,
+            remedy="use --backend tensorrt or tensorrt-rtx, whichever built it",
+        )
     if backend.consumes == "module" and source.kind is SourceKind.ONNX:
         raise UsageError(
             f"{name} runs PyTorch modules, not ONNX files",
@@ -133,12 +139,26 @@ def require_runnable(name: str, precision: Precision, source: ModelSource, plan:
         raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
 
 
+def require_batch(case: Case, inputs: Iterable[TensorSpec]) -> int | None:
+    """The batch size that an engine from elsewhere was built for, None for any; raises UsageError for another one."""
+    fixed = fixed_batch(inputs)
+    if case.batch_asked and fixed not in (None, case.batch):
+        raise UsageError(
+            f"{case.source.reference} was built for one batch size",
+            values=f"asked for {case.batch}, it is built for {fixed}",
+            remedy=f"give --batch {fixed}",
+        )
+    return fixed
+
+
 def require_known_sizes(name: str, artifact: OnnxArtifact) -> None:
     """Raises UsageError for outputs that are as long as the data say, on a backend that writes into memory of its own.
 
-    On a GPU outputs are bound to memory before an inference, and its time would be that of another length.
+    On a GPU outputs are bound to memory before an inference, and its time would be that of another length; TensorRT
+    alone asks for it (``backends/tensorrt/dependent.py``).
     """
-    if BACKENDS.get(name).device != "cuda":
+    backend = BACKENDS.get(name)
+    if backend.device != "cuda" or getattr(backend, "sizes_outputs", False):
         return
     for spec in artifact.outputs:
         if any(size is None for axis, size in enumerate(spec.shape) if axis != spec.batch_axis):
@@ -146,8 +166,8 @@ def require_known_sizes(name: str, artifact: OnnxArtifact) -> None:
             raise UsageError(
                 f"{name} cannot run {artifact.model}: an output is as long as the data say",
                 values=f"output {spec.name} is {shape}, and its memory must be there before an inference",
-                remedy="measure it on --backend onnxruntime or openvino, or export the network without the operator "
-                "that selects (NonMaxSuppression, NonZero), or with a fixed number of rows (TopK)",
+                remedy="measure it on --backend tensorrt, onnxruntime or openvino, or export the network without the "
+                "operator that selects (NonMaxSuppression, NonZero), or with a fixed number of rows (TopK)",
             )
 
 

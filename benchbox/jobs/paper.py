@@ -74,6 +74,11 @@ class Paper:
         return None
 
 
+def paper_of_engine() -> Paper:
+    """That of an engine without its network: nothing can be counted."""
+    return Paper(flags=(flag_of_absent_cost("there is no ONNX file beside the engine"),))
+
+
 def paper_of_artifact(artifact: OnnxArtifact, *, root: Path, batch: int) -> Paper:
     """Counts the file of an artifact at a batch size; whatever is wrong with its cost is a flag."""
     from benchbox.cost.counting import cost_from_graph

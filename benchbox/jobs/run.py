@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, StoreError, UsageError, bug_from_error
-from benchbox.jobs.cases import Case, require_known_sizes, require_runnable
+from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere, onnx_beside
+from benchbox.jobs.cases import Case, require_batch, require_known_sizes, require_runnable
 from benchbox.jobs.ceilings import flags_of_record
-from benchbox.jobs.paper import paper_of_artifact
+from benchbox.jobs.paper import paper_of_artifact, paper_of_engine
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch
 from benchbox.limits import effective_cpus
 from benchbox.machine.dispatcher import dispatcher_seconds
 from benchbox.progress import Progress, Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import Derivation
+from benchbox.schema.engine import EngineArtifact, EngineBorder
 from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import PairOrder
@@ -238,24 +240,20 @@ def _prepared(
     say: Say,
 ) -> tuple[Record, CaseRequest]:
     """The record of a case with all that is known before it runs, and the request for its processes."""
-    from benchbox.machine.build_watch import BuildWatch
     from benchbox.measure.case import CaseRequest
 
     require_runnable(case.backend, case.precision, case.source, blank.plan)
-    given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
-    artifact, builds = _onnx_of_case(case, given, root, artifacts, say)
-    case = case.at_batch(artifact.fixed_batch or case.batch)
+    border = border_of(case.source, case.backend) if case.source.kind is SourceKind.ENGINE else None
+    artifact, builds = _onnx_of_case(case, border, root, artifacts, say)
+    fixed = artifact.fixed_batch if border is None else require_batch(case, border.inputs) or artifact.fixed_batch
+    case = case.at_batch(fixed or case.batch)
     if case.plan != blank.plan:  # nobody asked for a batch size, and the network has one of its own
         require_runnable(case.backend, case.precision, case.source, case.plan)
         blank = dataclasses.replace(blank, plan=case.plan, key=dataclasses.replace(blank.key, batch=case.batch))
     require_known_sizes(case.backend, artifact)
-    paper = paper_of_artifact(artifact, root=root, batch=case.batch)
-    watch = BuildWatch()
-    built = engine_of_case(case, artifact, root, say)
-    engine = built.engine if built else None
-    if built and not built.cached:
-        # The engine was built in a process of its own: its memory counts, not this one's.
-        builds = (*builds, dataclasses.replace(watch.cost("engine"), peak_host_bytes=built.peak_host_bytes))
+    alone = border is not None and artifact.sha256 == case.source.digest  # an engine without its network
+    paper = paper_of_engine() if alone else paper_of_artifact(artifact, root=root, batch=case.batch)
+    engine, of_engine = _engine_of_case(case, border, artifact, root, say)
     request = CaseRequest(
         backend=case.backend,
         precision=case.precision,
@@ -279,20 +277,31 @@ def _prepared(
         correctness=Correctness(hops=artifact.hops, expected_by=artifact.expected_by),
         analytic=paper.analytic,
         flags=paper.flags,
-        onnx_sha256=artifact.sha256,
+        onnx_sha256=None if alone else artifact.sha256,
         weights_sha256=artifact.weights_sha256,
         weights=artifact.weights_from,
         engine_sha256=engine.sha256 if engine else None,
-        builds=builds,
+        builds=(*builds, *of_engine),
         inputs=fed_inputs(artifact.inputs, batch=case.batch),
     )
     return known, request
 
 
-def _onnx_of_case(case: Case, graph: Precision, root: Path, made: dict[_Wanted, _Made], say: Say) -> _Made:
-    """The case's ONNX file, and what making it took if it was made now; those of this run are in ``made``."""
+def _onnx_of_case(case: Case, border: EngineBorder | None, root: Path, made: dict[_Wanted, _Made], say: Say) -> _Made:
+    """The case's ONNX file, and what making it took if it was made now; those of this run are in ``made``.
+
+    For an engine from elsewhere that of the file beside it, else what the engine says of itself (``border``).
+    """
     from benchbox.machine.build_watch import BuildWatch
 
+    if border is not None:
+        beside = onnx_beside(case.source)
+        if beside is None:
+            return artifact_without_onnx(case.source, border, case.precision), ()
+        say(f"outputs are compared with those of {beside.name}")
+        network = dataclasses.replace(case.source, reference=str(beside), kind=SourceKind.ONNX, digest="")
+        case = dataclasses.replace(case, source=network)
+    graph = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
     wanted = (case.source, graph, case.derivation, case.batch)
     any_batch = (case.source, graph, case.derivation, None)
     if (known := made.get(wanted) or made.get(any_batch)) is not None:
@@ -328,6 +337,22 @@ def _record_from_result(known: Record, result: CaseResult) -> Record:
         sampling=result.sampling,
         proof=result.proof,
     )
+
+
+def _engine_of_case(
+    case: Case, border: EngineBorder | None, artifact: OnnxArtifact, root: Path, say: Say
+) -> tuple[EngineArtifact | None, tuple[BuildCost, ...]]:
+    """The case's engine, if its backend runs one, and what building it took if it was built now."""
+    from benchbox.machine.build_watch import BuildWatch
+
+    if border is not None:
+        return engine_from_elsewhere(case.source, border, precision=case.precision, batch=case.batch), ()
+    watch = BuildWatch()
+    built = engine_of_case(case, artifact, root, say)
+    if built is None or built.cached:
+        return (built.engine if built else None), ()
+    # It was built in a process of its own: its memory counts, not this one's.
+    return built.engine, (dataclasses.replace(watch.cost("engine"), peak_host_bytes=built.peak_host_bytes),)
 
 
 def engine_of_case(case: Case, artifact: OnnxArtifact, root: Path, say: Say) -> Built | None:

@@ -10,6 +10,8 @@ device times of copying the inputs of a batch from pinned memory and its outputs
 it (``measure/loop/gated.py``): what the device takes when it need not wait for the host. trtexec's "GPU Compute Time"
 comes near it with two requests in flight. In mode isolated ``gpu_time_p50`` is longer by the first kernel's launch.
 
+``graph_capture_time``: seconds that a process took to capture its CUDA graphs, warm inferences included.
+
 ``gpu_cycles_p50``: ``gpu_time_p50`` times the SM clock (median of what was read between the blocks of the same
 process): what an inference costs where arithmetic is the limit, whatever the clock was. Where clocks are not held it
 separates a slower network from a slower clock.
@@ -28,6 +30,7 @@ from benchbox.stats.quantile import percentile
 CYCLES, COMPUTE = "gpu_cycles_p50", "gpu_compute_time_p50"
 # Counters of a trial, in s and as numbers; see ``measure/loop/gated.py``.
 GATED, GATED_SAMPLES, GATE_FORCED = "gpu_compute_p50_s", "gpu_compute_samples", "gpu_gate_forced"
+CAPTURED = "graph_capture_s"  # in s; see ``CapturingSession``
 _SAMPLES: dict[str, Callable[[Trial], Sequence[int]]] = {
     "gpu_time_p50": lambda trial: steady(trial, trial.gpu_ns),
     "enqueue_time_p50": lambda trial: steady(trial, trial.enqueue_ns),
@@ -69,6 +72,19 @@ METRICS.register(
         value=lambda trial, _: trial.counters[GATED],
         applies=lambda trial: GATED in trial.counters,
         method=lambda trial: f"stream held back, {trial.counters[GATED_SAMPLES]:.0f} inferences a process",
+    ),
+)
+
+
+METRICS.register(
+    "graph_capture_time",
+    Metric(
+        name="graph_capture_time",
+        unit="s",
+        better=Better.LOWER,
+        pass_=Pass.TIMING,
+        value=lambda trial, _: trial.counters[CAPTURED],
+        applies=lambda trial: CAPTURED in trial.counters,
     ),
 )
 

@@ -29,9 +29,10 @@ _FOLDER_SAYS_NOTHING = re.compile(r"onnx|models?|weights|exports?|exported|check
 # File systems take 255 bytes; precision, recipe and suffix follow in the names of artifacts.
 _NAME_BYTES = 160
 LIBRARIES = ("hf", "timm", "torchvision")
+ENGINE_SUFFIXES = (".plan", ".engine", ".trt")
 FORMS = (
     "MODEL is a network of the zoo ('benchbox models'), path/net.onnx, package.module:factory, hf:ORG/NAME, hf:FOLDER, "
-    "timm:NAME or torchvision:NAME"
+    "timm:NAME or torchvision:NAME; for 'run' also an engine, path/net.plan"
 )
 
 
@@ -43,6 +44,7 @@ def resolve(
     inputs: InputChoice = USUAL_INPUTS,
     task: str = "",
     part: str = "",
+    engines: bool = False,
 ) -> ModelSource:
     """The source that a reference names; nothing is loaded or imported yet.
 
@@ -53,6 +55,7 @@ def resolve(
         inputs: what else the user says of the inputs.
         task: which network of a Hugging Face model is meant.
         part: dotted name of a module of the network, which is measured alone.
+        engines: whether an engine (net.plan) will do, in which there is no network to look at.
 
     Raises:
         UsageError: an unknown name, a missing file; weights or a part of an ONNX file; a task of another network.
@@ -66,6 +69,8 @@ def resolve(
     library = reference.partition(":")[0] if ":" in reference else ""
     if task and library != "hf":
         raise UsageError("--task is for networks of Hugging Face", values=f"got {reference}", remedy="remove --task")
+    if reference.endswith(ENGINE_SUFFIXES):
+        return _engine_source(reference, input_shape, weights or part, inputs, engines=engines)
     if reference.endswith(".onnx"):
         if part:
             raise UsageError(
@@ -171,6 +176,34 @@ def _onnx_source(reference: str, input_shape: tuple[int, ...] | None, weights: s
         raise UsageError("--weights is for networks that PyTorch builds", values=f"{reference} holds its own weights")
     return ModelSource(
         reference=reference, kind=SourceKind.ONNX, name=name_of_file(Path(reference)), input_shape=input_shape
+    )
+
+
+def _engine_source(
+    reference: str, input_shape: tuple[int, ...] | None, other: str | None, inputs: InputChoice, *, engines: bool
+) -> ModelSource:
+    path = Path(reference)
+    if not engines:
+        raise UsageError(
+            "an engine can only be run: there is no network in it to look at",
+            values=reference,
+            remedy=f"benchbox run {reference} --backend tensorrt, or name its ONNX file",
+        )
+    if not path.is_file():
+        raise UsageError(f"there is no engine {reference}", remedy=FORMS)
+    if other is not None and other != "":
+        raise UsageError(
+            "--weights and --module are for networks that PyTorch builds", values=f"{reference} is an engine"
+        )
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return ModelSource(
+        reference=reference,
+        kind=SourceKind.ENGINE,
+        name=name_of_file(path),
+        input_shape=input_shape,
+        inputs=inputs,
+        digest=digest,
     )
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from benchbox.schema.artifact import BatchRange
+from benchbox.schema.artifact import BatchRange, TensorSpec
 from benchbox.schema.model import Precision
+
+# Ending of the files that hold what a runtime compiled for an engine, beside it.
+KERNELS = ".kernels"
+# Among the flags of the recipe of an engine that somebody else built.
+BUILT_ELSEWHERE = "built elsewhere"
+# Beside engines that a runtime made by itself: what they are made of, as JSON.
+RUNTIME_RECIPE = "recipe.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,30 @@ class EngineRecipe:
     profiles: tuple[ShapeProfile, ...]
     flags: tuple[str, ...]
     timing_cache_sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeEngines:
+    """Where a runtime keeps the engines that it makes of a network by itself, and what they are made of.
+
+    ``folder`` is that of one network in one precision at one batch size; in it each kind of GPU and each version of the
+    runtime has a folder of its own with ``RUNTIME_RECIPE``. ``onnx_path`` is the file as its artifact names it.
+    """
+
+    folder: Path
+    onnx_path: str
+    onnx_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineBorder:
+    """What a loaded engine says of itself: inputs, outputs with a free batch as None, and what loaded it."""
+
+    backend: str
+    version: str
+    device: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,7 @@ class SourceKind(StrEnum):
     ONNX = "onnx"
     FACTORY = "factory"
     LIBRARY = "library"
+    ENGINE = "engine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,8 @@ USUAL_INPUTS = InputChoice()
 class ModelSource:
     """A resolved model reference: what the user typed, what kind of thing it is, and its short name.
 
+    ``digest`` is the sha256 of an engine's file, "" for every other kind.
+
     ``task`` says which network of a library's model is meant, "" for its own; ``part`` is the dotted name of the module
     that is measured alone, "" for the whole network.
 
@@ -98,6 +101,7 @@ class ModelSource:
     inputs: InputChoice = USUAL_INPUTS
     task: str = ""
     part: str = ""
+    digest: str = ""
 
     @property
     def variant(self) -> str:
@@ -109,7 +113,8 @@ class ModelSource:
             words.append(f"input={_text(self.input_shape)}")
         words += [f"{name}={_text(sizes)}" for name, sizes in self.inputs.named]
         words += [f"batch-axis={name}:{axis}" for name, axis in self.inputs.batch_axes]
-        return " ".join([*words, *samples])
+        engine = [f"engine@{self.digest[:8]}"] if self.digest else []
+        return " ".join([*words, *samples, *engine])
 
 
 def _text(shape: tuple[int, ...]) -> str:

@@ -2,12 +2,15 @@
 
 ``engines/<backend>/<model>-<precision>-<key>.engine`` with the builder's ``.log``, the measured tactics ``.timing``
 where there are any, and its artifact ``.json``, which is written last: an engine exists exactly when its JSON does. The
-key is the sha256 of everything that decides the engine, so that the same engine is never built twice.
+key is the sha256 of everything that decides the engine, so that the same engine is never built twice. A runtime that
+compiles kernels when it loads an engine keeps them beside it, ``<stem>.<target>.<version>.kernels``; tactics that
+builds share are ``tactics-<GPU>-<version>.cache``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import re
@@ -17,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchbox.errors import StoreError
-from benchbox.schema.engine import EngineArtifact, EngineRecipe
+from benchbox.schema.engine import KERNELS, EngineArtifact, EngineRecipe
 from benchbox.store.artifact_files import sha256_of
 from benchbox.store.atomic import draft_of, drafts_of, locked
 from benchbox.store.documents import document_from_engine, engine_from_document
@@ -25,7 +28,8 @@ from benchbox.store.documents import document_from_engine, engine_from_document
 FOLDER = Path("engines")
 KEY_DIGITS = 16
 SUFFIXES = (".engine", ".log", ".timing", ".json")
-_OURS = re.compile(rf"\.?(?P<stem>.+-[0-9a-f]{{{KEY_DIGITS}}})\.(engine|log|timing|json|lock)(\..+)?$")
+_OURS = re.compile(rf"\.?(?P<stem>.+-[0-9a-f]{{{KEY_DIGITS}}})\.(engine|log|timing|json|lock|.+\.kernels)(\..+)?$")
+_TACTICS = re.compile(r"tactics-.+-(?P<version>\d[^-]*)\.cache$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +216,11 @@ def prune_engines(root: Path, *, backends: Iterable[str], versions: Mapping[str,
         names = dict.fromkeys(match["stem"] for match in map(_OURS.match, (path.name for path in found)) if match)
         for name in names:
             removed += _pruned_stem(folder / name, root, versions)
+        if (installed := versions.get(backend)) is not None:
+            removed += _removed(
+                [path for path in found if (match := _TACTICS.match(path.name)) and match["version"] != installed],
+                f"its tactics are of another version than the installed {installed}",
+            )
     return tuple(removed)
 
 
@@ -225,12 +234,18 @@ def _pruned_stem(stem: Path, root: Path, versions: Mapping[str, str]) -> list[Pr
 
 
 def _files(stem: Path) -> list[Path]:
-    return [path for path in (beside(stem, suffix) for suffix in SUFFIXES) if path.exists()]
+    return [*(path for path in (beside(stem, suffix) for suffix in SUFFIXES) if path.exists()), *_kernels(stem)]
+
+
+def _kernels(stem: Path) -> list[Path]:
+    """Compiled kernels of a stem's engine, for whichever GPU, and drafts of them."""
+    return sorted(path for path in stem.parent.glob(f"{glob.escape(stem.name)}.*") if KERNELS in path.suffixes)
 
 
 def _leftovers(stem: Path) -> list[Path]:
     """Drafts, and files without the JSON that makes them an engine; only the lock's holder may ask."""
     drafts = [draft for suffix in SUFFIXES for draft in drafts_of(beside(stem, suffix))]
+    drafts += [path for path in _kernels(stem) if path.suffix != KERNELS]
     if beside(stem, ".json").exists():
         return drafts
     return drafts + _files(stem)

@@ -37,6 +37,7 @@ VENDOR_HOMES: dict[str, tuple[str, ...]] = {
     "cuda": ("backends/cuda/",),
     "pycuda": ("backends/cuda/",),
     "pynvml": ("machine/gpu/nvml.py",),
+    "nvtx": ("measure/process/profiling.py",),
     "mlperf_loadgen": ("measure/loadgen/issuing.py",),
     "pandas": ("store/frame.py", "report/", "frames.py"),
     "pyarrow": ("store/",),

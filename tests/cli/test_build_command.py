@@ -230,3 +230,10 @@ def test_weak_typing_is_refused_by_name(flag: str, instead: str, benchbox: Calla
     assert "TensorRT 11 removed weak typing" in ran.err
     assert instead in ran.err
     assert files(tmp_path) == []
+
+
+def test_dla_is_refused_with_the_reason(benchbox: Callable, tmp_path: Path) -> None:
+    ran = benchbox("build", "lenet5", "--use-dla-core", "0", "--root", str(tmp_path))
+    assert ran.status == 2
+    assert "engines for DLA are not supported" in ran.err
+    assert "Jetson" in ran.err

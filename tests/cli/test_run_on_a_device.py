@@ -66,6 +66,10 @@ def test_from_the_network_to_the_report(simulated_root: Path) -> None:
         assert 0 < readings["device_memory_load"] <= readings["device_memory_steady"] <= readings["peak_device_memory"]
         assert readings["device_memory_pool"] > 0, "as a deployment has it: of the processes that do not count"
         assert "SIMULATED" in [flag["code"] for flag in record["flags"] if flag["severity"] == "error"]
+        assert readings["gpu_achieved_flops"] == pytest.approx(
+            record["analytic"]["flops"] / readings["gpu_compute_time_p50"]
+        ), "of the device alone"
+        assert ("graph_capture_time" in readings) is record["key"]["backend"].endswith("-graph")
     assert records[0]["engine_sha256"] == records[1]["engine_sha256"], "one engine serves both"
     stored = list(records_under(simulated_root))
     assert [record.id for record in stored] == [record["id"] for record in records]

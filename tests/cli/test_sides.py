@@ -57,6 +57,11 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "samples": ("--inputs", "real.npz"),
     "weights": ("--weights", "weights.pt"),
     "part": ("--module", "layer1"),
+    "builder_level": (*GPU, "--builder-level", "5"),
+    "workspace": (*GPU, "--workspace", "2"),
+    "aux_streams": (*GPU, "--aux-streams", "0"),
+    "tactic_sources": (*GPU, "--tactic-sources", "cublas,cudnn"),
+    "sparsity": (*GPU, "--sparsity"),
 }
 # Not of the plan: what is shown, where, and the environment of every process.
 # What is shown, and what resnet18 does not take.
@@ -71,6 +76,8 @@ APART = {
     "dry_run",
     "cuda",
     "plugin_lib",
+    "nvtx",
+    "profile_command",
     "device",
     "wide",
     "columns",
@@ -198,6 +205,15 @@ def test_that_both_sides_are_one_file_is_said() -> None:
     assert "the models do not differ" in notes_on_sides([one, other], ("model=a", "model=b"))[0]
     assert not notes_on_sides([one, replace(two, onnx_sha256="cd" * 32)], ("model=a", "model=b"))
     assert not notes_on_sides([one, replace(two, plan=replace(two.plan, threads=7))], ("threads=1", "threads=7"))
+
+
+def test_single_builds_are_said() -> None:
+    """Which kernels a builder picks differs from build to build, and one build a side says nothing of that."""
+    one, two = (replace(record(number), engine_sha256=f"{number}" * 64) for number in (0, 1))
+    (note,) = (text for text in notes_on_sides([one, two], ("precision=fp32", "precision=fp16")) if "build" in text)
+    assert "one build of its engine" in note
+    same = notes_on_sides([one, replace(two, engine_sha256=one.engine_sha256)], ("threads=1", "threads=2"))
+    assert not any("build" in text for text in same)
 
 
 def test_a_dry_run_shows_the_plan_of_each_side(benchbox: Callable) -> None:

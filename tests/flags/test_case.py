@@ -40,6 +40,7 @@ def test_metrics_by_hand() -> None:
         "probe_arithmetic",
         "probe_handover",
         "enqueue_time_p50",
+        "graph_capture_time",
         "h2d_time_p50",
         "d2h_time_p50",
         "latency_p99_bound",

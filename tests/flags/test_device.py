@@ -60,6 +60,7 @@ def test_a_device_without_times_of_its_own_is_still_one() -> None:
     [
         (_trial(_evidence(simulated=True)), "SIMULATED", Severity.ERROR),
         (_trial(_evidence(cuda_graph="failed: refused")), "GRAPH_FALLBACK", Severity.ERROR),
+        (_trial(_evidence(gpu_integrated="yes")), "GPU_INTEGRATED", Severity.WARNING),
         (_trial(_evidence(), enqueue_ns=(81_000,) * 5), "ENQUEUE_BOUND", Severity.WARNING),
         (_trial(_evidence(), h2d_ns=(100_000,) * 5, d2h_ns=(10,) * 5), "TRANSFER_BOUND", Severity.WARNING),
         (_trial(_evidence(), h2d_ns=(10,) * 5, d2h_ns=(300_000,) * 5), "TRANSFER_BOUND", Severity.WARNING),

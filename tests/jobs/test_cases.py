@@ -57,7 +57,7 @@ def _with_output(shape: tuple[int | None, ...], batch_axis: int | None) -> OnnxA
     return artifact
 
 
-@pytest.mark.parametrize("backend", ["tensorrt", "onnxruntime-cuda", "pytorch-cuda"])
+@pytest.mark.parametrize("backend", ["onnxruntime-tensorrt", "onnxruntime-cuda", "pytorch-cuda"])
 def test_outputs_as_long_as_the_data_say_are_refused_on_a_gpu_by_name(backend: str) -> None:
     with pytest.raises(UsageError, match=f"{backend} cannot run detector") as refusal:
         require_known_sizes(backend, _with_output((None, 3), None))
@@ -65,3 +65,4 @@ def test_outputs_as_long_as_the_data_say_are_refused_on_a_gpu_by_name(backend: s
     require_known_sizes(backend, _with_output((None, 3), 0))
     require_known_sizes("onnxruntime", _with_output((None, 3), None))
     require_known_sizes("openvino", _with_output((None, 3), None))
+    require_known_sizes("tensorrt", _with_output((None, 3), None))

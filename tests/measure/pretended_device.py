@@ -22,8 +22,8 @@ class PretendedLaps:
         self.reserved: list[int] = []
         self.gpu_ns = self.enqueue_ns = ()
 
-    def reserve(self, count: int) -> None:
-        assert count <= self.block
+    def reserve(self, count: int, *, lead: int = 0) -> None:
+        assert count + lead <= self.block
         self.reserved.append(count)
         self.ends = []
 

@@ -184,6 +184,31 @@ def test_prune_keeps_what_is_of_use(tmp_path: Path) -> None:
     assert kept_engine(other, tmp_path) is not None
 
 
+def test_kernels_go_with_their_engine_and_tactics_with_their_version(tmp_path: Path) -> None:
+    """What a runtime compiled for an engine is of no use without it; a draft of it is of none at all."""
+    good = kept(tmp_path)
+    old = kept(tmp_path, recipe=dataclasses.replace(RECIPE, backend_version="1.6.0"))
+    for stem in (good, old):
+        for end in (".sm86.1.7.1.kernels", ".sm89.1.7.1.kernels", ".sm89.1.7.1.kernels.4711"):
+            stem.with_name(stem.name + end).write_bytes(b"kernels")
+    for version in ("1.6.0", "1.7.1"):
+        (good.parent / f"tactics-A-GPU-sm86-{version}.cache").write_bytes(b"tactics")
+    removed = {
+        entry.path.name for entry in prune_engines(tmp_path, backends=BACKENDS, versions={"tensorrt-rtx": "1.7.1"})
+    }
+    assert {name for name in removed if name.startswith(old.name)} == {
+        old.name + end
+        for end in (
+            *(".engine", ".json", ".log", ".timing", ".sm86.1.7.1.kernels", ".sm89.1.7.1.kernels"),
+            ".sm89.1.7.1.kernels.4711",
+        )
+    }
+    assert {name for name in removed if name.startswith(good.name)} == {f"{good.name}.sm89.1.7.1.kernels.4711"}
+    assert "tactics-A-GPU-sm86-1.6.0.cache" in removed
+    assert {"tactics-A-GPU-sm86-1.7.1.cache", f"{good.name}.sm86.1.7.1.kernels"} <= names(tmp_path)
+    assert prune_engines(tmp_path, backends=BACKENDS, versions={}) == (), "whose version is not known is left alone"
+
+
 def test_prune_leaves_foreign_files_alone(tmp_path: Path) -> None:
     stem = kept(tmp_path)
     note = stem.with_name("notes.txt")

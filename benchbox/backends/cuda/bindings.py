@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
-from benchbox.backends.cuda.driver import Gpu, gpu_from_driver, newest_cuda
+from benchbox.backends.cuda.driver import Gpu, dotted, gpu_from_driver, newest_cuda
 from benchbox.backends.cuda.interface import (
     NS_PER_MS,
     CudaLayer,
@@ -85,8 +85,8 @@ def _require_driver(api: Any) -> None:
     if status != api.cudaError_t.cudaSuccess or not newest or newest // 1000 >= needed // 1000:
         return
     raise lack_of_device(
-        f"{PACKAGE} {importlib.metadata.version(PACKAGE)} is of CUDA {_dotted(needed)}, the driver can do CUDA "
-        f"{_dotted(newest)} at most",
+        f"{PACKAGE} {importlib.metadata.version(PACKAGE)} is of CUDA {dotted(needed)}, the driver can do CUDA "
+        f"{dotted(newest)} at most",
         remedy=f"pip install '{PACKAGE}=={newest // 1000}.*', or install a newer NVIDIA driver (CUDA 13 needs 580)",
     )
 
@@ -120,8 +120,8 @@ class CudaBindings(CudaLayer):
     def versions(self) -> Mapping[str, str]:
         return {
             PACKAGE: importlib.metadata.version(PACKAGE),
-            "cuda_runtime": _dotted(self._call("cudaRuntimeGetVersion")),
-            "cuda_driver": _dotted(self._call("cudaDriverGetVersion")),
+            "cuda_runtime": dotted(self._call("cudaRuntimeGetVersion")),
+            "cuda_driver": dotted(self._call("cudaDriverGetVersion")),
         }
 
     @override
@@ -263,8 +263,3 @@ class CudaBindings(CudaLayer):
     @override
     def close(self) -> None:
         """The primary context belongs to the process; nothing is to be left."""
-
-
-def _dotted(version: int) -> str:
-    """13020 -> "13.2"."""
-    return f"{version // 1000}.{version % 1000 // 10}"

@@ -17,8 +17,12 @@ from benchbox.errors import EnvironmentLackError
 LIBRARY = "libcuda.so.1"
 SIMULATED = "simulated"  # how the name of the tests' device begins
 PCI_OPTION, UUID_OPTION, L2_OPTION = "gpu_pci_bus_id", "gpu_uuid_hash", "gpu_l2_bytes"
+WAIT_OPTION, INTEGRATED_OPTION = "gpu_host_wait", "gpu_integrated"
+# CU_CTX_SCHED_* of cuda.h: "auto" spins where there are more processors than contexts, on Tegra it may sleep.
+_SCHEDULES = {0: "auto", 1: "spin", 2: "yield", 4: "blocking"}
+_SCHEDULE_MASK = 0x7
 # CUdevice_attribute and CUcomputemode values of cuda.h.
-_CLOCK_RATE_KHZ, _COMPUTE_MODE, _L2_CACHE_SIZE = 13, 20, 38
+_CLOCK_RATE_KHZ, _INTEGRATED, _COMPUTE_MODE, _L2_CACHE_SIZE = 13, 18, 20, 38
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
 _PROHIBITED, _EXCLUSIVE_PROCESS = 2, 3
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
@@ -35,7 +39,9 @@ class Gpu:
     ``target`` is its compute capability ("sm89"); ``l2_bytes`` the size of its last-level cache, None where unknown;
     ``pci_bus_id`` ("0000:3b:00.0") and ``uuid`` ("GPU-...", or that of a MIG instance) say which
     one of several it is; ``compute_mode`` is CUDA's number; ``entered`` says that this process has its primary context;
-    ``clock_hz`` is the SM clock that it is sold with, below the highest that it reaches.
+    ``clock_hz`` is the SM clock that it is sold with, below the highest that it reaches; ``host_wait`` how a host
+    thread that waits for the device does it ("auto", "spin", "yield", "blocking"); ``integrated`` says that it shares
+    the host's memory, as on a Jetson.
     """
 
     name: str
@@ -46,6 +52,8 @@ class Gpu:
     compute_mode: int = 0
     entered: bool = False
     clock_hz: float | None = None
+    host_wait: str = ""
+    integrated: bool = False
 
     @property
     def simulated(self) -> bool:
@@ -69,11 +77,13 @@ class Gpu:
         return self.compute_mode == _PROHIBITED
 
     def options(self) -> dict[str, str]:
-        """Which GPU it is and the size of its cache, as options of a session's evidence; unknown ones are left out."""
+        """Which GPU it is, its cache and how the host waits for it, for evidence; what is unknown is left out."""
         found = {
             PCI_OPTION: self.pci_bus_id,
             UUID_OPTION: uuid_hash(self.uuid) if self.uuid else "",
             L2_OPTION: str(self.l2_bytes or ""),
+            WAIT_OPTION: self.host_wait,
+            INTEGRATED_OPTION: "yes" if self.integrated else "",
         }
         return {name: value for name, value in found.items() if value}
 
@@ -127,6 +137,8 @@ def gpu_from_driver() -> Gpu:
         compute_mode=_attribute(driver, _COMPUTE_MODE, device),
         entered=bool(active.value),
         clock_hz=_attribute(driver, _CLOCK_RATE_KHZ, device) * 1e3 or None,
+        integrated=bool(_attribute(driver, _INTEGRATED, device)),
+        host_wait=_SCHEDULES.get(flags.value & _SCHEDULE_MASK, ""),
     )
 
 
@@ -138,6 +150,11 @@ def newest_cuda() -> int:
     except OSError:
         return 0
     return version.value if status == 0 else 0
+
+
+def dotted(version: int) -> str:
+    """12060 as people write it: "12.6"."""
+    return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def _attribute(driver: Any, which: int, device: ctypes.c_int) -> int:

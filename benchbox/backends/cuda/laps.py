@@ -50,19 +50,22 @@ class EventLaps:
         self._pairs: list[tuple[Any, Any]] = []
         self._enqueue = [0] * BLOCK
         self._next = 0
+        self._reserved = 0
+        self._lead = 0
         self._gpu_ns: list[int] = []
         self._enqueue_ns: list[int] = []
         self._window_ns = 0
 
-    def reserve(self, count: int) -> None:
-        """Makes the events for a block of at most ``count`` (and ``BLOCK``) inferences."""
-        while len(self._pairs) < min(count, BLOCK):
+    def reserve(self, count: int, *, lead: int = 0) -> None:
+        """Makes the events for a block of at most ``count`` inferences behind ``lead`` ones, of ``BLOCK`` in all."""
+        self._reserved, self._lead = min(count + lead, BLOCK), lead
+        while len(self._pairs) < self._reserved:
             self._pairs.append((self._layer.event(), self._layer.event(blocking=self._sleeps)))
 
     def around(self, work: Callable[[], object]) -> None:
         """Starts one inference between its two events; without a reserved pair it is started and not timed."""
         index = self._next
-        if index >= len(self._pairs):
+        if index >= self._reserved:
             work()
             return
         start, end = self._pairs[index]
@@ -80,13 +83,14 @@ class EventLaps:
         if used:
             self._layer.wait(used[-1][1])
             self._window_ns += self._span_ns(len(used))
-        self._gpu_ns += [self._layer.elapsed_ns(start, end) for start, end in used]
-        self._enqueue_ns += self._enqueue[: self._next]
+        self._gpu_ns += [self._layer.elapsed_ns(start, end) for start, end in used[self._lead :]]
+        self._enqueue_ns += self._enqueue[self._lead : self._next]
         self._next = 0
 
     def _span_ns(self, count: int) -> int:
-        """Device time from the first to the last event of the ``count`` inferences that have run."""
-        return self._layer.elapsed_ns(self._pairs[0][0], self._pairs[count - 1][1])
+        """Device time from the first to the last event of ``count`` inferences; behind a lead, from the lead's end."""
+        begin = self._pairs[self._lead - 1][1] if self._lead else self._pairs[0][0]
+        return self._layer.elapsed_ns(begin, self._pairs[count - 1][1])
 
     def forget(self) -> None:
         """Drops what was collected so far: the warm-up is not measured."""
@@ -95,7 +99,7 @@ class EventLaps:
         self._window_ns = 0
 
     def wait(self, index: int) -> None:
-        """Returns when inference ``index`` of the block that runs is done."""
+        """Returns when inference ``index`` of the block that runs, its lead included, is done."""
         self._layer.wait(self._pairs[index][1])
 
     @property

@@ -48,8 +48,8 @@ class QueryLaps(EventLaps):
         self._d2h_ns: list[int] = []
 
     @override
-    def reserve(self, count: int) -> None:
-        super().reserve(count)
+    def reserve(self, count: int, *, lead: int = 0) -> None:
+        super().reserve(count, lead=lead)
         event = self._cuda.event
         while len(self._copies) < len(self._pairs):
             self._copies.append((event(), event(), event(), event(blocking=self._blocking)))
@@ -64,7 +64,7 @@ class QueryLaps(EventLaps):
         Without reserved events it is in the same order and not timed.
         """
         layer, index = self._cuda, self._next
-        if index >= len(self._pairs):
+        if index >= self._reserved:
             copy_in()
             layer.synchronize(self.copying_in)
             work()
@@ -97,13 +97,14 @@ class QueryLaps(EventLaps):
         if used:
             self._cuda.wait(used[-1][3])
         elapsed = self._cuda.elapsed_ns
-        self._h2d_ns += [elapsed(in_start, in_end) for in_start, in_end, _, _ in used]
-        self._d2h_ns += [elapsed(out_start, out_end) for _, _, out_start, out_end in used]
+        self._h2d_ns += [elapsed(in_start, in_end) for in_start, in_end, _, _ in used[self._lead :]]
+        self._d2h_ns += [elapsed(out_start, out_end) for _, _, out_start, out_end in used[self._lead :]]
         super().collect()
 
     @override
     def _span_ns(self, count: int) -> int:
-        return self._cuda.elapsed_ns(self._copies[0][0], self._copies[count - 1][3])
+        begin = self._copies[self._lead - 1][3] if self._lead else self._copies[0][0]
+        return self._cuda.elapsed_ns(begin, self._copies[count - 1][3])
 
     @override
     def forget(self) -> None:

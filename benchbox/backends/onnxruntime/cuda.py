@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
@@ -28,6 +29,7 @@ from benchbox.backends.cuda.gate import StreamGate
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import DeviceSlots
 from benchbox.backends.onnxruntime.cpu import executed_precisions, only_wheel
+from benchbox.backends.onnxruntime.engines import TENSORRT_LIBRARY, EngineFolder, tensorrt_version
 from benchbox.backends.onnxruntime.graphs import GRAPH_UNSEEN, GRAPH_USED, replay_was_seen
 from benchbox.backends.onnxruntime.libraries import library_lack, preload, provider_folder
 from benchbox.backends.onnxruntime.native_log import native_stderr
@@ -54,8 +56,6 @@ if TYPE_CHECKING:
 
 CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
 WHEEL = "onnxruntime-gpu"
-# What the wheel's TensorRT provider is linked against; TensorRT 11 has another number.
-TENSORRT_LIBRARY = "libnvinfer.so.10"
 _NO_GRAPH = "cannot use the graph capture feature"
 _OUT_OF_MEMORY = re.compile(r"allocate memory|out of memory|CUDA failure 2\b|BFCArena", re.IGNORECASE)
 _TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
@@ -191,6 +191,8 @@ class OnnxRuntimeCudaSession:
         self._graph = graph
         self._closing = ExitStack()
         self._told: tuple[ExecutedLayer, ...] | None = None
+        self._engines: EngineFolder | None = None
+        self.capture_s = 0.0
         self._folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="benchbox-ort-")))
         with ExitStack() as failing:
             failing.callback(self.close)
@@ -198,6 +200,7 @@ class OnnxRuntimeCudaSession:
             self._free = self._lowest = layer.memory().free_bytes
             self._stream = layer.stream()
             self._closing.callback(layer.destroy_stream, self._stream)
+            self._engines = self._engine_folder()
             self._session = self._loaded()
             self._slots = DeviceSlots(
                 layer, self._stream, inputs=request.inputs, outputs=request.outputs, count=request.slots
@@ -248,9 +251,11 @@ class OnnxRuntimeCudaSession:
 
     def _captured(self) -> str:
         """Runs every slot once, which captures its graph, and tells whether a replay was seen."""
+        begin = time.perf_counter()
         for run in self._run:
             run()
             self._layer.synchronize(self._stream)
+        self.capture_s = time.perf_counter() - begin
         inputs = {spec.name: self._slots.addresses(0)[spec.name] for spec in self._request.inputs}
         seen = replay_was_seen(
             self._layer, self._stream, self._request.outputs, lambda outputs: self._bound(0, {**inputs, **outputs})()
@@ -290,11 +295,19 @@ class OnnxRuntimeCudaSession:
                 "device_id": "0",
                 "user_compute_stream": str(self._layer.handle(self._stream)),
                 "trt_fp16_enable": str(int(self._request.precision is Precision.FP16)),
-                "trt_engine_cache_enable": "0",
                 "trt_cuda_graph_enable": str(int(self._graph)),
+                **(self._engines.options() if self._engines is not None else {"trt_engine_cache_enable": "0"}),
             },
         )
         return [tensorrt, cuda, CPU]
+
+    def _engine_folder(self) -> EngineFolder | None:
+        """Where the TensorRT provider keeps its engines; None for another provider, or where none are to be kept."""
+        kept = self._request.kept
+        if kept is None or self._provider != TENSORRT:
+            return None
+        versions = {"onnxruntime": str(self._runtime.__version__), "tensorrt": tensorrt_version()}
+        return EngineFolder(kept, gpu=str(self._layer.gpu()), versions=versions)
 
     def _bound(self, slot: int, addresses: Mapping[str, int]) -> partial[Any]:
         """The call that runs a slot on these buffers, by its own graph where graphs are captured."""
@@ -363,6 +376,8 @@ class OnnxRuntimeCudaSession:
             ),
             "api": "run_with_iobinding",
         }
+        if self._engines is not None:
+            options["engine_cache"] = self._engines.digest
         if self._request.inspect:
             options["nodes"] = json.dumps(nodes_by_provider(self._session))
             options["copies"] = str(sum(layer.kind in COPIES for layer in self.reported_layers()))
@@ -401,6 +416,8 @@ class OnnxRuntimeCudaSession:
             if hasattr(self, "_session"):
                 self._layer.synchronize(self._stream)
                 del self._session
+            if self._engines is not None:
+                self._engines.close(keep=not failing)
 
 
 def nodes_by_provider(session: Any) -> dict[str, int]:

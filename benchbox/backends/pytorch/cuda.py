@@ -11,14 +11,17 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import sys
+import threading
+import time
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from benchbox.backends.base import BACKENDS, BASE, Availability, OpenRequest
 from benchbox.backends.clock import HostStopwatch
-from benchbox.backends.cuda.driver import gpu_from_driver
+from benchbox.backends.cuda.driver import dotted, gpu_from_driver, newest_cuda
 from benchbox.backends.cuda.gate import StreamGate
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import FLUSH_BYTES
@@ -151,8 +154,14 @@ class TorchEvents:
         self._torch = torch_module
 
     def event(self, *, blocking: bool = False) -> Any:
-        """A new event that takes the time."""
-        return self._torch.cuda.Event(enable_timing=True, blocking=blocking)
+        """A new event that takes the time.
+
+        Recorded once at once: PyTorch makes the event when it is first recorded (c10/cuda/CUDAEvent.h), which would be
+        while the clock runs.
+        """
+        event = self._torch.cuda.Event(enable_timing=True, blocking=blocking)
+        event.record(self._torch.cuda.current_stream())
+        return event
 
     def record(self, event: Any, stream: Any) -> None:
         """Puts an event behind everything started on a stream."""
@@ -168,6 +177,17 @@ class TorchEvents:
 
     def destroy_event(self, event: Any) -> None:
         """It goes with its last reference."""
+
+
+class _Here(threading.local):
+    """Whose inferences a thread runs, and what it was given for them."""
+
+    owner: PyTorchCudaSession | None = None
+    inference: Any = None
+    stream: Any = None
+
+
+_here = _Here()
 
 
 class PyTorchCudaSession:
@@ -200,6 +220,7 @@ class PyTorchCudaSession:
         self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
         self._outputs: dict[int, Any] = {}
         self._graphs: dict[int, Any] = {}
+        self.capture_s = 0.0
         self._graph_state = "by torch.compile" if backend.compiled == "reduce-overhead" else "off"
         self.laps = EventLaps(TorchEvents(torch_module), self._stream)
         self._sweep: torch.Tensor | None = None
@@ -255,6 +276,7 @@ class PyTorchCudaSession:
 
     def _capture(self, slot: int) -> None:
         torch_module = self._torch
+        begin = time.perf_counter()
         graph = torch_module.cuda.CUDAGraph()
         try:
             with torch_module.inference_mode(), torch_module.cuda.stream(self._stream):
@@ -271,17 +293,38 @@ class PyTorchCudaSession:
             return
         self._graphs[slot] = graph
         self._graph_state = GRAPH_USED
+        self.capture_s += time.perf_counter() - begin
 
     def enqueue(self, slot: int) -> None:
-        """Starts one inference on the session's stream, between the two events of its lap."""
+        """Starts one inference on the session's stream, between the two events of its lap.
+
+        The thread stays in inference mode and on that stream: to enter both takes as long as a short network.
+        """
+        if _here.owner is not self:
+            self._enter()
         try:
-            with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
-                if slot in self._graphs:
-                    self.laps.around(self._graphs[slot].replay)
-                else:
-                    self.laps.around(lambda: self._run(slot))
+            if slot in self._graphs:
+                self.laps.around(self._graphs[slot].replay)
+            else:
+                self.laps.around(partial(self._run, slot))
         except self._torch.OutOfMemoryError as error:
             raise out_of_memory(error, self._request) from error
+
+    def _enter(self) -> None:
+        """Makes this thread one that runs inferences of this session."""
+        if _here.inference is None:
+            _here.stream = self._torch.cuda.current_stream()
+            _here.inference = self._torch.inference_mode()
+            _here.inference.__enter__()
+        self._torch.cuda.set_stream(self._stream)
+        _here.owner = self
+
+    def _leave(self) -> None:
+        """Gives this thread back as it was, if it was this session's last."""
+        if _here.owner is self:
+            self._torch.cuda.set_stream(_here.stream)
+            _here.inference.__exit__(None, None, None)
+            _here.owner = _here.inference = _here.stream = None
 
     def _run(self, slot: int) -> None:
         if self._own_outputs:
@@ -385,7 +428,12 @@ class PyTorchCudaSession:
                 **tf32_switches(self._torch),
                 "cudnn_benchmark": str(self._torch.backends.cudnn.benchmark),
             },
-            versions={"torch": str(self._torch.__version__), "cuda_runtime": str(self._torch.version.cuda)},
+            versions={
+                "torch": str(self._torch.__version__),
+                "cuda_runtime": str(self._torch.version.cuda),
+                **({"cuda_driver": dotted(newest)} if (newest := newest_cuda()) else {}),
+                **({"cudnn": str(cudnn)} if (cudnn := self._torch.backends.cudnn.version()) else {}),
+            },
             simulated=gpu.simulated,
         )
 
@@ -398,6 +446,7 @@ class PyTorchCudaSession:
         """Drops graphs, tensors and module; an error on its way is not replaced by one of the cleaning up."""
         with suppress(RuntimeError) if sys.exception() is not None else nullcontext():
             self._torch.cuda.synchronize()
+        self._leave()
         self.laps.close()
         self._graphs.clear()
         self._inputs.clear()

@@ -17,8 +17,10 @@ from benchbox.errors import BenchboxError, EnvironmentLackError
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchbox.backends.base import CompiledEngine, CompileRequest, OpenRequest, Session
-    from benchbox.schema.engine import EngineRecipe
+    from benchbox.schema.engine import EngineBorder, EngineRecipe
 
 
 class TensorRtRunner:
@@ -32,6 +34,8 @@ class TensorRtRunner:
     vendor: ClassVar[Vendor]
     graph: ClassVar[bool] = False
     queries: ClassVar[bool] = True
+    sizes_outputs: ClassVar[bool] = True
+    """Whether it takes outputs whose size is known only after an inference."""
     compiler: ClassVar[str]
 
     def bindings(self) -> Bindings:
@@ -76,6 +80,12 @@ class TensorRtRunner:
     def refusal(self, precision: Precision) -> str | None:
         """None is refused: graphs of every precision are made, and the builder judges them for its targets."""
         return None
+
+    def border(self, path: Path) -> EngineBorder:
+        """Inputs and outputs of an engine from elsewhere; see ``EngineReader``."""
+        self.bindings()  # what is missing is said here, not by a child
+        made: EngineBorder = in_child("benchbox.backends.tensorrt.border:border_of_engine", self.vendor, path)
+        return made
 
     def open(self, request: OpenRequest) -> Session:
         """A session on an engine; raises EnvironmentLackError without a GPU, and what ``TensorRtSession`` raises."""

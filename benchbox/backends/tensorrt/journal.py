@@ -25,16 +25,23 @@ _NO_DRIVER = re.compile(r"cudaError (35|100)\b|checkMacros\.cpp::catchCudaError"
 _WHERE = re.compile(r"\s*In \w+ at /_src/[\w./]+:\d+\)?$")
 _NODE = re.compile(r"^Parsing node: (?P<node>.+) \[(?P<operator>\w+)\]$")
 _MOST = 5
+_ALWAYS = frozenset({*_ERRORS, "WARNING"})
+_INFO = "INFO"
 
 
-def journal(api: Any) -> tuple[Any, Lines]:
+def journal(api: Any, *, info: bool = True) -> tuple[Any, Lines]:
     """A logger for the vendor's objects, and the list that its messages are appended to.
 
-    The logger must live as long as the objects that were given it.
+    Builders say a line for every tactic that they try: of what is VERBOSE only the lines are kept that name the
+    operator of a node. The logger must live as long as the objects that were given it.
+
+    Args:
+        api: the vendor's module.
+        info: whether what is neither an error nor a warning is kept at all; a session has no use for it.
     """
 
     class Journal(api.ILogger):  # type: ignore[misc]
-        """Keeps every message."""
+        """Keeps what somebody reads."""
 
         def __init__(self, lines: Lines) -> None:
             api.ILogger.__init__(self)
@@ -42,7 +49,9 @@ def journal(api: Any) -> tuple[Any, Lines]:
 
         def log(self, severity: Any, message: str) -> None:
             """Called by the vendor."""
-            self.lines.append((severity.name, message))
+            name = severity.name
+            if name in _ALWAYS or (info and (name == _INFO or _NODE.match(message))):
+                self.lines.append((name, message))
 
     lines: Lines = []
     return Journal(lines), lines

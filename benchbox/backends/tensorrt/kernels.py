@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchbox.backends.tensorrt.vendor import Bindings
+from benchbox.schema.engine import KERNELS
 
-SUFFIX = ".kernels"
 _DIGITS = 12
 
 
@@ -29,8 +29,8 @@ class KernelCache:
     """
 
     def __init__(self, bindings: Bindings, engine: Path, *, target: str) -> None:
-        self._api = bindings.api
-        self._path = engine.with_name(f"{engine.stem}.{target}.{bindings.version}{SUFFIX}")
+        self._bindings = bindings
+        self._path = engine.with_name(f"{engine.stem}.{target}.{bindings.version}{KERNELS}")
         self._cache: Any = None
         self._loaded = False
         self.state: dict[str, str] = {}
@@ -39,7 +39,7 @@ class KernelCache:
     def configure(self, config: Any) -> None:
         """Asks a runtime configuration for kernels that are compiled at once, and gives it those that are kept."""
         if hasattr(config, "dynamic_shapes_kernel_specialization_strategy"):
-            strategy = self._api.DynamicShapesKernelSpecializationStrategy.EAGER
+            strategy = self._bindings.api.DynamicShapesKernelSpecializationStrategy.EAGER
             config.dynamic_shapes_kernel_specialization_strategy = strategy
             self.state["kernel_specialization"] = "eager"
         if not hasattr(config, "create_runtime_cache"):
@@ -59,7 +59,7 @@ class KernelCache:
         """Writes what was compiled, where nothing was loaded; a folder that cannot be written keeps nothing."""
         if self._cache is None or self._loaded:
             return
-        draft = self._path.with_suffix(f"{SUFFIX}.{os.getpid()}")
+        draft = self._path.with_suffix(f"{KERNELS}.{os.getpid()}")
         try:
             draft.write_bytes(bytes(self._cache.serialize()))
             draft.replace(self._path)

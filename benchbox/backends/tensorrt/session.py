@@ -8,13 +8,13 @@ whenever an address changes: there the context stays with buffers of its own, wh
 
 from __future__ import annotations
 
-import re
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchbox.backends.base import BASE, TRACKED, OpenRequest
 from benchbox.backends.clock import HostStopwatch
@@ -23,16 +23,15 @@ from benchbox.backends.cuda.interface import CudaLayer, Graph
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.queries import Queries, QueryLaps
 from benchbox.backends.cuda.slots import DeviceSlots
-from benchbox.backends.tensorrt.allocator import tracking_allocator
 from benchbox.backends.tensorrt.builder import TF32
+from benchbox.backends.tensorrt.dependent import NO_GRAPH, DependentOutputs
 from benchbox.backends.tensorrt.inspector import executed_precisions, layers_from_inspection, with_times
-from benchbox.backends.tensorrt.journal import errors_in, journal
-from benchbox.backends.tensorrt.kernels import KernelCache
-from benchbox.backends.tensorrt.plugins import plugin_libraries, register_plugins
+from benchbox.backends.tensorrt.loading import LoadedEngine
+from benchbox.backends.tensorrt.plugins import plugin_libraries
 from benchbox.backends.tensorrt.profiling import layer_times
-from benchbox.backends.tensorrt.validity import require_loadable
 from benchbox.backends.tensorrt.vendor import Bindings
-from benchbox.errors import ArtifactError, BenchboxError, DeviceMemoryError, MeasurementError, UsageError
+from benchbox.errors import ArtifactError, MeasurementError, UsageError
+from benchbox.schema.engine import BUILT_ELSEWHERE
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.plan import WAIT_BLOCKING, WAIT_SPIN
 from benchbox.schema.proof import tf32_option
@@ -42,12 +41,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from benchbox.backends.base import Arrays
+    from benchbox.schema.artifact import TensorSpec
 
 GRAPH_USED = "whole inference"
 FIXED = "one set, which a slot's inputs are copied to on the device before each inference"
 GRAPH_LEFT = "whole inference, left to the runtime"  # which does not report what it captured
-_NVTX = "NONE"  # of ProfilingVerbosity
-_OUT_OF_MEMORY = re.compile(r"OutOfMemory|out of memory|cudaErrorMemoryAllocation", re.IGNORECASE)
 
 
 class TensorRtSession:
@@ -59,6 +57,7 @@ class TensorRtSession:
         request: what to open; ``engine_path`` is the engine.
         graph: launch a captured CUDA graph instead of the context. Where capturing fails the context is used and the
             evidence says why.
+        loaded: the engine of another session, which is closed after this one; None to load it.
 
     Raises:
         ArtifactError: the runtime refuses the engine, or it does not have the network's inputs and outputs.
@@ -66,41 +65,61 @@ class TensorRtSession:
         DeviceMemoryError: weights, working memory or buffers do not fit.
     """
 
-    def __init__(self, bindings: Bindings, layer: CudaLayer, request: OpenRequest, *, graph: bool) -> None:
-        assert request.engine_path is not None, "a backend that runs engines is given one"
+    def __init__(
+        self,
+        bindings: Bindings,
+        layer: CudaLayer,
+        request: OpenRequest,
+        *,
+        graph: bool,
+        loaded: LoadedEngine | None = None,
+    ) -> None:
         self.stopwatch = HostStopwatch()
         self._bindings = bindings
         self._layer = layer
         self._request = request
-        self._log, self._lines = journal(bindings.api)
         self._closing = ExitStack()
         self._graphs: list[Graph] = []
         self._launch: list[Callable[[], None]] = []
         self._wants_graph = graph
         self._captures_itself = False
         self._graph_state = "off"
+        self.capture_s = 0.0
         self._bound_slot: int | None = None
         self._fixed_slot: int | None = None
         self._ran_slot: int | None = None
+        self._sized: list[TensorSpec] = []
+        self._unsized: list[TensorSpec] = []
+        self._dependent: DependentOutputs | None = None
         self.memory: dict[str, int] = {}
         with ExitStack() as failing:
             failing.callback(self.close)
             self._closing.callback(layer.close)
             self._base = layer.memory()
             self._lowest_free = self._base.free_bytes
-            self._load(request.engine_path)
+            self._stream = layer.stream()
+            self._closing.callback(layer.destroy_stream, self._stream)
+            self._handle = layer.handle(self._stream)
+            if loaded is None:
+                loaded = LoadedEngine(bindings, layer, request)
+                self._closing.callback(loaded.close)
+            self._loaded = loaded
+            self._make_context()
             self._shape()
             # Of several slots, one more is that which the context stays with.
             several = request.slots > 1 and not request.transfers
             self._fixed_slot = request.slots if self._captures_itself and several else None
             count = request.slots + (self._fixed_slot is not None)
-            self._slots = DeviceSlots(layer, self._stream, inputs=request.inputs, outputs=request.outputs, count=count)
+            self._slots = DeviceSlots(layer, self._stream, inputs=request.inputs, outputs=self._sized, count=count)
             self._closing.callback(self._slots.close)
+            if self._unsized:
+                self._dependent = DependentOutputs(bindings, layer, self._context, self._unsized, count=count)
+                self._closing.callback(self._dependent.close)
             self._open_laps()
-            if graph and not self._captures_itself:
+            if graph and not self._captures_itself and self._dependent is None:
                 self._capture_all()
             self._note_memory()
-            self._kernels.keep()
+            loaded.kernels.keep()
             failing.pop_all()
 
     def _open_laps(self) -> None:
@@ -115,42 +134,27 @@ class TensorRtSession:
         self._closing.callback(laps.close)
         self.laps = laps
         self._queries = Queries(
-            layer, laps, self._slots, inputs=request.inputs, outputs=request.outputs, count=request.slots
+            layer, laps, self._slots, inputs=request.inputs, outputs=self._sized, count=request.slots
         )
         self._closing.callback(self._queries.close)
 
-    def _load(self, path: Path) -> None:
-        api, vendor = self._bindings.api, self._bindings.vendor.title
-        content = path.read_bytes()
-        require_loadable(self._bindings, content, name=path.name)
-        self._stream = self._layer.stream()
-        self._closing.callback(self._layer.destroy_stream, self._stream)
-        self._handle = self._layer.handle(self._stream)
-        register_plugins(self._bindings, self._log)
-        self._runtime = api.Runtime(self._log)
-        self._tracker = tracking_allocator(self._bindings, self._layer) if self._request.track_memory else None
-        if self._tracker is not None:
-            self._runtime.gpu_allocator = self._tracker
-        self._engine = self._runtime.deserialize_cuda_engine(content)
-        if self._engine is None:
-            raise self._refusal(f"{vendor} {self._bindings.version} cannot load the engine {path.name}")
-        self._require_tensors()
-        self._kernels = KernelCache(self._bindings, path, target=self._layer.gpu().target)
-        config = self._engine.create_runtime_config()
-        config.set_execution_context_allocation_strategy(api.ExecutionContextAllocationStrategy.USER_MANAGED)
-        # TensorRT-RTX compiles kernels while it runs: only it knows when an inference may be captured.
-        self._captures_itself = self._wants_graph and hasattr(config, "cuda_graph_strategy")
-        if self._captures_itself:
-            config.cuda_graph_strategy = api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        self._kernels.configure(config)
-        self._context = self._engine.create_execution_context(config)
-        if self._context is None:
-            raise self._refusal(f"{vendor} {self._bindings.version} cannot make an execution context")
+    @property
+    def _engine(self) -> Any:
+        return self._loaded.engine
+
+    def another(self) -> TensorRtSession:
+        """A further session on the same engine, to be closed before this one; raises what the constructor raises."""
+        from benchbox.backends.cuda.choice import open_layer
+
+        return TensorRtSession(
+            self._bindings, open_layer(), self._request, graph=self._wants_graph, loaded=self._loaded
+        )
+
+    def _make_context(self) -> None:
+        self._captures_itself = self._wants_graph and self._loaded.captures_itself
+        self._context = self._loaded.context(captures=self._captures_itself, nvtx=self._request.nvtx)
         if self._captures_itself:
             self._graph_state = self._what_the_runtime_captures()
-        # Engines are built with DETAILED, for the inspector; at run time that slows every enqueue (NvInferRuntime.h,
-        # setNvtxVerbosity).
-        self._context.nvtx_verbosity = getattr(api.ProfilingVerbosity, _NVTX)
 
     def _what_the_runtime_captures(self) -> str:
         if self._request.transfers and self._request.slots > 1:
@@ -158,29 +162,6 @@ class TensorRtSession:
         if hasattr(self._context, "is_stream_capturable") and not self._context.is_stream_capturable(self._handle):
             return "failed: the runtime says that this engine's work cannot be captured"
         return GRAPH_LEFT
-
-    def _refusal(self, what: str) -> BenchboxError:
-        reasons = "\n".join(errors_in(self._lines)) or "it gives no reason"
-        if _OUT_OF_MEMORY.search(reasons):
-            return DeviceMemoryError(what, values=reasons, remedy="try a smaller --batch, or end others on the GPU")
-        return ArtifactError(what, values=reasons, remedy="build it again on this machine with 'benchbox build'")
-
-    def _require_tensors(self) -> None:
-        """The engine must have exactly the network's inputs and outputs."""
-        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
-        wanted = [spec.name for spec in (*self._request.inputs, *self._request.outputs)]
-        if sorted(names) != sorted(wanted):
-            raise ArtifactError(
-                "the engine is of another network",
-                values=f"it has {', '.join(sorted(names))}; the network has {', '.join(sorted(wanted))}",
-                remedy="build it again with 'benchbox build'",
-            )
-        for name in names:
-            if self._engine.get_tensor_location(name) != self._bindings.api.TensorLocation.DEVICE:
-                raise UsageError(
-                    f"{self._bindings.vendor.title} reads {name} on the host: it says what shape something has",
-                    remedy="make the shape a constant of the network, or measure it with --backend onnxruntime-cuda",
-                )
 
     def _shape(self) -> None:
         """Shapes first, then working memory, which depends on them; addresses come with the slots."""
@@ -195,31 +176,45 @@ class TensorRtSession:
                 )
         for spec in self._request.outputs:
             made = tuple(self._context.get_tensor_shape(spec.name))
-            if min(made, default=0) < 0:
-                raise UsageError(
-                    f"the size of output {spec.name} depends on data, and this backend needs it before it runs",
-                    values=f"{self._bindings.vendor.title} gives {made}",
-                    remedy="measure it with --backend onnxruntime or openvino",
-                )
-            if made != tuple(spec.shape):
+            alike = len(made) == len(spec.shape)
+            if not alike or not all(
+                size in (None, found) or found < 0 for size, found in zip(spec.shape, made, strict=True)
+            ):
                 raise ArtifactError(
                     "the engine's output has another shape than the network's", values=f"{spec.name}: {made}, {spec}"
                 )
+            kept = self._unsized if min(made, default=0) < 0 else self._sized
+            kept.append(replace(spec, shape=made))
+        if self._unsized:
+            self._require_no_copies()
+            if self._wants_graph:
+                self._graph_state = NO_GRAPH
         size = int(self._context.update_device_memory_size_for_shapes())
         # 0 means "none needed" as well as "error" (NvInferRuntime.h): only the log distinguishes them.
-        if size == 0 and errors_in(self._lines):
-            raise self._refusal(f"{self._bindings.vendor.title} {self._bindings.version} cannot size its memory")
+        if size == 0 and self._loaded.errors:
+            raise self._loaded.refusal(f"{self._bindings.vendor.title} {self._bindings.version} cannot size its memory")
         self.memory["context_bytes"] = size
         if size > 0:
             address = self._layer.allocate(size)
             self._closing.callback(self._layer.free, address)
             self._context.set_device_memory(address, size)
 
+    def _require_no_copies(self) -> None:
+        """Raises UsageError where copies are a part of a request: nobody knows how much is to be copied."""
+        if self._request.transfers:
+            names = ", ".join(spec.name for spec in self._unsized)
+            raise UsageError(
+                "copies of outputs whose size depends on data cannot be a part of a request",
+                values=names,
+                remedy="measure it without --like, or with --like trtexec-11",
+            )
+
     def _capture_all(self) -> None:
         """One graph a slot, after one warm inference each, as the runtime asks for."""
         if not self._layer.captures_graphs:
             self._graph_state = f"failed: {self._layer.name} cannot capture graphs"
             return
+        begin = time.perf_counter()
         try:
             for slot in range(self._request.slots):
                 self._bind(slot)
@@ -232,6 +227,7 @@ class TensorRtSession:
             return
         self._launch = [partial(self._layer.launch, graph, self._stream) for graph in self._graphs]
         self._graph_state = GRAPH_USED
+        self.capture_s = time.perf_counter() - begin
 
     def _bind(self, slot: int) -> None:
         if self._fixed_slot is not None:
@@ -240,6 +236,8 @@ class TensorRtSession:
             self._ran_slot, slot = slot, self._fixed_slot
         if self._bound_slot == slot:
             return
+        if self._dependent is not None:
+            self._dependent.use(slot)
         for name, address in self._slots.addresses(slot).items():
             if not self._context.set_tensor_address(name, address):
                 raise MeasurementError("TensorRT refuses an address", values=f"{name}: {address:#x}")
@@ -249,7 +247,7 @@ class TensorRtSession:
         if not self._context.execute_async_v3(self._handle):
             raise MeasurementError(
                 "TensorRT could not start the inference",
-                values="\n".join(errors_in(self._lines)) or "it gives no reason",
+                values="\n".join(self._loaded.errors) or "it gives no reason",
             )
 
     def upload(self, slot: int, arrays: Arrays) -> None:
@@ -280,12 +278,19 @@ class TensorRtSession:
     def download(self, slot: int) -> dict[str, np.ndarray]:
         """The slot's outputs, on the host."""
         if self._fixed_slot is None:
-            return self._slots.download(slot)
+            return self._downloaded(slot)
         if slot != self._ran_slot:  # another slot's outputs lie where all have them
             self._bind(slot)
             self._execute()
             self._layer.synchronize(self._stream)
-        return self._slots.download(self._fixed_slot)
+        return self._downloaded(self._fixed_slot)
+
+    def _downloaded(self, slot: int) -> dict[str, np.ndarray]:
+        made = self._slots.download(slot)
+        if self._dependent is None:
+            return made
+        made |= self._dependent.download(slot, self._stream)
+        return {spec.name: made[spec.name] for spec in self._request.outputs}
 
     def inspection(self) -> str:
         """The engine inspector's JSON: layers as they were built."""
@@ -320,9 +325,10 @@ class TensorRtSession:
             stat = self._bindings.api.EngineStat.TOTAL_WEIGHTS_SIZE
             found["declared_weights"] = int(self._engine.get_engine_stat(stat))
         found["declared_context"] = int(self._engine.device_memory_size_v2)
-        found["buffers"] = self._slots.bytes_per_slot * (self._request.slots + (self._fixed_slot is not None))
-        if self._tracker is not None:
-            found["allocated_peak"] = self._tracker.peak_bytes + found.pop("context_bytes") + found["buffers"]
+        each = self._slots.bytes_per_slot + (self._dependent.bytes_per_slot if self._dependent is not None else 0)
+        found["buffers"] = each * (self._request.slots + (self._fixed_slot is not None))
+        if self._loaded.tracker is not None:
+            found["allocated_peak"] = self._loaded.tracker.peak_bytes + found.pop("context_bytes") + found["buffers"]
             found[TRACKED] = 1
         else:
             found.pop("context_bytes")
@@ -363,7 +369,7 @@ class TensorRtSession:
             threads=self._request.threads,
             executed=executed_precisions(self.reported_layers()) if self._request.inspect else None,
             options={
-                **tf32_option(has=gpu.has_tf32, allowed=TF32 in self._request.engine_flags),
+                **self._tf32(has=gpu.has_tf32),
                 "cuda_layer": self._layer.name,
                 **gpu.options(),
                 "cuda_graph": self._graph_state,
@@ -371,14 +377,20 @@ class TensorRtSession:
                 "wait": WAIT_BLOCKING if self._request.blocking else WAIT_SPIN,
                 "allocation": "user-managed",
                 "api": "execute_async_v3",
-                "nvtx": _NVTX.lower(),
-                **self._kernels.state,
+                "nvtx": self._request.nvtx,
+                "contexts": str(self._loaded.contexts),
+                **self._loaded.kernels.state,
                 **({"buffers": FIXED} if self._fixed_slot is not None else {}),
                 **({"plugin_libraries": plugins} if plugins else {}),
             },
             versions={self._bindings.vendor.name: self._bindings.version, **self._layer.versions()},
             simulated=gpu.simulated,
         )
+
+    def _tf32(self, *, has: bool) -> dict[str, str]:
+        """As the engine was built; how one from elsewhere was is not known."""
+        flags = self._request.engine_flags
+        return {} if BUILT_ELSEWHERE in flags else tf32_option(has=has, allowed=TF32 in flags)
 
     def _drop_graphs(self) -> None:
         for graph in self._graphs:
@@ -397,6 +409,5 @@ class TensorRtSession:
             if self._graphs:
                 self._layer.synchronize(self._stream)
                 self._drop_graphs()
-            for name in ("_context", "_engine", "_runtime"):
-                if hasattr(self, name):
-                    delattr(self, name)
+            if hasattr(self, "_context"):
+                del self._context

@@ -22,6 +22,7 @@ else:
 BASE_CLOCK = "base"
 # LoadGen takes about 10 us to issue a query to Python.
 MOST_RATE_PER_S = 100_000
+_BLOCK_FORMATS = frozenset({"int4", "uint4", "fp4", "nvfp4", "mxfp4", "mxfp6", "mxfp8"})
 
 
 class Kind(_ParamType):
@@ -119,6 +120,25 @@ class Word(Kind):
     def names(self) -> Iterable[str]:
         """The names that are offered."""
         return self._offered()
+
+
+class PrecisionWord(Word):
+    """A precision; formats of four bits are refused with the reason."""
+
+    def parse(self, text: str, *, flag: str) -> Any:
+        """As ``Word.parse``."""
+        if text.strip().lower() in _BLOCK_FORMATS:
+            from benchbox.errors import UsageError
+
+            raise UsageError(
+                f"{flag} {text} cannot be made here",
+                values="numbers of 4 bits and microscaled ones come in blocks with scales of their own: NVIDIA "
+                "ModelOpt makes them of a PyTorch module with its data, no converter here makes them of an ONNX file, "
+                "and of the backends TensorRT alone computes in them",
+                remedy="build the engine with ModelOpt and trtexec, put the fp32 file beside it under the same name, "
+                "and run the engine: benchbox run net.plan --backend tensorrt --precision fp16",
+            )
+        return super().parse(text, flag=flag)
 
 
 class Listed(Kind):
@@ -347,7 +367,7 @@ RATE = Number(
 BACKEND = Word("backend", _backends, _computing)
 CEILING_LIBRARY = Word("backend", lambda: {**_backends(), "numpy": "numpy"}, lambda: [*_computing(), "numpy"])
 COMPILER = Word("backend", _backends, _compilers)
-PRECISION = Word("precision", _precisions)
+PRECISION = PrecisionWord("precision", _precisions)
 MODE = Word("mode", _modes)
 METHOD = Word("calibration method", _methods)
 TASK = Word("task", _tasks)

@@ -47,7 +47,7 @@ class NetworkFlags:
         (model,) = self.models
         return self._resolved(model)
 
-    def _resolved(self, model: str) -> ModelSource:
+    def _resolved(self, model: str, *, engines: bool = False) -> ModelSource:
         from benchbox.models.sources import resolve
         from benchbox.schema.model import InputChoice
 
@@ -60,24 +60,28 @@ class NetworkFlags:
             inputs=choice,
             task=self.task or "",
             part=self.part or "",
+            engines=engines,
         )
 
-    def sources(self) -> tuple[ModelSource, ...]:
-        """Every network, each once; raises UsageError for what does not exist, and for weights of several."""
+    def sources(self, *, engines: bool = False) -> tuple[ModelSource, ...]:
+        """Every network, each once; raises UsageError for what does not exist, and for weights of several.
+
+        ``engines`` says whether files of engines are taken for networks.
+        """
         from benchbox.errors import UsageError
 
         if self.weights and len(self.models) != 1:
             raise UsageError("--weights belongs to one MODEL", values=f"got {len(self.models)} models")
-        return tuple(dict.fromkeys(map(self._resolved, self.models)))
+        return tuple(dict.fromkeys(self._resolved(model, engines=engines) for model in self.models))
 
     def sources_or_exported(self, root: Path) -> tuple[ModelSource, ...]:
-        """Every network that is named; where none is, those exported under the root, else resnet50."""
+        """Every network and engine that is named; where none is, those exported under the root, else resnet50."""
         from dataclasses import replace
 
         from benchbox.jobs.prepare import exported_sources
 
         if self.models or self.weights:
-            return self.sources()
+            return self.sources(engines=True)
         found = exported_sources(root, say=lambda text: click.echo(text, err=True))
         return found or replace(self, models=(DEFAULT_MODEL,)).sources()
 

@@ -221,7 +221,7 @@ def _plain_labels(records: Sequence[Record], variants: Sequence[str]) -> list[st
 
 
 def notes_on_sides(records: Sequence[Record], variants: Sequence[str]) -> list[str]:
-    """Where two sides turned out to be the same thing: their difference is what the machine alone makes."""
+    """Where two sides turned out to be the same thing, or where more than what was asked for tells them apart."""
     from benchbox.schema.identity import identity_of
 
     notes = []
@@ -235,4 +235,9 @@ def notes_on_sides(records: Sequence[Record], variants: Sequence[str]) -> list[s
             notes.append(f"{variants[0]} and {text} are {file}, run alike: they differ by noise alone")
         elif first.key.model != record.key.model:
             notes.append(f"{variants[0]} and {text} are {file}: the models do not differ")
+    if len({record.engine_sha256 for record in records} - {None}) > 1:
+        notes.append(
+            "each side is one build of its engine, and which kernels a builder picks is in no interval: before you "
+            "believe a small difference, build both anew under another --root"
+        )
     return notes

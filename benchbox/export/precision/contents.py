@@ -119,7 +119,8 @@ def _no_precision(node: onnx.NodeProto, kind: str) -> UsageError:
     return UsageError(
         f"networks quantised to {kind} are not supported",
         values=f"node {node.name} ({node.op_type}); supported: {', '.join(Precision)}",
-        remedy="give the fp32 file, and --precision int8 or fp8",
+        remedy="give the fp32 file, and --precision int8 or fp8; or build its engine with trtexec, and run that with "
+        "the fp32 file beside it: benchbox run net.plan",
     )
 
 

@@ -46,6 +46,9 @@ def loadgen_trial(
     warm = warm_up(issuer, plan, clock_hz=watch.clock_hz if watch else None)
     if watch:
         watch.begin()
+    for session in sessions:
+        if isinstance(session, DeviceSession):
+            session.laps.reserve(0)  # events of the warm-up would be around the first queries and no others
     before = counters_of(sessions[0])
     begin = time.perf_counter()
     found = run_loadgen(sessions, plan, number=blank.number, typical_ns=warm.typical_ns)

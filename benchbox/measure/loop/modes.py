@@ -2,11 +2,12 @@
 
 ``isolated``: one request, the next when it is done. ``pipelined``: on a device, two; the next is started before the
 last one's end is waited for, so that the device never waits for the host; a time is from a request's start to its own
-end and holds the wait behind the request before it. ``batched``: groups of requests started together and waited for
-together; a time is a group's, divided by its size: for networks so short that a clock read is a part of them. ``cold``:
-one request, and before each, with the clock stopped, caches are filled with something else. ``concurrent``: as many
-sessions as streams, each in a thread of its own with one request in flight. ``offline``, ``single-stream``,
-``multi-stream`` and ``server`` are issued by MLPerf LoadGen (``measure/loadgen/``), not from here.
+end and holds the wait behind the request before it, so the first two after each pause are left out. ``batched``: groups
+of requests started together and waited for together; a time is a group's, divided by its size: for networks so short
+that a clock read is a part of them. ``cold``: one request, and before each, with the clock stopped, caches are filled
+with something else. ``concurrent``: as many sessions as streams, each in a thread of its own with one request in
+flight. ``offline``, ``single-stream``, ``multi-stream`` and ``server`` are issued by MLPerf LoadGen
+(``measure/loadgen/``), not from here.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 # Where the kernel does not report the size of the last-level cache: larger than that of any processor sold so far.
 UNKNOWN_CACHE_BYTES = 1 << 30
+# Inferences of mode pipelined that are left out at the beginning of each block: the first has nothing in front of it,
+# and the second starts behind one that had not.
+PIPELINE_LEAD = 2
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
@@ -68,7 +72,8 @@ def issuer_for(sessions: Sequence[Session], plan: MeasurementPlan) -> Issuer:
     if plan.mode is Mode.CONCURRENT:
         return _Concurrent(sessions, slots=plan.input_slots)
     if plan.mode is Mode.PIPELINED and isinstance(session, DeviceSession):
-        return _Single(session, functools.partial(_pipelined_block, session, slots=plan.input_slots))
+        lead = 0 if plan.like else PIPELINE_LEAD
+        return _Single(session, functools.partial(_pipelined_block, session, slots=plan.input_slots, lead=lead))
     raise UsageError(f"this backend does not support --mode {plan.mode}", remedy="use --mode isolated")
 
 
@@ -219,12 +224,14 @@ def _batched_block(session: Session, count: int, *, slots: int, group: int) -> B
     return blocks_of_laps(session, count, run, each=group)
 
 
-def _pipelined_block(session: DeviceSession, count: int, *, slots: int) -> Block:
+def _pipelined_block(session: DeviceSession, count: int, *, slots: int, lead: int) -> Block:
+    """The window goes from the end of the lead, else from the first start, to the last end."""
+
     def run(size: int) -> Block:
         now, enqueue, wait = session.stopwatch.now_ns, session.enqueue, session.laps.wait
-        starts, ends = no_times(size), no_times(size)
+        starts, ends = no_times(lead + size), no_times(lead + size)
         start = now()
-        for index in range(size):
+        for index in range(lead + size):
             starts[index] = now()
             enqueue(index % slots)
             if index:
@@ -233,9 +240,9 @@ def _pipelined_block(session: DeviceSession, count: int, *, slots: int) -> Block
         session.synchronize()
         ends[-1] = now()
         times = np.frombuffer(ends, dtype=np.int64) - np.frombuffer(starts, dtype=np.int64)
-        return Block(times_ns=times, window_ns=ends[-1] - start)
+        return Block(times_ns=times[lead:], window_ns=ends[-1] - (ends[lead - 1] if lead else start))
 
-    return blocks_of_laps(session, count, run)
+    return blocks_of_laps(session, count, run, lead=lead)
 
 
 def _cold_block(session: Session, count: int, *, slots: int, flush: Callable[[], object]) -> Block:

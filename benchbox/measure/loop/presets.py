@@ -2,7 +2,7 @@
 
 trtexec's defaults changed between 10.16 and 11.0 (copies, waiting, CUDA graph), so "as trtexec" says nothing without
 its version. Both keep two requests in flight on one stream, warm up for 0.2 s, and measure for at least 3 s and ten
-requests, on one set of buffers for each request in flight.
+requests, on one set of buffers for all requests of a stream (``IterationBase::mBindings``), copies or not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from benchbox.errors import UsageError
 from benchbox.registry import require_known
 from benchbox.schema.plan import (
     INPUTS_FIXED,
-    INPUTS_ROTATE,
     TRANSFER_INSIDE,
     TRANSFER_RESIDENT,
     WAIT_BLOCKING,
@@ -34,16 +33,14 @@ class Preset:
     transfer: str
     wait: str
     graph: bool
-    slots: int
     duration_s: float = 3.0
     warmup_s: float = 0.2
     iterations: int = 10
 
 
 PRESETS = {
-    "trtexec-10": Preset(transfer=TRANSFER_INSIDE, wait=WAIT_BLOCKING, graph=False, slots=2),
-    # Without copies one set of buffers serves both requests: they run one after the other.
-    "trtexec-11": Preset(transfer=TRANSFER_RESIDENT, wait=WAIT_SPIN, graph=True, slots=1),
+    "trtexec-10": Preset(transfer=TRANSFER_INSIDE, wait=WAIT_BLOCKING, graph=False),
+    "trtexec-11": Preset(transfer=TRANSFER_RESIDENT, wait=WAIT_SPIN, graph=True),
 }
 
 
@@ -68,8 +65,8 @@ def plan_like(plan: MeasurementPlan, name: str, *, duration_s: float | None = No
         mode=Mode.PIPELINED,
         transfer=preset.transfer,
         wait=preset.wait,
-        input_slots=preset.slots,
-        input_policy=INPUTS_ROTATE if preset.slots > 1 else INPUTS_FIXED,
+        input_slots=1,
+        input_policy=INPUTS_FIXED,
         warmup_s=preset.warmup_s,
         warmup_iterations=1,
         min_time_s=length_s,

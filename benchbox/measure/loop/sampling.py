@@ -32,6 +32,8 @@ MIN_SAMPLES_AT_ALL = 3
 CHECKPOINT_GROWTH = 1.5
 # How often the watch of a device looks, between blocks: the device idles for a moment each time.
 LOOK_S = 0.2
+# The same where another tool's way of measuring is followed, which never pauses.
+LOOK_LIKE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +60,13 @@ def sample(
         typical_ns: time between samples, from the warm-up, to choose the size of the first block.
         look: called after every ``LOOK_S`` of sampling, with nothing in flight.
     """
+    look_s = LOOK_LIKE_S if plan.like else LOOK_S
     count = max(MIN_SAMPLES_AT_ALL, math.ceil(min(plan.min_time_s, plan.max_time_s) * 1e9 / max(typical_ns, 1.0)))
     count = min(count, _affordable(plan.max_time_s * 1e9, typical_ns))
     parts: list[Block] = []
     start = issuer.now_ns()
     while True:
-        most = count if look is None else max(MIN_SAMPLES_AT_ALL, int(LOOK_S * 1e9 / max(typical_ns, 1.0)))
+        most = count if look is None else max(MIN_SAMPLES_AT_ALL, int(look_s * 1e9 / max(typical_ns, 1.0)))
         for first in range(0, count, most):
             parts.append(issuer.block(min(most, count - first)))
             if look is not None:

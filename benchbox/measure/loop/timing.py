@@ -37,8 +37,10 @@ def isolated_block(session: Session, count: int, *, slots: int) -> Block:
     return blocks_of_laps(session, count, lambda size: _one_by_one(session, size, slots))
 
 
-def blocks_of_laps(session: Session, count: int, run: Callable[[int], Block], *, each: int = 1) -> Block:
+def blocks_of_laps(session: Session, count: int, run: Callable[[int], Block], *, each: int = 1, lead: int = 0) -> Block:
     """Runs ``count`` samples of ``each`` inferences, on a device in parts for which the session can keep events.
+
+    Each part has ``lead`` inferences before its samples, which ``run`` starts and leaves out.
 
     Making and reading events lies between the parts; inside them nothing is allocated but integers that die at once,
     and the garbage collector is off.
@@ -46,11 +48,11 @@ def blocks_of_laps(session: Session, count: int, run: Callable[[int], Block], *,
     if not isinstance(session, DeviceSession):
         with collector_off():
             return run(count)
-    most = max(1, session.laps.block // each)
+    most = max(1, (session.laps.block - lead) // each)
     parts = []
     for first in range(0, count, most):
         size = min(most, count - first)
-        session.laps.reserve(size * each)
+        session.laps.reserve(size * each, lead=lead)
         with collector_off():
             parts.append(run(size))
         session.laps.collect()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from benchbox.backends.base import BACKENDS, OpenRequest
 from benchbox.schema.artifact import OnnxArtifact
-from benchbox.schema.engine import EngineArtifact
+from benchbox.schema.engine import EngineArtifact, RuntimeEngines
 from benchbox.schema.model import ModelSource, Precision
+from benchbox.store.engines import FOLDER, KEY_DIGITS
 
 
 def open_request(
@@ -41,14 +43,20 @@ def open_request(
 
         return module_from_source(source, seed=artifact.seed)
 
+    path = root / artifact.path
+    made_of = "\n".join((artifact.sha256, artifact.recipe, artifact.weights_sha256 or "", str(batch)))
+    stem = f"{artifact.model}-{precision}-b{batch}-{hashlib.sha256(made_of.encode()).hexdigest()[:KEY_DIGITS]}"
     return OpenRequest(
         precision=precision,
         threads=threads,
         inputs=tuple(spec.at_batch(batch) for spec in artifact.inputs),
         outputs=tuple(spec.at_batch(batch) for spec in artifact.outputs),
-        onnx_path=root / artifact.path if consumes == "onnx" else None,
+        onnx_path=path if consumes == "onnx" else None,
         engine_path=root / engine.path if engine else None,
         module=module if consumes == "module" else None,
         fallback=artifact.fallback,
         engine_flags=engine.recipe.flags if engine else (),
+        kept=RuntimeEngines(
+            folder=(root / FOLDER / backend / stem).absolute(), onnx_path=artifact.path, onnx_sha256=artifact.sha256
+        ),
     )

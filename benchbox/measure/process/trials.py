@@ -17,6 +17,7 @@ from typing import Protocol
 
 from benchbox.backends.child import child_environment
 from benchbox.errors import BenchboxError, MeasurementError, StoreError
+from benchbox.measure.process.profiling import profile_command
 from benchbox.measure.process.strays import MARK, end_strays, new_mark
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.engine import EngineArtifact
@@ -146,10 +147,19 @@ def unwritable_answer(error: OSError, folder: Path) -> StoreError:
 def _status(request: WorkerRequest, folder: Path, progress: Callable[[float], object]) -> int:
     """Starts the worker, waits for its end and returns how it ended."""
     mark = new_mark()
+    timed = isinstance(request, TrialRequest) and request.pass_ is Pass.TIMING
+    profiler = profile_command() if timed else ()
     with (folder / "log").open("wb") as log:
         worker = subprocess.Popen(
             # -P: modules of the current directory must not stand in for the libraries that are measured.
-            [*(request.interpreter or (sys.executable,)), "-P", "-m", "benchbox.measure.process.worker", str(folder)],
+            [
+                *profiler,
+                *(request.interpreter or (sys.executable,)),
+                "-P",
+                "-m",
+                "benchbox.measure.process.worker",
+                str(folder),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -160,8 +170,8 @@ def _status(request: WorkerRequest, folder: Path, progress: Callable[[float], ob
                 # What a killed worker leaves of its temporary files goes with the folder.
                 "TMPDIR": str(folder),
                 MARK: mark,
-                # Another interpreter may be started by something in between.
-                PARENT: "" if request.interpreter else str(os.getpid()),
+                # Another interpreter may be started by something in between, and a profiler is in between.
+                PARENT: "" if request.interpreter or profiler else str(os.getpid()),
             },
             start_new_session=True,
         )

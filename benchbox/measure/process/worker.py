@@ -26,7 +26,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.backends.base import BACKENDS, DeviceSession, LayeredSession, LayerReporting, OpenRequest
+from benchbox.backends.base import (
+    BACKENDS,
+    CapturingSession,
+    DeviceSession,
+    LayeredSession,
+    LayerReporting,
+    OpenRequest,
+    SharingSession,
+)
 from benchbox.backends.cuda.driver import PCI_OPTION
 from benchbox.errors import BenchboxError, MeasurementError, UsageError
 from benchbox.machine.counters import differences, resident_bytes
@@ -54,7 +62,16 @@ from benchbox.measure.process.leaks import growth, held_bytes, leaks
 from benchbox.measure.process.memory import memory_trial
 from benchbox.measure.process.opening import open_request
 from benchbox.measure.process.outputs import outputs_of, outputs_seen
+from benchbox.measure.process.profiling import (
+    MarkedIssuer,
+    captured_by_profilers,
+    counters_of_profiling,
+    mark_inferences,
+    marking,
+    phase,
+)
 from benchbox.measure.process.trials import PARENT, unwritable_answer, write_progress
+from benchbox.metrics.device_times import CAPTURED
 from benchbox.metrics.workload import inferences_per_sample
 from benchbox.schema.artifact import Hop
 from benchbox.schema.plan import LOADGEN_MODES, TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
@@ -92,12 +109,18 @@ def trial_from_request(request: TrialRequest) -> Trial:
     before_bytes = resident_bytes()
     with contextlib.ExitStack() as closing:
         sessions: list[Session] = []
+        first: Session | None = None
         for _ in range(sessions_of(request.plan) if request.pass_ is Pass.TIMING else 1):
-            opened = backend.open(_open_request(request))
+            # Several streams share one network where the runtime can: its weights are there once.
+            opened = first.another() if isinstance(first, SharingSession) else backend.open(_open_request(request))
             closing.callback(opened.close)
+            first = first or opened
             delay = request.plan.injected_delay if request.pass_ is Pass.TIMING else 0.0
             sessions.append(DelayedSession(opened, delay=delay) if delay else opened)
         session, load_s = sessions[0], time.perf_counter() - begin
+        if request.pass_ is Pass.TIMING:
+            for each in sessions:
+                mark_inferences(each)
         # What the libraries made is not garbage: looking through it again would take a tenth of a second a block.
         gc.collect()
         gc.freeze()
@@ -146,6 +169,8 @@ def _open_request(request: TrialRequest) -> OpenRequest:
         track_memory=request.pass_ is Pass.MEMORY and request.plan.memory_trials > 1 and request.number % 2 == 1,
         transfers=request.pass_ is Pass.TIMING and request.plan.transfer == TRANSFER_INSIDE,
         blocking=request.plan.wait == WAIT_BLOCKING,
+        # As trtexec has it; detailed ranges slow every enqueue.
+        nvtx="detailed" if marking() else "layer_names_only" if request.plan.like else "none",
     )
 
 
@@ -156,7 +181,8 @@ def _blank(request: TrialRequest, session: Session) -> Trial:
 def _check(request: TrialRequest, session: Session) -> Trial:
     """Compares the outputs of all check samples with the expected ones; reports what was executed, layer by layer."""
     artifact = request.artifact
-    samples, outputs = _outputs_of_check_samples(request, session, most_rounds=artifact.expected_samples)
+    with phase("check"):
+        samples, outputs = _outputs_of_check_samples(request, session, most_rounds=artifact.expected_samples)
     hop = _expected_hop(request, samples, outputs)
     file_hop = None
     if artifact.outputs_path is not None and BACKENDS.get(request.backend).consumes != "module":
@@ -224,6 +250,8 @@ def _time(request: TrialRequest, sessions: Sequence[Session], users_before: froz
     session = sessions[0]
     for each in sessions:
         _fill_slots(request, each)
+    captured_s = session.capture_s if isinstance(session, CapturingSession) else 0.0
+    captured = {**({CAPTURED: captured_s} if captured_s else {}), **counters_of_profiling()}
     # Work on a device hardly depends on the host's CPUs, and on a virtual one nothing runs.
     probing = not isinstance(session, DeviceSession) and not BACKENDS.get(request.backend).virtual
     before = probes_before(request.plan.threads) if probing else {}
@@ -231,19 +259,23 @@ def _time(request: TrialRequest, sessions: Sequence[Session], users_before: froz
     watched = gpu_watch(users_before=users_before, cuda_pci_bus_id=pci_bus_id)
     with watched if isinstance(session, DeviceSession) else contextlib.nullcontext() as watch:
         if request.plan.mode in LOADGEN_MODES:
-            trial = loadgen_trial(_blank(request, session), sessions, request.plan, watch)
+            with captured_by_profilers():
+                trial = loadgen_trial(_blank(request, session), sessions, request.plan, watch)
         else:
             with issuing(sessions, request.plan) as issuer:
                 trial = _timed(request, sessions, issuer, watch)
     after = probes_after(request.plan.threads) if probing else {}
-    return replace(trial, counters={**trial.counters, **before, **after})
+    return replace(trial, counters={**trial.counters, **captured, **before, **after})
 
 
 def _timed(request: TrialRequest, sessions: Sequence[Session], issuer: Issuer, watch: GpuWatch | None) -> Trial:
     session, plan = sessions[0], request.plan
     real = not BACKENDS.get(request.backend).virtual
     issuer = SteadyClock(issuer, clock=session.stopwatch.clock, other=kernel_ns if real else None)
-    warm = warm_up(issuer, plan, clock_hz=watch.clock_hz if watch else None, power_w=watch.power_w if watch else None)
+    with phase("warm-up"):
+        warm = warm_up(
+            issuer, plan, clock_hz=watch.clock_hz if watch else None, power_w=watch.power_w if watch else None
+        )
     first = outputs_of(sessions)
     if warm.typical_ns < SOON_NS:
         issuer.block(plan.input_slots)  # copying outputs took their place in the caches
@@ -253,7 +285,8 @@ def _timed(request: TrialRequest, sessions: Sequence[Session], issuer: Issuer, w
         watch.begin()
     held, before = held_bytes(session), counters_of(session)
     begin = time.perf_counter()
-    result = sample(issuer, plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
+    with captured_by_profilers():
+        result = sample(MarkedIssuer(issuer), plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
     grown = {**differences(before, counters_of(session)), "window_s": time.perf_counter() - begin}
     grown |= growth(held, held_bytes(session))
     if watch:

@@ -16,7 +16,17 @@ from benchbox.errors import EnvironmentLackError
 class Driver:
     """The entry points that are called, answering through pointers as the library does."""
 
-    def __init__(self, *, devices: int = 1, status: int = 0, l2_bytes: int = 48 << 20) -> None:
+    def __init__(
+        self,
+        *,
+        devices: int = 1,
+        status: int = 0,
+        l2_bytes: int = 48 << 20,
+        schedule: int = 0,
+        integrated: int = 0,
+    ) -> None:
+        self.schedule = schedule
+        self.integrated = integrated
         self.devices = devices
         self.status = status
         self.l2_bytes = l2_bytes
@@ -39,7 +49,7 @@ class Driver:
         return 0
 
     def cuDeviceGetAttribute(self, value: Any, which: int, device: ctypes.c_int) -> int:
-        value._obj.value = {75: 8, 76: 9, 38: self.l2_bytes, 20: 3, 13: 2_040_000}[which]
+        value._obj.value = {75: 8, 76: 9, 38: self.l2_bytes, 20: 3, 13: 2_040_000, 18: self.integrated}[which]
         return 0
 
     def cuDeviceGetPCIBusId(self, text: Any, size: int, device: ctypes.c_int) -> int:
@@ -53,6 +63,7 @@ class Driver:
 
     def cuDevicePrimaryCtxGetState(self, device: ctypes.c_int, flags: Any, active: Any) -> int:
         active._obj.value = 1
+        flags._obj.value = 0x8 | self.schedule  # and another flag (map host)
         return 0
 
 
@@ -64,6 +75,19 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Callable[[Driver], None]:
         monkeypatch.setattr(ctypes, "CDLL", lambda name: {LIBRARY: driver}[name])
 
     return install
+
+
+@pytest.mark.parametrize(("flag", "word"), [(0, "auto"), (1, "spin"), (2, "yield"), (4, "blocking")])
+def test_how_the_host_waits_is_the_contexts(flag: int, word: str, library: Callable[[Driver], None]) -> None:
+    library(Driver(schedule=flag))
+    assert gpu_from_driver().options()["gpu_host_wait"] == word
+
+
+def test_a_gpu_that_shares_the_hosts_memory_says_so(library: Callable[[Driver], None]) -> None:
+    library(Driver())
+    assert "gpu_integrated" not in gpu_from_driver().options()
+    library(Driver(integrated=1))
+    assert gpu_from_driver().options()["gpu_integrated"] == "yes"
 
 
 def test_the_gpu_is_named_with_its_compute_capability_and_its_place(library: Callable[[Driver], None]) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch_on_cuda import OVERWRITTEN, PretendedCuda, PretendedTorch
+from torch_on_cuda import OVERWRITTEN, Event, PretendedCuda, PretendedTorch
 
-from benchbox.backends.base import BACKENDS, DeviceSession, OpenRequest
+from benchbox.backends.base import BACKENDS, CapturingSession, DeviceSession, OpenRequest
 from benchbox.backends.cuda.driver import Gpu
 from benchbox.backends.pytorch import cuda
 from benchbox.backends.pytorch.cuda import (
@@ -29,6 +30,19 @@ from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 
 NAMES = ("pytorch-cuda", "pytorch-cuda-graph", "pytorch-compile", "pytorch-compile-graph")
+
+
+OPEN: list[PyTorchCudaSession] = []
+
+
+@pytest.fixture(autouse=True)
+def _left() -> Iterator[None]:
+    """Threads that ran inferences are given back: they stay in inference mode until their session is closed."""
+    yield
+    for session in OPEN:
+        session._leave()
+    OPEN.clear()
+    assert not torch.is_inference_mode_enabled()
 
 
 @pytest.fixture(autouse=True)
@@ -71,12 +85,10 @@ def _session(
         module=module or _network,
         inspect=inspect,
     )
-    return PyTorchCudaSession(
-        PretendedTorch(PretendedCuda(refuse_capture=refuse)),
-        request,
-        backend=backend,
-        device="cpu",
+    OPEN.append(
+        PyTorchCudaSession(PretendedTorch(PretendedCuda(refuse_capture=refuse)), request, backend=backend, device="cpu")
     )
+    return OPEN[-1]
 
 
 INPUT = np.random.default_rng(0).standard_normal((2, 3, 8, 8), dtype=np.float32)
@@ -252,6 +264,71 @@ def test_the_compiled_form_says_what_it_is() -> None:
     evidence = _session(PyTorchCompileGraph(), inspect=True).evidence()
     assert evidence.providers == ("torch.compile reduce-overhead",)
     assert evidence.options["cuda_graph"] == "by torch.compile"
+
+
+def test_no_event_is_made_while_the_clock_runs() -> None:
+    """PyTorch makes an event when it is first recorded, which a block that is longer than the last one would time."""
+    session = _session(PyTorchCudaBackend())
+    session.upload(0, {"input": INPUT})
+    made: list[int] = []
+    run = session._run
+
+    def counted(slot: int) -> None:
+        made.append(Event.made)
+        run(slot)
+
+    session._run = counted  # type: ignore[method-assign]
+    for count in (2, 7):
+        made.clear()
+        before = Event.made
+        isolated_block(session, count, slots=1)
+        assert set(made) == {Event.made}, "all were made before the first inference"
+        assert Event.made > before
+
+
+def test_a_thread_enters_inference_mode_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To enter it and the stream takes longer than a short network; sessions in one thread have each its own stream."""
+    entered: list[str] = []
+    sessions = [_session(PyTorchCudaBackend()) for _ in range(2)]
+    for session in sessions:
+        session.upload(0, {"input": INPUT})
+    usual = torch.inference_mode
+    monkeypatch.setattr(torch, "inference_mode", lambda: entered.append("mode") or usual())
+    streams: list[Any] = []
+    monkeypatch.setattr(PretendedCuda, "set_stream", lambda _, stream: streams.append(stream))
+    for session in (sessions[0], sessions[0], sessions[1], sessions[1], sessions[0]):
+        session.enqueue(0)
+    assert entered == ["mode"]
+    assert streams == [sessions[index]._stream for index in (0, 1, 0)]
+    with ThreadPoolExecutor(1) as other:
+        other.submit(sessions[1].enqueue, 0).result()
+        assert other.submit(torch.is_inference_mode_enabled).result()
+    assert entered == ["mode"] * 2, "each thread for itself"
+    sessions[1].close()
+    assert torch.is_inference_mode_enabled(), "the other still runs here"
+    sessions[0].close()
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_evidence_names_what_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91200)
+    monkeypatch.setattr(cuda, "newest_cuda", lambda: 13020)
+    evidence = _session(PyTorchCudaBackend()).evidence()
+    assert evidence.device == "pretended GPU (sm90)"
+    assert evidence.versions["cudnn"] == "91200"
+    assert evidence.versions["cuda_driver"] == "13.2"
+
+
+def test_captures_have_a_time_of_their_own() -> None:
+    plain, graph = _session(PyTorchCudaBackend()), _session(PyTorchCudaGraph())
+    for session in (plain, graph):
+        session.upload(0, {"input": INPUT})
+    assert isinstance(graph, CapturingSession)
+    once = graph.capture_s
+    assert once > 0
+    graph.upload(1, {"input": INPUT})
+    assert graph.capture_s > once, "a graph a slot"
+    assert plain.capture_s == 0
 
 
 @pytest.fixture

@@ -33,11 +33,17 @@ CLASS_OF = {
 }
 # What the same name means in one file only.
 CLASS_IN = {
+    ("border.py", "config"): "IRuntimeConfig",
+    ("border.py", "engine"): "ICudaEngine",
+    ("border.py", "runtime"): "Runtime",
     ("builder.py", "config"): "IBuilderConfig",
     ("builder.py", "error"): "ParserError",
     ("builder.py", "tensor"): "ITensor",
     ("builder.py", "cache"): "ITimingCache",
-    ("session.py", "config"): "IRuntimeConfig",
+    ("loading.py", "config"): "IRuntimeConfig",
+    ("options.py", "config"): "IBuilderConfig",
+    ("kernels.py", "config"): "IRuntimeConfig",
+    ("kernels.py", "_cache"): "IRuntimeCache",
 }
 # What methods and functions give that are called on straight away.
 MADE_BY = {"IBuilderConfig.get_timing_cache": "ITimingCache", "get_plugin_registry": "IPluginRegistry"}
@@ -45,6 +51,7 @@ MADE_BY = {"IBuilderConfig.get_timing_cache": "ITimingCache", "get_plugin_regist
 OPTIONAL = {
     "ComputeCapability": "ComputeCapability",
     "CudaGraphStrategy": "cuda_graph_strategy",
+    "DynamicShapesKernelSpecializationStrategy": "dynamic_shapes_kernel_specialization_strategy",
     "EngineInvalidityDiagnostics": "get_engine_validity",
     "EngineStat": "get_engine_stat",
     "EngineValidity": "get_engine_validity",
@@ -52,7 +59,11 @@ OPTIONAL = {
     "IBuilderConfig.set_compute_capability": "set_compute_capability",
     "ICudaEngine.get_engine_stat": "get_engine_stat",
     "IExecutionContext.is_stream_capturable": "is_stream_capturable",
+    "IRuntimeCache": "create_runtime_cache",
+    "IRuntimeConfig.create_runtime_cache": "create_runtime_cache",
     "IRuntimeConfig.cuda_graph_strategy": "cuda_graph_strategy",
+    "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy": "dynamic_shapes_kernel_specialization_strategy",
+    "IRuntimeConfig.set_runtime_cache": "create_runtime_cache",
     "Runtime.get_engine_validity": "get_engine_validity",
     "init_libnvinfer_plugins": "init_libnvinfer_plugins",
 }
@@ -60,10 +71,11 @@ OPTIONAL = {
 OURS = {
     *("Precision", "TENSORRT", "TENSORRT_RTX", "_backend", "layer", "path", "recipe", "request", "self", "spec"),
     *("bindings.vendor", "error.code()", "found", "self._bindings.vendor", "self._graphs", "self._launch"),
-    *("self._layer", "self._live", "self.lines", "severity", "made"),
+    *("self._dependent", "self._layer", "self._live", "self._loaded", "outputs", "self.lines", "severity", "made"),
+    *("buffers", "dtype", "engine.get_tensor_dtype(name)", "kept", "vendor"),
 }
 # Classes of the vendor that ours derive from; it calls our methods.
-BASES = ("ILogger", "IProfiler", "IGpuAsyncAllocator")
+BASES = ("ILogger", "IProfiler", "IGpuAsyncAllocator", "IOutputAllocator")
 
 
 @dataclass(frozen=True)

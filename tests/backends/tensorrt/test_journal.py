@@ -45,6 +45,26 @@ def test_warnings_are_told_once() -> None:
     assert warnings_in([("WARNING", "slow "), ("INFO", "x"), ("WARNING", "slow")]) == ("slow",)
 
 
+def test_what_nobody_reads_is_not_kept(rtx: Bindings) -> None:
+    """A builder says a line for each tactic that it tries; which operator a node is, only the parser's lines say."""
+    severity = rtx.api.ILogger.Severity
+    said = [
+        (severity.VERBOSE, "Tactic Name: sm80_xmma_fprop Time: 0.004"),
+        (severity.VERBOSE, "Parsing node: fc1 [Gemm]"),
+        (severity.INFO, "Total Activation Memory: 1200 bytes"),
+        (severity.WARNING, "slow"),
+        (severity.ERROR, "Cannot compile operation 'fc1': unsupported"),
+    ]
+    builder, lines = journal(rtx.api)
+    runtime, short = journal(rtx.api, info=False)
+    for log in (builder, runtime):
+        for kind, message in said:
+            log.log(kind, message)
+    assert [message for _, message in lines] == [message for _, message in said[1:]]
+    assert errors_in(lines) == ("Cannot compile operation 'fc1' (Gemm): unsupported",)
+    assert [message for _, message in short] == ["slow", "Cannot compile operation 'fc1': unsupported"]
+
+
 def test_a_real_logger_collects(rtx: Bindings) -> None:
     log, lines = journal(rtx.api)
     log.log(rtx.api.ILogger.WARNING, "mind the step")

@@ -1,4 +1,4 @@
-"""Engines that need what is not there: plugins, shapes on the host, outputs whose size depends on data, memory."""
+"""Engines that need more than buffers: plugins, shapes on the host, memory for outputs whose size depends on data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -16,7 +18,7 @@ from benchbox.backends.base import BACKENDS, OpenRequest, Session
 from benchbox.backends.tensorrt import TensorRt
 from benchbox.backends.tensorrt.builder import engine_from_onnx
 from benchbox.backends.tensorrt.plugins import LIBRARIES_VARIABLE, plugin_flags
-from benchbox.errors import ArtifactError, DeviceMemoryError, UsageError
+from benchbox.errors import ArtifactError, DeviceMemoryError, MeasurementError, UsageError
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.engine import EngineRecipe
 from benchbox.schema.model import Precision
@@ -53,15 +55,17 @@ def _graph(tmp_path: Path, *nodes: onnx.NodeProto, shape_input: bool = False, ki
     return path
 
 
-def _opened(path: Path, *inputs: TensorSpec, output: TensorSpec | None = None) -> Session:
+def _opened(
+    path: Path, *inputs: TensorSpec, output: TensorSpec | None = None, backend: str = "tensorrt", **options: Any
+) -> Session:
     engine = path.with_suffix(".engine")
     engine.write_bytes(bytes(engine_from_onnx(TensorRt().bindings(), path, RECIPE).engine))
     first = TensorSpec(name="input", dtype="float32", shape=(2, 4), batch_axis=0)
     made = output or TensorSpec(name="output", dtype="float32", shape=(2, 4), batch_axis=0)
     request = OpenRequest(
-        precision=Precision.FP32, threads=1, inputs=(first, *inputs), outputs=(made,), engine_path=engine
+        precision=Precision.FP32, threads=1, inputs=(first, *inputs), outputs=(made,), engine_path=engine, **options
     )
-    return BACKENDS.get("tensorrt").open(request)
+    return BACKENDS.get(backend).open(request)
 
 
 def test_plugins_of_the_vendor_are_known(simulation: ModuleType, tmp_path: Path) -> None:
@@ -110,12 +114,50 @@ def test_a_shape_that_the_host_reads_is_refused_by_name(simulation: ModuleType, 
     assert simulation.DEVICE.used_bytes == 0
 
 
-def test_an_output_whose_size_depends_on_data_is_refused_by_name(simulation: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize("understated", [1, 16])
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-graph"])
+def test_an_output_is_as_long_as_the_data_say(name: str, understated: int, tmp_path: Path) -> None:
+    """In memory that the runtime asks for, of each slot its own, also where an engine says less than it needs."""
     node = helper.make_node("NonZero", ["input"], ["output"], "found")
     path = _graph(tmp_path, node, kind=TensorProto.INT64)
     made = TensorSpec(name="output", dtype="int64", shape=(2, None), batch_axis=None)
-    with pytest.raises(UsageError, match="the size of output output depends on data"):
-        _opened(path, output=made)
+    few, many = np.zeros((2, 4), np.float32), np.ones((2, 4), np.float32)
+    few[1, 2] = 1
+    with simulated(understated_outputs=understated, grain_bytes=1) as simulation:
+        session = _opened(path, output=made, backend=name, slots=2)
+        session.upload(0, {"input": few})
+        session.upload(1, {"input": many})
+        for slot in (1, 0, 1, 0):
+            session.enqueue(slot)
+        session.synchronize()
+        for slot, array in ((0, few), (1, many)):
+            assert np.array_equal(session.download(slot)["output"], np.array(np.nonzero(array)))
+        graph = session.evidence().options["cuda_graph"]
+        assert graph == "off" if name == "tensorrt" else "depends on data" in graph
+        session.close()
+        assert simulation.DEVICE.used_bytes == 0
+
+
+def test_an_output_that_finds_no_memory_is_an_error(tmp_path: Path) -> None:
+    path = _graph(tmp_path, helper.make_node("NonZero", ["input"], ["output"], "found"), kind=TensorProto.INT64)
+    made = TensorSpec(name="output", dtype="int64", shape=(2, None), batch_axis=None)
+    with simulated(understated_outputs=16, grain_bytes=1) as simulation:
+        session = _opened(path, output=made)
+        session.upload(0, {"input": np.ones((2, 4), np.float32)})
+        left = simulation.DEVICE.knobs["memory_bytes"]
+        simulation.DEVICE.knobs["memory_bytes"] = 0
+        with pytest.raises(MeasurementError, match="could not start") as error:
+            session.enqueue(0)
+        assert "no memory for output output" in error.value.values
+        simulation.DEVICE.knobs["memory_bytes"] = left
+        session.close()
+
+
+def test_such_an_output_cannot_be_copied_inside_a_request(simulation: ModuleType, tmp_path: Path) -> None:
+    path = _graph(tmp_path, helper.make_node("NonZero", ["input"], ["output"], "found"), kind=TensorProto.INT64)
+    made = TensorSpec(name="output", dtype="int64", shape=(2, None), batch_axis=None)
+    with pytest.raises(UsageError, match="cannot be a part of a request"):
+        _opened(path, output=made, transfers=True)
     assert simulation.DEVICE.used_bytes == 0
 
 

@@ -101,6 +101,15 @@ def test_lists_keep_their_order_without_repeats() -> None:
     assert Listed(PRECISION).parse("int8,fp32", flag="--precision") == (Precision.INT8, Precision.FP32)
 
 
+@pytest.mark.parametrize("name", ["int4", "NVFP4", "mxfp8"])
+def test_formats_of_four_bits_are_refused_with_the_reason(name: str) -> None:
+    """Not as misspelt ones: what they are, who makes them, and how an engine in them is measured all the same."""
+    with pytest.raises(UsageError, match=f"--precision {name} cannot be made here") as error:
+        Listed(PRECISION).parse(f"fp16,{name}", flag="--precision")
+    assert "ModelOpt" in error.value.values
+    assert "benchbox run net.plan" in error.value.remedy
+
+
 def test_batch_ranges() -> None:
     assert BATCHES.parse("1:4:8", flag="--batch").optimum == 4
     assert BATCHES.parse("3", flag="--batch").maximum == 3

@@ -175,6 +175,16 @@ def test_sampling_stops_at_the_maximum_time() -> None:
     assert 1.0e9 <= result.times_ns.sum() < 1.2e9
 
 
+@pytest.mark.parametrize(("like", "looks"), [("", 10), ("trtexec-11", 2)])
+def test_looks_are_fewer_where_another_tool_is_followed(like: str, looks: int) -> None:
+    """Each drains the pipeline, which the other tool never does: every 0.2 s, and every second."""
+    seen: list[int] = []
+    steady = issuer(inference_ns=10_000_000, jitter=0.0, cold_factor=1.0)
+    like_it = MeasurementPlan(min_time_s=2.0, max_time_s=2.0, min_samples=3, like=like)
+    sample(steady, like_it, typical_ns=1e7, look=lambda: seen.append(1))
+    assert len(seen) == looks
+
+
 def test_a_very_slow_network_still_gives_a_few_samples() -> None:
     result = sample(
         issuer(inference_ns=30_000_000_000, jitter=0.0, cold_factor=1.0),

@@ -63,10 +63,18 @@ def test_pipelined_has_two_in_flight_and_hides_the_host() -> None:
     assert isinstance(device, DeviceSession)
     block = issuer_for([device], MeasurementPlan(mode=Mode.PIPELINED)).block(8)
     assert device.laps.most_in_flight == 2
-    assert block.window_ns == 100 + 8 * 1000, "starting the next hides behind the work of the last"
-    assert block.times_ns.tolist()[1:] == [2000] * 7, "a time holds the wait behind the request before it"
+    assert block.window_ns == 8 * 1000, "starting the next hides behind the work of the last"
+    assert block.times_ns.tolist() == [2000] * 8, "a time holds the wait behind the request before it, the first too"
+    assert device.laps.reserved == [6, 2], "two more run before each part"
     isolated = issuer_for([PretendedDevice(work_ns=1000, enqueue_ns=100)], MeasurementPlan()).block(8)
     assert isolated.window_ns == 8 * 1100
+
+
+def test_pipelined_as_another_tool_leaves_nothing_out() -> None:
+    device = PretendedDevice(work_ns=1000, enqueue_ns=100)
+    block = issuer_for([device], MeasurementPlan(mode=Mode.PIPELINED, like="trtexec-11")).block(8)
+    assert block.times_ns.tolist() == [1100, *[2000] * 7]
+    assert block.window_ns == 100 + 8 * 1000
 
 
 def test_cold_flushes_before_each_and_outside_the_clock() -> None:

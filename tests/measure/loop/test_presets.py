@@ -93,17 +93,16 @@ def test_every_time_has_every_statistic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "transfer", "wait", "slots"),
-    [("trtexec-10", "inside", "blocking", 2), ("trtexec-11", "resident", "spin", 1)],
+    ("name", "transfer", "wait"), [("trtexec-10", "inside", "blocking"), ("trtexec-11", "resident", "spin")]
 )
-def test_plans(name: str, transfer: str, wait: str, slots: int) -> None:
+def test_plans(name: str, transfer: str, wait: str) -> None:
     plan = plan_like(MeasurementPlan(trials=4, max_trials=10, threads=3), name)
     assert (plan.like, plan.mode, plan.transfer, plan.wait, plan.input_slots) == (
         name,
         Mode.PIPELINED,
         transfer,
         wait,
-        slots,
+        1,
     )
     assert (plan.warmup_s, plan.min_time_s, plan.min_samples) == (0.2, 3.0, 10)
     assert (plan.trials, plan.max_trials, plan.threads) == (4, 4, 3)
@@ -165,9 +164,9 @@ def test_at_least_three_seconds_and_ten_requests(name: str, each_s: float, warm:
     assert result.stopped_by == "min_time"
 
 
-def test_looks_come_between_parts_of_a_fifth_of_a_second() -> None:
+def test_looks_come_between_parts_of_a_second() -> None:
     issuer = _Issuer(0.001)
     looks: list[int] = []
     plan = plan_like(MeasurementPlan(), "trtexec-11")
     sample(issuer, plan, typical_ns=1e6, look=lambda: looks.append(issuer.now_ns()))
-    assert looks == [200_000_000 * (number + 1) for number in range(15)]
+    assert looks == [1_000_000_000 * (number + 1) for number in range(3)]

@@ -12,7 +12,7 @@ import numpy as np
 from simulated_device import DEVICE, NAME
 
 NO_DEVICE, INVALID_DEVICE, NOT_SUPPORTED = 100, 101, 801
-MAJOR, MINOR, L2_BYTES, COMPUTE_MODE, CLOCK_KHZ = 75, 76, 38, 20, 13
+MAJOR, MINOR, L2_BYTES, COMPUTE_MODE, CLOCK_KHZ, INTEGRATED = 75, 76, 38, 20, 13, 18
 
 
 class Library:
@@ -46,6 +46,7 @@ class Library:
             MINOR: int(number[-1]),
             L2_BYTES: int(DEVICE.knobs["l2_bytes"]),
             CLOCK_KHZ: round(1e3 * DEVICE.knobs["default_clock_mhz"]),
+            INTEGRATED: int(DEVICE.knobs["integrated"]),
             COMPUTE_MODE: int(DEVICE.knobs["compute_mode"]),
         }[which]
         return 0
@@ -61,6 +62,15 @@ class Library:
 
     def cuDevicePrimaryCtxGetState(self, device: Any, flags: Any, active: Any) -> int:
         active._obj.value = int(DEVICE.has_context)
+        return 0
+
+    def cuProfilerStart(self) -> int:
+        DEVICE.require_context()
+        DEVICE.profiled.append("start")
+        return 0
+
+    def cuProfilerStop(self) -> int:
+        DEVICE.profiled.append("stop")
         return 0
 
     def cuMemHostAlloc(self, address: Any, size: int, flags: int) -> int:

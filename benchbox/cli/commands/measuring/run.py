@@ -14,6 +14,7 @@ from benchbox.cli.flags.modes import note_on_mode
 from benchbox.cli.flags.network import NetworkFlags, network_command, precisions_option, require_effect
 from benchbox.cli.flags.plan import PlanFlags, on_hardware, plan_from_flags, plan_options
 from benchbox.cli.flags.power import locked
+from benchbox.cli.flags.profiling import profiling_options
 from benchbox.cli.flags.shared import cuda_option, plugin_option, project_root, warn, write_json
 from benchbox.cli.flags.sides import (
     ab_options,
@@ -73,6 +74,7 @@ LIKE_BACKEND = "tensorrt"
 @cuda_option
 @view_options
 @plugin_option
+@profiling_options
 @click.option("--dry-run", is_flag=True, help="Show what would be measured, and stop.")
 @click.option(
     "--min-executed",
@@ -98,7 +100,8 @@ def command(
     """Measure every combination of MODEL, backend, precision and batch, and store a record of each.
 
     MODEL is a network of the zoo, path/net.onnx, package.module:factory, hf:ORG/NAME, hf:FOLDER, timm:NAME or
-    torchvision:NAME. Without MODEL: every model exported under the project root, else resnet50. Outputs are checked
+    torchvision:NAME; or an engine from elsewhere, path/net.plan, whose outputs are compared with those of path/net.onnx
+    if that is there. Without MODEL: every model exported under the project root, else resnet50. Outputs are checked
     against the reference before any number is taken; each trial is a fresh process; the interval is 95 % over
     processes.
 
@@ -115,6 +118,8 @@ def command(
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
       benchbox run resnet50 mobilenet_v2 --quick --ab precision=fp32 precision=int8 --also precision=bf16
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
+      benchbox run resnet50 --backend tensorrt --trials 1 --profile-command 'nsys profile -c cudaProfilerApi -o out'
+      benchbox run net.plan --backend tensorrt
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
       benchbox run bert.onnx --input sequence=128 --inputs sentences.npz
     """
@@ -156,6 +161,8 @@ def _asked(
     of_sides = backend_of_sides(variants)
 
     def best(source: ModelSource, precision: Precision) -> str:
+        if source.digest:  # of an engine
+            return LIKE_BACKEND
         if variants:  # one backend for all sides that do not name one
             return chooser.best(source, precisions_of_sides(variants, precisions)).backend
         return chooser.of_matrix(source, precision, precisions)

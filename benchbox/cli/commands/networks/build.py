@@ -43,14 +43,34 @@ def _refuse_weak_typing(_: click.Context, parameter: click.Parameter, asked: boo
         )
 
 
+def _refuse_dla(_: click.Context, parameter: click.Parameter, asked: object) -> None:
+    from benchbox.errors import UsageError
+
+    if asked:
+        raise UsageError(
+            "engines for DLA are not supported",
+            values=f"{max(parameter.opts, key=len)}: DLA is on Jetson and Drive boards only, which benchbox does not "
+            "support: their TensorRT lacks what it calls, and nothing there reports clocks, throttling or energy",
+            remedy="build it with trtexec --useDLACore=0 --saveEngine=net.plan, and measure it with trtexec",
+        )
+
+
 def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Hidden flags of weak typing, as in trtexec: the error names what replaced each."""
+    """Hidden flags of trtexec that have no meaning here: the error names what replaced each, or why there is none."""
     for flag in _WEAK:
         option = click.option(
             flag, is_flag=True, hidden=True, expose_value=False, callback=_refuse_weak_typing, is_eager=True
         )
         function = option(function)
-    return function
+    return click.option(
+        "--dla",
+        "--use-dla-core",
+        metavar="N",
+        hidden=True,
+        expose_value=False,
+        callback=_refuse_dla,
+        is_eager=True,
+    )(function)
 
 
 @network_command("build", required=False)
@@ -224,8 +244,11 @@ def _prune(root: Path, backend: str | None, as_json: bool) -> None:
     from benchbox.export.engines import compilers, installed_versions
     from benchbox.report.views.engines import document_from_pruned, render_pruned
     from benchbox.store.engines import prune_engines
+    from benchbox.store.runtime_engines import prune_runtime_engines
 
     removed = prune_engines(root, backends=compilers(backend), versions=installed_versions())
+    if backend is None:
+        removed += prune_runtime_engines(root)
     if as_json:
         write_json(document_from_pruned(removed))
         return

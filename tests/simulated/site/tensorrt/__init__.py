@@ -24,10 +24,12 @@ from tensorrt.inspecting import EngineInspector
 from tensorrt.kinds import VERSION as __version__
 from tensorrt.kinds import (
     BuilderFlag,
+    DataType,
     EngineStat,
     ExecutionContextAllocationStrategy,
     IGpuAsyncAllocator,
     ILogger,
+    IOutputAllocator,
     IProfiler,
     LayerInformationFormat,
     MemoryPoolType,
@@ -43,6 +45,7 @@ from tensorrt.running import ICudaEngine, IExecutionContext, IRuntimeConfig, Run
 __all__ = [
     "Builder",
     "BuilderFlag",
+    "DataType",
     "EngineInspector",
     "EngineStat",
     "ExecutionContextAllocationStrategy",
@@ -54,6 +57,7 @@ __all__ = [
     "ILogger",
     "INetworkDefinition",
     "IOptimizationProfile",
+    "IOutputAllocator",
     "IPluginRegistry",
     "IProfiler",
     "IRuntimeConfig",

@@ -18,6 +18,19 @@ TYPES = {
 }
 
 
+DATA_TYPES = {1: "FLOAT", 3: "INT8", 6: "INT32", 7: "INT64", 9: "BOOL", 10: "HALF", 22: "INT4"}
+
+
+class DataType(Enum):
+    FLOAT = auto()
+    HALF = auto()
+    INT8 = auto()
+    INT32 = auto()
+    INT64 = auto()
+    BOOL = auto()
+    INT4 = auto()
+
+
 class ILogger:
     """Base of the caller's logger."""
 
@@ -88,6 +101,13 @@ class TensorIOMode(Enum):
 
 class IGpuAsyncAllocator:
     """Base of the caller's allocator."""
+
+    def __init__(self) -> None:
+        self.initialised = True
+
+
+class IOutputAllocator:
+    """Base of the caller's allocator of outputs whose size depends on data."""
 
     def __init__(self) -> None:
         self.initialised = True

@@ -13,8 +13,10 @@ from simulated_device import ALIGNMENT, DEVICE, Fault, Work
 
 from tensorrt.building import ITensor
 from tensorrt.kinds import (
+    DATA_TYPES,
     TYPES,
     VERSION,
+    DataType,
     EngineStat,
     ExecutionContextAllocationStrategy,
     ILogger,
@@ -131,6 +133,13 @@ class ICudaEngine:
     def get_tensor_mode(self, name: str) -> TensorIOMode:
         return TensorIOMode.INPUT if name in self.inputs else TensorIOMode.OUTPUT
 
+    def get_tensor_dtype(self, name: str) -> DataType:
+        return DataType[DATA_TYPES[self.types[name]]]
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        declared = (*self.model.graph.input, *self.model.graph.output)
+        return ITensor(next(info for info in declared if info.name == name)).shape
+
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[tuple[int, ...]]:
         return list(self.profile[name])
 
@@ -173,6 +182,36 @@ class IExecutionContext:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self._memory: tuple[int, int] | None = None
+        self._output_allocators: dict[str, Any] = {}
+
+    def get_max_output_size(self, name: str) -> int:
+        """Every element may be one that is selected: its place along each axis, in eight bytes."""
+        if not self._ready() or name not in self._engine.outputs:
+            return -1
+        shape = self._shapes[self._engine.inputs[0]]
+        return 8 * len(shape) * math.prod(shape) // DEVICE.knobs["understated_outputs"]
+
+    def set_output_allocator(self, name: str, output_allocator: Any) -> bool:
+        if name not in self._engine.outputs:
+            return self._fail(f"{name} is no output")
+        self._output_allocators[name] = output_allocator
+        return True
+
+    def _place_dependent(self, stream_handle: int) -> bool:
+        """Waits for the device, asks for memory, and says how large the outputs became."""
+        engine = self._engine
+        DEVICE.run(DEVICE.stream_of(stream_handle))
+        feeds = {name: self._read(name, self._addresses[name], self._shapes[name]) for name in engine.inputs}
+        for name, made in zip(engine.outputs, engine.compute.run(engine.outputs, feeds), strict=True):
+            if name not in _data_dependent(engine.model):
+                continue
+            allocator, known = self._output_allocators[name], self._addresses.get(name, 0)
+            given = allocator.reallocate_output_async(name, known, max(1, made.nbytes), ALIGNMENT, stream_handle)
+            if not given:
+                return self._fail(f"Error Code 2: OutOfMemory (no memory for output {name})")
+            self._addresses[name] = given
+            allocator.notify_shape(name, made.shape)
+        return True
 
     def _fail(self, message: str) -> bool:
         error(self._engine.logger, f"IExecutionContext: Error Code 3: API Usage Error ({message})")
@@ -192,7 +231,7 @@ class IExecutionContext:
         if name in self._engine.inputs:
             return self._shapes.get(name, (-1,))
         if name in _data_dependent(self._engine.model):
-            return (-1,)
+            return self._engine.get_tensor_shape(name)
         batch = self._shapes[self._engine.inputs[0]][0] if self._ready() else -1
         declared = next(info for info in self._engine.model.graph.output if info.name == name)
         return tuple(size if size > 0 else batch for size in ITensor(declared).shape)
@@ -222,21 +261,25 @@ class IExecutionContext:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         engine = self._engine
-        missing = [name for name in (*engine.inputs, *engine.outputs) if name not in self._addresses]
+        dependent = _data_dependent(engine.model)
+        names = (name for name in (*engine.inputs, *engine.outputs) if name not in dependent)
+        missing = [name for name in names if name not in self._addresses]
         if missing:
             return self._fail(f"no address for {', '.join(missing)}")
         if self._user_managed and (self._memory is None or self._memory[1] < DEVICE.knobs["context_bytes"]):
             return self._fail("no device memory was set")
         if DEVICE.last_error:  # of a call of somebody else's: what the runtime's own launches would be told
             return self._fail(f"Error Code 1: Cuda Runtime ({DEVICE.last_error})")
-        for name in engine.outputs:
-            if name in _data_dependent(engine.model):
+        for name in dependent:
+            if name not in self._output_allocators:
                 return self._fail(f"no output allocator for {name}, whose size depends on data")
         for name in engine.inputs:
             if engine.get_tensor_location(name) is TensorLocation.HOST:
                 raise DEVICE.fail("cudaErrorIllegalAddress", f"{name} is read by the host at a device address")
         try:
             engine.need_scratch(stream_handle)
+            if dependent and not self._place_dependent(stream_handle):
+                return False
             self._launch(stream_handle, Work(DEVICE.next_inference_ns, self._work(dict(self._addresses)), kernel=True))
             if DEVICE.knobs["syncs"]:
                 DEVICE.run(DEVICE.stream_of(stream_handle))
