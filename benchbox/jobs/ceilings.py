@@ -9,6 +9,7 @@ Like ``jobs/run.py`` this holds the order of the stages and nothing else.
 from __future__ import annotations
 
 import datetime
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -311,7 +312,7 @@ class _Measuring:
 
     def _memory_steps(self) -> int:
         own = self._effort.processes * len(self._threads()) if self._device == "cpu" else 0
-        return own + 2 * len(self._stream_backends())
+        return own + 2 * len(self._stream_backends()) + (self._effort.processes - 1 if self._stream_backends() else 0)
 
     def _stream_backends(self) -> list[str]:
         return [name for name in self._libraries if name != NUMPY and (self._effort.sweeps or self._device != "cpu")]
@@ -328,14 +329,16 @@ class _Measuring:
                 ]
                 self._numpy_streams(streams)
         size = passes_of(caches, threads=1, available=available, sweeps=False)[0][1]
-        bench = StreamBench(folder, self._effort)
-        for name in self._stream_backends():
-            for kernel in ("add", "relu"):
-                stream = Stream(library=name, kernel=kernel, bytes=size, level=Level.DRAM, threads=self._cpus)
-                self._step(f"{name} {kernel} {size >> 20} MiB")
-                answer = bench.rate(stream)
-                if answer is not None:
-                    found.rates[stream], found.versions[name] = [answer[0]], answer[1]
+        streams = [
+            Stream(library=name, kernel=kernel, bytes=size, level=Level.DRAM, threads=self._cpus)
+            for name in self._stream_backends()
+            for kernel in ("add", "relu")
+        ]
+        bench = StreamBench(folder, self._effort, before=self._step)
+        numpys = [rates for stream, rates in found.rates.items() if (stream.level, stream.threads) == _main(self._cpus)]
+        rates, versions = bench.rates(streams, least=max(map(statistics.median, numpys), default=0.0))
+        found.rates |= rates
+        found.versions |= versions
 
     def _numpy_streams(self, streams: list[Stream]) -> None:
         """All working sets in one process, then the best of each level in the others."""
@@ -355,6 +358,10 @@ class _Measuring:
     def _step(self, text: str) -> None:
         self._progress.step(min(self._done, self._total), self._total, f"{self._device}: {text}")
         self._done += 1
+
+
+def _main(threads: int) -> tuple[Level, int]:
+    return Level.DRAM, threads
 
 
 def _best_of_levels(rates: dict[Stream, float]) -> list[Stream]:

@@ -20,7 +20,7 @@ from benchbox.report.material import Accuracy, Material
 from benchbox.schema.layers import StoredLayers
 from benchbox.schema.record import Record
 from benchbox.schema.trial import Pass, Trial
-from benchbox.schema.verdict import Series
+from benchbox.schema.verdict import Outcome, Series
 from benchbox.store.accuracies import accuracies_under
 from benchbox.store.ceilings import stored_ceilings
 from benchbox.store.layers import stored_layers
@@ -53,6 +53,7 @@ def material_from_records(
     records = tuple(record for _, record in found)
     known = specs()
     accuracies = accuracies_under(root, warn=warn)
+    verdict, changes = _verdict(root, where, warn) if records else ((), {})
     candidates, _ = candidates_from_records(
         records,
         facet_of=lambda record: (*facet_of(record), record.environment.hash),
@@ -73,7 +74,8 @@ def material_from_records(
         ceilings=stored_ceilings(root, warn=warn),
         layers=_layers_of(root, records, narrowed=bool(where), warn=warn),
         answers=accuracies,
-        verdict=_verdict(root, where, warn) if records else (),
+        verdict=verdict,
+        changes=changes,
     )
 
 
@@ -85,12 +87,14 @@ def _layers_of(
     return tuple(one for one in stored_layers(root, warn=warn) if not narrowed or one.table.model in models)
 
 
-def _verdict(root: Path, where: Sequence[str], warn: Callable[[str], None]) -> tuple[str, ...]:
-    """What the gate says of the newest night; that nothing can be compared yet, or that nobody can judge, and why."""
+def _verdict(
+    root: Path, where: Sequence[str], warn: Callable[[str], None]
+) -> tuple[tuple[str, ...], Mapping[str, Outcome]]:
+    """What the gate says of the newest night, in words and of each record; that nothing can be compared, and why."""
     try:
         report = judge_stored(root, policy_file=None, against=None, night=None, where=where, warn=warn).report
     except BenchboxError as error:
-        return (f"The newest night cannot be judged: {error.what}", *([error.values] if error.values else []))
+        return (f"The newest night cannot be judged: {error.what}", *([error.values] if error.values else [])), {}
     old = [one for one in report.findings if Qualifier.NEW not in one.qualifiers and not one.is_gap]
     if not old:
         cases = len({finding.name for finding in report.findings})
@@ -100,13 +104,16 @@ def _verdict(root: Path, where: Sequence[str], warn: Callable[[str], None]) -> t
             f"none of {cases} case{'' if cases == 1 else 's'} was measured in enough nights to say whether it changed"
             + (f", {failed} failed" if failed else "")
             + "; 'benchbox gate' judges every further night, 'benchbox compare' any two records",
-        )
+        ), {}
     night = headline(report)
     lines = [night[:1].upper() + night[1:]]
     lines += [_group_line(group) for group in report.groups[:_GROUPS]]
     if len(report.groups) > _GROUPS:
         lines.append(f"and {len(report.groups) - _GROUPS} more groups ('benchbox gate')")
-    return (*lines, *environment_lines(report), *(text for _, text in report.reasons[:1]))
+    # Backwards, so that of several references the first has the last word.
+    timed = [one for one in reversed(old) if one.verdict.metric == "latency_p50"]
+    changes = {one.place.records[1]: one.verdict.outcome for one in timed}
+    return (*lines, *environment_lines(report), *(text for _, text in report.reasons[:1])), changes
 
 
 def _group_line(group: Group) -> str:

@@ -15,7 +15,7 @@ from benchbox.schema.model import ModelSpec
 from benchbox.schema.plan import Mode
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import Record, Status, reading_of
-from benchbox.schema.verdict import Series
+from benchbox.schema.verdict import Outcome, Series
 from benchbox.units import ABSENT, format_known
 
 
@@ -36,7 +36,8 @@ class Material:
     ``specs`` are facts of networks by name. ``accuracies``, ``medians_s`` (the median latency of each timed process)
     and ``front`` (the probability of being on the front of accuracy, latency and memory) are by record id; what is not
     known has no entry. ``title`` heads the page. ``answers`` are measured accuracies, oldest first. ``verdict`` is the
-    gate's judgement of the newest night in sentences, the first of them its outcome.
+    gate's judgement of the newest night in sentences, the first of them its outcome, ``changes`` that of the latency of
+    each record of the night.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Material:
     layers: tuple[StoredLayers, ...] = ()
     answers: tuple[AccuracyResult, ...] = ()
     verdict: tuple[str, ...] = ()
+    changes: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sample_material import case, ceilings
 from sample_records import record, trials
 
+from benchbox.store.ceilings import append_ceilings
 from benchbox.store.records import append
 
 
@@ -124,3 +127,16 @@ def test_selection_by_what_identifies_a_case(benchbox: Callable) -> None:
     assert benchbox("report", "--json", "--where", "threads=2").document["records"] == []
     ran = benchbox("report", "--where", "thread=1")
     assert (ran.status, "did you mean 'threads'" in ran.err) == (2, True)
+
+
+def test_the_page_warns_of_what_is_above_its_roof(benchbox: Callable, tmp_path: Path) -> None:
+    append(tmp_path, case(0, 1), trials())
+    append_ceilings(tmp_path, ceilings())
+    ran = benchbox("report", "--output", "page.html")
+    assert (ran.status, "ABOVE_CEILING" in ran.err) == (0, False)
+    low = [dataclasses.replace(one, flops_per_s=1e10, low=1e10, high=2e10) for one in ceilings().compute]
+    append_ceilings(tmp_path, dataclasses.replace(ceilings(), id="20260101T000001Z-00000000", compute=tuple(low)))
+    ran = benchbox("report", "--output", "page.html")
+    assert "warning: ABOVE_CEILING on" in ran.err
+    assert "resnet18 null fp32 batch 1: 60 GFLOP/s, 200 % above the 20.00 GFLOP/s" in ran.err
+    assert "resnet18 null fp32 batch 1: 60 GFLOP/s" in (tmp_path / "page.html").read_text(encoding="utf-8")

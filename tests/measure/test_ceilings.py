@@ -117,9 +117,11 @@ def test_bandwidth_is_the_best_kernel_of_each_level_and_disagreement_is_said() -
     streams = [
         Stream(library="numpy", kernel=kernel, bytes=1 << 28, level=Level.DRAM, threads=1) for kernel in (SCALE, ADD)
     ]
-    rates = {streams[0]: [5e9, 6e9, 7e9], streams[1]: [8e9]}
+    rates = {streams[0]: [5e9, 6e9, 7e9], streams[1]: [8e9, 8e9]}
     (best,) = bandwidths_of(rates, {"numpy": "2.0"})
     assert (best.kernel, best.bytes_per_s, best.version) == (ADD, 8e9, "2.0")
+    (repeated,) = bandwidths_of({**rates, streams[1]: [8e9]}, {})
+    assert (repeated.kernel, repeated.n) == (SCALE, 3)  # not the lucky single value
     assert traffic_flags(rates) == ()
     (flag,) = traffic_flags({**rates, streams[1]: [12e9]})
     assert flag.code == "TRAFFIC_UNCERTAIN"

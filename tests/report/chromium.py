@@ -39,18 +39,23 @@ class Tab:
         """A command of the DevTools protocol and its result."""
         return self._ask(method, params, self._session)
 
-    def show(self, file: Path, *, width: int = 1280, dark: bool = False, media: str = "", scripts: bool = True) -> None:
-        """Opens a file and waits until it is loaded."""
+    def show(
+        self, file: Path, *, width: int = 1280, dark: bool = False, media: str = "", scripts: bool = True,
+        anchor: str = "",
+    ) -> None:  # fmt: skip
+        """Opens a file, at an anchor ("#case=x"), and waits until it is loaded."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.ask("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.requests, self.console = [], []
         self._arrived = self._loaded = False
-        self.ask("Page.navigate", url=file.as_uri())
+        if anchor:  # an anchor alone would not load the page again
+            self.ask("Page.navigate", url="about:blank")
+        self.ask("Page.navigate", url=file.as_uri() + anchor)
         while not self._loaded:
             self._hear(self._message())
-        self.requests = [url for url in self.requests if url != file.as_uri()]
+        self.requests = [url for url in self.requests if url.partition("#")[0] != file.as_uri()]
 
     def value(self, expression: str) -> Any:
         """What an expression is in the page; promises are waited for."""

@@ -8,9 +8,10 @@ import itertools
 import pytest
 from sample_material import case, material, points, table
 
-from benchbox.report.material import Material, points_by_machine
+from benchbox.report.material import Accuracy, Material, points_by_machine
 from benchbox.report.plots.gallery import PICTURES
 from benchbox.report.plots.rendering import svg_from_picture
+from benchbox.report.plots.roofline import above_roofs
 from benchbox.report.plots.roofs import roofs_of
 from benchbox.report.plots.scales import linear_axis, log_axis, spread, words_beside, words_stacked
 from benchbox.schema.device import Level
@@ -125,6 +126,71 @@ def test_a_network_above_its_roof_is_ringed_and_one_below_is_not() -> None:
     assert above is not None
     assert any(value["above"] for value in _dots(above.specification))
     assert any(float(row[-1].split()[0]) > 100 for row in above.rows)
+
+
+def test_what_is_above_its_roof_is_named_and_nothing_else_is() -> None:
+    assert above_roofs(points(), material()) == []
+    assert above_roofs(points(), dataclasses.replace(material(), ceilings=())) == []
+    low = dataclasses.replace(
+        material().ceilings[0],
+        compute=tuple(
+            dataclasses.replace(one, flops_per_s=2e10, low=2e10, high=2.5e10) for one in material().ceilings[0].compute
+        ),
+    )
+    found = above_roofs(points(), dataclasses.replace(material(), ceilings=(low,)))
+    # resnet18: 6e8 operations in 10 ms; its first layer: 2e7 in 0.6 ms, in int8 0.3 ms.
+    assert [one.name for one in found] == [
+        "resnet18 null int8 features.0", "resnet18 null fp32 batch 1", "resnet18 null fp32 batch 4",
+        "resnet18 null fp32 features.0",
+    ]  # fmt: skip
+    assert found[1].limit == 2.5e10
+    assert found[1].over == pytest.approx(6e10 / 2.5e10 - 1)
+
+
+def test_a_ceiling_of_each_precision_is_drawn_against_multiply_adds() -> None:
+    found = PICTURES["latency"](points(), material())
+    assert found is not None
+    assert "fp32 100 GFLOP/s" in found.reading
+    none = PICTURES["latency"](points(), dataclasses.replace(material(), ceilings=()))
+    assert none is not None
+    assert "No ceilings are stored" in none.reading
+
+
+def test_a_front_has_limits_by_the_bounds_of_intervals_and_steps_through_its_likely_members() -> None:
+    likely = dataclasses.replace(material(), front={"0-1": 0.99, "1-1": 0.9})
+    found = PICTURES["front"](points(), likely)
+    assert found is not None
+    assert [slider.name for slider in found.sliders] == ["latency", "accuracy", "memory"]
+    assert len(found.bounds) == len(found.rows)
+    row = next(place for place, row in enumerate(found.rows) if row[0] == "resnet18 null fp32 batch 1")
+    assert found.bounds[row] == pytest.approx((0.0105, 0.68, 1.05 * 2**26))
+    assert not any(layer["mark"].get("interpolate") for layer in found.specification["layer"])  # equal accuracy
+    better = {**material().accuracies, "1-1": Accuracy(value=0.8, low=0.78, high=0.82, source="measured")}
+    (machine,) = points_by_machine(dataclasses.replace(likely, accuracies=better)).values()
+    stepped = PICTURES["front"](machine, dataclasses.replace(likely, accuracies=better))
+    assert stepped is not None
+    steps = stepped.specification["layer"][0]
+    assert steps["mark"]["interpolate"] == "step-after"
+    assert [row["top1"] for row in steps["data"]["values"]] == [0.7, 0.8]
+
+
+def test_a_network_far_beyond_the_others_is_in_the_data_and_not_in_the_picture_or_its_fit() -> None:
+    records = [
+        dataclasses.replace(one, key=dataclasses.replace(one.key, model=name), id=f"{name}{batch}", analytic=cost)
+        for place, name in enumerate(("a", "b", "c", "huge"))
+        for batch in (1, 4)
+        for one in (case(0, batch),)
+        if one.analytic is not None
+        for cost in (dataclasses.replace(one.analytic, macs=batch * (10**10 if name == "huge" else 10**8 + place)),)
+    ]
+    whole = dataclasses.replace(material(), records=tuple(records))
+    (machine,) = points_by_machine(whole).values()
+    found = PICTURES["operations-time"](machine, whole)
+    assert found is not None
+    assert "Not drawn" in found.reading
+    assert "huge" in found.reading
+    assert any(row[0].startswith("huge") for row in found.rows)
+    assert "huge" not in str(found.specification)
 
 
 def _dots(specification: dict) -> list[dict]:  # type: ignore[type-arg]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchbox.report.material import Material, Point
+from benchbox.report.plots.roofline import above_roofs
 from benchbox.report.plots.roofs import ceilings_of
 from benchbox.schema.device import BandwidthCeiling, ComputeCeiling, Level
 from benchbox.units import ABSENT, format_flops_per_s, format_known
@@ -46,6 +47,15 @@ def ceiling_tables(points: Sequence[Point], material: Material) -> CeilingTables
     rows = [_row(f"{one.precision.value} {one.kind.value}", one, one.flops_per_s, "FLOP/s") for one in ceilings.compute]
     rows += [_row(_MEMORIES[one.level], one, one.bytes_per_s, "B/s") for one in ceilings.bandwidth]
     return CeilingTables(facts=tuple(facts), columns=COLUMNS, rows=tuple(rows), notes=tuple(notes))
+
+
+def above_lines(points: Sequence[Point], material: Material) -> list[str]:
+    """The cases and layers of a machine that are above the roof, the furthest first, in words."""
+    return [
+        f"{one.name}: {format_flops_per_s(one.rate)}, {100 * one.over:.0f} % above the {format_flops_per_s(one.limit)} "
+        f"that the fastest measured process allows in {one.precision}"
+        for one in above_roofs(points, material)
+    ]
 
 
 def _row(name: str, one: ComputeCeiling | BandwidthCeiling, value: float, unit: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from benchbox.report.records.rows import known_factor
 from benchbox.schema.identity import identity_of
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import reading_of
-from benchbox.units import format_bytes, format_count, format_half_width, format_known
+from benchbox.units import format_count, format_half_width, format_known
 
 _MANY = 2
 # Members of the front that are as good as certain are named, so many of them.
@@ -120,18 +120,15 @@ def _order(points: Sequence[Point]) -> Iterator[str]:
 
 
 def _memory(points: Sequence[Point]) -> Iterator[str]:
-    sizes = [(reading.value, point) for point in points if (reading := reading_of(point.record, "peak_host_memory"))]
-    sizes = [entry for entry in sizes if math.isfinite(entry[0])]
+    sizes = [(reading, point) for point in points if (reading := reading_of(point.record, "peak_host_memory"))]
+    sizes = [entry for entry in sizes if math.isfinite(entry[0].value)]
     if len(sizes) >= _MANY:
-        low, high = min(sizes, key=_first), max(sizes, key=_first)
-        yield (
-            f"Peak host memory reaches from {format_bytes(low[0])} ({low[1].case}) to {format_bytes(high[0])} "
-            f"({high[1].case})."
-        )
+        low, high = min(sizes, key=_size), max(sizes, key=_size)
+        yield (f"Peak host memory reaches from {_known(low[0])} ({low[1].case}) to {_known(high[0])} ({high[1].case}).")
 
 
-def _first(pair: tuple[float, Point]) -> float:
-    return pair[0]
+def _size(pair: tuple[Reading, Point]) -> float:
+    return pair[0].value
 
 
 def _speeds(pair: tuple[Point, Point]) -> tuple[Reading, Reading]:

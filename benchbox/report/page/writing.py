@@ -9,11 +9,12 @@ from importlib import resources
 
 from benchbox.report.definitions import definitions
 from benchbox.report.material import Material, Point, machine_name, points_by_machine
-from benchbox.report.page.ceilings import ceiling_tables
+from benchbox.report.page.ceilings import above_lines, ceiling_tables
 from benchbox.report.page.matrix import matrix_of
 from benchbox.report.page.sentences import choices, sentences
 from benchbox.report.plots.gallery import pictures_of
 from benchbox.report.plots.rendering import require_renderer, svg_from_picture
+from benchbox.report.plots.roofs import shares_by_record
 from benchbox.report.records.base import View
 from benchbox.report.records.notes import notes_from_records, skips_and_failures
 from benchbox.report.records.rows import columns_and_rows
@@ -85,7 +86,9 @@ def _machines(material: Material) -> list[dict[str, object]]:
                 "sentences": sentences(points),
                 "choices": choices(points, material.front),
                 "ceilings": ceiling_tables(points, material),
-                "matrix": matrix_of(points),
+                "matrix": matrix_of(points, shares_by_record(points, material), material.changes),
+                "above": above_lines(points, material),
+                "since": min(point.record.started_at for point in found)[:10],
                 "pictures": pictures,
             }
         )

@@ -49,11 +49,33 @@ OTHERS = "other"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slider:
+    """A limit that a reader can set on a picture, where scripts run: from ``low`` to ``high``, at most or at least.
+
+    ``name`` is the limit of ``benchbox choose``, ``unit`` of the values ("s", "B" or "%", of a ratio). ``axis`` is the
+    picture's axis of it, "x" or "y", or "" for none, ``length`` the axis' pixels. ``column`` of the data has the value,
+    of which the best is called ``best``.
+    """
+
+    name: str
+    title: str
+    unit: str
+    low: float
+    high: float
+    at_most: bool
+    column: int
+    best: str
+    axis: str = ""
+    length: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """A picture of the measured cases of one machine.
 
     ``reading`` says in one sentence how to read it, ``rows`` are its data under ``columns``; the first cell of a row
-    names the case, as the labels of the marks do before their first colon.
+    names the case, as the labels of the marks do before their first colon. ``sliders`` limit what is shown; ``bounds``
+    are then, for each row, what its limits are compared with, in their order; None where it is not known.
     """
 
     name: str
@@ -62,6 +84,8 @@ class Picture:
     specification: Specification
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    sliders: tuple[Slider, ...] = ()
+    bounds: tuple[tuple[float | None, ...], ...] = ()
 
 
 Draw = Callable[[Sequence[Point], Material], "Picture | None"]

@@ -5,6 +5,7 @@ The set of pictures of Canziani, Paszke and Culurciello (arXiv 1605.07678), with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from benchbox.report.plots.scales import Axis, linear_axis, log_axis, word_layer
 from benchbox.units import ABSENT, format_count
 
 _WIDTHS = 22  # pixels of a bar
+_AREAS = (20, 2600)  # square pixels of a blob without parameters, and of the largest
 
 
 class Network:
@@ -186,6 +188,11 @@ def draw_parameters(points: Sequence[Point], material: Material) -> Picture | No
     )
 
 
+def _radius(share: float) -> float:
+    """Pixels from the middle of a blob to its edge, by its share of the largest one's parameters."""
+    return max(5.0, math.sqrt((_AREAS[0] + (_AREAS[1] - _AREAS[0]) * share) / math.pi))
+
+
 def _bars(
     rows: Sequence[tuple[Network, float, str]], title: str, *, percent: bool, paper: dict[str, float] | None = None
 ) -> Specification:
@@ -209,7 +216,7 @@ def _bars(
     colour = {
         "field": "family",
         "type": "nominal",
-        "title": "line",
+        "title": "family",
         "scale": family_scale([n.family for n, _, _ in rows]),
     }
     layers = [
@@ -246,7 +253,7 @@ def _blobs(
     colour = {
         "field": "family",
         "type": "nominal",
-        "title": "line",
+        "title": "family",
         "scale": family_scale([n.family for n in networks]),
     }
     size: Specification = {"value": 110}
@@ -254,12 +261,15 @@ def _blobs(
     if sized:
         size = {
             "field": "params", "type": "quantitative", "title": "parameters",
-            "scale": {"type": "linear", "domain": [0, most], "range": [20, 2600]},
+            "scale": {"type": "linear", "domain": [0, most], "range": [*_AREAS]},
             "legend": {"format": "~s", "values": [round(most * share, -5) for share in (0.1, 0.5, 1)]},
         }  # fmt: skip
+    radii = [_radius(network.params / most) if sized else 6.0 for network in networks]
+    hollow = [(x.place(macs), y.length - y.place(top1)) for _, macs, top1 in paper]
     words = words_beside(
-        [(row["x"], row["y"], network.name) for row, network in zip(values, networks, strict=True)], x, y
-    )
+        [(row["x"], row["y"], network.name) for row, network in zip(values, networks, strict=True)], x, y, radii,
+        avoid=[(px - 6, py - 6, px + 6, py + 6) for px, py in hollow],
+    )  # fmt: skip
     layers = [
         marks(values, {"type": "point", "filled": True, "opacity": 0.6 if sized else 1},
               {"x": across, "y": up, "color": colour, "size": size, "description": {"field": "label"}}),

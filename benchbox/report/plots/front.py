@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchbox.report.material import Accuracy, Material, Point, one_at_a_time, usable
-from benchbox.report.plots.base import QUIET, Picture, marks, precision_scale, whole
-from benchbox.report.plots.scales import bar_boxes, linear_axis, log_axis, word_layers, words_beside
+from benchbox.report.plots.base import QUIET, Picture, Slider, marks, precision_scale, whole
+from benchbox.report.plots.scales import Axis, bar_boxes, linear_axis, log_axis, word_layers, words_beside
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import reading_of
 from benchbox.units import format_bytes, format_half_width, format_known, format_share
@@ -50,8 +50,11 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     taken += bar_boxes([(row["s"], row["bottom"], row["top"]) for row in values], x, y, upright=True)
     circles = [(x.place(row["s"]), y.length - y.place(row["top1"])) for row in values]
     taken += [(px - 12, py - 12, px + 12, py + 12) for px, py in circles]
+    steps = _staircase(members)
     thin = {"type": "rule", "strokeWidth": 1.2, "aria": False}
     layers = [
+        marks(steps, {"type": "line", "stroke": QUIET, "strokeWidth": 1, "interpolate": "step-after", "aria": False},
+              {"x": across, "y": up}),
         marks(others, thin | {"stroke": QUIET}, {"x": {**across, "field": "low"}, "x2": {"field": "high"}, "y": up}),
         marks(members, thin, {"x": {**across, "field": "low"}, "x2": {"field": "high"}, "y": up, "color": colour}),
         marks(members, thin, {"x": across, "y": {**up, "field": "bottom"}, "y2": {"field": "top"}, "color": colour}),
@@ -62,15 +65,51 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
                "description": {"field": "label"}}),
         *word_layers(words_beside(named, x, y, [14.0] * len(named), above=True, avoid=taken), across, up),
     ]  # fmt: skip
+    without = len(one_at_a_time(points)) - len(shown)
     return Picture(
         name="front",
         title="Front of accuracy, latency and memory",
         reading="Filled marks are on the front, fainter the less sure; up and to the left is better, a smaller area "
-        "needs less memory; grey rings are on it with less than 5 %. Bars are 95 % intervals.",
+        "needs less memory; grey rings are on it with less than 5 %. The steps are the best accuracy by latency. Bars "
+        "are 95 % intervals." + (f" {without} cases are not here: nobody knows their accuracy." if without else ""),
         specification=whole([layer for layer in layers if layer["data"]["values"]]),
         columns=("case", "p50", "interval", "top-1", "source", "peak memory", "on the front"),
         rows=tuple(rows),
+        sliders=_sliders(values, x, y),
+        bounds=tuple(tuple(map(_short, (row["high"], row["bottom"], row["most"]))) for row in values),
     )
+
+
+def _sliders(values: Sequence[Mapping[str, Any]], x: Axis, y: Axis) -> tuple[Slider, ...]:
+    """Limits of latency, accuracy and, where it was measured, memory."""
+    sizes = [row["most"] for row in values if row["most"]]
+    found = [
+        Slider(name="latency", title="latency at most", unit="s", low=x.low, high=x.high, at_most=True, column=1,
+               best="Fastest", axis="x", length=x.length),
+        Slider(name="accuracy", title="top-1 at least", unit="%", low=y.low, high=y.high, at_most=False, column=3,
+               best="most accurate", axis="y", length=y.length),
+    ]  # fmt: skip
+    if sizes and min(sizes) < max(sizes):
+        low, high = 0.95 * min(sizes), 1.05 * max(sizes)
+        found.append(
+            Slider(name="memory", title="memory at most", unit="B", low=low, high=high, at_most=True, column=5,
+                   best="smallest")
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _short(bound: float | None) -> float | None:
+    """Without digits that only lengthen the page."""
+    return None if bound is None else float(f"{bound:.6g}")
+
+
+def _staircase(members: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The most accurate of the likely members up to each latency; none where there are fewer than two."""
+    rows: list[dict[str, float]] = []
+    for row in sorted(members, key=lambda row: (row["s"], -row["top1"])):
+        if row["chance"] >= _LIKELY and (not rows or row["top1"] > rows[-1]["top1"]):
+            rows.append({"s": row["s"], "top1": row["top1"]})
+    return rows if len(rows) > 1 else []
 
 
 def _values_and_rows(
@@ -95,6 +134,7 @@ def _values_and_rows(
                 "bottom": accuracy.low if accuracy.low is not None else accuracy.value,
                 "top": accuracy.high if accuracy.high is not None else accuracy.value,
                 "memory": memory.value if memory else 0.0,
+                "most": (memory.high or memory.value) if memory else None,
                 "chance": chance,
                 "precision": point.record.key.precision.value,
                 "text": f"{point.model} {point.record.key.precision.value} b{point.batch}",

@@ -9,6 +9,7 @@ from typing import Any
 from benchbox.report.material import Material, Point, achieved_text, one_at_a_time
 from benchbox.report.plots.base import (
     INK,
+    PRECISIONS,
     QUIET,
     Picture,
     Specification,
@@ -18,7 +19,7 @@ from benchbox.report.plots.base import (
     text_layer,
     whole,
 )
-from benchbox.report.plots.roofs import roof_of
+from benchbox.report.plots.roofs import Roof, levels_of
 from benchbox.report.plots.scales import Axis, bar_boxes, log_axis, word_layers, words_beside
 from benchbox.units import format_count, format_flops_per_s, format_half_width, format_known
 
@@ -42,9 +43,9 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     }  # fmt: skip
     shape: Specification = {"field": "backend", "type": "nominal", "title": "backend"}
     shape["scale"] = shape_scale([row["backend"] for row in values])
-    roof = roof_of(points, material)
-    under, limit = _roof(roof, x, y)
-    bars = _diagonal_boxes(roof, x, y)
+    roofs = levels_of(shown, material)
+    under, limit = _roofs(roofs, x, y)
+    bars = [box for roof in roofs for box in _diagonal_boxes(roof.level, x, y)]
     bars += bar_boxes([(row["macs"], row["low"], row["high"]) for row in values], x, y, upright=True)
     layers = [
         marks(lines, {"type": "line", "stroke": QUIET, "strokeDash": [2, 4], "strokeWidth": 1, "aria": False},
@@ -68,24 +69,27 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     )
 
 
-def _roof(roof: float | None, x: Axis, y: Axis) -> tuple[list[Specification], str]:
-    """The least time that the measured ceiling allows, and what the picture says of it."""
-    if not roof:
-        return [], "; no ceilings are stored for this machine, so its limit is not drawn"
-    reach = _grid(max(x.low, roof * y.low / 2), min(x.high, roof * y.high / 2))
-    line = {"type": "line", "stroke": INK, "strokeWidth": 2, "aria": False}
-    rows = [{"macs": macs, "s": 2 * macs / roof} for macs in reach]
-    words = f"; the solid line is the measured ceiling of fp32, {format_known(roof, None, None, 'FLOP/s')}"
-    said = [{"macs": reach[0], "s": 2 * reach[0] / roof, "text": "ceiling"}] if reach else []
+def _roofs(roofs: Sequence[Roof], x: Axis, y: Axis) -> tuple[list[Specification], str]:
+    """The least time that the measured ceiling of each precision allows, and what the picture says of it."""
+    if not roofs:
+        return [], ". No ceilings are stored for this machine, so its limits are not drawn"
+    layers: list[Specification] = []
     angle = -math.degrees(math.atan2(y.place(y.low * 10), x.place(x.low * 10)))
-    word = text_layer(said, x.channel(), y.channel(), angle=angle, dx=14, dy=9, fontSize=11)
-    return [marks(rows, line, {"x": x.channel(), "y": y.channel()}), word], words
+    for roof in roofs:
+        hue = PRECISIONS.get(roof.precision, INK)
+        reach = _grid(max(x.low, roof.level * y.low / 2), min(x.high, roof.level * y.high / 2))
+        rows = [{"macs": macs, "s": 2 * macs / roof.level} for macs in reach]
+        line = {"type": "line", "stroke": hue, "strokeWidth": 1.8, "aria": False}
+        said = [{**row, "text": f"{roof.precision} ceiling"} for row in rows[:1]]
+        word = text_layer(said, x.channel(), y.channel(), angle=angle, dx=14, dy=9, fontSize=11)
+        layers += [marks(rows, line, {"x": x.channel(), "y": y.channel()}), word]
+    known = ", ".join(roof.text for roof in roofs)
+    several = "lines are the measured ceilings" if len(roofs) > 1 else "line is the measured ceiling"
+    return layers, f". The solid {several} ({known}): near the line of its colour a mark has little left to win"
 
 
-def _diagonal_boxes(roof: float | None, x: Axis, y: Axis) -> list[tuple[float, float, float, float]]:
-    """Where the ceiling's line is, in pixels, so that names keep away."""
-    if not roof:
-        return []
+def _diagonal_boxes(roof: float, x: Axis, y: Axis) -> list[tuple[float, float, float, float]]:
+    """Where a ceiling's line is, in pixels, so that names keep away."""
     low, high = max(x.low, roof * y.low / 2), min(x.high, roof * y.high / 2)
     steps = [low * (high / low) ** (step / 120) for step in range(121)] if low < high else []
     places = [(x.place(macs), y.length - y.place(2 * macs / roof)) for macs in steps]

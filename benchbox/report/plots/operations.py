@@ -25,6 +25,7 @@ from benchbox.units import format_count, format_half_width, format_known
 
 _LEAST = 3  # networks that make a picture
 _GAP = 70
+_SEVERAL = 2.5  # times the operations of the next network: further away a network is left out
 
 
 def draw(points: Sequence[Point], material: Material) -> Picture | None:
@@ -36,13 +37,16 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     families = [family_of(point.model, material) for panel in panels for point in panel]
     rows: list[tuple[str, ...]] = []
     parts, fits = [], []
+    outside: dict[str, dict[str, Any]] = {}
     for panel in panels:
         values = [_value(point, material) for point in panel]
-        slope, r2 = _fit(values)
+        inside = _inside(values)
+        outside |= {row["model"]: row for row in values if row not in inside}
+        slope, r2 = _fit(inside)
         fits.append(
             f"at batch {panel[0].batch} one {format_known(slope * 1e9, None, None, 's')} for each G, R² {_digits(r2)}"
         )
-        parts.append(_panel(values, slope, panel[0].batch, width, families))
+        parts.append(_panel(inside, slope, panel[0].batch, width, families))
         for point, row in zip(panel, values, strict=True):
             assert point.latency is not None
             rows.append(
@@ -59,7 +63,13 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
         title="Operations against time",
         reading="Both axes are linear, the area of a blob is the number of parameters; fp32. If operations alone set "
         f"the time, all marks were on the dashed line through the origin ({'; '.join(fits)}); a network to its right "
-        "is slower than its operations say.",
+        "is slower than its operations say."
+        + (
+            f" Not drawn and not in the fit, but in the data: {', '.join(outside)}, with several times the operations "
+            "of all others."
+            if outside
+            else ""
+        ),
         specification={**base, "hconcat": parts, "spacing": 36},
         columns=("case", "batch", "for each sample", "interval", "MACs", "parameters", "time / line"),
         rows=tuple(rows),
@@ -96,6 +106,14 @@ def _value(point: Point, material: Material) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _inside(values: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All but what would squeeze the others into a corner of linear axes, and alone decide the fit."""
+    ranked = sorted(values, key=lambda row: row["y"])
+    while len(ranked) > _LEAST and ranked[-1]["y"] > _SEVERAL * ranked[-2]["y"]:
+        ranked.pop()
+    return [row for row in values if row in ranked]
+
+
 def _fit(values: Sequence[dict[str, Any]]) -> tuple[float, float]:
     """Seconds for each multiply-add by least squares through the origin, and the squared correlation."""
     slope = sum(row["x"] * row["y"] for row in values) / sum(row["y"] ** 2 for row in values)
@@ -118,7 +136,7 @@ def _panel(
     across, up = x.channel(tickCount=5), y.channel()
     most = max(row["params"] for row in values)
     colour: Specification = {
-        "field": "family", "type": "nominal", "title": "line", "scale": family_scale(families),
+        "field": "family", "type": "nominal", "title": "family", "scale": family_scale(families),
     }  # fmt: skip
     size: Specification = {
         "field": "params", "type": "quantitative", "legend": None,

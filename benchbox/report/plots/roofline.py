@@ -22,9 +22,18 @@ from benchbox.report.plots.base import (
     text_layer,
     whole,
 )
-from benchbox.report.plots.roofs import Roof, ceilings_of, roofs_of, usual_threads
+from benchbox.report.plots.roofs import (
+    Above,
+    Roof,
+    caches_of,
+    ceilings_of,
+    highest_limit,
+    is_above,
+    roofs_of,
+    share_of_roof,
+    usual_threads,
+)
 from benchbox.report.plots.scales import Axis, log_axis, spread, word_layers, words_beside
-from benchbox.schema.device import Ceilings, Level
 from benchbox.schema.layers import LayerRow, StoredLayers
 from benchbox.units import (
     ABSENT,
@@ -48,27 +57,23 @@ def draw_networks(points: Sequence[Point], material: Material) -> Picture | None
     """Achieved FLOP/s of each case against its arithmetic intensity, under the measured ceilings."""
     ceilings = ceilings_of(points, material)
     threads = usual_threads(points)
-    shown = [
-        (point, 2 * point.macs / point.least_bytes, 2 * point.macs / point.latency.value)
-        for point in one_at_a_time(points)
-        if point.latency is not None and point.macs and point.least_bytes and point.record.plan.threads == threads
-    ]
+    shown = _networks(points, threads)
     if ceilings is None or not shown:
         return None
     roofs = roofs_of(ceilings, [point.record.key.precision.value for point, _, _ in shown], threads)
     if not roofs:
         return None
-    caches = _caches(ceilings, threads)
+    caches = caches_of(ceilings, threads)
     values: list[dict[str, Any]] = []
     rows: list[tuple[str, ...]] = []
     for point, intensity, rate in shown:
         precision = point.record.key.precision.value
-        share = _share(roofs, precision, intensity, rate)
+        share = share_of_roof(roofs, precision, intensity, rate)
         words = ABSENT if share is None else format_ratio(share)
         values.append(
             {
                 "x": intensity, "y": rate, "precision": precision, "backend": point.record.key.backend,
-                "above": _is_above(roofs, caches, precision, intensity, rate),
+                "above": is_above(roofs, caches, precision, intensity, rate),
                 "label": f"{point.case}: {achieved_text(point)} at {intensity:.3g} FLOP/B, {words} of its roof",
             }
         )  # fmt: skip
@@ -114,29 +119,23 @@ def draw_layers(points: Sequence[Point], material: Material) -> Picture | None:
     """The same for executed layers, each as large as its share of its network's time."""
     ceilings = ceilings_of(points, material)
     threads = usual_threads(points)
-    tables = [stored for stored in newest_tables(points, material) if stored.table.threads == threads][-_MOST_TABLES:]
-    found = [
-        (stored, row, row.intensity, 2 * row.macs / row.layer.time_s, row.layer.time_s / stored.table.time_s)
-        for stored in tables
-        for row in stored.table.rows
-        if row.macs and row.intensity and row.layer.time_s and row.layer.time_s >= _LEAST_SHARE * stored.table.time_s
-    ]
+    found = _layers(points, material, threads)
     if ceilings is None or not found:
         return None
     roofs = roofs_of(ceilings, [_type_of(stored, row) for stored, row, *_ in found], threads)
     if not roofs:
         return None
-    caches = _caches(ceilings, threads)
+    caches = caches_of(ceilings, threads)
     values: list[dict[str, Any]] = []
     rows: list[tuple[str, ...]] = []
     for stored, row, intensity, rate, share in sorted(found, key=lambda entry: -entry[-1]):
         precision, title = _type_of(stored, row), table_title(stored)
-        ratio = _share(roofs, precision, intensity, rate)
+        ratio = share_of_roof(roofs, precision, intensity, rate)
         words = ABSENT if ratio is None else format_ratio(ratio)
         values.append(
             {
                 "x": intensity, "y": rate, "precision": precision, "network": stored.table.model, "share": share,
-                "above": _is_above(roofs, caches, precision, intensity, rate),
+                "above": is_above(roofs, caches, precision, intensity, rate),
                 "label": f"{title} {row.name}: {format_time(row.layer.time_s)}, {format_ratio(share)} of the time, "
                 f"{format_flops_per_s(rate)} at {intensity:.3g} FLOP/B, {words} of its roof",
             }
@@ -173,6 +172,53 @@ def draw_layers(points: Sequence[Point], material: Material) -> Picture | None:
     )  # fmt: skip
 
 
+def above_roofs(points: Sequence[Point], material: Material) -> list[Above]:
+    """The networks and layers of both pictures that are above what any measured process and memory allow."""
+    ceilings, threads = ceilings_of(points, material), usual_threads(points)
+    if ceilings is None:
+        return []
+    dots = [
+        (point.case, point.record.key.precision.value, intensity, rate)
+        for point, intensity, rate in _networks(points, threads)
+    ]
+    dots += [
+        (f"{table_title(stored)} {row.name}", _type_of(stored, row), intensity, rate)
+        for stored, row, intensity, rate, _ in _layers(points, material, threads)
+    ]
+    roofs, caches = (
+        roofs_of(ceilings, [precision for _, precision, _, _ in dots], threads),
+        caches_of(ceilings, threads),
+    )
+    found = [
+        Above(name=name, precision=precision, rate=rate, limit=limit)
+        for name, precision, intensity, rate in dots
+        if (limit := highest_limit(roofs, caches, precision, intensity)) is not None and rate > limit
+    ]
+    return sorted(found, key=lambda one: -one.over)
+
+
+def _networks(points: Sequence[Point], threads: int) -> list[tuple[Point, float, float]]:
+    """The cases with so many threads: FLOP for each byte and FLOP/s."""
+    return [
+        (point, 2 * point.macs / point.least_bytes, 2 * point.macs / point.latency.value)
+        for point in one_at_a_time(points)
+        if point.latency is not None and point.macs and point.least_bytes and point.record.plan.threads == threads
+    ]
+
+
+def _layers(
+    points: Sequence[Point], material: Material, threads: int
+) -> list[tuple[StoredLayers, LayerRow, float, float, float]]:
+    """The layers that matter of the newest tables: FLOP for each byte, FLOP/s and share of their network's time."""
+    tables = [stored for stored in newest_tables(points, material) if stored.table.threads == threads][-_MOST_TABLES:]
+    return [
+        (stored, row, row.intensity, 2 * row.macs / row.layer.time_s, row.layer.time_s / stored.table.time_s)
+        for stored in tables
+        for row in stored.table.rows
+        if row.macs and row.intensity and row.layer.time_s and row.layer.time_s >= _LEAST_SHARE * stored.table.time_s
+    ]
+
+
 def _hue(values: Sequence[dict[str, Any]], roofs: Sequence[Roof], title: str) -> Specification:
     """The colours of the precisions of marks and of roofs."""
     shown = [*(row["precision"] for row in values), *(roof.precision for roof in roofs)]
@@ -205,23 +251,6 @@ def _type_of(stored: StoredLayers, row: LayerRow) -> str:
     return executed if executed in PRECISIONS else stored.table.precision
 
 
-def _share(roofs: Sequence[Roof], precision: str, intensity: float, rate: float) -> float | None:
-    """The share of the roof that was reached; None where the precision has no ceiling."""
-    limit = next((roof.limit(intensity) for roof in roofs if roof.precision == precision), None)
-    return None if limit is None else rate / limit
-
-
-def _is_above(
-    roofs: Sequence[Roof], caches: Sequence[tuple[str, float]], precision: str, intensity: float, rate: float
-) -> bool:
-    """Whether it is faster than any measured process and memory allow, data in caches included."""
-    roof = next((one for one in roofs if one.precision == precision), None)
-    if roof is None:
-        return False
-    fastest = max([roof.bytes_high, *(slope for _, slope in caches)])
-    return rate > min(max(roof.high, roof.burst or 0.0), intensity * fastest)
-
-
 def _limit_texts(roofs: Sequence[Roof], precision: str, intensity: float) -> tuple[str, str]:
     """The roof above a case, and what it is made of."""
     found = next((roof for roof in roofs if roof.precision == precision), None)
@@ -237,14 +266,6 @@ def _axes(values: Sequence[dict[str, Any]], roofs: Sequence[Roof]) -> tuple[Axis
     up = [row["y"] for row in values]
     up += [level for roof in roofs for level in (roof.high, roof.burst or 0.0, roof.sheet or 0.0) if level]
     return x, log_axis("y", "achieved FLOP/s", up, "FLOP/s", vertical=True)
-
-
-def _caches(ceilings: Ceilings, threads: int) -> list[tuple[str, float]]:
-    """Bytes per second of the larger caches, where they were measured."""
-    found = [(level, ceilings.memory(level, threads=threads)) for level in (Level.LLC, Level.L2)]
-    return [
-        (level.value.upper() if level is Level.L2 else "last cache", one.bytes_per_s) for level, one in found if one
-    ]
 
 
 def _roof_layers(roofs: Sequence[Roof], caches: Sequence[tuple[str, float]], x: Axis, y: Axis) -> list[Specification]:

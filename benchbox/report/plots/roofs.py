@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchbox.report.material import Material, Point, one_at_a_time
-from benchbox.schema.device import Ceilings, Pace
+from benchbox.schema.device import Ceilings, Level, Pace
 from benchbox.units import format_known
 
 
@@ -56,6 +56,21 @@ class Roof:
         return min(self.high, intensity * self.bytes_high)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Above:
+    """A network or a layer that is faster than every measured process and memory allow; both rates in FLOP/s."""
+
+    name: str
+    precision: str
+    rate: float
+    limit: float
+
+    @property
+    def over(self) -> float:
+        """By which share of the limit."""
+        return self.rate / self.limit - 1
+
+
 def ceilings_of(points: Sequence[Point], material: Material) -> Ceilings | None:
     """The newest ceilings that were measured in the environment and on the device of these cases."""
     epochs = {(point.record.environment.hash, point.record.key.device) for point in points}
@@ -88,11 +103,59 @@ def roofs_of(ceilings: Ceilings, precisions: Sequence[str], threads: int) -> lis
     return sorted(found, key=lambda roof: roof.level)
 
 
-def roof_of(points: Sequence[Point], material: Material) -> float | None:
-    """Sustained FLOP/s in fp32 with the threads of these cases; None where it is not known or they differ."""
+def caches_of(ceilings: Ceilings, threads: int) -> list[tuple[str, float]]:
+    """Bytes per second of the larger caches, where they were measured."""
+    found = [(level, ceilings.memory(level, threads=threads)) for level in (Level.LLC, Level.L2)]
+    return [
+        (level.value.upper() if level is Level.L2 else "last cache", one.bytes_per_s) for level, one in found if one
+    ]
+
+
+def share_of_roof(roofs: Sequence[Roof], precision: str, intensity: float, rate: float) -> float | None:
+    """The share of the roof that was reached; None where the precision has no ceiling."""
+    limit = next((roof.limit(intensity) for roof in roofs if roof.precision == precision), None)
+    return None if limit is None else rate / limit
+
+
+def highest_limit(
+    roofs: Sequence[Roof], caches: Sequence[tuple[str, float]], precision: str, intensity: float
+) -> float | None:
+    """The most that any measured process and memory, data in caches included, allow; None without a ceiling."""
+    roof = next((one for one in roofs if one.precision == precision), None)
+    if roof is None:
+        return None
+    fastest = max([roof.bytes_high, *(slope for _, slope in caches)])
+    return min(max(roof.high, roof.burst or 0.0), intensity * fastest)
+
+
+def is_above(
+    roofs: Sequence[Roof], caches: Sequence[tuple[str, float]], precision: str, intensity: float, rate: float
+) -> bool:
+    """Whether a rate is above that."""
+    limit = highest_limit(roofs, caches, precision, intensity)
+    return limit is not None and rate > limit
+
+
+def levels_of(points: Sequence[Point], material: Material) -> list[Roof]:
+    """The roofs of the precisions of these cases; none where their numbers of threads differ or ceilings lack."""
     ceilings = ceilings_of(points, material)
     threads = {point.record.plan.threads for point in points}
     if ceilings is None or len(threads) != 1:
-        return None
-    found = ceilings.roof("fp32", kind=Pace.SUSTAINED, threads=threads.pop())
-    return found.flops_per_s if found else None
+        return []
+    return roofs_of(ceilings, [point.record.key.precision.value for point in points], threads.pop())
+
+
+def shares_by_record(points: Sequence[Point], material: Material) -> dict[str, float]:
+    """The share of its roof that each case reached, by record; cases whose roof is not known have none."""
+    ceilings = ceilings_of(points, material)
+    if ceilings is None:
+        return {}
+    found = {}
+    for point in one_at_a_time(points):
+        precision = point.record.key.precision.value
+        roofs = roofs_of(ceilings, [precision], point.record.plan.threads)
+        if point.latency is not None and point.macs and point.least_bytes:
+            operations = 2 * point.macs
+            share = share_of_roof(roofs, precision, operations / point.least_bytes, operations / point.latency.value)
+            found |= {} if share is None else {point.record.id: share}
+    return found

@@ -133,6 +133,68 @@ def test_chips_titles_and_marks_work_and_the_address_keeps_the_view(browser: Tab
     assert "case=" in browser.value("location.hash")
 
 
+def _slide(browser: Tab, name: str, value: int) -> None:
+    slider = f"document.querySelector('.limits input[data-name={name}]')"
+    browser.value(
+        f"(() => {{ const e = {slider}; e.value = {value}; "
+        "for (const kind of ['input', 'change']) e.dispatchEvent(new Event(kind, {bubbles: true})); })()"
+    )
+
+
+def test_limits_leave_what_meets_them_say_the_best_and_are_in_the_address(browser: Tab, file: Path) -> None:
+    browser.show(file)
+    shown = "[...document.querySelectorAll('#front-0 tbody tr')].filter((e) => !e.classList.contains('no')).length"
+    says = "document.querySelector('#front-0 .limits p').textContent"
+    assert browser.value("document.querySelector('.limits').checkVisibility()")
+    assert (browser.value(shown), browser.value(says)) == (6, "")
+    _slide(browser, "latency", 40)
+    left = browser.value(shown)
+    assert 0 < left < 6
+    text = browser.value(says)
+    assert text.startswith(f"{left} of 6 cases meet this. Fastest: resnet18")
+    assert "benchbox choose --latency '<= " in text
+    assert browser.value("document.querySelectorAll('#front-0 svg .no').length") >= 6 - left
+    assert browser.value("document.querySelectorAll('#front-0 .beyond rect').length") == 1
+    assert "latency=" in browser.value("location.hash")
+    # The same address shows the same view.
+    address = browser.value("location.hash")
+    browser.show(file)
+    assert browser.value(shown) == 6
+    browser.show(file, anchor=address)
+    assert browser.value(shown) == left
+    _slide(browser, "accuracy", 99)
+    assert browser.value(shown) == 0
+    assert "0 of 6 cases meet this. To be judged" in browser.value(says)
+    _slide(browser, "accuracy", 0)
+    _slide(browser, "latency", 100)
+    assert (browser.value(shown), browser.value(says)) == (6, "")
+    assert "latency=" not in browser.value("location.hash")
+
+
+def test_chips_take_columns_from_the_matrix(browser: Tab, file: Path) -> None:
+    browser.show(file)
+    heads = "[...document.querySelectorAll('.matrix thead th')].filter((e) => e.checkVisibility())"
+    texts = f"{heads}.map((e) => e.textContent + ' ' + e.colSpan)"
+    assert browser.value(texts)[-2:] == ["batch 1 1", "batch 4 1"]
+    browser.value("document.querySelector('[data-filter=batch][data-value=\"4\"]').click()")
+    assert browser.value(texts)[-2:] == ["fp32 1", "batch 1 1"]
+    cells = "[...document.querySelectorAll('.matrix tbody td')].filter((e) => e.checkVisibility()).length"
+    assert browser.value(cells) == 3
+
+
+def test_a_question_mark_says_how_the_page_is_used_and_enter_keeps_a_case(browser: Tab, file: Path) -> None:
+    browser.show(file)
+    open_now = "document.querySelector('#keys').open"
+    assert not browser.value(open_now)
+    browser.ask("Input.dispatchKeyEvent", type="keyDown", key="?", text="?")
+    assert browser.value(open_now)
+    browser.value("document.querySelector('#keys button').click()")
+    assert not browser.value(open_now)
+    browser.value("document.querySelector('figure svg [aria-label][tabindex=\"0\"]').focus()")
+    browser.ask("Input.dispatchKeyEvent", type="keyDown", key="Enter", text="\r")
+    assert "case=" in browser.value("location.hash")
+
+
 def test_its_own_script_is_small() -> None:
     script = _ROOT / "benchbox" / "report" / "page" / "templates" / "page.js"
     assert script.stat().st_size <= 15_000

@@ -89,10 +89,16 @@ def _is_page(output: str | None) -> bool:
 
 def _put_page(found: list[tuple[Path, Record]], where: tuple[str, ...], output: str | None) -> None:
     from benchbox.jobs.page import material_from_records
+    from benchbox.report.material import points_by_machine
+    from benchbox.report.page.ceilings import above_lines
     from benchbox.report.page.writing import page_from_material
 
     title = " · ".join(["Deployment benchmarks", *where])
-    text = page_from_material(material_from_records(stored_root(), found, title=title, where=where, warn=warn))
+    material = material_from_records(stored_root(), found, title=title, where=where, warn=warn)
+    text = page_from_material(material)
+    for machine, points in points_by_machine(material).items():
+        for line in above_lines(points, material):
+            warn(f"ABOVE_CEILING on {machine}: {line}; 'benchbox ceilings' measures the roof again")
     if output is None:
         click.echo(text, nl=False)
     else:
