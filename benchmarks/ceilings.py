@@ -1,16 +1,17 @@
 """Do ceilings repeat, and do others reach the same? Prints ratios.
 
-    python benchmarks/ceilings.py [--times 5] [--quick]
+    python benchmarks/ceilings.py [--times 5] [--quick] [--root DIR]
 
-Measures the processor's ceilings so many times, then the same by other means: PyTorch's product in fresh processes,
-called as its users call it, and a C program that adds arrays as STREAM does (compiled here by gcc or cc with OpenMP,
-where there is one). Run it on a quiet machine: everything else stopped, `uptime` near 0, frequency scaling off where it
-can be. Wanted: spread below 5 %, ratios to others within 10 %.
+Measures the processor's ceilings so many times, or takes those that 'benchbox ceilings' stored under a root, then the
+same by other means: PyTorch's product in fresh processes, called as its users call it, and a C program that adds arrays
+as STREAM does (compiled here by gcc or cc with OpenMP, where there is one). Run it on a quiet machine: everything else
+stopped, `uptime` near 0, frequency scaling off where it can be. Wanted: spread below 5 %, ratios to others within 10 %.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -21,8 +22,10 @@ from pathlib import Path
 
 from benchbox.jobs.ceilings import Wanted, measured_ceilings
 from benchbox.machine.caches import available_bytes, caches_of
+from benchbox.machine.environment import capture
 from benchbox.measure.ceilings.effort import dram_bytes
 from benchbox.schema.device import Ceilings, Pace
+from benchbox.store.ceilings import stored_ceilings
 
 _TORCH = """
 import sys, time, torch
@@ -76,15 +79,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--times", type=int, default=5, help="how often the ceilings are measured (5)")
     parser.add_argument("--quick", action="store_true", help="quick ones: some seconds each, no caches")
+    parser.add_argument("--root", type=Path, help="take what is stored under this project root, measure nothing again")
     asked = parser.parse_args()
+    print(f"load of the last minute before: {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory(prefix="benchbox-ceilings-") as folder:
-        # A root of its own each time: a quick one would take the shapes of the one before.
-        found = [
-            _processor(measured_ceilings(Wanted(quick=asked.quick), root=Path(folder) / str(number), progress=_Lines()))
-            for number in range(asked.times)
-        ]
+        found = _stored(asked.root) if asked.root else _measured(Path(folder), asked.times, quick=asked.quick)
         _print_repetition(found)
         _print_others(found, Path(folder))
+
+
+def _measured(folder: Path, times: int, *, quick: bool) -> list[Ceilings]:
+    # A root of its own each time: a quick one would take the shapes of the one before.
+    return [
+        _processor(measured_ceilings(Wanted(quick=quick), root=folder / str(number), progress=_Lines()))
+        for number in range(times)
+    ]
+
+
+def _stored(root: Path) -> list[Ceilings]:
+    """The whole measurements of the processor in this environment, oldest first."""
+    here = capture().hash
+    found = [
+        one
+        for one in stored_ceilings(root, warn=print)
+        if (one.epoch, one.device, one.quick) == (here, "cpu", False) and one.bandwidth
+    ]
+    if not found:
+        sys.exit(f"error: no ceilings of this environment ({here}) are stored under {root}")
+    return found
 
 
 def _processor(found: Sequence[Ceilings]) -> Ceilings:

@@ -34,6 +34,7 @@ from benchbox.report.plots.roofs import (
     usual_threads,
 )
 from benchbox.report.plots.scales import Axis, log_axis, spread, word_layers, words_beside
+from benchbox.schema.device import Ceilings
 from benchbox.schema.layers import LayerRow, StoredLayers
 from benchbox.units import (
     ABSENT,
@@ -57,7 +58,7 @@ def draw_networks(points: Sequence[Point], material: Material) -> Picture | None
     """Achieved FLOP/s of each case against its arithmetic intensity, under the measured ceilings."""
     ceilings = ceilings_of(points, material)
     threads = usual_threads(points)
-    shown = _networks(points, threads)
+    shown = _networks(points, ceilings, threads)
     if ceilings is None or not shown:
         return None
     roofs = roofs_of(ceilings, [point.record.key.precision.value for point, _, _ in shown], threads)
@@ -179,7 +180,7 @@ def above_roofs(points: Sequence[Point], material: Material) -> list[Above]:
         return []
     dots = [
         (point.case, point.record.key.precision.value, intensity, rate)
-        for point, intensity, rate in _networks(points, threads)
+        for point, intensity, rate in _networks(points, ceilings, threads)
     ]
     dots += [
         (f"{table_title(stored)} {row.name}", _type_of(stored, row), intensity, rate)
@@ -197,12 +198,13 @@ def above_roofs(points: Sequence[Point], material: Material) -> list[Above]:
     return sorted(found, key=lambda one: -one.over)
 
 
-def _networks(points: Sequence[Point], threads: int) -> list[tuple[Point, float, float]]:
-    """The cases with so many threads: FLOP for each byte and FLOP/s."""
+def _networks(points: Sequence[Point], ceilings: Ceilings | None, threads: int) -> list[tuple[Point, float, float]]:
+    """The cases with so many threads of the ceilings' environment: FLOP for each byte and FLOP/s."""
     return [
         (point, 2 * point.macs / point.least_bytes, 2 * point.macs / point.latency.value)
         for point in one_at_a_time(points)
         if point.latency is not None and point.macs and point.least_bytes and point.record.plan.threads == threads
+        if ceilings is not None and point.record.environment.hash == ceilings.epoch
     ]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from benchbox.report.material import Material, Point, one_at_a_time
-from benchbox.schema.device import Ceilings, Level, Pace
+from benchbox.schema.device import BandwidthCeiling, Ceilings, ComputeCeiling, Level, Pace
 from benchbox.units import format_known
 
 
@@ -16,6 +17,7 @@ class Roof:
     """The limit of a precision: FLOP/s that were sustained with their least and largest process, and bytes likewise.
 
     ``burst`` are the FLOP/s of short work and ``sheet`` those of the data sheet, None where they are not known.
+    ``fastest`` is the highest of all, a burst of the fastest process included.
     """
 
     precision: str
@@ -26,6 +28,7 @@ class Roof:
     bytes_low: float
     bytes_high: float
     burst: float | None
+    fastest: float
     sheet: float | None
 
     @property
@@ -72,11 +75,40 @@ class Above:
 
 
 def ceilings_of(points: Sequence[Point], material: Material) -> Ceilings | None:
-    """The newest ceilings that were measured in the environment and on the device of these cases."""
+    """The newest ceilings of the environment and device of these cases, with the ends of all that are of that one."""
     epochs = {(point.record.environment.hash, point.record.key.device) for point in points}
     fitting = [one for one in material.ceilings if (one.epoch, one.device) in epochs]
-    whole = [one for one in fitting if not one.quick]
-    return (whole or fitting)[-1] if fitting else None
+    fitting = [one for one in fitting if not one.quick] or fitting
+    of_one = [one for one in fitting if (one.epoch, one.device) == (fitting[-1].epoch, fitting[-1].device)]
+    return _widened(of_one) if fitting else None
+
+
+def _widened(measurements: Sequence[Ceilings]) -> Ceilings:
+    """The newest of these, whose least and largest processes are those of all."""
+    newest = measurements[-1]
+    compute = [
+        _with_ends(one, [other for each in measurements for other in each.compute if _kind(other) == _kind(one)])
+        for one in newest.compute
+    ]
+    bandwidth = [
+        _with_ends(one, [other for each in measurements for other in each.bandwidth if _kind(other) == _kind(one)])
+        for one in newest.bandwidth
+    ]
+    return replace(newest, compute=tuple(compute), bandwidth=tuple(bandwidth))
+
+
+def _kind(one: ComputeCeiling | BandwidthCeiling) -> tuple[object, ...]:
+    if isinstance(one, BandwidthCeiling):
+        return one.level, one.threads
+    return one.precision, one.kind, one.threads
+
+
+_Any = TypeVar("_Any", ComputeCeiling, BandwidthCeiling)
+
+
+def _with_ends(one: _Any, alike: Sequence[_Any]) -> _Any:
+    ends = min(other.low for other in alike), max(other.high for other in alike)
+    return replace(one, low=ends[0], high=ends[1], n=sum(other.n for other in alike))
 
 
 def usual_threads(points: Sequence[Point]) -> int:
@@ -97,7 +129,8 @@ def roofs_of(ceilings: Ceilings, precisions: Sequence[str], threads: int) -> lis
                 Roof(
                     precision=precision, level=level.flops_per_s, low=level.low, high=level.high,
                     bytes_per_s=memory.bytes_per_s, bytes_low=memory.low, bytes_high=memory.high,
-                    burst=burst.flops_per_s if burst else None, sheet=ceilings.theoretical.get(precision),
+                    burst=burst.flops_per_s if burst else None,
+                    fastest=max(one.high for one in (level, burst) if one), sheet=ceilings.theoretical.get(precision),
                 )
             )  # fmt: skip
     return sorted(found, key=lambda roof: roof.level)
@@ -125,7 +158,7 @@ def highest_limit(
     if roof is None:
         return None
     fastest = max([roof.bytes_high, *(slope for _, slope in caches)])
-    return min(max(roof.high, roof.burst or 0.0), intensity * fastest)
+    return min(roof.fastest, intensity * fastest)
 
 
 def is_above(
@@ -154,7 +187,8 @@ def shares_by_record(points: Sequence[Point], material: Material) -> dict[str, f
     for point in one_at_a_time(points):
         precision = point.record.key.precision.value
         roofs = roofs_of(ceilings, [precision], point.record.plan.threads)
-        if point.latency is not None and point.macs and point.least_bytes:
+        here = point.record.environment.hash == ceilings.epoch
+        if here and point.latency is not None and point.macs and point.least_bytes:
             operations = 2 * point.macs
             share = share_of_roof(roofs, precision, operations / point.least_bytes, operations / point.latency.value)
             found |= {} if share is None else {point.record.id: share}

@@ -52,7 +52,7 @@ def test_the_page_asks_nothing_of_anybody() -> None:
     text = page(case(0), case(1, model="other"))
     reader = _Reader()
     reader.feed(text)
-    assert reader.links == []
+    assert all(link.startswith("#") for link in reader.links)
     assert "svg" in reader.tags
     assert "default-src 'none'" in text
     assert not re.search(r"@import|url\(", text)

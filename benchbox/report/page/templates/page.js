@@ -2,7 +2,8 @@
 (() => {
   const all = (query, from = document) => [...from.querySelectorAll(query)];
   const tip = document.getElementById("tip");
-  const state = new URLSearchParams(location.hash.slice(1));
+  // An address without "=" is that of a picture.
+  const state = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
   const save = () => history.replaceState(null, "", state.size ? "#" + state : location.pathname + location.search);
 
   // Marks and rows of one case, by its name: what stands before the first colon of a mark's label.
@@ -47,6 +48,11 @@
     else tip.hidden = true;
   });
   document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#']");
+    if (link) {
+      event.preventDefault(); // the address keeps the view
+      document.querySelector(link.hash).scrollIntoView();
+    }
     if (!event.target.closest("button,summary,a,th,label,dialog")) keep(caseOf(event.target));
   });
 
