@@ -16,7 +16,7 @@ from benchbox.units import format_half_width, format_known
 
 _MIB = 2.0**20
 # Lines that can be told apart, and precisions that fit beside each other.
-_MOST, _MOST_PANELS = 24, 3
+_MOST, _MOST_PANELS = 16, 3
 _WIDTHS = (WIDTH, 360, 180)  # pixels of one panel of so many
 _BESIDE = 150  # pixels for the names of lines
 
@@ -107,7 +107,7 @@ def _against_batch(
         title=title,
         reading=f"{reading} In each precision the backend that has most networks is drawn"
         + (f", the {_MOST} newest of them." if left_out else "."),
-        specification={**base, "hconcat": parts, "spacing": _BESIDE},
+        specification={**base, "hconcat": parts, "spacing": 24},
         columns=("case", "batch", column, "interval"),
         rows=tuple(rows),
     )

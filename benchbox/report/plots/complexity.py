@@ -74,7 +74,7 @@ def draw_accuracy(points: Sequence[Point], material: Material) -> Picture | None
     return Picture(
         name="accuracy",
         title="Top-1 accuracy of each network",
-        reading="Longer bars are more accurate on ImageNet, single crop; colours are lines of networks; the hollow "
+        reading="Longer bars are more accurate on ImageNet, single crop; colours are families of networks; the hollow "
         "diamond is the value read off the paper's figure where it has the network.",
         specification=_bars(
             rows, "top-1 accuracy", percent=True,
@@ -196,13 +196,15 @@ def _radius(share: float) -> float:
 def _bars(
     rows: Sequence[tuple[Network, float, str]], title: str, *, percent: bool, paper: dict[str, float] | None = None
 ) -> Specification:
+    published = paper or {}
     values: list[dict[str, Any]] = [
-        {"name": network.name, "value": value, "family": network.family, "text": text,
+        {"name": network.name, "value": value, "end": max(value, published.get(network.name, 0.0)), "text": text,
+         "family": network.family,
          "label": f"{network.name}: {text}" + ("" if percent else " % per million parameters")}
         for network, value, text in rows
     ]  # fmt: skip
     known = {network.name for network, _, _ in rows}
-    published = {name: value for name, value in (paper or {}).items() if name in known}
+    published = {name: value for name, value in published.items() if name in known}
     shown = [{"name": name, "value": value} for name, value in published.items()]
     most = max([*(value for _, value, _ in rows), *published.values()])
     across = {
@@ -223,7 +225,7 @@ def _bars(
         marks(values, {"type": "bar", "height": {"band": 0.7}},
               {"x": across, "y": up, "color": colour, "description": {"field": "label"}}),
         marks(values, {"type": "text", "align": "left", "dx": 5, "fontSize": 12, "fill": INK, "aria": False},
-              {"x": across, "y": up, "text": {"field": "text"}}),
+              {"x": {**across, "field": "end"}, "y": up, "text": {"field": "text"}}),
     ]  # fmt: skip
     if shown:
         layers[1]["mark"]["dx"] = 12

@@ -14,6 +14,10 @@ from benchbox.units import format_bytes, format_half_width, format_known, format
 
 # Members whose place is as good as certain are named.
 _LIKELY = 0.5
+_READING = (
+    "Filled marks are on the front, fainter the less sure; up and to the left is better, a smaller area needs less "
+    "memory; grey rings are on it with less than 5 %. The steps are the best accuracy by latency. Bars are 95 % intervals."
+)
 
 
 def draw(points: Sequence[Point], material: Material) -> Picture | None:
@@ -58,7 +62,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
         marks(others, thin | {"stroke": QUIET}, {"x": {**across, "field": "low"}, "x2": {"field": "high"}, "y": up}),
         marks(members, thin, {"x": {**across, "field": "low"}, "x2": {"field": "high"}, "y": up, "color": colour}),
         marks(members, thin, {"x": across, "y": {**up, "field": "bottom"}, "y2": {"field": "top"}, "color": colour}),
-        marks(others, {"type": "point", "stroke": QUIET, "filled": False},
+        marks(others, {"type": "point", "stroke": QUIET, "filled": False, "opacity": 1},
               {"x": across, "y": up, "size": area, "description": {"field": "label"}}),
         marks(members, {"type": "point", "filled": True},
               {"x": across, "y": up, "size": area, "color": colour, "opacity": opacity,
@@ -69,9 +73,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     return Picture(
         name="front",
         title="Front of accuracy, latency and memory",
-        reading="Filled marks are on the front, fainter the less sure; up and to the left is better, a smaller area "
-        "needs less memory; grey rings are on it with less than 5 %. The steps are the best accuracy by latency. Bars "
-        "are 95 % intervals." + (f" {without} cases are not here: nobody knows their accuracy." if without else ""),
+        reading=_READING + (f" {without} cases are not here: nobody knows their accuracy." if without > 1 else ""),
         specification=whole([layer for layer in layers if layer["data"]["values"]]),
         columns=("case", "p50", "interval", "top-1", "source", "peak memory", "on the front"),
         rows=tuple(rows),
@@ -100,7 +102,7 @@ def _sliders(values: Sequence[Mapping[str, Any]], x: Axis, y: Axis) -> tuple[Sli
 
 def _short(bound: float | None) -> float | None:
     """Without digits that only lengthen the page."""
-    return None if bound is None else float(f"{bound:.6g}")
+    return None if bound is None else float(f"{bound:.5g}")
 
 
 def _staircase(members: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
@@ -138,7 +140,7 @@ def _values_and_rows(
                 "chance": chance,
                 "precision": point.record.key.precision.value,
                 "text": f"{point.model} {point.record.key.precision.value} b{point.batch}",
-                "label": f"{point.case}: {time}, top-1 {top1}, {size}, on the front: {place}",
+                "label": f"{point.case}: {time}, top-1 {top1}, {size}" + (f", on the front: {place}" if chance else ""),
             }
         )
         width = format_half_width(latency.value, latency.low, latency.high)

@@ -71,7 +71,7 @@ def _values(case: str, series: Series) -> list[dict[str, Any]]:
 def _rows_of(values: Sequence[dict[str, Any]]) -> Specification:
     """A row for each case, whose axis of latency is its own, over one calendar."""
     across: Specification = {"field": "at", "type": "temporal", "title": "start of the run (UTC)"}
-    across["scale"] = {"type": "utc"}
+    across["scale"] = {"type": "utc", "padding": 14}
     across["axis"] = {
         "labelExpr": "utcFormat(datum.value, utchours(datum.value) ? '%H:%M' : '%d %b')", "labelOverlap": "greedy",
         "tickCount": 8,

@@ -80,7 +80,8 @@ def _roofs(roofs: Sequence[Roof], x: Axis, y: Axis) -> tuple[list[Specification]
         reach = _grid(max(x.low, roof.level * y.low / 2), min(x.high, roof.level * y.high / 2))
         rows = [{"macs": macs, "s": 2 * macs / roof.level} for macs in reach]
         line = {"type": "line", "stroke": hue, "strokeWidth": 1.8, "aria": False}
-        said = [{**row, "text": f"{roof.precision} ceiling"} for row in rows[:1]]
+        reach = [reach[0] * (reach[1] / reach[0]) ** 0.03] if reach else []
+        said = [{"macs": macs, "s": 2 * macs / roof.level, "text": f"{roof.precision} ceiling"} for macs in reach]
         word = text_layer(said, x.channel(), y.channel(), angle=angle, dx=14, dy=9, fontSize=11)
         layers += [marks(rows, line, {"x": x.channel(), "y": y.channel()}), word]
     known = ", ".join(roof.text for roof in roofs)

@@ -36,7 +36,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     totals = [{"case": table_title(stored), "end": 1.0, "text": format_time(stored.table.time_s)} for stored in tables]
     across: Specification = {
         "field": "from", "type": "quantitative", "title": "share of the layers' time", "scale": {"domain": [0, 1]},
-        "axis": {"format": ".0%", "tickCount": 6},
+        "axis": {"labelExpr": "format(100 * datum.value, '~f') + ' %'", "tickCount": 6},
     }  # fmt: skip
     up: Specification = {
         "field": "case", "type": "nominal", "title": None, "sort": [table_title(stored) for stored in tables],

@@ -44,7 +44,8 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
         outside |= {row["model"]: row for row in values if row not in inside}
         slope, r2 = _fit(inside)
         fits.append(
-            f"at batch {panel[0].batch} one {format_known(slope * 1e9, None, None, 's')} for each G, R² {_digits(r2)}"
+            f"{format_known(slope * 1e9, None, None, 's')} for each G multiply-adds at batch {panel[0].batch}, "
+            f"R² {_digits(r2)}"
         )
         parts.append(_panel(inside, slope, panel[0].batch, width, families))
         for point, row in zip(panel, values, strict=True):
@@ -84,7 +85,7 @@ def _panels(points: Sequence[Point]) -> list[list[Point]]:
         if case.precision.value == "fp32" and point.macs and point.params:
             key = (case.backend, case.threads, case.transfer, case.like, case.variant)
             groups.setdefault(key, {}).setdefault(point.batch, {})[point.model] = point
-    best = max(groups.values(), key=lambda batches: max(map(len, batches.values())), default={})
+    best = max(groups.values(), key=lambda batches: (max(map(len, batches.values())), len(batches)), default={})
     large = {batch: [*found.values()] for batch, found in best.items() if len(found) >= _LEAST}
     return [large[batch] for batch in sorted({min(large), max(large)})] if large else []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from html import escape
 
@@ -41,11 +42,18 @@ def svg_from_picture(picture: Picture, *, identity: str) -> str:
     text = re.sub(r' (?:aria-roledescription|pointer-events|role|class|opacity)="(?:[^"]*)"', _kept, text)
     text = re.sub(r'<path aria-hidden="true" d="[^"]*"(?: display="none")?/>', "", text)
     text = _smaller(_own_clips(text, identity))
+    for attribute in _FONT:
+        text = text.replace(attribute, "")
     head = (
         f'<svg role="img" aria-labelledby="{identity}-t {identity}-d"><title id="{identity}-t">{escape(picture.title)}'
         f'</title><desc id="{identity}-d">{escape(picture.reading)}</desc>'
     )
-    return re.sub(r"<svg ([^>]*)>", lambda found: head.replace("<svg", f"<svg {_bare(found[1])}", 1), text, count=1)
+    return re.sub(
+        r"<svg ([^>]*)>",
+        lambda found: head.replace("<svg", f"<svg{''.join(_FONT)} {_bare(found[1])}", 1),
+        text,
+        count=1,
+    )
 
 
 def _own_clips(text: str, identity: str) -> str:
@@ -54,10 +62,17 @@ def _own_clips(text: str, identity: str) -> str:
     return re.sub(r'(id="|url\(#)(clip\d+)', lambda f: f[1] + names.setdefault(f[2], f"{identity}-c{len(names)}"), text)
 
 
+_FONT = (' font-family="system-ui, sans-serif"', ' font-size="12px"')  # of words, unless they say otherwise
 _PLACES = re.compile(r' (?:transform|d|x2|y2)="[^"]*"')
 _FRACTION = re.compile(r"-?\d+\.\d{2,}")
 _CIRCLE = re.compile(r'<path ([^>]*?) d="M([\d.]+),0A\2,\2,0,1,1,-\2,0A\2,\2,0,1,1,\2,0"([^>]*)>')
 _MARK = re.compile(r"<(?:path|circle|line) [^>]*>")
+_LINE = re.compile(
+    r'<line((?: [a-z0-9-]+="[^"]*")*?) transform="translate\(([-\d.]+),([-\d.]+)\)"((?: [a-z0-9-]+="[^"]*")*)/>'
+)
+_PLACED = re.compile(r'<circle((?: [a-z0-9-]+="[^"]*")*?) transform="translate\(([-\d.]+),([-\d.]+)\)"([^>]*)>')
+_FILL = re.compile(r' (?:fill|stroke)="[^"]*"')
+_END = re.compile(r' ([xy])2="([^"]*)"')
 _ALIKE = re.compile(r"<g([^>]*)>((?:<(?:path|circle|line) [^>]*/>)+)</g>")
 
 
@@ -66,6 +81,8 @@ def _smaller(text: str) -> str:
     text = _PLACES.sub(lambda found: _FRACTION.sub(_tenths, found[0]), text)
     text = _CIRCLE.sub(r'<circle \1 r="\2"\3>', text)
     text = _MARK.sub(_without_defaults, text)
+    text = _LINE.sub(_as_path, text)
+    text = _PLACED.sub(r'<circle\1 cx="\2" cy="\3"\4>', text)
     return _ALIKE.sub(_said_once, text)
 
 
@@ -78,6 +95,15 @@ def _without_defaults(found: re.Match[str]) -> str:
     return mark if " stroke=" in mark else re.sub(r' stroke-width="[^"]*"', "", mark)
 
 
+def _as_path(found: re.Match[str]) -> str:
+    """A line as a path, which is half as long."""
+    before, x, y, after = found.groups()
+    ends = dict(_END.findall(before + after))
+    across, up = ends.get("x", ""), ends.get("y", "")
+    step = f"l{across},{up}" if across and up else f"h{across}" if across else f"v{up or 0}"
+    return f'<path{_END.sub("", before + after)} d="M{x},{y}{step}"/>'
+
+
 def _said_once(found: re.Match[str]) -> str:
     group, marks = found[1], found[2]
     for name in ("fill", "stroke", "stroke-width"):
@@ -85,13 +111,23 @@ def _said_once(found: re.Match[str]) -> str:
         if len(values) == len(_MARK.findall(marks)) > 1 and len(set(values)) == 1 and f" {name}=" not in group:
             marks = re.sub(rf' {name}="[^"]*"', "", marks)
             group += f' {name}="{values[0]}"'
-    return f"<g{group}>{marks}</g>"
+    return f"<g{group}>{_in_runs(marks)}</g>"
+
+
+def _in_runs(marks: str) -> str:
+    """Neighbours of one colour in a group that says it once."""
+    parts = []
+    for colour, run in itertools.groupby(_MARK.findall(marks), key=lambda mark: (_FILL.search(mark) or [""])[0]):
+        alike = [*run]
+        if colour and len(alike) > 1:
+            parts.append(f"<g{colour}>{''.join(mark.replace(colour, '', 1) for mark in alike)}</g>")
+        else:
+            parts += alike
+    return "".join(parts)
 
 
 def _kept(found: re.Match[str]) -> str:
-    """Attributes that say something: an opacity below 1, and that a mark with a label is an image of something."""
-    if found[0] == ' role="graphics-symbol"':
-        return ' role="img"'
+    """Attributes that say something: an opacity below 1. The script of the page makes images of marks with labels."""
     return found[0] if found[0].startswith(" opacity") and found[0] != ' opacity="1"' else ""
 
 

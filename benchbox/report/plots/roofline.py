@@ -102,7 +102,8 @@ def draw_networks(points: Sequence[Point], material: Material) -> Picture | None
         title="Roofline",
         reading="A mark is a network: its FLOP/s (two for a multiply-add) over the FLOP that it does for each byte "
         f"that must move through memory; {_ROOFS}; {threads} thread{'' if threads == 1 else 's'}. On the slope bytes "
-        "are the limit, on the level arithmetic; a red ring is around what is above both.",
+        "are the limit, on the level arithmetic; a red ring is around what is above both."
+        + _without(values, roofs),
         specification=whole([*_roof_layers(roofs, caches, x, y), *_ringed(values, x, y), dots,
                              *word_layers(names, x.channel(), y.channel())], right=_BESIDE),
         columns=("case", "achieved", "FLOP/B", "least bytes", "roof", "limited by", "of the roof"),
@@ -150,7 +151,7 @@ def draw_layers(points: Sequence[Point], material: Material) -> Picture | None:
     size: Specification = {
         "field": "share", "type": "quantitative", "title": "share of time",
         "scale": {"type": "linear", "domain": [0, max(row["share"] for row in values)], "range": [8, 700]},
-        "legend": {"format": ".0%", "values": [0.02, 0.1]},
+        "legend": {"labelExpr": "format(100 * datum.value, '~f') + ' %'", "values": [0.02, 0.1]},
     }  # fmt: skip
     shape: Specification = {"field": "network", "type": "nominal", "title": "network"}
     shape["scale"] = shape_scale([row["network"] for row in values])
@@ -165,7 +166,7 @@ def draw_layers(points: Sequence[Point], material: Material) -> Picture | None:
         title="Roofline of layers",
         reading=f"A mark is an executed layer, the larger the more of its network's time it takes; {_ROOFS}. Bytes are "
         "those of the layer's tensors; data that stays in caches may be above the slope. Large marks far below the "
-        "roof are where time can be won.",
+        "roof are where time can be won." + _without(values, roofs),
         specification=whole([*_roof_layers(roofs, caches, x, y), *_ringed(values, x, y), dots],
                             right=_BESIDE),
         columns=("layer", "ran in", "time", "share", "achieved", "FLOP/B", "MACs", "of the roof"),
@@ -193,7 +194,8 @@ def above_roofs(points: Sequence[Point], material: Material) -> list[Above]:
     found = [
         Above(name=name, precision=precision, rate=rate, limit=limit)
         for name, precision, intensity, rate in dots
-        if (limit := highest_limit(roofs, caches, precision, intensity)) is not None and rate > limit
+        if (limit := highest_limit(roofs, caches, precision, intensity)) is not None
+        and is_above(roofs, caches, precision, intensity, rate)
     ]
     return sorted(found, key=lambda one: -one.over)
 
@@ -219,6 +221,12 @@ def _layers(
         for row in stored.table.rows
         if row.macs and row.intensity and row.layer.time_s and row.layer.time_s >= _LEAST_SHARE * stored.table.time_s
     ]
+
+
+def _without(values: Sequence[dict[str, Any]], roofs: Sequence[Roof]) -> str:
+    """Which precisions have marks and no roof."""
+    none = sorted({row["precision"] for row in values} - {roof.precision for roof in roofs})
+    return f" {', '.join(none)} has no ceiling here." if none else ""
 
 
 def _hue(values: Sequence[dict[str, Any]], roofs: Sequence[Roof], title: str) -> Specification:
@@ -293,14 +301,22 @@ def _roof_layers(roofs: Sequence[Roof], caches: Sequence[tuple[str, float]], x: 
     for row, wanted, height in zip(reversed(words), heights, spread(heights), strict=True):
         layers.append(text_layer([row], across, up, dx=6, dy=round(height - wanted, 1), fill=INK, fontSize=11.5))
     top = roofs[-1].level
+    last = 0.0
     for name, slope in [("memory", roofs[0].bytes_per_s), *caches]:
         start, end = max(x.low, y.low / slope), min(x.high, top / slope)
         if start < end:
             ends = [{"x": start, "y": slope * start}, {"x": end, "y": slope * end}]
             dash, width = ((), 2.0) if name == "memory" else ((1, 3), 1.0)
             layers.append(_line(ends, across, up, QUIET, width=width, dash=dash))
+            # Words of a slope that is close to the last one begin where those end.
+            near = slope / last < 1.5 if last else False
+            last = slope
             text = [{"x": start, "y": slope * start, "text": f"{name} {format_known(slope, None, None, 'B/s')}"}]
-            layers.append(text_layer(text, across, up, angle=_slope_angle(x, y), dx=8, dy=-7, fill=QUIET, fontSize=11))
+            layers.append(
+                text_layer(
+                    text, across, up, angle=_slope_angle(x, y), dx=134 if near else 8, dy=-7, fill=QUIET, fontSize=11
+                )
+            )
     return layers
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from benchbox.flags.ceilings import TOLERATED
 from benchbox.report.material import Material, Point, one_at_a_time
 from benchbox.schema.device import BandwidthCeiling, Ceilings, ComputeCeiling, Level, Pace
 from benchbox.units import format_known
@@ -164,9 +165,9 @@ def highest_limit(
 def is_above(
     roofs: Sequence[Roof], caches: Sequence[tuple[str, float]], precision: str, intensity: float, rate: float
 ) -> bool:
-    """Whether a rate is above that."""
+    """Whether a rate is above that by more than measured ceilings tell apart."""
     limit = highest_limit(roofs, caches, precision, intensity)
-    return limit is not None and rate > limit
+    return limit is not None and rate > (1 + TOLERATED) * limit
 
 
 def levels_of(points: Sequence[Point], material: Material) -> list[Roof]:
@@ -183,7 +184,7 @@ def shares_by_record(points: Sequence[Point], material: Material) -> dict[str, f
     ceilings = ceilings_of(points, material)
     if ceilings is None:
         return {}
-    found = {}
+    found: dict[str, float] = {}
     for point in one_at_a_time(points):
         precision = point.record.key.precision.value
         roofs = roofs_of(ceilings, [precision], point.record.plan.threads)

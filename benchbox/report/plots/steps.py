@@ -10,6 +10,7 @@ from benchbox.report.material import Material, Point
 from benchbox.report.plots.base import BARS, PRECISIONS, Picture, Specification, marks, names_axis, shape_scale, whole
 from benchbox.report.plots.scales import log_axis
 from benchbox.schema.artifact import Hop
+from benchbox.schema.identity import identity_of
 from benchbox.units import ABSENT
 
 _MOST = 40
@@ -23,10 +24,11 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     for point in points:
         hops = point.record.correctness.hops
         key = point.record.key
-        steps = tuple((hop.source, hop.target, hop.rel_l2_error) for hop in hops)
         if hops:
-            # Batches and threads of one file mostly repeat its steps: they are shown once.
-            found.setdefault((key.model, key.backend, point.record.onnx_sha256, steps), (point, hops))
+            # Batches and threads of one network nearly repeat its steps: the worst of them is shown.
+            kind = (key.model, key.backend, key.precision.value, identity_of(point.record).variant)
+            if kind not in found or max(map(_size, hops)) > max(map(_size, found[kind][1])):
+                found[kind] = (point, hops)
     cases = sorted(found.values(), key=lambda entry: -max(map(_size, entry[1])))
     many = len(cases)
     cases = cases[:_MOST]
@@ -47,7 +49,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
         name="steps",
         title="Precision lost in each conversion step",
         reading="A mark is the error of a step's outputs against those before it, further right is worse, the axis is "
-        "logarithmic; steps without any error are only in the data"
+        "logarithmic; steps without any error are only in the data, of several batches the worst is shown"
         + (f"; the {_MOST} worst of {many} cases." if many > _MOST else "; the worst case first."),
         specification=_specification(values),
         columns=("case", "step", "relative error", "largest error", "cosine", "passed"),
@@ -88,14 +90,14 @@ def _specification(values: Sequence[dict[str, Any]]) -> Specification:
                         "type": "nominal",
                         "title": "step",
                         "scale": shape_scale(steps_shown),
-                        "legend": {"columns": 2, "labelLimit": 360},
+                        "legend": {"columns": 2, "labelLimit": 360, "columnPadding": 90},
                     },
                     "color": {
                         "field": "step",
                         "type": "nominal",
                         "title": "step",
                         "scale": _colours(steps_shown),
-                        "legend": {"columns": 2, "labelLimit": 360},
+                        "legend": {"columns": 2, "labelLimit": 360, "columnPadding": 90},
                     },
                     "description": {"field": "label"},
                 },

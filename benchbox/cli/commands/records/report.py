@@ -98,7 +98,7 @@ def _put_page(found: list[tuple[Path, Record]], where: tuple[str, ...], output: 
     text = page_from_material(material)
     for machine, points in points_by_machine(material).items():
         for line in above_lines(points, material):
-            warn(f"ABOVE_CEILING on {machine}: {line}; 'benchbox ceilings' measures the roof again")
+            warn(f"warning: ABOVE_CEILING on {machine}: {line}; 'benchbox ceilings' measures the roof again")
     if output is None:
         click.echo(text, nl=False)
     else:

@@ -60,6 +60,7 @@
   all("figure svg").forEach((svg) => {
     const own = marks.filter((mark) => mark.ownerSVGElement === svg);
     own.forEach((mark, place) => {
+      mark.setAttribute("role", "img");
       mark.setAttribute("tabindex", place ? "-1" : "0");
       mark.addEventListener("focus", () => {
         const box = mark.getBoundingClientRect();
