@@ -16,7 +16,8 @@ from benchbox.units import format_bytes, format_half_width, format_known, format
 _LIKELY = 0.5
 _READING = (
     "Filled marks are on the front, fainter the less sure; up and to the left is better, a smaller area needs less "
-    "memory; grey rings are on it with less than 5 %. The steps are the best accuracy by latency. Bars are 95 % intervals."
+    "memory; grey rings are on it with less than 5 %. The steps are the best accuracy by latency. Bars are 95 % "
+    "intervals."
 )
 
 
@@ -73,7 +74,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
     return Picture(
         name="front",
         title="Front of accuracy, latency and memory",
-        reading=_READING + (f" {without} cases are not here: nobody knows their accuracy." if without > 1 else ""),
+        reading=_READING + (f" Without a known accuracy, and so not here: {without}." if without else ""),
         specification=whole([layer for layer in layers if layer["data"]["values"]]),
         columns=("case", "p50", "interval", "top-1", "source", "peak memory", "on the front"),
         rows=tuple(rows),
