@@ -29,6 +29,7 @@ from benchbox.export.module.checking import expected_of, fed_inputs_of
 from benchbox.export.module.tracing import traced
 from benchbox.export.opsets import OPSET, opset_of, with_node_names
 from benchbox.export.own_outputs import own_outputs
+from benchbox.export.precision.contents import precision_from_file
 from benchbox.export.precision.deriving import (
     CALIBRATED,
     DERIVING,
@@ -54,7 +55,7 @@ from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
-from benchbox.store.artifact_files import artifact_paths, unwritable, write_artifact
+from benchbox.store.artifact_files import artifact_paths, sha256_of, unwritable, write_artifact
 from benchbox.store.atomic import draft_of
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def artifact_from_source(
     if found.artifact is not None:
         return found.artifact
     making()
+    if source.kind is SourceKind.ONNX and precision is not Precision.FP32:
+        _require_convertible_source(source, precision)
     original = found.original
     if original is None:
         original = (
@@ -123,6 +126,13 @@ def _require_supported(precision: Precision, derivation: Derivation) -> None:
     if precision not in PRECISIONS:
         raise UsageError(f"there are no ONNX files in {precision}", values=f"supported: {', '.join(PRECISIONS)}")
     require_consistent(precision, derivation)
+
+
+def _require_convertible_source(source: ModelSource, precision: Precision) -> None:
+    """Before minutes go into judging a file: raises what ``require_convertible`` does, for one to be converted."""
+    path = Path(source.reference)
+    if precision_from_file(path) is Precision.FP32:
+        require_convertible(path, model=source.name, precision=precision)
 
 
 def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
@@ -279,7 +289,6 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         randomness=randomness_in_words(random_nodes(graph.proto)),
     )
     made = own.made
-    data = path.read_bytes()
     recipe = cache.recipe.digest(precision)
     paths = artifact_paths(model=source.name, precision=precision, recipe=recipe)
     artifact = OnnxArtifact(
@@ -288,8 +297,8 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         precision=precision,
         opset=graph.opset,
         path=str(path),
-        sha256=hashlib.sha256(data).hexdigest(),
-        size_bytes=len(data),
+        sha256=sha256_of(path),
+        size_bytes=path.stat().st_size,
         params=None,  # the cost model counts them on the graph
         batch=sizes if graph.fixed_batch is None else _fixed_range(graph.fixed_batch),
         inputs=check.inputs,

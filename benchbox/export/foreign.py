@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
 from benchbox.export.borders import require_tensors
+from benchbox.export.external import model_from_file
 from benchbox.export.feeds import sample_shapes_in
 from benchbox.export.judging import is_loadable
 from benchbox.export.opsets import opset_of
@@ -82,7 +83,7 @@ def graph_from_file(path: Path, *, sizes: Sizes) -> ForeignGraph:
     if path.stat().st_size == 0:
         raise ArtifactError(f"{path} is empty", remedy="export the network again")
     try:
-        proto = onnx.load(str(path))
+        proto = model_from_file(path)
     except Exception as error:  # protobuf and external data each have errors of their own
         raise _invalid(path, error) from error
     warnings: tuple[str, ...] = ()

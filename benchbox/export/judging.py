@@ -58,7 +58,7 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
     if state.usable:
         by = f"onnxruntime {state.version} (CPU, no graph optimisations, 1 thread)"
         try:
-            made = [_unoptimised(path, check, [feed])[0] for feed in check.feeds()]
+            made = _unoptimised(path, check, check.feeds())
             return Judged(outputs=check.together(made), by=by, form=UNOPTIMISED)
         except BenchboxError as error:
             refusals.append(f"ONNX Runtime {state.version}: {reason_of(error)}")
@@ -106,7 +106,7 @@ def is_steady(path: Path, check: CheckSet) -> bool:
     return hop_from_outputs("first", "second", first, second, TOLERANCES[Precision.FP32]).passed
 
 
-def _unoptimised(path: Path, check: CheckSet, feeds: list[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+def _unoptimised(path: Path, check: CheckSet, feeds: Iterable[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
     open_sizes = [TensorSpec(name=spec.name, dtype="", shape=(None,)) for spec in check.outputs]
     return list(
         evaluate_graph(path, feeds, inputs=check.inputs, outputs=open_sizes, precision=Precision.FP32, unoptimised=True)

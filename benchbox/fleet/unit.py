@@ -23,12 +23,12 @@ from benchbox.fleet.done import MOST_TRIES, StepState, states_under
 from benchbox.fleet.host_lock import host_lock
 from benchbox.fleet.plan import FOLDER, Step, SweepPlan, Unit, arguments_of
 from benchbox.machine.dispatcher import VARIABLE as DISPATCHER_VARIABLE
+from benchbox.machine.environment import STEP_VARIABLE
 from benchbox.store.atomic import draft_of
 
 # What a measurement may take from its surroundings; everything else (thread counts, visible devices) is left out.
 _KEPT = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "USER", "LOGNAME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH"})
 _KEPT_PREFIXES = ("LC_", "BENCHBOX_", "HF_")
-STEP_VARIABLE = "BENCHBOX_SWEEP_STEP"
 
 
 @dataclass(frozen=True, kw_only=True)

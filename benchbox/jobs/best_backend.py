@@ -15,6 +15,7 @@ from benchbox.backends.base import BACKENDS, Backend, Grade, GradedBackend
 from benchbox.backends.probing import probe_of, require_some_backend
 from benchbox.errors import BenchboxError, StoreError, UsageError
 from benchbox.machine.environment import capture
+from benchbox.machine.host import instruction_sets
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Reading
@@ -67,7 +68,7 @@ class Chooser:
     root: Path
     plan: MeasurementPlan | None = None
     modules: bool = True
-    isa: frozenset[str] = field(default_factory=lambda: frozenset(capture().hardware.get("isa", "").split()))
+    isa: frozenset[str] = field(default_factory=instruction_sets)
     choices: dict[tuple[tuple[Precision, ...], str, bool], Choice] = field(default_factory=dict)
 
     def best(self, source: ModelSource, precisions: Sequence[Precision]) -> Choice:

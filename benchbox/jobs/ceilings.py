@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import BACKENDS, Backend, Compiler, EngineBackend
 from benchbox.backends.probing import probe_of
 from benchbox.errors import BenchboxError, EnvironmentLackError, MeasurementError, UsageError
-from benchbox.flags.ceilings import above_ceiling, dropped, flags_of_processes, not_held
+from benchbox.flags.ceilings import dropped, flags_of_processes, not_held
 from benchbox.limits import effective_cpus
 from benchbox.machine.caches import available_bytes, caches_of
 from benchbox.machine.environment import capture
-from benchbox.machine.rates import device_from_ceilings, device_from_product
+from benchbox.machine.rates import device_from_product
 from benchbox.measure.ceilings.compute import NUMPY, Bench, Subject, Timings, best_of, ceiling_of, why_not
 from benchbox.measure.ceilings.effort import Effort, Shape, passes_of, quick_effort, usual_effort
 from benchbox.measure.ceilings.memory import Stream, StreamBench, bandwidths_of, numpy_rates, traffic_flags
@@ -32,18 +32,14 @@ from benchbox.progress import Progress
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.device import Ceilings, Level, NoCeiling, Pace
 from benchbox.schema.model import Precision
-from benchbox.schema.record import Record, reading_of
 from benchbox.store.ceilings import append_ceilings, newest_of, stored_ceilings
 from benchbox.store.records import new_record_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchbox.schema.device import Device
     from benchbox.schema.engine import EngineArtifact
     from benchbox.schema.environment import Environment
-    from benchbox.schema.layers import LayerTable
-    from benchbox.schema.reading import Flag
 
 LEAST_PROCESSES = 2
 # What a processor may have instructions for; a GPU the others as well.
@@ -89,57 +85,6 @@ def measured_ceilings(wanted: Wanted, *, root: Path, progress: Progress) -> tupl
         append_ceilings(root, ceilings)
         found.append(ceilings)
     return tuple(found)
-
-
-def ceilings_here(root: Path, device: str, *, environment: Environment | None = None) -> Ceilings | None:
-    """The newest stored ceilings of this machine and its software as they are now; None where there are none."""
-    stored = stored_ceilings(root)
-    if not stored:
-        return None
-    return newest_of(stored, epoch=(environment or capture()).hash, device=device)
-
-
-def measured_device(
-    root: Path, nominal: Device | None, *, device: str = "cpu", environment: Environment | None = None
-) -> Device | None:
-    """The stored ceilings of this environment as a device's rates; None where there are none.
-
-    Args:
-        root: project root.
-        nominal: what is known of the device without measuring: which precisions it has no arithmetic for.
-        device: "cpu" or "cuda".
-        environment: of this process, None to look now.
-    """
-    ceilings = ceilings_here(root, device, environment=environment)
-    return None if ceilings is None else device_from_ceilings(ceilings, widened=nominal.widened if nominal else ())
-
-
-def flags_of_record(record: Record, *, root: Path) -> tuple[Flag, ...]:
-    """Whether a record's multiply-adds per second are above the stored burst ceiling of its environment."""
-    reading, analytic = reading_of(record, "achieved_flops"), record.analytic
-    proven = record.proof is not None and record.proof.passed is True
-    if reading is None or analytic is None or not analytic.flops or not proven:
-        return ()
-    ceilings = ceilings_here(root, record.key.device, environment=record.environment)
-    roof = ceilings and ceilings.roof(record.key.precision, kind=Pace.BURST, threads=record.plan.threads)
-    if not roof:
-        return ()
-    found = above_ceiling("it", reading.value * 2 * analytic.macs / analytic.flops, roof)
-    return (found,) if found else ()
-
-
-def flags_of_layers(table: LayerTable) -> tuple[Flag, ...]:
-    """The layer that is furthest above the burst ceiling of the type that it ran in, if any is."""
-    if table.ceilings is None:
-        return ()
-    found = []
-    for row in table.rows:
-        roof = table.ceilings.roof(row.layer.executed, kind=Pace.BURST, threads=table.threads)
-        if roof is None or not row.layer.time_s or not row.macs:
-            continue
-        above = above_ceiling(row.name, 2 * row.macs / row.layer.time_s, roof)
-        found += [above] if above else []
-    return tuple(sorted(found, key=lambda flag: -(flag.size or 0.0))[:1])
 
 
 def _libraries(wanted: Wanted) -> dict[str, tuple[str, ...]]:

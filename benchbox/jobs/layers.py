@@ -18,7 +18,7 @@ from benchbox.cost.executed.explanation import explanation_of
 from benchbox.cost.precision.roofline import pair_key
 from benchbox.errors import MeasurementError, UsageError
 from benchbox.jobs.cases import Case, require_runnable
-from benchbox.jobs.ceilings import ceilings_here, flags_of_layers, measured_device
+from benchbox.jobs.known_ceilings import ceilings_here, flags_of_layers, measured_device
 from benchbox.jobs.paper import paper_of_artifact
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch, precision_costs_from_source
 from benchbox.jobs.run import engine_of_case

@@ -20,7 +20,7 @@ from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, StoreError, UsageError, bug_from_error
 from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere, onnx_beside
 from benchbox.jobs.cases import Case, require_batch, require_known_sizes, require_runnable
-from benchbox.jobs.ceilings import flags_of_record
+from benchbox.jobs.known_ceilings import flags_of_record
 from benchbox.jobs.paper import paper_of_artifact, paper_of_engine
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch
 from benchbox.limits import effective_cpus

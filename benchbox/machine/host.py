@@ -12,6 +12,7 @@ import os
 import platform
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchbox.limits import cpu_quota, effective_cpus, memory_limit
@@ -27,7 +28,7 @@ _MIB_PER_GIB_IN_KIB = 2**20
 def host_facts(root: Path) -> dict[str, str]:
     """Processor, memory, settings and limits of the machine and of this process's container."""
     info = cpu_info(root)
-    flags = info.get("flags", info.get("Features", "")).split()
+    flags = _flags(info)
     found = {
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "cpu_family_model_stepping": " ".join(info.get(key, "?") for key in ("cpu family", "model", "stepping")),
@@ -50,7 +51,7 @@ def host_facts(root: Path) -> dict[str, str]:
         "hypervisor": "yes" if "hypervisor" in flags else "no",
         "hypervisor_kind": hypervisor_kind(root),
         "transparent_hugepages": read_text(root / "sys/kernel/mm/transparent_hugepage/enabled") or "unknown",
-        "isa": " ".join(flag for flag in flags if flag.startswith(("avx", "amx", "fma", "sve", "asimd"))),
+        "isa": " ".join(_vector_instructions(flags)),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -102,6 +103,19 @@ def hypervisor_kind(root: Path) -> str:
         if word in vendor:
             return name
     return read_text(root / "sys/hypervisor/type")
+
+
+def instruction_sets(root: Path = Path("/")) -> frozenset[str]:
+    """The vector and matrix instructions of the first processor, by the kernel's names."""
+    return frozenset(_vector_instructions(_flags(cpu_info(root))))
+
+
+def _flags(info: Mapping[str, str]) -> list[str]:
+    return info.get("flags", info.get("Features", "")).split()
+
+
+def _vector_instructions(flags: Sequence[str]) -> list[str]:
+    return [flag for flag in flags if flag.startswith(("avx", "amx", "fma", "sve", "asimd"))]
 
 
 def cpu_info(root: Path) -> dict[str, str]:

@@ -72,6 +72,11 @@ def batching_of(
     return Batching(inputs=tuple(inputs), fixed=1, note="no axis of its inputs is known to count samples")
 
 
+def batching_along(inputs: Sequence[ExampleInput], axes: Axes) -> Batching:
+    """The inputs with axes that somebody knows; one inference is one sample where none of them counts samples."""
+    return Batching(inputs=_placed(inputs, axes), fixed=None if any(axis is not None for axis in axes) else 1)
+
+
 def _free(
     module: nn.Module, inputs: Sequence[ExampleInput], candidates: Sequence[Axes], *, anyhow: bool
 ) -> tuple[Batching | None, str]:

@@ -109,13 +109,17 @@ def module_from_source(source: ModelSource, *, seed: int, say: Say = _SILENT) ->
 
 @dataclass(frozen=True, kw_only=True)
 class _Assembled:
-    """A module, and its inputs where somebody gave an example; None for one float32 input of the source's shape."""
+    """A module, and its inputs where somebody gave an example; None for one float32 input of the source's shape.
+
+    ``axes`` of the inputs count samples; None where that is to be found out.
+    """
 
     module: nn.Module
     weights: str
     inputs: tuple[ExampleInput, ...] | None = None
     notes: tuple[str, ...] = ()
     simplify: Callable[[], str] | None = None
+    axes: tuple[int | None, ...] | None = None
 
 
 def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int, ...]] | None, say: Say) -> _Assembled:
@@ -128,6 +132,7 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
     example: Example | None = None
     notes: tuple[str, ...] = ()
     simplify: Callable[[], str] | None = None
+    axes: tuple[int | None, ...] | None = None
     sizes = {**(shapes or {}), **dict(source.inputs.named)}
     if source.kind is SourceKind.ZOO:
         with torch.device("meta"):
@@ -148,7 +153,7 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
 
         found = network_from_library(source, sizes)
         module, example, words, notes = found.module, found.example, found.weights, found.notes
-        simplify = found.simplify
+        simplify, axes = found.simplify, found.axes
         sizes = {name: shape for name, shape in sizes.items() if name not in found.used}
         if source.weights is None:
             seed_trivial_statistics(module, seed=seed)
@@ -164,8 +169,8 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
         from benchbox.models.examples import flat_network
 
         module, inputs = flat_network(module, example, source.reference)
-        inputs = _bound(module, inputs, source, sizes)
-    whole = _Assembled(module=module, weights=words, inputs=inputs, notes=notes, simplify=simplify)
+        inputs = _bound(module, inputs, source, sizes, axes)
+    whole = _Assembled(module=module, weights=words, inputs=inputs, notes=notes, simplify=simplify, axes=axes)
     return _with_part(whole, source, sizes)
 
 
@@ -181,18 +186,22 @@ def _with_part(whole: _Assembled, source: ModelSource, sizes: Mapping[str, tuple
 
     part, example = part_of(whole.module, source.part, inputs, source.reference)
     module, given = flat_network(part, example, f"{source.part} of {source.reference}")
-    return replace(whole, module=module, inputs=given)
+    return replace(whole, module=module, inputs=given, axes=None)
 
 
 def _settled(made: _Assembled, source: ModelSource) -> Network:
     """The network with the axes that count samples."""
-    from benchbox.models.batching import batching_of
+    from benchbox.models.batching import batching_along, batching_of
 
     asked = source.inputs.batch
     if made.inputs is None:
         only = (replace(_only_input(source, dict(source.inputs.named)), batch_axis=0),)
         return Network(module=made.module, inputs=only, fixed_batch=asked, weights=made.weights, notes=made.notes)
-    found = batching_of(made.module, made.inputs, dict(source.inputs.batch_axes), reference=source.reference)
+    said = dict(source.inputs.batch_axes)
+    if made.axes is not None and not said:
+        found = batching_along(made.inputs, made.axes)
+    else:
+        found = batching_of(made.module, made.inputs, said, reference=source.reference)
     notes = (*made.notes, found.note) if found.note else made.notes
     network = Network(
         module=made.module,
@@ -236,6 +245,7 @@ def _bound(
     inputs: tuple[ExampleInput, ...],
     source: ModelSource,
     sizes: Mapping[str, tuple[int, ...]],
+    known_axes: tuple[int | None, ...] | None,
 ) -> tuple[ExampleInput, ...]:
     """The inputs with the sizes that the user says: the examples' own values, over and over."""
     from benchbox.models.batching import likely_axes
@@ -252,7 +262,10 @@ def _bound(
         asked[known[0]] = source.input_shape
     if not asked:
         return inputs
-    axes = likely_axes(module, inputs, dict(source.inputs.batch_axes))
+    said = dict(source.inputs.batch_axes)
+    axes = (
+        likely_axes(module, inputs, said) if known_axes is None or said else dict(zip(known, known_axes, strict=True))
+    )
     return tuple(
         _with_shape(given, axes[given.name], asked[given.name], source) if given.name in asked else given
         for given in inputs

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from benchbox.errors import StoreError, UsageError
 from benchbox.schema.record import Record
 from benchbox.schema.trial import Trial
+from benchbox.store.arrow_arrays import array_of
 from benchbox.store.atomic import draft_of
 from benchbox.store.columns import columns_of_samples, row_from_trial, trial_from_row
 from benchbox.store.documents import document_from_record, headline_from_json, record_from_document
@@ -456,7 +457,10 @@ def _table(record: Record, trials: Sequence[Trial]) -> pyarrow.Table:
 
     document = json.dumps(document_from_record(record), allow_nan=False).encode()
     schema = pa.schema(columns_of_samples(), metadata={METADATA_KEY: document})
-    return pa.Table.from_pylist([row_from_trial(record, trial) for trial in trials], schema=schema)
+    rows = [row_from_trial(record, trial) for trial in trials]
+    return pa.Table.from_arrays(
+        [array_of([row[field.name] for row in rows], field.type) for field in schema], schema=schema
+    )
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:

@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.errors import ArtifactError
 from benchbox.export.exporting import artifact_from_source
-from benchbox.export.external import external_sha256
+from benchbox.export.external import external_sha256, model_from_file
+from benchbox.export.foreign import graph_from_file
+from benchbox.graph.border import Sizes
 from benchbox.models.sources import resolve
 from benchbox.schema.model import Precision
 
@@ -76,3 +78,30 @@ def test_changed_data_has_other_expected_outputs(tmp_path: Path) -> None:
     with np.load(tmp_path / before.expected_path) as old, np.load(tmp_path / after.expected_path) as new:
         np.testing.assert_allclose(new["y"], 1.5 * old["y"], rtol=1e-5)
     assert artifact_from_source(source, precision=Precision.FP16, root=tmp_path).sha256 != half.sha256
+
+
+def test_of_external_data_only_what_is_small_is_read(tmp_path: Path) -> None:
+    """Whole numbers that are added to ids decide which ids are in range; the weights need not be in memory."""
+    arrays = {"table": np.ones((5000, 64), np.float32), "offset": np.array([3, 7], np.int64)}
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["ids", "offset"], ["rows"]), helper.make_node("Gather", ["table", "rows"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 2, 64])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "net.onnx"
+    onnx.save(proto, str(path), save_as_external_data=True, location="net.data", size_threshold=0)
+    table, offset = model_from_file(path).graph.initializer
+    assert table.data_location == TensorProto.EXTERNAL
+    assert not table.raw_data
+    assert numpy_helper.to_array(offset).tolist() == [3, 7]
+    (ids,) = graph_from_file(path, sizes=Sizes()).inputs
+    assert ids.values is not None
+    assert (ids.values.low, ids.values.high) == (-3, 4993)
+    with (tmp_path / "net.data").open("r+b") as data:
+        data.truncate(1000)
+    with pytest.raises(ArtifactError, match="is not a valid ONNX file") as refusal:
+        graph_from_file(path, sizes=Sizes())
+    assert "ends at byte 1000" in refusal.value.values

@@ -12,14 +12,8 @@ from sample_records import record
 
 from benchbox.cli import exit_status
 from benchbox.errors import UsageError
-from benchbox.jobs.ceilings import (
-    Wanted,
-    ceilings_here,
-    flags_of_layers,
-    flags_of_record,
-    measured_ceilings,
-    measured_device,
-)
+from benchbox.jobs.ceilings import Wanted, measured_ceilings
+from benchbox.jobs.known_ceilings import ceilings_here, flags_of_layers, flags_of_record, measured_device
 from benchbox.measure.ceilings.effort import Effort
 from benchbox.report.views.layers import render_layers
 from benchbox.schema.device import Pace

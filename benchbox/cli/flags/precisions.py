@@ -135,7 +135,7 @@ def shown_in_precisions(
 def chosen_device(flags: PrecisionFlags) -> Device | None:
     """The device whose rates count, with given rates in place of its own; None where it is unknown."""
     from benchbox.errors import UsageError
-    from benchbox.jobs.ceilings import measured_device
+    from benchbox.jobs.known_ceilings import measured_device
     from benchbox.machine.environment import capture
     from benchbox.machine.rates import MEASURED, device_from_name, with_rates
 

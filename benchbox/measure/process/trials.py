@@ -17,6 +17,7 @@ from typing import Protocol
 
 from benchbox.backends.child import child_environment
 from benchbox.errors import BenchboxError, MeasurementError, StoreError
+from benchbox.measure.process.ending import Wait, waiting_for
 from benchbox.measure.process.profiling import profile_command
 from benchbox.measure.process.strays import MARK, end_strays, new_mark
 from benchbox.schema.artifact import OnnxArtifact
@@ -176,23 +177,22 @@ def _status(request: WorkerRequest, folder: Path, progress: Callable[[float], ob
             start_new_session=True,
         )
         try:
-            return _waited_for(worker, request, folder, progress)
+            with waiting_for(worker) as wait:
+                return _waited_for(wait, request, folder, progress)
         finally:
             _kill(worker)
             end_strays(mark)
 
 
-def _waited_for(
-    worker: subprocess.Popen[bytes], request: WorkerRequest, folder: Path, progress: Callable[[float], object]
-) -> int:
+def _waited_for(wait: Wait, request: WorkerRequest, folder: Path, progress: Callable[[float], object]) -> int:
     log, done = folder / "log", None
     deadline = time.monotonic() + request.timeout_s
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
             raise _hung(request, done)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return worker.wait(min(left, _LOOK_EVERY_S))
+        if (status := wait(min(left, _LOOK_EVERY_S))) is not None:
+            return status
         if (now_done := _progress_in(folder)) not in {None, done}:
             done, deadline = now_done, time.monotonic() + request.timeout_s
             progress(now_done or 0.0)

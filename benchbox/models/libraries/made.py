@@ -22,7 +22,8 @@ class LibraryNetwork:
     """A module with example inputs; where its weights came from, what the user should know.
 
     ``used`` are the names of sizes that the user gave and that are in the example now. ``simplify`` is that of
-    ``Network``.
+    ``Network``. ``axes`` are those that count samples, one for each input and None where none does, if the library's
+    own rules say so; without them the network is run to see.
     """
 
     module: nn.Module
@@ -31,6 +32,7 @@ class LibraryNetwork:
     notes: tuple[str, ...] = ()
     used: frozenset[str] = field(default_factory=frozenset)
     simplify: Callable[[], str] | None = None
+    axes: tuple[int | None, ...] | None = None
 
 
 def imported(package: str, extra: str) -> Any:

@@ -44,4 +44,4 @@ def network_from_timm(name: str, *, own_weights: bool) -> LibraryNetwork:
     size = tuple(timm.data.resolve_model_data_config(module)["input_size"])
     generator = torch.Generator().manual_seed(0)
     example = Example(args=(torch.randn((2, *size), generator=generator),))
-    return LibraryNetwork(module=module, example=example, weights=words, notes=tuple(notes))
+    return LibraryNetwork(module=module, example=example, weights=words, notes=tuple(notes), axes=(0,))

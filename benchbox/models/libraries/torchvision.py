@@ -50,12 +50,14 @@ def network_from_torchvision(name: str, *, own_weights: bool) -> LibraryNetwork:
     generator = torch.Generator().manual_seed(0)
     shape = _shape(published, is_video=".video." in type(module).__module__)
     if ".detection." in type(module).__module__:  # takes a list of pictures, each of a size of its own
-        pictures = [torch.rand(shape, generator=generator)]
-        return LibraryNetwork(module=module, example=Example(args=(pictures,)), weights=words, notes=tuple(notes))
+        example = Example(args=([torch.rand(shape, generator=generator)],))
+        notes.append("it takes a list of pictures, of which one is given: an inference is one picture")
+        return LibraryNetwork(module=module, example=example, weights=words, notes=tuple(notes), axes=(None,))
     given: tuple[torch.Tensor, ...] = (torch.randn((2, *shape), generator=generator),)
     if ".optical_flow." in type(module).__module__:
         given = (*given, torch.randn((2, *shape), generator=generator))
-    return LibraryNetwork(module=module, example=Example(args=given), weights=words, notes=tuple(notes))
+    axes = (0,) * len(given)
+    return LibraryNetwork(module=module, example=Example(args=given), weights=words, notes=tuple(notes), axes=axes)
 
 
 def _without_backbone(torchvision: Any, name: str) -> dict[str, None]:

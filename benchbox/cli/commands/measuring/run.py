@@ -184,7 +184,7 @@ def _in_sweep() -> bool:
     """Whether this is a step of a sweep, where a case that cannot run is an answer and not a mistake."""
     import os
 
-    from benchbox.fleet.unit import STEP_VARIABLE
+    from benchbox.machine.environment import STEP_VARIABLE
 
     return STEP_VARIABLE in os.environ
 
