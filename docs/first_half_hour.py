@@ -44,6 +44,7 @@ _RUN = "{benchbox} run {what} --quick --trials 3 --timeout 120"
 _SUITE = "{python} -m pytest tests/gpu -m gpu_{part}"
 _COUNTS = re.compile(r"(\d+) passed, (\d+) FAILED, (\d+) not possible")
 _REASON = re.compile(r"  not possible\s+(\S.*)")
+_ERROR = "Error: "
 _LACKS = 3  # exit status of benchbox where something is missing on this machine
 _NO_TESTS = 5  # of pytest
 _KILLED_AFTER_S = 5.0
@@ -286,8 +287,10 @@ def _judged(status: int, text: str) -> tuple[str, str]:
     if status == 0:
         return DONE, ""
     if status == _LACKS or "No module named pytest" in text:
-        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return NOT_POSSIBLE, (said or [last])[-1]
+        said = [place for place, line in enumerate(lines) if line.startswith(_ERROR)]
+        # What happened, and the values: benchbox prints what to do in a third line.
+        reason = "; ".join(lines[said[-1] : said[-1] + 2]).removeprefix(_ERROR) if said else last
+        return NOT_POSSIBLE, reason
     if status == _NO_TESTS and "deselected" in text:
         return NOT_POSSIBLE, "no check of this part can be collected here"
     return FAILED, f"status {status}: {last}"

@@ -63,14 +63,14 @@ def test_commands_of_benchbox_are_those_of_this_version() -> None:
         (0, SUITE, NOT_POSSIBLE, "runs on a machine with an NVIDIA GPU"),
         (
             3,
-            "exporting\nerror: backend tensorrt cannot run on this machine\n  no GPU\n",
+            "skipped\nError: tensorrt cannot run\n  no GPU\n  pip install x\n",
             NOT_POSSIBLE,
-            "backend tensorrt",
+            "tensorrt cannot run; no GPU",
         ),
         (1, "python: No module named pytest\n", NOT_POSSIBLE, "No module named pytest"),
         (5, "7 deselected in 0.1s\n", NOT_POSSIBLE, "can be collected"),
         (0, "", DONE, ""),
-        (4, "error: a bad file\n", FAILED, "status 4: error: a bad file"),
+        (4, "Error: a bad file\n", FAILED, "status 4: Error: a bad file"),
     ],
 )
 def test_what_a_command_shows(status: int, text: str, state: str, reason: str) -> None:
