@@ -10,6 +10,7 @@ from itertools import groupby
 from benchbox.report.cases import mode_text
 from benchbox.report.material import Point
 from benchbox.schema.identity import identity_of
+from benchbox.schema.record import Record
 from benchbox.schema.verdict import Outcome
 from benchbox.units import ABSENT, format_half_width, format_known
 
@@ -56,7 +57,10 @@ _Column = tuple[str, str, str, int]
 
 
 def matrix_of(
-    points: Sequence[Point], shares: Mapping[str, float] | None = None, changes: Mapping[str, Outcome] | None = None
+    points: Sequence[Point],
+    shares: Mapping[str, float] | None = None,
+    changes: Mapping[str, Outcome] | None = None,
+    failed: Sequence[Record] = (),
 ) -> Matrix:
     """Networks against backend, precision, batch and what else tells their cases apart; p50 with its interval.
 
@@ -64,6 +68,7 @@ def matrix_of(
         points: cases of one machine.
         shares: of its roof that each record reached; where none is known, the shade is the time for a sample.
         changes: what the gate says of a record.
+        failed: records of the same machine that failed; their cells say so where the case has no number.
     """
     timed = [(point, point.latency) for point in points if point.latency is not None]
     shades, words = _shades(points, shares or {})
@@ -74,7 +79,7 @@ def matrix_of(
     for point, latency in timed:
         width = format_half_width(latency.value, latency.low, latency.high)
         outcome = changed.get(point.record.id)
-        cells[names[point.case], _column(point, several=several)] = Cell(
+        cells[names[point.case], _column(point.record, several=several)] = Cell(
             case=point.case,
             value=format_known(latency.value, latency.low, latency.high, "s"),
             interval="" if width == ABSENT else width,
@@ -82,6 +87,9 @@ def matrix_of(
             mark=_MARKS.get(outcome, "") if outcome else "",
             sign=_SIGNS.get(outcome, "") if outcome else "",
         )
+    for record in failed:
+        place = (record.key.model, _column(record, several=several))
+        cells.setdefault(place, Cell(case="", value="failed", interval="", shade=0.0))
     columns = sorted({column for _, column in cells}, key=lambda column: (column[0], _rank(column[1]), *column[1:]))
     fastest = sorted(timed, key=lambda pair: pair[1].value / pair[0].batch)
     models = list(dict.fromkeys(names[point.case] for point, _ in fastest))
@@ -107,9 +115,9 @@ def _shades(points: Sequence[Point], shares: Mapping[str, float]) -> tuple[dict[
     return {name: round((log - low) / span, 2) for name, log in logs.items()}, "stronger colour: longer for a sample"
 
 
-def _column(point: Point, *, several: bool) -> _Column:
+def _column(record: Record, *, several: bool) -> _Column:
     """Backend, precision, what else there is to know, and the batch."""
-    key, case = point.record.key, identity_of(point.record)
+    key, case = record.key, identity_of(record)
     extras = (case.variant, mode_text(case), f"{case.threads} threads" if several else "")
     return key.backend, key.precision.value, " · ".join(text for text in extras if text not in {"", ABSENT}), key.batch
 

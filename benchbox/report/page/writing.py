@@ -73,6 +73,9 @@ def _machines(material: Material) -> list[dict[str, object]]:
     for place, (machine, found) in enumerate(points_by_machine(material).items()):
         newest = {point.record.id for point in sorted(found, key=_started)[-_MOST_CASES:]}
         points = [point for point in found if point.record.id in newest]
+        failed = [
+            one for one in material.records if one.status is Status.FAILED and machine_name(one) == machine
+        ]  # fmt: skip
         pictures = [
             (picture, f"{picture.name}-{place}", Markup(svg_from_picture(picture, identity=f"{picture.name}-{place}")))
             for picture in pictures_of(points, material)
@@ -86,7 +89,7 @@ def _machines(material: Material) -> list[dict[str, object]]:
                 "sentences": sentences(points),
                 "choices": choices(points, material.front),
                 "ceilings": ceiling_tables(points, material),
-                "matrix": matrix_of(points, shares_by_record(points, material), material.changes),
+                "matrix": matrix_of(points, shares_by_record(points, material), material.changes, failed),
                 "above": above_lines(points, material),
                 "since": min(point.record.started_at for point in found)[:10],
                 "pictures": pictures,

@@ -10,6 +10,7 @@ from benchbox.report.material import Material, points_by_machine
 from benchbox.report.page.matrix import Head, matrix_of
 from benchbox.report.plots.roofs import shares_by_record
 from benchbox.schema.model import Precision
+from benchbox.schema.record import Status
 from benchbox.schema.verdict import Outcome
 
 
@@ -53,3 +54,13 @@ def test_cells_say_in_words_what_the_gate_found() -> None:
     assert marks["resnet18 null fp32 batch 4"] == ("", "")
     assert marks["vgg16 null fp32 batch 1"] == ("unsure", "? cannot tell")
     assert "outlined" in matrix.reading
+
+
+def test_a_case_that_failed_says_so_in_its_place() -> None:
+    broken = case(1, 4)
+    failed = dataclasses.replace(broken, id="f", status=Status.FAILED, readings=(), reason="beyond tolerance")
+    shown = [point for point in points() if point.record.id != broken.id]
+    matrix = matrix_of(shown, failed=[failed, dataclasses.replace(case(0, 1), status=Status.FAILED)])
+    rows = dict(matrix.rows)
+    assert [cell and cell.value for cell in rows["vgg16"]] == ["20 ms", "failed"]
+    assert [cell and cell.value for cell in rows["resnet18"]] == ["10 ms", "40 ms"]
