@@ -82,7 +82,7 @@ def test_queries_of_loadgen_have_no_events(monkeypatch: pytest.MonkeyPatch) -> N
         raise Reached
 
     monkeypatch.setattr(loadgen, "run_loadgen", start)
-    device: Any = PretendedDevice(work_ns=1_000_000, enqueue_ns=100)
+    device: Any = PretendedDevice(work_ns=200_000_000, enqueue_ns=100)
     evidence = Evidence(backend="null", device="cuda", providers=(), threads=1)
     plan = MeasurementPlan(mode=Mode.OFFLINE, warmup_s=0.0, warmup_max_s=0.0, warmup_iterations=1)
     blank = Trial(number=0, pass_=Pass.TIMING, started_at="", duration_s=0.0, evidence=evidence)
