@@ -107,6 +107,8 @@ def test_without_scripts_every_number_is_there(browser: Tab, file: Path) -> None
 def test_printed_it_is_light_and_opens_its_data(browser: Tab, file: Path) -> None:
     browser.show(file, dark=True, media="print")
     assert browser.value("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    # Not the light hues of the dark screen.
+    assert browser.value("getComputedStyle(document.documentElement).getPropertyValue('--c1').trim()") == "#0072B2"
     hidden = "[...document.querySelectorAll('details table')].filter((e) => !e.checkVisibility()).length"
     assert browser.value(hidden) == 0
     printed = base64.b64decode(browser.ask("Page.printToPDF", printBackground=True)["data"])
