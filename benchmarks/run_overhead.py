@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from benchbox.export.external import external_sha256
+from benchbox.store.external import external_sha256
 
 ROUNDS = 3
 WORKER = b"benchbox.measure.process.worker"

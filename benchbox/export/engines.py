@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import BACKENDS, Compiler, CompileRequest
 from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
-from benchbox.export.external import external_sha256
 from benchbox.progress import Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
 from benchbox.schema.engine import EngineArtifact, EngineRecipe, ShapeProfile
@@ -31,6 +30,7 @@ from benchbox.store.engines import (
     write_engine,
     write_tactics,
 )
+from benchbox.store.external import external_sha256
 
 if TYPE_CHECKING:
     from benchbox.backends.base import CompiledEngine

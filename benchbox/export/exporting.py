@@ -18,7 +18,6 @@ import numpy as np
 from benchbox.errors import ArtifactError, BenchboxError, NumericsError, UsageError
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.expecting import judged_at_some_batch, with_real_samples
-from benchbox.export.external import external_sha256
 from benchbox.export.feeds import sample_shapes_in
 from benchbox.export.foreign import graph_from_file, sizes_of_source
 from benchbox.export.judging import reason_of
@@ -57,6 +56,7 @@ from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.store.artifact_files import artifact_paths, sha256_of, unwritable, write_artifact
 from benchbox.store.atomic import draft_of
+from benchbox.store.external import external_sha256
 
 if TYPE_CHECKING:
     import onnx

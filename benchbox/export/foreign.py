@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
 from benchbox.export.borders import require_tensors
-from benchbox.export.external import model_from_file
 from benchbox.export.feeds import sample_shapes_in
 from benchbox.export.judging import is_loadable
 from benchbox.export.opsets import opset_of
 from benchbox.export.precision.contents import Contents, contents_of
 from benchbox.graph.border import Border, InputShape, Sizes, border_of
+from benchbox.graph.external import model_from_file
 from benchbox.graph.feeding import values_of_inputs
+from benchbox.graph.structure import with_functions_in_place
 from benchbox.schema.artifact import TensorSpec, Values, fixed_batch
 from benchbox.schema.model import ModelSource, SourceKind
 
@@ -98,14 +99,16 @@ def graph_from_file(path: Path, *, sizes: Sizes) -> ForeignGraph:
         raise ArtifactError(f"{path} has no outputs", remedy="export the network again")
     border = border_of(proto.graph, sizes, path)
     contents = contents_of(proto)
-    fed = values_of_inputs(proto.graph, [given.name for given in border.inputs])
+    whole = with_functions_in_place(proto).graph
+    sizes_known = {**border.symbols, **dict.fromkeys(border.batch_symbols, border.batch or 1)}
+    fed = values_of_inputs(whole, [given.name for given in border.inputs], sizes_known)
     return ForeignGraph(
         proto=proto,
         inputs=tuple(_spec(given, fed[given.name]) for given in border.inputs),
         outputs=tuple(_declared(value, border) for value in proto.graph.output),
         contents=dataclasses.replace(contents, warnings=(*contents.warnings, *warnings)),
         opset=opset_of(proto),
-        data_dependent=data_dependent_axes(proto.graph, border.symbols, border.batch_symbols),
+        data_dependent=data_dependent_axes(whole, border.symbols, border.batch_symbols),
     )
 
 

@@ -2,12 +2,15 @@
 
 ONNX Runtime on the CPU, every node as the file has it and on one thread, judges; where it cannot run the file, onnx's
 reference evaluator does, on the graph raised to a newer opset, since it computes older forms of some operators as their
-newest. Where neither can, nobody judges: the network can be measured, and what is measured is flagged as unchecked.
+newest. Products of bytes are judged in fp32: a processor may saturate where it adds them up. Where neither can, nobody
+judges: the network can be measured, and what is measured is flagged as unchecked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +19,13 @@ from benchbox.backends.base import BACKENDS, OpenRequest
 from benchbox.backends.once import EVALUATOR, evaluate_graph, opened_session
 from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.export.exact_products import has_products, with_exact_products
 from benchbox.export.opsets import OPSET, opset_of
+from benchbox.graph.skimming import structure_bytes
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+from benchbox.stats.inputs import fed_in_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 # What the judges are called in hops.
 UNOPTIMISED, REFERENCE = "onnx-unoptimised", "onnx-reference"
 _REASON_CHARACTERS = 200
+_ASSUMED = "assumed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +63,8 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
     failure: Exception | None = None
     state = probe_of(BACKENDS.get(EVALUATOR))
     if state.usable:
-        by = f"onnxruntime {state.version} (CPU, no graph optimisations, 1 thread)"
+        exact = ", 8-bit products in fp32" if _has_products(path) else ""
+        by = f"onnxruntime {state.version} (CPU, no graph optimisations, 1 thread{exact})"
         try:
             made = _unoptimised(path, check, check.feeds())
             return Judged(outputs=check.together(made), by=by, form=UNOPTIMISED)
@@ -71,11 +79,7 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
         outputs = evaluator_outputs(path, check)
     except Exception as error:  # operators of the evaluator raise whatever numpy raises
         if failure is not None:  # a runtime has every operator, and still the network does not run on these inputs
-            raise ArtifactError(
-                f"{path} does not run",
-                values=refusals[-1],
-                remedy="check the file with onnx.checker, and the shapes of its inputs (--input)",
-            ) from failure
+            raise does_not_run(path, refusals[-1], check.inputs) from failure
         return Judged(outputs=None, refusals=(*refusals, f"onnx.reference {onnx.__version__}: {reason_of(error)}"))
     return Judged(outputs=outputs, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
 
@@ -108,8 +112,47 @@ def is_steady(path: Path, check: CheckSet) -> bool:
 
 def _unoptimised(path: Path, check: CheckSet, feeds: Iterable[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
     open_sizes = [TensorSpec(name=spec.name, dtype="", shape=(None,)) for spec in check.outputs]
-    return list(
-        evaluate_graph(path, feeds, inputs=check.inputs, outputs=open_sizes, precision=Precision.FP32, unoptimised=True)
+    with _with_exact_products(path) as form:
+        made = evaluate_graph(
+            form, feeds, inputs=check.inputs, outputs=open_sizes, precision=Precision.FP32, unoptimised=True
+        )
+        return list(made)
+
+
+def _has_products(path: Path) -> bool:
+    import onnx
+
+    return has_products(onnx.ModelProto.FromString(structure_bytes(path)).graph)
+
+
+@contextlib.contextmanager
+def _with_exact_products(path: Path) -> Iterator[Path]:
+    """The file, its eight-bit products written as what they mean where it has any."""
+    import onnx
+
+    made = with_exact_products(onnx.load(str(path))) if _has_products(path) else None
+    if made is None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="benchbox-judge-") as folder:
+        written = Path(folder) / "exact.onnx"
+        written.write_bytes(made.SerializeToString())
+        yield written
+
+
+def does_not_run(path: Path, reason: str, inputs: Iterable[TensorSpec]) -> ArtifactError:
+    """The error for a file that fails while it runs; what was assumed of its inputs may be the cause, and is said."""
+    assumed = [f"{spec.name}: {fed_in_words(spec)}" for spec in inputs if fed_in_words(spec).startswith(_ASSUMED)]
+    if not assumed:
+        return ArtifactError(
+            f"{path} does not run",
+            values=reason,
+            remedy="check the file with onnx.checker, and the shapes of its inputs (--input)",
+        )
+    return ArtifactError(
+        f"{path} does not run on what its inputs were assumed to be",
+        values=f"{'; '.join(assumed)}\n{reason}",
+        remedy="give real inputs with --inputs FILE.npz, or their sizes with --input",
     )
 
 

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import BenchboxError
 from benchbox.export.check_set import CheckSet
-from benchbox.export.judging import UNOPTIMISED, Judged, is_steady, reason_of
+from benchbox.export.judging import UNOPTIMISED, Judged, does_not_run, is_steady, reason_of
 from benchbox.export.verification import Evaluated, outputs_from_onnx
 from benchbox.schema.artifact import Hop
 from benchbox.schema.model import Precision
@@ -65,11 +65,7 @@ def own_outputs(
             return Compared(made=None)  # its judge is the reference evaluator, since the runtime cannot run it
         if isinstance(error, BenchboxError):
             raise
-        raise ArtifactError(
-            f"{path} does not run",
-            values=reason_of(error),
-            remedy="check the file with onnx.checker, and the shapes of its inputs (--input)",
-        ) from error
+        raise does_not_run(path, reason_of(error), check.inputs) from error
     hop = hop_from_outputs(judged.form, made.form, judged.outputs, made.outputs, TOLERANCES[precision], bounded=bounded)
     if randomness:
         steady = hop.passed and is_steady(path, check)

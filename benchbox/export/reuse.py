@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbox.export.external import external_sha256
 from benchbox.export.opsets import OPSET
 from benchbox.export.precision.deriving import calibration_of, ingredients_of
 from benchbox.export.precision.samples import CalibrationData
@@ -21,6 +20,7 @@ from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.store.artifact_files import find_artifact, sha256_of
+from benchbox.store.external import external_sha256
 
 # Somebody else's code decides what these are, and may have changed: they are never taken from the cache.
 MADE_ANEW = frozenset({SourceKind.FACTORY, SourceKind.LIBRARY})

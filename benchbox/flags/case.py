@@ -23,7 +23,7 @@ from benchbox.flags.inputs import flags_of_inputs
 from benchbox.flags.leaks import leak
 from benchbox.flags.loadgen import flags_of_loadgen
 from benchbox.flags.outputs import flags_of_outputs, flags_of_unchecked
-from benchbox.flags.precision import flags_of_proof
+from benchbox.flags.precision import flags_of_proof, flags_of_saturation
 from benchbox.flags.probes import flags_of_probes
 from benchbox.flags.profiling import flags_of_profiling
 from benchbox.flags.samples import (
@@ -44,6 +44,10 @@ def flags_of(seen: Seen) -> tuple[Flag, ...]:
 
 def _precision(seen: Seen) -> Iterator[Flag]:
     return flags_of_proof(seen.proof)
+
+
+def _saturation(seen: Seen) -> Iterator[Flag]:
+    return flags_of_saturation(seen.evidence)
 
 
 def _injected_delay(seen: Seen) -> Iterator[Flag]:
@@ -144,6 +148,7 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _virtual_clock,
     _injected_delay,
     _precision,
+    _saturation,
     _calibration_synthetic,
     _inputs,
     provider_fallback,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from benchbox.backends.eight_bit import MAY_SATURATE, SUMS_OPTION
 from benchbox.schema.proof import UNCOVERED, UNREPORTED, Proof
 from benchbox.schema.reading import Flag, Severity
+from benchbox.schema.trial import Evidence
 from benchbox.units import format_share
 
 _NAMED = 5
@@ -36,6 +38,18 @@ def flags_of_proof(proof: Proof | None) -> Iterator[Flag]:
             severity=Severity.INFO,
             message=ran + _layers_in_words(proof),
             size=1 - proof.share,
+        )
+
+
+def flags_of_saturation(evidence: Evidence) -> Iterator[Flag]:
+    """SUMS_MAY_SATURATE where the session could not be opened with the kernels that cannot."""
+    if evidence.options.get(SUMS_OPTION) == MAY_SATURATE:
+        yield Flag(
+            code="SUMS_MAY_SATURATE",
+            severity=Severity.WARNING,
+            message=f"{evidence.backend} refused its exact 8-bit kernels for this file, and this processor has no "
+            "VNNI: sums of products of bytes are kept in 16 bits, so the speed is right and outputs may be off for "
+            "other inputs than those checked; use activations of unsigned bytes, or another --backend",
         )
 
 

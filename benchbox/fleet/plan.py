@@ -70,16 +70,23 @@ class SweepPlan:
         return f"{self.id}/{step.name}"
 
 
-def plan_of(sweep: Sweep, *, estimate: Estimate, now: datetime.datetime | None = None) -> SweepPlan:
+def plan_of(
+    sweep: Sweep,
+    *,
+    estimate: Estimate,
+    cases: Sequence[SweepCase] | None = None,
+    now: datetime.datetime | None = None,
+) -> SweepPlan:
     """The plan of a sweep.
 
     Args:
         sweep: what was asked for, with a name.
         estimate: seconds that so many processes of a case take.
+        cases: of the sweep, what they leave to their networks settled; as the sweep says them where None.
         now: the time of the plan, with its zone.
     """
     now = (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
-    cases = sweep.cases
+    cases = sweep.cases() if cases is None else cases
     share = sweep.processes // sweep.passes
     anchor = min(cases, key=lambda case: estimate(case, share)) if sweep.anchor and len(cases) > 1 else None
     drawn = random.Random(sweep.seed)
@@ -129,7 +136,9 @@ def _cut(steps: Sequence[Step], estimate: Estimate, most_s: float) -> list[list[
 def arguments_of(plan: SweepPlan, step: Step) -> list[str]:
     """The command line of a step behind ``benchbox``."""
     sweep, case = plan.sweep, step.case
-    words = ["run", case.model, "--backend", case.backend, "--precision", case.precision, "--batch", str(case.batch)]
+    words = ["run", case.model, "--backend", case.backend]
+    words += ["--precision", case.precision] if case.precision else []
+    words += ["--batch", str(case.batch)] if case.batch else []
     words += ["--mode", case.mode, "--trials", str(step.processes)]
     options: dict[str, object] = {
         "--threads": case.threads,

@@ -54,12 +54,15 @@ class _Strict(BaseModel):
 
 
 class SweepCase(_Strict):
-    """One case: the network as ``benchbox run`` takes it, and what else its command line says."""
+    """One case: the network as ``benchbox run`` takes it, and what else its command line says.
+
+    No precision and no batch stand for the network's own.
+    """
 
     model: _Model
     backend: _Backend
-    precision: _Precision = "fp32"
-    batch: _Count = 1
+    precision: _Precision | None = None
+    batch: _Count | None = None
     threads: _Count | None = None
     mode: _Mode = "isolated"
     input: list[str] = []
@@ -70,7 +73,9 @@ class SweepCase(_Strict):
         mode = "" if self.mode == "isolated" else f" {self.mode}"
         threads = f" t{self.threads}" if self.threads else ""
         sizes = "".join(f" {each}" for each in self.input)
-        return f"{self.model} {self.backend} {self.precision} b{self.batch}{threads}{mode}{sizes}"
+        own = f" {self.precision}" if self.precision else ""
+        batch = f" b{self.batch}" if self.batch else ""
+        return f"{self.model} {self.backend}{own}{batch}{threads}{mode}{sizes}"
 
 
 class Pattern(_Strict):
@@ -90,6 +95,8 @@ class Pattern(_Strict):
 
 
 def _alike(value: object, wanted: object) -> bool:
+    if value is None:  # left to the network
+        return False
     if isinstance(wanted, list):
         return any(_alike(value, each) for each in wanted)
     return fnmatch.fnmatchcase(str(value), wanted) if isinstance(wanted, str) else value == wanted
@@ -118,8 +125,8 @@ class Sweep(_Strict):
 
     models: Annotated[list[_Model], _SOME]
     backends: Annotated[list[_Backend], _SOME]
-    precisions: Annotated[list[_Precision], _SOME] = ["fp32"]
-    batches: Annotated[list[_Count], _SOME] = [1]
+    precisions: Annotated[list[_Precision], _SOME] | None = None
+    batches: Annotated[list[_Count], _SOME] | None = None
     threads: Annotated[list[_Count], _SOME] | None = None
     modes: Annotated[list[_Mode], _SOME] = ["isolated"]
     input: list[str] = []
@@ -139,17 +146,24 @@ class Sweep(_Strict):
     exclude: list[Pattern] = []
     require: Require = Require()
 
-    @property
-    def cases(self) -> tuple[SweepCase, ...]:
-        """The cases of the matrix, each once, in the order of the axes, then the included ones."""
-        kept = (case for case in self._matrix() if not any(pattern.matches(case) for pattern in self.exclude))
-        unique = {json.dumps(case.model_dump(), sort_keys=True): case for case in itertools.chain(kept, self.include)}
+    def cases(self, settled: Callable[[SweepCase], SweepCase] = lambda case: case) -> tuple[SweepCase, ...]:
+        """The cases of the matrix, each once, in the order of the axes, then the included ones.
+
+        Args:
+            settled: gives a case the precision and the batch that its network has of its own, where it says none.
+        """
+        matrix = map(settled, self._matrix())
+        kept = (case for case in matrix if not any(pattern.matches(case) for pattern in self.exclude))
+        found = itertools.chain(kept, map(settled, self.include))
+        unique = {json.dumps(case.model_dump(), sort_keys=True): case for case in found}
         return tuple(unique.values())
 
     def _matrix(self) -> Iterator[SweepCase]:
         threads: list[int] | list[None] = self.threads or [None]
+        precisions: list[str] | list[None] = self.precisions or [None]
+        batches: list[int] | list[None] = self.batches or [None]
         for model, backend, precision, batch, count, mode in itertools.product(
-            self.models, self.backends, self.precisions, self.batches, threads, self.modes
+            self.models, self.backends, precisions, batches, threads, self.modes
         ):
             yield SweepCase(
                 model=model, backend=backend, precision=precision, batch=batch, threads=count, mode=mode,
@@ -198,7 +212,7 @@ def sweep_from_text(text: str, *, origin: str) -> Sweep:
         raise UsageError(f"{origin} is no TOML", values=str(error), remedy=_REMEDY) from error
     try:
         sweep = _File.model_validate(document).sweep
-        cases = sweep.cases
+        cases = sweep.cases()
     except ValidationError as error:
         raise UsageError(f"{origin} is no sweep", values=_problems(error, text), remedy=_REMEDY) from error
     if not cases:

@@ -1,9 +1,9 @@
-"""What is inside an If or a Loop: models of their own, with what they read from outside as inputs of known shapes."""
+"""What is inside an If, a Loop or a Scan: models of their own, what they read from outside being inputs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
@@ -28,7 +28,7 @@ def body_models(
     stored: Mapping[str, onnx.TensorProto],
     taken: set[str],
 ) -> tuple[onnx.ModelProto, ...]:
-    """The branches of an If or the body of a Loop, in the order of the attributes.
+    """The branches of an If, or the body of a Loop or a Scan, in the order of the attributes.
 
     Args:
         proto: that the node is in.
@@ -49,7 +49,7 @@ def body_models(
         model = onnx.ModelProto(ir_version=proto.ir_version, producer_name=proto.producer_name)
         model.opset_import.extend(proto.opset_import)
         model.graph.CopyFrom(attribute.g)
-        carried = _carried(node, attribute.g, tensors) if node.op_type == "Loop" else []
+        carried = _IN_TURNS[node.op_type](node, attribute.g, tensors) if node.op_type in _IN_TURNS else []
         del model.graph.input[:]
         model.graph.input.extend(carried)
         for name in _read_from_outside(attribute.g):
@@ -98,6 +98,41 @@ def _carried(
     ]
 
 
+def _scanned(
+    node: onnx.NodeProto, body: onnx.GraphProto, tensors: Mapping[str, Tensor]
+) -> Sequence[onnx.ValueInfoProto]:
+    """What a Scan's body reads: its states, and one slice of each scanned input."""
+    states, axes = carried_by(node), axes_of_scan(node)
+    if len(body.input) != len(node.input) or states < 0:
+        raise ArtifactError(
+            f"node {node.name} (Scan) does not fit its body",
+            values=f"it reads {len(node.input)} values, {len(axes)} of them scanned, its body {len(body.input)}",
+        )
+    found = []
+    for place, (inner, name) in enumerate(zip(body.input, node.input, strict=True)):
+        declared = _declared(inner.name, name, node, tensors)
+        if place >= states:
+            dims = declared.type.tensor_type.shape.dim
+            axis = axes[place - states]
+            if not -len(dims) <= axis < len(dims):
+                raise ArtifactError(f"node {node.name} (Scan) scans an axis that {name} does not have")
+            del dims[axis % len(dims)]
+        found.append(declared)
+    return found
+
+
+def carried_by(node: onnx.NodeProto) -> int:
+    """How many values a Loop or a Scan carries from turn to turn."""
+    return len(node.input) - (len(axes_of_scan(node)) if node.op_type == "Scan" else _CARRIED)
+
+
+def axes_of_scan(node: onnx.NodeProto) -> list[int]:
+    """The axis of each scanned input, along which a Scan takes its turns."""
+    scanned = next((entry.i for entry in node.attribute if entry.name == "num_scan_inputs"), 0)
+    axes = next((list(entry.ints) for entry in node.attribute if entry.name == "scan_input_axes"), [])
+    return axes or [0] * scanned
+
+
 def _declared(inner: str, outer: str, node: onnx.NodeProto, tensors: Mapping[str, Tensor]) -> onnx.ValueInfoProto:
     from onnx import helper
 
@@ -140,6 +175,35 @@ def _read_from_outside(graph: onnx.GraphProto) -> tuple[str, ...]:
     return tuple(found)
 
 
+def bodies_of(node: onnx.NodeProto) -> tuple[onnx.GraphProto, ...]:
+    """The graphs inside a node."""
+    return tuple(
+        body for entry in node.attribute for body in (*([entry.g] if entry.HasField("g") else []), *entry.graphs)
+    )
+
+
+def passed_on(node: onnx.NodeProto, body: onnx.GraphProto) -> Iterator[tuple[str, str]]:
+    """Which tensors have the numbers of which: of those outside inside of a body, of those inside behind the node."""
+    if node.op_type == "Loop":
+        yield from zip(node.input[_CARRIED:], (value.name for value in body.input[_CARRIED:]), strict=False)
+        made = body.output[1:]
+    else:
+        yield from zip(node.input if node.op_type == "Scan" else (), (value.name for value in body.input), strict=False)
+        made = body.output[:]
+    yield from zip((value.name for value in made), node.output, strict=False)
+
+
+def nodes_inside(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of all branches and loops in it."""
+    for node in graph.node:
+        yield node
+        for body in bodies_of(node):
+            yield from nodes_inside(body)
+
+
 def has_bodies(node: onnx.NodeProto) -> bool:
-    """Whether a node is an If or a Loop."""
-    return node.op_type in ("If", "Loop") and node.domain in STANDARD_DOMAINS
+    """Whether a node is an If, a Loop or a Scan."""
+    return node.op_type in ("If", "Loop", "Scan") and node.domain in STANDARD_DOMAINS
+
+
+_IN_TURNS = {"Loop": _carried, "Scan": _scanned}

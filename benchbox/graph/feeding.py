@@ -8,6 +8,7 @@ table are always in the cache.
 from __future__ import annotations
 
 import math
+import types
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchbox.graph.bodies import bodies_of, passed_on
 from benchbox.graph.opset import STANDARD_DOMAINS
 from benchbox.graph.stored import stored_tensors
 from benchbox.schema.artifact import Drawn, Values
@@ -48,17 +50,21 @@ class _Reach:
     table: str
 
 
-def values_of_inputs(graph: onnx.GraphProto, names: Sequence[str]) -> dict[str, Values | None]:
+def values_of_inputs(
+    graph: onnx.GraphProto, names: Sequence[str], sizes: Mapping[str, int] = types.MappingProxyType({})
+) -> dict[str, Values | None]:
     """What each of these inputs is fed; None for what its type alone decides: normal numbers, fair coins.
 
     Args:
-        graph: with the shapes of its weights; their numbers are read only where they are added to an index.
+        graph: with the shapes of its weights; their numbers are read only where they are added to an index. Local
+            functions are put in place.
         names: of inputs.
+        sizes: of named dimensions, as far as they are known; 1 for one that counts samples.
     """
-    uses = _Uses(graph)
-    types = {value.name: value.type.tensor_type.elem_type for value in graph.input}
-    sizes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input}
-    return {name: _values(name, types[name], sizes[name], uses) for name in names}
+    uses = _Uses(graph, sizes)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in graph.input}
+    shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input}
+    return {name: _values(name, kinds[name], shapes[name], uses) for name in names}
 
 
 def _values(name: str, kind: int, sizes: Sequence[int], uses: _Uses) -> Values | None:
@@ -76,6 +82,8 @@ def _values(name: str, kind: int, sizes: Sequence[int], uses: _Uses) -> Values |
         table = min(reaches, key=lambda reach: reach.high).table
         if low < high:
             return Values(drawn=Drawn.ROWS, low=low, high=high, text=f"rows {low} to {high - 1} of {table}")
+    if (length := uses.length(name)) is not None:
+        return Values(drawn=Drawn.ASSUMED, constant=length, text=f"assumed: {length}, the whole length of the sequence")
     if uses.is_mask(name):
         return Values(drawn=Drawn.ONES, constant=1.0, text="ones: it is used as a mask")
     if dtype.itemsize == 1:
@@ -94,20 +102,36 @@ def _values(name: str, kind: int, sizes: Sequence[int], uses: _Uses) -> Values |
 class _Uses:
     """Who reads which tensor."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, sizes: Mapping[str, int]) -> None:
         self._readers: dict[str, list[tuple[onnx.NodeProto, int]]] = defaultdict(list)
+        self._makers: dict[str, onnx.NodeProto] = {}
+        self._stored = stored_tensors(graph)
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._note(graph)
+        self._shapes |= {name: tuple(tensor.dims) for name, tensor in self._stored.items()}
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            dims = value.type.tensor_type.shape.dim
+            self._shapes.setdefault(
+                value.name,
+                tuple(dim.dim_value if dim.HasField("dim_value") else sizes.get(dim.dim_param, -1) for dim in dims),
+            )
+        self._through_constants(graph)
+
+    def _note(self, graph: onnx.GraphProto) -> None:
+        """Notes who reads what, in branches and loops too, which read what is outside under its own name."""
+        import onnx
+
         for node in graph.node:
+            for body in bodies_of(node):
+                self._stored |= stored_tensors(body)
+                self._note(body)
+                for outer, inner in passed_on(node, body):
+                    handed = onnx.NodeProto(op_type="Identity", input=[outer], output=[inner])
+                    self._readers[outer].append((handed, 0))
             if node.domain in _DOMAINS:
                 for place, name in enumerate(node.input):
                     self._readers[name].append((node, place))
-        self._stored = stored_tensors(graph)
-        self._shapes = {name: tuple(tensor.dims) for name, tensor in self._stored.items()}
-        for value in (*graph.value_info, *graph.output):
-            dims = value.type.tensor_type.shape.dim
-            self._shapes.setdefault(
-                value.name, tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims)
-            )
-        self._through_constants(graph)
+                self._makers.update((name, node) for name in node.output)
 
     def _through_constants(self, graph: onnx.GraphProto) -> None:
         """Tables may be stored in 8 or 16 bits and be made fp32 before they are read."""
@@ -116,6 +140,38 @@ class _Uses:
                 shape = self._shapes.get(node.input[0])
                 if shape is not None and node.output[0] not in self._shapes:
                     self._shapes[node.output[0]] = shape
+
+    def length(self, name: str) -> int | None:
+        """The length of the sequences whose lengths an input holds, None where it holds none or that is not known.
+
+        Lengths of 0 or 1 would let a recurrent layer skip nearly all of its steps.
+        """
+        waiting, seen = [name], {name}
+        while waiting:
+            for node, place in self._readers[waiting.pop()]:
+                numbers = {entry.name: entry.i for entry in node.attribute}
+                if node.op_type in {"LSTM", "GRU", "RNN"} and place == 4:
+                    return self._size_behind(node.input[0], 1 if numbers.get("layout") else 0)
+                if node.op_type == "ReverseSequence" and place == 1:
+                    return self._size_behind(node.input[0], numbers.get("time_axis", 0))
+                if place == 0 and node.op_type in _SAME:
+                    waiting += [output for output in node.output if output and output not in seen]
+                    seen.update(node.output)
+        return None
+
+    def _size_behind(self, tensor: str, axis: int) -> int | None:
+        """The size along an axis of a tensor, as far back as it is only cast or transposed; None if not known."""
+        while tensor not in self._shapes or self._shapes[tensor][axis : axis + 1] in ((), (-1,)):
+            node = self._makers.get(tensor)
+            if node is None or node.op_type not in {"Cast", "Dropout", "Identity", "Relu", "Tanh", "Transpose"}:
+                return None
+            if node.op_type == "Transpose":
+                perm = next((list(entry.ints) for entry in node.attribute if entry.name == "perm"), [])
+                if not 0 <= axis < len(perm):
+                    return None
+                axis = perm[axis]
+            tensor = node.input[0]
+        return self._shapes[tensor][axis]
 
     def threshold(self, name: str) -> float | None:
         """The usual number where an input is one of NonMaxSuppression's own."""
@@ -175,9 +231,12 @@ class _Uses:
         if operator in {"Gather", "GatherElements"} and place == 1:
             axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 0)
             return self._size(node.input[0], axis)
-        if operator == "GatherND" and place == 1:
-            shape = self._shapes.get(node.input[0], ())
-            return (min(shape), node.input[0]) if shape and min(shape) > 0 else None
+        if operator in {"GatherND", "ScatterND"} and place == 1:
+            return self._rows_of_places(node)
+        if operator in {"Scatter", "ScatterElements"} and place == 1:
+            return self._size(node.input[0], next((entry.i for entry in node.attribute if entry.name == "axis"), 0))
+        if operator == "RoiAlign" and place == 2:  # which picture of the batch
+            return self._size(node.input[0], 0) or (1, node.input[0])
         if operator == "OneHot" and place == 0:
             depth = self._integers(node.input[1])
             return (int(depth[0]), f"the depth of {node.name or operator}") if depth is not None else None
@@ -186,6 +245,13 @@ class _Uses:
             table = {0: 2, 1: 4}.get(place)
             return self._size(node.input[table], 0) if table is not None and table < len(node.input) else None
         return None
+
+    def _rows_of_places(self, node: onnx.NodeProto) -> tuple[int, str] | None:
+        """The smallest of the axes that GatherND or ScatterND index; 1 for one of a size that is not known."""
+        shape, places = self._shapes.get(node.input[0], ()), self._shapes.get(node.input[1], ())
+        first = next((entry.i for entry in node.attribute if entry.name == "batch_dims"), 0)
+        indexed = shape[first : first + places[-1]] if places and places[-1] > 0 else shape[first:]
+        return (max(1, min(indexed)), node.input[0]) if indexed else None
 
     def _size(self, table: str, axis: int) -> tuple[int, str] | None:
         shape = self._shapes.get(table)

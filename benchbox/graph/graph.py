@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import ArtifactError, BenchboxError
-from benchbox.graph.bodies import body_models, has_bodies, may_end_early
+from benchbox.graph.bodies import body_models, carried_by, has_bodies, may_end_early
 from benchbox.graph.border import MAX_ELEMENTS, Sizes
 from benchbox.graph.node import Body, NodeView, Tensor
 from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 # Constants up to these numbers of elements may be shapes, axes or scales and take part in shape inference.
 SMALL_INTEGERS, SMALL_FLOATS = 1024, 64
+# Operators whose work depends on the values of their first inputs, and how many of these there are.
+_COUNTED = {"Loop": 1, "DFT": 3, "STFT": 4}
+_DFT_AXIS_IS_AN_INPUT = 20  # since this opset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +124,8 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
     _drop_data(proto.graph, constants)
     _keep_foreign_shapes(proto.graph, border.symbols)
     shapes = _inferred(proto, path, constants)
+    _write_old_defaults(proto)
+    computed = _sizes_of_work(proto, shapes, constants)
     tensors = {**shapes, **weights}
     read = frozenset(value for node in proto.graph.node for value in node.input)
     read |= {value.name for value in proto.graph.output}
@@ -132,7 +137,15 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
 
     return Graph(
         nodes=tuple(
-            _view(index, name, node, tensors, constants, read, bodies(node) if has_bodies(node) else ())
+            _view(
+                index,
+                name,
+                node,
+                tensors,
+                computed if node.op_type in _COUNTED else constants,
+                read,
+                bodies(node) if has_bodies(node) else (),
+            )
             for index, (node, name) in enumerate(zip(proto.graph.node, names, strict=True))
         ),
         inputs=tuple(shapes[value.name] for value in proto.graph.input if value.name not in weights),
@@ -149,6 +162,26 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
     )
 
 
+def _write_old_defaults(proto: onnx.ModelProto) -> None:
+    """Writes down the axis of transforms whose default was another one before it became an input."""
+    import onnx
+
+    for node in proto.graph.node if standard_opset(proto) < _DFT_AXIS_IS_AN_INPUT else ():
+        if node.op_type == "DFT" and not any(entry.name == "axis" for entry in node.attribute):
+            node.attribute.append(onnx.helper.make_attribute("axis", 1))
+
+
+def _sizes_of_work(
+    proto: onnx.ModelProto, shapes: Mapping[str, Tensor], constants: dict[str, tuple[float, ...]]
+) -> dict[str, tuple[float, ...]]:
+    """The constants, and the numbers that follow from shapes, where turns of a loop or lengths are computed."""
+    counted = [node for node in proto.graph.node if node.op_type in _COUNTED]
+    if all(name in constants for node in counted for name in node.input[: _COUNTED[node.op_type]] if name):
+        return constants
+    made = small_values(proto.graph, {name: tensor.shape for name, tensor in shapes.items()}, standard_opset(proto))
+    return {**{name: tuple(value.ravel().tolist()) for name, value in made.items()}, **constants}
+
+
 def _copies(stored: Mapping[str, onnx.TensorProto]) -> dict[str, onnx.TensorProto]:
     return {name: copy.deepcopy(tensor) for name, tensor in stored.items()}
 
@@ -156,7 +189,7 @@ def _copies(stored: Mapping[str, onnx.TensorProto]) -> dict[str, onnx.TensorProt
 def _body(model: onnx.ModelProto, node: onnx.NodeProto, path: Path) -> Body:
     """One branch or body, whose inputs have their shapes; changes the model."""
     require_single_assignment(model.graph, path)
-    inner = copy.deepcopy(model.graph) if node.op_type == "Loop" else None
+    inner = copy.deepcopy(model.graph) if node.op_type in ("Loop", "Scan") else None
     graph = _graph(model, path, Sizes())
     if inner is not None:
         _require_steady(inner, graph, node)
@@ -164,18 +197,20 @@ def _body(model: onnx.ModelProto, node: onnx.NodeProto, path: Path) -> Body:
         nodes=tuple(view for view in graph.nodes if not graph.is_constant(view)),
         params=sum(graph.params_of.values()) + sum(body.params for view in graph.nodes for body in view.bodies),
         weights=graph.weights,
-        ends_early=inner is not None and may_end_early(inner, graph.constants),
+        ends_early=node.op_type == "Loop" and inner is not None and may_end_early(inner, graph.constants),
     )
 
 
 def _require_steady(body: onnx.GraphProto, graph: Graph, node: onnx.NodeProto) -> None:
-    """Raises ArtifactError for a loop that changes the shape of what it carries: its turns differ in cost."""
+    """Raises ArtifactError for a Loop or Scan that changes the shape of what it carries: its turns differ in cost."""
     made = {tensor.name: tensor.shape for view in graph.nodes for tensor in view.outputs}
     made |= {tensor.name: tensor.shape for tensor in (*graph.inputs, *graph.weights.values())}
-    for before, after in zip(body.input[2:], body.output[1:], strict=False):
+    states = carried_by(node)
+    inside, outside = (body.input[2:], body.output[1:]) if node.op_type == "Loop" else (body.input, body.output)
+    for before, after in zip(inside[:states], outside[:states], strict=False):
         if made.get(before.name) != made.get(after.name):
             raise ArtifactError(
-                "a Loop changes the shape of what it carries, so that its turns differ in cost",
+                f"a {node.op_type} changes the shape of what it carries, so that its turns differ in cost",
                 values=f"node {node.name}: {before.name} {made.get(before.name)} becomes {after.name} "
                 f"{made.get(after.name)}",
             )

@@ -18,8 +18,8 @@ from benchbox.graph.skimming import structure_bytes
 if TYPE_CHECKING:
     import onnx
 
-# Operators with graphs inside that are not counted; those of If and Loop are (``bodies.py``).
-UNCOUNTED = frozenset({"Scan", "SequenceMap"})
+# Operators with graphs inside that are not counted; those of If, Loop and Scan are (``bodies.py``).
+UNCOUNTED = frozenset({"SequenceMap"})
 
 
 def proto_from_file(path: Path) -> onnx.ModelProto:
@@ -27,7 +27,7 @@ def proto_from_file(path: Path) -> onnx.ModelProto:
 
     Raises:
         UsageError: no such file.
-        ArtifactError: not an ONNX file or not a valid graph; a Scan or SequenceMap.
+        ArtifactError: not an ONNX file or not a valid graph; a SequenceMap.
     """
     import onnx
 
@@ -100,6 +100,20 @@ def bind_sizes(graph: onnx.GraphProto, sizes: Sizes, path: Path) -> Border:
     return border
 
 
+def with_functions_in_place(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its local functions put in place; itself where it has none, or where that fails."""
+    import onnx.inliner
+
+    if not proto.functions:
+        return proto
+    try:
+        made = onnx.inliner.inline_local_functions(proto)
+    except Exception:  # what is wrong with them is said where the file is checked; 2 GB are too much for the inliner
+        return proto
+    assert isinstance(made, onnx.ModelProto)
+    return made
+
+
 def _inlined(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     import onnx
     import onnx.inliner
@@ -158,7 +172,7 @@ def _require_text(index: int, node: onnx.NodeProto, path: Path) -> None:
 
 
 def require_single_assignment(graph: onnx.GraphProto, path: Path) -> None:
-    """Raises ArtifactError for nodes that read what no node before them makes, or make what exists, and for a Scan."""
+    """Raises ArtifactError for nodes that read what no node before them makes, or make what exists."""
     made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     made.update(tensor.values.name for tensor in graph.sparse_initializer)
     for index, node in enumerate(graph.node):

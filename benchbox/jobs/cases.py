@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from benchbox.backends.base import BACKENDS
 from benchbox.backends.probing import probe_of
 from benchbox.errors import EnvironmentLackError, UsageError
-from benchbox.jobs.prepare import own_batch
+from benchbox.jobs.prepare import own_batch, own_precision
 from benchbox.schema.artifact import OnnxArtifact, TensorSpec, fixed_batch
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
@@ -64,7 +64,7 @@ def cases_from_axes(
     *,
     sources: Sequence[ModelSource],
     backends: Sequence[str] | Callable[[ModelSource, Precision], str],
-    precisions: Sequence[Precision],
+    precisions: Sequence[Precision] | None,
     batches: Sequence[int] | None,
     plan: MeasurementPlan,
     derivation: Derivation = USUAL,
@@ -75,16 +75,17 @@ def cases_from_axes(
     Args:
         sources: the networks.
         backends: names, or what chooses one for a network in a precision.
-        precisions: of the measurement.
+        precisions: of the measurement; None for the one that each network's file is in, else fp32.
         batches: sizes; each takes the place of the plan's own. None for the one that each network's file is fixed at,
             else 1.
         plan: of every case.
         derivation: for the precisions on which it has an effect.
         keep_refusals: what cannot run is wanted too, as an answer: nothing is raised.
     """
-    wanted = [(precision, derivation.for_precision(precision)) for precision in precisions]
 
     def pairs(source: ModelSource) -> Iterable[tuple[str, tuple[Precision, Derivation]]]:
+        found = (own_precision(source),) if precisions is None else precisions
+        wanted = [(precision, derivation.for_precision(precision)) for precision in found]
         if callable(backends):
             return [(backends(source, entry[0]), entry) for entry in wanted]
         return itertools.product(backends, wanted)

@@ -124,7 +124,7 @@ def confirm_night(
 
 def keep_networks(root: Path, judged: Judged) -> None:
     """Keeps tonight's networks, and those of the nights before and of the baseline, so that they can be run again."""
-    from benchbox.export.external import external_files
+    from benchbox.graph.external import external_files
 
     nights = sorted({night for case in _series_of(judged) for night in case.nights})
     recent = set(nights[-_KEPT_LEVELS * judged.policy.rolling.nights :])
@@ -149,7 +149,7 @@ def keep_networks(root: Path, judged: Judged) -> None:
 
 def _at_hand(root: Path) -> dict[str, OnnxArtifact]:
     """The artifacts by their networks; not those whose external data is gone or another by now."""
-    from benchbox.export.external import external_sha256
+    from benchbox.store.external import external_sha256
 
     found = {}
     for network, artifact in known_artifacts(root).items():

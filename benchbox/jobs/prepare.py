@@ -81,6 +81,18 @@ def own_batch(source: ModelSource) -> int:
     return border.batch or 1
 
 
+def own_precision(source: ModelSource) -> Precision:
+    """The precision of a network where none was asked for: what its ONNX file computes in, else fp32."""
+    from benchbox.export.precision.contents import precision_from_file
+
+    if source.kind is not SourceKind.ONNX:
+        return Precision.FP32
+    try:
+        return precision_from_file(Path(source.reference))
+    except BenchboxError:
+        return Precision.FP32  # the stage that reads the file says what is wrong
+
+
 def graph_precision(
     backend: str, precision: Precision, derivation: Derivation = USUAL, *, source: ModelSource | None = None
 ) -> Precision:

@@ -5,19 +5,58 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchbox.errors import EnvironmentLackError, MeasurementError, StoreError
+from benchbox.errors import BenchboxError, EnvironmentLackError, MeasurementError, StoreError, UsageError
 from benchbox.fleet.done import Swept, open_units, states_under
 from benchbox.fleet.objects import Objects, objects_at
 from benchbox.fleet.plan import Step, SweepPlan
-from benchbox.fleet.sweep_file import Require
+from benchbox.fleet.sweep_file import Require, Sweep, SweepCase
 from benchbox.fleet.text import line_of_end
 from benchbox.fleet.transfer import pull, push
 from benchbox.fleet.unit import StepEnd, measure_unit
 from benchbox.gate.series import machine_of
+from benchbox.jobs.prepare import own_batch, own_precision
 from benchbox.machine.environment import capture
+from benchbox.models.sources import parse_shapes, resolve
 from benchbox.progress import Progress
+from benchbox.schema.model import InputChoice, SourceKind
 from benchbox.schema.record import Status
 from benchbox.store.records import check_writable
+
+
+def settled_cases(sweep: Sweep) -> tuple[SweepCase, ...]:
+    """The cases of a sweep with what they leave to their networks; raises UsageError where all are excluded."""
+    cases = sweep.cases(as_networks_are)
+    if not cases:
+        raise UsageError(
+            f"the matrix of sweep '{sweep.name}' is empty",
+            values="all of its cases are excluded",
+            remedy="take an exclude out, or write an include",
+        )
+    return cases
+
+
+def as_networks_are(case: SweepCase) -> SweepCase:
+    """The case with the batch size and the precision of its network where it says none.
+
+    What code from elsewhere fixes is known when it is exported, and a network that is not on this machine when it is
+    measured: their cases are left as they are.
+    """
+    if case.batch and case.precision:
+        return case
+    try:
+        shape, named = parse_shapes(tuple(case.input))
+        choice = InputChoice(named=tuple(sorted(named.items())))
+        source = resolve(case.model, input_shape=shape, weights=None, inputs=choice)
+    except BenchboxError:
+        return case
+    if source.kind not in {SourceKind.ONNX, SourceKind.ZOO}:
+        return case
+    return case.model_copy(
+        update={
+            "batch": case.batch or own_batch(source),
+            "precision": case.precision or own_precision(source).value,
+        }
+    )
 
 
 def require_machine(require: Require) -> None:

@@ -16,6 +16,7 @@ from benchbox.store.artifact_files import FOLDER as ARTIFACTS
 from benchbox.store.artifact_files import read_artifact, sha256_of
 from benchbox.store.engines import FOLDER as ENGINES
 from benchbox.store.engines import kept_engine
+from benchbox.store.external import weights_fault
 from benchbox.store.layers import layer_files, read_layers
 from benchbox.store.parts import compacted
 from benchbox.store.parts.saving import fault_of_file, fault_of_rows, remake_manifest, rows_of_part, save_rows
@@ -169,7 +170,9 @@ def _fault_of_artifact(root: Path, card: Path) -> str:
     path = root / artifact.path
     if not path.is_file():
         return f"{artifact.path} is missing"
-    return "" if sha256_of(path) == artifact.sha256 else f"{artifact.path} is damaged (its sha256 differs)"
+    if sha256_of(path) != artifact.sha256:
+        return f"{artifact.path} is damaged (its sha256 differs)"
+    return "" if artifact.weights_sha256 is None else weights_fault(path, artifact.weights_sha256)
 
 
 def _engines(root: Path) -> _Checks:

@@ -24,6 +24,7 @@ from benchbox.schema.engine import KERNELS, EngineArtifact, EngineRecipe
 from benchbox.store.artifact_files import sha256_of
 from benchbox.store.atomic import draft_of, drafts_of, locked
 from benchbox.store.documents import document_from_engine, engine_from_document
+from benchbox.store.external import weights_fault
 
 FOLDER = Path("engines")
 KEY_DIGITS = 16
@@ -115,6 +116,8 @@ def faults_of(kept: Kept, root: Path, *, versions: Mapping[str, str]) -> str:
     onnx = root / kept.artifact.onnx_path
     if not onnx.is_file() or sha256_of(onnx) != recipe.onnx_sha256:
         return "the ONNX file that it was built from is gone or has changed"
+    if recipe.weights_sha256 is not None and (fault := weights_fault(onnx, recipe.weights_sha256)):
+        return f"it was built from other weights: {fault}"
     return ""
 
 

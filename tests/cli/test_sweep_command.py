@@ -7,7 +7,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from benchbox.fleet import host_lock, unit
 
@@ -40,6 +43,26 @@ def test_a_dry_run_shows_commands_and_time(file: str, benchbox: Callable, tmp_pa
     assert "0 of 2 cases were timed before" in ran.out
     assert benchbox("sweep", file, "--dry-run", "--json").document["schema"] == "benchbox.sweep/1"
     assert not (tmp_path / "results").exists()
+
+
+def test_a_files_own_batch_and_precision_are_shown_and_asked_for(file: str, benchbox: Callable, tmp_path: Path) -> None:
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]), helper.make_node("Neg", ["q"], ["y"])]
+    border = [helper.make_tensor_value_info("x", 1, [4, 8]), helper.make_tensor_value_info("y", 3, [4, 8])]
+    constants = [numpy_helper.from_array(np.array(0.1, np.float32), "s"), numpy_helper.from_array(np.int8(0), "z")]
+    graph = helper.make_graph(nodes, "net", border[:1], border[1:], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "four.onnx")
+    Path(file).write_text(
+        '[sweep]\nmodels = ["four.onnx", "lenet5", "gone.onnx"]\nbackends = ["onnxruntime"]\npasses = 1\n'
+    )
+    out = benchbox("sweep", file, "--dry-run").out
+    assert "run four.onnx --backend onnxruntime --precision int8 --batch 4 --mode" in out
+    assert "run lenet5 --backend onnxruntime --precision fp32 --batch 1 --mode" in out
+    assert "run gone.onnx --backend onnxruntime --mode" in out  # another machine may have it
+    Path(file).write_text(Path(file).read_text() + '[[sweep.exclude]]\nmodel = "*"\nprecision = "*"\n')
+    assert "1 case," in benchbox("sweep", file, "--dry-run").out
+    Path(file).write_text(Path(file).read_text().replace(', "gone.onnx"', ""))
+    refused = benchbox("sweep", file, "--dry-run")
+    assert (refused.status, "is empty" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from builders import QUIET, evidence, seen, trial
 from scipy import stats
 
+from benchbox.backends.eight_bit import MAY_SATURATE, SUMS_OPTION
 from benchbox.flags.case import flags_of
 from benchbox.flags.energy import ENERGY_METRICS
 from benchbox.flags.seen import Seen
@@ -141,6 +142,11 @@ CASES = {
         seen(proof=proof(Precision.INT8, {"int8": 0.95, "fp32": 0.05}, passed=True)),
         seen(proof=proof(Precision.INT8, {"int8": 1.0}, passed=True)),
         Severity.INFO,
+    ),
+    "SUMS_MAY_SATURATE": (
+        seen(evidence=evidence(options={SUMS_OPTION: MAY_SATURATE})),
+        seen(evidence=evidence(options={SUMS_OPTION: "exact"})),
+        Severity.WARNING,
     ),
     "PROVIDER_FALLBACK": (seen(evidence=evidence(providers=("Other",))), seen(), Severity.ERROR),
     "THREADS_NOT_GIVEN": (seen(evidence=evidence(threads=1)), seen(), Severity.ERROR),

@@ -15,27 +15,33 @@ SMALL = '[sweep]\nmodels = ["lenet5", "vgg16"]\nbackends = ["onnxruntime"]\nbatc
 def test_the_matrix_less_the_excluded_plus_the_included() -> None:
     more = '[[sweep.exclude]]\nmodel = "vgg*"\nbatch = [8, 16]\n'
     more += '[[sweep.include]]\nmodel = "a.onnx"\nbackend = "openvino"\n'
-    titles = [case.title for case in sweep_from_text(SMALL + more, origin="x").cases]
+    titles = [case.title for case in sweep_from_text(SMALL + more, origin="x").cases()]
     assert titles == [
-        "lenet5 onnxruntime fp32 b1",
-        "lenet5 onnxruntime fp32 b8",
-        "vgg16 onnxruntime fp32 b1",
-        "a.onnx openvino fp32 b1",
+        "lenet5 onnxruntime b1",
+        "lenet5 onnxruntime b8",
+        "vgg16 onnxruntime b1",
+        "a.onnx openvino",
     ]
 
 
+def test_excludes_see_what_was_settled() -> None:
+    sweep = sweep_from_text(SMALL + '[[sweep.exclude]]\nprecision = "int8"\nmodel = "vgg16"\n', origin="x")
+    int8 = sweep.cases(lambda case: case.model_copy(update={"precision": "int8"}))
+    assert [case.title for case in int8] == ["lenet5 onnxruntime int8 b1", "lenet5 onnxruntime int8 b8"]
+
+
 def test_a_case_is_measured_once_however_often_it_is_named() -> None:
-    again = '[[sweep.include]]\nmodel = "lenet5"\nbackend = "onnxruntime"\n'
-    assert len(sweep_from_text(SMALL + again, origin="x").cases) == 4
+    again = '[[sweep.include]]\nmodel = "lenet5"\nbackend = "onnxruntime"\nbatch = 8\n'
+    assert len(sweep_from_text(SMALL + again, origin="x").cases()) == 4
 
 
 def test_a_pattern_takes_a_list_of_names() -> None:
     some = '[[sweep.exclude]]\nmodel = ["vgg*", "alexnet"]\nbackend = ["openvino", "onnxruntime"]\n'
-    assert [case.model for case in sweep_from_text(SMALL + some, origin="x").cases] == ["lenet5", "lenet5"]
+    assert [case.model for case in sweep_from_text(SMALL + some, origin="x").cases()] == ["lenet5", "lenet5"]
 
 
 def test_a_pattern_without_keys_means_nothing() -> None:
-    assert len(sweep_from_text(SMALL + "[[sweep.exclude]]\n", origin="x").cases) == 4
+    assert len(sweep_from_text(SMALL + "[[sweep.exclude]]\n", origin="x").cases()) == 4
 
 
 def test_all_errors_at_once_with_their_lines() -> None:

@@ -103,3 +103,70 @@ def test_thresholds_of_a_detector_are_usual_ones() -> None:
     found = values([chosen], kind=TensorProto.FLOAT, shape=(1,))
     assert found is not None
     assert (found.drawn, found.constant) == (Drawn.ASSUMED, 0.5)
+
+
+def test_lengths_are_those_of_whole_sequences() -> None:
+    """Lengths of 0 or 1 would let a recurrent layer skip nearly all of its steps."""
+
+    def fed(nodes: list[onnx.NodeProto], data: list[int | str]) -> Values | None:
+        value = helper.make_tensor_value_info
+        inputs = [value("data", 1, data), value("lengths", TensorProto.INT32, ["batch"])]
+        weights = [numpy_helper.from_array(np.zeros((1, 24, 3), np.float32), name) for name in ("w", "r")]
+        graph = helper.make_graph(nodes, "net", inputs, [], weights)
+        return values_of_inputs(graph, ["lengths"], {"batch": 1, "time": 20})["lengths"]
+
+    layer = node("LSTM", ["t", "w", "r", "", "lengths"], ["y"], hidden_size=6)
+    turned = node("Transpose", ["data"], ["t"], perm=[1, 0, 2])
+    backwards = node("ReverseSequence", ["data", "lengths"], ["y"], time_axis=1, batch_axis=0)
+    first = node("GRU", ["data", "w", "r", "", "lengths"], ["y"], hidden_size=6, layout=1)
+    for nodes in ([turned, layer], [backwards], [first]):
+        found = fed(nodes, ["batch", "time", 3])
+        assert found is not None
+        assert (found.drawn, found.constant) == (Drawn.ASSUMED, 20)
+
+
+@pytest.mark.parametrize(
+    ("reading", "high"),
+    [
+        (node("ScatterElements", ["table", "x", "table"], ["y"], axis=1), 2),
+        (node("ScatterND", ["table", "x", "table"], ["y"]), 2),
+        (node("RoiAlign", ["pictures", "boxes", "x"], ["y"]), 1),
+        (node("Gather", ["pictures", "x"], ["y"]), 1),
+    ],
+)
+def test_places_that_are_written_or_taken_exist(reading: onnx.NodeProto, high: int) -> None:
+    pictures = helper.make_tensor_value_info("pictures", 1, ["batch", 3, 8, 8])
+    graph = helper.make_graph(
+        [reading], "net", [pictures, helper.make_tensor_value_info("x", 7, ["n", 2])], [],
+        [numpy_helper.from_array(TABLE, "table")],
+    )  # fmt: skip
+    found = values_of_inputs(graph, ["x"], {"batch": 1})["x"]
+    assert found is not None
+    assert (found.drawn, found.low, found.high) == (Drawn.ROWS, 0, high)
+
+
+def test_a_table_is_found_inside_of_branches_loops_and_scans() -> None:
+    value = helper.make_tensor_value_info
+    branch = helper.make_graph([node("Gather", ["table", "x"], ["t"])], "branch", [], [value("t", 1, None)])
+    choice = node("If", ["on"], ["y"], then_branch=branch, else_branch=branch)
+    body = helper.make_graph(
+        [
+            node("Gather", ["table", "ids"], ["t"]),
+            node("Identity", ["going"], ["on"]),
+            node("Identity", ["ids"], ["i"]),
+        ],
+        "body",
+        [value("turn", 7, []), value("going", 9, []), value("ids", 7, ["n"])],
+        [value("on", 9, []), value("i", 7, ["n"]), value("t", 1, None)],
+    )
+    turns = node("Loop", ["", "", "x"], ["same", "y"], body=body)
+    slices = helper.make_graph(
+        [node("Gather", ["table", "id"], ["t"])], "slices", [value("id", 7, [])], [value("t", 1, None)]
+    )
+    scanned = node("Scan", ["x"], ["y"], body=slices, num_scan_inputs=1)
+    behind = helper.make_graph([node("Identity", ["x"], ["t"])], "behind", [], [value("t", 7, None)])
+    handed = [node("If", ["on"], ["i"], then_branch=behind, else_branch=behind), LOOKUP]
+    for nodes in ([choice], [turns], [scanned], handed):
+        found = values(nodes)
+        assert found is not None
+        assert (found.drawn, found.high) == (Drawn.ROWS, 50)

@@ -10,11 +10,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchbox.export.external import external_files, external_sha256
+from benchbox.graph.external import external_files
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.identity import network_from
 from benchbox.schema.model import Precision
 from benchbox.store.artifact_files import sha256_of
+from benchbox.store.external import external_sha256
 from benchbox.store.kept import Kept, find_kept, keep
 
 

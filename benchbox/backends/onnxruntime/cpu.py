@@ -19,6 +19,7 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, Grade, OpenRequest
 from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.eight_bit import MAY_SATURATE, SUMS_OPTION, instruction_sets, saturates
 from benchbox.backends.onnxruntime.profile import layers_from_profile
 from benchbox.backends.onnxruntime.types import value_of
 from benchbox.errors import ArtifactError, EnvironmentLackError
@@ -107,6 +108,7 @@ class OnnxRuntimeSession:
         self._runtime = runtime
         self._request = request
         self._profile = tempfile.TemporaryDirectory(prefix="benchbox-profile-") if request.inspect else None
+        self._precise = True
         try:
             self._session = self._loaded()
         except Exception as error:  # ONNX Runtime's errors share no public base class
@@ -130,9 +132,11 @@ class OnnxRuntimeSession:
             return self._loaded_with(self._options())
         except Exception:
             # Weights as unsigned bytes have no kernel beside signed activations (QLinearMatMul, QGemm), and one that
-            # two layers share is replaced twice, which fails: then as they are.
+            # two layers share is replaced twice, which fails: then as they are, and the evidence says so.
             with contextlib.suppress(Exception):
-                return self._loaded_with(self._options(precise=False))
+                session = self._loaded_with(self._options(precise=False))
+                self._precise = False
+                return session
             raise
 
     def _loaded_with(self, options: Any) -> Any:
@@ -248,6 +252,7 @@ class OnnxRuntimeSession:
                 "inter_op_num_threads": str(options.inter_op_num_threads),
                 "allow_spinning": options.get_session_config_entry(SPINNING),
                 PRECISE_INT8: options.get_session_config_entry(PRECISE_INT8),
+                **({SUMS_OPTION: MAY_SATURATE} if not self._precise and saturates(instruction_sets()) else {}),
                 "api": "run_with_iobinding",
                 **{f"disabled {name}": "1" for name in _disabled_optimizers(self._request)},
             },

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchbox.backends.base import BACKENDS, Availability, Grade, OpenRequest
 from benchbox.backends.clock import HostStopwatch
+from benchbox.backends.eight_bit import saturates
 from benchbox.backends.openvino.runtime_model import (
     executed_precisions,
     layers_from_runtime,
@@ -53,8 +54,6 @@ _REFUSALS = {
 }
 # What the plugin must list among its capabilities, or it computes in something else.
 _CAPABILITIES = {Precision.FP16: "FP16", Precision.BF16: "BF16", Precision.INT8: "INT8"}
-# x86 instructions whose int8 products are added up in 32 bits; without them sums of 16 bits saturate.
-_EXACT_INT8 = frozenset({"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8"})
 _HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
 
 
@@ -102,7 +101,7 @@ class OpenVinoBackend:
 
     def grade(self, precision: Precision, isa: frozenset[str]) -> tuple[Grade, str]:
         """Native wherever it is not refused, except int8 where sums of 8-bit products saturate."""
-        if precision is Precision.INT8 and any(flag.startswith("avx") for flag in isa) and not isa & _EXACT_INT8:
+        if precision is Precision.INT8 and saturates(isa):
             return Grade.PARTLY, "without VNNI its int8 sums saturate, and outputs may be wrong"
         return Grade.NATIVE, ""
 

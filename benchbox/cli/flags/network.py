@@ -274,13 +274,11 @@ _PART = click.option(
 
 
 def precisions_option(meaning: str) -> Callable[[Any], Any]:
-    """``--precision P,...``, fp32 unless told, with what it means for a command."""
+    """``--precision P,...`` with what it means for a command; None where it was not given (``own_precision``)."""
     return click.option(
         "--precision",
         "precisions",
         metavar="P,...",
         type=Listed(PRECISION),
-        default="fp32",
-        show_default=True,
-        help=meaning,
+        help=f"{meaning} [default: what the ONNX file is in, else fp32].",
     )

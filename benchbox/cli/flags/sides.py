@@ -102,7 +102,7 @@ def backend_of_sides(variants: Sequence[str]) -> str | None:
 
 
 def sides_of_cases(
-    cases: Sequence[Case], variants: Sequence[str], network: NetworkFlags
+    cases: Sequence[Case], variants: Sequence[str], network: NetworkFlags, *, own_precisions: bool = False
 ) -> tuple[tuple[Case, ...], ...]:
     """The sides of each combination that was asked for, A first; each group once.
 
@@ -110,6 +110,7 @@ def sides_of_cases(
         cases: what was asked for.
         variants: what differs on each side, as text.
         network: input shape, weights and derivation, where a side names another model or precision.
+        own_precisions: nobody asked for a precision: another model runs in its own.
 
     Raises:
         UsageError: a side cannot be read, or two sides of a group are one case.
@@ -117,7 +118,7 @@ def sides_of_cases(
     from benchbox.errors import UsageError
 
     pairs = [_pairs(text) for text in variants]
-    groups = tuple(dict.fromkeys(tuple(_side(case, pair, network) for pair in pairs) for case in cases))
+    groups = tuple(dict.fromkeys(tuple(_side(case, pair, network, own_precisions) for pair in pairs) for case in cases))
     for group in groups:
         for place, side in enumerate(group[1:], start=1):
             if side == group[0] and pairs[0] == pairs[place]:
@@ -129,10 +130,12 @@ def sides_of_cases(
     return groups
 
 
-def _side(case: Case, pairs: dict[str, str], network: NetworkFlags) -> Case:
+def _side(case: Case, pairs: dict[str, str], network: NetworkFlags, own_precisions: bool) -> Case:
     side = case
     if {"model", "input", "weights"} & pairs.keys():
         side = replace(side, source=_network_of_side(case, pairs, network).source())
+    if "model" in pairs:
+        side = _as_the_network_is(side, network, own_precisions)
     if "backend" in pairs:
         side = replace(side, backend=BACKEND.parse(pairs["backend"], flag="backend"))
     if "precision" in pairs:
@@ -145,6 +148,18 @@ def _side(case: Case, pairs: dict[str, str], network: NetworkFlags) -> Case:
     if "python" in pairs:
         side = replace(side, interpreter=tuple(shlex.split(pairs["python"])))
     return side
+
+
+def _as_the_network_is(side: Case, network: NetworkFlags, own_precisions: bool) -> Case:
+    """The side at the batch size and in the precision of its network, as far as nobody asked for others."""
+    from benchbox.jobs.prepare import own_batch, own_precision
+
+    if not side.batch_asked:
+        side = side.at_batch(own_batch(side.source))
+    if not own_precisions:
+        return side
+    precision = own_precision(side.source)
+    return replace(side, precision=precision, derivation=network.derivation.for_precision(precision))
 
 
 def _network_of_side(case: Case, pairs: dict[str, str], network: NetworkFlags) -> NetworkFlags:

@@ -1,10 +1,10 @@
-"""What do branches and loops cost? The dearer branch; the body times the number of turns, where that is a constant."""
+"""What do branches and loops cost? The dearer branch; the body times the number of turns, where shapes decide that."""
 
 from __future__ import annotations
 
 from benchbox.cost.rule import OpCost, cost_of, cost_rule
 from benchbox.errors import ArtifactError
-from benchbox.graph.node import Body, NodeView
+from benchbox.graph.node import Body, MisfitError, NodeView
 
 
 @cost_rule("If")
@@ -30,6 +30,23 @@ def loop(node: NodeView) -> OpCost:
     return OpCost(
         macs=int(turns[0]) * sum(cost.macs for cost in costs),
         elementwise=int(turns[0]) * sum(cost.elementwise for cost in costs),
+    )
+
+
+@cost_rule("Scan")
+def scan(node: NodeView) -> OpCost:
+    """The body times the length of what is scanned.
+
+    Raises MisfitError for a Scan of opset 8, which scans each sample of a batch for itself.
+    """
+    scanned = node.integer("num_scan_inputs", 0)
+    axes = node.integers("scan_input_axes") or (0,) * scanned
+    if not 0 < scanned <= len(node.inputs) or len(axes) != scanned:
+        raise MisfitError(f"{scanned} of {len(node.inputs)} inputs are said to be scanned")
+    turns = node.input(len(node.inputs) - scanned).size(axes[0])
+    costs = [_cost_of_body(body) for body in node.bodies]
+    return OpCost(
+        macs=turns * sum(cost.macs for cost in costs), elementwise=turns * sum(cost.elementwise for cost in costs)
     )
 
 

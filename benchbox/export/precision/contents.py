@@ -8,13 +8,17 @@ the type that the pairs give back is what the rest computes in.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import UsageError
 from benchbox.export.opsets import structure_of
+from benchbox.graph.bodies import nodes_inside
+from benchbox.graph.skimming import structure_bytes
+from benchbox.graph.stored import constants_of, stored_tensors
+from benchbox.graph.structure import with_functions_in_place
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
@@ -48,7 +52,7 @@ def precision_from_file(path: Path) -> Precision:
     import onnx
 
     try:
-        proto = onnx.load(str(path), load_external_data=False)
+        proto = onnx.ModelProto.FromString(structure_bytes(path))
     except Exception:  # protobuf's errors share no base class
         return Precision.FP32
     return contents_of(proto).precision
@@ -58,77 +62,93 @@ def contents_of(proto: onnx.ModelProto) -> Contents:
     """What a graph computes in: most of its operations where they differ, which is a warning.
 
     Raises:
-        UsageError: fp64, or quantised to a type that benchbox does not support.
+        UsageError: fp64.
     """
-    types = _types_by_tensor(proto)
-    eight_bit = _quantised_precision(proto, types)
-    counts = _float_operations(proto, types)
+    light = with_functions_in_place(structure_of(proto))
+    types = _types_by_tensor(light.graph, _inferred(light))
+    eight_bit, others = _quantised_precision(light.graph, types, {tensor.name for tensor in proto.graph.initializer})
+    counts = _float_operations(light.graph, types)
     rest = counts.most_common(1)[0][0] if counts else Precision.FP32
     if eight_bit is not None:
         return Contents(precision=eight_bit, rest=rest)
     warnings: tuple[str, ...] = ()
+    if others:
+        told = f"counted as {rest}, which its products compute in: {'; '.join(others)}"
+        return Contents(precision=rest, rest=rest, warnings=(told,))
     if len(counts) > 1:
         words = ", ".join(f"{count} in {kind}" for kind, count in counts.most_common())
         warnings = (f"mixed precision, counted as {rest}: of the convolutions and matrix products {words}",)
     return Contents(precision=rest, rest=rest, warnings=warnings)
 
 
-def _types_by_tensor(proto: onnx.ModelProto) -> dict[str, int]:
-    """ONNX's number of every tensor's element type, where it can be inferred."""
+def _inferred(light: onnx.ModelProto) -> onnx.GraphProto:
     import onnx
 
-    light = structure_of(proto)
     try:
-        inferred = onnx.shape_inference.infer_shapes(light).graph
+        return onnx.shape_inference.infer_shapes(light).graph
     except Exception:  # a graph that does not fit together is named by the checker
-        inferred = light.graph
-    values = (*inferred.input, *inferred.value_info, *inferred.output)
-    found = {value.name: value.type.tensor_type.elem_type for value in values if value.type.HasField("tensor_type")}
-    return found | {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
+        return light.graph
 
 
-def _quantised_precision(proto: onnx.ModelProto, types: Mapping[str, int]) -> Precision | None:
-    """int8 or fp8 where the graph has quantised tensors or operators on them, None where it has none."""
-    import onnx
+def _types_by_tensor(graph: onnx.GraphProto, inferred: onnx.GraphProto) -> dict[str, int]:
+    """ONNX's number of every tensor's element type, where it can be inferred; those of bodies as far as they say."""
+    bodies = [entry.g for node in nodes_inside(graph) for entry in node.attribute if entry.HasField("g")]
+    found: dict[str, int] = {}
+    for each in (*bodies, inferred):
+        values = (*each.input, *each.value_info, *each.output)
+        found |= {
+            value.name: value.type.tensor_type.elem_type for value in values if value.type.HasField("tensor_type")
+        }
+        found |= {tensor.name: tensor.data_type for tensor in each.initializer}
+    return found | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def _quantised_precision(
+    graph: onnx.GraphProto, types: Mapping[str, int], initialisers: Collection[str]
+) -> tuple[Precision | None, tuple[str, ...]]:
+    """int8 or fp8 where the graph has quantised activations or operators on them; and what else is stored in few bits.
+
+    Weights alone that are stored so compute in what is made of them, and so do activations in 16 bits.
+    """
     from onnx import TensorProto
 
     known: dict[int, Precision | None] = {
         TensorProto.INT8: Precision.INT8,
         TensorProto.UINT8: Precision.INT8,
-        TensorProto.INT32: None,  # a bias: what it is added to decides
         TensorProto.FLOAT8E4M3FN: Precision.FP8,
         TensorProto.FLOAT8E5M2: Precision.FP8,
-        TensorProto.UNDEFINED: None,
     }
+    undecided = {TensorProto.INT32, TensorProto.UNDEFINED}  # a bias: what it is added to decides
+    weights = set(constants_of(graph, dict.fromkeys([*initialisers, *stored_tensors(graph)])))
+    bodies = (entry.g for node in nodes_inside(graph) for entry in node.attribute if entry.HasField("g"))
+    weights.update(name for body in bodies for name in stored_tensors(body))
     found: set[Precision] = set()
-    for node in proto.graph.node:
+    others: Counter[str] = Counter()
+    for node in nodes_inside(graph):
         if node.op_type in INTEGER_OPS:
             found.add(Precision.INT8)
         elif node.op_type in _LINEAR:
-            short = node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
-            kind = types.get(short, TensorProto.UNDEFINED)
-            if kind not in known:
-                raise _no_precision(node, onnx.TensorProto.DataType.Name(kind).lower())
-            found.update(precision for precision in [known[kind]] if precision is not None)
+            made = node.op_type == "QuantizeLinear"
+            if made and node.input[0] in weights:
+                continue
+            kind = types.get(node.output[0] if made else node.input[0], TensorProto.UNDEFINED)
+            is_weight = not made and node.input[0] in weights
+            precision = known.get(kind)
+            if precision is not None and not is_weight:
+                found.add(precision)
+            elif kind not in undecided:
+                name = TensorProto.DataType.Name(kind).lower()
+                others[f"{'weights' if is_weight else 'activations'} are stored in {name}"] += 1
     if Precision.FP8 in found:
-        return Precision.FP8
-    return Precision.INT8 if found else None
+        return Precision.FP8, ()
+    return (Precision.INT8 if found else None), tuple(f"{what} ({count})" for what, count in others.items())
 
 
-def _no_precision(node: onnx.NodeProto, kind: str) -> UsageError:
-    return UsageError(
-        f"networks quantised to {kind} are not supported",
-        values=f"node {node.name} ({node.op_type}); supported: {', '.join(Precision)}",
-        remedy="give the fp32 file, and --precision int8 or fp8; or build its engine with trtexec, and run that with "
-        "the fp32 file beside it: benchbox run net.plan",
-    )
-
-
-def _float_operations(proto: onnx.ModelProto, types: Mapping[str, int]) -> Counter[Precision]:
+def _float_operations(graph: onnx.GraphProto, types: Mapping[str, int]) -> Counter[Precision]:
     """Convolutions and matrix products by the type they compute in; all operations where there are none."""
-    products = [node for node in proto.graph.node if node.op_type in MATRIX_OPS | _WEIGHTS_ONLY]
+    nodes = list(nodes_inside(graph))
     counts: Counter[Precision] = Counter()
-    for node in products or proto.graph.node:
+    for node in [node for node in nodes if node.op_type in MATRIX_OPS | _WEIGHTS_ONLY] or nodes:
         counts.update(list(_float_types(node, types))[:1])
     return counts
 

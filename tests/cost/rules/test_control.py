@@ -94,3 +94,42 @@ def test_a_loop_whose_length_depends_on_data_has_no_cost(tmp_path: Path, turns: 
     with pytest.raises(ArtifactError, match="depends on data") as caught:
         cost_from_onnx(loop(tmp_path / "net.onnx", turns=turns, computed=computed))
     assert "repeated" in caught.value.values
+
+
+def test_turns_that_follow_from_a_shape_are_counted(tmp_path: Path) -> None:
+    proto = onnx.load(str(loop(tmp_path / "net.onnx", turns=None)))
+    del proto.graph.node[:2]
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(1, np.int64), "one"))
+    sizes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("Gather", ["s", "one"], ["turns"])]
+    kept = [*sizes, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(kept)
+    assert cost_from_onnx(saved(tmp_path / "shape.onnx", proto), batch=3).macs == 8 * 3 * 64
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_scan_costs_its_body_for_each_slice(axis: int, tmp_path: Path) -> None:
+    """A recurrent cell by hand: h' = tanh(x_t @ w + h @ r), over 7 slices of (n, 5), h being (n, 8)."""
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["slice", "w"], ["a"]),
+            helper.make_node("MatMul", ["h", "r"], ["b"]),
+            helper.make_node("Add", ["a", "b"], ["c"]),
+            helper.make_node("Tanh", ["c"], ["next"]),
+            helper.make_node("Identity", ["next"], ["seen"]),
+        ],
+        "body",
+        [value("h", FLOAT, ["n", 8]), value("slice", FLOAT, ["n", 5])],
+        [value("next", FLOAT, ["n", 8]), value("seen", FLOAT, ["n", 8])],
+    )
+    weights = {"w": np.ones((5, 8), np.float32), "r": np.ones((8, 8), np.float32)}
+    axes = {} if axis == 0 else {"scan_input_axes": [axis]}
+    nodes = [helper.make_node("Scan", ["start", "x"], ["last", "y"], body=body, num_scan_inputs=1, **axes)]
+    shape: list[int | str] = ["n", 5]
+    shape.insert(axis, 7)
+    path = saved(tmp_path / "net.onnx", model_of(nodes, inputs={"start": ["n", 8], "x": shape}, weights=weights))
+    cost = cost_from_onnx(path, batch=3)
+    assert cost.macs == 7 * 3 * (5 * 8 + 8 * 8)
+    assert cost.params == 5 * 8 + 8 * 8
+    assert cost.flops == 2 * cost.macs + 7 * 3 * 8 * 2

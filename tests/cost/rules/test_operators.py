@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,10 @@ def test_every_operator_up_to_opset_22_has_a_rule_or_is_refused_by_name() -> Non
          OpCost(macs=54 * 36, elementwise=9 * 4 * 9 * 9)),
         (view("Det", [(2, 4, 4)], (2,)), OpCost(elementwise=2 * 43)),
         (view("DFT", [(1, 8, 1)], (1, 8, 2), axis=1), OpCost(elementwise=5 * 8 * 3)),
+        (view("DFT", [(1, 6, 8, 1)], (1, 6, 8, 2)), OpCost(elementwise=6 * 5 * 8 * 3)),
+        (replace(view("DFT", [(1, 9, 1), ()], (1, 5, 2)), constants={1: (8.0,)}), OpCost(elementwise=5 * 8 * 3)),
         (view("STFT", [(1, 32, 1), ()], (1, 4, 5, 2)), OpCost(elementwise=4 * (8 + 120))),
+        (view("STFT", [(1, 32, 1), (), (9,)], (1, 4, 5, 2)), OpCost(elementwise=4 * (9 + 143))),
         (view("HannWindow", [()], (10,)), OpCost(elementwise=40)),
         (view("AffineGrid", [(1, 2, 3), (4,)], (1, 5, 5, 2)), OpCost(macs=50 * 3)),
         (view("TopK", [(2, 9), (1,)], (2, 3), (2, 3)), OpCost(elementwise=18)),

@@ -115,18 +115,49 @@ def quantised_to(kind: int) -> onnx.ModelProto:
     return proto
 
 
-@pytest.mark.parametrize(
-    ("proto", "words"),
-    [
-        (model([product()], {"w": np.eye(4)}, kind=TensorProto.DOUBLE), "fp64"),
-        (quantised_to(TensorProto.INT4), "int4"),
-        (quantised_to(TensorProto.INT16), "int16"),
-    ],
-)
-def test_what_is_no_precision_of_ours_is_refused(proto: onnx.ModelProto, words: str) -> None:
-    with pytest.raises(UsageError, match=words) as caught:
-        contents_of(proto)
+def test_what_is_no_precision_of_ours_is_refused() -> None:
+    with pytest.raises(UsageError, match="fp64") as caught:
+        contents_of(model([product()], {"w": np.eye(4)}, kind=TensorProto.DOUBLE))
     assert "node " in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["INT4", "UINT4", "INT8", "INT16", "FLOAT8E4M3FN"])
+def test_weights_alone_that_are_stored_in_few_bits_compute_in_what_is_made_of_them(kind: str) -> None:
+    found = contents_of(quantised_to(getattr(TensorProto, kind)))
+    assert (found.precision, found.rest) == (Precision.FP32, Precision.FP32)
+    assert f"weights are stored in {kind.lower()} (1)" in found.warnings[0]
+
+
+def test_activations_in_16_bits_are_computed_in_fp32() -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["f"]),
+        product("f"),
+    ]
+    zero = {"s": np.array(1, np.float32), "z": np.array(0, np.int16), "w": weight()}
+    found = contents_of(model(nodes, zero))
+    assert found.precision is Precision.FP32
+    assert "activations are stored in int16" in found.warnings[0]
+
+
+def test_what_is_inside_functions_and_bodies_counts() -> None:
+    inner = [
+        helper.make_node("DynamicQuantizeLinear", ["a"], ["q", "s", "z"]),
+        helper.make_node("MatMulInteger", ["q", "b", "z"], ["i"]),
+        helper.make_node("Cast", ["i"], ["c"], to=TensorProto.FLOAT),
+    ]
+    imports = [helper.make_opsetid("", 22), helper.make_opsetid("mine", 1)]
+    proto = model([helper.make_node("Quick", ["x", "w"], ["y"], domain="mine")], {"w": np.eye(4, dtype=np.int8)})
+    proto.functions.append(helper.make_function("mine", "Quick", ["a", "b"], ["c"], inner, imports[:1]))
+    proto.opset_import.append(imports[1])
+    assert contents_of(proto).precision is Precision.INT8
+    for node in inner:
+        node.input[0] = "x" if node.input[0] == "a" else node.input[0]
+    inner[1].input[1] = "w"
+    branch = helper.make_graph(inner, "branch", [], [helper.make_tensor_value_info("c", 1, ["batch", 4])])
+    choice = helper.make_node("If", ["on"], ["y"], then_branch=branch, else_branch=branch)
+    proto = model([choice], {"w": np.eye(4, dtype=np.int8), "on": np.array(True)})
+    assert contents_of(proto).precision is Precision.INT8
 
 
 def test_weights_of_four_bits_leave_the_precision_to_the_other_input() -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     type=BACKEND,
     help="Backend to run on, for example openvino [default: what computes best in the precision here].",
 )
-@precisions_option("Precisions, for example fp32,int8.")
+@precisions_option("Precisions, for example fp32,int8")
 @click.option("--batch", metavar="N", type=COUNT, default="8", show_default=True, help="Pictures at once.")
 @click.option("--threads", metavar="N", type=COUNT, help="CPU threads [default: the CPUs that this process may use].")
 def command(
@@ -39,7 +39,7 @@ def command(
     folder: str | None,
     labels: str | None,
     backend: str | None,
-    precisions: tuple[Precision, ...],
+    precisions: tuple[Precision, ...] | None,
     batch: int,
     threads: int | None,
     as_json: bool,
@@ -72,6 +72,7 @@ def command(
     from benchbox.cli.flags.choice import chosen_backend
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.accuracy import accuracies_from_source
+    from benchbox.jobs.prepare import own_precision
     from benchbox.limits import effective_cpus
     from benchbox.models.pictures.labels import labelled_from_folder
     from benchbox.schema.model import SourceKind
@@ -80,6 +81,7 @@ def command(
     source = network.source()
     if source.kind is SourceKind.ZOO and source.weights is None:
         warn(f"{source.name} has seeded, untrained weights: expect chance level; give trained ones with --weights")
+    precisions = precisions or (own_precision(source),)
     backend = backend or chosen_backend(source, precisions)
     results = []
     with shown_progress() as progress:

@@ -30,9 +30,7 @@ PROCESSES = 5
     "--precision",
     metavar="P",
     type=PRECISION,
-    default="fp32",
-    show_default=True,
-    help="fp32, tf32, fp16, bf16, int8 or fp8.",
+    help="fp32, tf32, fp16, bf16, int8 or fp8 [default: what the ONNX file is in, else fp32].",
 )
 @click.option(
     "--against",
@@ -80,7 +78,7 @@ PROCESSES = 5
 def command(
     network: NetworkFlags,
     backend: str | None,
-    precision: Precision,
+    precision: Precision | None,
     against: Precision | None,
     trials: int | None,
     batch: int | None,
@@ -112,12 +110,13 @@ def command(
     from benchbox.errors import UsageError
     from benchbox.jobs.cases import Case
     from benchbox.jobs.layers import table_from_case
-    from benchbox.jobs.prepare import own_batch
+    from benchbox.jobs.prepare import own_batch, own_precision
     from benchbox.limits import effective_cpus
     from benchbox.report.views.layers import arranged, render_layers
     from benchbox.schema.plan import MeasurementPlan
 
     source = network.source()
+    precision = precision or own_precision(source)
     case = Case(
         source=source,
         backend=backend

@@ -51,7 +51,7 @@ LIKE_BACKEND = "tensorrt"
     help="Backends to run on, for example onnxruntime,openvino [default: for each precision, what computes "
     "best in it here; standard error says which and why].",
 )
-@precisions_option("fp32, tf32, fp16, bf16, int8 or fp8, for example fp32,int8.")
+@precisions_option("fp32, tf32, fp16, bf16, int8 or fp8, for example fp32,int8")
 @click.option(
     "--batch",
     "batches",
@@ -86,7 +86,7 @@ LIKE_BACKEND = "tensorrt"
 def command(
     network: NetworkFlags,
     backends: tuple[str, ...] | None,
-    precisions: tuple[Precision, ...],
+    precisions: tuple[Precision, ...] | None,
     batches: tuple[int, ...] | None,
     flags: PlanFlags,
     builder: BuilderFlags,
@@ -126,7 +126,7 @@ def command(
     network = network_of_sides(network, variants)
     plan = plan_from_flags(flags, paired=bool(variants))
     cases = _asked(network, backends or ((LIKE_BACKEND,) if flags.like else ()), precisions, batches, plan, variants)
-    groups = sides_of_cases(cases, variants, network) if variants else (cases,)
+    groups = sides_of_cases(cases, variants, network, own_precisions=precisions is None) if variants else (cases,)
     groups = tuple(with_builder(on_hardware(group, flags), builder) for group in groups)
     require_effect(network.derivation, [case.precision for group in groups for case in group])
     if note := note_on_mode(plan):
@@ -148,7 +148,7 @@ def command(
 def _asked(
     network: NetworkFlags,
     backends: tuple[str, ...],
-    precisions: tuple[Precision, ...],
+    precisions: tuple[Precision, ...] | None,
     batches: tuple[int, ...] | None,
     plan: MeasurementPlan,
     variants: tuple[str, ...],
@@ -164,8 +164,8 @@ def _asked(
         if source.digest:  # of an engine
             return LIKE_BACKEND
         if variants:  # one backend for all sides that do not name one
-            return chooser.best(source, precisions_of_sides(variants, precisions)).backend
-        return chooser.of_matrix(source, precision, precisions)
+            return chooser.best(source, precisions_of_sides(variants, precisions or (precision,))).backend
+        return chooser.of_matrix(source, precision, precisions or (precision,))
 
     cases = cases_from_axes(
         sources=network.sources_or_exported(project_root()),

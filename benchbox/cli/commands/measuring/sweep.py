@@ -65,17 +65,18 @@ def command(
     from benchbox.fleet.plan import document_from_plan, newest_plan, plan_of, write_plan
     from benchbox.fleet.sweep_file import sweep_of
     from benchbox.fleet.text import render_plan, size_of
+    from benchbox.jobs.sweep import settled_cases
 
     root = project_root()
     sweep = sweep_of(file)
     if address and engine != "ray":
         raise UsageError("--address belongs to --engine ray", values=f"got --engine {engine}")
     history = history_under(root)
-    plan = newest_plan(root, sweep) if resume else plan_of(sweep, estimate=history.estimate(sweep))
+    cases = settled_cases(sweep)
+    plan = newest_plan(root, sweep) if resume else plan_of(sweep, cases=cases, estimate=history.estimate(sweep))
     if dry_run and as_json:
         write_json(document_from_plan(plan))
     elif dry_run:
-        cases = sweep.cases
         click.echo(render_plan(plan, timed=sum(map(history.has, cases)), cases=len(cases)))
     else:
         if not resume:

@@ -81,7 +81,7 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
     type=COMPILER,
     help="tensorrt or tensorrt-rtx [default: the first that builds here].",
 )
-@precisions_option("fp32 (TF32 forbidden), tf32 (allowed), fp16, bf16, int8 or fp8, for example fp16,int8.")
+@precisions_option("fp32 (TF32 forbidden), tf32 (allowed), fp16, bf16, int8 or fp8, for example fp16,int8")
 @click.option(
     "--batch",
     metavar="MIN:OPT:MAX",
@@ -110,7 +110,7 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
 def command(
     network: NetworkFlags,
     backend: str | None,
-    precisions: tuple[Precision, ...],
+    precisions: tuple[Precision, ...] | None,
     batch: BatchRange | None,
     targets: tuple[str, ...] | None,
     timing_cache: str | None,
@@ -169,7 +169,7 @@ def _built(
     network: NetworkFlags,
     *,
     backend: str | None,
-    precisions: tuple[Precision, ...],
+    precisions: tuple[Precision, ...] | None,
     batch: BatchRange | None,
     targets: tuple[str, ...],
     timing_cache: Path | None,
@@ -178,12 +178,13 @@ def _built(
 ) -> list[Built]:
     from benchbox.cli.progress import shown_progress
     from benchbox.export.engines import builder_named
-    from benchbox.jobs.prepare import engine_from_source
+    from benchbox.jobs.prepare import engine_from_source, own_precision
     from benchbox.report.views.engines import render_built
 
+    source = network.source()
+    precisions = precisions or (own_precision(source),)
     derivation = network.derivation_for(precisions)
     compiler = builder_named(backend)
-    source = network.source()
     root = project_root()
     built = []
     with shown_progress() as progress:

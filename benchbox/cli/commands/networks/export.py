@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 
 @network_command("export", many=True)
-@precisions_option("fp32, fp16, bf16, int8 or fp8, for example fp32,fp16.")
+@precisions_option("fp32, fp16, bf16, int8 or fp8, for example fp32,fp16")
 @click.option(
     "--batch",
     metavar="MIN:OPT:MAX",
     type=BATCHES,
     help="Batch sizes to check the file at, for example 1:8:32 [default: any].",
 )
-def command(network: NetworkFlags, precisions: tuple[Precision, ...], batch: BatchRange | None, as_json: bool) -> None:
+def command(
+    network: NetworkFlags, precisions: tuple[Precision, ...] | None, batch: BatchRange | None, as_json: bool
+) -> None:
     """Export networks to checked ONNX files in engines/onnx/.
 
     The same network gives the same sha256 every time. Outputs are compared with PyTorch on seeded inputs at
@@ -38,15 +40,16 @@ def command(network: NetworkFlags, precisions: tuple[Precision, ...], batch: Bat
       benchbox export resnet50 --weights resnet50.safetensors
     """
     from benchbox.cli.progress import shown_progress
-    from benchbox.jobs.prepare import onnx_from_source
+    from benchbox.jobs.prepare import onnx_from_source, own_precision
 
     sources = network.sources()
-    choice = network.derivation_for(precisions)
+    wanted = {source: precisions or (own_precision(source),) for source in sources}
+    choice = network.derivation_for([precision for found in wanted.values() for precision in found])
     root = project_root()
     artifacts = []
     with shown_progress() as progress:
         for source in sources:
-            for precision in precisions:
+            for precision in wanted[source]:
                 artifacts.append(
                     onnx_from_source(
                         source,

@@ -11,11 +11,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.errors import ArtifactError
 from benchbox.export.exporting import artifact_from_source
-from benchbox.export.external import external_sha256, model_from_file
 from benchbox.export.foreign import graph_from_file
 from benchbox.graph.border import Sizes
+from benchbox.graph.external import model_from_file
 from benchbox.models.sources import resolve
 from benchbox.schema.model import Precision
+from benchbox.store.checking import check_store
+from benchbox.store.external import external_sha256, weights_fault
 
 
 def product(path: Path, *, where: str = "initializer") -> onnx.ModelProto:
@@ -105,3 +107,16 @@ def test_of_external_data_only_what_is_small_is_read(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="is not a valid ONNX file") as refusal:
         graph_from_file(path, sizes=Sizes())
     assert "ends at byte 1000" in refusal.value.values
+
+
+def test_the_store_notices_that_the_data_beside_a_file_changed(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    product(path)
+    artifact_from_source(resolve(str(path), input_shape=None, weights=None), precision=Precision.FP32, root=tmp_path)
+    assert not check_store(tmp_path).faults
+    write_weights(path, 2.0)
+    (fault,) = check_store(tmp_path).faults
+    assert "external data" in fault.reason
+    assert weights_fault(path, external_sha256(path)) == ""
+    (tmp_path / "net.data").unlink()
+    assert "net.data" in weights_fault(path, "0")

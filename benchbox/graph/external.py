@@ -1,19 +1,13 @@
-"""Which weights does an ONNX file keep in other files, and what identifies them?
-
-An exporter writes weights beside the ONNX file where it would exceed 2 GB, or on request. The sha256 of the ONNX file
-does not change with them.
-"""
+"""In which other files does an ONNX file keep its weights?"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
 from benchbox.graph.skimming import structure_bytes
-from benchbox.store.artifact_files import sha256_of
 
 if TYPE_CHECKING:
     import onnx
@@ -56,24 +50,42 @@ def _require_whole(tensor: onnx.TensorProto, folder: Path) -> int:
     return int(length)
 
 
-def external_sha256(path: Path) -> str | None:
-    """The sha256 over the external data files that an ONNX file names, None if it names none.
+# Larger external tensors are weights: nobody asks for their numbers before a runtime loads them.
+_READ_BYTES = 1 << 20
 
-    Raises:
-        ArtifactError: the file is damaged, or a file that it names is missing.
+
+def model_from_file(path: Path) -> onnx.ModelProto:
+    """A whole ONNX file, of its external data only what is small: positions, offsets, axes.
+
+    Raises whatever onnx does for a damaged file, and ValueError or OSError for external data that is not there whole.
     """
-    digest = hashlib.sha256()
-    places = external_files(path)
-    for place in places:
-        try:
-            digest.update(f"{place} {sha256_of(path.parent / place)}\n".encode())
-        except OSError as error:
-            raise ArtifactError(
-                f"the external data of {path} cannot be read",
-                values=f"{place}: {error.strerror or error}",
-                remedy="put the file beside the ONNX file, or export the network again",
-            ) from error
-    return digest.hexdigest() if places else None
+    import onnx
+    from onnx import external_data_helper
+
+    proto = onnx.load(str(path), load_external_data=False)
+    for tensor in _tensors(proto):
+        if tensor.data_location != tensor.EXTERNAL:
+            continue
+        if _require_whole(tensor, path.parent) <= _READ_BYTES:
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.data_location = tensor.DEFAULT
+            del tensor.external_data[:]
+    return proto
+
+
+def _require_whole(tensor: onnx.TensorProto, folder: Path) -> int:
+    """The bytes of a tensor's external data; raises OSError or ValueError where the file ends before them."""
+    from onnx import external_data_helper
+
+    info = external_data_helper.ExternalDataInfo(tensor)
+    there = (folder / info.location).stat().st_size
+    begin = info.offset or 0
+    length = info.length if info.length is not None else max(0, there - begin)
+    if begin + length > there:
+        raise ValueError(
+            f"{info.location} ends at byte {there}, the data of {tensor.name} is at {begin} to {begin + length}"
+        )
+    return int(length)
 
 
 def external_files(path: Path) -> tuple[str, ...]:
