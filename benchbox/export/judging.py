@@ -75,6 +75,8 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
             refusals.append(f"ONNX Runtime {state.version}: {reason_of(error)}")
     else:
         refusals.append(f"ONNX Runtime: {state.reason}")
+    if failure is not None and _assumed(check.inputs):
+        raise does_not_run(path, refusals[-1], check.inputs) from failure
     try:
         outputs = evaluator_outputs(path, check)
     except Exception as error:  # operators of the evaluator raise whatever numpy raises
@@ -142,7 +144,7 @@ def _with_exact_products(path: Path) -> Iterator[Path]:
 
 def does_not_run(path: Path, reason: str, inputs: Iterable[TensorSpec]) -> ArtifactError:
     """The error for a file that fails while it runs; what was assumed of its inputs may be the cause, and is said."""
-    assumed = [f"{spec.name}: {fed_in_words(spec)}" for spec in inputs if fed_in_words(spec).startswith(_ASSUMED)]
+    assumed = _assumed(inputs)
     if not assumed:
         return ArtifactError(
             f"{path} does not run",
@@ -199,6 +201,11 @@ def _raised(proto: onnx.ModelProto) -> onnx.ModelProto:
         return version_converter.convert_version(proto, OPSET)
     except Exception:  # an operator that the converter does not know; as it is, it may still run
         return proto
+
+
+def _assumed(inputs: Iterable[TensorSpec]) -> list[str]:
+    """What was assumed of the values of inputs, in words."""
+    return [f"{spec.name}: {fed_in_words(spec)}" for spec in inputs if fed_in_words(spec).startswith(_ASSUMED)]
 
 
 def reason_of(error: Exception) -> str:

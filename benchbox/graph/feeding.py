@@ -154,6 +154,10 @@ class _Uses:
                     return self._size_behind(node.input[0], 1 if numbers.get("layout") else 0)
                 if node.op_type == "ReverseSequence" and place == 1:
                     return self._size_behind(node.input[0], numbers.get("time_axis", 0))
+                if node.op_type == "GroupQueryAttention" and place in {5, 6} and len(node.input) > 3:
+                    past, new = self._size_behind(node.input[3], 2), self._size_behind(node.input[0], 1)
+                    # One less than all keys for each sample; all keys.
+                    return None if past is None or new is None else past + new - (place == 5)
                 if place == 0 and node.op_type in _SAME:
                     waiting += [output for output in node.output if output and output not in seen]
                     seen.update(node.output)

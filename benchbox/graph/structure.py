@@ -83,6 +83,8 @@ def bind_sizes(graph: onnx.GraphProto, sizes: Sizes, path: Path) -> Border:
     Raises:
         UsageError, ArtifactError: what ``border_of`` raises.
     """
+    import onnx
+
     border = border_of(graph, sizes, path)
     if any(None in given.shape for given in border.inputs):
         border = border_of(graph, replace(sizes, batch=1), path)
@@ -94,8 +96,15 @@ def bind_sizes(graph: onnx.GraphProto, sizes: Sizes, path: Path) -> Border:
             del shape.dim[:]
             for size in shapes[value.name]:
                 shape.dim.add().dim_value = size or 0
+    known = {tensor.name: list(tensor.dims) for tensor in graph.initializer} | {
+        name: [size or 0 for size in shape] for name, shape in shapes.items()
+    }
     for output in graph.output:
-        if output.type.HasField("tensor_type"):
+        if output.name in known:  # an input or a weight as it is
+            output.CopyFrom(
+                onnx.helper.make_tensor_value_info(output.name, output.type.tensor_type.elem_type, known[output.name])
+            )
+        elif output.type.HasField("tensor_type"):
             output.type.tensor_type.ClearField("shape")  # inferred again from the bound inputs
     return border
 

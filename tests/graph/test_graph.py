@@ -201,3 +201,17 @@ def test_bad_files_are_named(kind: str, word: str, tmp_path: Path) -> None:
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.onnx"):
         graph_from_file(tmp_path / "absent.onnx", batch=1)
+
+
+def test_outputs_that_are_inputs_or_weights_leave_the_rest_known(tmp_path: Path) -> None:
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "net",
+        [value("x", 1, ["batch", 8])],
+        [value("y", 1, ["batch", 4]), value("x", 1, ["batch", 8]), value("w", 1, [8, 4])],
+        [onnx.numpy_helper.from_array(np.ones((8, 4), np.float32), "w")],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), str(tmp_path / "n.onnx"))
+    (product,) = graph_from_file(tmp_path / "n.onnx", batch=3).nodes
+    assert product.outputs[0].shape == (3, 4)

@@ -23,6 +23,7 @@ from benchbox.backends.eight_bit import MAY_SATURATE, SUMS_OPTION, instruction_s
 from benchbox.backends.onnxruntime.profile import layers_from_profile
 from benchbox.backends.onnxruntime.types import value_of
 from benchbox.errors import ArtifactError, EnvironmentLackError
+from benchbox.graph.zero_points import lacks_zero_points
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -43,6 +44,9 @@ MATRIX_OPS = frozenset(
 # Without VNNI, products of unsigned and signed bytes saturate in 16 bits: outputs are wrong without a word. Asked to be
 # precise, the runtime takes weights as unsigned bytes there, and changes nothing where the CPU has VNNI.
 PRECISE_INT8 = "session.x64quantprecision"
+# Products with 4-bit weights that are made of DequantizeLinear round their other input to 8 bits by default, level 4:
+# level 1 computes them in fp32, as the file says.
+FOUR_BIT_LEVEL = "session.qdq_matmulnbits_accuracy_level"
 # Threads of the pool spin for a while when they run out of work: the runtime's default, set so that it can be reported.
 SPINNING = "session.intra_op.allow_spinning"
 _REFUSALS = {
@@ -108,7 +112,8 @@ class OnnxRuntimeSession:
         self._runtime = runtime
         self._request = request
         self._profile = tempfile.TemporaryDirectory(prefix="benchbox-profile-") if request.inspect else None
-        self._precise = True
+        # Replaced weights get a zero point of one element; with a scale a channel and none of its own that fails later.
+        self._precise = not lacks_zero_points(request.onnx_path)
         try:
             self._session = self._loaded()
         except Exception as error:  # ONNX Runtime's errors share no public base class
@@ -129,7 +134,7 @@ class OnnxRuntimeSession:
 
     def _loaded(self) -> Any:
         try:
-            return self._loaded_with(self._options())
+            return self._loaded_with(self._options(precise=self._precise))
         except Exception:
             # Weights as unsigned bytes have no kernel beside signed activations (QLinearMatMul, QGemm), and one that
             # two layers share is replaced twice, which fails: then as they are, and the evidence says so.
@@ -161,6 +166,7 @@ class OnnxRuntimeSession:
         options.graph_optimization_level = levels.ORT_DISABLE_ALL if request.unoptimised else level
         options.log_severity_level = 4
         options.add_session_config_entry(PRECISE_INT8, "1" if precise else "0")
+        options.add_session_config_entry(FOUR_BIT_LEVEL, "1")
         options.add_session_config_entry(SPINNING, "1")
         if self._profile is not None:
             options.enable_profiling = True
@@ -168,15 +174,17 @@ class OnnxRuntimeSession:
         return options
 
     def _open_outputs(self) -> tuple[str, ...]:
-        """Outputs that the runtime must allocate: of unknown sizes, or of others than the file claims.
+        """Outputs that the runtime must allocate: of unknown sizes, of others than the file claims, or inputs as they are.
 
-        ONNX Runtime warns of a claim that is wrong and goes on, but refuses memory of the right size.
+        ONNX Runtime warns of a claim that is wrong and goes on, but refuses memory of the right size. What goes straight
+        through it does not copy into memory that is given.
         """
+        through = {given.name for given in self._session.get_inputs()}
         claimed = {output.name: output.shape for output in self._session.get_outputs()}
         return tuple(
             spec.name
             for spec in self._request.outputs
-            if None in spec.shape or _differs(spec, claimed.get(spec.name, ()))
+            if None in spec.shape or spec.name in through or _differs(spec, claimed.get(spec.name, ()))
         )
 
     def _binding(self) -> tuple[Any, dict[str, Any]]:
@@ -252,12 +260,17 @@ class OnnxRuntimeSession:
                 "inter_op_num_threads": str(options.inter_op_num_threads),
                 "allow_spinning": options.get_session_config_entry(SPINNING),
                 PRECISE_INT8: options.get_session_config_entry(PRECISE_INT8),
-                **({SUMS_OPTION: MAY_SATURATE} if not self._precise and saturates(instruction_sets()) else {}),
+                FOUR_BIT_LEVEL: options.get_session_config_entry(FOUR_BIT_LEVEL),
+                **({SUMS_OPTION: MAY_SATURATE} if self._may_saturate() else {}),
                 "api": "run_with_iobinding",
                 **{f"disabled {name}": "1" for name in _disabled_optimizers(self._request)},
             },
             versions={"onnxruntime": str(self._runtime.__version__)},
         )
+
+    def _may_saturate(self) -> bool:
+        """Whether sums of bytes may, because the exact kernels could not be asked for."""
+        return self._request.precision is Precision.INT8 and not self._precise and saturates(instruction_sets())
 
     def executed_layers(self, *, warmup: int, iterations: int) -> tuple[ExecutedLayer, ...]:
         """The layers of inferences on slot 0 and their times; only in a session opened for inspection, and once."""

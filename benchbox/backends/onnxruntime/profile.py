@@ -21,6 +21,7 @@ COPIES = frozenset({"MemcpyFromHost", "MemcpyToHost"})
 MOVING = frozenset({"ReorderInput", "ReorderOutput"}) | COPIES
 # Inserted by the runtime rather than by the graph if they have such a name.
 _INSERTED = re.compile(r"^InsertedPrecisionFreeCast|^InsertedCast")
+_CONTROL = frozenset({"If", "Loop", "Scan"})
 TYPES = {
     "float": "fp32",
     "float16": "fp16",
@@ -57,7 +58,8 @@ def _layer(name: str, runs: Sequence[Mapping[str, Any]], skip: int) -> ExecutedL
         name=name,
         kind=kind,
         tensors=(plain_name(name),),
-        inputs=_types(arguments.get("input_type_shape")),
+        # A branch or a loop reads its condition first, which says nothing of what it computes in.
+        inputs=() if kind in _CONTROL else _types(arguments.get("input_type_shape")),
         outputs=_types(arguments.get("output_type_shape")),
         tactic=str(arguments.get("provider", "")),
         moves=kind in MOVING or (kind == "Cast" and bool(_INSERTED.search(name))),

@@ -18,6 +18,9 @@ from benchbox.schema.model import Precision
 from benchbox.schema.proof import TF32_OPTION, UNCOVERED, UNREPORTED, OtherLayer, Proof, type_of
 from benchbox.schema.trial import Trial
 
+# Types that no precision asks for: indices, sizes, pixels before they are cast, conditions.
+_WHOLE = frozenset({"bool", "int8", "int32", "int64", "uint16", "uint32", "uint64", "int16"})
+
 
 def prover(graph: Graph, cost: NetworkCost, *, precision: Precision, required: float) -> Callable[[Trial], Proof]:
     """What makes a proof of what a check brought back; see ``proof_from_layers``."""
@@ -63,7 +66,8 @@ def proof_from_layers(
     for row in joined.rows:
         kind = row.layer.executed or UNREPORTED
         macs[kind] += row.macs
-        moved[kind] += row.moved_bytes
+        if kind == wanted or kind not in _WHOLE:  # what the graph has in whole numbers is in no precision
+            moved[kind] += row.moved_bytes
         if row.macs and kind != wanted:
             others.append(OtherLayer(name=row.name, type=kind, macs=row.macs))
     for name in joined.uncovered:

@@ -75,3 +75,9 @@ def test_what_the_runtime_inserts_moves_data() -> None:
         skip=0,
     )
     assert (reorder.moves, cast.moves, own.moves) == (True, True, False), "a cast of the graph is the graph's"
+
+
+@pytest.mark.parametrize("operator", ["If", "Loop", "Scan"])
+def test_the_condition_of_control_flow_is_no_precision(operator: str) -> None:
+    (layer,) = layers_from_profile([_event("choice", index=0, operator=operator, kind="bool")], skip=0)
+    assert (layer.inputs, layer.executed) == ((), "")

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.backends.once import evaluate_graph
+from benchbox.graph.zero_points import lacks_zero_points
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import Precision
 
@@ -64,3 +65,22 @@ def test_signed_layers_that_onnx_runtime_wrote_load(tmp_path: Path) -> None:
         helper.make_node("DequantizeLinear", ["p", "ys", "yz"], ["y"], name="back"),
     ]
     assert _run(nodes, weights, "y", tmp_path) == [[0.5, 1.0, 1.5, -2.0]]
+
+
+def test_scales_of_channels_without_zero_points_run(tmp_path: Path) -> None:
+    """As many exporters write weights: asked to be exact on a CPU without VNNI, the runtime fails on them."""
+    weights = {"w": _WEIGHT, "s": np.full(4, 1 / 127, np.float32)}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["f"], axis=1),
+        helper.make_node("MatMul", ["x", "f"], ["y"]),
+    ]
+    assert np.allclose(_run(nodes, weights, "y", tmp_path), [[1, 2, 3, -4]])
+    assert lacks_zero_points(tmp_path / "net.onnx")
+    _run(nodes, {**weights, "s": np.array(1 / 127, np.float32)}, "y", tmp_path)
+    assert not lacks_zero_points(tmp_path / "net.onnx")
+    assert not lacks_zero_points(tmp_path / "none.onnx")
+
+
+def test_an_output_that_is_an_input_is_what_was_given(tmp_path: Path) -> None:
+    """The runtime does not copy what goes straight through into memory that is bound."""
+    assert _run([helper.make_node("Relu", ["x"], ["unread"])], {}, "x", tmp_path) == [[1.0, 2.0, 3.0, -4.0]]
