@@ -50,44 +50,6 @@ def _require_whole(tensor: onnx.TensorProto, folder: Path) -> int:
     return int(length)
 
 
-# Larger external tensors are weights: nobody asks for their numbers before a runtime loads them.
-_READ_BYTES = 1 << 20
-
-
-def model_from_file(path: Path) -> onnx.ModelProto:
-    """A whole ONNX file, of its external data only what is small: positions, offsets, axes.
-
-    Raises whatever onnx does for a damaged file, and ValueError or OSError for external data that is not there whole.
-    """
-    import onnx
-    from onnx import external_data_helper
-
-    proto = onnx.load(str(path), load_external_data=False)
-    for tensor in _tensors(proto):
-        if tensor.data_location != tensor.EXTERNAL:
-            continue
-        if _require_whole(tensor, path.parent) <= _READ_BYTES:
-            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.data_location = tensor.DEFAULT
-            del tensor.external_data[:]
-    return proto
-
-
-def _require_whole(tensor: onnx.TensorProto, folder: Path) -> int:
-    """The bytes of a tensor's external data; raises OSError or ValueError where the file ends before them."""
-    from onnx import external_data_helper
-
-    info = external_data_helper.ExternalDataInfo(tensor)
-    there = (folder / info.location).stat().st_size
-    begin = info.offset or 0
-    length = info.length if info.length is not None else max(0, there - begin)
-    if begin + length > there:
-        raise ValueError(
-            f"{info.location} ends at byte {there}, the data of {tensor.name} is at {begin} to {begin + length}"
-        )
-    return int(length)
-
-
 def external_files(path: Path) -> tuple[str, ...]:
     """The files with external data that an ONNX file names, relative to it, sorted; they need not be there.
 

@@ -104,7 +104,7 @@ def test_spinning_is_reported_as_the_session_has_it(
 ) -> None:
     real = OnnxRuntimeSession._options
 
-    def options(session: OnnxRuntimeSession) -> Any:
+    def options(session: OnnxRuntimeSession, *, precise: bool = True) -> Any:
         made = real(session)
         made.add_session_config_entry("session.intra_op.allow_spinning", given)
         return made

@@ -113,7 +113,7 @@ class OnnxRuntimeSession:
         self._request = request
         self._profile = tempfile.TemporaryDirectory(prefix="benchbox-profile-") if request.inspect else None
         # Replaced weights get a zero point of one element; with a scale a channel and none of its own that fails later.
-        self._precise = not lacks_zero_points(request.onnx_path)
+        self._precise = request.onnx_path is None or not lacks_zero_points(request.onnx_path)
         try:
             self._session = self._loaded()
         except Exception as error:  # ONNX Runtime's errors share no public base class
@@ -174,10 +174,10 @@ class OnnxRuntimeSession:
         return options
 
     def _open_outputs(self) -> tuple[str, ...]:
-        """Outputs that the runtime must allocate: of unknown sizes, of others than the file claims, or inputs as they are.
+        """Outputs that the runtime must allocate: of unknown sizes, of others than the file claims, inputs as they are.
 
-        ONNX Runtime warns of a claim that is wrong and goes on, but refuses memory of the right size. What goes straight
-        through it does not copy into memory that is given.
+        ONNX Runtime warns of a claim that is wrong and goes on, but refuses memory of the right size. What goes
+        straight through it does not copy into memory that is given.
         """
         through = {given.name for given in self._session.get_inputs()}
         claimed = {output.name: output.shape for output in self._session.get_outputs()}
