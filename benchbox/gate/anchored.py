@@ -9,6 +9,7 @@ from benchbox.gate.again import Again
 from benchbox.gate.clocks import clocks_float
 from benchbox.gate.levels.baseline import Level
 from benchbox.gate.night import Finding, Place, Qualifier
+from benchbox.gate.outcome import percent_text
 from benchbox.gate.policy import Policy
 from benchbox.gate.series import commit_of, error_flags
 from benchbox.gate.tonight import ANCHOR, ProcessValues, Question, decision_on, measured_again
@@ -116,7 +117,8 @@ def _qualifiers(outcome: Outcome, scale: float) -> tuple[Qualifier, ...]:
 
 def _reason(ask: Question, policy: Policy, level: Level, scale: float, doubt: str) -> str:
     bridge = f", carried over into this environment by its bridge (× {scale:.3f})" if scale != 1 else ""
-    limit = f"limit {policy.anchor.drift:g} × {ask.effect:.0%} from {level.pinned or 'the level'} of {level.night}"
+    times = f"{policy.anchor.drift:g} × " if policy.anchor.drift != 1 else ""
+    limit = f"may be {times}{percent_text(ask.effect)} off {level.pinned or 'the level'} of {level.night}"
     return "; ".join(filter(None, (limit + bridge, doubt)))
 
 

@@ -82,7 +82,7 @@ def _cause(finding: Finding) -> str:
     before, after = (commit[:_COMMIT] for commit in finding.place.commits)
     if before and after and before != after:
         return f"commits {before}..{after}"
-    return f"commit {after} on both sides" if after else "no commit was recorded"
+    return f"no commit in between ({after} on both sides): look at the machine" if after else "no commit was recorded"
 
 
 def _order(group: Group) -> tuple[object, ...]:

@@ -30,6 +30,7 @@ from benchbox.gate.night import (
     Standing,
     Tier,
 )
+from benchbox.gate.outcome import percent_text
 from benchbox.gate.policy import EXACT_METRICS, Policy
 from benchbox.gate.reasons import reasons_of
 from benchbox.gate.rolling import against_rolling
@@ -328,12 +329,13 @@ def _order(finding: Finding) -> tuple[object, ...]:
 
 
 def _rule(policy: Policy, again: Again) -> str:
-    persist = policy.rolling.persist
-    nights = f"{persist} night{'s' * (persist > 1)} in a row"
+    persist, drift = policy.rolling.persist, policy.anchor.drift
+    nights = f"at least {persist} nights in a row are" if persist > 1 else "a night is"
     confirmed = ", or one that was confirmed by measuring base and head in turn" if again.entries else ""
-    drift = f"; drifted: {policy.anchor.drift:g} effects from a level in git" if "anchor" in policy.references else ""
+    effects = f"{drift:g} effects" if drift != 1 else "the effect"
+    drifted = f"; drifted: more than {effects} off a level in git" if "anchor" in policy.references else ""
     return (
-        f"slower: at least {nights} worse than the median of {policy.rolling.nights} good nights "
-        f"by more than the effect and than noise{confirmed}{drift}; "
-        f"{policy.false_alarms:.2%} chance of a false alarm a night, all cases"
+        f"slower: {nights} worse than the median of {policy.rolling.nights} good nights by more than the effect and "
+        f"than noise{confirmed}{drifted}; chance of a false alarm a night, over all cases: "
+        f"{percent_text(policy.false_alarms)}"
     )

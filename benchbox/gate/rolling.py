@@ -10,6 +10,7 @@ from benchbox.gate.clocks import Cycles, cycles_beside
 from benchbox.gate.comparable import environments_apart, networks_apart
 from benchbox.gate.levels.baseline import ACCEPTED, Baseline
 from benchbox.gate.night import Finding, Place, Qualifier, Trend
+from benchbox.gate.outcome import percent_text
 from benchbox.gate.policy import Policy
 from benchbox.gate.series import Value, commit_of, error_flags
 from benchbox.gate.tonight import ROLLING, Question, decision_on, measured_again
@@ -140,7 +141,7 @@ def _finding(
     first, last = seen.since, len(nights) - 1
     before = values[first - 1].records if first else ()
     length = last - first + 1
-    run = f"{length} night{'s' * (length > 1)} in a row beyond {watch.effect:.0%}"
+    run = f"{length} night{'s' * (length > 1)} in a row beyond {percent_text(watch.effect)}"
     reason = {
         Move.NEW: f"{len(values) - 1} of {watch.least} nights to compare with",
         Move.LEVEL: "",
