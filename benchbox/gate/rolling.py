@@ -14,6 +14,7 @@ from benchbox.gate.outcome import percent_text
 from benchbox.gate.policy import Policy
 from benchbox.gate.series import Value, commit_of, error_flags
 from benchbox.gate.tonight import ROLLING, Question, decision_on, measured_again
+from benchbox.schema.identity import network_of
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record
 from benchbox.schema.verdict import Outcome, Verdict
@@ -36,13 +37,13 @@ def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Ag
     if earlier and not scales:
         before = ask.series.measured(earlier[-1])[-1]
         return ask.finding(Outcome.INCOMPARABLE, ROLLING, _apart(before, records[-1]))
-    nights = [night for night in scales if ask.series.value(night, ask.metric)] + [ask.night]
-    values = [
-        value if (scale := scales.get(night, 1.0)) == 1 else dataclasses.replace(value, value=value.value * scale)
-        for night in nights
+    measured = {
+        night: value if scale == 1 else dataclasses.replace(value, value=value.value * scale)
+        for night, scale in {**scales, ask.night: 1.0}.items()
         if (value := ask.series.value(night, ask.metric)) is not None
-    ]
-    if not values or len(values) != len(nights):
+    }
+    nights, values = list(measured), list(measured.values())
+    if ask.night not in measured:
         return ask.finding(Outcome.INCONCLUSIVE, ROLLING, f"{ask.metric} is 0: there is no ratio")
     watch = Watch(
         effect=ask.effect,
@@ -74,6 +75,8 @@ def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Ag
 def _scale(ask: Question, night: str, now: Record, again: Again) -> float | None:
     """By what a night's value is multiplied to be compared with tonight's, None where it cannot be."""
     before = ask.series.measured(night)[-1]
+    if before.environment.hash == now.environment.hash and network_of(before) == network_of(now):
+        return 1.0  # as below, and most nights
     if not _apart(before, now):
         return 1.0
     if networks_apart(before, now):
