@@ -80,7 +80,7 @@ def proto_from_network(network: Network, *, name: str, weights: bool = True) -> 
         raise ArtifactError(
             f"{name} cannot be exported to ONNX with input{'s' * (len(network.inputs) > 1)} {sizes}",
             values=_root_cause(error),
-            remedy="check the input shape (--input) and that the network's forward can be traced",
+            remedy=_remedy(error),
         ) from error
     assert program is not None, "the dynamo exporter returns a program"
     if not weights:
@@ -148,9 +148,24 @@ def _silence() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _root_cause(error: BaseException) -> str:
+def _remedy(error: BaseException) -> str:
+    """What to do about a failed export: of a forward that decides by values, as a detector's last steps do, no shape helps."""
+    if "data-dependent" in str(_first_cause(error)):
+        return (
+            "its forward decides by the values that it computes: measure a part that does not with --module NAME "
+            "(a detector without its last steps), or bring an ONNX file"
+        )
+    return "check the input shape (--input) and that the network's forward can be traced"
+
+
+def _first_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _root_cause(error: BaseException) -> str:
+    error = _first_cause(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
 

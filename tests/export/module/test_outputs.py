@@ -63,3 +63,18 @@ def test_what_is_no_tensor_is_named() -> None:
 def test_whole_numbers_stay_whole() -> None:
     scores, classes = in_float((torch.ones(2, dtype=torch.float16), torch.ones(2, dtype=torch.int64)))
     assert (scores.dtype, classes.dtype) == (torch.float32, torch.int64)
+
+
+def test_a_forward_that_decides_by_values_is_not_blamed_on_shapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deciding = "self.a(h) if h[h > 0].shape[0] > 3 else self.b(h)"
+    (tmp_path / "decides.py").write_text(SOURCE.replace("RETURNED", deciding))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "decides", raising=False)
+    source = resolve("decides:Net", input_shape=(8,), weights=None)
+    with pytest.raises(ArtifactError) as raised:
+        artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
+    assert "data-dependent" in raised.value.values
+    assert "--module NAME" in raised.value.remedy
+    assert "--input" not in raised.value.remedy
