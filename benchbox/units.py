@@ -52,27 +52,56 @@ def format_flops_per_s(per_s: float | None) -> str:
     return _scaled(per_s, _DECIMAL[3:], "FLOP/s")
 
 
-def format_ratio(ratio: float | None) -> str:
-    """A ratio as percent with two significant digits: "0.43 %"."""
+def format_percent(ratio: float | None, decimals: int | None = None, *, signed: bool = False) -> str:
+    """A ratio as percent: "16 %", "2.5 %"; every other percentage is written by this.
+
+    Args:
+        ratio: 0.16 is 16 %.
+        decimals: how many there are; None for one below 10 %, left out where it is zero, and none above.
+        signed: a plus before what is not negative.
+    """
     if ratio is None:
         return ABSENT
     if not math.isfinite(ratio):
         return str(ratio)
     percent = 100 * ratio
-    if percent == 0:
+    few = decimals is None
+    if decimals is None:
+        decimals = 0 if abs(percent) >= 9.95 else 1
+    text = f"{percent:{'+' if signed else ''}.{decimals}f}"
+    return f"{text.removesuffix('.0') if few else text} %"
+
+
+def format_ratio(ratio: float | None) -> str:
+    """A ratio as percent with two significant digits: "0.43 %"."""
+    if ratio is None or not math.isfinite(ratio):
+        return format_percent(ratio)
+    if ratio == 0:
         return "0 %"
-    decimals = max(0, 1 - math.floor(math.log10(abs(percent))))
-    return f"{percent:.{min(decimals, 4)}f} %"
+    # The power of ten is that of the rounded number: 0.9996 % is "1.0 %".
+    power = int(f"{100 * ratio:.1e}".partition("e")[2])
+    return format_percent(ratio, min(max(0, 1 - power), 4))
 
 
 def format_share(share: float) -> str:
     """A share of a whole as percent: "93.1 %"; "0 %" and "100 %" are nothing and everything, never rounded to."""
-    text = f"{100 * share:.1f}".removesuffix(".0")
-    if share > 0 and float(text) == 0:
-        text = "<0.1"
-    if share < 1 and text == "100":
-        text = ">99.9"
-    return f"{text} %"
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    if 0.9995 <= share < 1:
+        return ">99.9 %"
+    return format_percent(share, 1).replace(".0 %", " %")
+
+
+def format_change(ratio: float | None) -> str:
+    """By how much something changed, from its new value over the old one: "+9.9 %"."""
+    return ABSENT if ratio is None else format_percent(ratio - 1, 1, signed=True)
+
+
+def format_changes(low: float | None, high: float | None) -> str:
+    """The interval of a change, from that of the ratio: "+8.1 to +11.9 %"; "" where there is none."""
+    if low is None or high is None:
+        return ""
+    return f"{format_change(low).removesuffix(' %')} to {format_change(high)}"
 
 
 def format_factor(factor: float | None) -> str:

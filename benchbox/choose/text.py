@@ -11,7 +11,7 @@ from benchbox.choose.limits import ACCURACY, QUALITIES, Limit
 from benchbox.choose.standing import Check, Judged, Standing
 from benchbox.choose.unmeasured import Unmeasured, direction
 from benchbox.schema.reading import Better, Severity
-from benchbox.units import format_factor, format_quantity, format_share
+from benchbox.units import format_factor, format_percent, format_quantity, format_share
 
 UNDECIDED_SHOWN = UNMEASURED_SHOWN = 3
 FRONT_SHOWN = 6
@@ -64,7 +64,7 @@ def limit_text(limit: Limit) -> str:
 def value_text(name: str, value: float) -> str:
     """A value of a quality with its unit: times and energies with four digits, accuracies in percent."""
     if name == ACCURACY:
-        return f"{100 * value:.2f} %"
+        return format_percent(value, 2)
     return format_quantity(value, QUALITIES[name].unit)
 
 
@@ -181,4 +181,4 @@ def _all_of(count: int) -> str:
 
 
 def _percent(probability: float) -> str:
-    return "> 99 %" if probability > _CERTAIN else f"{100 * probability:.0f} %"
+    return "> 99 %" if probability > _CERTAIN else format_percent(probability)

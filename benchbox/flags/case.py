@@ -35,6 +35,7 @@ from benchbox.flags.samples import (
 from benchbox.flags.seen import HALF_WIDTH_WANTED, Seen, flag, half_width, headline_of
 from benchbox.metrics.readings import timing_trials
 from benchbox.schema.reading import Flag, Severity
+from benchbox.units import format_percent
 
 
 def flags_of(seen: Seen) -> tuple[Flag, ...]:
@@ -55,7 +56,7 @@ def _injected_delay(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "INJECTED_DELAY",
             Severity.ERROR,
-            f"slowed down by {100 * seen.plan.injected_delay:.0f} % on purpose, to test the gate: no measurement",
+            f"slowed down by {format_percent(seen.plan.injected_delay)} on purpose, to test the gate: no measurement",
             size=seen.plan.injected_delay,
         )
 
@@ -84,8 +85,8 @@ def _wide_interval(seen: Seen) -> Iterator[Flag]:
             yield flag(
                 "WIDE_INTERVAL",
                 Severity.WARNING,
-                f"{reading.metric} is known to ±{100 * width:.1f} % ({reading.n} processes"
-                f"{', --quick' if seen.quick else ''}), wanted are ±{100 * HALF_WIDTH_WANTED:g} %: "
+                f"{reading.metric} is known to ±{format_percent(width, 1)} ({reading.n} processes"
+                f"{', --quick' if seen.quick else ''}), wanted are ±{format_percent(HALF_WIDTH_WANTED)}: "
                 f"{'run without --quick' if seen.quick else 'use more --trials'}, or on a quieter machine",
                 size=width,
             )

@@ -11,7 +11,7 @@ from typing import Protocol
 from benchbox.flags.seen import flag
 from benchbox.schema.device import Ceilings, ComputeCeiling
 from benchbox.schema.reading import Flag, Severity
-from benchbox.units import format_flops_per_s
+from benchbox.units import format_flops_per_s, format_percent
 
 TOLERATED = 0.05
 # What a case's flags say of the machine while the ceiling's processes ran; the others speak of samples and intervals.
@@ -59,7 +59,7 @@ def not_held(found: Iterable[_Timings]) -> Iterator[Flag]:
         yield flag(
             "CEILING_NOT_HELD",
             Severity.WARNING,
-            f"{len(worst)} rates were not held over their window (worst: {title}, by {100 * worst[title]:.0f} %): "
+            f"{len(worst)} rates were not held over their window (worst: {title}, by {format_percent(worst[title])}): "
             "heat, a power limit, or a machine that others use",
             size=worst[title],
         )
@@ -111,7 +111,7 @@ def above_ceiling(name: str, flops_per_s: float, ceiling: ComputeCeiling) -> Fla
     return flag(
         "ABOVE_CEILING",
         Severity.WARNING,
-        f"{name} reaches {format_flops_per_s(flops_per_s)}, {100 * over:.0f} % above the {ceiling.precision} "
+        f"{name} reaches {format_flops_per_s(flops_per_s)}, {format_percent(over)} above the {ceiling.precision} "
         "ceiling of "
         f"{format_flops_per_s(ceiling.flops_per_s)} ({ceiling.library}): the ceiling is too low (measure it again with "
         "'benchbox ceilings'), or fewer operations ran than are counted (Winograd, FFT)",
@@ -131,7 +131,7 @@ def _fallen(name: str, fall: float, now: float, before: float, unit: str) -> Fla
     return flag(
         "CEILING_DROPPED",
         Severity.WARNING,
-        f"{name} is {100 * fall:.0f} % below the stored ceiling ({now:.3g} {unit} now, {before:.3g} then): heat, a "
+        f"{name} is {format_percent(fall)} below the stored ceiling ({now:.3g} {unit} now, {before:.3g} then): heat, a "
         "power "
         "limit, a busy machine; 'benchbox ceilings' without --quick measures it again",
         size=fall,

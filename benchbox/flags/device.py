@@ -16,6 +16,7 @@ from benchbox.metrics.device_times import GATE_FORCED, gpu_work_s
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Evidence, Pass, Trial
+from benchbox.units import format_percent
 
 # trtexec's constant (TensorRT, samples/common/sampleReporting.cpp): above it the host cannot keep the device busy.
 ENQUEUE_SHARE = 0.8
@@ -126,9 +127,8 @@ def _backend_syncs(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
         yield Flag(
             code="BACKEND_SYNCS",
             severity=Severity.WARNING,
-            message=f"the call that starts an inference takes {100 * share:.0f} % of the request: the runtime waits "
-            "for the "
-            "device in it, so nothing is overlapped; use --mode isolated",
+            message=f"the call that starts an inference takes {format_percent(share)} of the request: the runtime "
+            "waits for the device in it, so nothing is overlapped; use --mode isolated",
             size=share,
         )
 
@@ -160,10 +160,10 @@ def _enqueue_bound(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[F
     known = [trial for trial in trials if trial.device_window_ns]
     busy = statistics.median(sum(trial.gpu_ns) / trial.device_window_ns for trial in known) if known else 1.0
     if share > ENQUEUE_SHARE:
-        why, size = f"starting an inference takes {100 * share:.0f} % of its time on the device", share
+        why, size = f"starting an inference takes {format_percent(share)} of its time on the device", share
     elif plan.mode is Mode.PIPELINED and busy < BUSY_SHARE:
         why, size = (
-            f"the device worked for {100 * busy:.0f} % of the time although a request was always waiting",
+            f"the device worked for {format_percent(busy)} of the time although a request was always waiting",
             1 - busy,
         )
     else:
@@ -192,9 +192,9 @@ def _clocks_disagree(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator
         yield Flag(
             code="CLOCKS_DISAGREE",
             severity=Severity.WARNING,
-            message=f"device and host time for the same inferences differ by {100 * apart:+.1f} %: the events may "
-            "bracket "
-            "another stream, or a clock stepped; throughput is unreliable",
+            message="device and host time for the same inferences differ by "
+            f"{format_percent(apart, 1, signed=True)}: the events may bracket another stream, or a clock stepped; "
+            "throughput is unreliable",
             size=abs(apart),
         )
 

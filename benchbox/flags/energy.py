@@ -11,6 +11,7 @@ from benchbox.schema.energy import EnergyRun
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Pass, Trial
+from benchbox.units import format_percent
 
 ENERGY_METRICS = (
     "energy_per_sample",
@@ -75,7 +76,7 @@ def _of_energy(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_CPU_BUSY",
             Severity.WARNING,
-            f"other processes used {100 * (run.others_cpu_share or 0.0):.0f} % of the CPUs and their energy is "
+            f"other processes used {format_percent(run.others_cpu_share or 0.0)} of the CPUs and their energy is "
             "included: stop them",
             size=run.others_cpu_share,
         )
@@ -104,8 +105,8 @@ def _edges(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_EDGES_WIDE",
             Severity.WARNING,
-            f"a step of the counter was located only to {100 * worst:.1f} % of a window, because inferences are long; "
-            "use a longer --energy-window",
+            f"a step of the counter was located only to {format_percent(worst, 1)} of a window, because inferences are "
+            "long; use a longer --energy-window",
             size=worst,
         )
 

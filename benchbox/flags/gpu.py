@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from benchbox.schema.plan import BASE_CLOCKS, MeasurementPlan
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Pass, Trial
+from benchbox.units import format_percent
 
 SW_THERMAL_SHARE, POWER_SHARE = 0.005, 0.01
 CLOCK_SPREAD = 0.02
@@ -86,9 +87,8 @@ def _throttle_sw(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield _flag(
             "THROTTLE_SW_THERMAL",
             Severity.ERROR,
-            f"the driver slowed the GPU down because of heat for {100 * share:.1f} % of the time: cool it, or lock "
-            "a lower "
-            "clock (--lock-clocks)",
+            f"the driver slowed the GPU down because of heat for {format_percent(share, 1)} of the time: cool it, or "
+            "lock a lower clock (--lock-clocks)",
             size=share,
         )
 
@@ -99,7 +99,7 @@ def _power_capped(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield _flag(
             "POWER_CAPPED",
             Severity.WARNING,
-            f"the power limit held clocks down for {100 * share:.0f} % of the time: usual for heavy work; for "
+            f"the power limit held clocks down for {format_percent(share)} of the time: usual for heavy work; for "
             "numbers that "
             "repeat lock a clock that it can hold (--lock-clocks)",
             size=share,
@@ -149,7 +149,7 @@ def _clock_low(trials: Sequence[Trial], plan: MeasurementPlan) -> Iterator[Flag]
         yield _flag(
             "CLOCK_LOW",
             Severity.WARNING if capped else Severity.ERROR,
-            f"the SM clock was {middle / HZ_PER_MHZ:.0f} MHz, {100 * (middle / limit):.0f} % of "
+            f"the SM clock was {middle / HZ_PER_MHZ:.0f} MHz, {format_percent(middle / limit)} of "
             f"{limit / HZ_PER_MHZ:.0f} MHz: {'the power limit allows no more' if capped else 'find what limits it'}"
             " (nvidia-smi -q -d PERFORMANCE,CLOCK)",
             size=1 - middle / limit,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from benchbox.flags.seen import Seen, flag
 from benchbox.metrics.readings import timing_trials
 from benchbox.schema.reading import Flag, Severity
+from benchbox.units import format_percent
 
 STEAL_WARNING, STEAL_ERROR = 0.005, 0.02
 # Share of its time that a ready thread waits for a CPU. Seen with as many threads as CPUs: below 0.6 % on a quiet
@@ -60,7 +61,7 @@ def cpu_steal(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "CPU_STEAL",
             severity,
-            f"the hypervisor gave {100 * stolen:.1f} % of the CPU time to other guests: use another host",
+            f"the hypervisor gave {format_percent(stolen, 1)} of the CPU time to other guests: use another host",
             size=stolen,
         )
 
@@ -77,7 +78,7 @@ def cpu_contended(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "CPU_CONTENDED",
             Severity.WARNING,
-            f"runnable threads waited for a CPU for up to {100 * max(waits):.1f} % of the time: {remedy}",
+            f"runnable threads waited for a CPU for up to {format_percent(max(waits), 1)} of the time: {remedy}",
             size=max(waits),
         )
 

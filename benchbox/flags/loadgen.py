@@ -13,6 +13,7 @@ from benchbox.flags.samples import FLOOR_FACTOR, near_floor
 from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Trial
+from benchbox.units import format_percent
 
 # How far LoadGen's clock and a monotonic one may be apart over a run: a thread that waits for a CPU between reading the
 # two can be this late; slewing is a two-thousandth at most (adjtimex).
@@ -75,7 +76,7 @@ def _overloaded(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="OVERLOADED",
             severity=Severity.WARNING,
-            message=f"only {100 * statistics.median(behind):.0f} % of the requests that arrived were answered "
+            message=f"only {format_percent(statistics.median(behind))} of the requests that arrived were answered "
             "meanwhile: "
             "the queue grows, and latencies depend on the length of the run; use a lower --rate",
             size=1 - statistics.median(behind),

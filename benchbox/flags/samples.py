@@ -21,7 +21,7 @@ from benchbox.stats.blocks import block_medians
 from benchbox.stats.modality import Modes, modes_of
 from benchbox.stats.quantile import samples_needed
 from benchbox.stats.trend import level_shift, median_slope
-from benchbox.units import format_time
+from benchbox.units import format_percent, format_ratio, format_time
 
 # trtexec warns of GPU times from 2.5 % on.
 NOISE_LIMIT, GPU_NOISE_LIMIT = 0.10, 0.025
@@ -82,7 +82,7 @@ def _moved(trials: Sequence[Trial]) -> Iterator[Flag]:
             code="DRIFT",
             severity=Severity.WARNING,
             message=f"{len(drifting)} of {len(trials)} processes drifted, by "
-            f"{100 * statistics.median(drifting):+.1f} % from "
+            f"{format_percent(statistics.median(drifting), 1, signed=True)} from "
             "start to end: clocks or temperature may be changing; use a longer warm-up or locked clocks",
             size=max(map(abs, drifting)),
         )
@@ -91,7 +91,8 @@ def _moved(trials: Sequence[Trial]) -> Iterator[Flag]:
             code="LEVEL_SHIFT",
             severity=Severity.WARNING,
             message=f"{len(shifting)} of {len(trials)} processes shifted to another level, by "
-            f"{100 * statistics.median(shifting):+.1f} %: look for other work that started or ended meanwhile",
+            f"{format_percent(statistics.median(shifting), 1, signed=True)}: look for other work that started or "
+            "ended meanwhile",
             size=max(map(abs, shifting)),
         )
 
@@ -129,7 +130,7 @@ def _two_modes(trials: Sequence[Trial]) -> Iterator[Flag]:
             code="BIMODAL",
             severity=Severity.WARNING,
             message=f"{len(apart)} of {len(trials)} processes have two modes, {typical.lower / 1e6:.4g} ms and "
-            f"{typical.upper / 1e6:.4g} ms ({100 * typical.upper_share:.0f} % of the samples): the median may fall "
+            f"{typical.upper / 1e6:.4g} ms ({format_percent(typical.upper_share)} of the samples): the median may fall "
             "on either",
             size=typical.upper / typical.lower,
         )
@@ -210,8 +211,8 @@ def noisy(seen: Seen) -> Iterator[Flag]:
             yield flag(
                 "NOISY",
                 Severity.WARNING,
-                f"{what} in a process vary by {100 * statistics.median(spreads):.3g} % (standard deviation over mean): "
-                "look at p90 and p99 as well as p50",
+                f"{what} in a process vary by {format_ratio(statistics.median(spreads))} (standard deviation over "
+                "mean): look at p90 and p99 as well as p50",
                 size=statistics.median(spreads),
             )
             return
@@ -235,7 +236,7 @@ def between_processes(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "PROCESSES_DIFFER",
             Severity.INFO,
-            f"results vary by {100 * math.sqrt(between):.1f} % from process to process and by "
-            f"{100 * math.sqrt(inside):.1f} % within one: {more} (--trials), a longer --max-time does not help",
+            f"results vary by {format_percent(math.sqrt(between), 1)} from process to process and by "
+            f"{format_percent(math.sqrt(inside), 1)} within one: {more} (--trials), a longer --max-time does not help",
             size=between,
         )

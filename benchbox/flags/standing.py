@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from benchbox.flags.energy import clocks_not_locked
 from benchbox.schema.environment import Environment
 from benchbox.schema.reading import Flag, Severity
+from benchbox.units import format_percent
 
 LOAD_PER_CPU = 0.5
 # Share of the last 10 s in which some task waited for a CPU.
@@ -49,7 +50,8 @@ def _host(environment: Environment) -> Iterator[Flag]:
     load, pressure = observed.get("load_1min", ""), observed.get("pressure_cpu", "").removesuffix(" %")
     busy = _number(load) > LOAD_PER_CPU * int(hardware.get("cpus_allowed", "1"))
     if busy or _number(pressure) > PRESSURE_PERCENT:
-        waiting = f", tasks waited for a CPU in {pressure} % of the last 10 s" if pressure else ""
+        share = format_percent(_number(pressure) / 100)
+        waiting = f", tasks waited for a CPU in {share} of the last 10 s" if pressure else ""
         yield Flag(
             code="LOADED",
             severity=Severity.WARNING,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchbox.fleet.done import Swept
-from benchbox.fleet.plan import SweepPlan, arguments_of
+from benchbox.fleet.plan import Step, SweepPlan, Unit, arguments_of
 from benchbox.fleet.unit import StepEnd, last_words
-from benchbox.report.screen import lines_below
+from benchbox.report.screen import lines_below, screen_width, shell_lines, table_of
+from benchbox.report.table import Column
 from benchbox.schema.record import Status
-from benchbox.units import format_ratio
+from benchbox.units import ABSENT, format_ratio
 
 # The anchor is the same case each time: more than this and the machine moved.
 _MOVED = 0.05
@@ -19,21 +22,66 @@ _SHOWN = 10
 
 
 def render_plan(plan: SweepPlan, *, timed: int, cases: int) -> str:
-    """The units with the commands of their steps, and how long it will take.
+    """The units with their steps, the command of the first one, and how long it will take.
 
     Args:
         plan: of the sweep.
         timed: cases whose time is known from earlier sweeps.
         cases: in all.
     """
-    lines = []
-    for unit in plan.units:
-        lines.append(f"unit {unit.number}, about {_minutes(unit.seconds)}")
-        for step in unit.steps:
-            command = shlex.join(["benchbox", *arguments_of(plan, step)])
-            lines.append(f"  {step.name}  {command}{'  (anchor)' if step.anchor else ''}")
+    rows = [_Planned(unit=unit, step=step, first=step is unit.steps[0]) for unit in plan.units for step in unit.steps]
     known = "times are known from earlier sweeps" if timed == cases else f"{timed} of {cases} cases were timed before"
-    return "\n".join([*lines, "", f"{size_of(plan)}; {known}"])
+    step = next(row.step for row in rows if not row.step.anchor)
+    return "\n\n".join(
+        [
+            table_of(_COLUMNS, rows, remedy="a wider screen or --json shows all"),
+            f"step {step.name} is:\n{shell_lines(shlex.join(['benchbox', *arguments_of(plan, step)]), screen_width())}",
+            lines_below(f"{size_of(plan)}; {known}"),
+        ]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Planned:
+    """A step in its unit; ``first`` where it is the first one there."""
+
+    unit: Unit
+    step: Step
+    first: bool
+
+    @property
+    def about(self) -> str:
+        """How long the unit may take, beside its first step."""
+        return _minutes(self.unit.seconds) if self.first else ""
+
+
+def _column(
+    title: str,
+    text: Callable[[_Planned], str],
+    *,
+    number: bool = False,
+    optional: bool = False,
+    once: bool = False,
+    rank: int = 0,
+) -> Column[_Planned]:
+    return Column(title=title, cell=text, number=number, optional=optional, once=once, rank=rank)
+
+
+_COLUMNS: tuple[Column[_Planned], ...] = (
+    _column("unit", lambda row: str(row.unit.number) if row.first else "", number=True),
+    _column("about", lambda row: row.about, number=True),
+    _column("step", lambda row: f"{row.step.name}{' (anchor)' if row.step.anchor else ''}"),
+    _column("model", lambda row: row.step.case.model, once=True),
+    _column("backend", lambda row: row.step.case.backend, once=True),
+    _column("precision", lambda row: row.step.case.precision or ABSENT, once=True),
+    _column("batch", lambda row: str(row.step.case.batch or ABSENT), number=True, once=True),
+    _column("threads", lambda row: str(row.step.case.threads or ABSENT), number=True, optional=True, once=True),
+    _column(
+        "mode", lambda row: "" if row.step.case.mode == "isolated" else row.step.case.mode, optional=True, once=True
+    ),
+    _column("input", lambda row: " ".join(row.step.case.input), optional=True, once=True),
+    _column("processes", lambda row: str(row.step.processes), number=True, rank=1),
+)
 
 
 def size_of(plan: SweepPlan) -> str:

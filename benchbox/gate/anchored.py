@@ -9,7 +9,6 @@ from benchbox.gate.again import Again
 from benchbox.gate.clocks import clocks_float
 from benchbox.gate.levels.baseline import Level
 from benchbox.gate.night import Finding, Place, Qualifier
-from benchbox.gate.outcome import percent_text
 from benchbox.gate.policy import Policy
 from benchbox.gate.series import commit_of, error_flags
 from benchbox.gate.tonight import ANCHOR, ProcessValues, Question, decision_on, measured_again
@@ -17,6 +16,7 @@ from benchbox.metrics.device_times import CYCLES
 from benchbox.schema.reading import Better
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.stats.rank import ratio_interval
+from benchbox.units import format_change, format_percent
 
 
 def against_anchor(
@@ -118,7 +118,7 @@ def _qualifiers(outcome: Outcome, scale: float) -> tuple[Qualifier, ...]:
 def _reason(ask: Question, policy: Policy, level: Level, scale: float, doubt: str) -> str:
     bridge = f", carried over into this environment by its bridge (× {scale:.3f})" if scale != 1 else ""
     times = f"{policy.anchor.drift:g} × " if policy.anchor.drift != 1 else ""
-    limit = f"may be {times}{percent_text(ask.effect)} off {level.pinned or 'the level'} of {level.night}"
+    limit = f"may be {times}{format_percent(ask.effect)} off {level.pinned or 'the level'} of {level.night}"
     return "; ".join(filter(None, (limit + bridge, doubt)))
 
 
@@ -130,4 +130,4 @@ def _doubt_of_cycles(ask: Question, level: Level | None, limit: float) -> str:
     ratio = now.value / level.value
     if math.log(ratio) > limit:
         return ""
-    return f"{100 * (ratio - 1):+.1f} % in cycles: the GPU's clock moved, which is not held (run --lock-clocks)"
+    return f"{format_change(ratio)} in cycles: the GPU's clock moved, which is not held (run --lock-clocks)"

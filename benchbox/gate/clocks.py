@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from benchbox.gate.series import CaseSeries
 from benchbox.metrics.device_times import CYCLES
 from benchbox.stats.nights import Move, Seen, Watch, watch_nights
+from benchbox.units import format_change
 
 _SIDES = {Move.WORSE: 1, Move.BETTER: -1}
 
@@ -33,7 +34,7 @@ class Cycles:
         if index != self.last or self.sides[index] == (1 if worse else -1):
             return ""
         ratio = self.seen.ratio
-        amount = "too few nights to compare with" if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+        amount = "too few nights to compare with" if ratio is None else format_change(ratio)
         return f"in cycles {amount}: the GPU's clock may have moved, which is not held (run --lock-clocks)"
 
 

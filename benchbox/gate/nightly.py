@@ -30,7 +30,6 @@ from benchbox.gate.night import (
     Standing,
     Tier,
 )
-from benchbox.gate.outcome import percent_text
 from benchbox.gate.policy import EXACT_METRICS, Policy
 from benchbox.gate.reasons import reasons_of
 from benchbox.gate.rolling import against_rolling
@@ -47,6 +46,7 @@ from benchbox.metrics.metric import METRICS
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record, Status
 from benchbox.schema.verdict import Outcome, Verdict
+from benchbox.units import format_percent
 
 COVERAGE = "coverage"
 NOTHING_AGAIN = Again()
@@ -337,5 +337,5 @@ def _rule(policy: Policy, again: Again) -> str:
     return (
         f"slower: {nights} worse than the median of {policy.rolling.nights} good nights by more than the effect and "
         f"than noise{confirmed}{drifted}; chance of a false alarm a night, over all cases: "
-        f"{percent_text(policy.false_alarms)}"
+        f"{format_percent(policy.false_alarms)}"
     )

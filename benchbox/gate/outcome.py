@@ -6,6 +6,7 @@ from benchbox.metrics.metric import Metric
 from benchbox.schema.reading import Better
 from benchbox.schema.trial import Pass
 from benchbox.schema.verdict import Outcome
+from benchbox.units import format_percent
 
 SIGNIFICANCE = 0.05
 # Less than this prints as 0.0 %.
@@ -38,7 +39,7 @@ def judge_ratio(
     if low is None or high is None:
         return Outcome.INCONCLUSIVE, f"too few values for a 95 % interval: at least 4 {units} a side"
     ceiling, floor = 1 + effect, 1 / (1 + effect)
-    words, limit = effect_in_words(metric, low, high), f"the {percent_text(effect)} that count"
+    words, limit = effect_in_words(metric, low, high), f"the {format_percent(effect)} that count"
     if low > ceiling or high < floor:
         if p_value >= SIGNIFICANCE:
             return Outcome.INCONCLUSIVE, f"{words}, but not by the rank test (p = {p_value:.2g})"
@@ -68,17 +69,11 @@ def effect_in_words(metric: Metric, low: float, high: float) -> str:
         return f"{_span(*slower_by)} {down}"
     if max(slower_by[1], high - 1) < _NOTHING:
         return "equal"
-    return f"{percent_text(slower_by[1])} {down} to {percent_text(high - 1)} {up}"
-
-
-def percent_text(ratio: float) -> str:
-    """A change as percent: whole from 10 % on, with one digit below: "4.2 %", "16 %"."""
-    percent = 100 * ratio
-    return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f}".removesuffix(".0") + " %"
+    return f"{format_percent(slower_by[1])} {down} to {format_percent(high - 1)} {up}"
 
 
 def _span(low: float, high: float) -> str:
-    first, second = percent_text(low), percent_text(high)
+    first, second = format_percent(low), format_percent(high)
     return first if first == second else f"{first.removesuffix(' %')} to {second}"
 
 

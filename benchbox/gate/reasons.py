@@ -20,6 +20,7 @@ from benchbox.gate.policy import Policy
 from benchbox.gate.selftest import Trust
 from benchbox.gate.tonight import ROLLING
 from benchbox.schema.verdict import Outcome
+from benchbox.units import format_percent
 
 # Nothing can be believed of a case without numbers.
 EXIT_GAPS, EXIT_UNREADABLE = MeasurementError.exit_status, StoreError.exit_status
@@ -134,7 +135,7 @@ def _budgets(findings: Sequence[Finding], policy: Policy) -> Iterator[Reason]:
         ("blind", blind, policy.budget.blind),
     ):
         if rows and len(some) / len(rows) > most:
-            yield EXIT_INCONCLUSIVE, f"{len(some)} of {len(rows)} rows {word}, more than {most:.0%}"
+            yield EXIT_INCONCLUSIVE, f"{len(some)} of {len(rows)} rows {word}, more than {format_percent(most)}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ from benchbox.gate.clocks import Cycles, cycles_beside
 from benchbox.gate.comparable import environments_apart, networks_apart
 from benchbox.gate.levels.baseline import ACCEPTED, Baseline
 from benchbox.gate.night import Finding, Place, Qualifier, Trend
-from benchbox.gate.outcome import percent_text
 from benchbox.gate.policy import Policy
 from benchbox.gate.series import Value, commit_of, error_flags
 from benchbox.gate.tonight import ROLLING, Question, decision_on, measured_again
@@ -19,6 +18,7 @@ from benchbox.schema.reading import Better
 from benchbox.schema.record import Record
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.stats.nights import Move, Seen, Watch, watch_nights
+from benchbox.units import format_percent
 
 # Nights in a picture of a finding.
 TREND = 30
@@ -144,7 +144,7 @@ def _finding(
     first, last = seen.since, len(nights) - 1
     before = values[first - 1].records if first else ()
     length = last - first + 1
-    run = f"{length} night{'s' * (length > 1)} in a row beyond {percent_text(watch.effect)}"
+    run = f"{length} night{'s' * (length > 1)} in a row beyond {format_percent(watch.effect)}"
     reason = {
         Move.NEW: f"{len(values) - 1} of {watch.least} nights to compare with",
         Move.LEVEL: "",
@@ -155,7 +155,7 @@ def _finding(
     if cycles is not None and seen.move is Move.BEYOND and (doubt := cycles.doubt(last, worse=seen.worse)):
         reason = f"{run}; {doubt}"
     if blind:
-        reason = "; ".join(filter(None, (reason, f"a week would show {seen.mde or 0:.1%} at the least")))
+        reason = "; ".join(filter(None, (reason, f"a week would show {format_percent(seen.mde or 0, 1)} at the least")))
     return Finding(
         verdict=Verdict(
             case=ask.series.case,

@@ -16,6 +16,7 @@ from benchbox.schema.reading import Better
 from benchbox.schema.record import Record
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.stats.again import Decision
+from benchbox.units import format_change
 
 ROLLING, ANCHOR, EXACT = "rolling", "anchor", "exact"
 ProcessValues = Callable[[Record, str], Sequence[float]]
@@ -79,12 +80,12 @@ def measured_again(finding: Finding, entry: Remeasured, decision: Decision | Non
         return dataclasses.replace(finding, verdict=dataclasses.replace(verdict, reason=reason))
     text = f"measured again in turn, {decision.n_base} + {decision.n_head} processes: "
     if decision.worse is None:
-        text += f"{100 * (decision.ratio - 1):+.1f} %, not enough to tell"
+        text += f"{format_change(decision.ratio)}, not enough to tell"
     elif decision.worse:
         text += f"worse there too (p = {decision.p:.2g})"
     else:
-        text += f"{100 * (decision.ratio - 1):+.1f} %, not the network but the machine, or chance"
-    nights = f"a night of {100 * ((verdict.ratio or 1) - 1):+.1f} % against the level"
+        text += f"{format_change(decision.ratio)}, not the network but the machine, or chance"
+    nights = f"a night of {format_change(verdict.ratio or 1)} against the level"
     verdict = dataclasses.replace(verdict, reason=f"{text}; {nights}")
     if decision.worse:
         verdict = dataclasses.replace(

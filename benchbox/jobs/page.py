@@ -25,6 +25,7 @@ from benchbox.store.accuracies import accuracies_under
 from benchbox.store.ceilings import stored_ceilings
 from benchbox.store.layers import stored_layers
 from benchbox.store.records import readable_trials
+from benchbox.units import format_change
 
 # A series of fewer records is a comparison, not a history.
 _NIGHTS = 3
@@ -119,7 +120,7 @@ def _verdict(
 def _group_line(group: Group) -> str:
     """An alarm in one line: what, where, how much and why."""
     cases = group.cases[0] if len(group.cases) == 1 else f"{len(group.cases)} cases"
-    worst = "" if group.worst is None else f", {100 * (group.worst - 1):+.1f} %"
+    worst = "" if group.worst is None else f", {format_change(group.worst)}"
     accepted = " (acknowledged)" if group.acknowledged else ""
     return f"{SIGNS[group.outcome]} {cases} {group.outcome.value}{worst}{accepted}: {group.cause}"
 

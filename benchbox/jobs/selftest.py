@@ -29,6 +29,7 @@ from benchbox.schema.plan import MeasurementPlan, Mode, PairOrder
 from benchbox.schema.record import reading_of
 from benchbox.stats.again import Decision, Round, decide
 from benchbox.store.kept import known_artifacts
+from benchbox.units import format_percent
 
 METRIC = "latency_p50"
 # Reading the clock twice takes part of a microsecond: shorter inferences cannot wait for a tenth of their time.
@@ -62,7 +63,7 @@ def selftest(root: Path, judged: Judged, *, progress: Progress, measure: Measure
     equal = policy.selftest.aa
     for what, head in (
         *((f"equal sides{f' ({number} of {equal})' * (equal > 1)}", case) for number in range(1, equal + 1)),
-        (f"a head slowed by {policy.selftest.injected:.0%}", slowed),
+        (f"a head slowed by {format_percent(policy.selftest.injected)}", slowed),
     ):
         text = f"self-test on {series.name}: {what}, {policy.confirm.processes} processes a side in turn"
         found.append(_decision(measure or pair, case, head, policy, effect, functools.partial(_say, progress, text)))

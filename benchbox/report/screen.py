@@ -48,6 +48,16 @@ def wrapped(line: str, width: int | None) -> str:
     return "\n".join(_broken(line, width, indent="  "))
 
 
+def shell_lines(command: str, width: int | None) -> str:
+    """A command set back, over several lines of at most a width if need be, as a shell takes them."""
+    lines = [""]
+    for part in command.replace(" --", "\n--").split("\n"):
+        if width is not None and lines[-1] and len(lines[-1]) + len(part) > width - 6:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {part}".strip()
+    return " \\\n    ".join([f"  {lines[0]}", *lines[1:]])
+
+
 def _broken(text: str, width: int, *, indent: str = "") -> list[str]:
     """The text in lines; a number and its percent sign stay together."""
     kept = text.replace(" %", _UNBROKEN)
@@ -59,6 +69,13 @@ def lines_below(*lines: str) -> str:
     """Sentences that stand below a table, one under the other, wrapped where standard output is a terminal."""
     width = screen_width()
     return "\n".join(wrapped(line, width) for line in lines if line)
+
+
+def set_back(text: str, *, by: int = 2) -> str:
+    """A sentence that stands under a title, further right, wrapped where standard output is a terminal."""
+    width = screen_width()
+    lines = [text] if width is None else _broken(text, width - by)
+    return "\n".join(f"{' ' * by}{line}" for line in lines)
 
 
 def table_of(

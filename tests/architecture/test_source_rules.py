@@ -55,6 +55,19 @@ def test_nothing_is_left_unfinished() -> None:
     assert [source for source in SOURCES if mark.search(source.read_text())] == []
 
 
+def test_percentages_are_written_in_one_place() -> None:
+    """ "10.4 %" with a space: benchbox/units.py turns ratios into percentages, and nothing else does."""
+    by_hand = re.compile(r"%\}|[0-9:][efg]\} ?%")
+    found = [
+        f"{source}:{number}"
+        for source in SOURCES
+        if source.name != "units.py"
+        for number, line in enumerate(source.read_text().splitlines(), start=1)
+        if by_hand.search(line)
+    ]
+    assert found == []
+
+
 def test_only_the_command_line_ends_the_process() -> None:
     calls = [
         f"{source}:{node.lineno}"

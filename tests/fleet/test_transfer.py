@@ -204,7 +204,7 @@ def test_the_commands(root: Path, tmp_path: Path, benchbox: Callable[..., Any]) 
     record_files(root)[0].write_bytes(b"")
     ran = benchbox("store", "check", "--root", str(root))
     assert ran.status == 6
-    assert "1 of 3 files are damaged" in ran.err
+    assert "1 of 3 files is damaged" in ran.err
     ran = benchbox("store", "check", "--root", str(root), "--set-aside")
     assert ran.status == 0
     assert "results/damaged/records" in ran.out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchbox.gate.outcome import effect_in_words, judge_ratio, percent_text
+from benchbox.gate.outcome import effect_in_words, judge_ratio
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.verdict import Outcome
 
@@ -30,12 +30,6 @@ P50 = METRICS.get("latency_p50")
 def test_an_effect_in_words(metric: str, low: float, high: float, words: str) -> None:
     text = effect_in_words(METRICS.get(metric), low, high)
     assert text == words
-
-
-def test_percent_has_a_digit_below_ten() -> None:
-    assert [percent_text(value) for value in (0.042, 0.04, 0.0996, 0.162, 0.0004)] == [
-        "4.2 %", "4 %", "10 %", "16 %", "0 %",
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

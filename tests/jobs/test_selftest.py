@@ -91,7 +91,7 @@ def test_it_measures_equal_sides_and_a_slowed_head(tmp_path: Path) -> None:
     test = selftest(tmp_path, judge(tmp_path), progress=shown, measure=measure)
     assert [text.partition(": ")[2] for text in shown.said] == [
         "equal sides, 8 processes a side in turn",
-        "a head slowed by 10%, 8 processes a side in turn",
+        "a head slowed by 10 %, 8 processes a side in turn",
     ]
     assert delays == [(0.0, 0.0), (0.0, 0.1)]
     assert test.believed
@@ -124,7 +124,7 @@ def test_as_many_pairs_of_equal_sides_as_the_policy_says_must_all_be_the_same(tm
     test = selftest(tmp_path, judge(tmp_path), progress=shown, measure=measure)
     assert [text.partition(": ")[2].partition(",")[0] for text in shown.said] == [
         *(f"equal sides ({number} of 3)" for number in (1, 2, 3)),
-        "a head slowed by 20%",
+        "a head slowed by 20 %",
     ]
     assert (len(test.aa), test.aa_outcome, test.believed) == (3, Outcome.SLOWER, False)
     assert judge(tmp_path).report.exit == 5

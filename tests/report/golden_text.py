@@ -15,8 +15,8 @@ TABLE = re.compile(r"^.*\n─[─ ]+\n(?:.+\n)*", flags=re.MULTILINE)
 
 def on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of a hundred columns, wherever somebody asks."""
-    for place in ("screen", "views.doctor"):
-        monkeypatch.setattr(f"benchbox.report.{place}.screen_width", lambda: WIDTH)
+    for place in ("report.screen", "report.views.doctor", "fleet.text"):
+        monkeypatch.setattr(f"benchbox.{place}.screen_width", lambda: WIDTH)
 
 
 def require_golden(name: str, text: str, *, width: int | None = WIDTH) -> None:

@@ -83,6 +83,20 @@ def run_matrix() -> str:
     return FORMATS.get("table").render(matrix(), width=WIDTH, view=View(quick=True))
 
 
+def report_twice() -> str:
+    """The same case at two times, and another one: only the beginning of the id tells two rows apart."""
+    noisy_later = case(40, 57e-3, 301e6, 0.03, noisy(0.35))
+    rows = [case(0, 50e-3, 300e6, 0.02, noisy(0.12)), case(1, 25e-3, 170e6, 0.08, batch=8), noisy_later]
+    return FORMATS.get("table").render(rows, width=WIDTH)
+
+
+def report_machines() -> str:
+    """The same case on two machines: the environment tells them apart."""
+    there = dataclasses.replace(HERE, hash="ba9876543210", hardware={"cpu": "Intel Xeon"})
+    rows = [case(0, 50e-3, 300e6, 0.02), dataclasses.replace(case(1, 31e-3, 301e6, 0.02), environment=there)]
+    return FORMATS.get("table").render(rows, width=WIDTH)
+
+
 def report_wide() -> str:
     return FORMATS.get("table").render(matrix(), width=WIDTH, view=View(wide=True, notes=True))
 
@@ -144,7 +158,17 @@ def engines() -> str:
     return render_listed([Listed(name=name, engine=engine, fault=""), broken])
 
 
-FORMS = [run_matrix, report_wide, report_columns, compare_match, choose, ceilings_table, engines]
+FORMS = [
+    run_matrix,
+    report_twice,
+    report_machines,
+    report_wide,
+    report_columns,
+    compare_match,
+    choose,
+    ceilings_table,
+    engines,
+]
 
 
 @pytest.mark.parametrize("shown", FORMS, ids=lambda shown: shown.__name__)

@@ -90,7 +90,7 @@ def run() -> str:
     return FORMATS.get("table").render([record(0), record(1)], width=WIDTH)
 
 
-def doctor() -> str:
+def checkup() -> Checkup:
     backend = BackendState(
         name="onnxruntime", device="cpu", usable=True, builds=False, version="1.32.0",
         precisions=("fp32", "fp16", "int8"), reason="", remedy="",
@@ -98,7 +98,7 @@ def doctor() -> str:
     lacking = dataclasses.replace(
         backend, name="tensorrt", usable=False, reason="TensorRT is not installed", remedy="pip install it"
     )
-    checkup = Checkup(
+    return Checkup(
         backends=(backend, lacking, dataclasses.replace(backend, name="null")),
         layers=(),
         environment=Environment(hash="0123456789ab", hardware={"cpu": "AMD EPYC"}, software={}, observed={}),
@@ -110,7 +110,10 @@ def doctor() -> str:
                   records=41, limit=1.5),
         ),
     )  # fmt: skip
-    return render_checkup(checkup)
+
+
+def doctor() -> str:
+    return render_checkup(checkup())
 
 
 def history() -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from benchbox.gate.levels.baseline import Baseline, Expected
 from benchbox.gate.levels.proposals import Proposal
 from benchbox.gate.night import Acknowledgement
+from benchbox.report.screen import lines_below
 from benchbox.report.table import Column, markdown_table, text_table
-from benchbox.units import ABSENT, format_count, format_quantity
+from benchbox.units import ABSENT, format_change, format_count, format_quantity
 
 _COMMIT = 9
 _TITLES = ("metric", "level", "n", "night", "commit", "kind", "anchor")
@@ -53,7 +54,7 @@ def _after(proposal: Proposal) -> str:
 
 def _change(proposal: Proposal) -> str:
     before = proposal.before.value if proposal.before else 0.0
-    return f"{100 * (proposal.level.value / before - 1):+.1f} %" if before else ABSENT
+    return format_change(proposal.level.value / before) if before else ABSENT
 
 
 def render_levels(baseline: Baseline, acknowledged: Sequence[Acknowledgement]) -> str:
@@ -69,7 +70,7 @@ def _accepted(entry: Acknowledgement) -> Iterator[str]:
     cases = f"{len(entry.cases)} case{'s' * (len(entry.cases) != 1)}"
     who = f" by {entry.by}" if entry.by else ""
     yield f"{entry.group}: {entry.kind}, {entry.metric} of {cases}, {entry.ratio[0]:.3f} to {entry.ratio[1]:.3f}"
-    yield f"  since {entry.accepted}{who}, until {entry.until}: {entry.reason}"
+    yield lines_below(f"  since {entry.accepted}{who}, until {entry.until}: {entry.reason}")
     if entry.issue:
         yield f"  {entry.issue}"
 

@@ -27,7 +27,7 @@ from benchbox.gate.levels.proposals import acknowledgements_of
 from benchbox.gate.night import Finding, LayerShift, NightReport
 from benchbox.gate.tonight import EXACT
 from benchbox.report.table import Column, markdown_table
-from benchbox.units import format_alike
+from benchbox.units import format_alike, format_change, format_percent
 
 # GitHub refuses summaries of more than 1 MiB as a whole.
 MOST_BYTES = 900_000
@@ -110,7 +110,7 @@ def _groups(report: NightReport) -> str:
                 _code(group.id),
                 group.outcome.value + (" (acknowledged)" if group.acknowledged else ""),
                 str(len(group.cases)),
-                "" if group.worst is None else f"{100 * (group.worst - 1):+.1f} %",
+                "" if group.worst is None else format_change(group.worst),
                 interval_text(row),
                 group.place.night,
                 change_text(row),
@@ -181,7 +181,8 @@ def _layers(rows: Sequence[Finding]) -> list[str]:
 
 def _layer(layer: LayerShift) -> list[str]:
     base, head = format_alike([layer.base_s, layer.head_s], "s")
-    change = f"{100 * (layer.head_s / layer.base_s - 1):+.0f} %" if layer.base_s and layer.head_s else "only in one"
+    known = layer.base_s and layer.head_s
+    change = format_percent(layer.head_s / layer.base_s - 1, 0, signed=True) if known else "only in one"
     return [_code(layer.name), base, head, change]
 
 

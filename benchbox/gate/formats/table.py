@@ -24,6 +24,8 @@ from benchbox.gate.formats.words import (
     unclear_rows,
 )
 from benchbox.gate.night import Finding, Group, NightReport, Qualifier
+from benchbox.report.screen import shell_lines
+from benchbox.units import format_change
 
 WIDTH = 100
 _MOST_ROWS, _MOST_UNCLEAR = 20, 5
@@ -60,7 +62,7 @@ def _unclear_lines(rows: Sequence[Finding]) -> list[str]:
 
 def _group_lines(group: Group) -> list[str]:
     count = len(group.cases)
-    worst = "" if group.worst is None else f", worst {100 * (group.worst - 1):+.1f} %"
+    worst = "" if group.worst is None else f", worst {format_change(group.worst)}"
     accepted = ", acknowledged" if group.acknowledged else ""
     cases = f"{count} case{'s' * (count != 1)}"
     return [f"{group.outcome.value}: {cases}{worst}{accepted}; {group.cause}", f"  group {group.id}"]
@@ -93,13 +95,7 @@ def _reproduce(report: NightReport) -> str:
 
 
 def _command(text: str) -> str:
-    """A command over several lines if need be, as a shell takes them."""
-    lines = [""]
-    for part in text.replace(" --", "\n--").split("\n"):
-        if lines[-1] and len(lines[-1]) + len(part) > WIDTH - 6:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {part}".strip()
-    return " \\\n    ".join([f"  {lines[0]}", *lines[1:]])
+    return shell_lines(text, WIDTH)
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

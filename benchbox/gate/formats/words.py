@@ -12,7 +12,7 @@ from benchbox.report.sparkline import sparkline
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.plan import TRANSFER_TIMED, Mode
 from benchbox.schema.verdict import Outcome
-from benchbox.units import ABSENT, format_alike, format_count
+from benchbox.units import ABSENT, format_alike, format_change, format_changes, format_count, format_percent
 
 # Shapes differ, not only colours.
 SIGNS = {
@@ -122,14 +122,12 @@ def change_text(finding: Finding) -> str:
 
 def ratio_text(finding: Finding) -> str:
     """By how much: "+9.9 %"."""
-    ratio = finding.verdict.ratio
-    return ABSENT if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+    return format_change(finding.verdict.ratio)
 
 
 def interval_text(finding: Finding) -> str:
     """The interval of that: "+8.1 to +11.9 %"."""
-    low, high = finding.verdict.low, finding.verdict.high
-    return "" if low is None or high is None else f"{100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %"
+    return format_changes(finding.verdict.low, finding.verdict.high)
 
 
 def outcome_text(finding: Finding) -> str:
@@ -254,7 +252,7 @@ def unclear_rows(findings: Sequence[Finding]) -> list[Finding]:
 
 def mde_text(finding: Finding) -> str:
     """The smallest change that would show: "6.2 %"."""
-    return ABSENT if finding.verdict.mde is None else f"{100 * finding.verdict.mde:.1f} %"
+    return ABSENT if finding.verdict.mde is None else format_percent(finding.verdict.mde, 1)
 
 
 def settled_by(finding: Finding) -> str:

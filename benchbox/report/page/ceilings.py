@@ -9,7 +9,7 @@ from benchbox.report.material import Material, Point
 from benchbox.report.plots.roofline import above_roofs
 from benchbox.report.plots.roofs import ceilings_of
 from benchbox.schema.device import BandwidthCeiling, ComputeCeiling, Level
-from benchbox.units import ABSENT, format_flops_per_s, format_known
+from benchbox.units import ABSENT, format_flops_per_s, format_known, format_percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,8 @@ def ceiling_tables(points: Sequence[Point], material: Material) -> CeilingTables
 def above_lines(points: Sequence[Point], material: Material) -> list[str]:
     """The cases and layers of a machine that are above the roof, the furthest first, in words."""
     return [
-        f"{one.name}: {format_flops_per_s(one.rate)}, {100 * one.over:.0f} % above the {format_flops_per_s(one.limit)} "
-        f"that the fastest measured process allows in {one.precision}"
+        f"{one.name}: {format_flops_per_s(one.rate)}, {format_percent(one.over)} above the "
+        f"{format_flops_per_s(one.limit)} that the fastest measured process allows in {one.precision}"
         for one in above_roofs(points, material)
     ]
 

@@ -10,7 +10,7 @@ from benchbox.report.records.rows import known_factor
 from benchbox.schema.identity import identity_of
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import reading_of
-from benchbox.units import format_count, format_half_width, format_known
+from benchbox.units import format_count, format_half_width, format_known, format_percent
 
 _MANY = 2
 # Members of the front that are as good as certain are named, so many of them.
@@ -37,7 +37,7 @@ def choices(points: Sequence[Point], front: Mapping[str, float]) -> list[str]:
         return []
     members.sort(key=lambda pair: (-pair[1].value, pair[0].latency.value if pair[0].latency else 0.0))
     lines = [
-        f"{point.case}: top-1 {100 * accuracy.value:.1f} % ({accuracy.source.partition(':')[0]}), {_time(point)}"
+        f"{point.case}: top-1 {format_percent(accuracy.value, 1)} ({accuracy.source.partition(':')[0]}), {_time(point)}"
         + (f", {_known(memory)}" if (memory := _peak(point)) is not None else "")
         for point, accuracy in members[:_SHOWN]
     ]

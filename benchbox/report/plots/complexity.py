@@ -24,7 +24,7 @@ from benchbox.report.plots.base import (
 )
 from benchbox.report.plots.paper import PAPER, SOURCE
 from benchbox.report.plots.scales import Axis, linear_axis, log_axis, word_layers, words_beside
-from benchbox.units import ABSENT, format_count
+from benchbox.units import ABSENT, format_count, format_percent
 
 _WIDTHS = 22  # pixels of a bar
 _AREAS = (20, 2600)  # square pixels of a blob without parameters, and of the largest
@@ -45,7 +45,7 @@ class Network:
     @property
     def label(self) -> str:
         """The accuracy in words."""
-        return f"{self.name}: top-1 {100 * self.accuracy.value:.1f} % ({self.accuracy.source}), "
+        return f"{self.name}: top-1 {format_percent(self.accuracy.value, 1)} ({self.accuracy.source}), "
 
     @property
     def per_million(self) -> float:
@@ -70,7 +70,7 @@ def draw_accuracy(points: Sequence[Point], material: Material) -> Picture | None
     networks = sorted(networks_of(points, material), key=lambda network: network.accuracy.value)
     if not networks:
         return None
-    rows = [(network, network.accuracy.value, f"{100 * network.accuracy.value:.1f} %") for network in networks]
+    rows = [(network, network.accuracy.value, format_percent(network.accuracy.value, 1)) for network in networks]
     return Picture(
         name="accuracy",
         title="Top-1 accuracy of each network",
@@ -91,12 +91,22 @@ def draw_accuracy(points: Sequence[Point], material: Material) -> Picture | None
 def _interval_text(network: Network) -> str:
     """The interval of a measured accuracy in percent."""
     low, high = network.accuracy.low, network.accuracy.high
-    return ABSENT if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"
+    return (
+        ABSENT
+        if low is None or high is None
+        else f"{format_percent(low, 1).removesuffix(' %')} to {format_percent(high, 1)}"
+    )
 
 
 def _paper_top1(name: str) -> str:
     entry = PAPER.get(name)
-    return ABSENT if entry is None or entry.top1 is None else f"{entry.top1:g} %"
+    return ABSENT if entry is None or entry.top1 is None else format_percent(entry.top1 / 100, 1)
+
+
+def _paper_texts(name: str, paper: Sequence[tuple[str, float, float]]) -> tuple[str, str]:
+    """Top-1 and MACs that the paper has of a network, dashes where it has none."""
+    found = next(((macs, top1) for other, macs, top1 in paper if other == name), None)
+    return (format_percent(found[1], 1), format_count(found[0])) if found else (ABSENT, ABSENT)
 
 
 def draw_density(points: Sequence[Point], material: Material) -> Picture | None:
@@ -152,12 +162,11 @@ def draw_operations(points: Sequence[Point], material: Material) -> Picture | No
         rows=tuple(
             (
                 network.name,
-                f"{100 * network.accuracy.value:.1f} %",
+                format_percent(network.accuracy.value, 1),
                 network.accuracy.source,
                 format_count(network.macs),
                 format_count(network.params),
-                *next(((f"{100 * top1:g} %", format_count(macs)) for name, macs, top1 in paper if name == network.name),
-                      ("–", "–")),
+                *_paper_texts(network.name, paper),
             )
             for network in sorted(networks, key=lambda network: network.macs)
         ),
@@ -179,7 +188,7 @@ def draw_parameters(points: Sequence[Point], material: Material) -> Picture | No
         rows=tuple(
             (
                 network.name,
-                f"{100 * network.accuracy.value:.1f} %",
+                format_percent(network.accuracy.value, 1),
                 network.accuracy.source,
                 format_count(network.params),
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchbox.report.material import Material, Point, one_at_a_time
 from benchbox.report.plots.base import BARS, INK, Picture, marks, names_axis, precision_scale, whole
 from benchbox.report.plots.scales import linear_axis
-from benchbox.units import format_time
+from benchbox.units import format_change, format_time
 
 # Rows that can be looked at; those whose processes differ the most are shown.
 _MOST = 40
@@ -31,7 +31,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
             "case": point.case,
             "ratio": one / median,
             "precision": point.record.key.precision.value,
-            "label": f"{point.case}: process at {format_time(one)}, {one / median - 1:+.1%} of p50",
+            "label": f"{point.case}: process at {format_time(one)}, {format_change(one / median)} of p50",
         }
         for point, median, medians in found
         for one in medians

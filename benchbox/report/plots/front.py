@@ -10,7 +10,7 @@ from benchbox.report.plots.base import QUIET, Picture, Slider, marks, precision_
 from benchbox.report.plots.scales import Axis, bar_boxes, linear_axis, log_axis, word_layers, words_beside
 from benchbox.schema.reading import Reading
 from benchbox.schema.record import reading_of
-from benchbox.units import format_bytes, format_half_width, format_known, format_share
+from benchbox.units import format_bytes, format_half_width, format_known, format_percent, format_share
 
 # Members whose place is as good as certain are named.
 _LIKELY = 0.5
@@ -127,7 +127,7 @@ def _values_and_rows(
         memory = memory or usable(reading_of(point.record, "peak_host_memory"))
         size = format_bytes(memory.value if memory else None)
         time = format_known(latency.value, latency.low, latency.high, "s")
-        top1, place = f"{100 * accuracy.value:.1f} %", format_share(chance) if chance else "dominated"
+        top1, place = format_percent(accuracy.value, 1), format_share(chance) if chance else "dominated"
         values.append(
             {
                 "s": latency.value,

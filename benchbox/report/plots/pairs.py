@@ -14,6 +14,7 @@ from benchbox.report.plots.base import BARS, INK, Picture, Specification, marks,
 from benchbox.report.plots.scales import linear_axis
 from benchbox.schema.accuracy import AccuracyResult
 from benchbox.stats.paired import PairedDifference, paired_difference
+from benchbox.units import format_percent
 
 _ROW = 26
 _MOST = 40
@@ -64,7 +65,8 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
         columns=("case", "pictures", "top-1 of fp32", "top-1", "difference", "95 %", "answers that differ", "p"),
         rows=tuple(
             (
-                _name(other), str(other.samples), f"{100 * base.top1.value:.2f} %", f"{100 * other.top1.value:.2f} %",
+                _name(other), str(other.samples),
+                format_percent(base.top1.value, 2), format_percent(other.top1.value, 2),
                 _points(found.difference), f"{_points(found.low)} to {_points(found.high)}", str(found.differing),
                 f"{found.p_value:.2g}",
             )

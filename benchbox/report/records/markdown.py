@@ -37,8 +37,12 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
 def _without_ids(
     columns: Sequence[Column[Record]], rows: Sequence[Sequence[str]]
 ) -> tuple[list[Column[Record]], list[list[str]]]:
-    """Where there are too many columns, ids go before the names of cases do."""
-    kept = [place for place, each in enumerate(columns) if each.title != "id" or len(columns) <= MOST_COLUMNS]
+    """Where there are too many columns, ids that no row needs go before the names of cases do."""
+    kept = [
+        place
+        for place, each in enumerate(columns)
+        if each.title != "id" or not each.rank or len(columns) <= MOST_COLUMNS
+    ]
     return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 

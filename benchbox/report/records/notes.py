@@ -6,10 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from benchbox.report.cases import names_of_cases
 from benchbox.report.records.base import View
 from benchbox.report.records.machines import notes_on_machines
-from benchbox.schema.identity import identity_of
+from benchbox.report.records.telling import names_of_records
 from benchbox.schema.reading import Severity
 from benchbox.schema.record import Record, Status, reading_of
 from benchbox.units import format_ratio
@@ -23,13 +22,13 @@ _ORDER = [Severity.ERROR, Severity.WARNING, Severity.INFO]
 
 def skips_and_failures(records: Sequence[Record]) -> list[str]:
     """Why records without a number have none, failed ones first; one line for all cases of one reason."""
-    name = names_of_cases([identity_of(record) for record in records])
+    name = names_of_records(records)
     cases: dict[tuple[Status, str], list[str]] = {}
     for record in sorted(records, key=lambda record: record.status is Status.SKIPPED):
         if record.reason:
             # The case names backend and precision already.
             reason = record.reason.removeprefix(f"{record.key.backend} cannot run {record.key.precision}; ")
-            cases.setdefault((record.status, reason), []).append(name(identity_of(record)))
+            cases.setdefault((record.status, reason), []).append(name(record))
     return [
         f"{status.value}: {names[0]}{f' (and {len(names) - 1} more)' if len(names) > 1 else ''}: {reason}"
         for (status, reason), names in cases.items()
@@ -75,7 +74,7 @@ def _intervals(records: Sequence[Record], *, quick: bool) -> list[str]:
 
 def _flags(records: Sequence[Record], severities: Sequence[Severity], *, every: bool) -> list[str]:
     """Each flag once, by the record in which it is worst, with the number of others."""
-    name = names_of_cases([identity_of(record) for record in records])
+    name = names_of_records(records)
     worst: dict[tuple[Severity, str], tuple[float, str]] = {}
     more: Counter[tuple[Severity, str]] = Counter()
     for record in records:
@@ -86,7 +85,7 @@ def _flags(records: Sequence[Record], severities: Sequence[Severity], *, every: 
             size = -math.inf if flag.size is None else flag.size
             more[head] += head in worst
             if head not in worst or size > worst[head][0]:
-                worst[head] = (size, f"{name(identity_of(record))}: {flag.message}")
+                worst[head] = (size, f"{name(record)}: {flag.message}")
     heads = sorted(worst, key=lambda head: _ORDER.index(head[0]))
     return [
         f"{head[1]} ({head[0]}), {worst[head][1]}" + (f" (and {more[head]} more)" if more[head] else "")

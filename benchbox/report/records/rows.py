@@ -14,6 +14,7 @@ from benchbox.flags.void import is_void
 from benchbox.registry import require_known
 from benchbox.report.cases import ambiguous_models, columns_of_cases
 from benchbox.report.records.base import View
+from benchbox.report.records.telling import telling_columns
 from benchbox.report.table import Column, texts_of
 from benchbox.schema.identity import identity_of, network_of
 from benchbox.schema.plan import Mode
@@ -27,6 +28,8 @@ from benchbox.units import (
     format_factor,
     format_flops_per_s,
     format_half_width,
+    format_known,
+    format_percent,
     format_quantity,
     format_rate,
     format_ratio,
@@ -51,30 +54,26 @@ def _reading(title: str, metric: str, text: Callable[[float | None], str], *, op
     return Column(title=title, cell=cell, number=True, optional=optional)
 
 
-def _certain(title: str, metric: str, text: Callable[[float | None], str], **kind: int) -> Column[Record]:
-    """The column of one metric's value and its interval in one cell, "51.5 ms ±2 %"; nothing in a void row."""
+def _known(title: str, metric: str, *, interval: bool = True, rank: int = 0, optional: bool = False) -> Column[Record]:
+    """The column of one metric's value with the digits that its interval leaves known; nothing in a void row.
+
+    ``interval``: whether it stands in the same cell, "51.5 ms ±2 %".
+    """
 
     def cell(record: Record) -> str:
         reading = reading_of(record, metric)
         if reading is None or is_void(record):
             return ABSENT
-        exact = reading.half_width is None or reading.half_width < _EXACT
-        return text(reading.value) if exact else f"{text(reading.value)} {_short_half_width(reading.half_width or 0.0)}"
+        text = format_known(reading.value, reading.low, reading.high, reading.unit).removesuffix("/s").strip()
+        width = reading.half_width
+        return f"{text} {_short_half_width(width)}" if interval and width is not None and width >= _EXACT else text
 
-    return Column(title=title, cell=cell, number=True, **kind)  # type: ignore[arg-type]
+    return Column(title=title, cell=cell, number=True, rank=rank, optional=optional)
 
 
 def _short_half_width(share: float) -> str:
     """One digit below a percent, whole percents above: "±0.6 %", "±2 %", "±88 %"."""
-    percent = 100 * share
-    return f"±{percent:.0f} %" if percent >= 0.95 else f"±{percent:.1f} %"
-
-
-def _valid(column: Column[Record], *, rank: int) -> Column[Record]:
-    """The same column, empty in void rows."""
-    return dataclasses.replace(
-        column, cell=lambda record: ABSENT if is_void(record) else column.cell(record), rank=rank
-    )
+    return f"±{format_percent(share, 0 if share >= 0.0095 else 1)}"
 
 
 def _certainty(title: str, text: Callable[[Reading], str]) -> Column[Record]:
@@ -155,22 +154,22 @@ _BY_TITLE = {column.title: column for column in WIDE}
 
 def _usual(records: Sequence[Record]) -> list[Column[Record]]:
     """The columns that answer "how fast?", in the order in which they are read; the last ones go first."""
-    p50 = _certain("p50", "latency_p50", format_time)
+    p50 = _known("p50", "latency_p50")
+    over = _BY_TITLE["over bound"]
     return [
         dataclasses.replace(p50, cell=lambda record: _unusual_status(record) or p50.cell(record)),
-        _certain("samples/s", "throughput", _rate, rank=1),
+        _known("samples/s", "throughput", rank=1),
         Column(title=_SPEED_UP, cell=_speed_up(records), number=True, optional=True, rank=2),
-        _certain("peak memory", "peak_host_memory", format_bytes, rank=3),
-        _certain("GPU memory", "peak_device_memory", format_bytes, rank=3, optional=True),
-        _valid(_BY_TITLE["over bound"], rank=2),
-        _valid(_BY_TITLE["p90"], rank=5),
-        _valid(_BY_TITLE["p99"], rank=4),
-        _valid(_BY_TITLE["GPU p50"], rank=4),
-        _valid(_BY_TITLE["trtexec latency"], rank=6),
-        _valid(_BY_TITLE["trtexec GPU"], rank=6),
-        _valid(_BY_TITLE["trtexec qps"], rank=6),
-        _valid(_BY_TITLE["J/sample"], rank=4),
-        Column(title="id", cell=lambda record: record.id, rank=7),
+        _known("peak memory", "peak_host_memory", rank=3),
+        _known("GPU memory", "peak_device_memory", rank=3, optional=True),
+        dataclasses.replace(over, cell=lambda record: ABSENT if is_void(record) else over.cell(record), rank=2),
+        _known("p90", "latency_p90", interval=False, rank=5),
+        _known("p99", "latency_p99", interval=False, rank=4),
+        _known("GPU p50", "gpu_time_p50", interval=False, rank=4, optional=True),
+        _known("trtexec latency", "trtexec_latency_median", interval=False, rank=6, optional=True),
+        _known("trtexec GPU", "trtexec_gpu_time_median", interval=False, rank=6, optional=True),
+        _known("trtexec qps", "trtexec_throughput", interval=False, rank=6, optional=True),
+        _known("J/sample", "energy_per_sample", interval=False, rank=4, optional=True),
     ]
 
 
@@ -256,7 +255,9 @@ def columns_and_rows(records: Sequence[Record], view: View) -> tuple[list[Column
         naming = [
             dataclasses.replace(column, cell=_precision) if column.title == "precision" else column for column in naming
         ]
-        columns = [*naming, *(column for column in _usual(records) if not (view.paired and column.title == _SPEED_UP))]
+        usual = [column for column in _usual(records) if not (view.paired and column.title == _SPEED_UP)]
+        telling = [] if view.columns else telling_columns(records, texts_of(naming, records)[1])
+        columns = [*naming, *usual, *telling]
     if view.columns:
         naming, columns = [], _chosen(view.columns, [*columns_of_cases(cases, identity_of, always=_ALWAYS), *columns])
     naming, _ = texts_of(naming, records)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.schema.device import BandwidthCeiling, Ceilings, ComputeCeiling, NoCeiling, Pace
-from benchbox.units import ABSENT, format_bytes, format_flops_per_s, format_quantity, format_ratio
+from benchbox.units import ABSENT, format_bytes, format_flops_per_s, format_known, format_ratio
 
 _REMEDY = "a wider screen or --json shows all"
 _ADVICE = (
@@ -63,10 +63,8 @@ def _within_backends(ceilings: Ceilings) -> list[str]:
         if best is None or len(rows) < 2:
             continue
         rows.sort(key=lambda one: -one.flops_per_s)
-        shares = ", ".join(
-            f"{one.library} {format_flops_per_s(one.flops_per_s)} ({format_ratio(one.flops_per_s / best.flops_per_s)})"
-            for one in rows
-        )
+        rates = [(one, format_ratio(one.flops_per_s / best.flops_per_s)) for one in rows]
+        shares = ", ".join(f"{one.library} {_rate(one, one.flops_per_s, 'FLOP/s')} ({share})" for one, share in rates)
         lines.append(f"{precision} within each library, sustained: {shares}")
     return lines
 
@@ -76,17 +74,24 @@ def _plain(ceilings: Ceilings) -> list[NoCeiling]:
     return [one for one in ceilings.none if one.library != "numpy"]
 
 
-def _range(low: float, high: float, text: str) -> str:
-    return ABSENT if low == high else text
+def _rate(one: ComputeCeiling | BandwidthCeiling, value: float, unit: str) -> str:
+    """A rate with the digits that its processes leave known."""
+    low, high = (one.low, one.high) if one.low < one.high else (None, None)
+    return format_known(value, low, high, unit)
+
+
+def _end(one: ComputeCeiling | BandwidthCeiling, value: float, unit: str) -> str:
+    """The least or the largest process; a dash where there is one process alone."""
+    return format_known(value, None, None, unit) if one.low < one.high else ABSENT
 
 
 _COMPUTE: tuple[Column[ComputeCeiling], ...] = (
     Column(title="precision", cell=lambda one: one.precision),
     Column(title="pace", cell=lambda one: one.kind),
     Column(title="threads", cell=lambda one: str(one.threads), number=True),
-    Column(title="ceiling", cell=lambda one: format_flops_per_s(one.flops_per_s), number=True),
-    Column(title="low", cell=lambda one: _range(one.low, one.high, format_flops_per_s(one.low)), number=True),
-    Column(title="high", cell=lambda one: _range(one.low, one.high, format_flops_per_s(one.high)), number=True),
+    Column(title="ceiling", cell=lambda one: _rate(one, one.flops_per_s, "FLOP/s"), number=True),
+    Column(title="low", cell=lambda one: _end(one, one.low, "FLOP/s"), number=True),
+    Column(title="high", cell=lambda one: _end(one, one.high, "FLOP/s"), number=True),
     Column(title="n", cell=lambda one: str(one.n), number=True),
     Column(title="by", cell=lambda one: f"{one.library} {one.version}".strip()),
     Column(title="M x N x K", rank=1, cell=lambda one: "x".join(map(str, one.shape))),
@@ -94,9 +99,9 @@ _COMPUTE: tuple[Column[ComputeCeiling], ...] = (
 _BANDWIDTH: tuple[Column[BandwidthCeiling], ...] = (
     Column(title="memory", cell=lambda one: one.level),
     Column(title="threads", cell=lambda one: str(one.threads), number=True),
-    Column(title="ceiling", cell=lambda one: format_quantity(one.bytes_per_s, "B/s"), number=True),
-    Column(title="low", cell=lambda one: _range(one.low, one.high, format_quantity(one.low, "B/s")), number=True),
-    Column(title="high", cell=lambda one: _range(one.low, one.high, format_quantity(one.high, "B/s")), number=True),
+    Column(title="ceiling", cell=lambda one: _rate(one, one.bytes_per_s, "B/s"), number=True),
+    Column(title="low", cell=lambda one: _end(one, one.low, "B/s"), number=True),
+    Column(title="high", cell=lambda one: _end(one, one.high, "B/s"), number=True),
     Column(title="n", cell=lambda one: str(one.n), number=True),
     Column(title="by", cell=lambda one: f"{one.library} {one.kernel}"),
     Column(title="working set", rank=1, cell=lambda one: format_bytes(one.bytes), number=True),

@@ -114,7 +114,11 @@ def render_checkup(checkup: Checkup, *, every: bool = False) -> str:
     if not every:
         return "\n\n".join([*parts, "details of hardware, software, counters and CUDA: benchbox doctor --all"])
     details = [
-        "CUDA\n" + _facts({layer.name: layer.version or _lack(layer) for layer in checkup.layers}),
+        *(
+            ["CUDA\n" + _facts({layer.name: layer.version or _lack(layer) for layer in checkup.layers})]
+            if checkup.layers
+            else []
+        ),
         "Hardware\n" + _facts(hardware),
         "Software\n" + _facts(checkup.environment.software),
         "Now\n" + _facts(observed),
@@ -152,6 +156,8 @@ def _machine(checkup: Checkup) -> dict[str, str]:
 
 # Facts of a machine that its user cannot change.
 _GIVEN = frozenset({"VIRTUALIZED"})
+# Narrower than this a text beside its title is harder to read than a line that is too long.
+_LEAST_WIDTH = 30
 # Backends that compute nothing: no choice for a person.
 _VIRTUAL = frozenset({"null"})
 
@@ -189,16 +195,24 @@ def _lack(state: BackendState | LayerState) -> str:
 
 def _facts(facts: Mapping[str, str]) -> str:
     width = max((len(name) for name in facts), default=0)
-    return "\n".join(f"  {name:{width}}  {value}" for name, value in facts.items())
+    return "\n".join(_beside(f"  {name:{width}}  ", value) for name, value in facts.items())
+
+
+def _beside(title: str, text: str) -> str:
+    """A title and what is said of it, whose further lines stand under the first."""
+    width = screen_width() or 100
+    lines = textwrap.wrap(text, max(width - len(title), _LEAST_WIDTH), break_on_hyphens=False) or [""]
+    return "\n".join([(title + lines[0]).rstrip(), *(" " * len(title) + line for line in lines[1:])])
 
 
 def _instruments(instruments: Sequence[Instrument]) -> str:
     width = max((len(instrument.name) for instrument in instruments), default=0)
     return "\n".join(
-        f"  {'yes' if instrument.usable else 'no ':3}  {instrument.name:{width}}  {instrument.detail}"
+        _beside(f"  {'yes' if instrument.usable else 'no':3}  {instrument.name:{width}}  ", instrument.detail)
         for instrument in instruments
     )
 
 
 def _flags(flags: Sequence[Flag]) -> str:
-    return "\n".join(f"  {flag.severity.value:7}  {flag.code}: {flag.message}" for flag in flags) or "  nothing seen"
+    lines = [_beside(f"  {flag.severity.value:7}  ", f"{flag.code}: {flag.message}") for flag in flags]
+    return "\n".join(lines) or "  nothing seen"

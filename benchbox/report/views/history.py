@@ -12,7 +12,7 @@ from benchbox.report.sparkline import sparkline
 from benchbox.report.table import Column, text_table, texts_of
 from benchbox.schema.reading import Better
 from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
-from benchbox.units import format_alike, format_half_width
+from benchbox.units import format_alike, format_change, format_changes, format_half_width
 
 _COLUMNS: tuple[Column[list[str]], ...] = (
     Column(title="night"),
@@ -125,11 +125,8 @@ def _commit(commit: str) -> str:
 
 def _step(change: LevelChange) -> str:
     word = "better" if change.better else "worse"
-    interval = (
-        f" [{change.low - 1:+.1%}, {change.high - 1:+.1%}]"
-        if change.low is not None and change.high is not None
-        else ""
-    )
+    known = format_changes(change.low, change.high)
+    interval = f" ({known})" if known else ""
     state = {
         ChangeState.NEW: "",
         ChangeState.REVERTED: ", taken back later",
@@ -137,7 +134,7 @@ def _step(change: LevelChange) -> str:
     }[change.state]
     before, after = map(_commit, change.commits)
     commits = f", {before}..{after}" if before and after and before != after else ""
-    return f"{word}: {change.ratio - 1:+.1%}{interval}{commits}{state}"
+    return f"{word}: {format_change(change.ratio)}{interval}{commits}{state}"
 
 
 def _rule(text: str, width: int) -> str:

@@ -13,7 +13,7 @@ from benchbox.report.views.reasons import reasons_text
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.store.documents import plain
-from benchbox.units import ABSENT
+from benchbox.units import ABSENT, format_percent
 
 
 def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str], form: str) -> list[Column[Row]]:
@@ -32,7 +32,9 @@ def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str]
         column("verdict", outcome_text),
         column(title, lambda verdict: "" if verdict.ratio is None else f"{verdict.ratio:.3f}", number=True),
         column("95 %", _interval, number=True),
-        column("MDE", lambda verdict: "" if verdict.mde is None else f"{100 * verdict.mde:.1f} %", number=True, rank=4),
+        column(
+            "MDE", lambda verdict: "" if verdict.mde is None else format_percent(verdict.mde, 1), number=True, rank=4
+        ),
         column("n", _counts, number=True, rank=1),
         column(f"{sides[0]} id", lambda verdict: _id_text(verdict.base_records), rank=3),
         column(f"{sides[1]} id", lambda verdict: _id_text(verdict.head_records), rank=2),

@@ -9,7 +9,7 @@ from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.schema.model import ModelSpec
 from benchbox.store.documents import plain
-from benchbox.units import ABSENT, format_bytes, format_count
+from benchbox.units import format_bytes, format_count, format_percent
 
 _COLUMNS: tuple[Column[ModelSpec], ...] = (
     Column(title="model", cell=lambda spec: spec.name),
@@ -54,4 +54,4 @@ def document_from_specs(specs: Sequence[ModelSpec]) -> dict[str, object]:
 
 
 def _percent(ratio: float | None) -> str:
-    return ABSENT if ratio is None else f"{100 * ratio:.2f} %"
+    return format_percent(ratio, 2)

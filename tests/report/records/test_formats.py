@@ -110,12 +110,12 @@ def test_the_usual_table_answers_first_and_fits_a_hundred_columns() -> None:
         measured(4, batch=8, p50_s=0.4),
     )
     assert FORMATS.get("table").render(records, width=100).split("\n\n")[0].splitlines() == [
-        "model     precision  batch            p50   samples/s    speed-up  peak memory       p90       p99",
-        "────────  ─────────  ─────  ─────────────  ──────────  ──────────  ───────────  ────────  ────────",
-        "resnet50  fp32           1  51.50 ms ±2 %  19.42 ±2 %          1×    76.29 MiB  56.65 ms  61.80 ms",
-        "resnet50  int8 91 %      1  25.00 ms ±2 %  40.00 ±2 %  2.06× ±3 %    76.29 MiB  27.50 ms  30.00 ms",
-        "resnet50  fp16 0 %       1           void           –           –            –         –         –",
-        "resnet50  fp32           8  400.0 ms ±2 %  20.00 ±2 %  1.03× ±3 %    76.29 MiB  440.0 ms  480.0 ms",
+        "model     precision  batch           p50  samples/s    speed-up  peak memory      p90      p99",
+        "────────  ─────────  ─────  ────────────  ─────────  ──────────  ───────────  ───────  ───────",
+        "resnet50  fp32           1  51.5 ms ±2 %  19.4 ±2 %          1×    76.29 MiB  56.6 ms  61.8 ms",
+        "resnet50  int8 91 %      1  25.0 ms ±2 %  40.0 ±2 %  2.06× ±3 %    76.29 MiB  27.5 ms  30.0 ms",
+        "resnet50  fp16 0 %       1          void          –           –            –        –        –",
+        "resnet50  fp32           8   400 ms ±2 %  20.0 ±2 %  1.03× ±3 %    76.29 MiB   440 ms   480 ms",
         "in all rows: backend onnxruntime",
         "left out at 100 columns: id (--wide shows all)",
     ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from sample_records import record
 
-from benchbox.report.records.base import View
+from benchbox.report.records.base import FORMATS, View
 from benchbox.report.records.notes import notes_from_records
 from benchbox.report.records.rows import known_factor
+from benchbox.report.records.telling import brief_ids, names_of_records
 from benchbox.schema.reading import Better, Flag, Reading, Severity
 
 
@@ -46,3 +49,37 @@ def test_a_note_is_about_the_worst_case() -> None:
     assert "varies by None" in next(
         note for note in notes_from_records([record(0, flags=(flagged(0, None),))], View()) if note.startswith("NOISY")
     )
+
+
+@pytest.mark.parametrize(
+    ("ids", "shown"),
+    [
+        (["20260102T030400Z-0a", "20260102T030401Z-0a"], ["20260102T030400Z", "20260102T030401Z"]),
+        (["20260102T030400Z-0a", "20260102T030400Z-1b"], ["20260102T030400Z-0", "20260102T030400Z-1"]),
+        (["20260102T030400Z-0a", "20260102T030400Z-0b"], ["20260102T030400Z-0a", "20260102T030400Z-0b"]),
+        (["other", "otter"], ["other", "otter"]),
+        ([], []),
+    ],
+)
+def test_ids_are_as_short_as_they_may_be(ids: list[str], shown: list[str]) -> None:
+    assert list(brief_ids(ids).values()) == shown
+    assert all(each.startswith(short) for each, short in brief_ids(ids).items())
+
+
+def test_a_note_names_the_one_of_two_rows_that_it_is_about() -> None:
+    name = names_of_records([record(0), record(7)])
+    assert name(record(7)) == "lenet5 null fp32 batch 1 20260102T030407Z"
+    assert names_of_records([record(7)])(record(7)) == "lenet5 null fp32 batch 1"
+
+
+@pytest.mark.parametrize("form", ["table", "md"])
+@pytest.mark.parametrize("width", [40, 100])
+def test_what_alone_tells_rows_apart_is_never_left_out(form: str, width: int) -> None:
+    first, again = record(0, flags=()), record(7, flags=())
+    text = FORMATS.get(form).render([first, again], width=width)
+    assert "20260102T030400Z" in text
+    assert "20260102T030407Z" in text
+    elsewhere = dataclasses.replace(again, environment=dataclasses.replace(again.environment, hash="ba9876543210"))
+    rows = FORMATS.get(form).render([first, elsewhere], width=width).split("\n\n")[0]
+    assert "0123456789ab" in rows
+    assert "ba9876543210" in rows

@@ -12,7 +12,7 @@ from benchbox.cli.flags.network import NetworkFlags, network_command, precisions
 from benchbox.cli.flags.shared import project_root, warn, write_json
 
 if TYPE_CHECKING:
-    from benchbox.schema.accuracy import AccuracyResult, Share
+    from benchbox.schema.accuracy import AccuracyResult
     from benchbox.schema.model import Precision
 
 
@@ -83,44 +83,33 @@ def command(
         warn(f"{source.name} has seeded, untrained weights: expect chance level; give trained ones with --weights")
     precisions = precisions or (own_precision(source),)
     backend = backend or chosen_backend(source, precisions)
-    results = []
-    with shown_progress() as progress:
-        for result in accuracies_from_source(
-            source,
-            pictures,
-            backend=backend,
-            precisions=precisions,
-            derivation=network.derivation_for(precisions),
-            batch=batch,
-            threads=threads or effective_cpus(),
-            root=project_root(),
-            progress=progress,
-        ):
-            results.append(result)
-            if not as_json:
-                click.echo(_text(result))
-                if len(results) > 1:
-                    click.echo(_paired_text(results[0], result))
+    results: list[AccuracyResult] = []
+    try:
+        with shown_progress() as progress:
+            for result in accuracies_from_source(
+                source,
+                pictures,
+                backend=backend,
+                precisions=precisions,
+                derivation=network.derivation_for(precisions),
+                batch=batch,
+                threads=threads or effective_cpus(),
+                root=project_root(),
+                progress=progress,
+            ):
+                results.append(result)
+    finally:
+        if not as_json:
+            _show(results)
     if as_json:
         from benchbox.store.documents import plain
 
         write_json({"schema": "benchbox.accuracy/1", "results": [plain(entry) for entry in results]})
 
 
-def _text(result: AccuracyResult) -> str:
-    title = f"{result.model} {result.backend} {result.precision} {result.variant}".strip()
-    return f"{title}: top-1 {_share(result.top1)}, top-5 {_share(result.top5)} of {result.samples} pictures"
+def _show(results: list[AccuracyResult]) -> None:
+    """What is known, also where a later precision fails or is interrupted; it is stored then, too."""
+    from benchbox.report.views.accuracy import render_accuracies
 
-
-def _paired_text(first: AccuracyResult, result: AccuracyResult) -> str:
-    from benchbox.stats.paired import paired_difference
-
-    found = paired_difference(first.right_pictures, result.right_pictures)
-    return (
-        f"  {result.precision} - {first.precision} on the same pictures: {100 * found.difference:+.2f} points "
-        f"({100 * found.low:+.2f} to {100 * found.high:+.2f}), McNemar p = {found.p_value:.2g}"
-    )
-
-
-def _share(share: Share) -> str:
-    return f"{100 * share.value:.2f} % ({100 * share.low:.2f} % to {100 * share.high:.2f} %)"
+    if results:
+        click.echo(render_accuracies(results))

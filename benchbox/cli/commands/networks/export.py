@@ -11,7 +11,7 @@ from benchbox.cli.flags.network import NetworkFlags, network_command, precisions
 from benchbox.cli.flags.shared import project_root, write_json
 
 if TYPE_CHECKING:
-    from benchbox.schema.artifact import BatchRange, Hop, OnnxArtifact
+    from benchbox.schema.artifact import BatchRange, OnnxArtifact
     from benchbox.schema.model import Precision
 
 
@@ -41,6 +41,7 @@ def command(
     """
     from benchbox.cli.progress import shown_progress
     from benchbox.jobs.prepare import onnx_from_source, own_precision
+    from benchbox.report.views.artifact import render_artifact
 
     sources = network.sources()
     wanted = {source: precisions or (own_precision(source),) for source in sources}
@@ -61,43 +62,9 @@ def command(
                     )
                 )
                 if not as_json:
-                    click.echo(_text(artifacts[-1], str(root / artifacts[-1].path)))
+                    click.echo(render_artifact(artifacts[-1], str(root / artifacts[-1].path)))
     if as_json:
         write_json({"schema": "benchbox.export/1", "artifacts": [_document(artifact) for artifact in artifacts]})
-
-
-def _judgement(artifact: OnnxArtifact) -> str:
-    if artifact.unchecked:
-        return f"UNCHECKED: {artifact.unchecked}"
-    return f"checked by {artifact.evaluator} against {artifact.expected_by}"
-
-
-def _text(artifact: OnnxArtifact, path: str) -> str:
-    from benchbox.units import format_bytes
-
-    lines = [
-        f"{artifact.model} {artifact.precision}",
-        f"  file    {path} ({format_bytes(artifact.size_bytes)}, opset {artifact.opset})",
-        f"  sha256  {artifact.sha256}",
-        f"  {_judgement(artifact)}",
-    ]
-    lines += [
-        f"  {hop.source} -> {hop.target}: max abs error {hop.max_abs_error:.2e}, "
-        f"relative L2 {hop.rel_l2_error:.2e}, cosine {hop.cosine:.8f}{_agreement(hop)}"
-        for hop in artifact.hops
-    ]
-    made = artifact.quantization
-    if made is not None:
-        lines += [
-            f"  {made.quantized} of {made.quantizable} convolutions and matrix products in {artifact.precision}, "
-            f"the rest in {made.fallback}; {made.method} over {made.samples} samples: {made.data}"
-        ]
-    lines += [f"  warning: {warning}" for warning in artifact.warnings]
-    return "\n".join(lines)
-
-
-def _agreement(hop: Hop) -> str:
-    return "" if hop.top1_agreement is None else f", top-1 agreement {100 * hop.top1_agreement:.0f} %"
 
 
 def _document(artifact: OnnxArtifact) -> dict[str, object]:

@@ -11,7 +11,6 @@ from benchbox.cli.flags.network import NetworkFlags, network_command
 from benchbox.cli.flags.shared import project_root, write_json
 
 if TYPE_CHECKING:
-    from benchbox.schema.accuracy import Bisection
     from benchbox.schema.model import Precision
     from benchbox.stats.agreement import Tolerance
 
@@ -89,7 +88,9 @@ def command(
             }
         )
         return
-    click.echo(_text(found, top, network.excludes))
+    from benchbox.report.views.bisection import render_bisection
+
+    click.echo(render_bisection(found, shown=top, arguments=_arguments(network.excludes, found.exclude)))
 
 
 def _tolerance(rel_l2_error: float | None, precision: Precision) -> Tolerance:
@@ -104,41 +105,6 @@ def _tolerance(rel_l2_error: float | None, precision: Precision) -> Tolerance:
     if rel_l2_error is None:
         return TOLERANCES[precision]
     return Tolerance(rel_l2_error=rel_l2_error, cosine=-1.0)
-
-
-def _text(found: Bisection, shown: int, excludes: tuple[str, ...]) -> str:
-    before, after = found.before, found.restored
-    verdict = "within" if before.passed else "beyond"
-    lines = [
-        f"{found.model} {found.precision} against fp32: relative L2 {before.rel_l2_error:.3g}, "
-        f"cosine {before.cosine:.6f}: {verdict} tolerance ({_limit(found)})",
-        "",
-        "relative L2 error of each layer, the largest added error first:",
-        f"{'added':>8}  {'read':>8}  {'written':>8}  layer",
-    ]
-    lines += [
-        f"{layer.added:8.2e}  {layer.before:8.2e}  {layer.after:8.2e}  {layer.node} ({layer.op})"
-        for layer in found.layers[:shown]
-    ]
-    if shown < len(found.layers):
-        lines.append(f"{shown} of {len(found.layers)} layers shown (--top)")
-    lines.append("")
-    if before.passed:
-        return "\n".join([*lines, "nothing needs to be excluded"])
-    return "\n".join(
-        [
-            *lines,
-            f"relative L2 {after.rel_l2_error:.3g}, cosine {after.cosine:.6f} with "
-            f"{len(found.exclude)} layer{'s' * (len(found.exclude) > 1)} excluded "
-            f"({found.conversions} graphs converted and run):",
-            f"  {' '.join(_arguments(excludes, found.exclude))}",
-        ]
-    )
-
-
-def _limit(found: Bisection) -> str:
-    cosine = f", cosine {found.cosine_tolerance:g}" if found.cosine_tolerance > -1 else ""
-    return f"relative L2 {found.rel_l2_tolerance:g}{cosine}"
 
 
 def _arguments(excludes: tuple[str, ...], found: tuple[str, ...]) -> list[str]:

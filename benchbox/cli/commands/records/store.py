@@ -71,15 +71,14 @@ def check(set_aside: bool, as_json: bool) -> None:
             }
         )
     else:
-        click.echo(", ".join(f"{count} {kind}" for kind, count in found.counts.items()) + " read")
-        for fault in found.faults:
-            where = f" -> {aside[fault.path]}" if fault.path in aside else ""
-            click.echo(f"{fault.path}{where}: {fault.reason}")
+        from benchbox.report.views.checking import render_checked
+
+        click.echo(render_checked(found, aside, root=root))
     left = [fault for fault in found.faults if fault.path not in aside]
     if left:
         records = sum(1 for fault in left if fault.record)
         raise StoreError(
-            f"{len(left)} of {sum(found.counts.values())} files are damaged",
+            f"{len(left)} of {sum(found.counts.values())} files {'is' if len(left) == 1 else 'are'} damaged",
             values=", ".join(str(fault.path) for fault in left[:3]) + (" …" if len(left) > 3 else ""),
             remedy="--set-aside moves records away" if records else "they are made again when they are needed",
         )
