@@ -149,7 +149,7 @@ def _silence() -> Iterator[None]:
 
 
 def _remedy(error: BaseException) -> str:
-    """What to do about a failed export: of a forward that decides by values, as a detector's last steps do, no shape helps."""
+    """What to do about a failed export; where a forward decides by values, as a detector does, no shape helps."""
     if "data-dependent" in str(_first_cause(error)):
         return (
             "its forward decides by the values that it computes: measure a part that does not with --module NAME "
