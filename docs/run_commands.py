@@ -1,12 +1,14 @@
-"""Do the commands of a page run? ``python docs/run_commands.py [PAGE]... [--quick]``.
+"""Do the commands of a page run? ``python docs/run_commands.py [PAGE]... [--quick] [--keep FOLDER]``.
 
 Makes the files that the pages name in a temporary folder, runs every line of their shell blocks there, in order, and
 prints exit status and time of each. What this machine cannot run (a GPU, another interpreter) is said with the reason.
-``--quick`` adds that flag to what measures. The status is 1 if a command failed.
+``--quick`` adds that flag to what measures; ``--keep`` writes what each command printed into a file of a folder, for
+the pages' samples. The status is 1 if a command failed.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shlex
@@ -164,24 +166,32 @@ def _save_weights(path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
 
 
-def run(line: str, folder: Path) -> tuple[int, float, str]:
-    """Exit status, seconds and the last line of standard error."""
+def run(line: str, folder: Path, keep: Path | None) -> tuple[int, float, str]:
+    """Exit status, seconds and the last lines of standard error; what was printed goes into a file."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     begin = time.perf_counter()
     ran = subprocess.run(line, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     said = [text for text in ran.stderr.splitlines() if text.strip()]
+    if keep is not None:
+        keep.write_text(f"$ {line}\n{ran.stdout}\n{ran.stderr}")
     return ran.returncode, time.perf_counter() - begin, "; ".join(said[-3:])
 
 
 def main(words: list[str]) -> int:
     """Runs the pages; returns how many commands failed, at most 1."""
-    quick = "--quick" in words
-    pages = [Path(word) for word in words if word != "--quick"] or [HERE / name for name in PAGES]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE", default=[HERE / name for name in PAGES])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER")
+    asked_for = parser.parse_args(words)
+    pages, quick, keep = asked_for.pages, asked_for.quick, asked_for.keep
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
     failed = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_files(folder)
-        for line in (line for page in pages for line in commands_of(page)):
+        for place, line in enumerate(line for page in pages for line in commands_of(page)):
             reason = reason_not_to(line)
             if reason:
                 print(f"  not run  {line}  ({reason})", flush=True)
@@ -192,7 +202,7 @@ def main(words: list[str]) -> int:
                     subprocess.run(shlex.split(f"cp -r results {folder / side}-results"), cwd=folder, check=False)
                     (folder / side).mkdir()
                     (folder / f"{side}-results").rename(folder / side / "results")
-            status, seconds, said = run(asked, folder)
+            status, seconds, said = run(asked, folder, keep and keep / f"{place:03d}.txt")
             failed += status != 0
             print(f"{status:>3} {seconds:6.1f} s  {asked}" + (f"\n    {said}" if status else ""), flush=True)
     return min(failed, 1)

@@ -1,13 +1,17 @@
 """Which ONNX file holds one operator alone, to see how fast a device is at most?
 
-``gemm:M,N,K`` is one matrix product of two inputs, ``stream:OP:BYTES`` one elementwise operator that moves so many
-bytes. Both operands are inputs, so that nothing can be folded or packed ahead of time, and nothing has a batch axis.
+``gemm:M,N,K`` is one matrix product of two inputs, so that nothing can be folded or packed ahead of time.
+``conv:M,N,K`` is the same arithmetic as networks have it: a 1x1 convolution of K to N channels over M pixels with
+constant weights, which runtimes pack. ``stream:OP:BYTES`` is one elementwise operator that moves so many bytes. Nothing
+has a batch axis.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +34,25 @@ _BY = "numpy, in fp32"
 _TYPES = {"float32": "FLOAT", "float16": "FLOAT16", "uint8": "UINT8", "int8": "INT8"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Operation:
+    """One operator of two operands; ``constant`` says whether the second is an initializer."""
+
+    operator: str
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    made: tuple[int, ...]
+    constant: bool = False
+
+    def of(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
+        """The result in fp32."""
+        a, b = a.astype(np.float32), b.astype(np.float32)
+        if self.operator == "MatMul":
+            return np.asarray(a @ b, dtype=np.float32)
+        pixels = b.reshape(b.shape[:2]) @ a.reshape(a.shape[1], -1)
+        return np.asarray(pixels.reshape(self.made), dtype=np.float32)
+
+
 def gemm_artifact(
     root: Path, shape: tuple[int, int, int], precision: Precision, *, unsigned: bool = True
 ) -> OnnxArtifact:
@@ -43,14 +66,25 @@ def gemm_artifact(
         unsigned: in int8 the first operand is unsigned, as CPUs have it; else both are signed, as GPUs have it.
     """
     m, n, k = shape
-    name = f"gemm:{m},{n},{k}"
-    if precision is Precision.INT8:
-        return _quantised(root, name, shape, unsigned=unsigned)
-    dtype = "float16" if precision is Precision.FP16 else "float32"
-    inputs = (_spec("a", dtype, (m, k)), _spec("b", dtype, (k, n)))
-    given = _given(inputs)
-    expected = (given["a"].astype(np.float32) @ given["b"].astype(np.float32)).astype(dtype)
-    return _written(root, name, inputs, _spec("c", dtype, (m, n)), [("MatMul", ["a", "b"], "c")], expected, precision)
+    operation = _Operation(operator="MatMul", first=(m, k), second=(k, n), made=(m, n))
+    return _of_two(root, f"gemm:{m},{n},{k}", operation, precision, unsigned=unsigned)
+
+
+def convolution_artifact(
+    root: Path, shape: tuple[int, int, int], precision: Precision, *, unsigned: bool = True
+) -> OnnxArtifact:
+    """Writes one 1x1 convolution with constant weights: the arithmetic of ``gemm_artifact`` with the same arguments.
+
+    Raises ValueError where M, the number of pixels, is no square.
+    """
+    m, n, k = shape
+    side = math.isqrt(m)
+    if side * side != m:
+        raise ValueError(f"{m} pixels are no square picture")
+    operation = _Operation(
+        operator="Conv", first=(1, k, side, side), second=(n, k, 1, 1), made=(1, n, side, side), constant=True
+    )
+    return _of_two(root, f"conv:{m},{n},{k}", operation, precision, unsigned=unsigned)
 
 
 def stream_artifact(root: Path, operator: str, size_bytes: int) -> OnnxArtifact:
@@ -60,9 +94,11 @@ def stream_artifact(root: Path, operator: str, size_bytes: int) -> OnnxArtifact:
     inputs = tuple(_spec(name, "float32", (elements,)) for name in names)
     given = _given(inputs)
     expected = given["a"] + given["b"] if operator == "add" else np.maximum(given["a"], 0)
-    node = ("Add" if operator == "add" else "Relu", names, "c")
+    from onnx import helper
+
+    node = helper.make_node("Add" if operator == "add" else "Relu", names, ["c"], name="product")
     title = f"stream:{operator}:{size_bytes}"
-    return _written(root, title, inputs, _spec("c", "float32", (elements,)), [node], expected, Precision.FP32)
+    return _stored(root, title, inputs, _spec("c", "float32", (elements,)), [node], [], expected, Precision.FP32)
 
 
 def moved_bytes(artifact: OnnxArtifact) -> int:
@@ -73,16 +109,30 @@ def moved_bytes(artifact: OnnxArtifact) -> int:
     )
 
 
-def _quantised(root: Path, name: str, shape: tuple[int, int, int], *, unsigned: bool) -> OnnxArtifact:
-    m, n, k = shape
+def _of_two(root: Path, name: str, operation: _Operation, precision: Precision, *, unsigned: bool) -> OnnxArtifact:
+    if precision is Precision.INT8:
+        return _quantised(root, name, operation, unsigned=unsigned)
+    from onnx import helper, numpy_helper
+
+    dtype = "float16" if precision is Precision.FP16 else "float32"
+    operands = (_spec("a", dtype, operation.first), _spec("b", dtype, operation.second))
+    given = _given(operands)
+    expected = operation.of(given["a"], given["b"]).astype(dtype)
+    constants = [numpy_helper.from_array(given["b"], "b")] if operation.constant else []
+    node = helper.make_node(operation.operator, ["a", "b"], ["c"], name="product")
+    inputs = operands[:1] if operation.constant else operands
+    return _stored(root, name, inputs, _spec("c", dtype, operation.made), [node], constants, expected, precision)
+
+
+def _quantised(root: Path, name: str, operation: _Operation, *, unsigned: bool) -> OnnxArtifact:
     first = "uint8" if unsigned else "int8"
     low = 0 if unsigned else 1 - _SMALL
-    inputs = (
-        _spec("a", first, (m, k), values=_integers(low, _SMALL)),
-        _spec("b", "int8", (k, n), values=_integers(1 - _SMALL, _SMALL)),
+    operands = (
+        _spec("a", first, operation.first, values=_integers(low, _SMALL)),
+        _spec("b", "int8", operation.second, values=_integers(1 - _SMALL, _SMALL)),
     )
-    given = _given(inputs)
-    product = given["a"].astype(np.float32) @ given["b"].astype(np.float32)
+    given = _given(operands)
+    product = operation.of(given["a"], given["b"])
     # Four standard deviations of the sums reach the ends of the 8 bits.
     scale = float(np.float32(max(float(product.std()), 1.0) * 4 / 127))
     # The output is of the type of the first input: what ONNX Runtime asks of a product that it fuses.
@@ -98,13 +148,16 @@ def _quantised(root: Path, name: str, shape: tuple[int, int, int], *, unsigned: 
         numpy_helper.from_array(np.zeros((), dtype=np.int8), "zero_b"),
         numpy_helper.from_array(np.array(zero, dtype=first), "zero_c"),
     ]
+    if operation.constant:
+        constants.append(numpy_helper.from_array(given["b"], "b"))
     nodes = [
         helper.make_node("DequantizeLinear", ["a", "one", "zero_a"], ["a_real"], name="a.dequantised"),
         helper.make_node("DequantizeLinear", ["b", "one", "zero_b"], ["b_real"], name="b.dequantised"),
-        helper.make_node("MatMul", ["a_real", "b_real"], ["c_real"], name="product"),
+        helper.make_node(operation.operator, ["a_real", "b_real"], ["c_real"], name="product"),
         helper.make_node("QuantizeLinear", ["c_real", "scale", "zero_c"], ["c"], name="c.quantised"),
     ]
-    output = _spec("c", first, (m, n))
+    inputs = operands[:1] if operation.constant else operands
+    output = _spec("c", first, operation.made)
     return _stored(root, name, inputs, output, nodes, constants, expected, Precision.INT8)
 
 
@@ -118,21 +171,6 @@ def _spec(name: str, dtype: str, shape: tuple[int, ...], *, values: Values | Non
 
 def _given(inputs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
     return arrays_of_samples(inputs, seed=0, numbers=[0])
-
-
-def _written(
-    root: Path,
-    name: str,
-    inputs: Sequence[TensorSpec],
-    output: TensorSpec,
-    operators: Sequence[tuple[str, list[str], str]],
-    expected: NDArray[Any],
-    precision: Precision,
-) -> OnnxArtifact:
-    from onnx import helper
-
-    nodes = [helper.make_node(kind, given, [made], name="product") for kind, given, made in operators]
-    return _stored(root, name, inputs, output, nodes, [], expected, precision)
 
 
 def _stored(

@@ -120,10 +120,10 @@ def above_ceiling(name: str, flops_per_s: float, ceiling: ComputeCeiling) -> Fla
 
 
 def _alike(one: ComputeCeiling, other: ComputeCeiling) -> bool:
-    """Whether two were measured alike: of the same library, shape and number of threads, in the same way."""
+    """Whether two were measured alike: of the same library, operator and number of threads, in the same way."""
     return all(
         getattr(one, name) == getattr(other, name)
-        for name in ("library", "precision", "kind", "threads", "shape", "method")
+        for name in ("library", "precision", "kind", "threads", "shape", "form", "method")
     )
 
 

@@ -25,12 +25,21 @@ from benchbox.limits import effective_cpus
 from benchbox.machine.caches import available_bytes, caches_of
 from benchbox.machine.environment import capture
 from benchbox.machine.rates import device_from_product
-from benchbox.measure.ceilings.compute import NUMPY, Bench, Subject, Timings, best_of, ceiling_of, why_not
-from benchbox.measure.ceilings.effort import Effort, Shape, passes_of, quick_effort, usual_effort
+from benchbox.measure.ceilings.compute import (
+    NUMPY,
+    Bench,
+    Subject,
+    Timings,
+    best_of,
+    ceiling_of,
+    convolves,
+    why_not,
+)
+from benchbox.measure.ceilings.effort import Effort, passes_of, quick_effort, usual_effort
 from benchbox.measure.ceilings.memory import Stream, StreamBench, bandwidths_of, numpy_rates, traffic_flags
 from benchbox.progress import Progress
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
-from benchbox.schema.device import Ceilings, Level, NoCeiling, Pace
+from benchbox.schema.device import Ceilings, Form, Level, NoCeiling, Pace
 from benchbox.schema.model import Precision
 from benchbox.store.ceilings import append_ceilings, newest_of, stored_ceilings
 from benchbox.store.records import new_record_id
@@ -184,8 +193,7 @@ class _Measuring:
                 if reason:
                     self._found.none.append(NoCeiling(precision=precision, library=name, reason=reason))
                 else:
-                    shape = self._first_shape(name, precision)
-                    subjects.append(Subject(library=name, precision=precision, shape=shape, threads=self._cpus))
+                    subjects.append(self._first(name, precision))
         if not subjects and self._wanted.precisions:
             raise UsageError(
                 f"nothing here computes in {', '.join(self._wanted.precisions)}",
@@ -194,16 +202,25 @@ class _Measuring:
             )
         return subjects
 
-    def _first_shape(self, library: str, precision: Precision) -> Shape:
-        """The shape that is looked at first: of a quick measurement the stored best one, so that both compare."""
-        stored = self._before.backends if self._before and self._wanted.quick else ()
-        known = (one.shape for one in stored if (one.library, one.precision) == (library, precision))
-        return next(known, self._effort.shapes[0])
+    def _first(self, library: str, precision: Precision) -> Subject:
+        """What is looked at first: of a quick measurement the stored best one, so that both compare.
+
+        Where nothing is stored, a quick one takes what is usually best: in int8 a convolution.
+        """
+        effort, quick = self._effort, self._wanted.quick
+        subject = Subject(library=library, precision=precision, shape=effort.shapes[0], threads=self._cpus)
+        for one in self._before.backends if self._before and quick else ():
+            if (one.library, one.precision) == (library, precision):
+                return replace(subject, shape=one.shape, form=one.form)
+        if quick and precision is Precision.INT8 and convolves(library):
+            return replace(subject, shape=effort.convolution, form=Form.CONVOLUTION)
+        return subject
 
     def _compute(self, folder: Path, subjects: Sequence[Subject]) -> None:
         effort = self._effort
         bench = Bench(folder, effort, engines=_engines(folder, self._progress), unsigned=self._device == "cpu")
-        each = 1 + len(effort.shapes) + effort.processes - 1 + (effort.single if self._cpus > 1 else 0)
+        forms = len(effort.shapes) + 2 * (not self._wanted.quick)
+        each = 1 + forms + effort.processes - 1 + (effort.single if self._cpus > 1 else 0)
         self._total = each * len(subjects) + self._memory_steps()
         deadline = time.monotonic() + effort.budget_s
         for place, subject in enumerate(subjects):
@@ -220,8 +237,11 @@ class _Measuring:
     def _best_shape(self, bench: Bench, subject: Subject) -> NoCeiling | None:
         """Times the shapes of a library, the best of them again, and with one thread; why it has no ceiling."""
         effort = self._effort
-        shapes = (subject.shape,) if self._wanted.quick else effort.shapes
-        tried = [Timings(subject=replace(subject, shape=shape)) for shape in shapes]
+        subjects = [subject]
+        if not self._wanted.quick:
+            subjects = [replace(subject, shape=shape) for shape in effort.shapes]
+            subjects += self._convolutions(bench, subject)
+        tried = [Timings(subject=each) for each in subjects]
         refusals = [refusal for timings in tried if (refusal := self._timed(bench, timings)) is not None]
         tried = [timings for timings in tried if timings.processes]
         if not tried:
@@ -239,6 +259,14 @@ class _Measuring:
             if alone.processes:
                 self._found.timings.append(alone)
         return None
+
+    def _convolutions(self, bench: Bench, subject: Subject) -> list[Subject]:
+        """A convolution, where the library can do one in the precision; where it cannot, its products still count."""
+        if not convolves(subject.library):
+            return []
+        convolution = replace(subject, shape=self._effort.convolution, form=Form.CONVOLUTION)
+        self._step(f"check {convolution.title}")
+        return [] if bench.checked(convolution) else [convolution]
 
     def _late(self, timings: Timings) -> bool:
         """Whether a subject has had its share of the time; not before two processes, which show a spread.

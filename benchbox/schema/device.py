@@ -53,14 +53,26 @@ class Level(StrEnum):
     DRAM = "dram"
 
 
+class Form(StrEnum):
+    """As which operator the arithmetic of a ceiling is given to a library.
+
+    Of a product both operands are inputs; a 1x1 convolution has constant weights, which a runtime packs ahead of time,
+    as in networks: its kernels are other ones, in int8 often faster.
+    """
+
+    PRODUCT = "product"
+    CONVOLUTION = "convolution"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComputeCeiling:
-    """The most operations per second that a matrix product reached in a precision.
+    """The most operations per second that a matrix product, or the same as a convolution, reached in a precision.
 
     ``flops_per_s`` counts 2·M·N·K operations; it is the median over ``n`` processes, ``low`` and ``high`` are their
     least and largest. ``library`` is a backend's name, or "numpy" or "torch" where a library was called directly;
-    ``version`` its version. ``shape`` is M, N, K. ``clock_hz`` and ``flops_per_cycle`` are None where the clock was
-    not seen. ``method`` is raised when the way of measuring changes.
+    ``version`` its version. ``shape`` is M, N, K; a convolution's M are its pixels, N and K its channels. ``clock_hz``
+    and ``flops_per_cycle`` are None where the clock was not seen. ``method`` is raised when the way of measuring
+    changes.
     """
 
     precision: Precision
@@ -72,6 +84,7 @@ class ComputeCeiling:
     library: str
     shape: tuple[int, int, int]
     n: int
+    form: Form = Form.PRODUCT
     version: str = ""
     clock_hz: float | None = None
     flops_per_cycle: float | None = None

@@ -25,8 +25,8 @@ from benchbox.schema.record import Analytic
 from benchbox.store.ceilings import append_ceilings
 
 TINY = Effort(
-    shapes=((48, 48, 48),), processes=1, single=0, warmup_s=0.01, window_s=0.02, stream_s=0.01, budget_s=60.0,
-    sweeps=False,
+    shapes=((48, 48, 48),), convolution=(64, 48, 32), processes=1, single=0, warmup_s=0.01, window_s=0.02,
+    stream_s=0.01, budget_s=60.0, sweeps=False,
 )  # fmt: skip
 
 

@@ -6,12 +6,15 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from ceilings_made import bandwidth, ceilings, compute
 
 from benchbox.backends.base import BACKENDS
-from benchbox.export.one_operator import gemm_artifact, moved_bytes, stream_artifact
+from benchbox.cost.counting import cost_from_graph
+from benchbox.export.one_operator import convolution_artifact, gemm_artifact, moved_bytes, stream_artifact
 from benchbox.flags.ceilings import above_ceiling, dropped, not_held
+from benchbox.graph.graph import graph_from_file
 from benchbox.machine.caches import Caches, caches_of
 from benchbox.machine.rates import device_from_ceilings
 from benchbox.measure.ceilings.compute import Subject, Timings, best_of, ceiling_of, why_not, why_unproven
@@ -23,6 +26,7 @@ from benchbox.report.views.ceilings import render_ceilings
 from benchbox.schema.device import Level, NoCeiling, Pace
 from benchbox.schema.model import Precision
 from benchbox.schema.proof import Proof
+from benchbox.stats.inputs import arrays_of_samples
 
 CACHES = Caches(l1=32 << 10, l2=512 << 10, llc=32 << 20)
 
@@ -174,6 +178,21 @@ def test_one_operator_files_say_what_they_move_and_expect(tmp_path: Path) -> Non
         assert expected["c#0"].dtype == np.uint8
 
 
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+def test_a_convolution_is_the_product_of_its_pixels_and_weights(precision: Precision, tmp_path: Path) -> None:
+    made = convolution_artifact(tmp_path, (9, 5, 16), precision)
+    assert [spec.shape for spec in (*made.inputs, *made.outputs)] == [(1, 16, 3, 3), (1, 5, 3, 3)]
+    session = onnxruntime.InferenceSession(tmp_path / made.path, providers=["CPUExecutionProvider"])
+    (given,) = arrays_of_samples(made.inputs, seed=0, numbers=[0]).values()
+    (found,) = session.run(None, {"a": given})
+    with np.load(tmp_path / str(made.expected_path)) as expected:
+        assert found == pytest.approx(expected["c#0"], rel=1e-5, abs=1e-5 if precision is Precision.FP32 else 1)
+    cost = cost_from_graph(graph_from_file(tmp_path / made.path, batch=1), model="conv", sha256=made.sha256)
+    assert cost.macs == 9 * 5 * 16
+    with pytest.raises(ValueError, match="no square"):
+        convolution_artifact(tmp_path, (8, 5, 16), precision)
+
+
 def test_the_table_says_what_is_a_bound_and_what_has_none() -> None:
     found = ceilings(
         compute(),
@@ -183,8 +202,8 @@ def test_the_table_says_what_is_a_bound_and_what_has_none() -> None:
     )
     text = render_ceilings([found])
     for words in (
-        "100.0 GFLOP/s", "90.00 GFLOP/s", "10.00 GB/s", "is a lower bound of the true peak",
-        "no fp16 ceiling from onnxruntime: between casts", "openvino 50.00 GFLOP/s (50 %)", "data sheet",
+        "100 GFLOP/s", "90.0 GFLOP/s", "10.0 GB/s", "is a lower bound of the true peak",
+        "no fp16 ceiling from onnxruntime: between casts", "openvino 50 GFLOP/s (50 %)", "data sheet",
     ):  # fmt: skip
         assert words in text
 

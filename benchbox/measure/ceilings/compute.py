@@ -1,4 +1,4 @@
-"""What is the most that each library reaches in a matrix product, in each precision?
+"""What is the most that each library reaches in a matrix product or a 1x1 convolution, in each precision?
 
 A backend is asked once, in a process of its own, whether its outputs are right and what it really computed in: a
 precision that ran as something else has no ceiling, not a low one. Then every shape is timed in one process, and the
@@ -16,7 +16,7 @@ from benchbox.backends.base import BACKENDS, Backend, ConvertingBackend, EngineB
 from benchbox.cost.counting import cost_from_graph
 from benchbox.cost.executed.proof import prover
 from benchbox.errors import BenchboxError
-from benchbox.export.one_operator import gemm_artifact
+from benchbox.export.one_operator import convolution_artifact, gemm_artifact
 from benchbox.flags.precision import shares_in_words
 from benchbox.graph.graph import graph_from_file
 from benchbox.measure.case import CaseRequest, CaseRun
@@ -27,7 +27,7 @@ from benchbox.measure.process.trials import run_worker
 from benchbox.metrics.readings import timing_trials
 from benchbox.models.one_operator import operator_source
 from benchbox.schema.artifact import OnnxArtifact
-from benchbox.schema.device import ComputeCeiling, NoCeiling, Pace
+from benchbox.schema.device import ComputeCeiling, Form, NoCeiling, Pace
 from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.model import Precision
 from benchbox.schema.proof import REQUIRED_SHARE, Proof
@@ -40,18 +40,19 @@ Engines = Callable[[OnnxArtifact, str, Precision], EngineArtifact | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is timed: a library in a precision, one shape, so many threads."""
+    """What is timed: a library in a precision, one shape as one operator, so many threads."""
 
     library: str
     precision: Precision
     shape: Shape
     threads: int
+    form: Form = Form.PRODUCT
 
     @property
     def title(self) -> str:
         """For people."""
-        m, n, k = self.shape
-        return f"{self.library} {self.precision} {m}x{n}x{k} threads {self.threads}"
+        form = "" if self.form is Form.PRODUCT else f"{self.form} "
+        return f"{self.library} {self.precision} {form}{'x'.join(map(str, self.shape))} threads {self.threads}"
 
 
 @dataclass(kw_only=True)
@@ -86,6 +87,7 @@ def ceiling_of(timings: Timings, kind: Pace) -> ComputeCeiling:
         library=subject.library,
         version=timings.version,
         shape=subject.shape,
+        form=subject.form,
         n=len(rates),
     )
 
@@ -137,7 +139,7 @@ class Bench:
         self._root = root
         self._engines = engines
         self._unsigned = unsigned
-        self._artifacts: dict[tuple[Shape, Precision], OnnxArtifact] = {}
+        self._artifacts: dict[tuple[Form, Shape, Precision], OnnxArtifact] = {}
         self._runs: dict[Subject, CaseRun] = {}
 
     def checked(self, subject: Subject) -> NoCeiling | None:
@@ -192,7 +194,7 @@ class Bench:
         backend = BACKENDS.get(subject.library)
         converts = isinstance(backend, ConvertingBackend) and subject.precision in backend.converts
         plain = converts or backend.consumes == "module" or subject.precision is Precision.TF32
-        artifact = self._artifact(subject.shape, Precision.FP32 if plain else subject.precision)
+        artifact = self._artifact(subject, Precision.FP32 if plain else subject.precision)
         prove = None
         if proving:
             graph = graph_from_file(
@@ -211,6 +213,7 @@ class Bench:
                 plan=self.effort.plan(subject.threads),
                 artifact=artifact,
                 engine=self._engines(artifact, subject.library, subject.precision) if needs_engine else None,
+                # Of a convolution nobody asks for the module: what runs modules computes products alone.
                 source=operator_source("gemm", artifact.model),
                 root=self._root,
                 flops=0,
@@ -219,11 +222,17 @@ class Bench:
             )
         )
 
-    def _artifact(self, shape: Shape, precision: Precision) -> OnnxArtifact:
-        key = (shape, precision)
+    def _artifact(self, subject: Subject, precision: Precision) -> OnnxArtifact:
+        key = (subject.form, subject.shape, precision)
         if key not in self._artifacts:
-            self._artifacts[key] = gemm_artifact(self._root, shape, precision, unsigned=self._unsigned)
+            write = gemm_artifact if subject.form is Form.PRODUCT else convolution_artifact
+            self._artifacts[key] = write(self._root, subject.shape, precision, unsigned=self._unsigned)
         return self._artifacts[key]
+
+
+def convolves(library: str) -> bool:
+    """Whether a library runs files, and so convolutions too; else matrices are multiplied by it directly."""
+    return library != NUMPY and BACKENDS.get(library).consumes != "module"
 
 
 def _refused(subject: Subject, error: BenchboxError) -> NoCeiling:

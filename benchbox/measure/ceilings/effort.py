@@ -15,6 +15,9 @@ CPU_SHAPES: tuple[Shape, ...] = ((512, 512, 512), (1024, 1024, 1024), (1536, 153
 # From so many CPUs on a larger one too: a product should take a tenth of a second at most.
 LARGER: tuple[tuple[int, Shape], ...] = ((8, (2048, 2048, 2048)), (32, (4096, 4096, 4096)))
 GPU_SHAPES: tuple[Shape, ...] = ((4096, 4096, 4096), (8192, 8192, 8192))
+# Of 1x1 convolutions: as many pixels, a square picture, as channels. As usual in the late layers of networks.
+CPU_CONVOLUTION: Shape = (1024, 1024, 1024)
+GPU_CONVOLUTION: Shape = (4096, 4096, 4096)
 _SMALLEST, _LEAST_DRAM = 16 << 10, 256 << 20
 _SHARE_OF_MEMORY = 8
 
@@ -23,14 +26,15 @@ _SHARE_OF_MEMORY = 8
 class Effort:
     """How much is done.
 
-    ``shapes`` are tried in one process each, the best in ``processes``, or ``single`` with one thread (0: not at
-    all). Each is timed for ``window_s`` after ``warmup_s``. ``stream_s`` is for each kernel and working set of numpy.
-    On a slow machine fewer processes run, two at least, so that all takes about ``budget_s``.
-    ``sweeps``: all levels of memory, else main memory alone. ``libraries``: numpy and PyTorch are called as well,
-    else only the backends of deployment.
+    ``shapes`` of products and that of a ``convolution`` are tried in one process each, the best in ``processes``, or
+    ``single`` with one thread (0: not at all). Each is timed for ``window_s`` after ``warmup_s``. ``stream_s`` is for
+    each kernel and working set of numpy. On a slow machine fewer processes run, two at least, so that all takes about
+    ``budget_s``. ``sweeps``: all levels of memory, else main memory alone. ``libraries``: numpy and PyTorch are called
+    as well, else only the backends of deployment.
     """
 
     shapes: tuple[Shape, ...]
+    convolution: Shape
     processes: int
     single: int
     warmup_s: float
@@ -62,6 +66,7 @@ def usual_effort(device: str, cpus: int) -> Effort:
     larger = tuple(shape for least, shape in LARGER if cpus >= least)
     return Effort(
         shapes=(*CPU_SHAPES, *larger) if device == "cpu" else GPU_SHAPES,
+        convolution=CPU_CONVOLUTION if device == "cpu" else GPU_CONVOLUTION,
         processes=5,
         single=3 if device == "cpu" else 0,
         warmup_s=0.3,
@@ -76,6 +81,7 @@ def quick_effort(device: str) -> Effort:
     shape = GPU_SHAPES[0] if device != "cpu" else CPU_SHAPES[1]
     return Effort(
         shapes=(shape,),
+        convolution=CPU_CONVOLUTION if device == "cpu" else GPU_CONVOLUTION,
         processes=2,
         single=0,
         warmup_s=0.1,

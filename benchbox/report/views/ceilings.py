@@ -94,7 +94,7 @@ _COMPUTE: tuple[Column[ComputeCeiling], ...] = (
     Column(title="high", cell=lambda one: _end(one, one.high, "FLOP/s"), number=True),
     Column(title="n", cell=lambda one: str(one.n), number=True),
     Column(title="by", cell=lambda one: f"{one.library} {one.version}".strip()),
-    Column(title="M x N x K", rank=1, cell=lambda one: "x".join(map(str, one.shape))),
+    Column(title="operator", rank=1, cell=lambda one: f"{one.form} {'x'.join(map(str, one.shape))}"),
 )
 _BANDWIDTH: tuple[Column[BandwidthCeiling], ...] = (
     Column(title="memory", cell=lambda one: one.level),
