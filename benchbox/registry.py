@@ -44,11 +44,11 @@ def suggestion(unknown: str, known: Iterable[str]) -> str:
     """
     import difflib
 
-    names = list(known)
+    names = {name.lower(): name for name in known}
     word = unknown.lower()
     called = SYNONYMS.get(word, ())
-    meant = [name for name in (word, *([called] if isinstance(called, str) else called)) if name in names]
-    near = meant[:1] if meant else difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    meant = [name for name in (word, *([called] if isinstance(called, str) else called)) if name.lower() in names]
+    near = [names[each.lower()] for each in meant[:1] or difflib.get_close_matches(word, names, n=3, cutoff=0.6)]
     if not near:
         return ""
     return "did you mean " + " or ".join(f"'{name}'" for name in near) + "?"

@@ -35,7 +35,7 @@ SPAN = 1.15
 AT_ONCE = 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ENDS = {0, 130, -signal.SIGINT, -signal.SIGTERM}
-KNOWN = {".parquet", ".onnx", ".json", ".npz", ".engine", ".log", ".timing"}
+KNOWN = {".parquet", ".onnx", ".json", ".npz", ".engine", ".log", ".timing", ".cache"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,29 +60,30 @@ def classifier(path: Path) -> str:
     return written(path, [linear], outputs=outputs, domains=[("ai.onnx.ml", 3)])
 
 
-def scanned(path: Path) -> str:
-    """A running sum along axis 1, which is not counted, before a product, which would be."""
+def repeated(path: Path) -> str:
+    """A Loop whose number of turns depends on data, which is not counted, before a product, which would be."""
     body = helper.make_graph(
-        [helper.make_node("Add", ["sum", "each"], ["next"]), helper.make_node("Identity", ["next"], ["kept"])],
+        [helper.make_node("Identity", ["going"], ["on"]), helper.make_node("Relu", ["each"], ["next"])],
         "body",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]) for name in ("sum", "each")],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]) for name in ("next", "kept")],
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("each", TensorProto.FLOAT, ["n", 4]),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, ["n", 4]),
+        ],
     )
     nodes = [
-        helper.make_node("Gather", ["x", "first"], ["start"], axis=1),
-        helper.make_node(
-            "Scan",
-            ["start", "x"],
-            ["last", "h"],
-            name="running",
-            body=body,
-            num_scan_inputs=1,
-            scan_input_axes=[1],
-            scan_output_axes=[1],
-        ),
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Abs", ["most"], ["size"]),
+        helper.make_node("Ceil", ["size"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["turns"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["turns", "", "x"], ["h"], name="running", body=body),
         MATMUL,
     ]
-    return written(path, nodes, weights=[WEIGHTS, numpy_helper.from_array(np.array(0), "first")])
+    return written(path, nodes, weights=[WEIGHTS])
 
 
 def found(ran: Any, *codes: str) -> dict[str, str]:
@@ -127,10 +128,10 @@ def test_an_operator_without_a_rule_is_measured_with_a_partial_cost(
 def test_what_cannot_be_counted_is_measured_without_a_cost(
     benchbox: Callable, short: tuple[str, ...], tmp_path: Path
 ) -> None:
-    path = scanned(tmp_path / "net.onnx")
+    path = repeated(tmp_path / "net.onnx")
     ran = benchbox("run", path, "--backend", "onnxruntime", "--json", *short)
     assert ran.status == 0, ran.err
-    assert "running (Scan)" in found(ran, "COST_ABSENT")["COST_ABSENT"]
+    assert "turns of a Loop depends on data; node running" in found(ran, "COST_ABSENT")["COST_ABSENT"]
     assert ran.document["records"][0]["analytic"] is None
     insisted = benchbox("run", path, "--backend", "onnxruntime", "--min-executed", "0.9", *short)
     assert insisted.status == 4

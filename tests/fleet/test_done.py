@@ -76,7 +76,7 @@ def test_what_came_out_is_told(plan: SweepPlan) -> None:
     assert found.drift == pytest.approx(1.2)
     text = render_swept(found)
     assert "3 of 4 steps measured, 1 failed" in text
-    assert "lenet5 null fp32 b2: failed: outputs are wrong" in text
+    assert "lenet5 null b2: failed: outputs are wrong" in text
     assert "the anchor's p50 moved by 20 %" in text
     assert "--resume" not in text
     lacking = Swept(plan=plan, states=states_of(plan, records[:2]))

@@ -17,7 +17,7 @@ MOST_COLUMNS = 9
 def render(records: Sequence[Record], *, width: int | None = None, view: View = USUAL) -> str:
     """A table of at most nine columns, the machine, and everything in words folded away."""
     shown = [record for record in records if record.status is not Status.SKIPPED or view.wide]
-    columns, rows, _ = columns_and_rows(shown, view)
+    columns, rows, _ = columns_and_rows(shown, view, narrow=True)
     same: list[str] = []
     if not (view.wide or view.columns):
         columns, rows = _without_ids(columns, rows)

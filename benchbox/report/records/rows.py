@@ -240,8 +240,12 @@ def _width_of_factor(own: Reading, other: Reading) -> float | None:
     return math.hypot(own.half_width, other.half_width)
 
 
-def columns_and_rows(records: Sequence[Record], view: View) -> tuple[list[Column[Record]], list[list[str]], int]:
+def columns_and_rows(
+    records: Sequence[Record], view: View, *, narrow: bool = False
+) -> tuple[list[Column[Record]], list[list[str]], int]:
     """The table of these records: columns that they need, the texts of each row, and how many columns name it.
+
+    ``narrow``: on a screen or a web page; ids are shortened where they are needed and their beginnings differ.
 
     Raises:
         UsageError: a column that was asked for does not exist.
@@ -256,7 +260,7 @@ def columns_and_rows(records: Sequence[Record], view: View) -> tuple[list[Column
             dataclasses.replace(column, cell=_precision) if column.title == "precision" else column for column in naming
         ]
         usual = [column for column in _usual(records) if not (view.paired and column.title == _SPEED_UP)]
-        telling = [] if view.columns else telling_columns(records, texts_of(naming, records)[1])
+        telling = [] if view.columns else telling_columns(records, texts_of(naming, records)[1], narrow=narrow)
         columns = [*naming, *usual, *telling]
     if view.columns:
         naming, columns = [], _chosen(view.columns, [*columns_of_cases(cases, identity_of, always=_ALWAYS), *columns])

@@ -16,18 +16,19 @@ _TIME = 16
 _LAST = 7
 
 
-def telling_columns(records: Sequence[Record], names: Sequence[Sequence[str]]) -> list[Column[Record]]:
+def telling_columns(records: Sequence[Record], names: Sequence[Sequence[str]], *, narrow: bool) -> list[Column[Record]]:
     """The environment, where there are several, and the id; what alone tells two rows apart is never left out.
 
     Args:
         records: of the rows.
         names: the texts of the columns that name the case of each row.
+        narrow: whether ids that cannot be left out are shortened.
     """
     environments = [record.environment.hash for record in records]
     cases = [tuple(texts) for texts in names]
     with_machines = list(zip(cases, environments, strict=True))
     alike, still_alike = _repeated(cases), _repeated(with_machines)
-    columns = [_id_column(records, short=still_alike)]
+    columns = [_id_column(records, short=narrow and still_alike)]
     if len(set(environments)) > 1:
         rank = 0 if alike and not still_alike else _LAST - 1
         columns.insert(0, Column(title="environment", cell=lambda record: record.environment.hash, rank=rank))

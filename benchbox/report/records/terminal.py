@@ -38,7 +38,7 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
 
 def _table(records: Sequence[Record], width: int | None, view: View) -> str:
     """One table, with a line about what was left out; the wide one, and one of chosen columns, is folded instead."""
-    columns, rows, naming = columns_and_rows(records, view)
+    columns, rows, naming = columns_and_rows(records, view, narrow=width is not None)
     if view.wide or view.columns:
         return text_table(columns, rows) if width is None else folded_table(columns, rows, keys=naming, width=width)
     return screen_table(columns, rows, width=width, remedy="--wide shows all")
