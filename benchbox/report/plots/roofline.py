@@ -51,6 +51,8 @@ _LEAST_SHARE = 0.005
 # Tables of layers in one picture, the newest.
 _MOST_TABLES = 6
 _ABOVE = "var(--bad, #c0392b)"
+# Pixels of "last cache 102 GB/s" along its line.
+_WORDS = 125.0
 _BESIDE = 140  # pixels for the words of levels
 
 
@@ -304,7 +306,9 @@ def _roof_layers(roofs: Sequence[Roof], caches: Sequence[tuple[str, float]], x: 
     last = 0.0
     for name, slope in [("memory", roofs[0].bytes_per_s), *caches]:
         start, end = max(x.low, y.low / slope), min(x.high, top / slope)
-        if start < end:
+        # A cache of which only a corner would be seen is left out: its words would reach beyond the picture.
+        room = 0.0 if name == "memory" else _WORDS * math.cos(math.radians(_slope_angle(x, y)))
+        if start < end and x.place(end) - x.place(start) > room:
             ends = [{"x": start, "y": slope * start}, {"x": end, "y": slope * end}]
             dash, width = ((), 2.0) if name == "memory" else ((1, 3), 1.0)
             layers.append(_line(ends, across, up, QUIET, width=width, dash=dash))
