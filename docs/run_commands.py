@@ -48,7 +48,10 @@ def small() -> nn.Module:
         nn.Conv2d(3, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(3600, 10)
     )
 """
-ENCODERS = re.compile(r"^```python\n(import torch\n.*?class Encoder.*?)^```", re.MULTILINE | re.DOTALL)
+ENCODERS = re.compile(r"^```python\n((?:(?!```).)*?class Encoder.*?)^```", re.MULTILINE | re.DOTALL)
+# Lines that are about records of before, and what makes them, once.
+_RESNETS = "benchbox run resnet18 --backend onnxruntime,openvino --precision fp32,int8 --quick"
+NEEDS = {r"^benchbox (compare (precision|backend)=|history resnet18)": _RESNETS}
 
 
 def commands_of(page: Path) -> list[str]:
@@ -79,6 +82,7 @@ def make_files(folder: Path) -> None:
     _save(folder / "sequence_first.onnx", _sequence_first(rng))
     ids = rng.zipf(1.3, size=(64, 128)) % 1000
     np.savez(folder / "sentences.npz", input_ids=ids, token_type_ids=np.zeros_like(ids))
+    np.savez(folder / "pictures.npz", image=rng.random((8, 3, 640, 640), dtype=np.float32))
     _save_weights(folder / "resnet50.safetensors")
 
 
@@ -187,7 +191,7 @@ def main(words: list[str]) -> int:
     pages, quick, keep = asked_for.pages, asked_for.quick, asked_for.keep
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    failed, needs = 0, dict(NEEDS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_files(folder)
@@ -202,6 +206,9 @@ def main(words: list[str]) -> int:
                     subprocess.run(shlex.split(f"cp -r results {folder / side}-results"), cwd=folder, check=False)
                     (folder / side).mkdir()
                     (folder / f"{side}-results").rename(folder / side / "results")
+            for pattern in [each for each in needs if re.search(each, line)]:
+                print(f"  before   {needs[pattern]}", flush=True)
+                run(needs.pop(pattern), folder, None)
             status, seconds, said = run(asked, folder, keep and keep / f"{place:03d}.txt")
             failed += status != 0
             print(f"{status:>3} {seconds:6.1f} s  {asked}" + (f"\n    {said}" if status else ""), flush=True)
