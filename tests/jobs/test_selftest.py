@@ -51,6 +51,20 @@ def pair(ratio: float, seed: int = 0, sd: float = 0.003) -> Round:
     return Round(base=tuple(base), head=tuple(ratio * head))
 
 
+def measured_pair(ratio: float, seed: int) -> tuple[Measured, Measured]:
+    """Both sides of a pair, as if their processes had been measured."""
+    timed, _ = trials()
+    found = pair(ratio, seed)
+    base, head = (
+        tuple(
+            dataclasses.replace(timed, number=number, samples_ns=(round(1e9 * value),) * 3)
+            for number, value in enumerate(values)
+        )
+        for values in (found.base, found.head)
+    )
+    return Measured(record=record(), trials=base), Measured(record=record(), trials=head)
+
+
 def made(aa: float = 1.0, slowed: float = 1.1, night: str = NIGHT) -> Selftest:
     found = [decide([pair(ratio)], effect=0.05, chance=0.002) for ratio in (aa, slowed)]
     return Selftest(night=night, machine=MACHINE, name="x", effect=0.05, injected=0.1, aa=(found[0],), slowed=found[1])
@@ -76,16 +90,7 @@ def test_it_measures_equal_sides_and_a_slowed_head(tmp_path: Path) -> None:
     def measure(base: Case, head: Case) -> tuple[Measured, Measured]:
         delays.append((base.plan.injected_delay, head.plan.injected_delay))
         assert (base.source, base.backend, base.plan.trials) == (head.source, "null", 8)
-        timed, _ = trials()
-        found = pair(1 + head.plan.injected_delay, len(delays))
-        sides = [
-            tuple(
-                dataclasses.replace(timed, number=number, samples_ns=(round(1e9 * value),) * 3)
-                for number, value in enumerate(values)
-            )
-            for values in (found.base, found.head)
-        ]
-        return Measured(record=record(), trials=sides[0]), Measured(record=record(), trials=sides[1])
+        return measured_pair(1 + head.plan.injected_delay, len(delays))
 
     shown = Shown()
     test = selftest(tmp_path, judge(tmp_path), progress=shown, measure=measure)
@@ -109,16 +114,7 @@ def test_as_many_pairs_of_equal_sides_as_the_policy_says_must_all_be_the_same(tm
 
     def measure(base: Case, head: Case) -> tuple[Measured, Measured]:
         assert bool(head.plan.injected_delay) is (len(ratios) == 1)
-        timed, _ = trials()
-        found = pair(ratios.pop(0), len(ratios))
-        sides = [
-            tuple(
-                dataclasses.replace(timed, number=number, samples_ns=(round(1e9 * value),) * 3)
-                for number, value in enumerate(values)
-            )
-            for values in (found.base, found.head)
-        ]
-        return Measured(record=record(), trials=sides[0]), Measured(record=record(), trials=sides[1])
+        return measured_pair(ratios.pop(0), len(ratios))
 
     shown = Shown()
     test = selftest(tmp_path, judge(tmp_path), progress=shown, measure=measure)
