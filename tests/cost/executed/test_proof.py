@@ -90,7 +90,9 @@ def test_shares_add_up_to_one(
 ) -> None:
     proof = proof_of(zoo_graph("lenet5"), ran(types), precision=asked, required=required)
     assert sum(proof.macs.values()) == pytest.approx(1, abs=1e-12)
-    assert sum(proof.bytes.values()) == pytest.approx(1, abs=1e-12)
+    # What runs in whole numbers moves no bytes of any precision but int8: then there is nothing to share out.
+    whole_numbers = asked is not Precision.INT8 and all(types.get(node) == "int8" for node in MACS)
+    assert sum(proof.bytes.values()) == pytest.approx(0 if whole_numbers else 1, abs=1e-12)
     assert all(0 <= share <= 1 for share in (*proof.macs.values(), *proof.bytes.values()))
     assert sum(layer.macs for layer in proof.layers) == pytest.approx((1 - proof.share) * WHOLE, abs=1e-3)
     if proof.passed:
