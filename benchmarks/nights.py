@@ -163,6 +163,12 @@ def main() -> int:
     parser.add_argument("--slowed", type=int, default=11, help="slowed nights, of which 10 can be red [default: 11]")
     parser.add_argument("--wait", type=float, default=0.10, help="share that is waited for [default: 0.10]")
     parser.add_argument("--confirm", action="store_true", help="measure again what a night flags")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=20,
+        help="processes a side of --confirm, the policy's of a noisy machine [default: 20]",
+    )
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help=f"[default: {' '.join(NETWORKS)}]")
     parser.add_argument("--night", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -171,11 +177,18 @@ def main() -> int:
         wait = given.wait if given.night >= given.quiet else 0.0
         return 0 if measure(root, given.networks, given.night, wait) else INVALID
     given.folder.mkdir(parents=True, exist_ok=True)
-    asked = {"quiet": given.quiet, "wait": given.wait, "networks": given.networks, "confirm": given.confirm}
+    asked = {
+        "quiet": given.quiet,
+        "wait": given.wait,
+        "networks": given.networks,
+        "confirm": given.confirm and given.processes,
+    }
     settings, log = given.folder / "settings.json", given.folder / "nights.jsonl"
     if settings.exists() and json.loads(settings.read_text()) != asked:
         parser.error(f"{given.folder} was begun with other settings: {settings.read_text()}")
     settings.write_text(json.dumps(asked))
+    root.mkdir(exist_ok=True)
+    (root / "benchbox.toml").write_text(f"[gate.confirm]\nprocesses = {given.processes}\n")
     nights = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     for entry in nights:
         print(shown(entry))

@@ -312,7 +312,7 @@ def command_of(root: Path, task: Task, sides: Sides, confirm: Confirm) -> list[s
         ",".join([f"model={file.path}", *([f"python={python}"] if python else [])])
         for file, python in ((task.base_file, sides.base), (task.head_file, sides.head))
     ]
-    words += ["--ab", *texts, "--ab-order", confirm.order, "--trials", str(confirm.processes)]
+    words += ["--ab", *texts, "--ab-order", confirm.order, "--trials", str(confirm.processes), "--no-memory"]
     return [*words, "--root", str(ROOT), "--json"]
 
 

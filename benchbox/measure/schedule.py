@@ -104,16 +104,21 @@ def _in_turn(runs: Sequence[CaseRun], order: Order, steps: _Steps) -> Iterator[i
             if run.over:
                 yield waiting[turn]
     for place in [place for place in checked if not runs[place].over]:
-        steps.show(runs[place], _weighing(runs[place]))
+        if text := _weighing(runs[place]):
+            steps.show(runs[place], text)
         runs[place].weigh()
         yield place
 
 
 def _weighing(run: CaseRun) -> str:
+    """What follows the timing, "" where nothing does."""
     plan = run.request.plan
+    parts = []
+    if plan.memory_trials:
+        parts.append("memory" if plan.memory_trials == 1 else f"memory, {plan.memory_trials} processes")
     if plan.energy_windows:
-        return f"memory, then energy in {plan.energy_windows} windows of {plan.energy_window_s:g} s"
-    return "memory" if plan.memory_trials == 1 else f"memory, {plan.memory_trials} processes"
+        parts.append(f"energy in {plan.energy_windows} windows of {plan.energy_window_s:g} s")
+    return ", then ".join(parts)
 
 
 class _Steps:

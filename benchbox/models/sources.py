@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _INPUT = "input"
 # Names that tools give every network that they export, and the folders that they put them in.
+_SHA256 = re.compile("[0-9a-f]{64}")
 _SAYS_NOTHING = re.compile(
     r"(?:(?:en|de)coder(?:_with_past)?_|text_|vision_|audio_)?(?:model|saved_model|inference|best|last)"
     r"(?:[_-](?:fp32|fp16|bf16|u?int8|q4|q4f16|q8|bnb4|quantized|optimi[sz]ed|merged|simplified|sim|O[1-4]))*",
@@ -226,9 +227,12 @@ def _library_source(reference: str) -> ModelSource:
 def name_of_file(path: Path) -> str:
     """What the network in a file is called: by the file, and by its folder too where the file's own name says nothing.
 
-    bert/model.onnx and gpt/onnx/model_quantized.onnx are "bert-model" and "gpt-model_quantized".
+    bert/model.onnx and gpt/onnx/model_quantized.onnx are "bert-model" and "gpt-model_quantized"; a file called by its
+    sha256, as copies of networks are kept, is "network-" and its first digits.
     """
     stem = path.stem
+    if _SHA256.fullmatch(stem):
+        return f"network-{stem[:12]}"
     if not _SAYS_NOTHING.fullmatch(stem):
         return _safe(stem)
     folders = [folder.name for folder in path.resolve().parents if folder.name]

@@ -38,6 +38,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "trials": ("--trials", "4"),
     "max_time": ("--max-time", "0.7"),
     "timeout": ("--timeout", "33"),
+    "memory": ("--no-memory",),
     "quick": ("--quick",),
     "like": ("--like", "trtexec-11"),
     "transfers": (*GPU, "--transfers"),

@@ -280,7 +280,9 @@ def test_the_command_runs_both_kept_files_in_turn(tmp_path: Path) -> None:
         f"model=engines/kept/{BASE}.onnx,python=old/bin/python",
         f"model=engines/kept/{HEAD}.onnx",
     ]
-    assert words[-7:] == ["--ab-order", "random", "--trials", "8", "--root", "results/again", "--json"]
+    assert words[-8:] == [
+        *("--ab-order", "random", "--trials", "8", "--no-memory", "--root", "results/again", "--json")
+    ]
 
 
 def test_a_bridge_carries_the_pinned_level_over_too(benchbox: Callable[..., Any], tmp_path: Path) -> None:

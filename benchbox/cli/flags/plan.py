@@ -43,6 +43,7 @@ class PlanFlags:
     warmup: float | None
     max_time: float | None
     timeout: float | None
+    memory: bool
     quick: bool
     like: str | None
     transfers: bool
@@ -80,6 +81,9 @@ plan_options = grouped(
     ),
     click.option(
         "--timeout", metavar="S", type=SECONDS, help="Seconds after which a process is killed [default: 600]."
+    ),
+    click.option(
+        "--memory/--no-memory", default=True, help="Measure memory, in processes of their own [default: --memory]."
     ),
     click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals."),
     LIKE_OPTION,
@@ -132,7 +136,7 @@ def _duration(flags: PlanFlags, *, paired: bool) -> MeasurementPlan:
         threads=flags.threads or effective_cpus(),
         trials=count,
         max_trials=count if flags.trials or paired else MOST_TRIALS[quick],
-        memory_trials=flags.trials or MeasurementPlan.memory_trials,
+        memory_trials=(flags.trials or MeasurementPlan.memory_trials) if flags.memory else 0,
         min_time_s=min(longest, MeasurementPlan.min_time_s),
         max_time_s=longest,
         timeout_s=flags.timeout or MeasurementPlan.timeout_s,

@@ -292,5 +292,5 @@ def _show_plan(cases: Sequence[Case], as_json: bool) -> None:
     noun = "case" if len(records) == 1 else "cases"
     click.echo(
         f"{len(records)} {noun}, each {plan.trials} timed processes of {plan.min_time_s:g} to {plan.max_time_s:g} s "
-        f"and {plan.memory_trials} for memory"
+        f"and {plan.memory_trials or 'none'} for memory"
     )
