@@ -149,6 +149,6 @@ def test_every_part_of_the_package_has_a_level() -> None:
 
 
 def test_no_folder_is_crowded() -> None:
-    folders = {source.parent for source in SOURCES}
+    folders = {source.parent for source in (*SOURCES, *(PACKAGE.parent / "tests").rglob("*.py"))}
     crowded = [folder for folder in folders if len(list(folder.glob("*.py"))) > MOST_FILES_IN_A_FOLDER]
     assert crowded == []

@@ -92,7 +92,7 @@ class Place:
         inherited = environment(state=str(self.clocks)) if self.device else dict(os.environ)
         return subprocess.Popen(
             [sys.executable, "-m", "benchbox", "run", str(network), *SHORT, *(ON_A_DEVICE if self.device else ())],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[4],
             env={
                 **inherited,
                 "BENCHBOX_ROOT": str(self.root),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to.md"
+HOW_TO = Path(__file__).parents[4] / "docs" / "how-to.md"
 
 
 def test_without_pictures_it_says_what_it_needs_and_where_to_get_it(benchbox: Callable) -> None:

@@ -38,7 +38,7 @@ def started(root: Path, *arguments: str, **knobs: Any) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[4],
         env=environment(**knobs),
         start_new_session=True,
     )

@@ -35,7 +35,7 @@ def _benchbox(root: Path, *arguments: str, **knobs: Any) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[4],
         env=environment(**knobs),
     )
 
