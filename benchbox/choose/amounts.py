@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,27 +50,34 @@ class Amount(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """A positive reading: Student's t on logarithms, as the intervals of the readings are."""
+    """A positive reading: Student's t on logarithms, as the intervals of the readings are.
+
+    ``error`` is the standard error by the spread of all processes, with so many ``degrees`` of freedom. Where they were
+    measured in several passes, ``between`` is the one by the spread of the ``passes``: processes of one pass share what
+    the machine was like then, so that the less sure of the two counts.
+    """
 
     value: float
     error: float | None
     degrees: int
+    between: float = 0.0
+    passes: int = 1
     source: str = MEASURED
 
     def bound(self, confidence: float, *, upper: bool) -> float | None:
         """See Amount."""
         if self.error is None:
             return None
-        reach = t_quantile(confidence, self.degrees) * self.error
+        reach = max(t_quantile(confidence, degrees) * error for error, degrees in self._errors)
         return self.value * math.exp(reach if upper else -reach)
 
     def chance_below(self, limit: float) -> float | None:
         """See Amount."""
         if self.error is None:
             return None
-        if self.error == 0:
-            return float(self.value <= limit)
-        return t_probability(math.log(limit / self.value) / self.error, self.degrees)
+        far = math.log(limit / self.value)
+        chances = [t_probability(far / error, degrees) for error, degrees in self._errors if error]
+        return min(chances, key=lambda chance: abs(chance - 0.5), default=float(self.value <= limit))
 
     def draws(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
         """See Amount."""
@@ -76,8 +85,14 @@ class Spread:
 
         if not self.error:
             return np.full(count, self.value)
+        error, degrees = max(self._errors, key=lambda entry: t_quantile(_LEVEL, entry[1]) * entry[0])
         with np.errstate(over="ignore"):  # of two processes that differ widely a draw may be as good as infinite
-            return self.value * np.exp(self.error * generator.standard_t(self.degrees, count))
+            return self.value * np.exp(error * generator.standard_t(degrees, count))
+
+    @property
+    def _errors(self) -> tuple[tuple[float, int], ...]:
+        known = ((self.error or 0.0, self.degrees),)
+        return (*known, (self.between, self.passes - 1)) if self.passes > 1 else known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +154,33 @@ def amount_from_reading(reading: Reading) -> Spread:
         return Spread(value=reading.value, error=None, degrees=max(1, degrees))
     reach = t_quantile((1 + _LEVEL) / 2, degrees)
     return Spread(value=reading.value, error=math.log(high / low) / (2 * reach), degrees=degrees)
+
+
+def amount_from_passes(readings: Sequence[Reading]) -> Spread:
+    """Readings of one quality in several passes, as one amount.
+
+    A reading says mean, spread and number of its processes, and these say those of all of them: nothing is lost.
+
+    Args:
+        readings: at least one, each of other processes.
+    """
+    amounts = [amount_from_reading(reading) for reading in readings]
+    if len(amounts) == 1:
+        return amounts[0]
+    counts = [max(1, reading.n) for reading in readings]
+    number, logs = sum(counts), [math.log(amount.value) for amount in amounts]
+    mean = math.fsum(count * log for count, log in zip(counts, logs, strict=True)) / number
+    found = Spread(value=math.exp(mean), error=None, degrees=number - 1)
+    if any(amount.error is None and count > 1 for amount, count in zip(amounts, counts, strict=True)):
+        return found
+    away = [(count, (log - mean) ** 2) for count, log in zip(counts, logs, strict=True)]
+    inside = [count * (count - 1) * (each.error or 0.0) ** 2 for count, each in zip(counts, amounts, strict=True)]
+    squares = math.fsum([*inside, *(count * square for count, square in away)])
+    # Of a mean of passes that are weighted by their processes.
+    between = math.fsum(count * count * square for count, square in away) / number**2 * len(away) / (len(away) - 1)
+    return dataclasses.replace(
+        found, error=math.sqrt(squares / (number - 1) / number), between=math.sqrt(between), passes=len(readings)
+    )
 
 
 def amount_from_share(share: Share, samples: int) -> Counted:

@@ -1,25 +1,27 @@
 """Which configurations can be chosen among, and which measured ones not, and why?
 
-One record stands for a case: the newest that has numbers. Out of the question is what failed, whose outputs were not
-found right, whose numbers are void, and what did not run in the precision that it is named after.
+A case is what its newest record with numbers says, together with those that belong to it (``replicates.py``). Out of
+the question is what failed, whose outputs were not found right, whose numbers are void, and what did not run in the
+precision that it is named after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchbox.choose.amounts import Amount, Stated, amount_from_reading, amount_from_share
+from benchbox.choose.amounts import Amount, Spread, Stated, amount_from_passes, amount_from_share
 from benchbox.choose.limits import ACCURACY, QUALITIES
+from benchbox.choose.replicates import records_of_cases
 from benchbox.flags.void import is_void
 from benchbox.schema.accuracy import AccuracyResult
-from benchbox.schema.identity import identity_of
 from benchbox.schema.model import Precision
-from benchbox.schema.reading import Reading, Severity
+from benchbox.schema.reading import Flag, Reading, Severity
 from benchbox.schema.record import Record, Status
 
 # A published accuracy is that of the weights in fp32; TF32 does not change a top-1 beyond its own uncertainty.
 _AS_PUBLISHED = frozenset({Precision.FP32, Precision.TF32})
+_WRONG = "outputs not right"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +29,23 @@ class Candidate:
     """A configuration with what is known of it.
 
     ``name`` identifies the case in one line, ``facet`` says what it can be compared with (machine and mode),
-    ``amounts`` are its qualities by name, and ``readings`` the readings that they are from.
+    ``records`` are those whose processes are taken together, newest first, and ``amounts`` its qualities by name.
     """
 
     name: str
     facet: tuple[str, ...]
-    record: Record
+    records: tuple[Record, ...]
     amounts: Mapping[str, Amount] = field(repr=False)
-    readings: Mapping[str, Reading] = field(repr=False)
+
+    @property
+    def record(self) -> Record:
+        """The newest of its records."""
+        return self.records[0]
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """Those of all its records, the newest's first."""
+        return tuple(flag for record in self.records for flag in record.flags)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,42 +78,20 @@ def candidates_from_records(
     measured = _by_network(accuracies)
     candidates: list[Candidate] = []
     excluded: list[Excluded] = []
-    for record in newest_of_cases(records, facet_of=facet_of, name_of=name_of):
-        name, facet = name_of(record), facet_of(record)
-        reason = reason_against(record)
-        if reason:
-            excluded.append(Excluded(name=name, facet=facet, record=record, reason=reason))
+    for entries in records_of_cases(records, facet_of=facet_of, name_of=name_of):
+        name, facet = name_of(entries[0]), facet_of(entries[0])
+        reasons = [reason_against(record) for record in entries]
+        kept = tuple(record for record, reason in zip(entries, reasons, strict=True) if not reason)
+        if not kept or _WRONG in reasons:  # wrong once is wrong
+            reason = _WRONG if _WRONG in reasons else reasons[0]
+            excluded.append(Excluded(name=name, facet=facet, record=entries[0], reason=reason))
             continue
-        readings = _readings(record)
-        amounts: dict[str, Amount] = {key: amount_from_reading(reading) for key, reading in readings.items()}
-        accuracy = _accuracy(record, measured, published or {})
+        amounts: dict[str, Amount] = dict(_amounts(kept))
+        accuracy = _accuracy(kept[0], measured, published or {})
         if accuracy is not None:
             amounts[ACCURACY] = accuracy
-        candidates.append(Candidate(name=name, facet=facet, record=record, amounts=amounts, readings=readings))
+        candidates.append(Candidate(name=name, facet=facet, records=kept, amounts=amounts))
     return tuple(candidates), tuple(excluded)
-
-
-def newest_of_cases(
-    records: Iterable[Record], *, facet_of: Callable[[Record], tuple[str, ...]], name_of: Callable[[Record], str]
-) -> tuple[Record, ...]:
-    """Of every case the newest record that has numbers, else the newest; arguments as above."""
-    newest: dict[tuple[object, ...], Record] = {}
-    for record in sorted(records, key=lambda entry: (entry.started_at, entry.id)):
-        case = (identity_of(record), facet_of(record), name_of(record))  # across machines the name has the machine
-        kept = newest.get(case)
-        if kept is None or record.status is Status.OK or kept.status is not Status.OK:
-            newest[case] = record
-    # A case that failed before its file was there has no network; the same case with one supersedes it.
-    named = {
-        (identity_of(record).without_network, name_of(record))
-        for record in newest.values()
-        if record.onnx_sha256 is not None
-    }
-    return tuple(
-        record
-        for record in newest.values()
-        if record.onnx_sha256 is not None or (identity_of(record).without_network, name_of(record)) not in named
-    )
 
 
 def reason_against(record: Record) -> str:
@@ -110,7 +99,7 @@ def reason_against(record: Record) -> str:
     if record.status is not Status.OK:
         return str(record.status)
     if record.correctness.passed is not True:
-        return "outputs not right" if record.correctness.passed is False else "outputs not checked"
+        return _WRONG if record.correctness.passed is False else "outputs not checked"
     if is_void(record) or any(flag.severity is Severity.ERROR and not flag.metrics for flag in record.flags):
         return "numbers void"
     proof = record.proof
@@ -119,6 +108,21 @@ def reason_against(record: Record) -> str:
     if proof is None and record.key.precision not in _AS_PUBLISHED:
         return "precision not proven"
     return ""
+
+
+def _amounts(records: Sequence[Record]) -> dict[str, Spread]:
+    """Each quality of which the newest record has a reading, by all processes that were measured in the same way."""
+    by_record = [_readings(record) for record in records]
+    return {
+        name: amount_from_passes(
+            [found for readings in by_record if (found := readings.get(name)) is not None and _alike(found, newest)]
+        )
+        for name, newest in by_record[0].items()
+    }
+
+
+def _alike(reading: Reading, newest: Reading) -> bool:
+    return (reading.metric, reading.method) == (newest.metric, newest.method)
 
 
 def _readings(record: Record) -> dict[str, Reading]:

@@ -7,20 +7,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchbox.choose.amounts import Spread
+from benchbox.choose.amounts import Counted, Spread
 from benchbox.choose.candidates import Candidate, Excluded
 from benchbox.choose.front import Member, front_of
 from benchbox.choose.limits import ACCURACY, Limit, Quality
-from benchbox.choose.standing import Check, Judged, Standing, judge
+from benchbox.choose.standing import Judged, Standing, judge
 from benchbox.choose.unmeasured import Unmeasured
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record
+from benchbox.stats.interval import wilson_interval
 from benchbox.stats.student import t_quantile
 
 CONFIDENCE = 0.95
 RUNNERS_UP = NEAREST = 3
-# More processes than these are not worth their time: the configuration is at the limit.
-MOST_TRIALS = 100
+# More than these are not worth their time: the configuration is at the limit.
+MOST_TRIALS, MOST_PASSES, MOST_PICTURES = 100, 10, 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +35,26 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Undecided:
-    """A configuration whose intervals contain a limit; ``trials`` would decide, None where that is too many."""
+    """A configuration of which more measuring would tell whether it meets the limits.
+
+    ``trials`` processes, for one that a sweep measured so many ``passes``, and ``pictures`` labelled pictures would
+    decide the limits that its intervals contain; 0 where there is none of that kind, None where that is too many.
+    """
 
     judged: Judged
-    trials: int | None
+    trials: int | None = 0
+    passes: int | None = 0
+    pictures: int | None = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether measuring would decide it, by as many as are worth their time."""
+        return None not in (self.trials, self.passes, self.pictures)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The limited qualities that are not known."""
+        return tuple(check.limit.quality.name for check in self.judged.checks if check.standing is Standing.UNKNOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +74,7 @@ class Choice:
     considered: int
     undecided: tuple[Undecided, ...]
     misses: tuple[Judged, ...]
-    unknown: tuple[Judged, ...]
+    unknown: tuple[Undecided, ...]
     excluded: Mapping[str, int]
     front: tuple[Member, ...]
     front_qualities: tuple[str, ...]
@@ -94,7 +111,7 @@ def _choice(
         (entry for entry in by_standing[Standing.MEETS] if request.objective.name in entry.candidate.amounts),
         key=lambda entry: _cost(entry.candidate, request.objective),
     )
-    undecided = [Undecided(judged=entry, trials=_trials(entry, request)) for entry in by_standing[Standing.UNDECIDED]]
+    undecided = [_undecided(entry, request) for entry in by_standing[Standing.UNDECIDED]]
     possible = [entry.candidate for entry in judged if entry.standing in {Standing.MEETS, Standing.UNDECIDED}]
     names = _front_qualities(possible, request)
     return Choice(
@@ -106,7 +123,7 @@ def _choice(
         considered=len(candidates),
         undecided=tuple(sorted(undecided, key=lambda entry: -entry.judged.chance)),
         misses=tuple(sorted(by_standing[Standing.MISSES], key=lambda entry: entry.excess)[:NEAREST]),
-        unknown=tuple(by_standing[Standing.UNKNOWN]),
+        unknown=tuple(_undecided(entry, request) for entry in by_standing[Standing.UNKNOWN]),
         excluded=dict(Counter(entry.reason for entry in excluded).most_common()),
         front=front_of(possible, names, seed=seed),
         front_qualities=names,
@@ -126,23 +143,60 @@ def _front_qualities(candidates: Sequence[Candidate], request: Request) -> tuple
     return tuple(name for name in dict.fromkeys(names) if any(name in entry.amounts for entry in candidates))
 
 
-def _trials(judged: Judged, request: Request) -> int | None:
-    """Processes after which every limit would be decided, if estimates and spread stay as they are."""
+def _undecided(judged: Judged, request: Request) -> Undecided:
+    """With what decides each limit, if estimates and spread stay as they are."""
     each = 1 - (1 - request.confidence) / max(1, len(request.limits))
-    needed = [_trials_for(check, each) for check in judged.checks if check.standing is Standing.UNDECIDED]
-    known = [number for number in needed if number is not None]
-    return max(known) if known and len(known) == len(needed) else None
+    needed: dict[str, list[int | None]] = {"trials": [], "passes": [], "pictures": []}
+    for check in judged.checks:
+        if check.standing is not Standing.UNDECIDED:
+            continue
+        if isinstance(check.amount, Counted):
+            needed["pictures"].append(_pictures_for(check.amount, check.limit, each))
+        elif isinstance(check.amount, Spread):
+            kind, enough = ("passes", _passes_for) if check.amount.passes > 1 else ("trials", _trials_for)
+            needed[kind].append(enough(check.amount, check.limit, each))
+    return Undecided(judged=judged, **{kind: _most(numbers) for kind, numbers in needed.items()})
 
 
-def _trials_for(check: Check, confidence: float) -> int | None:
-    amount = check.amount
-    if not isinstance(amount, Spread):
-        return None
+def _most(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return max(known, default=0) if len(known) == len(numbers) else None
+
+
+def _trials_for(amount: Spread, limit: Limit, confidence: float) -> int | None:
+    """Processes at whose number the bound is on one side of the limit."""
     if amount.error is None:
         return 10
-    gap = abs(math.log(amount.value / check.limit.value))
-    spread = amount.error * math.sqrt(amount.degrees + 1)
+    gap = abs(math.log(amount.value / limit.value))
     for number in range(amount.degrees + 2, MOST_TRIALS + 1):
-        if t_quantile(confidence, number - 1) * spread / math.sqrt(number) < gap:
+        if _reach(amount.error, amount.degrees + 1, number, confidence) < gap:
             return number
+    return None
+
+
+def _passes_for(amount: Spread, limit: Limit, confidence: float) -> int | None:
+    """Passes, each of as many processes as now, at whose number both bounds are on one side of the limit."""
+    number = amount.degrees + 1
+    gap = abs(math.log(amount.value / limit.value))
+    for passes in range(amount.passes + 1, MOST_PASSES + 1):
+        inside = _reach(amount.error or 0.0, number, number * passes // amount.passes, confidence)
+        if max(inside, _reach(amount.between, amount.passes, passes, confidence)) < gap:
+            return passes
+    return None
+
+
+def _reach(error: float, number: int, more: int, confidence: float) -> float:
+    """How far the bound will be from the estimate with more values, by their error as it is with this number."""
+    return t_quantile(confidence, more - 1) * error * math.sqrt(number / more)
+
+
+def _pictures_for(amount: Counted, limit: Limit, confidence: float) -> int | None:
+    """As many pictures as decide a limit on accuracy at the share that was seen, rounded up to two digits."""
+    number = 100.0
+    while number <= MOST_PICTURES:
+        low, high = wilson_interval(round(amount.value * number), round(number), level=2 * confidence - 1)
+        if low >= limit.value or high < limit.value:
+            digit: int = 10 ** (math.floor(math.log10(number)) - 1)
+            return math.ceil(number / digit) * digit
+        number *= 1.1
     return None

@@ -54,14 +54,20 @@ def _facet(choice: Choice, command_of: Callable[[Undecided], str]) -> dict[str, 
         ],
         "front_qualities": list(choice.front_qualities),
         "undecided": [
-            {**_judged(entry.judged), "trials": entry.trials, "command": command_of(entry)}
+            {
+                **_judged(entry.judged),
+                "trials": entry.trials,
+                "passes": entry.passes,
+                "pictures": entry.pictures,
+                "command": command_of(entry),
+            }
             for entry in choice.undecided
         ],
         "misses": [_judged(entry) for entry in choice.misses],
-        "unknown": [_judged(entry) for entry in choice.unknown],
+        "unknown": [{**_judged(entry.judged), "command": command_of(entry)} for entry in choice.unknown],
         "unmeasured": [_unmeasured(entry) for entry in choice.unmeasured],
         "counts": {"considered": choice.considered, "feasible": choice.feasible, "excluded": dict(choice.excluded)},
-        "commands": [command_of(entry) for entry in choice.undecided if entry.trials is not None],
+        "commands": [command_of(entry) for entry in (*choice.undecided, *choice.unknown) if entry.is_open],
     }
 
 
@@ -93,9 +99,10 @@ def _judged(judged: Judged) -> dict[str, Any]:
         "case": judged.candidate.name,
         "key": plain(record.key),
         "record": record.id,
+        "records": [entry.id for entry in judged.candidate.records],
         "standing": judged.standing.value,
         "probability": judged.chance,
-        "flags": [flag.code for flag in record.flags],
+        "flags": list(dict.fromkeys(flag.code for flag in judged.candidate.flags)),
         "onnx_sha256": record.onnx_sha256,
         "engine_sha256": record.engine_sha256,
         "values": {

@@ -11,7 +11,7 @@ from benchbox.errors import UsageError
 from benchbox.registry import require_known, suggestion
 from benchbox.schema.reading import Better
 
-ACCURACY = "accuracy"
+ACCURACY, ENERGY = "accuracy", "energy"
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
 _BYTES = {"B": 1.0, "bytes": 1.0}
 _BYTES |= {f"{prefix}B": 1e3**power for power, prefix in enumerate(("k", "M", "G", "T"), 1)}
@@ -51,7 +51,7 @@ QUALITIES: Mapping[str, Quality] = {
         _quality("latency-p99", Better.LOWER, "s", _TIME, "<= 8 ms", "latency_p99"),
         _quality("memory", Better.LOWER, "bytes", _BYTES, "<= 2 GB", "peak_device_memory", "peak_host_memory"),
         _quality(ACCURACY, Better.HIGHER, "1", _SHARES, ">= 0.75"),
-        _quality("energy", Better.LOWER, "J", _JOULES, "<= 50 mJ", "energy_per_sample"),
+        _quality(ENERGY, Better.LOWER, "J", _JOULES, "<= 50 mJ", "energy_per_sample"),
         _quality("throughput", Better.HIGHER, "1/s", _RATES, ">= 200 /s", "throughput"),
     )
 }
@@ -120,7 +120,11 @@ def limits_from_texts(texts: Mapping[str, Iterable[str]]) -> tuple[Limit, ...]:
     for name in QUALITIES:
         given = tuple(texts.get(name, ()))
         if len(given) > 1:
-            raise UsageError(f"--{name} is given twice", values=" and ".join(f"'{text}'" for text in given))
+            raise UsageError(
+                f"--{name} is given twice",
+                values=" and ".join(f"'{text}'" for text in given),
+                remedy="give the limit that counts, once",
+            )
         limits += [limit_from_text(name, text) for text in given]
     return tuple(limits)
 

@@ -27,7 +27,7 @@ def render_choices(
 
     Args:
         choices: to show.
-        command_of: what would decide an undecided configuration.
+        command_of: what would decide a configuration that is undecided, or lacks a limited quality.
         measuring: the command that measures a combination that has no record.
     """
     blocks = ("\n".join([_block(choice, command_of=command_of), *_unmeasured(choice, measuring)]) for choice in choices)
@@ -114,7 +114,7 @@ def _lines(prefix: str, judged: Judged, choice: Choice) -> list[str]:
 
 
 def _warnings(judged: Judged) -> list[str]:
-    flags = judged.candidate.record.flags
+    flags = judged.candidate.flags
     return list(dict.fromkeys(flag.code for flag in flags if flag.severity is Severity.WARNING))
 
 
@@ -140,19 +140,15 @@ def _standing_lines(choice: Choice, command_of: Callable[[Undecided], str]) -> l
     if choice.undecided:
         parts.append(f"{len(choice.undecided)} undecided")
     if choice.unknown:
-        lacking = sorted(
-            {
-                check.limit.quality.name
-                for judged in choice.unknown
-                for check in judged.checks
-                if check.standing is Standing.UNKNOWN
-            }
-        )
+        lacking = sorted({name for entry in choice.unknown for name in entry.lacking})
         parts.append(f"{len(choice.unknown)} without {' or '.join(lacking)}")
     parts += [f"{count} {reason}" for reason, count in choice.excluded.items()]
     lines = [", ".join(parts)]
     for entry in choice.undecided[:UNDECIDED_SHOWN]:
         lines += _lines("undecided  ", entry.judged, choice)
+        lines.append(f"      {command_of(entry)}")
+    for entry in choice.unknown[:UNDECIDED_SHOWN]:
+        lines.append(f"  without {' and '.join(entry.lacking)}  {entry.judged.candidate.name}")
         lines.append(f"      {command_of(entry)}")
     for judged in choice.misses:
         over = "; ".join(_miss_text(check) for check in judged.checks if check.standing is Standing.MISSES)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbox.choose.candidates import Candidate, Excluded, candidates_from_records, newest_of_cases
+from benchbox.choose.candidates import Candidate, Excluded, candidates_from_records
 from benchbox.choose.choosing import Choice, Request, Undecided, choices_of
+from benchbox.choose.limits import ACCURACY, ENERGY
+from benchbox.choose.replicates import records_of_cases
 from benchbox.choose.standing import Judged
 from benchbox.choose.unmeasured import Unmeasured, unmeasured_of
 from benchbox.gate.formats.words import options_of, variant_options
@@ -18,7 +20,7 @@ from benchbox.gate.series import machine_of
 from benchbox.models.zoo.zoo import specs
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.device import Ceilings
-from benchbox.schema.identity import identity_of
+from benchbox.schema.identity import identity_of, sweep_id_of
 from benchbox.schema.plan import TRANSFER_RESIDENT
 from benchbox.schema.record import Record
 from benchbox.store.accuracies import accuracies_under
@@ -44,10 +46,25 @@ class Chosen:
         return measuring_command(unmeasured.like, self.artifacts)
 
     def command_of(self, undecided: Undecided) -> str:
-        """What would decide: the measurement with more processes, or why no number of them would."""
-        if undecided.trials is None:
-            return "too near to the limit: more processes would not decide"
-        return measuring_command(undecided.judged.candidate.record, self.artifacts, trials=undecided.trials)
+        """What would decide: more processes, passes or pictures, or what is not known yet; or why nothing would."""
+        if not undecided.is_open:
+            needed = {"processes": undecided.trials, "passes": undecided.passes, "pictures": undecided.pictures}
+            what = next(name for name, number in needed.items() if number is None)
+            return f"too near to the limit: more {what} would not decide"
+        record, lacking = undecided.judged.candidate.record, undecided.lacking
+        commands, notes = [], []
+        if undecided.passes:
+            commands.append("benchbox sweep FILE.toml")
+            notes.append(f"sweep {sweep_id_of(record)} with passes = {undecided.passes}, as many processes in each")
+        if undecided.trials or ENERGY in lacking:
+            command = measuring_command(record, self.artifacts, trials=undecided.trials or None)
+            commands.append(f"{command} --energy" if ENERGY in lacking else command)
+        if undecided.pictures or ACCURACY in lacking:
+            commands.append(accuracy_command(record, self.artifacts))
+            notes += [f"DIR with {undecided.pictures:,} labelled pictures"] if undecided.pictures else []
+        if not commands:
+            return f"no command gives {' and '.join(lacking)} in mode {record.key.mode}"
+        return " && ".join(commands) + (f"  # {'; '.join(notes)}" if notes else "")
 
 
 def choose_stored(
@@ -71,9 +88,9 @@ def choose_stored(
     listed = listed_records(root, conditions, newest=True)
     readable = readable_records(listed.paths, warn=warn, read=read_headline)
     files = {record.id: (path, record) for path, record in readable if matching(record, conditions)}
-    # Only one record of each case is needed whole.
-    newest = newest_of_cases((record for _, record in files.values()), facet_of=facet, name_of=name)
-    whole = readable_records((files[record.id][0] for record in newest), warn=warn)
+    # Only those that count of each case are needed whole.
+    counting = records_of_cases((record for _, record in files.values()), facet_of=facet, name_of=name)
+    whole = readable_records((files[record.id][0] for entries in counting for record in entries), warn=warn)
     candidates, excluded = candidates_from_records(
         (record for _, record in whole),
         facet_of=facet,
@@ -136,25 +153,34 @@ def case_name(record: Record, *, across: bool) -> str:
 def measuring_command(record: Record, artifacts: Sequence[OnnxArtifact], *, trials: int | None = None) -> str:
     """``benchbox run`` for the same case, with as many processes."""
     case = identity_of(record)
-    words = ["benchbox", "run", _reference_of(record, artifacts), *options_of(case), *variant_options(case.variant)]
+    words = ["benchbox", "run", *_network_of(record, artifacts), *options_of(case), *variant_options(case.variant)]
     return shlex.join([*words, *(["--trials", str(trials)] if trials is not None else [])])
+
+
+def accuracy_command(record: Record, artifacts: Sequence[OnnxArtifact]) -> str:
+    """``benchbox accuracy`` for the same network, backend and precision; DIR is the user's."""
+    key = record.key
+    words = ["benchbox", "accuracy", *_network_of(record, artifacts), "--backend", key.backend]
+    words += ["--precision", key.precision.value, *variant_options(key.variant), "--data", "DIR"]
+    return shlex.join(words)
 
 
 def emitted(judged: Judged, choice: Choice, artifacts: Sequence[OnnxArtifact]) -> dict[str, Any]:
     """What to deploy: digests, and the commands that build, measure and verify it."""
     record = judged.candidate.record
     key = record.key
-    reference = _reference_of(record, artifacts)
+    network = _network_of(record, artifacts)
     shared = ["--precision", key.precision.value, *variant_options(key.variant)]
     if record.engine_sha256 is not None:
-        build = ["benchbox", "build", reference, "--backend", key.backend, *shared, "--batch", str(key.batch)]
+        build = ["benchbox", "build", *network, "--backend", key.backend, *shared, "--batch", str(key.batch)]
     else:
-        build = ["benchbox", "export", reference, *shared]
+        build = ["benchbox", "export", *network, *shared]
     return {
         "schema": EMIT_SCHEMA,
         "case": judged.candidate.name,
         "machine": machine_of(record.environment),
         "record": record.id,
+        "records": [entry.id for entry in judged.candidate.records],
         "onnx_sha256": record.onnx_sha256,
         "weights_sha256": record.weights_sha256,
         "engine_sha256": record.engine_sha256,
@@ -174,7 +200,24 @@ def emitted(judged: Judged, choice: Choice, artifacts: Sequence[OnnxArtifact]) -
     }
 
 
-def _reference_of(record: Record, artifacts: Sequence[OnnxArtifact]) -> str:
-    """What MODEL was called: the artifact knows; else the name, which is right for the zoo."""
-    found = next((artifact.source for artifact in artifacts if artifact.sha256 == record.onnx_sha256), None)
-    return found or record.key.model
+def _network_of(record: Record, artifacts: Sequence[OnnxArtifact]) -> list[str]:
+    """What MODEL was called, with the options that chose the network.
+
+    The artifact knows; without it the name is right for the zoo. Of the zoo's networks the input size is in the name,
+    of others it is in the variant.
+    """
+    found = next((artifact for artifact in artifacts if artifact.sha256 == record.onnx_sha256), None)
+    if found is None:
+        return _of_the_zoo(record.key.model)
+    words = [found.source, *(["--weights", found.weights] if found.weights else [])]
+    words += ["--module", found.part] if found.part else []
+    shape = found.asked_shape
+    if found.source in specs() and shape not in (None, specs()[found.source].input_shape):
+        words += ["--input", "x".join(map(str, shape or ()))]
+    return words
+
+
+def _of_the_zoo(name: str) -> list[str]:
+    """The words for the name of a record: "resnet18-3x64x64" is resnet18 with another input size."""
+    model, dash, shape = name.rpartition("-")
+    return [model, "--input", shape] if dash and name not in specs() and model in specs() else [name]

@@ -18,6 +18,8 @@ _USED_BY: dict[str, frozenset[Mode]] = {
     "latency_bound_s": frozenset({Mode.SERVER}),
     "wait": frozenset({Mode.PIPELINED}),
 }
+# Among what was observed: which step of which sweep a record is of ("<sweep>/<step>").
+SWEEP_MARK = "sweep"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,11 @@ def network_from(onnx_sha256: str | None, weights_sha256: str | None) -> str | N
 def identity_of(record: Record) -> CaseIdentity:
     """The case that a record is of."""
     return _identity(record, record.onnx_sha256, record.weights_sha256)
+
+
+def sweep_id_of(record: Record) -> str:
+    """The sweep that a record was measured by, "" where by none."""
+    return record.environment.observed.get(SWEEP_MARK, "").partition("/")[0]
 
 
 def case_of(record: Record) -> CaseIdentity:

@@ -118,7 +118,7 @@ def record_files(root: Path, conditions: Sequence[tuple[str, str]] = (), *, newe
     Args:
         root: project root.
         conditions: as of ``--where``: compacted records that do not meet them are left out, files are listed all.
-        newest: of compacted records the newest of each case and environment are enough.
+        newest: of compacted records those that count for each case and environment now are enough (``Part.newest``).
     """
     return listed_records(root, conditions, newest=newest).paths
 

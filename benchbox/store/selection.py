@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchbox.errors import UsageError
 from benchbox.registry import suggestion
-from benchbox.schema.identity import CaseIdentity, identity_of
+from benchbox.schema.identity import CaseIdentity, identity_of, sweep_id_of
 from benchbox.schema.record import Record
 
 
@@ -26,6 +26,7 @@ _VALUES: Mapping[str, Callable[[Record], str]] = {
     "env": lambda record: record.environment.hash,
     "id": lambda record: record.id,
     "started_at": lambda record: record.started_at,
+    "sweep": sweep_id_of,
 }
 KEYS = tuple(_VALUES)
 

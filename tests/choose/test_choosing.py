@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 from sample_configurations import candidates, measured, reading
+from sample_records import ENVIRONMENT, EVIDENCE
 
 from benchbox.choose.choosing import Choice, Request, choices_of
 from benchbox.choose.document import document_from_choices
 from benchbox.choose.limits import limit_from_text, objective_from_names
 from benchbox.choose.standing import Standing
 from benchbox.choose.text import render_choices
+from benchbox.schema.accuracy import AccuracyResult, Share
 from benchbox.schema.record import Record
 
 
@@ -84,6 +87,27 @@ def test_at_the_limit_no_number_of_processes_decides() -> None:
     assert choice.undecided[0].trials is None
 
 
+def in_passes(*latencies: float, spread: float = 0.02) -> Choice:
+    """A sweep's record for each pass, of four processes."""
+    environment = dataclasses.replace(ENVIRONMENT, observed={"sweep": "s/p1-0000"})
+    return choose(
+        *(
+            dataclasses.replace(case("a", latency, spread=spread, n=4), environment=environment, id=f"r{number}")
+            for number, latency in enumerate(latencies)
+        ),
+        latency="<= 5 ms",
+    )
+
+
+def test_as_many_passes_as_are_said_would_decide() -> None:
+    (entry,) = in_passes(4.6e-3, 4.8e-3).undecided
+    assert (entry.trials, entry.pictures, entry.is_open) == (0, 0, True)
+    assert entry.passes == 3
+    assert in_passes(4.6e-3, 4.8e-3, 4.6e-3).answer is not None
+    at_the_limit = in_passes(4.8e-3, 5.2e-3).undecided[0]
+    assert (at_the_limit.passes, at_the_limit.is_open) == (None, False)
+
+
 def test_one_process_never_decides() -> None:
     choice = choose(case("once", 1e-3, n=1), latency="<= 5 ms")
     assert choice.answer is None
@@ -93,9 +117,33 @@ def test_one_process_never_decides() -> None:
 def test_a_limited_quality_that_is_not_known_is_counted_apart() -> None:
     choice = choose(case("a", 1e-3), accuracy=">= 75 %")
     assert choice.answer is None
-    assert [entry.candidate.record.key.model for entry in choice.unknown] == ["a"]
-    text = render_choices([choice], command_of=lambda _: "", measuring=lambda _: "")
+    assert [entry.judged.candidate.record.key.model for entry in choice.unknown] == ["a"]
+    assert choice.unknown[0].lacking == ("accuracy",)
+    text = render_choices([choice], command_of=lambda _: "the command", measuring=lambda _: "")
     assert "1 without accuracy" in text
+    assert text.count("the command") == 1
+
+
+def with_pictures(number: int) -> Choice:
+    """One configuration with an accuracy of 70 % of so many pictures."""
+    share = Share(value=0.7, low=0.6, high=0.8)
+    record = case("a", 1e-3)
+    result = AccuracyResult(
+        model="a", backend="null", precision=record.key.precision, variant="", samples=number, classes=10, top1=share,
+        top5=share, recipe="", onnx_sha256=str(record.onnx_sha256), evidence=EVIDENCE,
+    )  # fmt: skip
+    request = Request(limits=(limit_from_text("accuracy", ">= 0.69"),), objective=objective_from_names(None, None))
+    (choice,) = choices_of(candidates(record, accuracies=[result]), (), request)
+    return choice
+
+
+def test_as_many_pictures_as_are_said_would_decide() -> None:
+    (entry,) = with_pictures(1000).undecided
+    assert entry.trials == 0
+    assert entry.pictures is not None
+    assert 4000 < entry.pictures < 8000, "1.645 errors of 0.458 / sqrt(n) are 0.01 at 5,700"
+    assert with_pictures(entry.pictures).answer is not None
+    assert with_pictures(entry.pictures // 2).answer is None
 
 
 def test_published_accuracy_is_labelled() -> None:

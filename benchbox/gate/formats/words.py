@@ -30,7 +30,11 @@ _VARIANT_FLAGS = {
     "calibration": "--calibration",
     "method": "--calibration-method",
     "converter": "--converter",
+    "task": "--task",
+    "builder_level": "--builder-level",
+    "aux_streams": "--aux-streams",
 }
+_GIB = 1 << 30
 
 
 # The order of the headline.
@@ -170,8 +174,8 @@ def variant_options(variant: str) -> list[str]:
     for part in variant.split():
         name, equals, value = part.partition("=")
         if not equals:
-            continue
-        if name in _VARIANT_FLAGS:
+            words += ["--sparsity"] if name == "sparsity" else []
+        elif name in _VARIANT_FLAGS:
             words += [_VARIANT_FLAGS[name], value]
         elif name == "exclude":
             words += [word for pattern in value.split(",") for word in ("--exclude", pattern)]
@@ -179,6 +183,10 @@ def variant_options(variant: str) -> list[str]:
             words += ["--batch-axis", value.replace(":", "=")]
         elif name == "inputs":
             words += ["--inputs", value.rpartition("@")[0]]
+        elif name == "workspace":
+            words += ["--workspace", f"{int(value) / _GIB:g}"]
+        elif name == "tactic_sources":
+            words += ["--tactic-sources", value.replace("+", ",")]
         else:  # a size by its name
             words += ["--input", part]
     return words

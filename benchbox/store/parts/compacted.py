@@ -121,7 +121,7 @@ def selected(
         folder: with the manifest.
         conditions: that records must meet, as of ``--where``; what a part cannot tell is listed, so check again.
         without: ids that are not wanted.
-        newest: of each case and environment the newest record with numbers is enough, else the newest.
+        newest: of each case and environment the records that count now are enough (``Part.newest``).
 
     Raises:
         StoreError: the manifest is damaged. A damaged part is listed by its own path, and reading that raises.

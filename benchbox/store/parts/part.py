@@ -43,9 +43,9 @@ class Part:
         import pyarrow.parquet as pq
 
         self.path = path
-        few = [key for key in KEYS if key not in {"id", "started_at"}]
-        self._file = pq.ParquetFile(path, read_dictionary=few, page_checksum_verification=True)
-        metadata = self._file.metadata
+        metadata = pq.read_metadata(path)
+        few = [key for key in KEYS if key not in {"id", "started_at"} and key in metadata.schema.names]
+        self._file = pq.ParquetFile(path, metadata=metadata, read_dictionary=few, page_checksum_verification=True)
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         self._starts: list[int] = [0, *np.cumsum(sizes).tolist()]
         self._columns = self._file.schema_arrow.names
@@ -76,7 +76,11 @@ class Part:
         return ends is None or not ends.has_min_max or within(pattern, (_text(ends.min), _text(ends.max)))
 
     def newest(self, rows: NDArray[np.int64]) -> list[int]:
-        """Which of these rows are the newest of their case and environment with numbers, else the newest."""
+        """Which of these rows count for their case and environment.
+
+        The newest with numbers, else the newest; and those with numbers of the last sweep that measured the case, whose
+        other passes may be elsewhere.
+        """
         import numpy as np
 
         if not self._indexed or not len(rows):
@@ -88,9 +92,16 @@ class Part:
                 case = np.unique(case * len(values) + codes, return_inverse=True)[1]
         status, known = self._codes("status", rows)
         measured = np.array([value == Status.OK.value for value in known])[status]
-        order = np.lexsort((self._ranks("id", rows), self._ranks("started_at", rows), measured, case))
-        last = np.append(case[order][1:] != case[order][:-1], True)
-        return sorted(order[last].tolist())
+        age = np.lexsort((self._ranks("id", rows), self._ranks("started_at", rows)))
+        kept = np.zeros(len(rows), dtype=bool)
+        kept[_last_of_each(case, measured, age)] = True
+        if "sweep" not in self._columns:  # written before sweeps were in the index
+            return np.flatnonzero(kept | measured).tolist()
+        sweep, names = self._codes("sweep", rows)
+        swept = measured & np.array([bool(name) for name in names])[sweep]
+        last = _last_of_each(case, swept, age)
+        kept |= swept & (sweep == sweep[last][case])
+        return np.flatnonzero(kept).tolist()
 
     def _codes(self, key: str, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
         """A number for each value, and the values by number."""
@@ -191,6 +202,23 @@ class Part:
 @functools.lru_cache(maxsize=_HELD_COLUMNS)
 def _column(part: Part, group: int, column: str) -> pyarrow.Array:
     return part.read(group, column)
+
+
+def _last_of_each(
+    case: NDArray[np.int64], preferred: NDArray[np.bool_], by_age: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Of each case, in their order, the place of the newest preferred row, else of the newest.
+
+    Args:
+        case: of each row, from 0 without gaps.
+        preferred: of each row.
+        by_age: the places of the rows, oldest first.
+    """
+    import numpy as np
+
+    order = by_age[np.lexsort((preferred[by_age], case[by_age]))]  # stable: within these by age
+    last: NDArray[np.int64] = order[np.append(case[order][1:] != case[order][:-1], True)]
+    return last
 
 
 def _text(value: object) -> str:

@@ -29,6 +29,11 @@ from benchbox.schema.verdict import Outcome, Verdict
         ),
         ("input=3x320x320 batch-axis=x:1 sequence=128", "--input 3x320x320 --batch-axis x=1 --input sequence=128"),
         ("inputs=sentences.npz@ab12", "--inputs sentences.npz"),
+        ("task=text-classification ids=128", "--task text-classification --input ids=128"),
+        (
+            "aux_streams=2 builder_level=5 tactic_sources=CUBLAS+CUDNN workspace=1610612736 sparsity",
+            "--aux-streams 2 --builder-level 5 --tactic-sources CUBLAS,CUDNN --workspace 1.5 --sparsity",
+        ),
     ],
 )
 def test_a_variant_is_measured_again_as_it_was(variant: str, options: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from benchbox.errors import StoreError
 from benchbox.store.checking import check_store, set_aside
 from benchbox.store.parts import compacted
 from benchbox.store.parts.compacting import LOCK, compact
+from benchbox.store.parts.part import Part
 from benchbox.store.records import (
     append,
     content_of,
@@ -92,20 +94,48 @@ def test_conditions_find_the_same_records_in_parts(root: Path, words: list[str])
     assert {path.stem for path in listed} == expected, "the index decides all of them"
 
 
-def test_the_newest_of_each_case_are_enough_for_a_choice(root: Path) -> None:
-    from benchbox.choose.candidates import newest_of_cases
+def test_what_counts_of_each_case_is_enough_for_a_choice(root: Path) -> None:
+    """The newest, and with one of a sweep those of its other passes, however old and wherever they lie."""
+    from benchbox.choose.replicates import records_of_cases
 
-    def chosen(paths: tuple[Path, ...]) -> list[str]:
+    def chosen(paths: tuple[Path, ...]) -> list[list[str]]:
         records = [read_headline(path) for path in paths]
-        return sorted(
-            found.id
-            for found in newest_of_cases(records, facet_of=lambda one: (one.environment.hash,), name_of=lambda _: "")
-        )
+        cases = records_of_cases(records, facet_of=lambda one: (one.environment.hash,), name_of=lambda _: "")
+        return sorted(sorted(entry.id for entry in entries) for entries in cases)
 
-    expected = chosen(record_files(root))
+    def append_marked(number: int, sweep: str) -> None:
+        made = of_case(number)
+        environment = dataclasses.replace(made.environment, observed={"sweep": f"{sweep}/p1-0000"})
+        append(root, dataclasses.replace(made, environment=environment), trials())
+
+    for number in (36, 48):  # of one case, before and after others of it
+        append_marked(number, "s")
+    append_marked(49, "t")
+    append(root, of_case(60), trials())
     compact(root)
-    assert len(record_files(root, newest=True)) < 31
+    append_marked(72, "s")
+    append_marked(73, "u")
+    expected = chosen(record_files(root))
+    assert max(map(len, expected)) == 3
     assert chosen(record_files(root, newest=True)) == expected
+    compact(root)
+    assert len(record_files(root, newest=True)) < len(record_files(root)) == 31 + 6
+    assert chosen(record_files(root, newest=True)) == expected
+    listed = record_files(root, conditions_from_words(["sweep=s"]))
+    assert [path.stem for path in listed] == [of_case(number).id for number in (36, 48, 72)]
+
+
+def test_a_part_from_before_sweeps_were_in_the_index_gives_all(root: Path) -> None:
+    import pyarrow.parquet as pq
+
+    compact(root)
+    (entry,) = compacted.read_manifest(root / compacted.FOLDER)
+    path = root / compacted.FOLDER / entry.file
+    pq.write_table(pq.read_table(path).drop_columns(["sweep"]), path, row_group_size=4)
+    part = Part(path)
+    assert len(part.newest(part.rows_matching([]))) == 31
+    assert len(part.rows_matching([("model", "net0")])) == 10
+    assert len(part.rows_matching([("sweep", "s")])) == 31, "what a part cannot tell is listed"
 
 
 def test_what_comes_later_joins_the_small_part(root: Path) -> None:

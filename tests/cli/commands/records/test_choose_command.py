@@ -86,6 +86,37 @@ def test_accuracy_that_nobody_measured_is_7_and_published_one_is_labelled(
     assert "accuracy 69.76 % (published)" in published.out
     unknown = benchbox("choose", "--accuracy", ">= 0.6", "--where", "model=resnet18", "--where", "precision=int8")
     assert unknown.status == 6
+    (result,) = [case("net", 1e-3, number=5)]
+    append(root, result, trials())
+    lacking = benchbox("choose", "--accuracy", ">= 0.6", "--energy", "1 J", "--where", "model=net", "--json")
+    assert lacking.status == 7
+    assert lacking.document["commands"] == [
+        "benchbox run net --backend null --precision fp32 --batch 1 --threads 1 --energy && "
+        "benchbox accuracy net --backend null --precision fp32 --data DIR"
+    ]
+
+
+def test_both_passes_of_a_sweep_count_and_more_of_them_would_decide(
+    benchbox: Callable[..., Any], tmp_path: Path
+) -> None:
+    environment = dataclasses.replace(ENVIRONMENT, observed={"sweep": "s/p1-0000"})
+    passes = [
+        dataclasses.replace(case("resnet18", latency, number=number, environment=environment), id=f"r{number}")
+        for number, latency in enumerate((20e-3, 21e-3))
+    ]
+    for each in passes:
+        append(tmp_path, each, trials())
+    document = benchbox("choose", "--json").document
+    assert document["answer"]["records"] == ["r1", "r0"]
+    assert document["answer"]["values"]["latency"]["value"] == pytest.approx((20e-3 * 21e-3) ** 0.5)
+    undecided = benchbox("choose", "--latency", "<= 22 ms", "--json")
+    assert undecided.status == 7
+    (entry,) = undecided.document["undecided"]
+    assert (entry["trials"], entry["pictures"]) == (0, 0)
+    assert entry["passes"] == 3
+    assert entry["command"] == "benchbox sweep FILE.toml  # sweep s with passes = 3, as many processes in each"
+    near = benchbox("choose", "--latency", "<= 20.6 ms", "--json").document["undecided"][0]
+    assert near["command"] == "too near to the limit: more passes would not decide"
 
 
 def test_emit_names_what_to_deploy(root: Path, benchbox: Callable[..., Any], tmp_path: Path) -> None:
