@@ -1,11 +1,11 @@
 """What does a store of very many records cost? ``python benchmarks/many_records.py [RECORDS ...] --under FOLDER``.
 
-Synthetic records: a measured one of the golden files under other names, times and dates, written into parts by the
-code of ``benchbox store compact``, with as many rows as real ones have but without the raw samples, which none of the
-questions reads. For each number of records, in a process of its own, printed are the seconds from
-the start of the process and the largest resident set of: one series (``benchbox history``), the front of one machine
+Synthetic records, each another one: a measured one of the golden files with other names, ids, times and values, and
+with raw samples, of which there are some hundred sets for each kind of case. They are written into parts by the code of
+``benchbox store compact``. For each number of records, in a process of its own, printed are the seconds from the start
+of the process and the largest resident set of: one series (``benchbox history``), the front of one machine
 (``benchbox choose``), and a table of one network (``benchbox report``). Targets at a million: 1 s, 5 s, 1 GB. What a
-larger store costs follows from how these grow. The folder is emptied afterwards.
+larger store costs follows from how these grow. A million records take 6 GB; the folder is emptied afterwards.
 """
 
 from __future__ import annotations
@@ -20,78 +20,118 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchbox.schema.model import Precision
 from benchbox.schema.record import Record
+from benchbox.schema.trial import Trial
 from benchbox.store.documents import document_from_record
 from benchbox.store.parts.compacted import FOLDER, PartEntry
 from benchbox.store.parts.compacting import swap_manifest
 from benchbox.store.parts.part_draft import PartDraft, PartRow, digest_of
-from benchbox.store.records import read_record
+from benchbox.store.records import append, read_record, trials_from_file
 from benchbox.store.selection import texts_of
 
 STORED = Path(__file__).parents[1] / "tests" / "golden" / "records" / "record_v1_run.parquet"
 MACHINES, BACKENDS, PRECISIONS, BATCHES = 100, ("onnxruntime", "openvino"), (Precision.FP32, Precision.INT8), (1, 8)
 # Nights that a case is measured on, of a year; the number of networks follows from the number of records.
 NIGHTS = 25
-# As many as real records fill a part with, at 5.3 kB each.
+# As many as fill a part of 480 MB.
 PART_ROWS = 90_000
+SAMPLE_SETS = 250
+BEGIN = datetime.datetime(2026, 1, 1, 2, 17, tzinfo=datetime.UTC)
+# What is exchanged for what distinguishes a record.
+MODEL, HASH, MACHINE, NETWORK = b"net####", b"hash########", b"processor ###", b"network#".ljust(64, b"#")
 
 
-def case_of(record: Record, model: int, backend: str, precision: Precision, batch: int, machine: int) -> Record:
-    """The record as another case's on another machine."""
-    hardware = {**record.environment.hardware, "cpu": f"processor {machine}"}
-    environment = dataclasses.replace(record.environment, hash=f"{machine:012x}", hardware=hardware)
-    key = dataclasses.replace(
-        record.key, model=f"net{model:04d}", backend=backend, precision=precision, batch=batch, device="cpu"
+@dataclasses.dataclass(frozen=True)
+class Template:
+    """A record of a kind of case: its JSON, and the bytes of its file with raw samples, which hold the same JSON."""
+
+    record: Record
+    texts: Mapping[str, str]
+    document: bytes
+    content: bytes
+
+
+def templates_of(record: Record, trials: Sequence[Trial], drawn: random.Random) -> tuple[Template, ...]:
+    """The same record with other raw samples each time."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(SAMPLE_SETS):
+            varied = [
+                dataclasses.replace(
+                    trial, samples_ns=tuple(round(sample * drawn.gauss(1, 0.01)) for sample in trial.samples_ns)
+                )
+                for trial in trials
+            ]
+            content = append(Path(folder) / str(number), record, varied).read_bytes()
+            document = json.dumps(document_from_record(record), allow_nan=False).encode()
+            assert content.count(document) == 1, "the file holds the record's JSON as it is"
+            found.append(Template(record=record, texts=texts_of(record), document=document, content=content))
+    return tuple(found)
+
+
+def kinds() -> Iterator[tuple[Template, ...]]:
+    """The templates of every kind of case. What distinguishes records has one length in all of them."""
+    stored, drawn = read_record(STORED), random.Random(0)
+    trials = trials_from_file(STORED, stored)
+    hardware = {**stored.environment.hardware, "cpu": MACHINE.decode()}
+    environment = dataclasses.replace(stored.environment, hash=HASH.decode(), hardware=hardware)
+    started = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).isoformat()
+    common = dataclasses.replace(
+        stored, environment=environment, started_at=started, flags=(), onnx_sha256=NETWORK.decode()
     )
-    return dataclasses.replace(record, key=key, environment=environment, onnx_sha256=f"{model:064x}")
-
-
-def rows_of_case(record: Record, drawn: random.Random) -> list[PartRow]:
-    """A record a night. Texts of one length are exchanged in the bytes of one record: ids, days, times."""
-    document = json.dumps(document_from_record(record), allow_nan=False).encode()
-    texts, begin = texts_of(record), datetime.datetime(2026, 1, 1, 2, 17, tzinfo=datetime.UTC)
-    latency = next(reading.value for reading in record.readings if reading.metric == "latency_p50")
-    content, digest = b"", digest_of(b"")
-    old_value = json.dumps(latency).encode()
-    rows = []
-    for night in range(NIGHTS):
-        at = begin + datetime.timedelta(days=night * 365 // NIGHTS, seconds=drawn.randrange(80_000))
-        name = f"{at:%Y%m%dT%H%M%SZ}-{drawn.getrandbits(32):08x}"
-        value = f"{latency * drawn.gauss(1, 0.01):.{len(old_value)}f}"[: len(old_value)].encode()
-        exchanged = {record.id.encode(): name.encode(), record.started_at.encode(): at.isoformat().encode()}
-        new_document = document.replace(old_value, value)
-        for old, new in exchanged.items():
-            new_document = new_document.replace(old, new)
-        rows.append(
-            PartRow(
-                texts={**texts, "id": name, "started_at": at.isoformat()},
-                document=new_document,
-                content=content,
-                digest=digest,
-            )
+    for backend, precision, batch in itertools.product(BACKENDS, PRECISIONS, BATCHES):
+        key = dataclasses.replace(
+            stored.key, model=MODEL.decode(), backend=backend, precision=precision, batch=batch, device="cpu"
         )
-    return rows
+        yield templates_of(dataclasses.replace(common, key=key), trials, drawn)
+
+
+def row_of(template: Template, model: int, machine: int, night: int, drawn: random.Random) -> PartRow:
+    """A record of a night: texts of one length are exchanged in the bytes of the template."""
+    record = template.record
+    at = BEGIN + datetime.timedelta(days=night * 365 // NIGHTS, seconds=drawn.randrange(80_000))
+    name = f"{at:%Y%m%dT%H%M%SZ}-{drawn.getrandbits(32):08x}"
+    latency = next(reading.value for reading in record.readings if reading.metric == "latency_p50")
+    old_value = json.dumps(latency).encode()
+    value = f"{latency * drawn.gauss(1, 0.01):.{len(old_value)}f}"[: len(old_value)].encode()
+    texts = {"model": f"net{model:04d}", "env": f"{machine:012x}", "onnx_sha256": f"{model:064x}"}
+    texts |= {"id": name, "started_at": at.isoformat()}
+    exchanged = {
+        MODEL: texts["model"].encode(),
+        HASH: texts["env"].encode(),
+        MACHINE: f"processor {machine:03d}".encode(),
+        NETWORK: texts["onnx_sha256"].encode(),
+        record.id.encode(): name.encode(),
+        record.started_at.encode(): texts["started_at"].encode(),
+        old_value: value,
+    }
+    document = template.document
+    for old, new in exchanged.items():
+        assert len(old) == len(new), f"{old!r} and {new!r}"
+        document = document.replace(old, new)
+    content = template.content.replace(template.document, document)
+    return PartRow(texts={**template.texts, **texts}, document=document, content=content, digest=digest_of(content))
 
 
 def fill(root: Path, count: int) -> tuple[PartEntry, ...]:
     """Writes so many records into parts, sorted as a compaction sorts them."""
-    template, drawn = read_record(STORED), random.Random(0)
-    started = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    template = dataclasses.replace(template, started_at=started.isoformat(), flags=())
+    drawn = random.Random(1)
     folder = root / FOLDER
     folder.mkdir(parents=True)
     entries: list[PartEntry] = []
     draft, written = PartDraft(folder), 0
-    kinds = itertools.product(range(count), BACKENDS, PRECISIONS, BATCHES)
-    for model, backend, precision, batch in kinds:
-        rows: list[PartRow] = []
-        for machine in range(MACHINES):
-            record = case_of(template, model, backend, precision, batch, machine)
-            rows += rows_of_case(record, drawn)
+    templates = tuple(kinds())
+    for model, kind in itertools.product(range(count), templates):
+        rows = [
+            row_of(kind[(machine * NIGHTS + night) % len(kind)], model, machine, night, drawn)
+            for machine, night in itertools.product(range(MACHINES), range(NIGHTS))
+        ]
         for row in sorted(rows, key=lambda row: row.texts["started_at"])[: count - written]:
             draft.add(row)
             written += 1

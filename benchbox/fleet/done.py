@@ -7,15 +7,15 @@ whatever happened, and a step that has its record is not measured again.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchbox.fleet.plan import Step, SweepPlan
+from benchbox.schema.identity import SWEEP_MARK
 from benchbox.schema.record import Record, Status, reading_of
 from benchbox.store.records import read_headline, readable_records, record_files
 
-MARK = "sweep"  # among what was observed
 MOST_TRIES = 2
 # What happens to a process from outside, and may not happen again.
 _TRANSIENT = ("the worker was killed", "the worker ended without an answer")
@@ -62,21 +62,39 @@ def states_under(root: Path, plan: SweepPlan, *, warn: Callable[[str], None]) ->
 
 def records_since(root: Path, plan: SweepPlan, *, warn: Callable[[str], None]) -> list[Record]:
     """The records under a root that are not older than a plan, but for the day of a clock that was off."""
-    first = plan.id[:8]
-    paths = [path for path in record_files(root) if path.stem[:8] >= _day_before(first)]
+    first = first_day(plan)
+    paths = [path for path in record_files(root) if path.stem[:8] >= first]
     return [record for _, record in readable_records(paths, warn=warn, read=read_headline)] if paths else []
 
 
-def _day_before(day: str) -> str:
-    """A day before one as 20261129: nodes' clocks differ, and record ids begin with their own."""
-    return f"{datetime.datetime.strptime(day, '%Y%m%d') - datetime.timedelta(days=1):%Y%m%d}"
+def first_day(plan: SweepPlan) -> str:
+    """The day before that of a plan, as 20261128: nodes' clocks differ, and record ids begin with their own."""
+    return f"{datetime.datetime.strptime(plan.id[:8], '%Y%m%d') - datetime.timedelta(days=1):%Y%m%d}"
+
+
+def surplus_of(root: Path, plan: SweepPlan, *, stored: Collection[str]) -> frozenset[str]:
+    """Ids of records under a root whose steps are done by others that lie in a store.
+
+    Args:
+        root: project root, with those records of the store.
+        plan: of the sweep.
+        stored: ids of all records in the store.
+    """
+    states = states_under(root, plan, warn=lambda _: None)
+    return frozenset(
+        record.id
+        for state in states.values()
+        if StepState(records=tuple(record for record in state.records if record.id in stored)).is_done
+        for record in state.records
+        if record.id not in stored
+    )
 
 
 def states_of(plan: SweepPlan, records: Iterable[Record]) -> dict[str, StepState]:
     """The state of every step of a plan, by its name."""
     found: dict[str, list[Record]] = {step.name: [] for step in plan.steps}
     for record in sorted(records, key=lambda record: record.id):
-        owner, _, name = record.environment.observed.get(MARK, "").partition("/")
+        owner, _, name = record.environment.observed.get(SWEEP_MARK, "").partition("/")
         if owner == plan.id and name in found:
             found[name].append(record)
     return {name: StepState(records=tuple(kept)) for name, kept in found.items()}

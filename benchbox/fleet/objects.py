@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,20 @@ from benchbox.errors import EnvironmentLackError, StoreError, UsageError
 SCHEMES = ("s3", "gs", "az", "abfs", "file", "memory", "http", "https")
 # A store that does not answer must not hang a nightly: the client retries this often within this time.
 _RETRIES, _RETRY_S, _ANSWER_S, _CONNECT_S = 4, 60, 60, 10
+
+# How stores say that there is no bucket, or container, and that somebody may not do what was asked for.
+_NO_BUCKET = re.compile("NoSuchBucket|The specified bucket does not exist|ContainerNotFound")
+_DENIED = re.compile(
+    "AccessDenied|403 Forbidden|401 Unauthorized|SignatureDoesNotMatch|InvalidAccessKeyId|ExpiredToken|"
+    "AuthenticationFailed|AuthorizationFailure|AuthorizationPermissionMismatch"
+)
+_DENIALS = frozenset({"PermissionDeniedError", "UnauthenticatedError"})
+# Who asks for what calls it so.
+_PERMISSIONS = {
+    "s3": "s3:ListBucket of the bucket, s3:GetObject and s3:PutObject of its objects",
+    "gs": "storage.objects.list, storage.objects.get and storage.objects.create",
+    "az": "list, read and write of the container (role Storage Blob Data Contributor)",
+}
 
 
 class Objects(Protocol):
@@ -75,13 +90,13 @@ class _Folder:
                 yield PurePosixPath(path.relative_to(self._folder)).as_posix(), path.stat().st_size
 
     def read(self, name: str) -> bytes:
-        with _translated(self.url, name):
+        with _translated(self.url, f"read {name}"):
             return (self._folder / name).read_bytes()
 
     def write_new(self, name: str, content: bytes) -> bool:
         target = self._folder / name
         draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
-        with _translated(self.url, name):
+        with _translated(self.url, f"write {name}"):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 draft.write_bytes(content)
@@ -121,23 +136,23 @@ class _Cloud:
         try:
             self._store = obstore.store.from_url(url, **options)
         except Exception as error:
-            raise _unreachable(url, "", error) from error
+            raise _failure(url, "open", error) from error
         self._client = obstore
 
     def names(self, prefix: str) -> Iterator[tuple[str, int]]:
-        with _translated(self.url, prefix):
+        with _translated(self.url, f"list {prefix}"):
             for page in self._client.list(self._store, prefix=prefix):
                 for entry in page:
                     yield entry["path"], entry["size"]
 
     def read(self, name: str) -> bytes:
-        with _translated(self.url, name):
+        with _translated(self.url, f"read {name}"):
             return bytes(self._client.get(self._store, name).bytes())
 
     def write_new(self, name: str, content: bytes) -> bool:
         from obstore.exceptions import AlreadyExistsError
 
-        with _translated(self.url, name):
+        with _translated(self.url, f"write {name}"):
             try:
                 self._client.put(self._store, name, content, mode="create")
             except AlreadyExistsError:
@@ -145,21 +160,42 @@ class _Cloud:
         return True
 
 
+class RefusedError(StoreError):
+    """The store answers, and does not let anything in: there is no such bucket, or no permission."""
+
+
 @contextlib.contextmanager
-def _translated(url: str, name: str) -> Iterator[None]:
-    """Turns what a store raises into a StoreError that names it."""
+def _translated(url: str, doing: str) -> Iterator[None]:
+    """Turns what a store raises into a StoreError that names it, and what was done: "read results/x.parquet"."""
     try:
         yield
     except StoreError:
         raise
     except Exception as error:
-        raise _unreachable(url, name, error) from error
+        raise _failure(url, doing, error) from error
 
 
-def _unreachable(url: str, name: str, error: Exception) -> StoreError:
-    said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _failure(url: str, doing: str, error: Exception) -> StoreError:
+    text = str(error)
+    said = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    scheme, cloud, rest = url.partition("://")
+    bucket = rest.partition("/")[0]
+    if cloud and _NO_BUCKET.search(text):
+        return RefusedError(
+            f"there is no bucket '{bucket}'",
+            values=f"{url}: {said}"[:400],
+            remedy="create it, or correct the URL: what follows :// is the bucket",
+        )
+    if isinstance(error, PermissionError) or type(error).__name__ in _DENIALS or _DENIED.search(text):
+        act, place = doing.partition(" ")[0], f"bucket '{bucket}'" if cloud else "this folder"
+        whence = "check the credentials in the environment (docs/store.md) and what they allow"
+        return RefusedError(
+            f"no permission to {act} in {place}",
+            values=f"{url}, {doing}: {said}"[:400],
+            remedy=f"{_PERMISSIONS.get(scheme, 'list, read and write')} are needed: {whence if cloud else 'chmod it'}",
+        )
     return StoreError(
         f"the store {url} does not answer as it should",
-        values=f"{name}: {said}".removeprefix(": ")[:400],
+        values=f"{doing}: {said}"[:400],
         remedy="check the URL, the network and the credentials; what was copied so far stays, and is not copied again",
     )

@@ -14,8 +14,8 @@ import datetime
 import json
 import random
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbox import __version__
@@ -52,13 +52,18 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPlan:
-    """A whole sweep. ``version`` is that of the benchbox that planned it; ``created_at`` is UTC, ISO 8601."""
+    """A whole sweep.
+
+    ``version`` is that of the benchbox that planned it; ``created_at`` is UTC, ISO 8601; ``networks`` are those of its
+    cases that were ONNX files, each in one word (``schema/identity.py``), by how the cases refer to them.
+    """
 
     id: str
     sweep: Sweep
     version: str
     created_at: str
     units: tuple[Unit, ...]
+    networks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -75,6 +80,7 @@ def plan_of(
     *,
     estimate: Estimate,
     cases: Sequence[SweepCase] | None = None,
+    networks: Mapping[str, str] | None = None,
     now: datetime.datetime | None = None,
 ) -> SweepPlan:
     """The plan of a sweep.
@@ -83,6 +89,7 @@ def plan_of(
         sweep: what was asked for, with a name.
         estimate: seconds that so many processes of a case take.
         cases: of the sweep, what they leave to their networks settled; as the sweep says them where None.
+        networks: of the cases, where they are ONNX files.
         now: the time of the plan, with its zone.
     """
     now = (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
@@ -107,6 +114,7 @@ def plan_of(
         version=__version__,
         created_at=now.isoformat(timespec="seconds"),
         units=tuple(units),
+        networks=dict(networks or {}),
     )
 
 
@@ -133,10 +141,10 @@ def _cut(steps: Sequence[Step], estimate: Estimate, most_s: float) -> list[list[
     return parts
 
 
-def arguments_of(plan: SweepPlan, step: Step) -> list[str]:
-    """The command line of a step behind ``benchbox``."""
+def arguments_of(plan: SweepPlan, step: Step, files: Mapping[str, str] | None = None) -> list[str]:
+    """The command line of a step behind ``benchbox``; ``files`` says where networks lie, by how cases refer to them."""
     sweep, case = plan.sweep, step.case
-    words = ["run", case.model, "--backend", case.backend]
+    words = ["run", (files or {}).get(case.model, case.model), "--backend", case.backend]
     words += ["--precision", case.precision] if case.precision else []
     words += ["--batch", str(case.batch)] if case.batch else []
     words += ["--mode", case.mode, "--trials", str(step.processes)]
@@ -144,6 +152,7 @@ def arguments_of(plan: SweepPlan, step: Step) -> list[str]:
         "--threads": case.threads,
         "--max-time": sweep.max_time_s,
         "--timeout": sweep.timeout_s,
+        "--device": sweep.device,
         "--calibration": sweep.calibration if case.precision in {"int8", "fp8"} else None,
         "--rate": sweep.rate if case.mode == "server" else None,
         "--latency-bound": sweep.latency_bound_s if case.mode == "server" else None,
@@ -161,6 +170,7 @@ def document_from_plan(plan: SweepPlan) -> dict[str, object]:
         "version": plan.version,
         "created_at": plan.created_at,
         "sweep": plan.sweep.model_dump(mode="json"),
+        "networks": dict(plan.networks),
         "units": [
             {
                 "number": unit.number,
@@ -204,8 +214,9 @@ def plan_from_text(text: str, *, origin: str) -> SweepPlan:
         )
         sweep = Sweep.model_validate(document["sweep"])
         return SweepPlan(
-            id=document["id"], sweep=sweep, version=document["version"], created_at=document["created_at"], units=units
-        )
+            id=document["id"], sweep=sweep, version=document["version"], created_at=document["created_at"],
+            units=units, networks=document.get("networks", {}),
+        )  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{origin} is no plan of a sweep", values=str(error), remedy="start a new sweep") from error
 
@@ -219,8 +230,13 @@ def write_plan(root: Path, plan: SweepPlan) -> Path:
     """Writes a plan, whole or not at all."""
     path = path_of_plan(root, plan.id)
     with draft_of(path) as draft:
-        draft.write_text(json_text(document_from_plan(plan)) + "\n", encoding="utf-8")
+        draft.write_text(text_of_plan(plan), encoding="utf-8")
     return path
+
+
+def text_of_plan(plan: SweepPlan) -> str:
+    """The content of a plan's file."""
+    return json_text(document_from_plan(plan)) + "\n"
 
 
 def read_plan(path: Path) -> SweepPlan:

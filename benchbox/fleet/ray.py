@@ -8,28 +8,44 @@ is a child with a bare environment (``unit.py``), because Ray sets thread counts
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbox.errors import EnvironmentLackError, MeasurementError
+from benchbox.errors import EnvironmentLackError, MeasurementError, StoreError
 from benchbox.fleet.done import MOST_TRIES
+from benchbox.fleet.nodes import CPUS_VARIABLE, NodeFacts, clock_faults, faults_of, no_node_error, take_cpus
 from benchbox.fleet.plan import SweepPlan
 
 RESOURCE = "benchbox_machine"
+_NODE_ID = "ray.io/node-id"  # a label that Ray gives every node
+# How long nodes may take to say what they are; how often it is looked whether there still are machines, and how many
+# looks without any end the wait.
+_ANSWER_S, _LOOK_S, _LOOKS = 120.0, 15.0, 4
 _REMEDY = "start its nodes with: ray start ... --resources '{\"benchbox_machine\": 1}' --labels benchbox-class=..."
+
+Probe = Callable[[], NodeFacts]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitEnd:
-    """How a unit ended: on which node, a line for each step, and what went wrong, "" if nothing did."""
+    """How a unit ended: on which node, a line for each step, and what went wrong, "" if nothing did.
+
+    ``unfit`` says why the node may not measure this plan, "" if it may; ``node_id`` is what Ray calls it.
+    """
 
     number: int
     node: str
     lines: tuple[str, ...]
     fault: str = ""
+    unfit: str = ""
+    node_id: str = ""
 
 
 def measure_on_ray(
@@ -39,6 +55,8 @@ def measure_on_ray(
     root: Path,
     store: str,
     address: str | None,
+    probe: Probe,
+    files: Mapping[str, str],
     say: Callable[[str], None],
 ) -> Iterator[UnitEnd]:
     """Lets the machines of a cluster measure units, and yields how each ended, in any order.
@@ -49,40 +67,139 @@ def measure_on_ray(
         root: project root that every node can reach; without a store records go there.
         store: URL of the object store or shared folder where records go, "" for none.
         address: of the cluster, None for the one of this machine.
+        probe: is called on each node, and says what it is.
+        files: where networks lie that are ONNX files, for all nodes where there is no store.
         say: receives lines for the user.
 
     Raises:
-        EnvironmentLackError: Ray is not installed, there is no cluster, or none of its machines is what is asked for.
+        EnvironmentLackError: Ray is not installed, there is no cluster, none of its machines is what is asked for, or
+            all of them have gone.
     """
     ray = _ray()
     _connect(ray, address)
     try:
-        labels = dict(plan.sweep.require.labels)
-        _require_node(ray, labels)
-        task = ray.remote(
-            num_cpus=0, num_gpus=0, resources={RESOURCE: 1}, max_retries=0, max_calls=1,
-            **({"label_selector": labels} if labels else {}),
-        )(measure_on_node)  # fmt: skip
+        machines = _Machines(ray, plan, say)
+        machines.ask(probe)
+
+        def place(number: int) -> Any:
+            task = ray.remote(
+                num_cpus=0, num_gpus=0, resources={RESOURCE: 1}, max_retries=0, max_calls=1,
+                label_selector=machines.selector or None,
+            )(_measure_in_ray)  # fmt: skip
+            return task.remote(plan, number, str(root), store, ray.__version__, probe, files)
+
         tries = dict.fromkeys(numbers, 1)
-        running = {task.remote(plan, number, str(root), store, ray.__version__): number for number in numbers}
+        running = {place(number): number for number in numbers}
         while running:
-            (ended, *_), _ = ray.wait(list(running), num_returns=1)
+            ended = machines.wait(list(running))
             number = running.pop(ended)
             try:
-                yield ray.get(ended)
+                end = ray.get(ended)
             except ray.exceptions.RayError as error:
                 fault = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
                 if tries[number] < MOST_TRIES:
                     tries[number] += 1
                     say(f"unit {number} is placed again: {fault}")
-                    running[task.remote(plan, number, str(root), store, ray.__version__)] = number
+                    running[place(number)] = number
                     continue
-                yield UnitEnd(number=number, node="unknown", lines=(), fault=fault)
+                end = UnitEnd(number=number, node="unknown", lines=(), fault=fault)
+            if end.unfit:  # a node that came later
+                machines.leave_out(end.node_id, end.node, end.unfit)
+                running[place(number)] = number
+                continue
+            yield end
     finally:
         ray.shutdown()
 
 
-def measure_on_node(plan: SweepPlan, number: int, root: str, store: str, version: str) -> UnitEnd:
+class _Machines:
+    """The nodes of a cluster that may measure a plan; Ray places units on them."""
+
+    def __init__(self, ray: Any, plan: SweepPlan, say: Callable[[str], None]) -> None:
+        self._ray, self._plan, self._say = ray, plan, say
+        self._labels = dict(plan.sweep.require.labels)
+        self._unfit: dict[str, str] = {}
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """What a unit must ask for so that it gets to a node that may measure it."""
+        others = {_NODE_ID: f"!in({', '.join(self._unfit)})"} if self._unfit else {}
+        return {**self._labels, **others}
+
+    def ask(self, probe: Probe) -> None:
+        """Asks every node what it is; raises EnvironmentLackError where none may measure."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = _machines(self._ray, self._labels)
+        asked_s = time.time()
+        answers = {}
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+            remote = self._ray.remote(
+                num_cpus=0, num_gpus=0, max_retries=0, max_calls=1, scheduling_strategy=there
+            )  # fmt: skip
+            answers[remote(_probe_in_ray).remote(probe)] = node
+        faults: dict[str, list[str]] = {}
+        ready, _ = self._ray.wait(list(answers), num_returns=len(answers), timeout=_ANSWER_S)
+        for answer, node in answers.items():
+            found = [f"it does not say within {_ANSWER_S:.0f} s what it is"]
+            if answer in ready:
+                found = self._faults(answer, asked_s)
+            if found:
+                name = f"{node.get('NodeManagerHostname', 'a node')} ({node.get('NodeManagerAddress', 'unknown')})"
+                faults[name] = found
+                self._unfit[node["NodeID"]] = name
+        if len(faults) == len(nodes):
+            raise no_node_error(faults)
+        for name, found in faults.items():
+            self._say(f"nothing is measured on {name}: {'; '.join(found)}")
+
+    def _faults(self, answer: Any, asked_s: float) -> list[str]:
+        try:
+            seen = self._ray.get(answer)
+        except self._ray.exceptions.RayError as error:
+            lines = str(error).strip().splitlines()
+            return [f"it cannot say what it is: {lines[-1] if lines else type(error).__name__}"]
+        return [*faults_of(seen, self._plan), *clock_faults(seen, asked_s=asked_s, answered_s=time.time())]
+
+    def leave_out(self, node_id: str, name: str, why: str) -> None:
+        """A node has turned out to be another than is asked for."""
+        if node_id not in self._unfit:
+            self._unfit[node_id] = name
+            self._say(f"nothing is measured on {name}: {why}")
+
+    def wait(self, running: Sequence[Any]) -> Any:
+        """The next unit that has ended; Ray would wait for ever where no machine is left."""
+        without = 0
+        while without < _LOOKS:
+            ended, _ = self._ray.wait(running, num_returns=1, timeout=_LOOK_S)
+            if ended:
+                return ended[0]
+            there = {node["NodeID"] for node in _offering(self._ray) if _has(node, self._labels)}
+            without = 0 if there - set(self._unfit) else without + 1
+        raise EnvironmentLackError(
+            "all machines of the cluster that can measure this sweep have gone",
+            values=f"none for {_LOOKS * _LOOK_S:.0f} s, {len(running)} units are left",
+            remedy="start nodes again, then go on with --resume",
+        )
+
+
+def _probe_in_ray(probe: Probe) -> NodeFacts:
+    take_cpus(os.environ.get(CPUS_VARIABLE, ""))
+    return probe()
+
+
+def _measure_in_ray(
+    plan: SweepPlan, number: int, root: str, store: str, version: str, probe: Probe, files: Mapping[str, str]
+) -> UnitEnd:
+    take_cpus(os.environ.get(CPUS_VARIABLE, ""))
+    end = measure_on_node(plan, number, root, store, version, probe, files)
+    return dataclasses.replace(end, node_id=_ray().get_runtime_context().get_node_id())
+
+
+def measure_on_node(
+    plan: SweepPlan, number: int, root: str, store: str, version: str, probe: Probe, files: Mapping[str, str]
+) -> UnitEnd:
     """Measures one unit on this node; called by Ray, in a worker of its own.
 
     Args:
@@ -91,30 +208,34 @@ def measure_on_node(plan: SweepPlan, number: int, root: str, store: str, version
         root: project root where there is no store; with one, the node has a root of its own.
         store: URL of the store, "" for none.
         version: of Ray.
+        probe: says what this node is.
+        files: where networks lie that are ONNX files where there is no store; with one, they are fetched from it.
     """
-    import platform
-
-    from benchbox import __version__
+    from benchbox.fleet.objects import objects_at
+    from benchbox.fleet.sharing import fetch_networks
     from benchbox.fleet.text import line_of_end
     from benchbox.fleet.unit import measure_unit
 
-    node = platform.node()
-    if plan.version != __version__:
-        fault = f"this node has benchbox {__version__}, the plan is of {plan.version}: install the same on all nodes"
-        return UnitEnd(number=number, node=node, lines=(), fault=fault)
-    place = node_root(plan) if store else Path(root)
+    seen = probe()
     lines: list[str] = []
+    if faults := faults_of(seen, plan):
+        return UnitEnd(number=number, node=seen.name, lines=(), unfit="; ".join(faults))
+    place, unit = node_root(plan) if store else Path(root), plan.units[number - 1]
+    fault = ""
     try:
-        _fetch(place, plan, store)
-        unit = plan.units[number - 1]
+        send = _sender(place, plan, store)
+        if store:
+            files = fetch_networks(place, plan, unit, objects_at(store))
         for end in measure_unit(
-            place, plan, unit, dispatcher=f"ray {version}", waiting=lines.append, warn=lines.append
+            place, plan, unit, dispatcher=f"ray {version}", waiting=lines.append, warn=lines.append, files=files
         ):
             lines.append(line_of_end(place, plan, end))
-            _deliver(place, store)
-    except MeasurementError as error:
-        return UnitEnd(number=number, node=node, lines=tuple(lines), fault=f"{error.what}: {error.values}")
-    return UnitEnd(number=number, node=node, lines=tuple(lines))
+            with contextlib.suppress(StoreError):  # a store that is away for a while ends no unit
+                send()
+        send()
+    except (MeasurementError, StoreError) as error:
+        fault = f"{error.what}: {error.values}"
+    return UnitEnd(number=number, node=seen.name, lines=tuple(lines), fault=fault)
 
 
 def node_root(plan: SweepPlan) -> Path:
@@ -124,22 +245,28 @@ def node_root(plan: SweepPlan) -> Path:
     return Path(tempfile.gettempdir()) / "benchbox-sweeps" / plan.id
 
 
-def _fetch(place: Path, plan: SweepPlan, store: str) -> None:
-    """Gets the records of others that a unit may have had before: what is done is not measured again."""
-    if store:
-        from benchbox.fleet.objects import objects_at
-        from benchbox.fleet.transfer import pull
+def _sender(place: Path, plan: SweepPlan, store: str) -> Callable[[], None]:
+    """What sends this node's records to the store, after getting those that units had before: what is done is done.
 
-        place.mkdir(parents=True, exist_ok=True)
-        pull(place, objects_at(store), since=plan.id[:8])
+    What lies here of an earlier try and never reached the store is sent too, unless another node has measured the step
+    since: its record counts, and this one stays here.
+    """
+    if not store:
+        return lambda: None
+    from benchbox.fleet.done import first_day, surplus_of
+    from benchbox.fleet.objects import objects_at
+    from benchbox.fleet.transfer import pull, push, record_ids
 
+    place.mkdir(parents=True, exist_ok=True)
+    objects = objects_at(store)
+    pull(place, objects, since=first_day(plan))
+    surplus = surplus_of(place, plan, stored=record_ids(objects))
 
-def _deliver(place: Path, store: str) -> None:
-    if store:
-        from benchbox.fleet.objects import objects_at
-        from benchbox.fleet.transfer import push
+    def send() -> None:
+        push(place, objects, without=surplus)
 
-        push(place, objects_at(store))
+    send()
+    return send
 
 
 def _ray() -> Any:
@@ -162,21 +289,33 @@ def _connect(ray: Any, address: str | None) -> None:
         ) from error
 
 
-def _require_node(ray: Any, labels: Mapping[str, str]) -> None:
-    """Raises EnvironmentLackError unless some node offers a machine with these labels: Ray would wait for ever."""
-    nodes = [node for node in ray.nodes() if node.get("Alive")]
-    machines = [node for node in nodes if node.get("Resources", {}).get(RESOURCE)]
+def _offering(ray: Any) -> list[Mapping[str, Any]]:
+    """The living nodes that offer a machine."""
+    return [node for node in ray.nodes() if node.get("Alive") and node.get("Resources", {}).get(RESOURCE)]
+
+
+def _has(node: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    return all(node.get("Labels", {}).get(name) == value for name, value in labels.items())
+
+
+def _machines(ray: Any, labels: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """The nodes that offer a machine with these labels; raises EnvironmentLackError where there is none."""
+    machines = _offering(ray)
     if not machines:
+        alive = sum(bool(node.get("Alive")) for node in ray.nodes())
         raise EnvironmentLackError(
             "no machine of the cluster offers itself",
-            values=f"{len(nodes)} nodes, none with {RESOURCE}",
+            values=f"{alive} nodes, none with {RESOURCE}",
             remedy=_REMEDY,
         )
-    fitting = [node for node in machines if all(node.get("Labels", {}).get(name) == labels[name] for name in labels)]
+    fitting = [node for node in machines if _has(node, labels)]
     if not fitting:
-        seen = sorted({f"{name}={value}" for node in machines for name, value in node.get("Labels", {}).items()})
+        given = [entry for node in machines for entry in node.get("Labels", {}).items()]
+        seen = sorted({f"{name}={value}" for name, value in given if not name.startswith("ray.io/")})
         raise EnvironmentLackError(
             "no machine of the cluster has the labels that the sweep asks for",
-            values=f"asked: {', '.join(f'{name}={value}' for name, value in labels.items())}; there: {', '.join(seen)}",
+            values=f"asked: {', '.join(f'{name}={value}' for name, value in labels.items())}; there: "
+            f"{', '.join(seen) or 'none'}",
             remedy=_REMEDY,
         )
+    return fitting

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +19,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from benchbox.backends.base import BACKENDS
 from benchbox.errors import UsageError
+from benchbox.models.zoo.zoo import specs
 from benchbox.registry import suggestion
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import Mode
 from benchbox.store.toml_text import problem_text
 
+# So many names are not listed.
+_MANY, _MODELS = 20, "'benchbox models' lists them; a file ends with .onnx"
 _REMEDY = "docs/fleet.md lists what may stand there"
 
 
@@ -33,15 +36,21 @@ def _known(kind: str, names: Callable[[], Iterable[str]]) -> Callable[[str], str
     def check(word: str) -> str:
         known = sorted(names())
         if word not in known:
-            near = suggestion(word, known) or f"known: {', '.join(known)}"
+            near = suggestion(word, known) or (f"known: {', '.join(known)}" if len(known) < _MANY else _MODELS)
             raise ValueError(f"there is no {kind} '{word}' ({near})")
         return word
 
     return check
 
 
+def _known_network(reference: str) -> str:
+    """A file, a factory or a public name is found on the machine that measures; any other word is one of the zoo."""
+    return reference if ":" in reference or reference.endswith(".onnx") else _ZOO(reference)
+
+
+_ZOO = _known("network", specs)
 _Count = Annotated[int, Field(ge=1, le=1_000_000)]
-_Model = Annotated[str, Field(min_length=1)]
+_Model = Annotated[str, Field(min_length=1), AfterValidator(_known_network)]
 _Backend = Annotated[str, AfterValidator(_known("backend", BACKENDS.names))]
 _Precision = Annotated[str, AfterValidator(_known("precision", lambda: [each.value for each in Precision]))]
 _Mode = Annotated[str, AfterValidator(_known("mode", lambda: [each.value for each in Mode]))]
@@ -137,6 +146,7 @@ class Sweep(_Strict):
     max_time_s: Annotated[float, Field(gt=0, le=3600)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     calibration: str | None = None
+    device: Annotated[str, Field(pattern=r"^([0-9]+|(GPU|MIG)-[0-9A-Za-z/-]+)$")] | None = None
     rate: Annotated[float, Field(gt=0)] | None = None
     latency_bound_s: Annotated[float, Field(gt=0)] | None = None
     unit_minutes: Annotated[float, Field(gt=0, le=240)] = 10
@@ -221,6 +231,8 @@ def sweep_from_text(text: str, *, origin: str) -> Sweep:
             values=f"{len(list(sweep._matrix()))} combinations, all of them excluded",
             remedy="take an exclude out, or write an include",
         )
+    if found := _contradictions(sweep, {case.mode for case in cases}):
+        raise UsageError(f"{origin} contradicts itself", values="\n".join(found), remedy=_REMEDY)
     if sweep.processes % sweep.passes:
         raise UsageError(
             f"{origin}: processes do not divide into passes",
@@ -228,6 +240,22 @@ def sweep_from_text(text: str, *, origin: str) -> Sweep:
             remedy=f"use processes = {sweep.passes * (sweep.processes // sweep.passes + 1)}",
         )
     return sweep
+
+
+def _contradictions(sweep: Sweep, modes: Collection[str]) -> list[str]:
+    """What every step, or none, would fail by."""
+    server = Mode.SERVER.value in modes
+    found = []
+    if server and sweep.rate is None:
+        found.append("mode server needs rate: how many samples arrive per second")
+    for name in ("rate", "latency_bound_s"):
+        if getattr(sweep, name) is not None and not server:
+            found.append(f"{name} is of mode server, and no case has that")
+    if sweep.timeout_s is not None and sweep.max_time_s is not None and sweep.timeout_s <= sweep.max_time_s:
+        found.append(
+            f"timeout_s {sweep.timeout_s:g} ends a process before the max_time_s {sweep.max_time_s:g} it may time"
+        )
+    return found
 
 
 def _problems(error: ValidationError, text: str) -> str:

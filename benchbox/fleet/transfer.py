@@ -7,7 +7,7 @@ two machines that push at once do no harm. What arrives is read before it is sto
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -37,7 +37,19 @@ class Transfer:
 Step = Callable[[int, int], None]
 
 
-def push(root: Path, objects: Objects, *, step: Step = lambda _, __: None, dry_run: bool = False) -> Transfer:
+def record_ids(objects: Objects) -> frozenset[str]:
+    """The ids of all records of a store; raises StoreError where it cannot be reached."""
+    return frozenset(PurePosixPath(name).stem for name, _ in objects.names(_RECORDS))
+
+
+def push(
+    root: Path,
+    objects: Objects,
+    *,
+    step: Step = lambda _, __: None,
+    dry_run: bool = False,
+    without: Collection[str] = (),
+) -> Transfer:
     """Copies what the other side lacks.
 
     Args:
@@ -45,11 +57,12 @@ def push(root: Path, objects: Objects, *, step: Step = lambda _, __: None, dry_r
         objects: the other side.
         step: is called with (done, in all).
         dry_run: nothing is written.
+        without: ids of records that stay here.
 
     Raises:
         StoreError: the other side cannot be reached.
     """
-    own = _own(root)
+    own = {name: path for name, path in _own(root).items() if path.stem not in without}
     there = {name: size for prefix in PREFIXES for name, size in objects.names(prefix)}
     copied: list[str] = []
     faults: list[tuple[str, str]] = []

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,7 @@ def measure_unit(
     dispatcher: str = "",
     waiting: Callable[[str], None] | None,
     warn: Callable[[str], None],
+    files: Mapping[str, str] | None = None,
     lock: Path | None = None,
 ) -> Iterator[StepEnd]:
     """Measures the steps of a unit that are not done, and yields how each ended.
@@ -67,6 +68,7 @@ def measure_unit(
         dispatcher: what started the unit, "" for a person; the records say it.
         waiting: told if another process holds the machine; None: do not wait for it.
         warn: receives one line per damaged record.
+        files: where networks lie that are ONNX files, by how the cases refer to them; as they say where None.
         lock: the file that is locked, None for that of the host.
 
     Raises:
@@ -80,7 +82,7 @@ def measure_unit(
             while not states[step.name].is_done and tries < MOST_TRIES:
                 tries += 1
                 began = time.monotonic()
-                status = _run(root, plan, step, dispatcher=dispatcher, inherited=handle)
+                status = _run(root, plan, step, files=files, dispatcher=dispatcher, inherited=handle)
                 seconds = time.monotonic() - began
                 states = states_under(root, plan, warn=warn)
                 if states[step.name].records:
@@ -88,7 +90,9 @@ def measure_unit(
                 yield StepEnd(step=step, status=status, seconds=seconds, state=states[step.name])
 
 
-def _run(root: Path, plan: SweepPlan, step: Step, *, dispatcher: str, inherited: int) -> int:
+def _run(
+    root: Path, plan: SweepPlan, step: Step, *, files: Mapping[str, str] | None, dispatcher: str, inherited: int
+) -> int:
     """Runs one step to its end and returns its exit status; interrupted, it leaves no record."""
     log = _file_of(root, plan, step, "log")
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +101,7 @@ def _run(root: Path, plan: SweepPlan, step: Step, *, dispatcher: str, inherited:
         environment[DISPATCHER_VARIABLE] = dispatcher
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "benchbox", *arguments_of(plan, step), "--root", str(root.resolve())],
+            [sys.executable, "-P", "-m", "benchbox", *arguments_of(plan, step, files), "--root", str(root.resolve())],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

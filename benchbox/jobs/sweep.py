@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime
+import platform
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchbox import __version__
 from benchbox.errors import BenchboxError, EnvironmentLackError, MeasurementError, StoreError, UsageError
-from benchbox.fleet.done import Swept, open_units, states_under
-from benchbox.fleet.objects import Objects, objects_at
-from benchbox.fleet.plan import Step, SweepPlan
+from benchbox.fleet.done import Swept, first_day, open_units, states_under
+from benchbox.fleet.nodes import NodeFacts, require_clock
+from benchbox.fleet.objects import Objects, RefusedError, objects_at
+from benchbox.fleet.plan import Estimate, Step, SweepPlan, newest_plan, plan_of
+from benchbox.fleet.sharing import fetch_plans, located, networks_of, publish, require_networks
 from benchbox.fleet.sweep_file import Require, Sweep, SweepCase
 from benchbox.fleet.text import line_of_end
-from benchbox.fleet.transfer import pull, push
+from benchbox.fleet.transfer import PREFIXES, pull, push
 from benchbox.fleet.unit import StepEnd, measure_unit
 from benchbox.gate.series import machine_of
 from benchbox.jobs.prepare import own_batch, own_precision
@@ -33,6 +39,33 @@ def settled_cases(sweep: Sweep) -> tuple[SweepCase, ...]:
             remedy="take an exclude out, or write an include",
         )
     return cases
+
+
+def planned(
+    root: Path, sweep: Sweep, *, cases: Sequence[SweepCase], estimate: Estimate, resume: bool, store: str
+) -> SweepPlan:
+    """A new plan of a sweep, or the newest that there is of it.
+
+    Args:
+        root: project root.
+        sweep: with a name.
+        cases: of the sweep, settled.
+        estimate: seconds that so many processes of a case take.
+        resume: whether the newest plan is meant.
+        store: URL of the store that has plans of other machines, "" for none.
+
+    Raises:
+        UsageError: there is nothing to resume, or the file, a network or benchbox has changed since.
+        EnvironmentLackError: the clock of this machine is off.
+    """
+    if not resume:
+        return plan_of(sweep, cases=cases, estimate=estimate, networks=networks_of(cases))
+    if store:
+        fetch_plans(root, objects_at(store))
+    plan = newest_plan(root, sweep)
+    require_networks(plan)
+    require_clock(plan, datetime.datetime.now(datetime.UTC))
+    return plan
 
 
 def as_networks_are(case: SweepCase) -> SweepCase:
@@ -59,11 +92,23 @@ def as_networks_are(case: SweepCase) -> SweepCase:
     )
 
 
+def node_facts() -> NodeFacts:
+    """What this machine says of itself where it is a node of a cluster."""
+    return NodeFacts(name=platform.node(), version=__version__, now_s=time.time(), facts=_facts())
+
+
+def _facts() -> dict[str, str]:
+    environment = capture()
+    return {**environment.hardware, "machine": machine_of(environment)}
+
+
 def require_machine(require: Require) -> None:
     """Raises EnvironmentLackError where this machine is not what a sweep asks for."""
-    environment = capture()
-    facts = {**environment.hardware, "machine": machine_of(environment)}
-    if lacks := require.lacks(facts):
+    lacks = require.lacks(_facts())
+    if require.labels:
+        asked = ", ".join(f"{name}={value}" for name, value in require.labels.items())
+        lacks.append(f"labels are of nodes of a cluster (--engine ray), and {asked} is asked for")
+    if lacks:
         raise EnvironmentLackError(
             "this machine is not what the sweep asks for",
             values="; ".join(lacks),
@@ -84,11 +129,11 @@ def sweep_here(root: Path, plan: SweepPlan, *, progress: Progress, wait: bool, s
     Raises:
         EnvironmentLackError: the machine is not what the plan asks for.
         MeasurementError: another sweep measures here.
-        StoreError: records cannot be written.
+        StoreError: records cannot be written, or the store has no such bucket or gives no permission.
     """
     check_writable(root)
     require_machine(plan.sweep.require)
-    objects = objects_at(store) if store else None
+    objects = _opened(store, progress) if store else None
     states = states_under(root, plan, warn=progress.say)
     left = {step.name: step for step in plan.steps if not states[step.name].is_done}
     clock = _Clock(plan, left)
@@ -112,7 +157,7 @@ def sweep_on_cluster(root: Path, plan: SweepPlan, *, progress: Progress, address
         plan: of the sweep.
         progress: shows which units have ended.
         address: of the cluster, None for that of this machine.
-        store: URL of the store that all nodes reach, "" for none.
+        store: URL of the store that all nodes reach, "" for none; it gets the plan and its networks too.
 
     Raises:
         EnvironmentLackError: there is no Ray, no cluster, or no machine in it that is asked for.
@@ -123,10 +168,14 @@ def sweep_on_cluster(root: Path, plan: SweepPlan, *, progress: Progress, address
     check_writable(root)
     objects = objects_at(store) if store else None
     if objects is not None:
-        pull(root, objects, since=plan.id[:8])
+        publish(plan, objects)
+        pull(root, objects, since=first_day(plan))
     numbers = open_units(plan, states_under(root, plan, warn=progress.say))
     progress.step(0, len(numbers), "waiting for machines")
-    ends = measure_on_ray(plan, numbers, root=root.resolve(), store=store, address=address, say=progress.say)
+    ends = measure_on_ray(
+        plan, numbers, root=root.resolve(), store=store, address=address, probe=node_facts,
+        files=located(plan.networks), say=progress.say,
+    )  # fmt: skip
     for done, end in enumerate(ends, start=1):
         for line in end.lines:
             progress.say(f"{end.node}: {line}")
@@ -134,7 +183,29 @@ def sweep_on_cluster(root: Path, plan: SweepPlan, *, progress: Progress, address
             progress.say(f"unit {end.number} on {end.node}: {end.fault}")
         progress.step(done, len(numbers), f"unit {end.number} has ended on {end.node}")
         if objects is not None:
-            pull(root, objects, since=plan.id[:8])
+            _pull(root, objects, plan, progress)
+    if objects is not None:
+        pull(root, objects, since=first_day(plan))
+
+
+def _opened(store: str, progress: Progress) -> Objects:
+    """The store; what refuses now would after hours of measuring, what does not answer may by then."""
+    objects = objects_at(store)
+    try:
+        next(iter(objects.names(PREFIXES[0])), None)
+    except RefusedError:
+        raise
+    except StoreError as error:
+        progress.say(f"{error.what}: {error.values}; measured first, and shared when it does")
+    return objects
+
+
+def _pull(root: Path, objects: Objects, plan: SweepPlan, progress: Progress) -> None:
+    """Gets what nodes have delivered; a store that does not answer now may at the end."""
+    try:
+        pull(root, objects, since=first_day(plan))
+    except StoreError as error:
+        progress.say(f"not fetched yet: {error.what}: {error.values}")
 
 
 def _push(root: Path, objects: Objects, progress: Progress) -> None:

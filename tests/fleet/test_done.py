@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sample_records import ENVIRONMENT, record, trials
 
-from benchbox.fleet.done import Swept, open_units, states_of, swept
+from benchbox.fleet.done import Swept, open_units, states_of, surplus_of, swept
 from benchbox.fleet.plan import SweepPlan, plan_of
 from benchbox.fleet.sweep_file import Sweep
 from benchbox.fleet.text import document_from_swept, render_swept
@@ -83,6 +83,15 @@ def test_what_came_out_is_told(plan: SweepPlan) -> None:
     assert "--resume  (2 steps are not done)" in render_swept(lacking)
     document = document_from_swept(found)
     assert [step["done"] for step in document["steps"]] == [True] * 4
+
+
+def test_what_another_node_has_delivered_since_is_not_delivered_again(plan: SweepPlan, tmp_path: Path) -> None:
+    ours, theirs = marked(plan, "p1-0000", 0), marked(plan, "p1-0000", 1)
+    alone, failed = marked(plan, "p1-0001", 2), marked(plan, "a-001", 3, status=Status.FAILED, reason=KILLED)
+    again = marked(plan, "a-001", 4)
+    for each in (ours, theirs, alone, failed, again):
+        append(tmp_path, each, trials())
+    assert surplus_of(tmp_path, plan, stored={theirs.id, failed.id}) == {ours.id}
 
 
 def test_a_damaged_record_does_not_stop_the_others(plan: SweepPlan, tmp_path: Path) -> None:

@@ -65,13 +65,20 @@ def test_the_anchor_is_the_shortest_case() -> None:
 
 def test_the_command_of_a_step() -> None:
     sweep = SWEEP.model_copy(
-        update={"precisions": ["int8"], "calibration": "photos", "quick": True, "threads": [2], "input": ["3x8x8"]}
+        update={
+            "precisions": ["int8"],
+            "calibration": "photos",
+            "quick": True,
+            "threads": [2],
+            "input": ["3x8x8"],
+            "device": "GPU-8a0b",
+        }
     )
     plan = plan_of(sweep, estimate=lambda case, processes: 1.0)
     step = next(step for step in plan.steps if step.name == "p1-0000")
     assert " ".join(arguments_of(plan, step)) == (
         "run lenet5 --backend onnxruntime --precision int8 --batch 1 --mode isolated --trials 4 --threads 2 "
-        "--calibration photos --input 3x8x8 --quick"
+        "--device GPU-8a0b --calibration photos --input 3x8x8 --quick"
     )
     assert plan.mark(step) == f"{plan.id}/p1-0000"
 

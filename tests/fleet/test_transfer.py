@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusing_store import DENIED, NO_BUCKET, refusing_store
 from sample_records import record, trials
 
 from benchbox.errors import StoreError, UsageError
 from benchbox.fleet.objects import Objects, objects_at
-from benchbox.fleet.transfer import pull, push
+from benchbox.fleet.transfer import pull, push, record_ids
 from benchbox.store.parts.compacting import compact
 from benchbox.store.records import append, record_files, records_under
+
+refusing = pytest.fixture(refusing_store, name="refusing")
 
 
 @pytest.fixture
@@ -178,6 +181,25 @@ def test_a_store_that_does_not_answer_is_an_error(root: Path, monkeypatch: pytes
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     with pytest.raises(StoreError, match="does not answer"):
         push(root, objects_at("s3://records"))
+
+
+@pytest.mark.parametrize(("answer", "words"), [(NO_BUCKET, "there is no bucket 'records'"), (DENIED, "no permission to list in bucket 'records'")])
+def test_what_a_store_refuses_is_said(
+    answer: tuple[int, str], words: str, refusing: Callable[..., None], root: Path, benchbox: Callable[..., Any]
+) -> None:
+    refusing(*answer)
+    for command in ("push", "pull"):
+        ran = benchbox("store", command, "s3://records/here", "--root", str(root))
+        assert ran.status == 6
+        assert words in ran.err
+        assert answer[1] in ran.err
+
+
+def test_records_that_stay_here(root: Path, tmp_path: Path) -> None:
+    first, *others = record_files(root)
+    done = push(root, objects_at(str(tmp_path / "place")), without={first.stem})
+    assert len(done.copied) == len(others)
+    assert record_ids(objects_at(str(tmp_path / "place"))) == {path.stem for path in others}
 
 
 def test_unknown_schemes_are_refused() -> None:

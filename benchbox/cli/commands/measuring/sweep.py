@@ -62,10 +62,10 @@ def command(
     """
     from benchbox.errors import UsageError
     from benchbox.fleet.estimating import history_under
-    from benchbox.fleet.plan import document_from_plan, newest_plan, plan_of, write_plan
+    from benchbox.fleet.plan import document_from_plan, write_plan
     from benchbox.fleet.sweep_file import sweep_of
     from benchbox.fleet.text import render_plan, size_of
-    from benchbox.jobs.sweep import settled_cases
+    from benchbox.jobs.sweep import planned, settled_cases
 
     root = project_root()
     sweep = sweep_of(file)
@@ -73,7 +73,8 @@ def command(
         raise UsageError("--address belongs to --engine ray", values=f"got --engine {engine}")
     history = history_under(root)
     cases = settled_cases(sweep)
-    plan = newest_plan(root, sweep) if resume else plan_of(sweep, cases=cases, estimate=history.estimate(sweep))
+    shared = store if store and engine == "ray" else ""
+    plan = planned(root, sweep, cases=cases, estimate=history.estimate(sweep), resume=resume, store=shared)
     if dry_run and as_json:
         write_json(document_from_plan(plan))
     elif dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
 import json
 import re
@@ -12,8 +13,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from refusing_store import DENIED, NO_BUCKET, refusing_store
 
 from benchbox.fleet import host_lock, unit
+from benchbox.fleet.plan import plan_of, write_plan
+from benchbox.fleet.sweep_file import sweep_of
+
+refusing = pytest.fixture(refusing_store, name="refusing")
 
 TINY = """
 [sweep]
@@ -94,11 +100,53 @@ def test_a_file_with_errors(benchbox: Callable, tmp_path: Path) -> None:
     assert benchbox("sweep", "none.toml").status == 2
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"lenet5"', '"lenett5"', "line 3: sweep.models.1: there is no network 'lenett5' (did you mean 'lenet5'"),
+        ("quick = true", 'modes = ["server"]', "mode server needs rate"),
+        ("quick = true", "rate = 5", "rate is of mode server"),
+        ("max_time_s = 0.05", "max_time_s = 5\ntimeout_s = 2", "timeout_s 2 ends a process before the max_time_s 5"),
+        ("threads = [1]", '[[sweep.exclude]]\nmodel = "*"', "is empty"),
+        ("threads = [1]", '[[sweep.exclude]]\nmodle = "*"', "line 11: sweep.exclude.1.modle: there is no such key"),
+    ],
+)
+def test_what_cannot_be_meant_is_2(old: str, new: str, words: str, benchbox: Callable, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(TINY.replace(old, new))
+    ran = benchbox("sweep", "bad.toml", "--dry-run")
+    assert ran.status == 2
+    assert words in ran.err
+
+
+def test_a_clock_before_the_plan_is_3(file: str, benchbox: Callable, tmp_path: Path) -> None:
+    sweep = sweep_of(Path(file))
+    tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    write_plan(tmp_path, plan_of(sweep, estimate=lambda case, processes: 1.0, now=tomorrow))
+    ran = benchbox("sweep", file, "--resume")
+    assert ran.status == 3
+    assert "the clock of this machine is off" in ran.err
+
+
+@pytest.mark.parametrize(("answer", "words"), [(NO_BUCKET, "there is no bucket 'records'"), (DENIED, "no permission to list in bucket 'records'")])
+def test_a_store_that_refuses_is_6_before_anything_is_measured(
+    answer: tuple[int, str], words: str, refusing: Callable, file: str, benchbox: Callable, tmp_path: Path
+) -> None:
+    refusing(*answer)
+    ran = benchbox("sweep", file, "--store", "s3://records/here")
+    assert ran.status == 6
+    assert words in ran.err
+    assert not list(tmp_path.glob("results/records/env=*"))
+
+
 def test_a_machine_that_nobody_has(benchbox: Callable, tmp_path: Path) -> None:
     (tmp_path / "gpu.toml").write_text(TINY + '[sweep.require]\ngpu = "*H100*"\ncpu = "abacus*"\n')
     ran = benchbox("sweep", "gpu.toml")
     assert ran.status == 3
     assert "not 'abacus*'" in ran.err
+    (tmp_path / "class.toml").write_text(TINY + '[sweep.require]\nlabels = { benchbox-class = "h100" }\n')
+    ran = benchbox("sweep", "class.toml")
+    assert ran.status == 3
+    assert "benchbox-class=h100 is asked for" in ran.err
 
 
 def test_without_ray(file: str, benchbox: Callable) -> None:
