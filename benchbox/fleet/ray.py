@@ -12,6 +12,8 @@ import contextlib
 import dataclasses
 import importlib
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -279,6 +281,7 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
+    ours = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -287,6 +290,8 @@ def _connect(ray: Any, address: str | None) -> None:
             values=f"{address or 'on this machine'}: {str(error).strip().splitlines()[0] if str(error) else error!r}",
             remedy="start one: ray start --head (docs/fleet.md)",
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ours)  # Ray's own says sys.exit(1) wherever it strikes
 
 
 def _offering(ray: Any) -> list[Mapping[str, Any]]:

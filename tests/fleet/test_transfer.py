@@ -183,7 +183,10 @@ def test_a_store_that_does_not_answer_is_an_error(root: Path, monkeypatch: pytes
         push(root, objects_at("s3://records"))
 
 
-@pytest.mark.parametrize(("answer", "words"), [(NO_BUCKET, "there is no bucket 'records'"), (DENIED, "no permission to list in bucket 'records'")])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(NO_BUCKET, "there is no bucket 'records'"), (DENIED, "no permission to list in bucket 'records'")],
+)
 def test_what_a_store_refuses_is_said(
     answer: tuple[int, str], words: str, refusing: Callable[..., None], root: Path, benchbox: Callable[..., Any]
 ) -> None:

@@ -127,7 +127,10 @@ def test_a_clock_before_the_plan_is_3(file: str, benchbox: Callable, tmp_path: P
     assert "the clock of this machine is off" in ran.err
 
 
-@pytest.mark.parametrize(("answer", "words"), [(NO_BUCKET, "there is no bucket 'records'"), (DENIED, "no permission to list in bucket 'records'")])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(NO_BUCKET, "there is no bucket 'records'"), (DENIED, "no permission to list in bucket 'records'")],
+)
 def test_a_store_that_refuses_is_6_before_anything_is_measured(
     answer: tuple[int, str], words: str, refusing: Callable, file: str, benchbox: Callable, tmp_path: Path
 ) -> None:
