@@ -23,10 +23,9 @@ from benchbox.models.sources import resolve
     "name",
     [
         "lenet5",
-        "squeezenet1_1",
         *(
             pytest.param(name, marks=pytest.mark.nightly)
-            for name in ("resnet18", "preact_resnet18", "mobilenet_v3_small", "shufflenet_v2_x1_0")
+            for name in ("squeezenet1_1", "resnet18", "preact_resnet18", "mobilenet_v3_small", "shufflenet_v2_x1_0")
         ),
     ],
 )

@@ -128,7 +128,7 @@ def pytorchs(module: nn.Module, shape: tuple[int, ...]) -> int:
     return counter.get_total_flops()
 
 
-@settings(max_examples=settings().max_examples // 12, deadline=None)  # each is an export: 4 on a push
+@settings(max_examples=settings().max_examples // 25, deadline=None)  # each is an export: 2 on a push
 @given(data=st.data())
 def test_convolutions_are_pytorchs(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     dims = data.draw(st.integers(1, 2), label="dims")

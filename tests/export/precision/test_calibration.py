@@ -150,7 +150,13 @@ def test_choices_without_a_use_are_refused(precision: Precision, choice: Derivat
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["squeezenet1_1", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("resnet18", "mobilenet_v3_small"))],
+    [
+        "lenet5",
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("squeezenet1_1", "resnet18", "mobilenet_v3_small")
+        ),
+    ],
 )
 def test_networks_of_the_zoo_in_eight_bits_become_engines(name: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")

@@ -54,7 +54,7 @@ def trial_request(artifact: OnnxArtifact, root: Path, purpose: Pass, backend: st
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
+@pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("pytorch", marks=pytest.mark.nightly)])
 def test_each_pass_brings_back_its_own(backend: str, lenet_artifact: OnnxArtifact, root: Path) -> None:
     purposes = (Pass.CHECK, Pass.TIMING, Pass.MEMORY)
     check, timing, memory = (run_trial(trial_request(lenet_artifact, root, purpose, backend)) for purpose in purposes)

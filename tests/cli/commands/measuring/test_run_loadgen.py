@@ -50,11 +50,12 @@ def root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
             {"offered_rate", "over_bound_share"},
             marks=pytest.mark.nightly,
         ),
-        (
+        pytest.param(
             ("--mode", "multi-stream", "--streams", "4", "--batch", "2"),
             "multi-stream(4)",
             {"latency_p50", "throughput", "achieved_flops"},
             {"offered_rate", "over_bound_share"},
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             ("--mode", "offline"),
