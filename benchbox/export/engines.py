@@ -16,7 +16,7 @@ from benchbox.backends.probing import probe_of
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
 from benchbox.progress import Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
-from benchbox.schema.engine import EngineArtifact, EngineRecipe, ShapeProfile
+from benchbox.schema.engine import BUILD, EngineArtifact, EngineRecipe, ShapeProfile
 from benchbox.schema.model import Precision
 from benchbox.store.engines import (
     FOLDER,
@@ -145,9 +145,10 @@ def _compiled(
     """Builds with the tactics that were named, else with those that this kind of GPU has measured before.
 
     Two builds then choose alike where they can, and measure once what both need. A shared cache that is refused is left
-    out and written anew.
+    out and written anew. One of several builds, whose difference is what is asked for, shares nothing.
     """
-    if request.timing_cache is not None or not recipe.device:
+    alone = any(option.startswith(f"{BUILD}=") for option in request.options)
+    if request.timing_cache is not None or not recipe.device or alone:
         return compiler.compile(request, recipe)
     shared = shared_tactics(root, recipe)
     if shared.exists():

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from benchbox.gate.night import Finding, Group, Qualifier
 from benchbox.gate.policy import Policy
+from benchbox.gate.series import fields_of
 from benchbox.schema.verdict import Outcome, Verdict
 
 _COMMIT = 9
@@ -25,7 +26,7 @@ def groups_of(findings: Sequence[Finding], policy: Policy) -> tuple[tuple[Group,
         entry = dataclasses.replace(finding, group=_id(finding, policy))
         marked.append(entry)
         members.setdefault(entry.group, []).append(entry)
-    groups = [_group(name, entries) for name, entries in members.items()]
+    groups = [_group(name, entries, policy) for name, entries in members.items()]
     return tuple(sorted(groups, key=_order)), marked
 
 
@@ -47,22 +48,29 @@ def _id(finding: Finding, policy: Policy) -> str:
     return "-".join(part.replace("/", "_").replace(" ", "_") for part in parts if part)
 
 
-def _group(name: str, entries: Sequence[Finding]) -> Group:
-    worst = max(entries, key=_size)
+def _group(name: str, entries: Sequence[Finding], policy: Policy) -> Group:
+    by_size = sorted(entries, key=_size, reverse=True)
+    worst = by_size[0]
     case = worst.verdict.case
+    owners = (policy.owner_of(_fields(entry)) for entry in by_size) if policy.owner else ()
     return Group(
         id=name,
         outcome=worst.verdict.outcome,
         machine=worst.machine,
         backend=case.backend,
         precision=case.precision.value,
-        cases=tuple(dict.fromkeys(entry.name for entry in sorted(entries, key=_size, reverse=True))),
+        cases=tuple(dict.fromkeys(entry.name for entry in by_size)),
         metrics=tuple(dict.fromkeys(entry.verdict.metric for entry in entries if entry.verdict.metric)),
         worst=worst.verdict.ratio,
         place=worst.place,
         cause=_cause(worst),
         acknowledged=all(Qualifier.ACKNOWLEDGED in entry.qualifiers for entry in entries),
+        owners=tuple(dict.fromkeys(filter(None, owners))),
     )
+
+
+def _fields(finding: Finding) -> dict[str, str]:
+    return fields_of(finding.verdict.case, finding.machine, finding.verdict.metric)
 
 
 def certain_size(verdict: Verdict) -> float:

@@ -66,13 +66,20 @@ class Trend:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Need:
+    """What would tell, of a row that is blind: so many processes a night; None where more of them would not do."""
+
+    processes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One metric of one case on one machine against one reference.
 
     ``name`` is the case as acknowledgements name it ("resnet50/tensorrt/fp16/b8/isolated/t4@h100"). ``base`` and
     ``head`` are the two values in ``unit``. ``group`` is the alarm that it belongs to, "" for none. ``layers`` are
     those whose time changed most, of a confirmed case that could be profiled; ``trend`` is there where the level of the
-    nights before was left.
+    nights before was left; ``need`` where the row is blind and it is known how noisy its processes are.
     """
 
     verdict: Verdict
@@ -88,6 +95,7 @@ class Finding:
     group: str = ""
     layers: tuple[LayerShift, ...] = ()
     trend: Trend | None = None
+    need: Need | None = None
 
     @property
     def is_alarm(self) -> bool:
@@ -106,7 +114,8 @@ class Finding:
 class Group:
     """Findings of one cause, as far as can be seen: one alarm.
 
-    ``worst`` is the ratio furthest from 1, None where there is none; ``cause`` what changed at its place, in words.
+    ``worst`` is the ratio furthest from 1, None where there is none; ``cause`` what changed at its place, in words;
+    ``owners`` whose its cases are by the policy, that of the largest first.
     """
 
     id: str
@@ -120,6 +129,7 @@ class Group:
     place: Place
     cause: str
     acknowledged: bool = False
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,15 +215,24 @@ class NewEnvironment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Taken:
+    """Of the newest record of a machine tonight: the hash of its environment, and when it was begun (ISO 8601)."""
+
+    machine: str
+    environment: str
+    started_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class NightReport:
     """The judgement of one night.
 
     ``findings`` are ordered by their size. ``exit`` is the exit status by all ``reasons``, (status, text), of which
     the first decides. ``unreadable`` are files of records that are damaged: they were left out. ``selftest`` says
     whether any of it can be believed. ``acknowledged`` are those that hold tonight, would hold, or no longer do.
-    ``rule`` says in a sentence how was judged, ``options`` with which options of the command, ``machines`` where it was
-    measured, and ``accepted`` how many alarms of the last 90 nights were accepted, and how many of these as noise or
-    the machine's.
+    ``rule`` says in a sentence how was judged, ``options`` with which options of the command, ``taken`` where and when
+    it was measured, and ``accepted`` how many alarms of the last 90 nights were accepted, and how many of these as
+    noise or the machine's.
     """
 
     night: str
@@ -228,7 +247,12 @@ class NightReport:
     exit: int
     policy_sha256: str
     rule: str
-    machines: tuple[str, ...] = ()
+    taken: tuple[Taken, ...] = ()
     references: References = field(default_factory=References)
     accepted: tuple[int, int] = (0, 0)
     options: tuple[str, ...] = ()
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Where it was measured."""
+        return tuple(entry.machine for entry in self.taken)

@@ -28,6 +28,7 @@ from benchbox.gate.night import (
     Qualifier,
     References,
     Standing,
+    Taken,
     Tier,
 )
 from benchbox.gate.policy import EXACT_METRICS, Policy
@@ -87,8 +88,8 @@ def judge_night(
     findings, standing = _acknowledge([*gaps, *judged], policy, acknowledged, tonight, cases)
     groups, findings = groups_of(findings, policy)
     environments = _new_environments(cases, tonight)
-    machines = dict.fromkeys(case.machine for case in cases if tonight in case.nights)
-    trust = trust_in(tonight, tuple(machines), selftests)
+    taken = _taken(cases, tonight)
+    trust = trust_in(tonight, tuple(entry.machine for entry in taken), selftests)
     reasons = reasons_of(
         findings,
         policy,
@@ -112,9 +113,22 @@ def judge_night(
         unreadable=tuple(unreadable),
         policy_sha256=policy.sha256,
         rule=_rule(policy, again),
-        machines=tuple(machines),
+        taken=taken,
         references=_references(cases, policy, levels, tonight),
         accepted=_accepted(acknowledged, tonight),
+    )
+
+
+def _taken(cases: Sequence[CaseSeries], tonight: str) -> tuple[Taken, ...]:
+    """Where and when the night was measured."""
+    newest: dict[str, Record] = {}
+    for case in cases:
+        for record in case.nights.get(tonight, ()):
+            known = newest.setdefault(case.machine, record)
+            newest[case.machine] = max(known, record, key=lambda entry: entry.started_at)
+    return tuple(
+        Taken(machine=machine, environment=record.environment.hash, started_at=record.started_at)
+        for machine, record in newest.items()
     )
 
 

@@ -63,21 +63,10 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Rule(_Strict):
-    """How to judge the metrics and cases that ``where`` matches (patterns of file names, or lists of them).
-
-    ``effect`` is the smallest change that matters, as a ratio minus 1; ``floor`` the smallest difference ("20 us");
-    ``persist`` replaces that of ``rolling``; an ``exact`` value may not change at all. ``also`` "cycles" asks for the
-    same verdict in GPU clock cycles wherever clocks float and were read.
-    """
+class _Where(_Strict):
+    """What holds for the metrics and cases that ``where`` matches: patterns of file names, or lists of them."""
 
     where: dict[str, str | list[str]] = {}
-    effect: _Ratio | None = None
-    floor: str | float = 0.0
-    tier: Literal["primary", "secondary", "off"] = "primary"
-    exact: bool = False
-    persist: Annotated[int, Field(ge=1, le=7)] | None = None
-    also: Literal["cycles"] | None = None
 
     @field_validator("where")
     @classmethod
@@ -86,6 +75,33 @@ class Rule(_Strict):
             near = suggestion(unknown[0], _KEYS)
             raise ValueError(f"cases have no '{unknown[0]}'{f', {near}' if near else ''} (known: {', '.join(_KEYS)})")
         return value
+
+    def matches(self, fields: Mapping[str, str]) -> bool:
+        """Whether every condition holds for a case's fields as text."""
+        for key, want in self.where.items():  # loops: generators take twice as long, and each metric asks every rule
+            text = fields.get(key, "")
+            for pattern in (want,) if isinstance(want, str) else want:
+                if text == pattern or fnmatch.fnmatchcase(text, pattern):
+                    break
+            else:
+                return False
+        return True
+
+
+class Rule(_Where):
+    """How to judge the metrics and cases that ``where`` matches.
+
+    ``effect`` is the smallest change that matters, as a ratio minus 1; ``floor`` the smallest difference ("20 us");
+    ``persist`` replaces that of ``rolling``; an ``exact`` value may not change at all. ``also`` "cycles" asks for the
+    same verdict in GPU clock cycles wherever clocks float and were read.
+    """
+
+    effect: _Ratio | None = None
+    floor: str | float = 0.0
+    tier: Literal["primary", "secondary", "off"] = "primary"
+    exact: bool = False
+    persist: Annotated[int, Field(ge=1, le=7)] | None = None
+    also: Literal["cycles"] | None = None
 
     @field_validator("floor")
     @classmethod
@@ -111,15 +127,11 @@ class Rule(_Strict):
         """The tier as a value."""
         return Tier(self.tier)
 
-    def matches(self, fields: Mapping[str, str]) -> bool:
-        """Whether every condition holds for a case's fields as text."""
-        return all(
-            any(
-                fnmatch.fnmatchcase(fields.get(key, ""), pattern)
-                for pattern in ([want] if isinstance(want, str) else want)
-            )
-            for key, want in self.where.items()
-        )
+
+class Owner(_Where):
+    """Who looks at alarms of the cases that ``where`` matches: ``name`` of a team or person ("@vision")."""
+
+    name: Annotated[str, Field(min_length=1)]
 
 
 class Rolling(_Strict):
@@ -193,6 +205,7 @@ class Policy(_Strict):
 
     ``night_starts`` is the hour, UTC, at which a new night begins; a night has the name of the day on which it ends.
     ``groups`` says what findings of one alarm have in common. ``defaults = false`` leaves only the file's own rules.
+    An alarm is shown with the ``owner`` of its cases: of each the first that matches.
     """
 
     version: Literal[1] = 1
@@ -208,11 +221,16 @@ class Policy(_Strict):
     groups: list[Literal["machine", "backend", "precision", "model"]] = ["machine", "backend", "precision"]
     defaults: bool = True
     rule: list[Rule] = []
+    owner: list[Owner] = []
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """All rules, in their order."""
         return (*self.rule, *(_DEFAULTS if self.defaults else ()))
+
+    def owner_of(self, fields: Mapping[str, str]) -> str:
+        """Whose a case is, by its fields as text; "" where nobody's."""
+        return next((entry.name for entry in self.owner if entry.matches(fields)), "")
 
     @property
     def alpha(self) -> float:
@@ -320,5 +338,6 @@ _TABLES: dict[str, type[BaseModel]] = {
     "confirm": Confirm,
     "selftest": Selftest,
     "rule": Rule,
+    "owner": Owner,
     "outputs": Outputs,
 }

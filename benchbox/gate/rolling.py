@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
+import statistics
 from collections.abc import Sequence
 
 from benchbox.gate.again import Again
 from benchbox.gate.clocks import Cycles, cycles_beside
 from benchbox.gate.comparable import environments_apart, networks_apart
 from benchbox.gate.levels.baseline import ACCEPTED, Baseline
-from benchbox.gate.night import Finding, Place, Qualifier, Trend
+from benchbox.gate.night import Finding, Need, Place, Qualifier, Trend
 from benchbox.gate.policy import Policy
 from benchbox.gate.series import Value, commit_of, error_flags
 from benchbox.gate.tonight import ROLLING, Question, decision_on, measured_again
-from benchbox.schema.identity import network_of
+from benchbox.metrics.metric import METRICS
 from benchbox.schema.reading import Better
-from benchbox.schema.record import Record
+from benchbox.schema.record import Record, reading_of
+from benchbox.schema.trial import Pass
 from benchbox.schema.verdict import Outcome, Verdict
-from benchbox.stats.nights import Move, Seen, Watch, watch_nights
+from benchbox.stats.nights import Move, Seen, Watch, last_night, processes_needed
 from benchbox.units import format_percent
 
 # Nights in a picture of a finding.
@@ -33,12 +35,17 @@ def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Ag
     if flags := error_flags(records, ask.metric):
         return ask.finding(Outcome.INCONCLUSIVE, ROLLING, f"flagged as invalid: {', '.join(flags)}")
     earlier = ask.series.before(ask.night)
-    scales = {night: scale for night in earlier if (scale := _scale(ask, night, records[-1], again)) is not None}
+    alike = ask.series.alike(ask.night)
+    scales = {
+        night: scale
+        for night in earlier
+        if (scale := 1.0 if night in alike else _scale(ask, night, records[-1], again)) is not None
+    }
     if earlier and not scales:
         before = ask.series.measured(earlier[-1])[-1]
         return ask.finding(Outcome.INCOMPARABLE, ROLLING, _apart(before, records[-1]))
     measured = {
-        night: value if scale == 1 else dataclasses.replace(value, value=value.value * scale)
+        night: value if scale == 1 else value._replace(value=value.value * scale)
         for night, scale in {**scales, ask.night: 1.0}.items()
         if (value := ask.series.value(night, ask.metric)) is not None
     }
@@ -57,16 +64,16 @@ def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Ag
     levels = _decided(ask, nights, baseline, again, records[-1].environment.hash)
     cycles = None
     if ask.rule.also is not None:
-        alike = [scales.get(night, 1.0) == 1 for night in nights]
-        cycles = cycles_beside(ask.series, nights, alike, watch, moved=levels)
-    seen = watch_nights(
+        unscaled = [scales.get(night, 1.0) == 1 for night in nights]
+        cycles = cycles_beside(ask.series, nights, unscaled, watch, moved=levels)
+    seen = last_night(
         [value.value for value in values],
         watch,
         errors=[value.error for value in values],
         levels=levels,
         settled=_settled(ask, policy, again, nights),
         backed=cycles.sides if cycles else None,
-    )[-1]
+    )
     found = _finding(ask, seen, values, nights, watch, cycles)
     entry = again.of(ask.series.name, ask.metric, ROLLING).get(ask.night)
     return found if entry is None or not seen.worse else measured_again(found, entry, decision_on(ask, policy, entry))
@@ -75,8 +82,6 @@ def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Ag
 def _scale(ask: Question, night: str, now: Record, again: Again) -> float | None:
     """By what a night's value is multiplied to be compared with tonight's, None where it cannot be."""
     before = ask.series.measured(night)[-1]
-    if before.environment.hash == now.environment.hash and network_of(before) == network_of(now):
-        return 1.0  # as below, and most nights
     if not _apart(before, now):
         return 1.0
     if networks_apart(before, now):
@@ -155,7 +160,8 @@ def _finding(
     if cycles is not None and seen.move is Move.BEYOND and (doubt := cycles.doubt(last, worse=seen.worse)):
         reason = f"{run}; {doubt}"
     if blind:
-        reason = "; ".join(filter(None, (reason, f"a week would show {format_percent(seen.mde or 0, 1)} at the least")))
+        least = format_percent(seen.mde or 0, 1)
+        reason = "; ".join(filter(None, (reason, f"only a change of at least {least} would show within a week")))
     return Finding(
         verdict=Verdict(
             case=ask.series.case,
@@ -180,9 +186,33 @@ def _finding(
         trend=None
         if seen.move in {Move.NEW, Move.LEVEL}
         else Trend(values=tuple(value.value for value in values[-TREND:]), begins=first - max(0, len(values) - TREND)),
+        need=_need(ask, seen, values[-watch.nights :], watch) if blind else None,
         place=Place(
             night=nights[first],
             commits=(commit_of(before), commit_of(values[first].records)),
             records=(before[-1].id if before else "", values[-1].records[-1].id),
         ),
     )
+
+
+def _need(ask: Question, seen: Seen, values: Sequence[Value], watch: Watch) -> Need | None:
+    """How many processes a night would show the effect within a week; None where their noise is not known.
+
+    The smallest change that shows goes with the spread of the nights, on logarithms.
+    """
+    metric = METRICS.get(ask.metric)
+    counts = [_processes(value, ask.metric) for value in values if value.error > 0]
+    if metric.pass_ is not Pass.TIMING or metric.replicates is not None or not counts:
+        return None
+    assert seen.mde is not None  # or it would not be called blind
+    assert seen.spread is not None
+    error = math.sqrt(math.fsum(value.error**2 for value in values) / len(counts))
+    spread = max(seen.spread, values[-1].error)
+    wanted = spread * math.log1p(watch.effect) / math.log1p(seen.mde)
+    return Need(processes=processes_needed(spread, min(error, spread), round(statistics.median(counts)), wanted))
+
+
+def _processes(value: Value, metric: str) -> int:
+    """Behind a night's value."""
+    readings = (reading_of(record, metric) for record in value.records)
+    return sum(reading.n for reading in readings if reading is not None)

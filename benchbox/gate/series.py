@@ -8,20 +8,20 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from benchbox.schema.environment import Environment
-from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity, case_of
+from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity, case_of, network_of
 from benchbox.schema.plan import TRANSFER_RESIDENT, WAIT_SPIN
 from benchbox.schema.reading import Reading, Severity
-from benchbox.schema.record import Record, Status, reading_of
+from benchbox.schema.record import Record, RecordKey, Status, reading_of
 
 HALF_WIDTH = 1.96  # standard errors of a 95 % interval
 _MACHINE_CHARACTERS = 48
 NIGHT_STARTS = 12  # the hour, UTC, at which a night begins, unless a policy says otherwise
 
 
-@dataclass(frozen=True, kw_only=True)
-class Value:
+class Value(NamedTuple):
     """One metric of one night: positive value, its standard error on logarithms, the unit, and whence it is."""
 
     value: float
@@ -42,6 +42,11 @@ class CaseSeries:
     def name(self) -> str:
         """What acknowledgements and baselines call it."""
         return name_of(self.case, self.machine)
+
+    @functools.cached_property
+    def fields(self) -> dict[str, str]:
+        """What the rules of a policy can ask for, as text, but for the metric."""
+        return fields_of(self.case, self.machine, "")
 
     def measured(self, night: str) -> tuple[Record, ...]:
         """The records of a night that have numbers, of the newest one's environment."""
@@ -71,6 +76,23 @@ class CaseSeries:
             )
         return self._before[night]
 
+    def alike(self, night: str) -> frozenset[str]:
+        """Of the nights before one, those in its environment and of its network: there is nothing to ask of most."""
+        if night not in self._alike:
+            now = self.measured(night)[-1]
+            network = network_of(now)
+            self._alike[night] = frozenset(
+                earlier
+                for earlier in self.before(night)
+                if (before := self.measured(earlier)[-1]).environment.hash == now.environment.hash
+                and network_of(before) == network
+            )
+        return self._alike[night]
+
+    @functools.cached_property
+    def _alike(self) -> dict[str, frozenset[str]]:
+        return {}
+
     @functools.cached_property
     def _before(self) -> dict[str, tuple[str, ...]]:
         return {}
@@ -80,9 +102,16 @@ class CaseSeries:
         return {}
 
     def _value(self, night: str, metric: str) -> Value | None:
+        measured = self.measured(night)
+        if len(measured) == 1:  # as below, which takes twice as long
+            record = measured[0]
+            reading = reading_of(record, metric)
+            if reading is None or reading.value <= 0 or (record.flags and error_flags(measured, metric)):
+                return None
+            return Value(reading.value, _error(reading), reading.unit, measured)
         found = [
             (record, reading)
-            for record in self.measured(night)
+            for record in measured
             if (reading := reading_of(record, metric)) is not None
             and reading.value > 0
             and not (record.flags and error_flags([record], metric))
@@ -94,9 +123,6 @@ class CaseSeries:
 
 def pooled(found: Sequence[tuple[Record, Reading]]) -> Value:
     """Records of one night and environment as one value: the geometric mean of their positive readings."""
-    if len(found) == 1:  # as below, which takes three times as long
-        ((record, reading),) = found
-        return Value(value=reading.value, error=_error(reading), unit=reading.unit, records=(record,))
     logs = [math.log(reading.value) for _, reading in found]
     errors = [_error(reading) for _, reading in found]
     return Value(
@@ -110,9 +136,15 @@ def pooled(found: Sequence[tuple[Record, Reading]]) -> Value:
 def case_series(records: Iterable[Record], *, night_starts: int) -> tuple[CaseSeries, ...]:
     """Every case on every kind of machine, in the order of their first records; skipped records make none."""
     found: dict[tuple[CaseIdentity, str], dict[str, list[Record]]] = {}
-    for record in sorted(records, key=lambda entry: (entry.started_at, entry.id)):
-        key = case_of(record), machine_of(record.environment)
-        found.setdefault(key, {}).setdefault(night_of(record, night_starts), []).append(record)
+    # Records that were read together share plans and hardware: most cases are known by these, which takes less time.
+    known: dict[tuple[RecordKey, int, int], dict[str, list[Record]]] = {}
+    ordered = sorted(records, key=lambda entry: (entry.started_at, entry.id))
+    for record in ordered:
+        short = record.key, id(record.plan), id(record.environment.hardware)
+        nights = known.get(short)
+        if nights is None:
+            nights = known[short] = found.setdefault((case_of(record), machine_of(record.environment)), {})
+        nights.setdefault(night_of(record, night_starts), []).append(record)
     return tuple(
         CaseSeries(case=case, machine=machine, nights={night: tuple(entries) for night, entries in nights.items()})
         for (case, machine), nights in found.items()

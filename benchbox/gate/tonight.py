@@ -10,7 +10,7 @@ from benchbox.gate.again import Remeasured
 from benchbox.gate.levels.baseline import Baseline
 from benchbox.gate.night import Finding, Place, Qualifier, Tier
 from benchbox.gate.policy import COUNTS_OF_BYTES, EXACT_METRICS, Policy, Rule
-from benchbox.gate.series import CaseSeries, commit_of, fields_of
+from benchbox.gate.series import CaseSeries, commit_of
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record
@@ -56,7 +56,7 @@ class Question:
 
 def rule_for(policy: Policy, series: CaseSeries, metric: str) -> Rule | None:
     """The first rule that matches, None where none does or it is off."""
-    fields = fields_of(series.case, series.machine, metric)
+    fields = {**series.fields, "metric": metric}
     rule = next((entry for entry in policy.rules if entry.matches(fields)), None)
     return None if rule is None or rule.level is Tier.OFF else rule
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from benchbox.backends.base import BACKENDS
 from benchbox.backends.probing import probe_of
 from benchbox.errors import EnvironmentLackError, UsageError
+from benchbox.export.elsewhere import onnx_beside
 from benchbox.jobs.prepare import own_batch, own_precision
 from benchbox.schema.artifact import OnnxArtifact, TensorSpec, fixed_batch
 from benchbox.schema.derivation import USUAL, Derivation
@@ -138,6 +139,15 @@ def require_runnable(name: str, precision: Precision, source: ModelSource, plan:
     if not state.usable:
         what = f"backend {name} cannot run on this machine"
         raise EnvironmentLackError(what, values=state.reason, remedy=state.remedy)
+
+
+def case_beside(case: Case) -> Case | None:
+    """The case of the ONNX file beside its engine from elsewhere, None where there is none."""
+    beside = onnx_beside(case.source)
+    if beside is None:
+        return None
+    network = replace(case.source, reference=str(beside), kind=SourceKind.ONNX, digest="")
+    return replace(case, source=network)
 
 
 def require_batch(case: Case, inputs: Iterable[TensorSpec]) -> int | None:

@@ -48,12 +48,20 @@ _KEPT_LEVELS = 2
 MOST_LAYERS = 5
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Sides:
     """The Pythons of base and head, "" for this one."""
 
     base: str = ""
     head: str = ""
+
+    @classmethod
+    def named(cls, base: str, head: str) -> Sides:
+        """As somebody names them here: paths from this folder, whichever one measures; else commands.
+
+        Links stay what they are: an environment's Python is known by its own path.
+        """
+        return cls(*(str(Path(text).absolute()) if os.sep in text else text for text in (base, head)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,7 +122,8 @@ def _stored(
     found = {record.id: (path, record) for path, record in readable if matching(record, conditions)}
     if where and not found and (stored := count_records(root)):
         raise UsageError(none_match(stored, where), remedy="'benchbox report' lists what is stored")
-    unreadable = tuple(path.name for path in sorted({*files} - {path for path, _ in readable}))
+    lost = {*files} - {path for path, _ in readable} if len(readable) < len(files) else ()
+    unreadable = tuple(path.name for path in sorted(lost))
     if not newest_only:
         return found, unreadable
     newest = {

@@ -17,9 +17,10 @@ from benchbox.cost.executed.attribution import attribution, without_cost
 from benchbox.cost.executed.explanation import explanation_of
 from benchbox.cost.precision.roofline import pair_key
 from benchbox.errors import MeasurementError, UsageError
-from benchbox.jobs.cases import Case, require_runnable
+from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere
+from benchbox.jobs.cases import Case, case_beside, require_batch, require_runnable
 from benchbox.jobs.known_ceilings import ceilings_here, flags_of_layers, measured_device
-from benchbox.jobs.paper import paper_of_artifact
+from benchbox.jobs.paper import paper_of_artifact, paper_of_engine
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch, precision_costs_from_source
 from benchbox.jobs.run import engine_of_case
 from benchbox.machine.environment import capture
@@ -28,11 +29,13 @@ from benchbox.machine.host import host_facts
 from benchbox.machine.rates import HERE, device_from_isa, device_from_product
 from benchbox.measure.process.trials import TrialRequest, run_trial
 from benchbox.progress import Say
+from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.device import Device
+from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.environment import Environment
 from benchbox.schema.explanation import Explanation
 from benchbox.schema.layers import LayerTable
-from benchbox.schema.model import Precision
+from benchbox.schema.model import Precision, SourceKind
 from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.quantile import percentile
 from benchbox.store.layers import append_layers
@@ -63,20 +66,17 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
     """
     require_runnable(case.backend, case.precision, case.source)
     check_writable(root)
-    given = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
-    artifact = onnx_at_batch(
-        case.source,
-        batch=case.batch,
-        asked=case.batch_asked,
-        precision=given,
-        root=root,
-        derivation=case.derivation,
-        say=say,
-    )
-    case = case.at_batch(artifact.fixed_batch or case.batch)
+    engine: EngineArtifact | None
+    if case.source.kind is SourceKind.ENGINE:
+        case, artifact, engine = _from_elsewhere(case, root, say)
+    else:
+        artifact = _onnx_of(case, root, say)
+        case = case.at_batch(artifact.fixed_batch or case.batch)
+        built = engine_of_case(case, artifact, root, say)
+        engine = built.engine if built else None
     plan = case.plan
-    built = engine_of_case(case, artifact, root, say)
-    paper = paper_of_artifact(artifact, root=root, batch=case.batch)
+    alone = artifact.sha256 == case.source.digest  # an engine without its network
+    paper = paper_of_engine() if alone else paper_of_artifact(artifact, root=root, batch=case.batch)
     request = TrialRequest(
         pass_=Pass.TIMING,
         number=0,
@@ -86,7 +86,7 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
         artifact=artifact,
         source=case.source,
         root=root,
-        engine=built.engine if built else None,
+        engine=engine,
     )
     now = datetime.datetime.now(datetime.UTC)
     device = BACKENDS.get(case.backend).device
@@ -119,6 +119,32 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
     table = replace(table, flags=(*paper.flags, *flags_of_layers(table)))
     _keep(table, timed, root=root, here=here, device=device, at=now)
     return table, request
+
+
+def _onnx_of(case: Case, root: Path, say: Say) -> OnnxArtifact:
+    """The case's ONNX file in the precision that its backend is given."""
+    return onnx_at_batch(
+        case.source,
+        batch=case.batch,
+        asked=case.batch_asked,
+        precision=graph_precision(case.backend, case.precision, case.derivation, source=case.source),
+        root=root,
+        derivation=case.derivation,
+        say=say,
+    )
+
+
+def _from_elsewhere(case: Case, root: Path, say: Say) -> tuple[Case, OnnxArtifact, EngineArtifact]:
+    """An engine from elsewhere at its batch size, with the ONNX file beside it, else with what it says of itself."""
+    border = border_of(case.source, case.backend)
+    beside = case_beside(case)
+    if beside is None:
+        say(f"there is no {Path(case.source.reference).with_suffix('.onnx').name} beside it: layers have no cost")
+        artifact = artifact_without_onnx(case.source, border, case.precision)
+    else:
+        artifact = _onnx_of(beside, root, say)
+    case = case.at_batch(require_batch(case, border.inputs) or artifact.fixed_batch or case.batch)
+    return case, artifact, engine_from_elsewhere(case.source, border, precision=case.precision, batch=case.batch)
 
 
 def _keep(
@@ -161,8 +187,14 @@ def explanation_from_case(
         say: shows what is being done.
 
     Raises:
-        UsageError: twice the same precision; else as for ``table_from_case``.
+        UsageError: twice the same precision, or an engine, which is in one; else as for ``table_from_case``.
     """
+    if case.source.kind is SourceKind.ENGINE:
+        raise UsageError(
+            "an engine is in one precision",
+            values=f"--against {against} of {case.source.reference}",
+            remedy="leave --against out, or name the network",
+        )
     if against is case.precision:
         raise UsageError(f"--against {against} is the precision itself", remedy="compare with another, such as fp32")
     require_runnable(case.backend, against, case.source)

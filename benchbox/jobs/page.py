@@ -13,6 +13,8 @@ from benchbox.errors import BenchboxError
 from benchbox.gate.formats.words import SIGNS, environment_lines, headline
 from benchbox.gate.history import series_from_records
 from benchbox.gate.night import Group, Qualifier
+from benchbox.gate.policy import policy_of
+from benchbox.gate.series import NIGHT_STARTS
 from benchbox.jobs.choose import case_name, facet_of
 from benchbox.jobs.gate import judge_stored
 from benchbox.models.zoo.zoo import specs
@@ -27,7 +29,7 @@ from benchbox.store.layers import stored_layers
 from benchbox.store.records import readable_trials
 from benchbox.units import format_change
 
-# A series of fewer records is a comparison, not a history.
+# A series of fewer nights is a comparison, not a history.
 _NIGHTS = 3
 _EFFECT = 0.05
 _GROUPS = 5
@@ -71,7 +73,7 @@ def material_from_records(
         },
         medians_s=_medians(found, warn),
         front=_front(candidates),
-        series=_histories(records),
+        series=_histories(root, records),
         ceilings=stored_ceilings(root, warn=warn),
         layers=_layers_of(root, records, narrowed=bool(where), warn=warn),
         answers=accuracies,
@@ -122,7 +124,8 @@ def _group_line(group: Group) -> str:
     cases = group.cases[0] if len(group.cases) == 1 else f"{len(group.cases)} cases"
     worst = "" if group.worst is None else f", {format_change(group.worst)}"
     accepted = " (acknowledged)" if group.acknowledged else ""
-    return f"{SIGNS[group.outcome]} {cases} {group.outcome.value}{worst}{accepted}: {group.cause}"
+    owner = f"; owner {', '.join(group.owners)}" if group.owners else ""
+    return f"{SIGNS[group.outcome]} {cases} {group.outcome.value}{worst}{accepted}: {group.cause}{owner}"
 
 
 def _accuracy(candidate: Candidate) -> Accuracy:
@@ -166,6 +169,11 @@ def _median_s(trial: Trial) -> float:
     return statistics.median(trial.samples_ns[trial.steady_from :]) / 1e9
 
 
-def _histories(records: Sequence[Record]) -> tuple[Series, ...]:
-    series = series_from_records(records, metric="latency_p50", effect=_EFFECT, night_starts=None)
+def _histories(root: Path, records: Sequence[Record]) -> tuple[Series, ...]:
+    """The series of nights as ``benchbox history`` has them: a point a night and environment."""
+    try:
+        starts = policy_of(root, None).night_starts
+    except BenchboxError:
+        starts = NIGHT_STARTS  # the verdict says what is wrong with the policy
+    series = series_from_records(records, metric="latency_p50", effect=_EFFECT, night_starts=starts)
     return tuple(one for one in series if len(one.points) >= _NIGHTS)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, StoreError, UsageError, bug_from_error
-from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere, onnx_beside
-from benchbox.jobs.cases import Case, require_batch, require_known_sizes, require_runnable
+from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere
+from benchbox.jobs.cases import Case, case_beside, require_batch, require_known_sizes, require_runnable
 from benchbox.jobs.known_ceilings import flags_of_record
 from benchbox.jobs.paper import paper_of_artifact, paper_of_engine
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch
@@ -295,12 +295,11 @@ def _onnx_of_case(case: Case, border: EngineBorder | None, root: Path, made: dic
     from benchbox.machine.build_watch import BuildWatch
 
     if border is not None:
-        beside = onnx_beside(case.source)
+        beside = case_beside(case)
         if beside is None:
             return artifact_without_onnx(case.source, border, case.precision), ()
-        say(f"outputs are compared with those of {beside.name}")
-        network = dataclasses.replace(case.source, reference=str(beside), kind=SourceKind.ONNX, digest="")
-        case = dataclasses.replace(case, source=network)
+        case = beside
+        say(f"outputs are compared with those of {Path(case.source.reference).name}")
     graph = graph_precision(case.backend, case.precision, case.derivation, source=case.source)
     wanted = (case.source, graph, case.derivation, case.batch)
     any_batch = (case.source, graph, case.derivation, None)

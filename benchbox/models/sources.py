@@ -33,7 +33,7 @@ LIBRARIES = ("hf", "timm", "torchvision")
 ENGINE_SUFFIXES = (".plan", ".engine", ".trt")
 FORMS = (
     "MODEL is a network of the zoo ('benchbox models'), path/net.onnx, package.module:factory, hf:ORG/NAME, hf:FOLDER, "
-    "timm:NAME or torchvision:NAME; for 'run' also an engine, path/net.plan"
+    "timm:NAME or torchvision:NAME; for 'run' and 'layers' also an engine, path/net.plan"
 )
 
 
@@ -186,7 +186,7 @@ def _engine_source(
     path = Path(reference)
     if not engines:
         raise UsageError(
-            "an engine can only be run: there is no network in it to look at",
+            "an engine can only be run and profiled: there is no network in it to look at",
             values=reference,
             remedy=f"benchbox run {reference} --backend tensorrt, or name its ONNX file",
         )

@@ -12,6 +12,8 @@ from benchbox.schema.model import Precision
 KERNELS = ".kernels"
 # Among the flags of the recipe of an engine that somebody else built.
 BUILT_ELSEWHERE = "built elsewhere"
+# Among the flags of one of several builds: "build=2", which measures its tactics by itself.
+BUILD = "build"
 # Beside engines that a runtime made by itself: what they are made of, as JSON.
 RUNTIME_RECIPE = "recipe.json"
 

@@ -17,7 +17,7 @@ import functools
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -29,6 +29,8 @@ LONGEST_RUN = 7
 SPREAD_NIGHTS = 56
 _POWER = 0.8
 _MOST_CARRIED = 0.6
+# Nobody measures a case in more processes a night.
+MOST_PROCESSES = 100
 # Numbers of nights for which limits are computed; between them the smaller one's, which is the wider.
 _COUNTS = (*range(2, 15), 17, 20, 24, 28, 34, 40, 48, 56)
 
@@ -66,9 +68,10 @@ class Seen:
     """A night against its level.
 
     ``ratio`` is the value over the level with the 95 % interval of one night; ``mde`` the smallest change, as a ratio
-    minus 1, that a week would show with 80 % probability; ``n`` the nights behind the level. They are None, and 0, for
-    nights at the level that are not the last: nobody asks. ``since`` is the index of the first night of the run, that
-    of the night itself where there is none; ``worse`` says on which side it lies.
+    minus 1, that a week would show with 80 % probability; ``spread`` the standard deviation of the good nights on
+    logarithms; ``n`` the nights behind the level. They are None, and 0, for nights at the level that are not the last:
+    nobody asks. ``since`` is the index of the first night of the run, that of the night itself where there is none;
+    ``worse`` says on which side it lies.
     """
 
     move: Move
@@ -77,6 +80,7 @@ class Seen:
     low: float | None = None
     high: float | None = None
     mde: float | None = None
+    spread: float | None = None
     n: int = 0
     since: int = 0
     worse: bool = False
@@ -140,16 +144,48 @@ def watch_nights(
         backed: of nights (indices) for which something else was asked too, the side that this is on: 1 worse, -1
             better, 0 neither. No run becomes a change in a night that is not on its side.
     """
+    looks = _looks(values, watch, errors, levels or {}, settled or {}, backed or {})
+    return tuple(seen or Seen(move=Move.LEVEL, since=index) for index, seen in enumerate(looks))
+
+
+def last_night(
+    values: Sequence[float],
+    watch: Watch,
+    *,
+    errors: Sequence[float] = (),
+    levels: Mapping[int, float] | None = None,
+    settled: Mapping[int, bool] | None = None,
+    backed: Mapping[int, int] | None = None,
+) -> Seen:
+    """The last of ``watch_nights``, which takes less time alone; raises IndexError without nights."""
+    seen = [*_looks(values, watch, errors, levels or {}, settled or {}, backed or {})][-1]
+    assert seen is not None  # only of others nobody asks
+    return seen
+
+
+def _looks(
+    values: Sequence[float],
+    watch: Watch,
+    errors: Sequence[float],
+    levels: Mapping[int, float],
+    settled: Mapping[int, bool],
+    backed: Mapping[int, int],
+) -> Iterator[Seen | None]:
+    """Every night; None for one at the level that is not the last."""
     sign = 1 if watch.higher_is_worse else -1
-    state, seen = _State(), []
-    known, asked = {} if settled is None else settled, backed or {}
+    state, end = _State(), len(values) - 1
+    least, reach = max(watch.least, 2), math.log1p(watch.effect)
     for index, value in enumerate(values):
-        if levels and index in levels:
+        if index in levels:
             _move_to(state, sign * math.log(levels[index]), watch)
-        error = errors[index] if errors else 0.0
-        last = index == len(values) - 1
-        seen.append(_look(state, index, sign * math.log(value), error, watch, known, asked, last=last))
-    return tuple(seen)
+        place = sign * math.log(value)
+        # Most nights, as _look sees them too: the judge of many series spends its time here.
+        if index < end and not state.side and len(state.good) >= least and abs(place - _level(state, watch)) <= reach:
+            state.good.append(place)
+            yield None
+        else:
+            error = errors[index] if errors else 0.0
+            yield _look(state, index, place, error, watch, settled, backed, last=index == end)
 
 
 def _look(
@@ -162,7 +198,7 @@ def _look(
     backed: Mapping[int, int],
     *,
     last: bool,
-) -> Seen:
+) -> Seen | None:
     if len(state.good) < max(watch.least, 2):
         state.good.append(value)
         return Seen(move=Move.NEW, n=len(state.good) - 1, since=index)
@@ -171,7 +207,7 @@ def _look(
         side = _side(value, _level(state, watch), watch)
     if side == 0 and not last:
         state.good.append(value)
-        return Seen(move=Move.LEVEL, since=index)
+        return None
     found = _reference(state, watch)
     wide = max(found.spread, error)
     seen = _seen(value, found, wide, watch)
@@ -273,8 +309,29 @@ def _seen(value: float, found: _Reference, wide: float, watch: Watch) -> Seen:
         low=ends[0],
         high=ends[1],
         mde=math.expm1(min(min(steps) * wide / (1 - found.carried), 50.0)),
+        spread=found.spread,
         n=nights,
     )
+
+
+def processes_needed(spread: float, error: float, processes: int, wanted: float) -> int | None:
+    """How many processes a night would bring the spread of nights down to another; None where more than 100, or none.
+
+    The variance of a night is that between nights, which no number of processes changes, and that between processes
+    over their number.
+
+    Args:
+        spread: standard deviation of the nights, on logarithms.
+        error: standard error of a night by its processes, likewise; positive.
+        processes: of a night.
+        wanted: the standard deviation of nights to come down to, likewise.
+    """
+    left = wanted**2 - max(0.0, spread**2 - error**2)
+    if left <= 0:
+        return None
+    # Behind it, since rounding alone may ask for as many as there are.
+    needed = max(processes + 1, math.ceil(processes * error**2 / left - 1e-9))
+    return needed if needed <= MOST_PROCESSES else None
 
 
 def _counted(count: int) -> int:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from benchbox.errors import StoreError
 from benchbox.schema.artifact import Hop, OnnxArtifact
 from benchbox.schema.engine import EngineArtifact
+from benchbox.schema.environment import Environment
+from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.record import RECORD_SCHEMA, Record
 from benchbox.store.migrations import raise_document
 
@@ -37,8 +39,13 @@ _HEADLINE = (
     *("id", "status", "reason", "key", "plan", "environment", "started_at", "readings", "flags", "analytic"),
     *("onnx_sha256", "weights_sha256", "engine_sha256"),
 )
+_OWN = tuple(name for name in _HEADLINE if name != "plan")
 # How a document of this version begins: the schema is its first key.
 _BEGINNING = f'{{"schema": "{RECORD_SCHEMA}"'.encode()
+# Where what many records have in common begins and ends, where what no judgement needs does, what stands instead.
+_PLAN, _OBSERVED = b', "plan": {', b', "observed": {'
+_CORRECTNESS, _NETWORK = b', "correctness": {', b', "onnx_sha256": '
+_NO_ENVIRONMENT = b', "environment": {"hash": "", "hardware": {}, "software": {}'
 _OF_HOPS = frozenset({"from", "to", "cosine"})
 
 
@@ -119,7 +126,7 @@ def record_from_document(document: Mapping[str, Any], *, origin: str = "a record
 
 
 def headline_from_json(text: bytes, *, origin: object) -> Record:
-    """As ``record_from_document``, with the fields of a judgement only; the others are empty.
+    """As ``record_from_document``, with the fields of a judgement only; the others are empty, and not looked at.
 
     Args:
         text: the JSON of a document.
@@ -127,16 +134,43 @@ def headline_from_json(text: bytes, *, origin: object) -> Record:
     """
     if text.startswith(_BEGINNING):  # nothing to raise: what is left out never becomes a value of Python
         try:
-            found = _validator_of_headlines().validate_json(text, strict=True)  # strictly takes less time
+            return _skimmed(text)
         except ValueError:
             pass  # what follows names all that is wrong
-        else:
-            # Filled as pydantic fills a dataclass: its constructor, field by field, takes as long as half of the JSON.
-            record = object.__new__(Record)
-            vars(record).update(_blank(), **vars(found))
-            return record
     whole = record_from_document(json.loads(text), origin=str(origin))
     return Record(**{name: getattr(whole, name) for name in _HEADLINE})
+
+
+def _skimmed(text: bytes) -> Record:
+    """The headline in a document as this version writes it; raises ValueError for any other.
+
+    Plan and environment, but for what was observed, are those of many records: they are validated once. Their ends, and
+    those of what no judgement needs, are found by keys with the braces that follow, which no string of JSON holds: its
+    quotes are escaped.
+    """
+    begin = text.find(_PLAN)
+    end = text.find(_OBSERVED, begin)
+    skip = text.find(_CORRECTNESS, end)
+    rest = text.rfind(_NETWORK)
+    if not 0 < begin < end < skip < rest:
+        raise ValueError("not in the order of this version")
+    own = b"".join((text[:begin], _NO_ENVIRONMENT, text[end:skip], text[rest:]))
+    found = vars(_validator_of_headlines().validate_json(own, strict=True))  # strictly takes less time
+    plan, shared = _plan_and_environment(text[begin:end])
+    environment = object.__new__(Environment)
+    vars(environment).update(vars(shared), observed=found["environment"].observed)
+    # Filled as pydantic fills a dataclass: its constructor, field by field, takes as long as half of the JSON.
+    record = object.__new__(Record)
+    vars(record).update(_blank(), **found)
+    vars(record).update(plan=plan, environment=environment)
+    return record
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan_and_environment(part: bytes) -> tuple[MeasurementPlan, Environment]:
+    """The plan and the environment in a part of a document, from the comma before the one to within the other."""
+    found = _validator_of(("plan", "environment")).validate_json(b"{" + part[2:] + b"}}", strict=True)
+    return found.plan, found.environment
 
 
 @functools.cache
@@ -150,9 +184,14 @@ def _blank() -> dict[str, Any]:
     return found
 
 
-@functools.cache
 def _validator_of_headlines() -> Any:
-    """The validator of a record's headline. None of its fields holds hops, whose names differ in JSON."""
+    """The validator of a record's headline without its plan."""
+    return _validator_of(_OWN)
+
+
+@functools.cache
+def _validator_of(names: tuple[str, ...]) -> Any:
+    """The validator of some fields of a record. None of those in a headline holds hops, whose names differ in JSON."""
     import pydantic
 
     known = {field.name: field for field in dataclasses.fields(Record)}
@@ -161,7 +200,7 @@ def _validator_of_headlines() -> Any:
         (name, types[name])
         if known[name].default is dataclasses.MISSING
         else (name, types[name], dataclasses.field(default=known[name].default))
-        for name in _HEADLINE
+        for name in names
     ]
     return pydantic.TypeAdapter(dataclasses.make_dataclass("Headline", wanted, kw_only=True)).validator
 

@@ -336,9 +336,12 @@ def checked_content(path: Path, *, samples: bool = True) -> tuple[Record, bytes,
     Raises:
         StoreError: it is damaged, or lies where it does not belong.
     """
+    from pydantic_core import from_json
+
     with _readable(path):
         content = path.read_bytes()
         document = _json_in(path)
+        from_json(document)  # all of it: a headline leaves parts out
         record = headline_from_json(document, origin=str(path))
         if samples:
             _table_in(content)

@@ -73,6 +73,20 @@ def test_the_first_rule_that_matches_wins() -> None:
     assert macs.exact
 
 
+def test_a_case_is_the_first_owners_that_matches() -> None:
+    text = """[[gate.owner]]
+where = { model = "resnet*", metric = "latency_*" }
+name = "@vision"
+[[gate.owner]]
+name = "@all"
+"""
+    policy = policy_from_text(text, origin="x")
+    case = {"model": "resnet50", "metric": "latency_p50"}
+    assert policy.owner_of(case) == "@vision"
+    assert policy.owner_of({**case, "metric": "macs"}) == "@all"
+    assert Policy().owner_of(case) == ""
+
+
 def test_all_errors_are_told_at_once_with_their_lines() -> None:
     text = (
         "[gate]\n"
@@ -112,6 +126,9 @@ def test_all_errors_are_told_at_once_with_their_lines() -> None:
         ("[gate]\nselftest = { aa = 0 }\n", "line 2: gate.selftest.aa"),
         ('[[gate.rule]]\nwhere = {}\neffect = 0.1\nalso = "energy"\n', "line 4: gate.rule.1.also"),
         ('[[gate.rule]]\nwhere = {}\nexact = true\nalso = "cycles"\n', "any change counts"),
+        ('[[gate.owner]]\nwhere = { modle = "x" }\nname = "a"\n', "line 2: gate.owner.1.where: cases have no 'modle'"),
+        ("[[gate.owner]]\nwhere = {}\n", "gate.owner.1.name"),
+        ('[[gate.owner]]\nnaem = "a"\n', "did you mean 'name'"),
     ],
 )
 def test_wrong_policies(text: str, said: str) -> None:

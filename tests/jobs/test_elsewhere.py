@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,15 +18,19 @@ from benchbox.backends.base import BACKENDS, Compiler
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.export.elsewhere import border_of
 from benchbox.export.engines import engine_from_artifact
-from benchbox.jobs.cases import cases_from_axes
+from benchbox.jobs import layers as profiling
+from benchbox.jobs.cases import Case, cases_from_axes
+from benchbox.jobs.layers import explanation_from_case, table_from_case
 from benchbox.jobs.run import Outcome, measure_cases
 from benchbox.measure import case as measuring
 from benchbox.measure.process.worker import trial_from_request
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
+from benchbox.schema.layers import LayerTable
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.record import Status
+from benchbox.store.records import SIMULATION_MARK
 
 PLAN = MeasurementPlan(
     trials=1,
@@ -198,8 +203,8 @@ def test_sizes_and_batches_are_the_engines(plan_file: Path, simulation: ModuleTy
         raise (_measured(plan_file, tmp_path, batches=(8,))[0].error or AssertionError("it ran"))
 
 
-def test_only_run_takes_an_engine_and_only_on_a_backend_of_engines(plan_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="an engine can only be run"):
+def test_few_commands_take_an_engine_and_only_on_a_backend_of_engines(plan_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="an engine can only be run and profiled"):
         resolve(str(plan_file), input_shape=None, weights=None)
     with pytest.raises(UsageError, match="there is no engine"):
         _source(tmp_path / "none.plan")
@@ -207,3 +212,55 @@ def test_only_run_takes_an_engine_and_only_on_a_backend_of_engines(plan_file: Pa
         _measured(plan_file, tmp_path, backends=("onnxruntime",))
     with pytest.raises(UsageError, match="runs no engines"):
         border_of(_source(plan_file), "onnxruntime")
+
+
+def _profiled(engine: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> LayerTable:
+    monkeypatch.setattr(profiling, "run_trial", trial_from_request)
+    (root / SIMULATION_MARK).parent.mkdir(parents=True, exist_ok=True)
+    (root / SIMULATION_MARK).touch()
+    case = Case(source=_source(engine), backend="tensorrt", precision=Precision.FP32, plan=PLAN, batch_asked=False)
+    return table_from_case(case, root=root)
+
+
+def test_its_layers_have_the_cost_of_the_network_beside_it(
+    lenet: OnnxArtifact, root: Path, plan_file: Path, simulation: ModuleType, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    engine = tmp_path / "lenet.plan"
+    shutil.copyfile(plan_file, engine)
+    alone = _profiled(engine, tmp_path / "alone", monkeypatch)
+    assert (alone.costed, alone.macs, alone.onnx_sha256) == (False, 0, _source(engine).digest)
+    shutil.copyfile(root / lenet.path, engine.with_suffix(".onnx"))
+    table = _profiled(engine, tmp_path / "both", monkeypatch)
+    assert (table.costed, table.uncovered_macs, table.batch) == (True, 0, 1)
+    assert sum(row.macs for row in table.rows) == table.macs > 0
+    assert [row.layer.name for row in table.rows] == [row.layer.name for row in alone.rows]
+    assert all(row.layer.times_s for row in (*table.rows, *alone.rows))
+
+
+def test_layers_of_an_engine_that_names_them_only(
+    lenet: OnnxArtifact, root: Path, plan_file: Path, simulation: ModuleType, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As trtexec builds it, unless it is told otherwise: the cost is found by the names."""
+    import tensorrt
+
+    whole = tensorrt.EngineInspector.get_engine_information
+
+    def names(self: Any, layout: Any) -> str:
+        document = json.loads(whole(self, layout))
+        return json.dumps({**document, "Layers": [layer["Name"] for layer in document["Layers"]]})
+
+    monkeypatch.setattr(tensorrt.EngineInspector, "get_engine_information", names)
+    engine = tmp_path / "lenet.plan"
+    shutil.copyfile(plan_file, engine)
+    shutil.copyfile(root / lenet.path, engine.with_suffix(".onnx"))
+    table = _profiled(engine, tmp_path / "root", monkeypatch)
+    assert table.uncovered_macs == 0
+    assert {row.layer.executed for row in table.rows} == {""}
+
+
+def test_an_engine_has_one_precision_to_explain(plan_file: Path, tmp_path: Path) -> None:
+    case = Case(source=_source(plan_file), backend="tensorrt", precision=Precision.FP16, plan=PLAN)
+    with pytest.raises(UsageError, match="an engine is in one precision"):
+        explanation_from_case(case, against=Precision.FP32, by="op", processes=4, root=tmp_path)

@@ -41,3 +41,20 @@ def test_a_slower_night_is_the_verdict(tmp_path: Path) -> None:
     assert "slower" in found.verdict[0]
     assert any(line.startswith("✖") and "%" in line for line in found.verdict[1:])
     assert len(found.series) == 1
+
+
+def test_its_history_is_a_point_a_night_as_the_gate_counts_them(tmp_path: Path) -> None:
+    """Two records of one night are one point, and a policy's nights begin when it says."""
+    values = [*level(20, 1e-3, 0), *level(10, 1.2e-3, 7)]
+    for number, entry in enumerate(nights(values, flags=())):
+        append(tmp_path, dataclasses.replace(entry, id=f"{entry.id[:-8]}{number:08d}"), trials())
+        again = entry.started_at.replace("T02:17", "T05:00")
+        append(tmp_path, dataclasses.replace(entry, id=f"{entry.id[:-8]}{number:07d}b", started_at=again), trials())
+    found = readable_records(record_files(tmp_path), warn=pytest.fail)
+    (series,) = material_from_records(tmp_path, found, title="x", warn=pytest.fail).series
+    assert [len(point.records) for point in series.points] == [2] * 30
+    assert [(change.index, round(change.ratio, 1)) for change in series.changes] == [(20, 1.2)]
+    (tmp_path / "benchbox.toml").write_text("[gate]\nnight_starts = 4\n")
+    found = readable_records(record_files(tmp_path), warn=pytest.fail)
+    (series,) = material_from_records(tmp_path, found, title="x", warn=pytest.fail).series
+    assert len(series.points) == 31

@@ -44,7 +44,8 @@ def runs() -> Series:
     """Four runs of a case, the last of them its stored record; level and environment changed after the second."""
     points = tuple(
         HistoryPoint(at=f"2026-01-0{day}T03:00:00+00:00", commit=f"c{day}", value=0.01 * factor, low=0.009 * factor,
-                     high=0.011 * factor, n=5, env="e", record="0-1" if day == 4 else f"old{day}", network="ab")
+                     high=0.011 * factor, n=5, env="e", record="0-1" if day == 4 else f"old{day}", network="ab",
+                     night=f"2026-01-0{day}")
         for day, factor in ((1, 1.0), (2, 1.0), (3, 1.5), (4, 1.5))
     )  # fmt: skip
     change = LevelChange(

@@ -42,11 +42,14 @@ def test_one_record_is_enough_or_none_is_drawn(name: str) -> None:
         assert "<svg " in svg_from_picture(picture, identity="x")
 
 
-def test_a_history_draws_its_runs_levels_and_changes() -> None:
+def test_a_history_draws_its_nights_levels_and_steps() -> None:
     picture = PICTURES["history"](points(), material())
     assert picture is not None
-    assert [row[-1] for row in picture.rows] == ["", "", "1.50× (new)", ""]
+    assert [row[-1] for row in picture.rows] == ["", "", "+50.0 % (+40.0 to +60.0 %), new", ""]
     values = picture.specification["data"]["values"]
+    assert [(row["at"], row["value"], row["text"]) for row in values if row["kind"] == "step"] == [
+        ("2026-01-03T03:00:00+00:00", 0.015, "+50.0 %")
+    ]
     assert [row["value"] for row in values if row["kind"] == "level"] == [0.01, 0.015]
     assert [row["at"] for row in values if row["kind"] == "epoch"] == ["2026-01-03T03:00:00+00:00"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats as oracle
 
-from benchbox.stats.nights import Move, Watch, prediction_limit, watch_nights
+from benchbox.stats.nights import Move, Watch, prediction_limit, processes_needed, watch_nights
 
 FAMILY = 0.002
 SERIES = 200
@@ -168,3 +168,34 @@ def test_the_smallest_detectable_change_is_of_the_size_of_the_noise() -> None:
 def test_values_that_never_move_have_no_spread() -> None:
     seen = watch_nights([1e-3] * 20 + [1.2e-3] * 2, WATCH)
     assert (seen[-1].move, seen[-1].mde) == (Move.WORSE, 0.0)
+
+
+def test_so_many_processes_make_the_effect_show() -> None:
+    """Nights of 8 processes are blind for 5 %; with as many as are asked for they are just not."""
+    between, process, few = 0.006, 0.07, 8
+    watch = Watch(effect=0.05, chance=1e-5)
+
+    def last(processes: int, seed: int) -> tuple[float, float]:
+        rng = np.random.default_rng(seed)
+        noise = between * rng.standard_normal(60) + process / math.sqrt(processes) * rng.standard_normal(60)
+        seen = watch_nights(list(np.exp(noise)), watch)[-1]
+        assert seen.mde is not None
+        assert seen.spread is not None
+        return seen.mde, seen.spread
+
+    blind = [last(few, seed) for seed in range(30)]
+    mde, spread = (float(np.median([one[place] for one in blind])) for place in (0, 1))
+    assert mde > 0.08
+    wanted = spread * math.log1p(watch.effect) / math.log1p(mde)
+    needed = processes_needed(spread, process / math.sqrt(few), few, wanted)
+    assert needed is not None
+    assert needed > few
+    assert np.median([last(needed, seed)[0] for seed in range(30, 60)]) == pytest.approx(watch.effect, rel=0.15)
+
+
+def test_no_number_of_processes_makes_nights_alike() -> None:
+    assert processes_needed(0.03, 0.005, 8, 0.01) is None
+    # Without anything between nights it goes with the square, and nobody runs hundreds.
+    assert processes_needed(0.02, 0.02, 8, 0.01) == 32
+    assert processes_needed(0.02, 0.02, 8, 0.002) is None
+    assert processes_needed(0.02, 0.02, 8, 0.0199999) == 9

@@ -39,6 +39,31 @@ def test_a_headline_is_the_record_without_what_no_judgement_needs(original: Reco
     assert headline_from_json(json.dumps(turned).encode(), origin="x") == blank
 
 
+def test_texts_that_look_like_the_documents_own_keys_are_texts() -> None:
+    """Parts of a document are found by its keys, in quotes that no text has."""
+    keys = '", "plan": {", "observed": {", "correctness": {", "onnx_sha256": "'
+    first = record(reason=keys, started_at=keys)
+    where = dataclasses.replace(
+        first.environment, hardware={keys: keys, "observed": "{"}, observed={"correctness": "{", "onnx_sha256": keys}
+    )
+    original = dataclasses.replace(first, environment=where, key=dataclasses.replace(first.key, model=keys))
+    found = headline_from_json(json.dumps(document_from_record(original)).encode(), origin="x")
+    assert (found.reason, found.key, found.environment) == (keys, original.key, where)
+    assert found.onnx_sha256 == original.onnx_sha256
+    assert found.readings == original.readings
+
+
+def test_records_of_one_environment_and_plan_share_them() -> None:
+    one, two = (
+        headline_from_json(json.dumps(document_from_record(entry)).encode(), origin="x")
+        for entry in (record(0), record(1))
+    )
+    assert one.plan is two.plan
+    assert one.environment.hardware is two.environment.hardware
+    other = dataclasses.replace(record(2), plan=dataclasses.replace(record(2).plan, threads=7))
+    assert headline_from_json(json.dumps(document_from_record(other)).encode(), origin="x").plan.threads == 7
+
+
 def test_a_damaged_headline_is_told_in_full() -> None:
     document = document_from_record(record()) | {"status": "fine", "started_at": None}
     with pytest.raises(StoreError) as caught:

@@ -25,7 +25,7 @@ from benchbox.backends.tensorrt.plugins import plugin_flags, register_plugins
 from benchbox.backends.tensorrt.vendor import Bindings, Vendor, loaded
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.registry import require_known
-from benchbox.schema.engine import EngineRecipe
+from benchbox.schema.engine import BUILD, EngineRecipe
 from benchbox.schema.model import Precision
 
 TF32 = "tf32"
@@ -43,6 +43,12 @@ def recipe_from_request(bindings: Bindings, request: CompileRequest) -> EngineRe
             f"{bindings.vendor.title} has no timing cache",
             values="it measures no kernels while it builds",
             remedy="leave --timing-cache out",
+        )
+    if not bindings.tunes_on_gpu and any(option.startswith(f"{BUILD}=") for option in request.options):
+        raise UsageError(
+            f"{bindings.vendor.title} makes the same engine in every build",
+            values="it measures no kernels while it builds",
+            remedy="leave --builds out",
         )
     return EngineRecipe(
         onnx_sha256=request.onnx_sha256,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.kinds import Number
+from benchbox.cli.flags.kinds import COUNT, Number
 from benchbox.cli.flags.shared import grouped
 
 if TYPE_CHECKING:
@@ -76,20 +76,59 @@ builder_options = grouped(
 )
 
 
+builds_option = click.option(
+    "--builds",
+    metavar="N",
+    type=COUNT,
+    help="Build so many engines of each case, each choosing its kernels anew: how far are builds apart? "
+    "[default: one, which shares what was measured before].",
+)
+
+
+def with_builds(cases: Sequence[Case], builds: int | None, *, paired: bool) -> tuple[Case, ...]:
+    """So many cases for each, an engine each; raises UsageError where one of them runs none, or sides are compared."""
+    from benchbox.errors import UsageError
+    from benchbox.schema.engine import BUILD
+
+    if builds is None:
+        return tuple(cases)
+    if paired:
+        raise UsageError(
+            "--builds goes without --ab",
+            values="a side is one case, with one engine",
+            remedy="measure the builds of each side in a run of its own, then 'benchbox compare'",
+        )
+    words = [f"{BUILD}={number}" for number in range(1, builds + 1)]
+    _require_engines(cases, ("--builds",))
+    return tuple(replace(case, builder=(*case.builder, word)) for case in cases for word in words)
+
+
 def with_builder(cases: Sequence[Case], flags: BuilderFlags) -> tuple[Case, ...]:
     """The cases with these choices; raises UsageError if one of them runs no engine."""
-    from benchbox.backends.base import BACKENDS, EngineBackend
-    from benchbox.errors import UsageError
-
     if not flags.options:
         return tuple(cases)
+    _require_engines(cases, flags.options)
+    return tuple(replace(case, builder=flags.options) for case in cases)
+
+
+def _require_engines(cases: Sequence[Case], options: Sequence[str]) -> None:
+    from benchbox.backends.base import BACKENDS, EngineBackend
+    from benchbox.errors import UsageError
+    from benchbox.schema.model import SourceKind
+
+    given = next((case.source.reference for case in cases if case.source.kind is SourceKind.ENGINE), "")
+    if given:
+        raise UsageError(
+            "these flags are for engines that are built here",
+            values=f"{', '.join(options)}; {given} is built already",
+            remedy="leave them out, or name the ONNX file",
+        )
     others = ", ".join(
         sorted({case.backend for case in cases if not isinstance(BACKENDS.get(case.backend), EngineBackend)})
     )
     if others:
         raise UsageError(
             "these flags are for engines of TensorRT",
-            values=f"{', '.join(flags.options)}; {others} builds none",
+            values=f"{', '.join(options)}; {others} builds none",
             remedy="leave them out, or name --backend tensorrt",
         )
-    return tuple(replace(case, builder=flags.options) for case in cases)

@@ -42,10 +42,10 @@ class NetworkFlags:
     method: CalibrationMethod | None = None
     converter: Converter | None = None
 
-    def source(self) -> ModelSource:
-        """The one network; raises UsageError for what does not exist."""
+    def source(self, *, engines: bool = False) -> ModelSource:
+        """The one network, or engine where such are taken; raises UsageError for what does not exist."""
         (model,) = self.models
-        return self._resolved(model)
+        return self._resolved(model, engines=engines)
 
     def _resolved(self, model: str, *, engines: bool = False) -> ModelSource:
         from benchbox.models.sources import resolve

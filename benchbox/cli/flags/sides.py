@@ -253,6 +253,6 @@ def notes_on_sides(records: Sequence[Record], variants: Sequence[str]) -> list[s
     if len({record.engine_sha256 for record in records} - {None}) > 1:
         notes.append(
             "each side is one build of its engine, and which kernels a builder picks is in no interval: before you "
-            "believe a small difference, build both anew under another --root"
+            "believe a small difference, see how far builds of one side are apart (run --builds)"
         )
     return notes

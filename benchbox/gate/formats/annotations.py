@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchbox.gate.formats.words import change_text, ratio_text
+from benchbox.gate.formats.words import change_text, owners_of, ratio_text
 from benchbox.gate.night import Finding, NightReport
 
 # GitHub drops what is beyond ten of a kind and step without a word.
@@ -12,8 +12,10 @@ MOST = 8
 def annotations_of(report: NightReport) -> list[str]:
     """Lines that GitHub turns into annotations: at most eight, the largest first, and how many more there are."""
     found = [finding for finding in report.findings if finding.is_alarm or finding.is_gap]
+    owners = owners_of(report)
     lines = [
-        f"::error title={_property(f'{finding.verdict.outcome.value}: {finding.name}')}::{_data(_message(finding))}"
+        f"::error title={_property(f'{finding.verdict.outcome.value}: {finding.name}')}::"
+        f"{_data(_message(finding, owners.get(finding.group, '')))}"
         for finding in found[:MOST]
     ]
     if len(found) > MOST:
@@ -23,8 +25,9 @@ def annotations_of(report: NightReport) -> list[str]:
     return lines
 
 
-def _message(finding: Finding) -> str:
-    parts = (finding.verdict.metric, ratio_text(finding), change_text(finding), finding.verdict.reason)
+def _message(finding: Finding, owner: str) -> str:
+    parts = [finding.verdict.metric, ratio_text(finding), change_text(finding), finding.verdict.reason]
+    parts += [f"owner {owner}"] if owner else []
     return ", ".join(part for part in parts if part not in {"", "–"})
 
 

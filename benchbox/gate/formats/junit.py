@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import xml.etree.ElementTree as tree
 
-from benchbox.gate.formats.words import change_text, commands_for, interval_text, layer_lines, outcome_text, ratio_text
-from benchbox.gate.night import Finding, NightReport, Qualifier
+from benchbox.gate.formats.words import (
+    change_text,
+    commands_for,
+    interval_text,
+    layer_lines,
+    outcome_text,
+    owners_of,
+    ratio_text,
+)
+from benchbox.gate.night import Finding, NightReport, Qualifier, Taken
 from benchbox.schema.verdict import Outcome
 
 _SKIPS = (Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE)
@@ -22,16 +31,31 @@ def junit_of(report: NightReport) -> str:
         tree.SubElement(case, "error", type="missing", message="; ".join(text for _, text in report.reasons))
         root.set("tests", "1")
         root.set("errors", "1")
+    owners, taken = owners_of(report), {entry.machine: entry for entry in report.taken}
     for machine in dict.fromkeys(finding.machine for finding in report.findings):
         rows = tuple(finding for finding in report.findings if finding.machine == machine)
-        suite = tree.SubElement(root, "testsuite", {"name": _text(machine), **_counts(rows)})
+        attributes = {"name": _text(machine), **_counts(rows), "hostname": _text(machine)}
+        suite = tree.SubElement(root, "testsuite", attributes)
+        if (found := taken.get(machine)) is not None:
+            suite.set("timestamp", _stamp(found.started_at))
+            tree.SubElement(tree.SubElement(suite, "properties"), "property", _environment(found))
         for finding in rows:
-            _add(suite, finding)
+            _add(suite, finding, owners.get(finding.group, ""))
     tree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tree.tostring(root, encoding="unicode") + "\n"
 
 
-def _add(suite: tree.Element, finding: Finding) -> None:
+def _stamp(moment: str) -> str:
+    """In UTC, to the second, as the format's schemas have it."""
+    at = datetime.datetime.fromisoformat(moment)
+    return f"{at.astimezone(datetime.UTC) if at.tzinfo else at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _environment(taken: Taken) -> dict[str, str]:
+    return {"name": "environment", "value": _text(taken.environment)}
+
+
+def _add(suite: tree.Element, finding: Finding, owner: str) -> None:
     case = finding.verdict.case
     place = (finding.machine, case.backend, case.precision.value)
     # Dots separate packages for Jenkins, and duplicates of class and name are dropped by GitLab.
@@ -43,7 +67,8 @@ def _add(suite: tree.Element, finding: Finding) -> None:
     kind = _kind(finding)
     if kind:
         # Some readers show only the body, others only the message.
-        lines = [message, *layer_lines(finding), *(commands_for(finding) if kind == "failure" else ())]
+        lines = [message, *([f"owner: {owner}"] if owner else ()), *layer_lines(finding)]
+        lines += commands_for(finding) if kind == "failure" else ()
         tree.SubElement(entry, kind, type=finding.verdict.outcome.value, message=message).text = _text("\n".join(lines))
     elif finding.verdict.outcome is not Outcome.SAME or Qualifier.ACKNOWLEDGED in finding.qualifiers:
         tree.SubElement(entry, "system-out").text = _text(f"{outcome_text(finding)}: {message}")

@@ -34,7 +34,7 @@ MOST_BYTES = 900_000
 _SHOWN = 20
 _GROUPS = [
     Column[list[str]](title=title)
-    for title in ("group", "outcome", "cases", "worst", "95 %", "since", "before → after", "cause")
+    for title in ("group", "outcome", "cases", "worst", "95 %", "since", "before → after", "cause", "owner")
 ]
 _LAYERS = [Column[list[str]](title=title, number=title != "layer") for title in ("layer", "base", "head", "change")]
 _TITLES = ("case", "metric", "outcome", "change", "95 %", "values", "30 nights", "why")
@@ -115,11 +115,14 @@ def _groups(report: NightReport) -> str:
                 group.place.night,
                 change_text(row),
                 _plain(group.cause),
+                _plain(", ".join(group.owners)),
             ]
         )
     more = len(report.groups) - _SHOWN
     left = f"\n\nAnd {more} more groups." if more > 0 else ""
-    return _section("What changed", markdown_table(_GROUPS, rows) + left if rows else "")
+    shown = len(_GROUPS) if any(group.owners for group in report.groups) else len(_GROUPS) - 1
+    table = markdown_table(_GROUPS[:shown], [row[:shown] for row in rows])
+    return _section("What changed", table + left if rows else "")
 
 
 def _largest(texts: Sequence[list[str]]) -> str:

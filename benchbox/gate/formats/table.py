@@ -65,7 +65,8 @@ def _group_lines(group: Group) -> list[str]:
     worst = "" if group.worst is None else f", worst {format_change(group.worst)}"
     accepted = ", acknowledged" if group.acknowledged else ""
     cases = f"{count} case{'s' * (count != 1)}"
-    return [f"{group.outcome.value}: {cases}{worst}{accepted}; {group.cause}", f"  group {group.id}"]
+    owner = f", owner {', '.join(group.owners)}" if group.owners else ""
+    return [f"{group.outcome.value}: {cases}{worst}{accepted}; {group.cause}", f"  group {group.id}{owner}"]
 
 
 def _block(finding: Finding) -> list[str]:

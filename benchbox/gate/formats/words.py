@@ -33,6 +33,7 @@ _VARIANT_FLAGS = {
     "task": "--task",
     "builder_level": "--builder-level",
     "aux_streams": "--aux-streams",
+    "build": "--builds",
 }
 _GIB = 1 << 30
 
@@ -113,6 +114,11 @@ def ending(report: NightReport) -> str:
     return "\n".join(f"exit {status}: {text}" for status, text in report.reasons[:1]) + "".join(
         f"\nalso ({status}): {text}" for status, text in report.reasons[1:]
     )
+
+
+def owners_of(report: NightReport) -> dict[str, str]:
+    """Whose an alarm is, by its group; of groups that are somebody's."""
+    return {group.id: ", ".join(group.owners) for group in report.groups if group.owners}
 
 
 def change_text(finding: Finding) -> str:
@@ -266,7 +272,10 @@ def mde_text(finding: Finding) -> str:
 def settled_by(finding: Finding) -> str:
     """What would tell, of a row of which nobody can."""
     if Qualifier.BLIND in finding.qualifiers:
-        return "less noise (benchbox doctor), or a larger effect in benchbox.toml"
+        if finding.need is not None and finding.need.processes is not None:
+            return f"needs {finding.need.processes} processes a night (run --trials), or a larger effect"
+        useless = "" if finding.need is None else "; more processes would not help, it is the nights that differ"
+        return f"less noise (benchbox doctor), or a larger effect in benchbox.toml{useless}"
     if finding.verdict.ratio is None:
         return "measure it again: benchbox run"
     return "further nights"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,8 @@ def read_manifest(folder: Path) -> tuple[PartEntry, ...]:
 
 def is_compacted(path: Path) -> bool:
     """Whether this is the path of a record in a part."""
-    return path.parent.name.isdigit()  # of files it is "date=…"
+    # By its text, since every record that is read is asked: parents are objects, which take ten times as long.
+    return str(path).rpartition(os.sep)[0].rpartition(os.sep)[2].isdigit()  # of files it is "date=…"
 
 
 def is_part(path: Path) -> bool:

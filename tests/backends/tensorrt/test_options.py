@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import pytest
 from simulation import simulated
 
-from benchbox.backends.base import BACKENDS, Compiler
+from benchbox.backends.base import BACKENDS, Compiler, CompileRequest
+from benchbox.backends.tensorrt.builder import recipe_from_request
 from benchbox.backends.tensorrt.kernels import KernelCache
 from benchbox.backends.tensorrt.options import apply_options
 from benchbox.backends.tensorrt.vendor import TENSORRT, Bindings, loaded
-from benchbox.cli.flags.builder import BuilderFlags, with_builder
+from benchbox.cli.flags.builder import BuilderFlags, with_builder, with_builds
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.export.engines import engine_from_artifact
 from benchbox.jobs.cases import Case
@@ -107,6 +109,51 @@ def test_builds_share_their_tactics_by_gpu_and_version(lenet_fp32: OnnxArtifact,
         )
         assert any("is left out" in line for line in said)
         assert shared.read_bytes() == b"tactics of sm86", "and written anew"
+
+
+def test_several_builds_choose_for_themselves(lenet_fp32: OnnxArtifact, backend_root: Path) -> None:
+    """Each is another engine, and the times that others measured are neither used nor replaced."""
+    with simulated(target="sm89", build_luck=0.1):
+        for kind in ("builder_level=3", "builder_level=4"):
+            _built(lenet_fp32, backend_root, kind)
+        (shared,) = (backend_root / "engines/tensorrt").glob("tactics-*sm89*.cache")
+        shared.write_bytes(b"of another GPU")
+        made = [_built(lenet_fp32, backend_root, f"build={number}").engine for number in (1, 2, 3)]
+        assert shared.read_bytes() == b"of another GPU"
+        assert len({engine.sha256 for engine in made}) == len({engine.key for engine in made}) == 3
+        assert _built(lenet_fp32, backend_root, "build=2").engine == made[1]
+
+
+def test_builds_are_cases_of_engines_that_are_built_here(tmp_path: Path) -> None:
+    source = resolve("lenet5", input_shape=None, weights=None)
+    case = Case(source=source, backend="tensorrt", precision=Precision.FP32, plan=MeasurementPlan())
+    (chosen,) = with_builder([case], BuilderFlags(**{**NONE, "builder_level": 5.0}))
+    assert with_builds([case], None, paired=True) == (case,)
+    found = with_builds([case, chosen], 2, paired=False)
+    assert [one.variant for one in found] == [
+        "build=1", "build=2", "builder_level=5 build=1", "builder_level=5 build=2"
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="--builds goes without --ab"):
+        with_builds([case], 2, paired=True)
+    with pytest.raises(UsageError, match="engines of TensorRT"):
+        with_builds([replace(case, backend="onnxruntime")], 2, paired=False)
+    (tmp_path / "net.plan").write_bytes(b"")
+    engine = resolve(str(tmp_path / "net.plan"), input_shape=None, weights=None, engines=True)
+    with pytest.raises(UsageError, match="built already"):
+        with_builds([replace(case, source=engine)], 2, paired=False)
+
+
+def test_a_vendor_that_tunes_nothing_has_no_builds(lenet_fp32: OnnxArtifact, rtx: Bindings) -> None:
+    request = CompileRequest(
+        onnx_path=Path("x.onnx"),
+        onnx_sha256="ab",
+        weights_sha256=None,
+        precision=Precision.FP32,
+        profiles=(),
+        options=("build=2",),
+    )
+    with pytest.raises(UsageError, match="makes the same engine in every build"):
+        recipe_from_request(rtx, request)
 
 
 class _Cache:

@@ -31,8 +31,8 @@ from benchbox.schema.verdict import Outcome, Verdict
         ("inputs=sentences.npz@ab12", "--inputs sentences.npz"),
         ("task=text-classification ids=128", "--task text-classification --input ids=128"),
         (
-            "aux_streams=2 builder_level=5 tactic_sources=CUBLAS+CUDNN workspace=1610612736 sparsity",
-            "--aux-streams 2 --builder-level 5 --tactic-sources CUBLAS,CUDNN --workspace 1.5 --sparsity",
+            "aux_streams=2 builder_level=5 tactic_sources=CUBLAS+CUDNN workspace=1610612736 sparsity build=3",
+            "--aux-streams 2 --builder-level 5 --tactic-sources CUBLAS,CUDNN --workspace 1.5 --sparsity --builds 3",
         ),
     ],
 )

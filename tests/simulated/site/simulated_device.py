@@ -27,9 +27,10 @@ locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (share
 and ``pcie_max`` (generation and lanes), ``confidential``, ``power_limit_w``, ``driver``. ``drift`` is how much longer
 (as a ratio) an inference takes after 1000 others, ``bimodal`` how much longer 4 of 10 take, ``leak_bytes`` what an
 inference keeps for ever, ``l2_bytes`` the size of its cache, ``understated_outputs`` how many times larger an output
-of unknown size may be than the engine says, ``integrated`` whether it shares the host's memory. ``gpus`` are the
-machine's GPUs in the order of the PCI bus, each with ``pci``, ``uuid``, ``speed`` (CUDA's own order is the fastest
-first) and ``mig`` (UUIDs of instances);
+of unknown size may be than the engine says, ``build_luck`` how much longer (as a ratio, drawn for each build that is
+given no timing cache) an engine's inferences take at most, ``integrated`` whether it shares the host's memory. ``gpus``
+are the machine's GPUs in the order of the PCI bus, each with ``pci``, ``uuid``, ``speed`` (CUDA's own order is the
+fastest first) and ``mig`` (UUIDs of instances);
 ``contexts`` is a folder in which every process of a test keeps a file for as long as it has a context,
 ``compute_mode`` is as in the driver (2 prohibited, 3 one process only).
 """
@@ -112,6 +113,7 @@ DEFAULTS: dict[str, Any] = {
     "leak_bytes": 0,
     "l2_bytes": 50 << 20,
     "understated_outputs": 1,
+    "build_luck": 0.0,
     "integrated": 0,
     "state": "",
     "gpus": [{"pci": "0000:3B:00.0", "uuid": "GPU-00000000-0000-0000-0000-000000000000"}],

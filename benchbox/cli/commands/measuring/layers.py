@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Four a side are the fewest that give a 95 % interval.
 PROCESSES = 5
+# Runs engines from elsewhere, unless another backend is named.
+ENGINES = "tensorrt"
 
 
 @network_command("layers", derived=False)
@@ -95,7 +97,8 @@ def command(
     Runtimes fuse and rename layers: each executed layer is mapped back to its ONNX nodes, which gives its MACs and
     bytes; unmapped nodes are listed. The profiler runs in a separate process. Layers that the runtime adds to move
     data, and layers that run in another type than requested, are marked. The whole table is stored in results/layers/,
-    where 'benchbox report --format html' and benchbox.frames find it.
+    where 'benchbox report --format html' and benchbox.frames find it. An engine from elsewhere (net.plan) has the cost
+    of the net.onnx beside it, if there is one.
 
     \b
     Examples:
@@ -103,6 +106,7 @@ def command(
       benchbox layers resnet50 --sort time --top 10
       benchbox layers mobilenet_v2 --by op --threads 1
       benchbox layers net.onnx --precision fp16 --json
+      benchbox layers net.plan --precision fp16
       benchbox layers resnet50 --precision int8 --against fp32
     """
     from benchbox.cli.flags.choice import chosen_backend
@@ -115,8 +119,10 @@ def command(
     from benchbox.report.views.layers import arranged, render_layers
     from benchbox.schema.plan import MeasurementPlan
 
-    source = network.source()
+    source = network.source(engines=True)
     precision = precision or own_precision(source)
+    if source.digest:  # of an engine
+        backend = backend or ENGINES
     case = Case(
         source=source,
         backend=backend

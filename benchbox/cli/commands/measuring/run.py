@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.builder import BuilderFlags, builder_options, with_builder
+from benchbox.cli.flags.builder import BuilderFlags, builder_options, builds_option, with_builder, with_builds
 from benchbox.cli.flags.device import device_option
 from benchbox.cli.flags.kinds import BACKEND, COUNT, SHARE, Listed, words
 from benchbox.cli.flags.modes import note_on_mode
@@ -61,6 +61,7 @@ LIKE_BACKEND = "tensorrt"
 )
 @plan_options
 @builder_options
+@builds_option
 @ab_options
 @click.option(
     "--ab-order",
@@ -90,6 +91,7 @@ def command(
     batches: tuple[int, ...] | None,
     flags: PlanFlags,
     builder: BuilderFlags,
+    builds: int | None,
     variants: tuple[str, ...],
     ab_order: str,
     dry_run: bool,
@@ -118,6 +120,7 @@ def command(
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
       benchbox run resnet50 mobilenet_v2 --quick --ab precision=fp32 precision=int8 --also precision=bf16
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
+      benchbox run resnet50 --backend tensorrt --builds 3
       benchbox run resnet50 --backend tensorrt --trials 1 --profile-command 'nsys profile -c cudaProfilerApi -o out'
       benchbox run net.plan --backend tensorrt
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
@@ -127,7 +130,9 @@ def command(
     plan = plan_from_flags(flags, paired=bool(variants))
     cases = _asked(network, backends or ((LIKE_BACKEND,) if flags.like else ()), precisions, batches, plan, variants)
     groups = sides_of_cases(cases, variants, network, own_precisions=precisions is None) if variants else (cases,)
-    groups = tuple(with_builder(on_hardware(group, flags), builder) for group in groups)
+    groups = tuple(
+        with_builds(with_builder(on_hardware(group, flags), builder), builds, paired=bool(variants)) for group in groups
+    )
     require_effect(network.derivation, [case.precision for group in groups for case in group])
     if note := note_on_mode(plan):
         warn(note)
@@ -264,6 +269,7 @@ def _show(outcomes: Sequence[Sequence[Outcome]], as_json: bool, view: View, vari
         write_json(document)
         return
     from benchbox.gate.judge import overall
+    from benchbox.report.records.builds import lines_on_builds
     from benchbox.report.records.terminal import render
     from benchbox.report.screen import screen_width
     from benchbox.report.views.verdicts import render_sides
@@ -271,7 +277,7 @@ def _show(outcomes: Sequence[Sequence[Outcome]], as_json: bool, view: View, vari
     click.echo(render(records, width=screen_width(), view=view))
     if verdicts:
         click.echo("\n" + render_sides(verdicts, labels, overall(verdicts), form="table"))
-    for note in dict.fromkeys(notes):
+    for note in dict.fromkeys((*notes, *lines_on_builds(records))):
         click.echo(note)
 
 

@@ -126,7 +126,7 @@ def _measure(root: Path, judged: Judged, *, selftest: bool, confirm: bool, ab: t
         with shown_progress() as progress:
             test_itself(root, judged, progress=progress)
     if confirm:
-        confirm_night(root, judged, sides=Sides(base=ab[0], head=ab[1]) if ab else None, say=warn)
+        confirm_night(root, judged, sides=Sides.named(*ab) if ab else None, say=warn)
         keep_networks(root, judged)
 
 

@@ -75,6 +75,7 @@ APART = {
     "also",
     "ab_order",
     "dry_run",
+    "builds",
     "cuda",
     "plugin_lib",
     "nvtx",
