@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MEASURED, PUBLISHED = "measured", "published"
 _LEVEL = 0.95  # of the readings' intervals
+# Of two passes that differ widely a bound may be as good as infinite; a number can be written down.
+_MOST_REACH = 600.0
 
 
 class Amount(Protocol):
@@ -68,7 +70,7 @@ class Spread:
         """See Amount."""
         if self.error is None:
             return None
-        reach = max(t_quantile(confidence, degrees) * error for error, degrees in self._errors)
+        reach = min(_MOST_REACH, max(t_quantile(confidence, degrees) * error for error, degrees in self._errors))
         return self.value * math.exp(reach if upper else -reach)
 
     def chance_below(self, limit: float) -> float | None:

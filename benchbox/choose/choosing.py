@@ -52,6 +52,13 @@ class Undecided:
         return None not in (self.trials, self.passes, self.pictures)
 
     @property
+    def processes(self) -> int:
+        """In all of ``passes``, as many in each as now; 0 where there is no number of these."""
+        amounts = [check.amount for check in self.judged.checks if isinstance(check.amount, Spread)]
+        each = max(((amount.degrees + 1) // amount.passes for amount in amounts if amount.passes > 1), default=0)
+        return each * (self.passes or 0)
+
+    @property
     def lacking(self) -> tuple[str, ...]:
         """The limited qualities that are not known."""
         return tuple(check.limit.quality.name for check in self.judged.checks if check.standing is Standing.UNKNOWN)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import itertools
 import os
 import signal
 import threading
@@ -27,8 +28,8 @@ from benchbox.fleet.plan import SweepPlan
 
 RESOURCE = "benchbox_machine"
 _NODE_ID = "ray.io/node-id"  # a label that Ray gives every node
-# How long nodes may take to say what they are; how often it is looked whether there still are machines, and how many
-# looks without any end the wait.
+# How long nodes may take to say what they are; how often it is looked whether there still are machines, and after
+# how many looks it is told how far the sweep is, or that there are none.
 _ANSWER_S, _LOOK_S, _LOOKS = 120.0, 15.0, 4
 _REMEDY = "start its nodes with: ray start ... --resources '{\"benchbox_machine\": 1}' --labels benchbox-class=..."
 
@@ -59,6 +60,7 @@ def measure_on_ray(
     address: str | None,
     probe: Probe,
     files: Mapping[str, str],
+    look: Callable[[], None],
     say: Callable[[str], None],
 ) -> Iterator[UnitEnd]:
     """Lets the machines of a cluster measure units, and yields how each ended, in any order.
@@ -71,6 +73,7 @@ def measure_on_ray(
         address: of the cluster, None for the one of this machine.
         probe: is called on each node, and says what it is.
         files: where networks lie that are ONNX files, for all nodes where there is no store.
+        look: is called every now and then while units are measured.
         say: receives lines for the user.
 
     Raises:
@@ -93,7 +96,7 @@ def measure_on_ray(
         tries = dict.fromkeys(numbers, 1)
         running = {place(number): number for number in numbers}
         while running:
-            ended = machines.wait(list(running))
+            ended = machines.wait(list(running), look)
             number = running.pop(ended)
             try:
                 end = ray.get(ended)
@@ -170,15 +173,19 @@ class _Machines:
             self._unfit[node_id] = name
             self._say(f"nothing is measured on {name}: {why}")
 
-    def wait(self, running: Sequence[Any]) -> Any:
+    def wait(self, running: Sequence[Any], look: Callable[[], None]) -> Any:
         """The next unit that has ended; Ray would wait for ever where no machine is left."""
         without = 0
-        while without < _LOOKS:
+        for number in itertools.count(1):
             ended, _ = self._ray.wait(running, num_returns=1, timeout=_LOOK_S)
             if ended:
                 return ended[0]
             there = {node["NodeID"] for node in _offering(self._ray) if _has(node, self._labels)}
             without = 0 if there - set(self._unfit) else without + 1
+            if without == _LOOKS:
+                break
+            if number % _LOOKS == 0:
+                look()
         raise EnvironmentLackError(
             "all machines of the cluster that can measure this sweep have gone",
             values=f"none for {_LOOKS * _LOOK_S:.0f} s, {len(running)} units are left",

@@ -55,7 +55,8 @@ class Chosen:
         commands, notes = [], []
         if undecided.passes:
             commands.append("benchbox sweep FILE.toml")
-            notes.append(f"sweep {sweep_id_of(record)} with passes = {undecided.passes}, as many processes in each")
+            more = f"passes = {undecided.passes}, processes = {undecided.processes}"
+            notes.append(f"{sweep_id_of(record)} with {more}")
         if undecided.trials or ENERGY in lacking:
             command = measuring_command(record, self.artifacts, trials=undecided.trials or None)
             commands.append(f"{command} --energy" if ENERGY in lacking else command)

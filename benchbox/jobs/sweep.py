@@ -10,15 +10,15 @@ from pathlib import Path
 
 from benchbox import __version__
 from benchbox.errors import BenchboxError, EnvironmentLackError, MeasurementError, StoreError, UsageError
-from benchbox.fleet.done import Swept, first_day, open_units, states_under
+from benchbox.fleet.done import StepState, Swept, first_day, open_units, states_under
 from benchbox.fleet.nodes import NodeFacts, require_clock
 from benchbox.fleet.objects import Objects, RefusedError, objects_at
-from benchbox.fleet.plan import Estimate, Step, SweepPlan, newest_plan, plan_of
+from benchbox.fleet.plan import Estimate, SweepPlan, Unit, newest_plan, plan_of
 from benchbox.fleet.sharing import fetch_plans, located, networks_of, publish, require_networks
 from benchbox.fleet.sweep_file import Require, Sweep, SweepCase
 from benchbox.fleet.text import line_of_end
 from benchbox.fleet.transfer import PREFIXES, pull, push
-from benchbox.fleet.unit import StepEnd, measure_unit
+from benchbox.fleet.unit import measure_unit
 from benchbox.gate.series import machine_of
 from benchbox.jobs.prepare import own_batch, own_precision
 from benchbox.machine.environment import capture
@@ -135,16 +135,15 @@ def sweep_here(root: Path, plan: SweepPlan, *, progress: Progress, wait: bool, s
     require_machine(plan.sweep.require)
     objects = _opened(store, progress) if store else None
     states = states_under(root, plan, warn=progress.say)
-    left = {step.name: step for step in plan.steps if not states[step.name].is_done}
-    clock = _Clock(plan, left)
+    clock = _Clock(plan, states)
     for number in open_units(plan, states):
         unit = plan.units[number - 1]
         place = f"unit {number} of {len(plan.units)}"
-        progress.step(*clock.now, f"{place}: {_next(unit.steps, left)}")
+        progress.step(*clock.now, f"{place}: {clock.next_of(unit)}")
         for end in measure_unit(root, plan, unit, waiting=progress.say if wait else None, warn=progress.say):
-            clock.note(end)
+            clock.note({end.step.name: end.state})
             progress.say(line_of_end(root, plan, end))
-            progress.step(*clock.now, f"{place}: {_next(unit.steps, left)}")
+            progress.step(*clock.now, f"{place}: {clock.next_of(unit)}")
         if objects is not None:
             _push(root, objects, progress)
 
@@ -170,20 +169,25 @@ def sweep_on_cluster(root: Path, plan: SweepPlan, *, progress: Progress, address
     if objects is not None:
         publish(plan, objects)
         pull(root, objects, since=first_day(plan))
-    numbers = open_units(plan, states_under(root, plan, warn=progress.say))
-    progress.step(0, len(numbers), "waiting for machines")
-    ends = measure_on_ray(
-        plan, numbers, root=root.resolve(), store=store, address=address, probe=node_facts,
-        files=located(plan.networks), say=progress.say,
-    )  # fmt: skip
-    for done, end in enumerate(ends, start=1):
-        for line in end.lines:
-            progress.say(f"{end.node}: {line}")
-        if end.fault:
-            progress.say(f"unit {end.number} on {end.node}: {end.fault}")
-        progress.step(done, len(numbers), f"unit {end.number} has ended on {end.node}")
+    states = states_under(root, plan, warn=progress.say)
+    clock = _Clock(plan, states)
+    progress.step(*clock.now, f"{clock.left} steps are left, waiting for machines")
+
+    def look() -> None:
         if objects is not None:
             _pull(root, objects, plan, progress)
+        clock.note(states_under(root, plan, warn=progress.say))
+        progress.step(*clock.now, f"{clock.left} steps are left")
+
+    ends = measure_on_ray(
+        plan, open_units(plan, states), root=root.resolve(), store=store, address=address, probe=node_facts,
+        files=located(plan.networks), look=look, say=progress.say,
+    )  # fmt: skip
+    for end in ends:
+        for line in end.lines:
+            progress.say(f"{end.node}: {line}")
+        progress.say(f"unit {end.number} has ended on {end.node}{f': {end.fault}' if end.fault else ''}")
+        look()
     if objects is not None:
         pull(root, objects, since=first_day(plan))
 
@@ -226,29 +230,41 @@ def require_all(found: Swept) -> None:
         raise MeasurementError(
             "the sweep is not complete",
             values=f"{len(failed)} steps failed, {len(lacking)} are not done",
-            remedy="--resume measures what is not done; 'benchbox report --where status=failed' shows the others",
+            remedy="; ".join(
+                text
+                for steps, text in (
+                    (lacking, "--resume measures what is not done"),
+                    (failed, "'benchbox report --where status=failed' shows what failed"),
+                )
+                if steps
+            ),
         )
-
-
-def _next(steps: tuple[Step, ...], left: Mapping[str, Step]) -> str:
-    return next((step.case.title for step in steps if step.name in left), "done")
 
 
 class _Clock:
     """How far a sweep is, in estimated seconds of its steps."""
 
-    def __init__(self, plan: SweepPlan, left: dict[str, Step]) -> None:
-        self._left = left
+    def __init__(self, plan: SweepPlan, states: Mapping[str, StepState]) -> None:
         share = {step.name: unit.seconds / len(unit.steps) for unit in plan.units for step in unit.steps}
-        self._seconds = {name: share[name] for name in left}
+        self._seconds = {name: seconds for name, seconds in share.items() if not states[name].is_done}
         self._whole = sum(self._seconds.values())
 
-    def note(self, end: StepEnd) -> None:
-        """A step has ended."""
-        if end.state.is_done:
-            self._left.pop(end.step.name, None)
+    def note(self, states: Mapping[str, StepState]) -> None:
+        """What has become of steps."""
+        for name, state in states.items():
+            if state.is_done:
+                self._seconds.pop(name, None)
 
     @property
     def now(self) -> tuple[float, float]:
         """Done, and the whole."""
-        return self._whole - sum(self._seconds[name] for name in self._left), self._whole
+        return self._whole - sum(self._seconds.values()), self._whole
+
+    @property
+    def left(self) -> int:
+        """How many steps are not done."""
+        return len(self._seconds)
+
+    def next_of(self, unit: Unit) -> str:
+        """The case that comes next in a unit."""
+        return next((step.case.title for step in unit.steps if step.name in self._seconds), "done")

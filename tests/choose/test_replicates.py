@@ -92,6 +92,14 @@ def test_passes_that_differ_make_a_bound_wide_and_a_chance_small() -> None:
     assert 0.03 < np.mean(drawn > upper) < 0.07
 
 
+def test_a_bound_that_says_nothing_is_a_number() -> None:
+    apart = amount_from_passes([latency_of([1.0, 1.1]), latency_of([9.0, 9.1])])
+    upper, lower = apart.bound(0.9999, upper=True), apart.bound(0.9999, upper=False)
+    assert upper is not None
+    assert lower is not None
+    assert (math.isfinite(upper), upper > 1e30, 0 < lower < 1e-30) == (True, True, True)
+
+
 def test_equal_passes_are_exact() -> None:
     same = amount_from_passes([latency_of([2.0, 2.0]), latency_of([2.0, 2.0])])
     assert same.bound(0.99, upper=True) == 2.0

@@ -114,7 +114,7 @@ def test_both_passes_of_a_sweep_count_and_more_of_them_would_decide(
     (entry,) = undecided.document["undecided"]
     assert (entry["trials"], entry["pictures"]) == (0, 0)
     assert entry["passes"] == 3
-    assert entry["command"] == "benchbox sweep FILE.toml  # sweep s with passes = 3, as many processes in each"
+    assert entry["command"] == "benchbox sweep FILE.toml  # s with passes = 3, processes = 24"
     near = benchbox("choose", "--latency", "<= 20.6 ms", "--json").document["undecided"][0]
     assert near["command"] == "too near to the limit: more passes would not decide"
 
