@@ -26,6 +26,7 @@ from benchbox.schema.record import Record, Status
 
 _SAVED = 4.0
 _BYTES = {
+    Precision.FP64: 8.0,
     Precision.FP32: 4.0,
     Precision.TF32: 4.0,
     Precision.FP16: 2.0,

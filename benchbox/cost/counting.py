@@ -5,10 +5,15 @@ from __future__ import annotations
 from benchbox.cost.conventions import count_in
 from benchbox.cost.counters import COUNTERS, require_countable
 from benchbox.cost.liveness import peak_activation_bytes
-from benchbox.cost.rule import RULES, VIEWS, OpCost, cost_of
+from benchbox.cost.rule import RULES, VIEWS, OpCost, cost_of, is_free
+from benchbox.errors import ArtifactError
 from benchbox.graph.graph import Graph
 from benchbox.graph.node import NodeView
 from benchbox.schema.cost import LayerCost, NetworkCost
+
+# Operators whose cost follows from their inputs, whatever the sizes of their outputs.
+_OF_INPUTS = frozenset({"If", "Loop", "NonMaxSuppression", "Scan"})
+_NAMED = 3
 
 
 def cost_from_graph(
@@ -28,7 +33,8 @@ def cost_from_graph(
         sha256: of the file.
         convention: what the count of a layer is (``conventions.py``).
         compared: another counter's number was compared with it on this very network (``counters.count_of``).
-        allow_unknown: count operators without a rule as zero instead of refusing them.
+        allow_unknown: count as zero, instead of refusing them, operators without a rule and arithmetic on tensors whose
+            sizes depend on data.
 
     Raises:
         UsageError: the convention is that of a counter whose number for this network is not known.
@@ -50,9 +56,29 @@ def cost_from_graph(
         convention=convention,
         layers=layers,
         uncounted=tuple(
-            f"{node.name} ({node.op})" for node in graph.nodes if node.op not in RULES and not graph.is_constant(node)
+            _title(node) for node in graph.nodes if not graph.is_constant(node) and not _is_counted(node, graph)
+        ),
+        unsized=tuple(
+            _title(node) for node in graph.nodes if not graph.origins.isdisjoint(tensor.name for tensor in node.outputs)
         ),
     )
+
+
+def _title(node: NodeView) -> str:
+    return f"{node.name} ({node.op})"
+
+
+def _is_counted(node: NodeView, graph: Graph) -> bool:
+    """Whether there is a rule for a node, and it knows the sizes that the rule asks for."""
+    return node.op in RULES and (is_free(node.op) or not _lacks_sizes(node, graph))
+
+
+def _lacks_sizes(node: NodeView, graph: Graph) -> bool:
+    """Whether its cost depends on sizes that depend on data."""
+    if not graph.unsized:
+        return False
+    seen = (*node.inputs, *(() if node.op in _OF_INPUTS else node.outputs))
+    return any(tensor is not None and tensor.name in graph.unsized for tensor in seen)
 
 
 def _bytes_inside(graph: Graph) -> int:
@@ -67,8 +93,11 @@ def _bytes_inside(graph: Graph) -> int:
 
 
 def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool) -> LayerCost:
-    unknown = allow_unknown and node.op not in RULES
     once = graph.is_constant(node)
+    lacking = node.op in RULES and not _is_counted(node, graph)
+    if lacking and not once and not allow_unknown:
+        raise _unsized(node, graph)
+    unknown = allow_unknown and (lacking or node.op not in RULES)
     cost = OpCost() if unknown or once else cost_of(node)
     weights = {} if once else graph.weights_behind((*node.inputs, *node.scales))
     for body in node.bodies:
@@ -86,4 +115,15 @@ def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool
         read_bytes=sum(tensor.size_bytes for tensor in reads.values()) if moves else 0,
         write_bytes=sum(tensor.size_bytes for tensor in node.outputs) if moves else 0,
         count=0 if unknown or once else count_in(convention, node, cost),
+    )
+
+
+def _unsized(node: NodeView, graph: Graph) -> ArtifactError:
+    tensors = (tensor.name for tensor in (*node.inputs, *node.outputs) if tensor is not None)
+    name = next(name for name in tensors if name in graph.unsized)
+    origins = [_title(maker) for maker in graph.nodes if any(made.name in graph.origins for made in maker.outputs)]
+    return ArtifactError(
+        f"the shape of tensor {name} cannot be inferred",
+        values=f"node {_title(node)}; it depends on data since {', '.join(origins[:_NAMED])}",
+        remedy="--allow-unknown counts it as zero and lists it; or fix the shape in the file",
     )

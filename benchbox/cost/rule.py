@@ -44,6 +44,11 @@ def declare_free(*operators: str) -> None:
         RULES.register(operator, _free)
 
 
+def is_free(operator: str) -> bool:
+    """Whether an operator is declared to compute nothing."""
+    return operator in RULES and RULES.get(operator) is _free
+
+
 def cost_of(node: NodeView) -> OpCost:
     """The cost of a node.
 

@@ -35,6 +35,7 @@ def require_tensors(graph: onnx.GraphProto, path: Path) -> None:
     import onnx
 
     weights = {tensor.name for tensor in graph.initializer}
+    weights |= {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = [("input", value) for value in graph.input if value.name not in weights]
     for side, value in (*inputs, *(("output", value) for value in graph.output)):
         kind = value.type.WhichOneof("value")

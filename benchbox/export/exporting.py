@@ -49,6 +49,7 @@ from benchbox.export.verification import (
     require_finite,
     require_passed,
 )
+from benchbox.graph.stored import WHOLE, with_dense_weights
 from benchbox.progress import Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import USUAL, Derivation
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 
     from benchbox.models.building import Network
 
-PRECISIONS = (Precision.FP32, *DERIVING)
+PRECISIONS = (Precision.FP64, Precision.FP32, *DERIVING)
 
 
 def artifact_from_source(
@@ -99,6 +100,8 @@ def artifact_from_source(
     found = cache.look_up(precision, derivation)
     if found.artifact is not None:
         return found.artifact
+    if precision is Precision.FP64 and source.kind is not SourceKind.ONNX:
+        raise _in_another(source, Precision.FP32, precision)
     making()
     if source.kind is SourceKind.ONNX and precision is not Precision.FP32:
         _require_convertible_source(source, precision)
@@ -110,16 +113,21 @@ def artifact_from_source(
     if precision is original.precision:
         require_nothing_to_derive(original, derivation)
         return original
-    if original.precision is not Precision.FP32:
-        raise UsageError(
-            f"{source.reference} is in {original.precision}, not in {precision}",
-            values="the precision of a network is in its graph",
-            remedy=f"ask for --precision {original.precision}",
-        )
+    if original.precision is not Precision.FP32 or precision not in DERIVING:
+        raise _in_another(source, original.precision, precision)
     data = found.data or calibration_of(
         source, precision=precision, derivation=derivation, inputs=original.inputs, seed=seed
     )
     return _derived_from_original(cache, original, precision, derivation, data, say)
+
+
+def _in_another(source: ModelSource, own: Precision, precision: Precision) -> UsageError:
+    return UsageError(
+        f"{source.reference} is in {own}, not in {precision}",
+        values="the precision of a network is in its graph"
+        + ("; nothing is converted to fp64" if precision is Precision.FP64 else ""),
+        remedy=f"ask for --precision {own}",
+    )
 
 
 def _require_supported(precision: Precision, derivation: Derivation) -> None:
@@ -225,7 +233,7 @@ def _derived_from_original(
     root = cache.root
     require_convertible(root / original.path, model=original.model, precision=precision)
     request = DerivingRequest(
-        proto=with_node_names(onnx.load(str(root / original.path))),
+        proto=with_dense_weights(with_node_names(onnx.load(str(root / original.path))), most=WHOLE),
         precision=precision,
         derivation=derivation,
         inputs=original.inputs,

@@ -9,6 +9,7 @@ judges: the network can be measured, and what is measured is flagged as unchecke
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 
 # What the judges are called in hops.
 UNOPTIMISED, REFERENCE = "onnx-unoptimised", "onnx-reference"
-_REASON_CHARACTERS = 200
+_REASON_CHARACTERS = 300
+# Where in its own source a runtime noticed: of no use to whoever brings a file.
+_WHERE_IN_C = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |\S+\.(?:h|cc|cpp):\d+ \S+(?:\(.*?\))?(?: \[.*?\])?(?: .*? was false\.)? ?"
+)
 _ASSUMED = "assumed"
 
 
@@ -144,18 +149,25 @@ def _with_exact_products(path: Path) -> Iterator[Path]:
 
 def does_not_run(path: Path, reason: str, inputs: Iterable[TensorSpec]) -> ArtifactError:
     """The error for a file that fails while it runs; what was assumed of its inputs may be the cause, and is said."""
-    assumed = _assumed(inputs)
+    specs = tuple(inputs)
+    assumed = _assumed(specs)
+    fed = f"fed {', '.join(map(_size_in_words, specs))}"
+    sizes = "give the sizes that it was made for (--batch N, --input NAME=SHAPE)"
     if not assumed:
         return ArtifactError(
-            f"{path} does not run",
-            values=reason,
-            remedy="check the file with onnx.checker, and the shapes of its inputs (--input)",
+            f"{path} does not run", values=f"{fed}\n{reason}", remedy=f"{sizes}, or real inputs with --inputs FILE.npz"
         )
     return ArtifactError(
         f"{path} does not run on what its inputs were assumed to be",
-        values=f"{'; '.join(assumed)}\n{reason}",
-        remedy="give real inputs with --inputs FILE.npz, or their sizes with --input",
+        values=f"{fed}\n{'; '.join(assumed)}\n{reason}",
+        remedy=f"give real inputs with --inputs FILE.npz, or {sizes.removeprefix('give ')}",
     )
+
+
+def _size_in_words(spec: TensorSpec) -> str:
+    """Ids 1x128; any batch is where it is fed in several sizes."""
+    sizes = "x".join("any batch" if size is None else str(size) for size in spec.shape)
+    return f"{spec.name} {sizes.replace('any batchx', 'any batch x ') or 'scalar'}"
 
 
 def is_loadable(path: Path) -> bool:
@@ -211,4 +223,5 @@ def _assumed(inputs: Iterable[TensorSpec]) -> list[str]:
 def reason_of(error: Exception) -> str:
     """The cause in one line: what the runtime said, where the error is ours."""
     text = (error.values or error.what) if isinstance(error, BenchboxError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())[:_REASON_CHARACTERS]
+    text = _WHERE_IN_C.sub("", " ".join(text.split()))
+    return text[:_REASON_CHARACTERS]

@@ -19,14 +19,31 @@ def flag_of_absent_cost(reason: str) -> Flag:
     )
 
 
-def flags_of_uncounted(nodes: Sequence[str]) -> Iterator[Flag]:
-    """Nodes whose cost is not known count as zero: the totals are a lower bound, and no FLOP/s follow from them."""
+def flags_of_uncounted(nodes: Sequence[str], unsized: Sequence[str] = ()) -> Iterator[Flag]:
+    """What of the cost is not known: the totals are a lower bound then.
+
+    Args:
+        nodes: without a rule, or behind sizes that depend on data: they count as zero, and no FLOP/s follow.
+        unsized: nodes that make the first tensors whose sizes depend on data; activations there count as empty.
+    """
+    since = f"sizes depend on data since {_named(unsized)}" if unsized else ""
     if nodes:
-        rest = len(nodes) - _NAMED
-        named = ", ".join(nodes[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
         yield Flag(
             code=PARTIAL,
             severity=Severity.WARNING,
-            message=f"the analytical cost is a lower bound: there is no rule for {named}",
+            message=f"the analytical cost is a lower bound: it is not known for {_named(nodes)}"
+            + (f"; {since}" if since else ""),
             size=len(nodes),
         )
+    elif unsized:
+        yield Flag(
+            code=PARTIAL,
+            severity=Severity.INFO,
+            message=f"{since}: all operations are counted, but the bytes of activations there are not",
+            size=len(unsized),
+        )
+
+
+def _named(nodes: Sequence[str]) -> str:
+    rest = len(nodes) - _NAMED
+    return ", ".join(nodes[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -84,6 +84,7 @@ def border_of(graph: onnx.GraphProto, sizes: Sizes, path: Path) -> Border:
         ArtifactError: an input without a type, or of an impossible size.
     """
     weights = {tensor.name for tensor in graph.initializer}
+    weights |= {sparse.values.name for sparse in graph.sparse_initializer}
     values = [value for value in graph.input if value.name not in weights]
     if not values:
         raise ArtifactError(f"{path} has no inputs", remedy="export the network again")

@@ -88,3 +88,6 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             for attribute in nodes.pop().attribute:
                 graphs += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
                 yield from (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors)
+                sparse = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+                for stored in (*sparse, *attribute.sparse_tensors):
+                    yield from (stored.values, stored.indices)

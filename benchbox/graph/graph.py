@@ -11,22 +11,20 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.graph.bodies import body_models, carried_by, has_bodies, may_end_early
-from benchbox.graph.border import MAX_ELEMENTS, Sizes
+from benchbox.graph.border import Sizes
+from benchbox.graph.inference import inferred, item_bytes
 from benchbox.graph.node import Body, NodeView, Tensor
 from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 from benchbox.graph.parameters import params_per_node
 from benchbox.graph.propagation import small_values
-from benchbox.graph.skimming import BITS, STRING
-from benchbox.graph.standins import own_shapes, with_own_shapes, with_stand_ins
-from benchbox.graph.stored import constants_of, stored_tensors
+from benchbox.graph.stored import constants_of, holds_numbers, sparse_names, stored_tensors, with_dense_weights
 from benchbox.graph.structure import bind_sizes, node_count, proto_from_file, require_single_assignment
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
 
 # Constants up to these numbers of elements may be shapes, axes or scales and take part in shape inference.
@@ -46,6 +44,8 @@ class Graph:
     exporter noted it in the file, None in a file from elsewhere. ``onnx_nodes`` are all nodes of the file, those in
     branches and loops and its Constants too, with local functions put in place. ``batch`` is the number of samples of
     one inference, 1 where no axis counts them, and ``sample_shape`` the shape of the first input without that axis.
+    ``unsized`` are tensors of which some size depends on data and stands as 0, ``origins`` the first of them: only in a
+    graph that was read so (``opened``).
     """
 
     nodes: tuple[NodeView, ...]
@@ -58,6 +58,8 @@ class Graph:
     onnx_nodes: int
     batch: int = 1
     sample_shape: tuple[int, ...] = ()
+    unsized: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
 
     def is_constant(self, node: NodeView) -> bool:
         """Whether a node computes constants, once when a runtime loads the file, and nothing in an inference."""
@@ -80,6 +82,7 @@ def graph_from_file(
     input_shape: tuple[int, ...] | None = None,
     named: Mapping[str, tuple[int, ...]] | None = None,
     axes: Mapping[str, int | None] | None = None,
+    opened: bool = False,
 ) -> Graph:
     """Reads an ONNX file's structure and binds its dimensions.
 
@@ -89,41 +92,44 @@ def graph_from_file(
         input_shape: the other dimensions of the first input, where the file leaves them open.
         named: the other dimensions of inputs by name, and sizes of named dimensions.
         axes: which axis of an input counts samples, None for none; found out for inputs that are not named.
+        opened: sizes that depend on data stand as 0 and are listed, instead of being an error.
 
     Raises:
         UsageError: no such file; a dimension that is not known or contradicts the file.
         ArtifactError: not an ONNX file, an invalid graph, a Scan, a shape that cannot be inferred.
     """
-    return _graph(
-        proto_from_file(path), path, Sizes(batch=batch, shape=input_shape, named=named or {}, axes=axes or {})
-    )
+    sizes = Sizes(batch=batch, shape=input_shape, named=named or {}, axes=axes or {})
+    return _graph(proto_from_file(path), path, sizes, opened=opened)
 
 
-def graph_from_proto(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
+def graph_from_proto(proto: onnx.ModelProto, path: Path, sizes: Sizes, *, opened: bool = False) -> Graph:
     """As ``graph_from_file``, from a structure that was read already or derived from such a one.
 
     Args:
         proto: a checked structure (``proto_from_file``); not changed.
         path: of the file that it comes from: for messages, and constants that are stored beside it.
         sizes: of its inputs.
+        opened: as there.
     """
-    return _graph(copy.deepcopy(proto), path, sizes)
+    return _graph(copy.deepcopy(proto), path, sizes, opened=opened)
 
 
-def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
+def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes, *, opened: bool = False) -> Graph:
     """Reads a structure, which it changes."""
-    onnx_nodes = node_count(proto.graph)
+    onnx_nodes, sparse = node_count(proto.graph), sparse_names(proto.graph)
+    with_dense_weights(proto)
     stored = stored_tensors(proto.graph)
     weights = _weights(stored)
     following = constants_of(proto.graph, stored)
     border = bind_sizes(proto.graph, sizes, path)
     names = node_names(proto.graph)
     params_of = params_per_node(proto.graph, names, stored, following, producer=proto.producer_name)
-    constants = _small_constants(stored, path)
+    constants = _small_constants(stored, sparse, path)
     kept = _copies(stored) if any(map(has_bodies, proto.graph.node)) else {}
     _drop_data(proto.graph, constants)
     _keep_foreign_shapes(proto.graph, border.symbols)
-    shapes = _inferred(proto, path, constants)
+    known = inferred(proto, path, constants, opened=opened)
+    shapes = known.tensors
     _write_old_defaults(proto)
     computed = _sizes_of_work(proto, shapes, constants)
     tensors = {**shapes, **weights}
@@ -135,19 +141,21 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
         models = body_models(proto, node, tensors=tensors, stored=kept, taken=taken)
         return tuple(_body(model, node, path) for model in models)
 
+    nodes = tuple(
+        _view(
+            index,
+            name,
+            node,
+            tensors,
+            computed if node.op_type in _COUNTED else constants,
+            read,
+            bodies(node) if has_bodies(node) else (),
+        )
+        for index, (node, name) in enumerate(zip(proto.graph.node, names, strict=True))
+    )
+    _require_reshapes(nodes, known.unsized)
     return Graph(
-        nodes=tuple(
-            _view(
-                index,
-                name,
-                node,
-                tensors,
-                computed if node.op_type in _COUNTED else constants,
-                read,
-                bodies(node) if has_bodies(node) else (),
-            )
-            for index, (node, name) in enumerate(zip(proto.graph.node, names, strict=True))
-        ),
+        nodes=nodes,
         inputs=tuple(shapes[value.name] for value in proto.graph.input if value.name not in weights),
         outputs=tuple(value.name for value in proto.graph.output),
         weights=weights,
@@ -159,7 +167,28 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes) -> Graph:
         sample_shape=tuple(
             size or 0 for axis, size in enumerate(border.inputs[0].shape) if axis != border.inputs[0].batch_axis
         ),
+        unsized=known.unsized,
+        origins=known.origins,
     )
+
+
+def _require_reshapes(nodes: Iterable[NodeView], unsized: frozenset[str]) -> None:
+    """Raises ArtifactError for a Reshape that changes the number of elements, which ONNX's inference lets pass."""
+    for node in nodes:
+        if node.op != "Reshape" or not unsized.isdisjoint(tensor.name for tensor in (*node.outputs, node.input(0))):
+            continue
+        before, after = node.input(0), node.outputs[0]
+        if before.elements != after.elements:
+            raise ArtifactError(
+                f"node {node.name} (Reshape) makes another number of elements of {before.name}",
+                values=f"{before.name} is {_text(before.shape)}, {after.name} would be {_text(after.shape)}",
+                remedy="a batch or another size is fixed inside the graph: give the one that it was made for with "
+                "--batch or --input, or export it again with that size free",
+            )
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a scalar"
 
 
 def _write_old_defaults(proto: onnx.ModelProto) -> None:
@@ -219,7 +248,7 @@ def _require_steady(body: onnx.GraphProto, graph: Graph, node: onnx.NodeProto) -
 def _weights(stored: Mapping[str, onnx.TensorProto]) -> dict[str, Tensor]:
     return {
         name: Tensor(
-            name=name, shape=tuple(tensor.dims), item_bytes=_item_bytes(tensor.data_type), kind=tensor.data_type
+            name=name, shape=tuple(tensor.dims), item_bytes=item_bytes(tensor.data_type), kind=tensor.data_type
         )
         for name, tensor in stored.items()
     }
@@ -254,73 +283,6 @@ def _keep_foreign_shapes(graph: onnx.GraphProto, bound: Mapping[str, int]) -> No
                 dim.ClearField("dim_value")
 
 
-def _inferred(proto: onnx.ModelProto, path: Path, constants: Mapping[str, tuple[float, ...]]) -> dict[str, Tensor]:
-    """Every tensor whose shape follows from the inputs; looks again where sizes are computed inside the graph."""
-    made = {value for node in proto.graph.node for value in node.output if value}
-    scratch = with_stand_ins(proto)
-    found = _inferred_once(scratch, path)
-    values = dict(constants)
-    while not found.keys() >= made:
-        scratch, computed = _with_computed_constants(scratch, found)
-        found.update({name: _tensor_of(name, value) for name, value in computed.items()})
-        values.update({name: tuple(value.ravel().tolist()) for name, value in computed.items()})
-        own = own_shapes(proto.graph, {name: tensor.shape for name, tensor in found.items()}, values)
-        if not computed and not own:
-            break
-        scratch = with_own_shapes(scratch, own) if own else scratch
-        found.update(_inferred_once(scratch, path))
-    return found
-
-
-def _tensor_of(name: str, value: np.ndarray[Any, Any]) -> Tensor:
-    return Tensor(name=name, shape=value.shape, item_bytes=float(value.itemsize))
-
-
-def _with_computed_constants(
-    proto: onnx.ModelProto, found: Mapping[str, Tensor]
-) -> tuple[onnx.ModelProto, dict[str, np.ndarray[Any, Any]]]:
-    """A copy whose small computed integers are initialisers, which inference sees; and those values."""
-    import onnx
-    from onnx import numpy_helper
-
-    shapes = {name: tensor.shape for name, tensor in found.items()}
-    computed = small_values(proto.graph, shapes, standard_opset(proto))
-    if not computed:
-        return proto, {}
-    scratch = onnx.ModelProto()
-    scratch.CopyFrom(proto)
-    del scratch.graph.node[:]
-    scratch.graph.node.extend(node for node in proto.graph.node if node.output[0] not in computed)
-    scratch.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in computed.items())
-    return scratch, computed
-
-
-def _inferred_once(proto: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
-    import onnx
-
-    try:
-        graph = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True).graph
-    except Exception as error:  # inference errors have no public class
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ArtifactError(
-            f"the shapes in {path} do not fit together",
-            values=" ".join(lines[:2]) or type(error).__name__,
-            remedy="check the input shape (--input) and the file",
-        ) from error
-    found = {}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        tensor = value.type.tensor_type
-        shape = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim)
-        if not value.type.HasField("tensor_type") or not tensor.HasField("shape") or min(shape, default=0) < 0:
-            continue
-        if math.prod(shape) > MAX_ELEMENTS:
-            raise ArtifactError(f"tensor {value.name} of {path} is absurdly large", values=f"shape {shape}")
-        found[value.name] = Tensor(
-            name=value.name, shape=shape, item_bytes=_item_bytes(tensor.elem_type), kind=tensor.elem_type
-        )
-    return found
-
-
 def node_names(graph: onnx.GraphProto) -> list[str]:
     """Every node's own name; one without or with a repeated name gets its operator and place."""
     seen: set[str] = set()
@@ -332,8 +294,10 @@ def node_names(graph: onnx.GraphProto) -> list[str]:
     return names
 
 
-def _small_constants(stored: Mapping[str, onnx.TensorProto], path: Path) -> dict[str, tuple[float, ...]]:
-    """The values of small constants by name, of initialisers and of Constant nodes."""
+def _small_constants(
+    stored: Mapping[str, onnx.TensorProto], sparse: set[str], path: Path
+) -> dict[str, tuple[float, ...]]:
+    """The values of small constants by name, of initialisers and of Constant nodes; ``sparse`` are stored so."""
     import onnx
 
     integers = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
@@ -341,6 +305,8 @@ def _small_constants(stored: Mapping[str, onnx.TensorProto], path: Path) -> dict
     found = {}
     for name, tensor in stored.items():
         limit = SMALL_INTEGERS if tensor.data_type in integers else SMALL_FLOATS if tensor.data_type in floats else -1
+        if name in sparse and not holds_numbers(tensor):
+            continue  # its values or places were left out as too large
         if math.prod(tensor.dims) <= limit and not (tensor.data_type in floats and tensor.external_data):
             found[name] = _values(name, tensor, path)
     return found
@@ -425,13 +391,3 @@ def _unknown_shape(name: str, node: onnx.NodeProto, value: str) -> BenchboxError
         values=f"node {name} ({node.op_type})",
         remedy="it may depend on data; fix the shape in the file",
     )
-
-
-def _item_bytes(kind: int) -> float:
-    if kind == STRING:
-        return 0.0
-    if kind not in BITS:
-        raise ArtifactError(
-            f"there is no data type {kind} in ONNX", remedy="the file is damaged, or newer than benchbox knows"
-        )
-    return BITS[kind] / 8

@@ -43,8 +43,10 @@ _FIXED_INPUTS: dict[str, frozenset[int]] = {
     "Gather": frozenset({1}),
     "GatherElements": frozenset({1}),
     "GatherND": frozenset({1}),
+    "GroupQueryAttention": _EVERY - {0, 1, 2},
     "LSTM": frozenset({4, 5, 6}),
     "MelWeightMatrix": _EVERY,
+    "MultiHeadAttention": _EVERY - {0, 1, 2, 3},
     "NonMaxSuppression": _EVERY,
     "OneHot": _EVERY,
     "Pad": _EVERY - {0},
@@ -72,14 +74,20 @@ _QUANTISED_INPUTS: dict[str, frozenset[int]] = {
     "DynamicQuantizeLSTM": frozenset({1, 2, 3}),
     "DynamicQuantizeMatMul": frozenset({1, 4}),
     "MatMulInteger": frozenset({0, 1}),
+    "GatherBlockQuantized": frozenset({0}),
+    "MatMulBnb4": frozenset({1}),
     "MatMulIntegerToFloat": frozenset({0, 1, 6}),
+    "MatMulNBits": frozenset({1, 5}),
     "QAttention": frozenset({1, 2}),
+    "QEmbedLayerNormalization": frozenset({2, 3, 4, 5, 6}),
     "QGemm": frozenset({3, 6}),
     "QLinearAdd": frozenset({0, 3}),
     "QLinearConv": frozenset({3, 8}),
     "QLinearMatMul": frozenset({0, 3}),
     "QLinearMul": frozenset({0, 3}),
 }
+# Products whose weights are packed several to a byte: how many there are is said by attributes.
+_PACKED = frozenset({"MatMulBnb4", "MatMulNBits"})
 # TensorProto.DataType of what a table of eight-bit rows may be: uint8, int8, int4 and so on are looked up, indices not.
 _EIGHT_BIT = frozenset({2, 3, 17, 18, 19, 20, 21, 22})
 # Operators by which a scalar that a network learnt may act (a temperature, a gate); elsewhere it is a literal.
@@ -140,6 +148,7 @@ class _Uses:
     ) -> None:
         self._graph, self._stored, self._producer = graph, stored, producer
         self._initialisers = {tensor.name for tensor in graph.initializer}
+        self._initialisers |= {sparse.values.name for sparse in graph.sparse_initializer}
         self._learnt: set[str] = set()  # read as a parameter if its numbers are floats
         self._quantised: set[str] = set()  # read as one if they are integers
         self._scaling: dict[str, int] = {}  # how many nodes read it as a scalar parameter may be read
@@ -276,11 +285,13 @@ def _from_calls(
 
 
 def _parameters_in(node: onnx.NodeProto, value: str, shape: tuple[int, ...]) -> int:
-    """Parameters behind an initialiser: its elements, but for a relative position bias that was looked up beforehand.
+    """Parameters behind an initialiser: its elements, but for packed ones, and what was looked up beforehand.
 
     Attention in windows of w x w positions reads a table of (2w-1)² rows (Liu et al. 2021, arXiv 2103.14030, section
     3.2), which exporters turn into the w⁴ biases of all pairs: a tensor (w⁴, heads) or (1, heads, w², w²).
     """
+    if node.op_type in _PACKED and value == node.input[1]:
+        return math.prod(entry.i for entry in node.attribute if entry.name in ("K", "N"))
     if "." not in value and node.op_type in ("Add", "Reshape", "Unsqueeze", "Transpose"):
         pairs, heads = 0, 0
         if len(shape) == 2:

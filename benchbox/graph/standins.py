@@ -5,46 +5,50 @@ type (``with_stand_ins``); where no operator has, the shape is computed here (``
 keeps its own nodes.
 
 * GroupNormalization and MeanVarianceNormalization: the inference of their function bodies fails.
+* SimplifiedLayerNormalization: ONNX Runtime's optimiser writes it as if it were one of ONNX's own.
 * Loop: what is carried from turn to turn may change its shape; here it keeps it, which ``graph.py`` checks.
 * STFT: the inference takes ``onesided`` for 0 where it is left out; its default is 1.
 * MaxUnpool with a size given: the inference leaves the shape open.
-* com.microsoft operators that quantised and optimised files hold: ONNX does not know them.
+* com.microsoft operators that quantised and optimised files hold: ONNX does not know them (``contrib.py``).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from benchbox.graph.opset import STANDARD_DOMAINS
+from benchbox.graph import contrib
+from benchbox.graph.contrib import FLOAT, Given, Made, Outputs, Rule, Shape
+from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 
 if TYPE_CHECKING:
     import onnx
 
-Shape = tuple[int, ...]
 _MICROSOFT = "com.microsoft"
 _TRUE = "benchbox.true"
 _SAME = frozenset(
     {
-        *("GroupNormalization", "MeanVarianceNormalization"),
-        *("BiasGelu", "FastGelu", "Gelu", "QuickGelu", "QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax"),
-        *("BiasSplitGelu", "SimplifiedLayerNormalization", "SkipLayerNormalization"),
-        *("SkipSimplifiedLayerNormalization", "RotaryEmbedding", "LayerNormalization"),
+        *("BiasAdd", "BiasGelu", "FastGelu", "Gelu", "GroupNorm", "LayerNormalization", "QLinearLeakyRelu"),
+        *("QLinearSigmoid", "QLinearSoftmax", "QuickGelu", "RotaryEmbedding", "SimplifiedLayerNormalization"),
     }
 )
-_STANDARD_SAME = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
-# Of the operators whose shapes are computed here, those that write float32 whatever they read.
-_FLOAT = frozenset({"DynamicQuantizeMatMul", "MatMulIntegerToFloat"})
+# The normalised sum of two inputs comes first, the sum itself last, where it is asked for.
+_SUMS = {"SkipLayerNormalization": 3, "SkipSimplifiedLayerNormalization": 3, "SkipGroupNorm": 1}
+_STANDARD_SAME = frozenset({"GroupNormalization", "MeanVarianceNormalization", "SimplifiedLayerNormalization"})
 _FUSED = {"FusedConv": "Conv", "FusedGemm": "Gemm"}
 _FUSED_ATTRIBUTES = frozenset({"activation", "activation_params", "activation_alpha", "activation_beta"})
+_ORIENTATIONS = ("transA", "transB", "transBatchA", "transBatchB")
+_CAST_LIKE = 15  # ONNX has it since this opset
 
 
 def with_stand_ins(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model for shape inference; the same object where nothing is to be replaced."""
     import onnx
 
-    places = {place: made for place, node in enumerate(proto.graph.node) if (made := _stand_ins(node))}
+    opset = standard_opset(proto)
+    sizes = _Sizes(proto.graph)
+    places = {place: made for place, node in enumerate(proto.graph.node) if (made := _stand_ins(node, opset, sizes))}
     if not places:
         return proto
     scratch = copy.deepcopy(proto)
@@ -56,12 +60,34 @@ def with_stand_ins(proto: onnx.ModelProto) -> onnx.ModelProto:
     return scratch
 
 
-def _stand_ins(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+class _Sizes:
+    """Shapes of what a graph stores, looked up where an operator needs them."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
+        self._known: dict[str, Shape] | None = None
+
+    def of(self, name: str) -> Shape:
+        """The shape of a weight; () where it is not known."""
+        if self._known is None:
+            self._known = {tensor.name: tuple(tensor.dims) for tensor in self._graph.initializer}
+            for value in self._graph.input:
+                dims = value.type.tensor_type.shape.dim
+                self._known.setdefault(value.name, tuple(dim.dim_value for dim in dims))
+        return self._known.get(name, ())
+
+
+def _stand_ins(node: onnx.NodeProto, opset: int, sizes: _Sizes) -> list[onnx.NodeProto]:
     from onnx import helper
 
     if node.domain in STANDARD_DOMAINS and node.op_type == "Loop":
         carried = zip(node.input[2:], node.output, strict=False)
         return [helper.make_node("Identity", [given], [made]) for given, made in carried if given and made]
+    if node.domain == _MICROSOFT and node.op_type in _SUMS:
+        outputs = [name for place, name in enumerate(node.output) if place in (0, _SUMS[node.op_type]) and name]
+        return [helper.make_node("Identity", [node.input[0]], [name], node.name) for name in outputs]
+    if node.domain == _MICROSOFT and (product := list(_product(node, opset, sizes))):
+        return product
     alone = _stand_in(node)
     return [] if alone is None else [alone]
 
@@ -93,121 +119,124 @@ def _stand_in(node: onnx.NodeProto) -> onnx.NodeProto | None:
     return None
 
 
-def with_own_shapes(proto: onnx.ModelProto, shapes: Mapping[str, Shape]) -> onnx.ModelProto:
-    """A copy for shape inference in which these first outputs have these shapes."""
-    import onnx
+def _product(node: onnx.NodeProto, opset: int, sizes: _Sizes) -> Iterator[onnx.NodeProto]:
+    """A matrix product of the same shape and type; nothing where ``own_shapes`` has to say it.
+
+    An optimised transformer has tens of such nodes one behind the other, and what is not replaced here takes a pass of
+    the inference each.
+    """
     from onnx import helper
 
+    numbers = {entry.name: entry.i for entry in node.attribute}
+    output = node.output[0]
+    if node.op_type == "FusedMatMul":
+        if not any(numbers.get(name) for name in _ORIENTATIONS):
+            yield helper.make_node("MatMul", node.input[:2], [output], node.name)
+        elif len(sizes.of(node.input[1])) == 2 and not any(
+            numbers.get(name) for name in _ORIENTATIONS if name[-1] == "A"
+        ):
+            yield helper.make_node("Transpose", [node.input[1]], [f"{output}/benchbox.turned"])
+            yield helper.make_node("MatMul", [node.input[0], f"{output}/benchbox.turned"], [output], node.name)
+    elif node.op_type in ("DynamicQuantizeMatMul", "MatMulIntegerToFloat"):
+        wide = [f"{output}/benchbox.{place}" for place in (0, 1)]
+        for given, name in zip(node.input, wide, strict=False):
+            yield helper.make_node("Cast", [given], [name], to=FLOAT)
+        yield helper.make_node("MatMul", wide, [output], node.name)
+    elif node.op_type == "MatMulNBits" and opset >= _CAST_LIKE:
+        yield from _multiplied(node, [numbers.get("K", 0), numbers.get("N", 0)])
+    elif node.op_type == "Attention" and opset >= _CAST_LIKE and not any(node.output[1:]):
+        wide_v = next((list(entry.ints)[2:] for entry in node.attribute if entry.name == "qkv_hidden_sizes"), [])
+        weights = sizes.of(node.input[1])
+        if len(weights) == 2:
+            yield from _multiplied(node, [weights[0], wide_v[0] if wide_v else weights[1] // 3])
+
+
+def _multiplied(node: onnx.NodeProto, sizes: list[int]) -> Iterator[onnx.NodeProto]:
+    """The first input times a matrix of these sizes."""
+    from onnx import TensorProto, helper
+
+    output = node.output[0]
+    value = helper.make_tensor("", TensorProto.INT64, [2], sizes)
+    yield helper.make_node("Constant", [], [f"{output}/benchbox.sizes"], value=value)
+    yield helper.make_node("ConstantOfShape", [f"{output}/benchbox.sizes"], [f"{output}/benchbox.ones"])
+    yield helper.make_node("CastLike", [f"{output}/benchbox.ones", node.input[0]], [f"{output}/benchbox.weights"])
+    yield helper.make_node("MatMul", [node.input[0], f"{output}/benchbox.weights"], [output], node.name)
+
+
+def with_own_shapes(proto: onnx.ModelProto, shapes: Mapping[str, Made]) -> onnx.ModelProto:
+    """A copy for shape inference in which these outputs have these shapes; a node that makes one makes no others."""
+    from onnx import TensorProto, helper
+
     scratch = copy.deepcopy(proto)
-    for node in scratch.graph.node:
-        if not node.output or node.output[0] not in shapes:
-            continue
-        size = f"{node.output[0]}/benchbox.shape"
-        sizes = list(shapes[node.output[0]])
-        scratch.graph.initializer.append(helper.make_tensor(size, onnx.TensorProto.INT64, [len(sizes)], sizes))
-        made = (
-            helper.make_node("ConstantOfShape", [size], [node.output[0]], node.name)
-            if node.op_type in _FLOAT
-            else helper.make_node("Reshape", [node.input[0], size], [node.output[0]], node.name)
-        )
-        node.CopyFrom(made)
+    nodes = list(copy.deepcopy(proto).graph.node)
+    del scratch.graph.node[:]
+    for node in nodes:
+        known = [name for name in node.output if name in shapes]
+        scratch.graph.node.extend([] if known else [node])
+        for name in known:
+            made = shapes[name]
+            sizes = helper.make_tensor(f"{name}/benchbox.shape", TensorProto.INT64, [len(made.shape)], made.shape)
+            scratch.graph.initializer.append(sizes)
+            like = node.input[made.like] if not made.kind and made.like < len(node.input) else ""
+            value = helper.make_tensor("", made.kind or FLOAT, [1], [0])
+            scratch.graph.node.append(
+                helper.make_node("Reshape", [like, sizes.name], [name], node.name)
+                if like
+                else helper.make_node("ConstantOfShape", [sizes.name], [name], node.name, value=value)
+            )
     return scratch
 
 
 def own_shapes(
     graph: onnx.GraphProto, shapes: Mapping[str, Shape], values: Mapping[str, tuple[float, ...]]
-) -> dict[str, Shape]:
-    """Shapes of first outputs that are not known yet and follow from shapes that are.
+) -> dict[str, Made]:
+    """Shapes of outputs that are not known yet and follow from shapes that are.
 
     Args:
         graph: as the file has it.
         shapes: of the tensors whose shapes are known.
         values: of small constants.
     """
-    found = {}
+    found: dict[str, Made] = {}
     for node in graph.node:
-        rule = _RULES.get(node.op_type)
-        if rule is None or node.output[0] in shapes or node.domain not in (*STANDARD_DOMAINS, _MICROSOFT):
+        rule = _rule_of(node)
+        if rule is None:
             continue
-        inputs = [shapes.get(name) for name in node.input]
-        attributes = {entry.name: tuple(entry.ints) or entry.i for entry in node.attribute}
-        shape = rule(inputs, attributes, [values.get(name) for name in node.input])
-        if shape is not None and min(shape, default=0) >= 0:
-            found[node.output[0]] = shape
+        given = Given(
+            shapes=[shapes.get(name) for name in node.input],
+            values=[values.get(name) for name in node.input],
+            attributes={entry.name: tuple(entry.ints) or entry.s or entry.i for entry in node.attribute},
+        )
+        made = {
+            name: output
+            for name, output in zip(node.output, rule(given), strict=False)
+            if name and output is not None and min(output.shape, default=0) >= 0
+        }
+        if not made.keys() <= shapes.keys():
+            found.update(made)
     return found
 
 
-_Inputs = list[Shape | None]
-_Attributes = Mapping[str, tuple[int, ...] | int]
-_Values = list[tuple[float, ...] | None]
+def _rule_of(node: onnx.NodeProto) -> Rule | None:
+    if node.domain in STANDARD_DOMAINS:
+        return _unpooled if node.op_type == "MaxUnpool" else None
+    return contrib.RULES.get(node.op_type) if node.domain == _MICROSOFT else None
 
 
-def _unpooled(inputs: _Inputs, attributes: _Attributes, values: _Values) -> Shape | None:
-    """The size that is given, else the one that a MaxPool of these windows and strides had."""
-    if len(values) > 2:
-        return None if values[2] is None else tuple(int(size) for size in values[2])
-    source, kernel = inputs[0], attributes.get("kernel_shape")
-    if source is None or not isinstance(kernel, tuple) or len(source) != len(kernel) + 2:
-        return None
+def _unpooled(given: Given) -> Outputs:
+    """MaxUnpool: the size that is given, else the one that a MaxPool of these windows and strides had."""
+    if len(given.values) > 2:
+        said = given.values[2]
+        return () if said is None else (Made(shape=tuple(int(size) for size in said)),)
+    source, kernel = given.shape(0), given.integers("kernel_shape")
+    if source is None or not kernel or len(source) != len(kernel) + 2:
+        return ()
     rank = len(kernel)
-    strides, pads = attributes.get("strides", (1,) * rank), attributes.get("pads", (0,) * (2 * rank))
-    if not isinstance(strides, tuple) or not isinstance(pads, tuple) or (len(strides), len(pads)) != (rank, 2 * rank):
-        return None
+    strides, pads = given.integers("strides") or (1,) * rank, given.integers("pads") or (0,) * (2 * rank)
+    if (len(strides), len(pads)) != (rank, 2 * rank):
+        return ()
     sides = (
         (size - 1) * strides[axis] + kernel[axis] - pads[axis] - pads[rank + axis]
         for axis, size in enumerate(source[2:])
     )
-    return (*source[:2], *sides)
-
-
-def _pooled(inputs: _Inputs, attributes: _Attributes, values: _Values) -> Shape | None:
-    source = inputs[0]
-    if source is None or len(source) < 3:
-        return None
-    if attributes.get("channels_last"):
-        return (source[0], *(1 for _ in source[1:-1]), source[-1])
-    return (*source[:2], *(1 for _ in source[2:]))
-
-
-def _product(inputs: _Inputs, attributes: _Attributes, values: _Values) -> Shape | None:
-    """QGemm: A, its scale and zero point, then B."""
-    a, b = inputs[0], inputs[3] if len(inputs) > 3 else None
-    if a is None or b is None or len(a) != 2 or len(b) != 2:
-        return None
-    return (a[1] if attributes.get("transA") else a[0], b[0] if attributes.get("transB") else b[1])
-
-
-def _matrix_product(second: int) -> Callable[[_Inputs, _Attributes, _Values], Shape | None]:
-    def shape(inputs: _Inputs, attributes: _Attributes, values: _Values) -> Shape | None:
-        a, b = inputs[0], inputs[second] if len(inputs) > second else None
-        if a is None or b is None or len(a) < 2 or len(b) < 2:
-            return None
-        a = (*a[:-2], a[-1], a[-2]) if attributes.get("transA") else a
-        b = (*b[:-2], b[-1], b[-2]) if attributes.get("transB") else b
-        wide, other = (a[:-2], b[:-2]) if len(a) >= len(b) else (b[:-2], a[:-2])
-        other = (1,) * (len(wide) - len(other)) + other
-        return (*(max(pair) for pair in zip(wide, other, strict=True)), a[-2], b[-1])
-
-    return shape
-
-
-def _concatenated(inputs: _Inputs, attributes: _Attributes, values: _Values) -> Shape | None:
-    """QLinearConcat: the output's scale and zero point, then each part with its own."""
-    parts = inputs[2::3]
-    first, axis = parts[0] if parts else None, attributes.get("axis", 0)
-    if first is None or not isinstance(axis, int) or not -len(first) <= axis < len(first):
-        return None
-    axis %= len(first)
-    sizes = [part[axis] for part in parts if part is not None and len(part) == len(first)]
-    return (*first[:axis], sum(sizes), *first[axis + 1 :]) if len(sizes) == len(parts) else None
-
-
-_RULES: Mapping[str, Callable[[_Inputs, _Attributes, _Values], Shape | None]] = {
-    "MaxUnpool": _unpooled,
-    "QLinearGlobalAveragePool": _pooled,
-    "QLinearConcat": _concatenated,
-    "QGemm": _product,
-    "FusedMatMul": _matrix_product(1),
-    "MatMulIntegerToFloat": _matrix_product(1),
-    "DynamicQuantizeMatMul": _matrix_product(1),
-}
+    return (Made(shape=(*source[:2], *sides)),)

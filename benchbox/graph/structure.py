@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.graph.border import MAX_ELEMENTS, Border, Sizes, border_of
 from benchbox.graph.skimming import structure_bytes
+from benchbox.graph.stored import dense_from_sparse
 
 if TYPE_CHECKING:
     import onnx
@@ -58,6 +59,20 @@ def node_count(graph: onnx.GraphProto) -> int:
         for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs)
     )
     return len(graph.node) + sum(map(node_count, inner))
+
+
+def repeated_names(path: Path) -> dict[str, list[int]]:
+    """The places of nodes that share a name with others, by that name; empty for a file that cannot be read."""
+    import onnx
+
+    try:
+        graph = onnx.load_from_string(structure_bytes(path)).graph
+    except Exception:  # whoever opens the file says what is wrong with it
+        return {}
+    places: dict[str, list[int]] = {}
+    for place, node in enumerate(graph.node):
+        places.setdefault(node.name, []).append(place)
+    return {name: found for name, found in places.items() if name and len(found) > 1}
 
 
 def border_from_file(path: Path, sizes: Sizes) -> Border:
@@ -140,12 +155,15 @@ def _inlined(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 
 def _require_weights_plausible(graph: onnx.GraphProto, path: Path) -> None:
     seen: set[str] = set()
-    for tensor in graph.initializer:
+    dense = [dense_from_sparse(sparse, most=0) for sparse in graph.sparse_initializer]
+    for tensor in (*graph.initializer, *dense):
         if tensor.name in seen:
             raise ArtifactError(f"{path} is no valid graph", values=f"weight {tensor.name} is there twice")
         seen.add(tensor.name)
         if min(tensor.dims, default=0) < 0 or math.prod(tensor.dims) > MAX_ELEMENTS:
             raise ArtifactError(f"weight {tensor.name} of {path} is absurd", values=f"shape {list(tensor.dims)}")
+    parts = [part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices)]
+    for tensor in (*graph.initializer, *parts):
         for entry in tensor.external_data:
             if entry.key == "location":
                 _require_inside(entry.value, tensor.name, path)

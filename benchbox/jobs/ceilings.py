@@ -356,8 +356,8 @@ def _numpy_lacks(precision: Precision) -> str | None:
 
 
 def _why_not(backend: Backend, precision: Precision, isa: frozenset[str]) -> str | None:
-    if precision is Precision.FP8:
-        return "there is no one-operator network in fp8 yet"
+    if precision in (Precision.FP8, Precision.FP64):
+        return f"there is no one-operator network in {precision} yet"
     return why_not(backend, precision, isa)
 
 

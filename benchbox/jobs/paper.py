@@ -95,5 +95,6 @@ def paper_of_artifact(artifact: OnnxArtifact, *, root: Path, batch: int) -> Pape
     except Exception as error:  # a bug of the counting is no reason not to measure
         reason = f"counting failed ({type(error).__name__}: {' '.join(str(error).split())})"
     else:
-        return Paper(graph=graph, cost=cost, least_bytes=moved, flags=tuple(flags_of_uncounted(cost.uncounted)))
+        flags = tuple(flags_of_uncounted(cost.uncounted, cost.unsized))
+        return Paper(graph=graph, cost=cost, least_bytes=moved, flags=flags)
     return Paper(flags=(flag_of_absent_cost(reason),))

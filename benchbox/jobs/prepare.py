@@ -5,13 +5,14 @@ What is in a cache is taken from there: the ONNX file, the engine, the structure
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, ConvertingBackend
-from benchbox.errors import BenchboxError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, NumericsError, UsageError
 from benchbox.graph.graph import Graph
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost, PrecisionCost
@@ -163,13 +164,20 @@ def onnx_at_batch(
     Raises:
         UsageError: the file is made for another batch size.
     """
-    made = [onnx_from_source(source, precision=precision, root=root, derivation=derivation, say=say, making=making)]
-    if made[0].whole_inferences:
-        bound = replace(source, inputs=replace(source.inputs, batch=batch))
-        made.append(
-            onnx_from_source(bound, precision=precision, root=root, derivation=derivation, say=say, making=making)
-        )
-    artifact = made[-1]
+    bound = replace(source, inputs=replace(source.inputs, batch=batch))
+
+    def made(wanted: ModelSource) -> OnnxArtifact:
+        return onnx_from_source(wanted, precision=precision, root=root, derivation=derivation, say=say, making=making)
+
+    try:
+        artifact = made(source)
+    except ArtifactError as error:
+        # A graph that was made for one size runs at none of those that are tried; what is asked for may be that size.
+        if not asked or source.kind is not SourceKind.ONNX or isinstance(error, NumericsError):
+            raise
+        artifact = made(bound)
+    if artifact.whole_inferences:
+        artifact = made(bound)
     fixed = artifact.fixed_batch
     if asked and fixed not in (None, batch):
         what = "runs at one batch size" if artifact.has_batch_axis else "has no axis that is known to count samples"
@@ -191,6 +199,7 @@ def graph_from_artifact(artifact: OnnxArtifact, *, root: Path, batch: int) -> Gr
         batch=batch,
         named={spec.name: tuple(size or 0 for size in spec.sample_shape) for spec in artifact.inputs},
         axes={spec.name: spec.batch_axis for spec in artifact.inputs},
+        opened=True,
     )
 
 
@@ -240,10 +249,22 @@ def graph_from_source(
     """
     from benchbox.export.foreign import sizes_of_source
     from benchbox.graph.graph import graph_from_proto
+    from benchbox.graph.inner_batch import inner_batches
     from benchbox.graph.structure import proto_from_file
 
     path, sha256 = _counted_file(source, root=root, say=say)
-    return graph_from_proto(proto_from_file(path), path, sizes_of_source(source, batch)), sha256
+    proto, sizes = proto_from_file(path), sizes_of_source(source, batch)
+    try:
+        return graph_from_proto(proto, path, sizes, opened=True), sha256
+    except ArtifactError:
+        if sizes.batch is not None or source.kind is not SourceKind.ONNX:
+            raise
+        for inner in inner_batches(proto, path, sizes):
+            with contextlib.suppress(BenchboxError):
+                graph = graph_from_proto(proto, path, replace(sizes, batch=inner.size), opened=True)
+                say(f"counted at a batch of {inner.size}, which is fixed inside: {inner.where}")
+                return graph, sha256
+        raise
 
 
 def precision_costs_from_source(

@@ -55,8 +55,9 @@ class NetworkCost:
     ``onnx_nodes`` are the nodes of the file, those inside branches and loops too.
     ``activation_bytes`` is the sum over all tensors that nodes write; ``peak_activation_bytes`` is the
     largest sum of tensors alive at once when nodes run in the file's order (docs/metrics.md).
-    ``convention`` says what the ``count`` of a layer is; ``uncounted`` names nodes without a cost rule, which count as
-    zero.
+    ``convention`` says what the ``count`` of a layer is; ``uncounted`` names nodes without a cost rule, and arithmetic
+    on tensors whose sizes depend on data, which count as zero; ``unsized`` the nodes that make the first such tensors,
+    which are taken as empty.
     """
 
     model: str
@@ -71,6 +72,7 @@ class NetworkCost:
     convention: str
     layers: tuple[LayerCost, ...]
     uncounted: tuple[str, ...] = ()
+    unsized: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:

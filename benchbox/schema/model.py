@@ -10,9 +10,10 @@ class Precision(StrEnum):
     """The number format that a network computes in; what it means per backend is in docs/metrics.md.
 
     fp32 forbids TF32 on every backend, tf32 allows it. Precision lives in the ONNX graph
-    (casts, Q/DQ nodes), never in a builder flag.
+    (casts, Q/DQ nodes), never in a builder flag. fp64 is that of a user's own file alone: nothing is converted to it.
     """
 
+    FP64 = "fp64"
     FP32 = "fp32"
     TF32 = "tf32"
     FP16 = "fp16"

@@ -5,6 +5,7 @@ The tolerances are for outputs of whole networks relative to their size, not for
 * fp32: reordered sums of a few thousand products differ by some 1e-6 relative; folding batch
   normalisation into weights and Winograd convolutions add a decade or two. 1e-4 leaves room for both and
   still catches a wrong constant, a swapped channel or a missing bias.
+* fp64: as fp32: networks in fp64 hold parts in fp32, and what was executed is proven from the runtime's own report.
 * tf32: 10 mantissa bits, as fp16, but fp32's range.
 * fp16: unit roundoff 2^-11 = 4.9e-4 a rounding; errors of some tens of layers add up to about 1e-3.
 * bf16: unit roundoff 2^-8, eight times fp16's.
@@ -48,6 +49,7 @@ class Tolerance:
 FLOOR = 8 * 2.0**-24
 
 TOLERANCES: Mapping[Precision, Tolerance] = {
+    Precision.FP64: Tolerance(rel_l2_error=1e-4, cosine=0.999999),
     Precision.FP32: Tolerance(rel_l2_error=1e-4, cosine=0.999999),
     Precision.TF32: Tolerance(rel_l2_error=1e-2, cosine=0.9999),
     Precision.FP16: Tolerance(rel_l2_error=1e-2, cosine=0.9999),

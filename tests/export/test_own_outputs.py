@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from benchbox.errors import ArtifactError
+from benchbox.errors import ArtifactError, UsageError
 from benchbox.export import own_outputs
 from benchbox.export.exporting import artifact_from_source
 from benchbox.export.verification import Evaluated
+from benchbox.jobs.prepare import own_precision
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
@@ -29,9 +30,9 @@ def _file(path: Path, *, claimed: tuple[int, ...] | None = (1, 4), nodes: list[o
     return path
 
 
-def _artifact(path: Path) -> OnnxArtifact:
+def _artifact(path: Path, precision: Precision = Precision.FP32) -> OnnxArtifact:
     source = resolve(str(path), input_shape=None, weights=None)
-    return artifact_from_source(source, precision=Precision.FP32, root=path.parent)
+    return artifact_from_source(source, precision=precision, root=path.parent)
 
 
 def _pretend(monkeypatch: pytest.MonkeyPatch, outputs: dict[str, np.ndarray] | Exception) -> None:
@@ -62,7 +63,7 @@ def test_a_runtime_that_fails_behind_its_own_judgement_is_an_error_by_name(
     _pretend(monkeypatch, RuntimeError("no kernel"))
     with pytest.raises(ArtifactError, match=r"net\.onnx does not run") as caught:
         _artifact(_file(tmp_path / "net.onnx"))
-    assert caught.value.values == "RuntimeError: no kernel"
+    assert caught.value.values.endswith("RuntimeError: no kernel")
 
 
 def test_sizes_that_a_file_claims_wrongly_are_those_that_come_out(tmp_path: Path) -> None:
@@ -81,3 +82,32 @@ def test_what_no_runtime_loads_is_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("Relu", ["x"], ["y"], alpha=1.0)]
     with pytest.raises(ArtifactError, match="not a valid ONNX file"):
         _artifact(_file(tmp_path / "net.onnx", nodes=nodes))
+
+
+def test_a_file_in_fp64_is_measured_in_fp64_and_in_nothing_else(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["h"], name="product"), helper.make_node("Relu", ["h"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, ["batch", 3])],
+        [numpy_helper.from_array(np.linspace(-1, 1, 12).reshape(4, 3), "w")],
+    )
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    source = resolve(str(path), input_shape=None, weights=None)
+    assert own_precision(source) is Precision.FP64
+    artifact = artifact_from_source(source, precision=Precision.FP64, root=tmp_path)
+    assert (artifact.precision, artifact.inputs[0].dtype, artifact.outputs[0].dtype) == ("fp64", "float64", "float64")
+    assert artifact.hops[-1].passed
+    for other in (Precision.FP32, Precision.FP16):
+        with pytest.raises(UsageError, match=f"is in fp64, not in {other}") as caught:
+            artifact_from_source(source, precision=other, root=tmp_path)
+        assert caught.value.remedy == "ask for --precision fp64"
+
+
+def test_nothing_is_converted_to_fp64(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is in fp32, not in fp64") as caught:
+        artifact_from_source(resolve("lenet5", input_shape=None, weights=None), precision=Precision.FP64, root=tmp_path)
+    assert "nothing is converted to fp64" in caught.value.values
+    with pytest.raises(UsageError, match="is in fp32, not in fp64"):
+        _artifact(_file(tmp_path / "net.onnx"), Precision.FP64)

@@ -11,7 +11,7 @@ import pytest
 from graphs import cost_from_onnx, model_of, saved
 from onnx import TensorProto, helper, numpy_helper
 
-from benchbox.graph.stored import constants_of, stored_tensors
+from benchbox.graph.stored import WHOLE, constants_of, holds_numbers, stored_tensors, with_dense_weights
 from benchbox.schema.cost import NetworkCost
 
 node = helper.make_node
@@ -44,6 +44,52 @@ def network(*, as_nodes: bool) -> onnx.ModelProto:
         return model_of(nodes, inputs={"x": ["N", 3, 16, 16]}, weights=weights)
     stored = [node("Constant", [], [name], value=numpy_helper.from_array(array)) for name, array in weights.items()]
     return model_of([*stored, *nodes], inputs={"x": ["N", 3, 16, 16]})
+
+
+def sparse(name: str, array: np.ndarray) -> onnx.SparseTensorProto:
+    """The values that are not zero, by their place in the flattened tensor."""
+    places = np.flatnonzero(array)
+    return helper.make_sparse_tensor(
+        numpy_helper.from_array(array.ravel()[places], name), numpy_helper.from_array(places), list(array.shape)
+    )
+
+
+@pytest.mark.parametrize("form", ["initialiser", "node", "node with places of two numbers"])
+def test_a_sparse_weight_counts_as_the_dense_one_that_it_stands_for(form: str, tmp_path: Path) -> None:
+    weight = floats(16, 8)
+    weight[weight < 0.5] = 0
+    nodes = [node("MatMul", ["x", "w"], ["h"], "product"), node("Reshape", ["h", "shape"], ["y"], "reshape")]
+    shape = np.array([0, 4, 2], np.int64)
+    dense = model_of(nodes, inputs={"x": ["N", 16]}, weights={"w": weight, "shape": shape})
+    stored = sparse("w", weight)
+    if form.endswith("numbers"):
+        pairs = np.argwhere(weight)
+        values = numpy_helper.from_array(weight[weight != 0], "w")
+        stored = helper.make_sparse_tensor(values, numpy_helper.from_array(pairs), [16, 8])
+    if form == "initialiser":
+        model = model_of(nodes, inputs={"x": ["N", 16]})
+        model.graph.sparse_initializer.extend([stored, sparse("shape", shape)])
+    else:
+        constants = [
+            node("Constant", [], ["w"], "w", sparse_value=stored),
+            node("Constant", [], ["shape"], "s", sparse_value=sparse("shape", shape)),
+        ]
+        model = model_of([*constants, *nodes], inputs={"x": ["N", 16]})
+    found, twin = (cost_from_onnx(saved(tmp_path / f"{k}.onnx", one)) for k, one in enumerate((model, dense)))
+    assert (found.params, found.macs) == (128, 128)
+    assert numbers(found) == numbers(twin)
+
+
+def test_sparse_weights_are_written_out_and_large_ones_keep_their_shape_only() -> None:
+    weight = floats(300, 300)
+    weight[weight < 2] = 0
+    model = model_of([node("MatMul", ["x", "w"], ["y"])], inputs={"x": ["N", 300]})
+    model.graph.sparse_initializer.append(sparse("w", weight))
+    shape_alone = stored_tensors(model.graph)["w"]
+    assert (list(shape_alone.dims), holds_numbers(shape_alone)) == ([300, 300], False)
+    (written,) = with_dense_weights(model, most=WHOLE).graph.initializer
+    assert (numpy_helper.to_array(written) == weight).all()
+    assert not model.graph.sparse_initializer
 
 
 def numbers(cost: NetworkCost) -> tuple[int, ...]:

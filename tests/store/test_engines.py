@@ -10,7 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.errors import StoreError
 from benchbox.schema.artifact import BatchRange
@@ -28,6 +31,7 @@ from benchbox.store.engines import (
     write_card,
     write_engine,
 )
+from benchbox.store.external import external_sha256
 
 BACKENDS = ("tensorrt", "tensorrt-rtx")
 SHAPE = (1, 3, 8, 8)
@@ -169,6 +173,34 @@ def test_another_version_and_a_lost_network_are_of_no_use(tmp_path: Path) -> Non
     assert "installed is 1.8.0" in faults_of(found, tmp_path, versions={"tensorrt-rtx": "1.8.0"})
     (tmp_path / "engines/onnx/net.onnx").write_bytes(b"another network")
     assert "gone or has changed" in faults_of(found, tmp_path, versions={})
+
+
+def test_other_weights_beside_the_network_make_an_engine_of_no_use(tmp_path: Path) -> None:
+    """Weights in a file of their own: the network's own bytes stay the same."""
+    stem = kept(tmp_path)
+    network = tmp_path / "engines/onnx/net.onnx"
+    weights = numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(2, 3), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [weights],
+    )
+    onnx.save(helper.make_model(graph), str(network), save_as_external_data=True, location="net.data", size_threshold=0)
+    recipe = dataclasses.replace(
+        RECIPE, onnx_sha256=hashlib.sha256(network.read_bytes()).hexdigest(), weights_sha256=external_sha256(network)
+    )
+    found = kept_engine(stem, tmp_path)
+    assert found is not None
+    assert found.artifact is not None
+    built = dataclasses.replace(found, artifact=dataclasses.replace(found.artifact, recipe=recipe))
+    assert faults_of(built, tmp_path, versions={}) == ""
+    data = network.with_name("net.data")
+    data.write_bytes(data.read_bytes()[::-1])
+    assert faults_of(built, tmp_path, versions={}).startswith("it was built from other weights: the external data")
+    data.unlink()
+    assert "it was built from other weights" in faults_of(built, tmp_path, versions={})
 
 
 def test_prune_keeps_what_is_of_use(tmp_path: Path) -> None:

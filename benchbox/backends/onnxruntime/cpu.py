@@ -21,8 +21,9 @@ from benchbox.backends.base import BACKENDS, Availability, Grade, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.eight_bit import MAY_SATURATE, SUMS_OPTION, instruction_sets, saturates
 from benchbox.backends.onnxruntime.profile import layers_from_profile
+from benchbox.backends.onnxruntime.refusing import not_loaded
 from benchbox.backends.onnxruntime.types import value_of
-from benchbox.errors import ArtifactError, EnvironmentLackError
+from benchbox.errors import EnvironmentLackError
 from benchbox.graph.zero_points import lacks_zero_points
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.layers import ExecutedLayer
@@ -118,11 +119,7 @@ class OnnxRuntimeSession:
             self._session = self._loaded()
         except Exception as error:  # ONNX Runtime's errors share no public base class
             self.close()
-            raise ArtifactError(
-                f"ONNX Runtime cannot load {request.onnx_path}",
-                values=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                remedy="check the file with onnx.checker, or export it again",
-            ) from error
+            raise not_loaded(request.onnx_path, error) from error
         self._open = self._open_outputs()
         self._arrays: dict[int, np.ndarray] = {}  # of outputs that are no arrays to the runtime
         self._bindings = [self._binding() for _ in range(request.slots)]

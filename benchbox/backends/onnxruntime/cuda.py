@@ -34,9 +34,9 @@ from benchbox.backends.onnxruntime.graphs import GRAPH_UNSEEN, GRAPH_USED, repla
 from benchbox.backends.onnxruntime.libraries import library_lack, preload, provider_folder
 from benchbox.backends.onnxruntime.native_log import native_stderr
 from benchbox.backends.onnxruntime.profile import COPIES, layers_from_profile
+from benchbox.backends.onnxruntime.refusing import not_loaded
 from benchbox.backends.onnxruntime.types import runtime_type
 from benchbox.errors import (
-    ArtifactError,
     BenchboxError,
     DeviceMemoryError,
     EnvironmentLackError,
@@ -243,11 +243,7 @@ class OnnxRuntimeCudaSession:
                     values=f"batch {self._request.inputs[0].shape[0]}: {text}",
                     remedy="try a smaller --batch, or end other processes on the GPU",
                 ) from error
-            raise ArtifactError(
-                f"ONNX Runtime cannot load {path}",
-                values=text,
-                remedy="check the file with onnx.checker, or export it again",
-            ) from error
+            raise not_loaded(path, error) from error
 
     def _captured(self) -> str:
         """Runs every slot once, which captures its graph, and tells whether a replay was seen."""

@@ -49,6 +49,7 @@ _READ_BACK = (
     "DYNAMIC_QUANTIZATION_GROUP_SIZE", "ENABLE_CPU_PINNING", "ENABLE_HYPER_THREADING", "SCHEDULING_CORE_TYPE",
 )  # fmt: skip
 _REFUSALS = {
+    Precision.FP64: "OpenVINO's CPU plugin computes fp64 graphs in fp32",
     Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
     Precision.FP8: "OpenVINO's CPU plugin has no fp8 kernels",
 }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
 
 _REFUSALS = {
+    Precision.FP64: "PyTorch modules are measured in fp32 and less; fp64 is that of an ONNX file",
     Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
     Precision.INT8: "PyTorch would quantise the module in a way of its own, not as the ONNX file is quantised",
     Precision.FP8: "PyTorch has no fp8 convolutions on a CPU",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Arrays
 
 _REFUSALS = {
+    Precision.FP64: "PyTorch modules are measured in fp32 and less; fp64 is that of an ONNX file",
     Precision.INT8: "eager mode runs no int8 network without a quantised module",
     Precision.FP8: "eager mode runs no fp8 network without a quantised module",
 }

@@ -78,8 +78,8 @@ class TensorRtRunner:
         )
 
     def refusal(self, precision: Precision) -> str | None:
-        """None is refused: graphs of every precision are made, and the builder judges them for its targets."""
-        return None
+        """fp64 is refused; graphs of every other precision are made, and the builder judges them for its targets."""
+        return f"{self.vendor.title} has no fp64 arithmetic" if precision is Precision.FP64 else None
 
     def border(self, path: Path) -> EngineBorder:
         """Inputs and outputs of an engine from elsewhere; see ``EngineReader``."""

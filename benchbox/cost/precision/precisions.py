@@ -77,6 +77,8 @@ def _type(node: NodeView, precision: str, dequantised: frozenset[str], aside: fr
     if precision in _EIGHT_BIT and all(tensor.name in dequantised for tensor in operands):
         return precision
     width = operands[0].item_bytes
+    if width == 8:
+        return "fp64"
     if width == 4:
         return "tf32" if precision == "tf32" else "fp32"
     if width == 2:

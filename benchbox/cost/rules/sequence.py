@@ -42,7 +42,7 @@ def rotary_embedding(node: NodeView) -> OpCost:
 
 
 # Operations per hidden unit and step besides the matrix products, from the formulas of the ONNX operators.
-_UNIT_WORK = {
+UNIT_WORK = {
     "RNN": 2,  # sum of both products, tanh
     "GRU": 3 + 2 * 4 + 1 + 5,  # sums, two sigmoids, tanh; reset product, (1-z)·h + z·H
     "LSTM": 4 + 3 * 4 + 2 + 4,  # sums, three sigmoids, two tanh; f·C + i·c, o·h
@@ -65,7 +65,7 @@ def recurrent(node: NodeView) -> OpCost:
     units = state.size(0) * state.size(2)
     peepholes = 6 if node.op == "LSTM" and len(node.inputs) > 7 and node.inputs[7] is not None else 0
     return OpCost(
-        macs=steps * (weight.elements + state.elements), elementwise=steps * units * (_UNIT_WORK[node.op] + peepholes)
+        macs=steps * (weight.elements + state.elements), elementwise=steps * units * (UNIT_WORK[node.op] + peepholes)
     )
 
 

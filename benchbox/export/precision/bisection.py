@@ -27,6 +27,7 @@ from benchbox.export.precision.quantization import QUANTIZABLE, observed_tensors
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.export.precision.sixteenbit_formats import FORMATS, emulated_format
+from benchbox.graph.stored import WHOLE, with_dense_weights
 from benchbox.progress import Say
 from benchbox.schema.accuracy import Bisection, LayerError
 from benchbox.schema.artifact import Hop, OnnxArtifact, TensorSpec
@@ -92,7 +93,7 @@ class _Search:
         self.precision, self.inputs = self.request.precision, original.inputs
         path = self.request.root / original.path
         require_convertible(path, model=original.model, precision=self.precision)
-        self.proto = with_node_names(onnx.load(str(path)))
+        self.proto = with_dense_weights(with_node_names(onnx.load(str(path))), most=WHOLE)
         fixed = original.fixed_batch
         self.batch = fixed or SAMPLES
         samples = 2 * fixed if fixed else SAMPLES

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import UsageError
 from benchbox.export.opsets import structure_of
 from benchbox.graph.bodies import nodes_inside
 from benchbox.graph.skimming import structure_bytes
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     import onnx
 
 MATRIX_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "Attention", "LSTM", "GRU", "RNN"})
+# The same fused, in ONNX Runtime's own domain.
+_FUSED_OPS = frozenset({"FusedConv", "FusedGemm", "FusedMatMul", "GroupQueryAttention", "MultiHeadAttention"})
 # Operators on eight-bit numbers: of ONNX, and of ONNX Runtime's own domain.
 INTEGER_OPS = frozenset(
     {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "QGemm", "QAttention",
@@ -59,11 +60,7 @@ def precision_from_file(path: Path) -> Precision:
 
 
 def contents_of(proto: onnx.ModelProto) -> Contents:
-    """What a graph computes in: most of its operations where they differ, which is a warning.
-
-    Raises:
-        UsageError: fp64.
-    """
+    """What a graph computes in: most of its operations where they differ, which is a warning."""
     light = with_functions_in_place(structure_of(proto))
     types = _types_by_tensor(light.graph, _inferred(light))
     eight_bit, others = _quantised_precision(light.graph, types, {tensor.name for tensor in proto.graph.initializer})
@@ -148,7 +145,7 @@ def _float_operations(graph: onnx.GraphProto, types: Mapping[str, int]) -> Count
     """Convolutions and matrix products by the type they compute in; all operations where there are none."""
     nodes = list(nodes_inside(graph))
     counts: Counter[Precision] = Counter()
-    for node in [node for node in nodes if node.op_type in MATRIX_OPS | _WEIGHTS_ONLY] or nodes:
+    for node in [node for node in nodes if node.op_type in MATRIX_OPS | _FUSED_OPS | _WEIGHTS_ONLY] or nodes:
         counts.update(list(_float_types(node, types))[:1])
     return counts
 
@@ -158,17 +155,12 @@ def _float_types(node: onnx.NodeProto, types: Mapping[str, int]) -> Iterator[Pre
     from onnx import TensorProto
 
     kinds: dict[int, Precision] = {
+        TensorProto.DOUBLE: Precision.FP64,
         TensorProto.FLOAT: Precision.FP32,
         TensorProto.FLOAT16: Precision.FP16,
         TensorProto.BFLOAT16: Precision.BF16,
     }
     for value in (*node.input, *node.output):
-        kind = types.get(value)
-        if kind == TensorProto.DOUBLE and node.op_type in MATRIX_OPS:
-            raise UsageError(
-                "networks in fp64 are not supported",
-                values=f"node {node.name} ({node.op_type}) reads or makes {value} in fp64",
-                remedy="export it in fp32",
-            )
+        kind = types.get(value, TensorProto.UNDEFINED)
         if kind in kinds:
             yield kinds[kind]

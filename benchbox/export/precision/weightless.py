@@ -6,6 +6,7 @@ cast, quantised and left alone; only weights stay without data, and every range 
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from benchbox.export.precision.eightbit import Format
 from benchbox.export.precision.quantization import Encoded, observed_tensors, quantized_from_float
 from benchbox.export.precision.sixteenbit_formats import FORMATS as SIXTEEN_BIT
 from benchbox.export.precision.sixteenbit_formats import Rounding
+from benchbox.graph.stored import sparse_names, with_dense_weights
 from benchbox.schema.derivation import Derivation
 from benchbox.schema.model import Precision
 
@@ -44,12 +46,14 @@ def structure_in_precision(proto: onnx.ModelProto, precision: Precision, derivat
     given = contents_of(proto).precision
     if given is wanted:
         return proto
-    if given is not Precision.FP32:
+    if given is not Precision.FP32 or wanted is Precision.FP64:
         raise UsageError(
             f"the file is in {given}, not in {precision}",
             values="the precision of a network is in its graph",
             remedy=f"ask for --precision {given}, or give the fp32 file",
         )
+    if sparse_names(proto.graph):
+        proto = with_dense_weights(copy.deepcopy(proto))
     if wanted in SIXTEEN_BIT:
         return cast_from_float(proto, wanted, exclude=derivation.exclude, round_weight=_retyped)[0]
     assert wanted in DERIVING, "all other precisions have a derivation"

@@ -111,4 +111,7 @@ def _summary(cost: NetworkCost) -> str:
     if cost.uncounted:
         more = f" and {len(cost.uncounted) - SHOWN} more" if len(cost.uncounted) > SHOWN else ""
         lines.append(f"UNCOUNTED, taken as zero: {', '.join(cost.uncounted[:SHOWN])}{more}")
+    if cost.unsized:
+        more = f" and {len(cost.unsized) - SHOWN} more" if len(cost.unsized) > SHOWN else ""
+        lines.append(f"sizes that depend on data are taken as 0 from here on: {', '.join(cost.unsized[:SHOWN])}{more}")
     return lines_below(*lines)

@@ -108,7 +108,7 @@ def test_a_bug_of_a_rule_is_no_damage_of_the_file(monkeypatch: pytest.MonkeyPatc
 def test_every_rule_is_for_an_operator_of_the_standard() -> None:
     standard = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
     own = {name for name in RULES.names() if "::" not in name}
-    assert own <= standard
+    assert own - standard == {"SimplifiedLayerNormalization"}  # ONNX Runtime's optimiser writes it as if it were one
     assert {name.partition("::")[0] for name in set(RULES.names()) - own} == {"com.microsoft"}
 
 

@@ -8,7 +8,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchbox.errors import UsageError
 from benchbox.export.precision.casting import cast_from_float
 from benchbox.export.precision.contents import contents_of
 from benchbox.export.precision.quantization import observed_tensors, quantized_from_float
@@ -115,10 +114,9 @@ def quantised_to(kind: int) -> onnx.ModelProto:
     return proto
 
 
-def test_what_is_no_precision_of_ours_is_refused() -> None:
-    with pytest.raises(UsageError, match="fp64") as caught:
-        contents_of(model([product()], {"w": np.eye(4)}, kind=TensorProto.DOUBLE))
-    assert "node " in str(caught.value)
+def test_a_file_may_be_in_fp64() -> None:
+    found = contents_of(model([product()], {"w": np.eye(4)}, kind=TensorProto.DOUBLE))
+    assert (found.precision, found.warnings) == (Precision.FP64, ())
 
 
 @pytest.mark.parametrize("kind", ["INT4", "UINT4", "INT8", "INT16", "FLOAT8E4M3FN"])

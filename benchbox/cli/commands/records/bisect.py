@@ -98,9 +98,11 @@ def _tolerance(rel_l2_error: float | None, precision: Precision) -> Tolerance:
     from benchbox.schema.model import Precision
     from benchbox.stats.agreement import TOLERANCES, Tolerance
 
-    if precision is Precision.FP32 or precision is Precision.TF32:
+    if precision in (Precision.FP64, Precision.FP32, Precision.TF32):
         raise UsageError(
-            f"{precision} cannot be bisected", values="it is the fp32 graph itself", remedy="fp16, bf16, int8 or fp8"
+            f"{precision} cannot be bisected",
+            values="nothing is converted to fp64" if precision is Precision.FP64 else "it is the fp32 graph itself",
+            remedy="fp16, bf16, int8 or fp8",
         )
     if rel_l2_error is None:
         return TOLERANCES[precision]

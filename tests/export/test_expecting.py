@@ -1,4 +1,4 @@
-"""Where a sample's outputs depend on the others of its batch, they are compared batch by batch."""
+"""At which batch sizes a file is looked at: where samples mix one at a time, where a size is fixed inside at that."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchbox.jobs.prepare import onnx_at_batch
+from benchbox.errors import ArtifactError, UsageError
+from benchbox.jobs.prepare import graph_from_source, onnx_at_batch
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
@@ -69,3 +70,45 @@ def test_a_module(name: str, batch: int, tmp_path: Path, monkeypatch: pytest.Mon
     artifact = made(f"mixing_nets:{name}", tmp_path, batch)
     assert artifact.fixed_batch == batch
     assert all(hop.passed for hop in artifact.hops)
+
+
+def fixed_inside(path: Path, nodes: list[onnx.NodeProto], **weights: np.ndarray) -> Path:
+    """A file whose border says that any batch goes."""
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", "width"])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+def test_a_batch_that_a_reshape_fixes_is_found(tmp_path: Path) -> None:
+    flat = helper.make_node("Reshape", ["x", "shape"], ["y"], name="flat")
+    path = fixed_inside(tmp_path / "net.onnx", [flat], shape=np.array([4, 3]))
+    source = resolve(str(path), input_shape=None, weights=None)
+    artifact = onnx_at_batch(source, batch=1, asked=False, precision=Precision.FP32, root=tmp_path)
+    assert artifact.fixed_batch == 4
+    assert "a batch of 4 only: node flat (Reshape) makes 4x3 of x" in artifact.warnings[-1]
+    assert all(hop.passed for hop in artifact.hops)
+    with pytest.raises(UsageError) as caught:
+        made(str(path), tmp_path, 1)
+    assert caught.value.remedy == "give --batch 4"
+    assert made(str(path), tmp_path, 4).fixed_batch == 4
+    assert graph_from_source(source, root=tmp_path)[0].batch == 4  # as 'flops' counts it
+
+
+def test_a_batch_that_no_constant_says_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], name="turn"),
+        helper.make_node("MatMul", ["t", "w"], ["y"], name="over_samples"),
+    ]
+    path = fixed_inside(tmp_path / "net.onnx", nodes, w=np.ones((5, 2), np.float32))
+    with pytest.raises(ArtifactError, match="does not run") as caught:
+        made(str(path), tmp_path, 2)
+    assert "over_samples" in caught.value.values
+    assert "x 2x3" in caught.value.values
+    assert "--batch N" in caught.value.remedy
+    assert made(str(path), tmp_path, 5).fixed_batch == 5
