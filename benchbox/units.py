@@ -35,6 +35,11 @@ def format_bytes(size: float | None) -> str:
     return _scaled(size, _BINARY, "B")
 
 
+def counted(count: float, noun: str) -> str:
+    """How many there are of what a regular noun names: "1 case", "0 cases"."""
+    return f"{count:.0f} {noun}{'' if count == 1 else 's'}"
+
+
 def format_count(count: float | None) -> str:
     """A number of things: "4.089 G"; below 1000 a whole number is printed as it is."""
     if count is not None and count == int(count if math.isfinite(count) else 0) and abs(count) < 1000:
@@ -105,11 +110,13 @@ def format_changes(low: float | None, high: float | None) -> str:
 
 
 def format_factor(factor: float | None) -> str:
-    """A factor of speed or size: "1.32×", "0.874×"; three significant digits."""
+    """A factor of speed or size: "1.32×", "0.874×"; three significant digits, and never an exponent of a large one."""
     if factor is None:
         return ABSENT
     if not math.isfinite(factor):
         return f"{factor}×"
+    if abs(factor) >= 999.5:
+        return f"{factor:.0f}×"
     return f"{factor:.2f}×" if 0.9995 <= abs(factor) < 9.995 else f"{factor:.3g}×"
 
 

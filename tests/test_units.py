@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from benchbox.units import (
     ABSENT,
+    counted,
     format_alike,
     format_bytes,
     format_change,
@@ -115,12 +116,18 @@ def test_bytes_read_back(size: int) -> None:
         (0.8742, "0.874×"),
         (9.996, "10×"),
         (29.58, "29.6×"),
+        (999.6, "1000×"),
+        (123456.0, "123456×"),
         (None, "–"),
         (float("inf"), "inf×"),
     ],
 )
 def test_factors(factor: float | None, text: str) -> None:
     assert format_factor(factor) == text
+
+
+def test_one_thing_and_several() -> None:
+    assert [counted(count, "case") for count in (0, 1, 2.0)] == ["0 cases", "1 case", "2 cases"]
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ class Laps(Protocol):
         ...
 
 
-# Of what ``device_memory`` gives, what is no memory of the network.
+# Of what ``device_memory`` gives, what is not memory of the network.
 BASE, TRACKED = "base_free", "tracked"
 
 

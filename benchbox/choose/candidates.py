@@ -101,7 +101,7 @@ def reason_against(record: Record) -> str:
     if record.correctness.passed is not True:
         return _WRONG if record.correctness.passed is False else "outputs not checked"
     if is_void(record) or any(flag.severity is Severity.ERROR and not flag.metrics for flag in record.flags):
-        return "numbers void"
+        return "void"
     proof = record.proof
     if proof is not None and proof.macs and proof.passed is not True:
         return "precision not proven"

@@ -11,17 +11,22 @@ from benchbox.choose.limits import ACCURACY, QUALITIES, Limit
 from benchbox.choose.standing import Check, Judged, Standing
 from benchbox.choose.unmeasured import Unmeasured, direction
 from benchbox.schema.reading import Better, Severity
-from benchbox.units import format_factor, format_percent, format_quantity, format_share
+from benchbox.units import format_factor, format_known, format_percent, format_quantity, format_share
 
 UNDECIDED_SHOWN = UNMEASURED_SHOWN = 3
 FRONT_SHOWN = 6
 WIDTH = 100
 PUBLISHED_NOTE = "published: by the network's authors, not measured here and without an interval ('benchbox accuracy')"
 _CERTAIN = 0.99
+_TAIL = 0.975  # one side of a 95 % interval
 
 
 def render_choices(
-    choices: Sequence[Choice], *, command_of: Callable[[Undecided], str], measuring: Callable[[Unmeasured], str]
+    choices: Sequence[Choice],
+    *,
+    command_of: Callable[[Undecided], str],
+    measuring: Callable[[Unmeasured], str],
+    width: int = WIDTH,
 ) -> str:
     """The answer of each machine and mode, one block each.
 
@@ -29,9 +34,12 @@ def render_choices(
         choices: to show.
         command_of: what would decide a configuration that is undecided, or lacks a limited quality.
         measuring: the command that measures a combination that has no record.
+        width: characters of a line; commands are never broken.
     """
-    blocks = ("\n".join([_block(choice, command_of=command_of), *_unmeasured(choice, measuring)]) for choice in choices)
-    return "\n\n".join(blocks)
+    return "\n\n".join(
+        "\n".join([*_block(choice, command_of=command_of, width=width), *_unmeasured(choice, measuring)])
+        for choice in choices
+    )
 
 
 def _unmeasured(choice: Choice, measuring: Callable[[Unmeasured], str]) -> list[str]:
@@ -68,24 +76,41 @@ def value_text(name: str, value: float) -> str:
     return format_quantity(value, QUALITIES[name].unit)
 
 
-def _block(choice: Choice, *, command_of: Callable[[Undecided], str]) -> str:
-    lines = [_answer_line(choice)]
+def known_text(name: str, amount: Amount) -> str:
+    """What was measured, with no more digits than its 95 % interval leaves known."""
+    low, high = amount.bound(_TAIL, upper=False), amount.bound(_TAIL, upper=True)
+    if name == ACCURACY:
+        return value_text(name, amount.value)
+    return format_known(amount.value, low, high, QUALITIES[name].unit)
+
+
+def _bound_text(name: str, amount: Amount, bound: float) -> str:
+    """A bound with a digit more than the value beside it, so that rounding hardly moves it over a limit."""
+    low, high = amount.bound(_TAIL, upper=False), amount.bound(_TAIL, upper=True)
+    if name == ACCURACY or low is None or high is None or not amount.value:
+        return value_text(name, bound)
+    reach = bound * (high - low) / amount.value / 20
+    return format_known(bound, bound - reach, bound + reach, QUALITIES[name].unit)
+
+
+def _block(choice: Choice, *, command_of: Callable[[Undecided], str], width: int) -> list[str]:
+    lines = _wrapped(_answer_line(choice), width, indent="")
     for number, judged in enumerate((choice.answer, *choice.runners_up)):
         if judged is not None:
-            lines += _lines("-> " if number == 0 else "runner-up  ", judged, choice)
-    lines += _standing_lines(choice, command_of)
+            lines += _lines("-> " if number == 0 else "runner-up  ", judged, choice, width)
+    lines += _standing_lines(choice, command_of, width)
     if len(choice.front) > 1:
         lines.append(f"front of {', '.join(choice.front_qualities)} (probability of being on it):")
         lines += [
             f"  {_percent(member.probability):>6}  {member.candidate.name}: "
-            + ", ".join(value_text(name, member.candidate.amounts[name].value) for name in choice.front_qualities)
+            + ", ".join(known_text(name, member.candidate.amounts[name]) for name in choice.front_qualities)
             for member in choice.front[:FRONT_SHOWN]
         ]
         if len(choice.front) > FRONT_SHOWN:
             lines.append(f"  and {len(choice.front) - FRONT_SHOWN} more (--json)")
     if "(published)" in "".join(lines):
-        lines.append(PUBLISHED_NOTE)
-    return "\n".join(lines)
+        lines += _wrapped(PUBLISHED_NOTE, width, indent="")
+    return lines
 
 
 def _answer_line(choice: Choice) -> str:
@@ -100,17 +125,17 @@ def _answer_line(choice: Choice) -> str:
     return f"nothing meets {limits} on {where}"
 
 
-def _lines(prefix: str, judged: Judged, choice: Choice) -> list[str]:
+def _lines(prefix: str, judged: Judged, choice: Choice, width: int) -> list[str]:
     """A configuration with its chance, and below it its values with the bounds that decide."""
     shown = [_check_text(check) for check in judged.checks]
     objective = choice.request.objective.name
     if objective not in {check.limit.quality.name for check in judged.checks}:
-        shown.insert(0, f"{objective} {value_text(objective, judged.candidate.amounts[objective].value)}")
+        shown.insert(0, f"{objective} {known_text(objective, judged.candidate.amounts[objective])}")
     open_ = any(check.amount is not None and check.bound is None for check in judged.checks)
     likely = "not known" if open_ else _percent(judged.chance)
     chance = f"  meets {_all_of(len(judged.checks))}: {likely}" if judged.checks else ""
-    found = [f"  {prefix}{judged.candidate.name}{chance}", *_wrapped(", ".join(shown))]
-    return [*found, *_wrapped(f"warnings: {', '.join(warnings)}")] if (warnings := _warnings(judged)) else found
+    found = [f"  {prefix}{judged.candidate.name}{chance}", *_wrapped(", ".join(shown), width)]
+    return [*found, *_wrapped(f"warnings: {', '.join(warnings)}", width)] if (warnings := _warnings(judged)) else found
 
 
 def _warnings(judged: Judged) -> list[str]:
@@ -118,24 +143,25 @@ def _warnings(judged: Judged) -> list[str]:
     return list(dict.fromkeys(flag.code for flag in flags if flag.severity is Severity.WARNING))
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False)
+def _wrapped(text: str, width: int, *, indent: str = "      ") -> list[str]:
+    further = {"": "  ", "  ": "      "}.get(indent, indent)
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=further, break_on_hyphens=False)
 
 
 def _check_text(check: Check) -> str:
-    """The value with the bound that decides: "latency 3.910 ms (<= 3.970 ms)", "accuracy 69.02 % (published)"."""
+    """The value with the bound that decides: "latency 3.91 ms (<= 3.970 ms)", "accuracy 69.02 % (published)"."""
     amount, name = check.amount, check.limit.quality.name
     if amount is None:
         return f"no {name}"
-    text = f"{name} {value_text(name, amount.value)}"
+    text = f"{name} {known_text(name, amount)}"
     if amount.source != MEASURED:
         return f"{text} (published)"
     if check.bound is None:
         return f"{text} (one process: no interval)"
-    return f"{text} ({check.limit.sign} {value_text(name, check.bound)})"
+    return f"{text} ({check.limit.sign} {_bound_text(name, amount, check.bound)})"
 
 
-def _standing_lines(choice: Choice, command_of: Callable[[Undecided], str]) -> list[str]:
+def _standing_lines(choice: Choice, command_of: Callable[[Undecided], str], width: int) -> list[str]:
     parts = [f"{choice.feasible} of {choice.considered} configurations qualify"]
     if choice.undecided:
         parts.append(f"{len(choice.undecided)} undecided")
@@ -143,16 +169,16 @@ def _standing_lines(choice: Choice, command_of: Callable[[Undecided], str]) -> l
         lacking = sorted({name for entry in choice.unknown for name in entry.lacking})
         parts.append(f"{len(choice.unknown)} without {' or '.join(lacking)}")
     parts += [f"{count} {reason}" for reason, count in choice.excluded.items()]
-    lines = [", ".join(parts)]
+    lines = _wrapped(", ".join(parts), width, indent="")
     for entry in choice.undecided[:UNDECIDED_SHOWN]:
-        lines += _lines("undecided  ", entry.judged, choice)
+        lines += _lines("undecided  ", entry.judged, choice, width)
         lines.append(f"      {command_of(entry)}")
     for entry in choice.unknown[:UNDECIDED_SHOWN]:
         lines.append(f"  without {' and '.join(entry.lacking)}  {entry.judged.candidate.name}")
         lines.append(f"      {command_of(entry)}")
     for judged in choice.misses:
         over = "; ".join(_miss_text(check) for check in judged.checks if check.standing is Standing.MISSES)
-        lines.append(f"  misses  {judged.candidate.name}: {over}")
+        lines += _wrapped(f"misses  {judged.candidate.name}: {over}", width, indent="  ")
     return lines
 
 
@@ -166,7 +192,7 @@ def _miss_text(check: Check) -> str:
 
 
 def _amount_text(name: str, amount: Amount) -> str:
-    text = value_text(name, amount.value)
+    text = known_text(name, amount)
     if isinstance(amount, Counted):
         return f"{text} of {amount.samples}"
     return text if amount.source == MEASURED else f"{text} (published)"

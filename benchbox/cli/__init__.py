@@ -19,6 +19,7 @@ import click
 from benchbox import __version__
 from benchbox.cli.flags.shared import common_options
 from benchbox.cli.signals import end_in_order_on_signal, finish_shutdown, was_signalled
+from benchbox.cli.streams import make_streams_usable
 from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError, StoreError
 
 _PROGRAM = "benchbox"
@@ -99,6 +100,7 @@ _STOP_BISECTING = 128
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with its exit status."""
+    make_streams_usable()
     status = exit_status(sys.argv[1:] if arguments is None else list(arguments))
     try:
         sys.stdout.flush()

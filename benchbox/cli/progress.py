@@ -40,7 +40,8 @@ class _Lines:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def step(self, done: float, total: float, text: str) -> None:
-        self.say(f"[{int(done)}/{int(total)}] {text}")
+        if total:  # a case that fails before its first step has none
+            self.say(f"[{int(done)}/{int(total)}] {text}")
 
 
 class _Bar:

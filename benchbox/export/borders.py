@@ -31,7 +31,7 @@ _REMEDIES = {
 
 
 def require_tensors(graph: onnx.GraphProto, path: Path) -> None:
-    """Raises UsageError for an input or output that is no tensor, or one of a type that numpy does not have."""
+    """Raises UsageError for an input or output that is not a tensor, or one of a type that numpy does not have."""
     import onnx
 
     weights = {tensor.name for tensor in graph.initializer}

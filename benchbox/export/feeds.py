@@ -50,7 +50,7 @@ def with_samples(inputs: Sequence[TensorSpec], path: Path) -> tuple[TensorSpec, 
     found = _arrays_in(path, path.stat().st_mtime_ns)
     if unknown := sorted(found.keys() - {spec.name for spec in inputs}):
         raise UsageError(
-            f"{path} has an array '{unknown[0]}', which is no input",
+            f"{path} has an array '{unknown[0]}', which is not an input",
             values=f"inputs {', '.join(spec.name for spec in inputs)}",
             remedy=_REMEDY,
         )

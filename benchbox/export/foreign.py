@@ -122,7 +122,7 @@ def _too_new(path: Path, proto: onnx.ModelProto) -> ArtifactError | None:
     return ArtifactError(
         f"{path} is of a newer form of ONNX than this installation reads",
         values=f"its ir_version is {proto.ir_version}, onnx {onnx.__version__} knows up to {newest}",
-        remedy="pip install --upgrade onnx onnxruntime; or, where its operators are older, write it anew: python -c "
+        remedy="pip install --upgrade onnx onnxruntime; or, where its operators are older, write it again: python -c "
         f"\"import onnx; m = onnx.load({str(path)!r}); m.ir_version = {_READABLE_IR}; onnx.save(m, 'net.onnx')\"",
     )
 

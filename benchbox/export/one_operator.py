@@ -80,7 +80,7 @@ def convolution_artifact(
     m, n, k = shape
     side = math.isqrt(m)
     if side * side != m:
-        raise ValueError(f"{m} pixels are no square picture")
+        raise ValueError(f"{m} pixels are not a square picture")
     operation = _Operation(
         operator="Conv", first=(1, k, side, side), second=(n, k, 1, 1), made=(1, n, side, side), constant=True
     )

@@ -11,7 +11,7 @@ from typing import Protocol
 from benchbox.flags.seen import flag
 from benchbox.schema.device import Ceilings, ComputeCeiling
 from benchbox.schema.reading import Flag, Severity
-from benchbox.units import format_flops_per_s, format_percent
+from benchbox.units import format_flops_per_s, format_known, format_percent
 
 TOLERATED = 0.05
 # What a case's flags say of the machine while the ceiling's processes ran; the others speak of samples and intervals.
@@ -131,8 +131,8 @@ def _fallen(name: str, fall: float, now: float, before: float, unit: str) -> Fla
     return flag(
         "CEILING_DROPPED",
         Severity.WARNING,
-        f"{name} is {format_percent(fall)} below the stored ceiling ({now:.3g} {unit} now, {before:.3g} then): heat, a "
-        "power "
-        "limit, a busy machine; 'benchbox ceilings' without --quick measures it again",
+        f"{name} is {format_percent(fall)} below the stored ceiling ({format_known(now, None, None, unit)} now, "
+        f"{format_known(before, None, None, unit)} then): heat, a power limit, a busy machine; 'benchbox ceilings' "
+        "without --quick measures it again",
         size=fall,
     )

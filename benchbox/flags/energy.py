@@ -11,7 +11,7 @@ from benchbox.schema.energy import EnergyRun
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Pass, Trial
-from benchbox.units import format_percent
+from benchbox.units import format_percent, format_quantity
 
 ENERGY_METRICS = (
     "energy_per_sample",
@@ -69,7 +69,8 @@ def _of_energy(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "COUNTER_RESET",
             Severity.WARNING,
-            f"the energy counter went backwards {run.resets} times; those windows were discarded and repeated",
+            f"the energy counter went backwards {run.resets} time{'s' * (run.resets != 1)}; the windows in "
+            "which it did were discarded and repeated",
             size=run.resets,
         )
     if (run.others_cpu_share or 0.0) > OTHERS_SHARE:
@@ -93,7 +94,8 @@ def _inconsistent(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_INCONSISTENT",
             Severity.WARNING,
-            f"the counter says {counted:.4g} J, the power sensor over the same time {integrated:.4g} J: "
+            f"the counter says {format_quantity(counted, 'J')}, the power sensor over the same time "
+            f"{format_quantity(integrated, 'J')}: "
             "use a longer --energy-window; if they still differ, this GPU's sensors are unreliable",
             size=abs(integrated / counted - 1),
         )
@@ -118,8 +120,8 @@ def _not_above_idle(run: EnergyRun) -> Iterator[Flag]:
         yield _flag(
             "ENERGY_NOT_ABOVE_IDLE",
             Severity.WARNING,
-            f"{power_w:.4g} W under load, {idle_w:.4g} W idle: net energy is unknown; stop other work, "
-            "or use a larger --batch",
+            f"{format_quantity(power_w, 'W')} under load, {format_quantity(idle_w, 'W')} idle: net energy is "
+            "unknown; stop other work, or use a larger --batch",
             size=idle_w / power_w if power_w > 0 else None,
         )
 

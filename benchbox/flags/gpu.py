@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from benchbox.schema.plan import BASE_CLOCKS, MeasurementPlan
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Pass, Trial
-from benchbox.units import format_percent
+from benchbox.units import counted, format_percent
 
 SW_THERMAL_SHARE, POWER_SHARE = 0.005, 0.01
 CLOCK_SPREAD = 0.02
@@ -196,7 +196,7 @@ def _shared(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield _flag(
             "GPU_SHARED",
             Severity.WARNING,
-            f"{displays:.0f} processes use the GPU for graphics: measure on a GPU without a display",
+            f"processes that use the GPU for graphics: {displays:.0f}; measure on a GPU without a display",
             size=displays,
         )
 
@@ -229,7 +229,7 @@ def _remapped(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield _flag(
             "REMAPPED_ROWS",
             Severity.ERROR,
-            f"the GPU replaced {rows:.0f} rows of its memory during the run: reset it and measure again",
+            f"the GPU replaced {counted(rows, 'row')} of its memory during the run: reset it and measure again",
             size=rows,
         )
 
@@ -241,7 +241,7 @@ def _xid(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield _flag(
             "XID",
             Severity.ERROR,
-            f"the driver reported {events:.0f} errors of the GPU, the last one XID {last:.0f}: see dmesg",
+            f"the driver reported {counted(events, 'error')} of the GPU, the last one XID {last:.0f}: see dmesg",
             size=events,
         )
 

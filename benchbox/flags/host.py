@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from benchbox.flags.seen import Seen, flag
 from benchbox.metrics.readings import timing_trials
 from benchbox.schema.reading import Flag, Severity
-from benchbox.units import format_percent
+from benchbox.units import counted, format_percent
 
 STEAL_WARNING, STEAL_ERROR = 0.005, 0.02
 # Share of its time that a ready thread waits for a CPU. Seen with as many threads as CPUs: below 0.6 % on a quiet
@@ -34,8 +34,8 @@ def threads_not_given(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "THREADS_NOT_GIVEN",
             Severity.ERROR,
-            f"{seen.plan.threads} threads were requested, the runtime uses {seen.evidence.threads}: look at OMP_ and "
-            "MKL_ variables",
+            f"{counted(seen.plan.threads, 'thread')} requested, the runtime uses {seen.evidence.threads}: look at "
+            "OMP_ and MKL_ variables",
             size=abs(seen.evidence.threads - seen.plan.threads),
         )
 
@@ -46,7 +46,7 @@ def oversubscribed(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "OVERSUBSCRIBED",
             Severity.ERROR,
-            f"{seen.plan.threads} threads on {seen.cpus} CPUs: use --threads {seen.cpus} or fewer",
+            f"{seen.plan.threads} threads on {counted(seen.cpus, 'CPU')}: use --threads {seen.cpus} or fewer",
             size=seen.plan.threads / seen.cpus,
         )
 

@@ -21,7 +21,7 @@ from benchbox.stats.blocks import block_medians
 from benchbox.stats.modality import Modes, modes_of
 from benchbox.stats.quantile import samples_needed
 from benchbox.stats.trend import level_shift, median_slope
-from benchbox.units import format_percent, format_ratio, format_time
+from benchbox.units import counted, format_percent, format_ratio, format_time
 
 # trtexec warns of GPU times from 2.5 % on.
 NOISE_LIMIT, GPU_NOISE_LIMIT = 0.10, 0.025
@@ -129,9 +129,9 @@ def _two_modes(trials: Sequence[Trial]) -> Iterator[Flag]:
         yield Flag(
             code="BIMODAL",
             severity=Severity.WARNING,
-            message=f"{len(apart)} of {len(trials)} processes have two modes, {typical.lower / 1e6:.4g} ms and "
-            f"{typical.upper / 1e6:.4g} ms ({format_percent(typical.upper_share)} of the samples): the median may fall "
-            "on either",
+            message=f"{len(apart)} of {len(trials)} processes have two modes, {format_time(typical.lower / 1e9)} and "
+            f"{format_time(typical.upper / 1e9)} ({format_percent(typical.upper_share)} of the samples): the "
+            "median may fall on either",
             size=typical.upper / typical.lower,
         )
 
@@ -191,7 +191,7 @@ def tail_undersampled(seen: Seen) -> Iterator[Flag]:
         yield flag(
             "TAIL_UNDERSAMPLED",
             Severity.INFO,
-            f"p99 is of {min(counts)} samples per process; a bound with 95 % confidence needs {needed}: "
+            f"p99 is of {counted(min(counts), 'sample')} per process; a bound with 95 % confidence needs {needed}: "
             f"{longer(quick=seen.quick)}",
             size=needed / min(counts),
         )

@@ -77,7 +77,7 @@ def _gpu(environment: Environment) -> Iterator[Flag]:
     if "gpu_clocks" not in hardware:
         yield clocks_not_locked()
     others = int(_number(observed.get("gpu_processes", "0")))
-    reasons = [f"{others} processes compute on the GPU"] if others else []
+    reasons = [f"{others} other process{'es' * (others != 1)} on the GPU"] if others else []
     reasons += ["MPS shares it"] if _number(observed.get("gpu_mps_processes", "0")) else []
     reasons += ["it is divided (MIG)"] if hardware.get("gpu_mig") == "1" else []
     if reasons:

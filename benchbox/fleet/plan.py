@@ -218,7 +218,7 @@ def plan_from_text(text: str, *, origin: str) -> SweepPlan:
             units=units, networks=document.get("networks", {}),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{origin} is no plan of a sweep", values=str(error), remedy="start a new sweep") from error
+        raise StoreError(f"{origin} is not a plan of a sweep", values=str(error), remedy="start a new sweep") from error
 
 
 def path_of_plan(root: Path, name: str) -> Path:

@@ -25,6 +25,7 @@ from benchbox.errors import EnvironmentLackError, MeasurementError, StoreError
 from benchbox.fleet.done import MOST_TRIES
 from benchbox.fleet.nodes import CPUS_VARIABLE, NodeFacts, clock_faults, faults_of, no_node_error, take_cpus
 from benchbox.fleet.plan import SweepPlan
+from benchbox.units import counted
 
 RESOURCE = "benchbox_machine"
 _NODE_ID = "ray.io/node-id"  # a label that Ray gives every node
@@ -317,7 +318,7 @@ def _machines(ray: Any, labels: Mapping[str, str]) -> list[Mapping[str, Any]]:
         alive = sum(bool(node.get("Alive")) for node in ray.nodes())
         raise EnvironmentLackError(
             "no machine of the cluster offers itself",
-            values=f"{alive} nodes, none with {RESOURCE}",
+            values=f"{counted(alive, 'node')}, none with {RESOURCE}",
             remedy=_REMEDY,
         )
     fitting = [node for node in machines if _has(node, labels)]

@@ -203,7 +203,7 @@ def sweep_of(file: Path) -> Sweep:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError("the sweep cannot be read", values=f"{file}: {reason}", remedy=_REMEDY) from error
     sweep = sweep_from_text(text, origin=str(file))
     return sweep if sweep.name else sweep.model_copy(update={"name": _name(file)})
@@ -219,12 +219,12 @@ def sweep_from_text(text: str, *, origin: str) -> Sweep:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{origin} is no TOML", values=str(error), remedy=_REMEDY) from error
+        raise UsageError(f"{origin} is not TOML", values=str(error), remedy=_REMEDY) from error
     try:
         sweep = _File.model_validate(document).sweep
         cases = sweep.cases()
     except ValidationError as error:
-        raise UsageError(f"{origin} is no sweep", values=_problems(error, text), remedy=_REMEDY) from error
+        raise UsageError(f"{origin} is not a sweep", values=_problems(error, text), remedy=_REMEDY) from error
     if not cases:
         raise UsageError(
             f"the matrix of {origin} is empty",

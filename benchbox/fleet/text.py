@@ -14,11 +14,13 @@ from benchbox.fleet.unit import StepEnd, last_words
 from benchbox.report.screen import lines_below, screen_width, shell_lines, table_of
 from benchbox.report.table import Column
 from benchbox.schema.record import Status
-from benchbox.units import ABSENT, format_ratio
+from benchbox.units import ABSENT, counted, format_ratio
 
 # The anchor is the same case each time: more than this and the machine moved.
 _MOVED = 0.05
 _SHOWN = 10
+# Precision and batch of a case that names none.
+_OWN = "own"
 
 
 def render_plan(plan: SweepPlan, *, timed: int, cases: int) -> str:
@@ -32,11 +34,12 @@ def render_plan(plan: SweepPlan, *, timed: int, cases: int) -> str:
     rows = [_Planned(unit=unit, step=step, first=step is unit.steps[0]) for unit in plan.units for step in unit.steps]
     known = "times are known from earlier sweeps" if timed == cases else f"{timed} of {cases} cases were timed before"
     step = next(row.step for row in rows if not row.step.anchor)
+    own = any(row.step.case.precision is None or row.step.case.batch is None for row in rows)
     return "\n\n".join(
         [
             table_of(_COLUMNS, rows, remedy="a wider screen or --json shows all"),
             f"step {step.name} is:\n{shell_lines(shlex.join(['benchbox', *arguments_of(plan, step)]), screen_width())}",
-            lines_below(f"{size_of(plan)}; {known}"),
+            lines_below(f"{size_of(plan)}; {known}", f"{_OWN}: what the network's file has" if own else ""),
         ]
     )
 
@@ -73,8 +76,8 @@ _COLUMNS: tuple[Column[_Planned], ...] = (
     _column("step", lambda row: f"{row.step.name}{' (anchor)' if row.step.anchor else ''}"),
     _column("model", lambda row: row.step.case.model, once=True),
     _column("backend", lambda row: row.step.case.backend, once=True),
-    _column("precision", lambda row: row.step.case.precision or ABSENT, once=True),
-    _column("batch", lambda row: str(row.step.case.batch or ABSENT), number=True, once=True),
+    _column("precision", lambda row: row.step.case.precision or _OWN, once=True),
+    _column("batch", lambda row: str(row.step.case.batch or _OWN), number=True, once=True),
     _column("threads", lambda row: str(row.step.case.threads or ABSENT), number=True, optional=True, once=True),
     _column(
         "mode", lambda row: "" if row.step.case.mode == "isolated" else row.step.case.mode, optional=True, once=True
@@ -87,8 +90,8 @@ _COLUMNS: tuple[Column[_Planned], ...] = (
 def size_of(plan: SweepPlan) -> str:
     """How many cases, steps and units a plan has, and how long it may take on one machine."""
     cases = len({step.case.title for step in plan.steps})
-    steps = f"{len(plan.steps)} steps, {_counted(len(plan.units), 'unit')}"
-    return f"{_counted(cases, 'case')}, {steps}, about {_minutes(sum(unit.seconds for unit in plan.units))}"
+    steps = f"{counted(len(plan.steps), 'step')}, {counted(len(plan.units), 'unit')}"
+    return f"{counted(cases, 'case')}, {steps}, about {_minutes(sum(unit.seconds for unit in plan.units))}"
 
 
 def line_of_end(root: Path, plan: SweepPlan, end: StepEnd) -> str:
@@ -109,7 +112,7 @@ def render_swept(found: Swept) -> str:
     measured, skipped, failed = (found.steps_of(status) for status in (Status.OK, Status.SKIPPED, Status.FAILED))
     lacking = found.lacking
     lines = [
-        f"sweep {plan.id}: {len(measured)} of {len(plan.steps)} steps measured"
+        f"sweep {plan.id}: {len(measured)} of {counted(len(plan.steps), 'step')} measured"
         + "".join(
             f", {len(steps)} {word}" for steps, word in ((skipped, "skipped"), (failed, "failed"), (lacking, "to do"))
             if steps
@@ -127,7 +130,7 @@ def render_swept(found: Swept) -> str:
         advice = ": compare cases of one unit, or measure pairs with 'benchbox run --ab'"
         lines.append(moved + (advice if found.drift - 1 > _MOVED else ""))
     if lacking:
-        lines.append(f"to go on: benchbox sweep FILE.toml --resume  ({len(lacking)} steps are not done)")
+        lines.append(f"to go on: benchbox sweep FILE.toml --resume  (not done: {counted(len(lacking), 'step')})")
     elif measured:
         lines.append("see: benchbox report, benchbox choose, benchbox gate")
     return lines_below(*lines)
@@ -156,7 +159,3 @@ def document_from_swept(found: Swept) -> dict[str, Any]:
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds / 60:.1f} min"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"

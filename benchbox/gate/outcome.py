@@ -59,9 +59,9 @@ def effect_in_words(metric: Metric, low: float, high: float) -> str:
         low, high = 1 / high, 1 / low
     up, down, times = _WORDS.get(metric.unit, _WORDS["1"])
     if low >= 2:
-        return f"{_apart(f'{low:.2g}', f'{high:.2g}')} times as {times}"
+        return f"{_apart(_two_digits(low), _two_digits(high))} times as {times}"
     if metric.unit == "s" and high <= 0.5:
-        return f"{_apart(f'{1 / high:.2g}', f'{1 / low:.2g}')} times as long"
+        return f"{_apart(_two_digits(1 / high), _two_digits(1 / low))} times as long"
     if low > 1:
         return f"{_span(low - 1, high - 1)} {up}"
     slower_by = [1 / ratio - 1 if metric.unit == "s" else 1 - ratio for ratio in (high, low)]
@@ -70,6 +70,11 @@ def effect_in_words(metric: Metric, low: float, high: float) -> str:
     if max(slower_by[1], high - 1) < _NOTHING:
         return "equal"
     return f"{format_percent(slower_by[1])} {down} to {format_percent(high - 1)} {up}"
+
+
+def _two_digits(factor: float) -> str:
+    """A factor as "2.1" or "120", without an exponent."""
+    return f"{float(f'{factor:.2g}'):g}"
 
 
 def _span(low: float, high: float) -> str:

@@ -52,7 +52,9 @@ def quantity(value: str | float) -> float:
     else:
         found = re.fullmatch(r"([0-9.]+)\s*([A-Za-zµ]+)", value.strip())
         if found is None or found[2] not in _UNITS or found[1].count(".") > 1 or found[1] == ".":
-            raise ValueError(f"'{value}' is no quantity (for example '20 us' or '1 MiB'; units: {', '.join(_UNITS)})")
+            raise ValueError(
+                f"'{value}' is not a quantity (for example '20 us' or '1 MiB'; units: {', '.join(_UNITS)})"
+            )
         number, scale = float(found[1]), _UNITS[found[2]]
     if not 0 <= number < float("inf"):
         raise ValueError("a floor is a finite number of at least 0")
@@ -303,7 +305,7 @@ def _file_of(root: Path, file: str | None) -> _File:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(
             "the policy cannot be read", values=f"{path}: {reason}", remedy="see docs/nightly.md"
         ) from error
@@ -319,14 +321,14 @@ def _file_from_text(text: str, *, origin: str) -> _File:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{origin} is no TOML", values=str(error), remedy="see docs/nightly.md") from error
+        raise UsageError(f"{origin} is not TOML", values=str(error), remedy="see docs/nightly.md") from error
     try:
         return _File.model_validate(document)
     except ValidationError as error:
         entries: list[Any] = list(error.errors())
         lines = dict.fromkeys(problem_text(entry, text, tables=_TABLES, whole=Policy) for entry in entries)
         raise UsageError(
-            f"{origin} is no policy", values="\n".join(lines), remedy="docs/nightly.md lists what may stand there"
+            f"{origin} is not a policy", values="\n".join(lines), remedy="docs/nightly.md lists what may stand there"
         ) from error
 
 

@@ -111,7 +111,9 @@ def _dims_of(value: onnx.ValueInfoProto, sizes: Sizes, place: int, path: Path) -
     """The sizes of an input; one whose rank the file leaves open takes it from what was asked for."""
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or tensor.elem_type == 0:
-        raise ArtifactError(f"input {value.name} of {path} is no tensor", remedy="benchbox counts networks of tensors")
+        raise ArtifactError(
+            f"input {value.name} of {path} is not a tensor", remedy="benchbox counts networks of tensors"
+        )
     if not tensor.HasField("shape"):
         asked = sizes.named.get(value.name, sizes.shape if place == 0 else None)
         if asked is None:
@@ -133,10 +135,10 @@ def _dims_of(value: onnx.ValueInfoProto, sizes: Sizes, place: int, path: Path) -
 
 def _text_of(dim: onnx.TensorShapeProto.Dimension, name: str, path: Path) -> str:
     symbol = dim.dim_param if dim.HasField("dim_param") else ""
-    if not isinstance(symbol, str):  # what is no UTF-8 comes as bytes from the decoder
+    if not isinstance(symbol, str):  # what is not UTF-8 comes as bytes from the decoder
         raise ArtifactError(
-            f"{path} is no valid graph",
-            values=f"a size of input {name} is called {symbol!r:.60}, which is no UTF-8",
+            f"{path} is not a valid graph",
+            values=f"a size of input {name} is called {symbol!r:.60}, which is not UTF-8",
             remedy="the file is damaged",
         )
     return symbol

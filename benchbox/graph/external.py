@@ -63,7 +63,9 @@ def external_files(path: Path) -> tuple[str, ...]:
     except ArtifactError:
         raise
     except Exception as error:  # protobuf's errors have no common class
-        raise ArtifactError(f"{path} is no ONNX file", values=str(error), remedy="export the network again") from error
+        raise ArtifactError(
+            f"{path} is not an ONNX file", values=str(error), remedy="export the network again"
+        ) from error
     return tuple(sorted(set(_locations(proto))))
 
 

@@ -59,7 +59,7 @@ def structure_bytes(path: Path) -> bytes:
             _Skimmer(data).copy(0, len(data), "model", fragments, 0)
         except _DamageError as damage:
             raise ArtifactError(
-                f"{path} is no ONNX file",
+                f"{path} is not an ONNX file",
                 values=f"{damage} of {len(data)} bytes",
                 remedy="it may be truncated or of another format",
             ) from damage

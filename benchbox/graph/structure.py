@@ -39,7 +39,7 @@ def proto_from_file(path: Path) -> onnx.ModelProto:
         proto = onnx.load_from_string(data)
     except Exception as error:  # protobuf's decoder has errors of its own
         raise ArtifactError(
-            f"{path} is no ONNX file", values=f"{type(error).__name__}: {error}", remedy="it may be truncated"
+            f"{path} is not an ONNX file", values=f"{type(error).__name__}: {error}", remedy="it may be truncated"
         ) from error
     if not proto.graph.node or not proto.opset_import:
         raise ArtifactError(f"{path} holds no network", values=f"{path.stat().st_size} bytes without a node")
@@ -88,7 +88,7 @@ def border_from_file(path: Path, sizes: Sizes) -> Border:
     except ArtifactError:
         raise
     except Exception as error:  # protobuf's decoder has errors of its own
-        raise ArtifactError(f"{path} is no ONNX file", values=f"{type(error).__name__}: {error}") from error
+        raise ArtifactError(f"{path} is not an ONNX file", values=f"{type(error).__name__}: {error}") from error
     return border_of(proto.graph, sizes, path)
 
 
@@ -158,7 +158,7 @@ def _require_weights_plausible(graph: onnx.GraphProto, path: Path) -> None:
     dense = [dense_from_sparse(sparse, most=0) for sparse in graph.sparse_initializer]
     for tensor in (*graph.initializer, *dense):
         if tensor.name in seen:
-            raise ArtifactError(f"{path} is no valid graph", values=f"weight {tensor.name} is there twice")
+            raise ArtifactError(f"{path} is not a valid graph", values=f"weight {tensor.name} is there twice")
         seen.add(tensor.name)
         if min(tensor.dims, default=0) < 0 or math.prod(tensor.dims) > MAX_ELEMENTS:
             raise ArtifactError(f"weight {tensor.name} of {path} is absurd", values=f"shape {list(tensor.dims)}")
@@ -183,7 +183,7 @@ def _require_inside(location: str, tensor: str, path: Path) -> None:
 
 
 def _require_text(index: int, node: onnx.NodeProto, path: Path) -> None:
-    """What is no UTF-8 comes as bytes from the decoder, and no name in ONNX may be."""
+    """What is not UTF-8 comes as bytes from the decoder, and no name in ONNX may be."""
     texts = [node.op_type, node.domain, node.name, *node.input, *node.output]
     for entry in node.metadata_props:
         texts += (entry.key, entry.value)
@@ -192,8 +192,8 @@ def _require_text(index: int, node: onnx.NodeProto, path: Path) -> None:
     except TypeError:
         wrong = next(text for text in texts if not isinstance(text, str))
         raise ArtifactError(
-            f"{path} is no valid graph",
-            values=f"node {index} holds {wrong!r:.60}, which is no UTF-8",
+            f"{path} is not a valid graph",
+            values=f"node {index} holds {wrong!r:.60}, which is not UTF-8",
             remedy="the file is damaged",
         ) from None
 
@@ -212,13 +212,15 @@ def require_single_assignment(graph: onnx.GraphProto, path: Path) -> None:
                 remedy="unroll it when the network is exported",
             )
         if not any(node.output):
-            raise ArtifactError(f"{path} is no valid graph", values=f"{title} makes nothing")
+            raise ArtifactError(f"{path} is not a valid graph", values=f"{title} makes nothing")
         if missing := [value for value in node.input if value and value not in made]:
             raise ArtifactError(
-                f"{path} is no valid graph", values=f"{title} reads {missing[0]} before any node makes it"
+                f"{path} is not a valid graph", values=f"{title} reads {missing[0]} before any node makes it"
             )
         if twice := [value for value in node.output if value and value in made]:
-            raise ArtifactError(f"{path} is no valid graph", values=f"{title} makes {twice[0]}, which exists already")
+            raise ArtifactError(
+                f"{path} is not a valid graph", values=f"{title} makes {twice[0]}, which exists already"
+            )
         made.update(node.output)
     if lost := [value.name for value in graph.output if value.name not in made]:
-        raise ArtifactError(f"{path} is no valid graph", values=f"no node makes its output {lost[0]}")
+        raise ArtifactError(f"{path} is not a valid graph", values=f"no node makes its output {lost[0]}")

@@ -41,19 +41,24 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The backend for some precisions, why it is the best, and the others that could run them, the best first."""
+    """The backend for some precisions, why it is the best, and the others that could run them, the best first.
+
+    ``refused`` is for a choice that is not native: the installed backends that do not run them, and why.
+    """
 
     backend: str
     precisions: tuple[Precision, ...]
     why: str
     others: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """One line: "fp32 on onnxruntime: ...; others: openvino, pytorch; --backend chooses"."""
         what = "/".join(self.precisions)
         also = f"; others: {', '.join(self.others)}; --backend chooses" if self.others else ""
-        return f"{what} on {self.backend}: {self.why}{also}"
+        lacks = f"; cannot run it: {'; '.join(self.refused)}" if self.refused else ""
+        return f"{what} on {self.backend}: {self.why}{also}{lacks}"
 
 
 @dataclass(kw_only=True)
@@ -81,7 +86,7 @@ class Chooser:
         modules = self.modules and source.kind is not SourceKind.ONNX
         key = (tuple(dict.fromkeys(precisions)), source.name, modules)
         if key not in self.choices:
-            self.choices[key] = self._chosen(key[0], source.name, candidates(key[0], self.isa, modules=modules))
+            self.choices[key] = self._chosen(key[0], source.name, *candidates(key[0], self.isa, modules=modules))
         return self.choices[key]
 
     def of_matrix(self, source: ModelSource, precision: Precision, wanted: Sequence[Precision]) -> str:
@@ -98,7 +103,9 @@ class Chooser:
                 errors.append(error)
         raise errors[0]
 
-    def _chosen(self, precisions: tuple[Precision, ...], model: str, found: Sequence[Candidate]) -> Choice:
+    def _chosen(
+        self, precisions: tuple[Precision, ...], model: str, found: Sequence[Candidate], refused: Sequence[str]
+    ) -> Choice:
         best = [entry for entry in found if entry.grade is found[0].grade]
         names = [entry.name for entry in best]
         fastest, why = names[0], ""
@@ -110,6 +117,7 @@ class Chooser:
             precisions=precisions,
             why=why or _why(chosen, found),
             others=tuple(_described(entry) for entry in found if entry is not chosen),
+            refused=() if chosen.grade is Grade.NATIVE else tuple(refused),
         )
 
     def _records(self) -> Iterable[Record]:
@@ -124,10 +132,16 @@ class Chooser:
         return tuple(record for _, record in stored if record.environment.hash == here)
 
 
-def candidates(precisions: Collection[Precision], isa: frozenset[str], *, modules: bool) -> tuple[Candidate, ...]:
-    """The backends that can run all of these precisions here, the best first; raises as ``Chooser.best``."""
+def candidates(
+    precisions: Collection[Precision], isa: frozenset[str], *, modules: bool
+) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
+    """The backends that can run all of these precisions here, the best first, and why others that are installed cannot.
+
+    Raises as ``Chooser.best``.
+    """
     found: list[Candidate] = []
     refusals: list[str] = []
+    refused: list[str] = []
     for backend in BACKENDS:
         if backend.rank < 0 or (backend.consumes == "module" and not modules):
             continue
@@ -136,6 +150,7 @@ def candidates(precisions: Collection[Precision], isa: frozenset[str], *, module
             found.append(Candidate(name=backend.name, rank=backend.rank, grade=grade, reason=reason))
         else:
             refusals.append(f"{backend.name}: {lack}")
+            refused += refusals[-1:] if probe_of(backend).usable else []
     if not found:
         require_some_backend()
         raise UsageError(
@@ -143,7 +158,7 @@ def candidates(precisions: Collection[Precision], isa: frozenset[str], *, module
             values="\n".join(refusals),
             remedy="'benchbox doctor' lists the precisions of each backend",
         )
-    return tuple(sorted(found, key=lambda entry: (-entry.grade, -entry.rank)))
+    return tuple(sorted(found, key=lambda entry: (-entry.grade, -entry.rank))), tuple(refused)
 
 
 def grade_of(backend: Backend, precision: Precision, isa: frozenset[str]) -> tuple[Grade, str]:

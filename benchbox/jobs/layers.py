@@ -196,7 +196,10 @@ def explanation_from_case(
             remedy="leave --against out, or name the network",
         )
     if against is case.precision:
-        raise UsageError(f"--against {against} is the precision itself", remedy="compare with another, such as fp32")
+        raise UsageError(
+            f"--against {against} is the precision itself",
+            remedy="name both: --precision int8 --against fp32, for example",
+        )
     require_runnable(case.backend, against, case.source)
     here = capture()
     base_case = replace(case, precision=against, derivation=case.derivation.for_precision(against))

@@ -36,6 +36,7 @@ from benchbox.schema.proof import REQUIRED_SHARE
 from benchbox.schema.record import BuildCost, Correctness, Record, RecordKey, Status
 from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.inputs import fed_inputs
+from benchbox.units import counted
 
 if TYPE_CHECKING:
     from benchbox.export.engines import Built
@@ -173,10 +174,10 @@ def plan_cases(cases: Sequence[Case]) -> tuple[Record, ...]:
 
 def _warning(case: Case) -> str:
     """What makes the case's numbers void, if that is known before."""
-    cpus = effective_cpus()
-    if case.plan.threads <= cpus:
+    cpus, threads = effective_cpus(), case.plan.threads
+    if threads <= cpus:
         return ""
-    return f"; void, as {case.plan.threads} threads share {cpus} CPUs: use --threads {cpus} or fewer (OVERSUBSCRIBED)"
+    return f"; void, as {threads} threads share {counted(cpus, 'CPU')}: use --threads {cpus} or fewer (OVERSUBSCRIBED)"
 
 
 def _with_dispatcher(outcome: Outcome, since_s: float | None) -> Outcome:

@@ -229,7 +229,7 @@ def require_all(found: Swept) -> None:
     if failed or lacking:
         raise MeasurementError(
             "the sweep is not complete",
-            values=f"{len(failed)} steps failed, {len(lacking)} are not done",
+            values=f"steps that failed: {len(failed)}; not done: {len(lacking)}",
             remedy="; ".join(
                 text
                 for steps, text in (

@@ -1,6 +1,6 @@
 """How many samples per second come out? Batch times inferences over the time of the measured window, per process.
 
-With one request in flight this is what a lone caller gets, not what the machine could give to many. Pauses to collect
+With one request in flight this is what a single caller gets, not what the machine could give to many. Pauses to collect
 garbage, to read events or to flush caches are in no window. Where LoadGen issued the requests it is the rate at which
 it saw samples answered.
 """

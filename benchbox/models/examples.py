@@ -66,7 +66,7 @@ def example_from_value(value: object, reference: str) -> Example:
     if isinstance(value, Mapping):
         if wrong := [key for key in value if not isinstance(key, str)]:
             raise UsageError(
-                f"the example inputs of {reference} have a key that is no name",
+                f"the example inputs of {reference} have a key that is not a name",
                 values=f"{wrong[0]!r:.80}",
                 remedy="a dictionary holds the keyword arguments of forward()",
             )
@@ -87,7 +87,7 @@ def flat_network(module: nn.Module, example: Example, reference: str) -> tuple[n
     itself is changed: it keeps its class and the paths of its parts, so that layers keep their names.
 
     Raises:
-        UsageError: an argument that ``forward`` does not have, one that is no tensor, or no tensor at all.
+        UsageError: an argument that ``forward`` does not have, one that is not a tensor, or no tensor at all.
     """
     args, kwargs = _in_order(module, example, reference)
     found, spec = _pytree.tree_flatten_with_path((args, kwargs))
@@ -188,7 +188,7 @@ def _require_plain(tensor: torch.Tensor, name: str, reference: str) -> None:
     kind = str(tensor.dtype).removeprefix("torch.")
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise UsageError(
-            f"input {name} of {reference} is no dense tensor",
+            f"input {name} of {reference} is not a dense tensor",
             values=f"its layout is {tensor.layout}",
             remedy="make it dense (to_dense), or measure the part of the network behind it",
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchbox.errors import UsageError
 from benchbox.models.zoo.zoo import spec, specs
-from benchbox.registry import require_known
+from benchbox.registry import require_known, suggestion
 from benchbox.schema.model import USUAL_INPUTS, InputChoice, ModelSource, SourceKind
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def resolve(
         raise UsageError("--task is for networks of Hugging Face", values=f"got {reference}", remedy="remove --task")
     if reference.endswith(ENGINE_SUFFIXES):
         return _engine_source(reference, input_shape, weights or part, inputs, engines=engines)
-    if reference.endswith(".onnx"):
+    if reference.lower().endswith(".onnx"):
         if part:
             raise UsageError(
                 "--module is for networks that PyTorch builds",
@@ -84,6 +84,7 @@ def resolve(
         made = _library_source(reference) if library in LIBRARIES else _factory_source(reference)
         source = replace(made, input_shape=input_shape, weights=weights, inputs=inputs, task=task)
     else:
+        _refuse_other_file(reference)
         require_known("model", reference, specs(), remedy=FORMS)
         axes = inputs.batch_axes if part else ()  # a part's inputs have names of their own, the sizes are the network's
         input_shape, inputs = _only_input(reference, input_shape, replace(inputs, batch_axes=()) if part else inputs)
@@ -94,6 +95,14 @@ def resolve(
             reference=reference, kind=SourceKind.ZOO, name=name, input_shape=shape, weights=weights, inputs=inputs
         )
     return replace(source, part=part, name=_safe(f"{source.name}.{part}")) if part else source
+
+
+def _refuse_other_file(reference: str) -> None:
+    """Raises UsageError for a path that is there and names no network."""
+    if reference in specs() or not reference.strip() or not Path(reference).exists():
+        return
+    kind = "a folder" if Path(reference).is_dir() else "a file whose name does not end in .onnx"
+    raise UsageError(f"{reference} is {kind}", values=suggestion(reference, specs()), remedy=FORMS)
 
 
 def _only_input(

@@ -64,7 +64,7 @@ def _text(page: str) -> str:
     raise StoreError(
         "the definitions are missing",
         values=f"no {page} in {_COPIES} or {_CHECKOUT}",
-        remedy="install benchbox again: pip install --force-reinstall benchbox",
+        remedy="install benchbox again, from its checkout",
     )
 
 

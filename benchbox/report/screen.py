@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from benchbox.report.table import Column, Row, fitted, markdown_table, said_once, text_table, texts_of, widths_of
+from benchbox.report.table import (
+    MOST_IN_A_COMMENT,
+    Column,
+    Row,
+    fitted,
+    markdown_table,
+    said_once,
+    text_table,
+    texts_of,
+    widths_of,
+)
 
 # Narrower than this a folded cell is harder to read than a line that wraps.
 _LEAST_FOLDED = 16
-_UNBROKEN = "\N{NO-BREAK SPACE}%"
+# A terminal that says that it is narrower is not looked at by anybody.
+_LEAST_WIDTH = 20
+_UNBROKEN = "\N{NO-BREAK SPACE}"
+# A blank that no line ends at: between a number and its unit, and around an equals sign.
+_GLUE = re.compile(
+    r"(?<=[0-9]) (?=(?:%|[kMGTmµn]?s|[KMGT]i?B|B|[kMGTP]?FLOP/[sB]|[kMG]?B/s|[KMG]iB/s)(?:[\s,;:.)]|$))|(?<==) | (?==)"
+)
 
 
 def screen_width() -> int | None:
     """Characters of a line where standard output is a terminal, None where it is a file or a pipe."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return max(shutil.get_terminal_size().columns, _LEAST_WIDTH) if sys.stdout.isatty() else None
 
 
 def screen_table(
@@ -45,7 +62,7 @@ def wrapped(line: str, width: int | None) -> str:
     """The line as lines of at most a width, the second and later ones set back; as it is without a width."""
     if width is None:
         return line
-    return "\n".join(_broken(line, width, indent="  "))
+    return "\n".join(folded(line, width, indent="  "))
 
 
 def shell_lines(command: str, width: int | None) -> str:
@@ -58,11 +75,11 @@ def shell_lines(command: str, width: int | None) -> str:
     return " \\\n    ".join([f"  {lines[0]}", *lines[1:]])
 
 
-def _broken(text: str, width: int, *, indent: str = "") -> list[str]:
-    """The text in lines; a number and its percent sign stay together."""
-    kept = text.replace(" %", _UNBROKEN)
-    lines = textwrap.wrap(kept, width, subsequent_indent=indent, break_on_hyphens=False)
-    return [line.replace(_UNBROKEN, " %") for line in lines]
+def folded(text: str, width: int, *, first: str = "", indent: str = "") -> list[str]:
+    """The text in lines; a number and its unit stay together, and so do the sides of an equals sign."""
+    kept = _GLUE.sub(_UNBROKEN, text)
+    lines = textwrap.wrap(kept, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace(_UNBROKEN, " ") for line in lines]
 
 
 def lines_below(*lines: str) -> str:
@@ -74,7 +91,7 @@ def lines_below(*lines: str) -> str:
 def set_back(text: str, *, by: int = 2) -> str:
     """A sentence that stands under a title, further right, wrapped where standard output is a terminal."""
     width = screen_width()
-    lines = [text] if width is None else _broken(text, width - by)
+    lines = [text] if width is None else folded(text, width - by)
     return "\n".join(f"{' ' * by}{line}" for line in lines)
 
 
@@ -86,7 +103,7 @@ def table_of(
     form: str = "table",
     remedy: str = "a wider screen or --format csv shows all",
 ) -> str:
-    """The rows as text that fits the screen ("table") or Markdown ("md").
+    """The rows as text that fits the screen ("table") or as Markdown that fits a comment ("md").
 
     Args:
         columns: of the table.
@@ -96,9 +113,11 @@ def table_of(
         remedy: what shows the columns that are left out on a narrow screen.
     """
     shown, texts = texts_of(columns, rows)
-    whole = [*texts, *([last] if last else [])]
+    whole = [*texts, *([list(last)] if last else [])]
     if form == "md":
-        return markdown_table(shown, whole)
+        shown, whole, left_out = fitted(shown, whole, width=None, most=MOST_IN_A_COMMENT)
+        below = f"left out: {', '.join(left_out)} ({remedy.removeprefix('a wider screen or ')})" if left_out else ""
+        return "\n\n".join(filter(None, (markdown_table(shown, whole), below)))
     return screen_table(shown, whole, width=screen_width(), remedy=remedy)
 
 
@@ -113,7 +132,7 @@ def _folded(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], width
     room = max(widths[place] - surplus, _LEAST_FOLDED)
     lines: list[list[str]] = []
     for row in rows:
-        first, *more = _broken(row[place], room) or [""]
+        first, *more = folded(row[place], room) or [""]
         lines.append([*row[:place], first, *row[place + 1 :]])
         lines += [[*[""] * place, text, *[""] * (len(row) - place - 1)] for text in more]
     return lines

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 from benchbox.units import ABSENT
 
 Row = TypeVar("Row")
+# Columns that a comment on GitHub has room for.
+MOST_IN_A_COMMENT = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +162,21 @@ def fitted(
         kept.remove(max(ranked, key=lambda index: (columns[index].rank, index)))
     left_out = [column.title for index, column in enumerate(columns) if index not in kept]
     return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows], left_out
+
+
+def comment_table(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> str:
+    """A Markdown table as a comment shows it without scrolling; what is the same in all rows is said below it."""
+    shown, texts = texts_of(columns, rows)
+    shown, texts, same = said_once(shown, texts, most=MOST_IN_A_COMMENT)
+    shown, texts, _ = fitted(shown, texts, width=None, most=MOST_IN_A_COMMENT)
+    below = f"\n\nin {'all rows' if len(rows) > 1 else 'this row'}: {', '.join(same)}" if same else ""
+    return markdown_table(shown, texts) + below
+
+
+def folded_away(title: str, lines: Sequence[str]) -> str:
+    """Sentences of a Markdown comment that a click shows."""
+    listed = "\n".join(f"- {line}" for line in lines)
+    return f"<details><summary>{title}</summary>\n\n{listed}\n\n</details>"
 
 
 def _table_width(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], chosen: Sequence[int]) -> int:

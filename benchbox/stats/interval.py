@@ -20,7 +20,7 @@ def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> tupl
         ValueError: if there is no trial or more successes than trials.
     """
     if not 0 <= successes <= trials or trials < 1:
-        raise ValueError(f"{successes} of {trials} is no share")
+        raise ValueError(f"{successes} of {trials} is not a share")
     z = statistics.NormalDist().inv_cdf((1 + level) / 2)
     share = successes / trials
     centre = share + z * z / (2 * trials)

@@ -65,7 +65,7 @@ def read_accuracy(path: Path, *, warn: Callable[[str], None]) -> AccuracyResult 
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-            raise StoreError(f"it is no {SCHEMA}")
+            raise StoreError(f"it is not a {SCHEMA}")
         return value_from_plain(AccuracyResult, document.get("result"), origin=str(path))
     except (OSError, ValueError, StoreError) as error:
         reason = error.what if isinstance(error, StoreError) else str(error).splitlines()[0]

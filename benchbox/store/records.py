@@ -411,7 +411,7 @@ def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
 def _json_of(metadata: Mapping[bytes, bytes] | None, path: Path) -> bytes:
     """The record's JSON in the metadata of its file."""
     if not metadata or METADATA_KEY not in metadata:
-        raise StoreError(f"{path} is no record of benchbox", values=f"it lacks the metadata {METADATA_KEY.decode()}")
+        raise StoreError(f"{path} is not a record of benchbox", values=f"it lacks the metadata {METADATA_KEY.decode()}")
     return metadata[METADATA_KEY]
 
 

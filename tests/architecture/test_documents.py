@@ -65,6 +65,20 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
+def _anchors(document: Path) -> set[str]:
+    """Where a link into a page may lead: its headings, as GitHub writes them."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+@every_document
+def test_links_lead_to_headings_that_exist(document: Path) -> None:
+    for page, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", document.read_text()):
+        target = document.parent / page if page else document
+        assert target.suffix != ".md" or anchor in _anchors(target), f"{page}#{anchor}"
+
+
 def _python_blocks(document: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", document.read_text(), flags=re.DOTALL)
 

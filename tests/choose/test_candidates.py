@@ -37,10 +37,10 @@ INT8 = {"precision": Precision.INT8}
         (measured("a", P50, **INT8), "precision not proven"),
         (measured("a", P50, correctness=Correctness(hops=(HOP,), passed=False)), "outputs not right"),
         (measured("a", P50, correctness=Correctness()), "outputs not checked"),
-        (measured("a", P50, flags=(Flag(code="VIRTUAL_CLOCK", severity=Severity.ERROR, message=""),)), "numbers void"),
+        (measured("a", P50, flags=(Flag(code="VIRTUAL_CLOCK", severity=Severity.ERROR, message=""),)), "void"),
         (
             measured("a", P50, flags=(Flag(code="OVERSUBSCRIBED", severity=Severity.WARNING, message=""),)),
-            "numbers void",
+            "void",
         ),
         (measured("a", P50, flags=(Flag(code="CPU_STEAL", severity=Severity.WARNING, message=""),)), ""),
         (measured("a", status=Status.FAILED, reason="died"), "failed"),

@@ -153,6 +153,19 @@ def test_published_accuracy_is_labelled() -> None:
     assert "accuracy 76.10 % (published)" in render_choices([choice], command_of=lambda _: "", measuring=lambda _: "")
 
 
+def test_values_have_the_digits_that_their_intervals_leave_known() -> None:
+    choice = choose(case("near", 4.9e-3, spread=0.2), latency="<= 20 ms")
+    text = render_choices([choice], command_of=lambda _: "", measuring=lambda _: "")
+    assert "latency 4.9 ms (<= 5.67 ms)" in text
+
+
+def test_a_narrow_screen_breaks_sentences_between_words() -> None:
+    choice = choose(case("near", 4.9e-3), case("far", 4.0), latency="<= 5 ms", memory="<= 1 GB")
+    text = render_choices([choice], command_of=lambda _: "", measuring=lambda _: "", width=40)
+    assert max(map(len, text.splitlines())) <= 45
+    assert "      memory 95.37 MiB (<= 95.37 MiB)" in text.splitlines()
+
+
 def test_the_document_has_what_the_text_has() -> None:
     choice = choose(case("a", 2e-3), case("near", 4.9e-3, spread=0.05), case("far", 1.0), latency="<= 5 ms")
     document = document_from_choices([choice], choice.request.limits, command_of=lambda _: "the command")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -32,6 +33,27 @@ def test_unknown_command_is_answered_with_the_nearest(benchbox: Callable) -> Non
     assert ran.out == ""
     assert "unknown command 'reprot'" in ran.err
     assert "did you mean 'report'" in ran.err
+
+
+def _ran_in_a_shell(line: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["bash", "-c", line], env={**os.environ, **variables}, capture_output=True, check=False, cwd="/"
+    )
+
+
+def test_a_closed_standard_output_is_no_bug() -> None:
+    """What is opened later must not become standard output either."""
+    ran = _ran_in_a_shell(f"{SCRIPT} explain p50 >&-")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_an_encoding_without_the_letters_of_a_table_gets_them_escaped() -> None:
+    line = f"{SCRIPT} explain latency_p50; {SCRIPT} explain latency_p50 --json"
+    ran = _ran_in_a_shell(line, PYTHONIOENCODING="latin-1")
+    assert ran.stderr == b""
+    text, _, document = ran.stdout.decode("latin-1").partition("{")
+    assert "at index \\u230an·p\\u230b of" in text
+    assert "⌊n·p⌋" in json.loads("{" + document)["definitions"][0]["facts"]["what one process gives"]
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [("1", False), ("", True)])

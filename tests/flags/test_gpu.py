@@ -153,7 +153,7 @@ def test_a_quiet_simulated_gpu_is_watched_in_full() -> None:
         ({"mps": True}, "GPU_SHARED", "MPS"),
         ({"ecc_uncorrected": 2}, "ECC_ERRORS", "2 uncorrectable"),
         ({"ecc_corrected": 3}, "ECC_ERRORS", "3 corrected ECC"),
-        ({"remapped_rows": 1}, "REMAPPED_ROWS", "1 rows"),
+        ({"remapped_rows": 1}, "REMAPPED_ROWS", "1 row of"),
         ({"xid": 79}, "XID", "XID 79"),
         ({"pcie": [5, 4]}, "PCIE_DEGRADED", "lanes 4 of 16"),
         ({"pcie": [1, 16]}, "PCIE_DEGRADED", "generation 1 of 5"),

@@ -80,7 +80,7 @@ def test_what_came_out_is_told(plan: SweepPlan) -> None:
     assert "the anchor's p50 moved by 20 %" in text
     assert "--resume" not in text
     lacking = Swept(plan=plan, states=states_of(plan, records[:2]))
-    assert "--resume  (2 steps are not done)" in render_swept(lacking)
+    assert "--resume  (not done: 2 steps)" in render_swept(lacking)
     document = document_from_swept(found)
     assert [step["done"] for step in document["steps"]] == [True] * 4
 

@@ -101,5 +101,5 @@ def test_what_cannot_be_resumed_says_why(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="another benchbox"):
         newest_plan(tmp_path, SWEEP)
     path_of_plan(tmp_path, plan.id).write_text("{}")
-    with pytest.raises(StoreError, match="is no plan"):
+    with pytest.raises(StoreError, match="is not a plan"):
         newest_plan(tmp_path, SWEEP)

@@ -62,12 +62,12 @@ def test_all_errors_at_once_with_their_lines() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[sweep\n", "is no TOML"),
-        ("", "is no sweep"),
-        ('[sweep]\nmodels = []\nbackends = ["onnxruntime"]\n', "is no sweep"),
+        ("[sweep\n", "is not TOML"),
+        ("", "is not a sweep"),
+        ('[sweep]\nmodels = []\nbackends = ["onnxruntime"]\n', "is not a sweep"),
         (SMALL + '[[sweep.exclude]]\nmodel = "*"\n', "the matrix of x is empty"),
         (SMALL + "processes = 5\n", "processes do not divide into passes"),
-        (SMALL + "batches = [1]\n", "is no TOML"),
+        (SMALL + "batches = [1]\n", "is not TOML"),
     ],
 )
 def test_what_is_no_sweep_is_refused(text: str, words: str) -> None:

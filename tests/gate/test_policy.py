@@ -115,7 +115,7 @@ def test_all_errors_are_told_at_once_with_their_lines() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[gate\n", "no TOML"),
+        ("[gate\n", "not TOML"),
         ("[gate]\nversion = 2\n", "line 2: gate.version"),
         ("[gate]\nrolling = { nights = 3, min_nights = 5 }\n", "min_nights 5 is more than nights 3"),
         ('[[gate.rule]]\nwhere = { metric = "macs" }\nexact = true\neffect = 0.1\n', "any change counts"),

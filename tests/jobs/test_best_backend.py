@@ -75,6 +75,13 @@ def test_what_computes_best_in_the_precision(
     assert choice.text.startswith(f"{precision} on {backend}: ")
 
 
+def test_what_refuses_is_named_where_nothing_is_native(chooser_on: Callable[..., Chooser]) -> None:
+    slow = chooser_on("avx2", without=("onnxruntime",)).best(LENET, [Precision.BF16])
+    assert [line.partition(":")[0] for line in slow.refused] == ["openvino"]
+    assert "cannot run it: openvino: OpenVINO does not compute in bf16 on this CPU" in slow.text
+    assert "cannot run it" not in chooser_on("avx512-bf16").best(LENET, [Precision.BF16]).text
+
+
 def test_one_backend_for_several_precisions(chooser_on: Callable[..., Chooser]) -> None:
     both = (Precision.FP32, Precision.BF16)
     assert chooser_on("avx512-bf16").best(LENET, both).backend == "openvino"

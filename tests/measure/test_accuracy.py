@@ -106,7 +106,7 @@ def test_a_mapping_says_the_classes(folder: Path, tmp_path: Path) -> None:
         ("unreadable", 4, "not a readable picture"),
         ("mapping lacks", 2, "does not say the class"),
         ("mapping is none", 4, "is invalid"),
-        ("mapping is no JSON", 4, "cannot be read"),
+        ("mapping is not JSON", 4, "cannot be read"),
     ],
 )
 def test_bad_folders(damage: str, status: int, message: str, folder: Path, benchbox: Callable, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_bad_folders(damage: str, status: int, message: str, folder: Path, bench
     elif damage == "unreadable":
         (folder / "class3" / "1.png").write_bytes(b"no picture")
     else:
-        texts = {"mapping lacks": '{"class0": 0}', "mapping is none": '{"class0": "a"}', "mapping is no JSON": "{"}
+        texts = {"mapping lacks": '{"class0": 0}', "mapping is none": '{"class0": "a"}', "mapping is not JSON": "{"}
         mapping.write_text(texts[damage])
         arguments += ["--labels", str(mapping)]
     ran = benchbox(*arguments)

@@ -189,7 +189,7 @@ def test_a_convolution_is_the_product_of_its_pixels_and_weights(precision: Preci
         assert found == pytest.approx(expected["c#0"], rel=1e-5, abs=1e-5 if precision is Precision.FP32 else 1)
     cost = cost_from_graph(graph_from_file(tmp_path / made.path, batch=1), model="conv", sha256=made.sha256)
     assert cost.macs == 9 * 5 * 16
-    with pytest.raises(ValueError, match="no square"):
+    with pytest.raises(ValueError, match="not a square"):
         convolution_artifact(tmp_path, (8, 5, 16), precision)
 
 

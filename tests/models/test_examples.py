@@ -63,9 +63,9 @@ def test_a_pair_s_second_half(value: object, args: int, names: list[str]) -> Non
     ("inputs", "parts"),
     [
         ("text", ["nets:make", "of type str", "return (module, inputs)"]),
-        ({1: torch.ones(2)}, ["a key that is no name"]),
+        ({1: torch.ones(2)}, ["a key that is not a name"]),
         ((np.zeros((2, 3)),), ["input ids", "numpy.ndarray", "torch.from_numpy"]),
-        ((torch.ones(2, 3).to_sparse(),), ["input ids", "no dense tensor"]),
+        ((torch.ones(2, 3).to_sparse(),), ["input ids", "not a dense tensor"]),
         ((torch.ones(2, 3, dtype=torch.complex64),), ["input ids", "complex64"]),
         ((torch.ones(2, 3, dtype=torch.bfloat16),), ["input ids", "bfloat16", "cast it inside"]),
         ((None,), ["no tensor among"]),

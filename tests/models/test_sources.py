@@ -28,6 +28,19 @@ def test_onnx_files(tmp_path: Path) -> None:
     assert (source.kind, source.name) == (SourceKind.ONNX, "my-net-1")
 
 
+def test_the_ending_may_be_in_capitals(tmp_path: Path) -> None:
+    path = tmp_path / "NET.ONNX"
+    path.write_bytes(b"anything")
+    assert resolve(str(path), input_shape=None, weights=None).kind is SourceKind.ONNX
+
+
+def test_a_path_that_is_no_network_says_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "net.pt").write_bytes(b"weights")
+    for path, words in ((tmp_path, "is a folder"), (tmp_path / "net.pt", "name does not end in .onnx")):
+        with pytest.raises(UsageError, match=words):
+            resolve(str(path), input_shape=None, weights=None)
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [

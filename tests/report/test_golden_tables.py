@@ -54,13 +54,15 @@ def measured(number: int, medians_ns: list[int], **key: object) -> Measured:
 BASE = [1000, 1002, 998, 1004, 996]
 
 
-def compare() -> str:
+def compare(form: str = "table") -> str:
     verdicts = verdicts_from_measured(
         [measured(0, BASE), measured(2, BASE, batch=8)],
         [measured(1, [1100, 1160, 1040, 1120, 1080]), measured(3, [1300, 1302, 1298, 1304, 1296], batch=8)],
         Rules(metrics=("latency_p50", "peak_host_memory")),
     )
-    return render_verdicts(verdicts, overall(verdicts), form="table")
+    return render_verdicts(
+        verdicts, overall(verdicts), form=form, machines=["AMD EPYC, 1 thread, environment 0123456789ab"]
+    )
 
 
 def sides() -> str:
@@ -119,6 +121,12 @@ def doctor() -> str:
 def history() -> str:
     series = series_from_records(nights([*level(20, 1e-3), *level(10, 1.1e-3, 1)]), metric="latency_p50", effect=0.03)
     return render_history(series, last=14)
+
+
+def test_a_comment_has_at_most_nine_columns_and_folds_the_rest() -> None:
+    text = compare("md")
+    assert text.splitlines()[0].count("|") <= 10
+    require_golden("compare_markdown", text, width=None)
 
 
 @pytest.mark.parametrize("shown", [compare, sides, layers, run, doctor, history], ids=lambda shown: shown.__name__)

@@ -143,7 +143,7 @@ def store_check() -> str:
         counts={"records": 41, "accuracies": 1, "layers": 2, "artifacts": 0, "engines": 1},
         faults=(
             Fault(path=damaged[0], reason="its samples are missing: the file beside it is not there", record=True),
-            Fault(path=damaged[1], reason="it is no JSON document", record=True),
+            Fault(path=damaged[1], reason="it is not a JSON document", record=True),
         ),
     )
     return render_checked(found, {damaged[1]: root / "results" / "damaged" / damaged[1].name}, root=root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchbox.report.screen import screen_table, table_of
+from benchbox.report.screen import folded, screen_table, table_of
 from benchbox.report.table import Column
 
 COLUMNS = (
@@ -47,6 +47,23 @@ def test_what_is_the_same_in_all_rows_is_said_once() -> None:
         "in this row: kind",
         "  alike",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("it took 12 ms of all", ["it took", "12 ms of", "all"]),
+        ("in all 38 % more", ["in all", "38 % more"]),
+        ("test p = 0.03 here", ["test", "p = 0.03", "here"]),
+        ("of 8 files, 3 seen", ["of 8", "files, 3", "seen"]),
+    ],
+)
+def test_what_is_one_thing_stays_on_one_line(text: str, lines: list[str]) -> None:
+    assert folded(text, 9) == lines
+
+
+def test_names_are_not_broken_at_their_hyphens() -> None:
+    assert folded("single-stream is one", 14) == ["single-stream", "is one"]
 
 
 def test_a_file_gets_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,7 +138,7 @@ class PyCuda(CudaLayer):
     def free(self, address: int) -> None:
         memory = self._device_memory.pop(address, None)
         if memory is None:
-            raise cuda_error("free", f"{address:#x} is no memory of this layer")
+            raise cuda_error("free", f"{address:#x} is not memory of this layer")
         memory.free()
 
     @override
@@ -150,7 +150,7 @@ class PyCuda(CudaLayer):
     @override
     def free_pinned(self, memory: Pinned) -> None:
         if self._host_memory.pop(memory.address, None) is None:
-            raise cuda_error("free", f"{memory.address:#x} is no pinned memory of this layer")
+            raise cuda_error("free", f"{memory.address:#x} is not pinned memory of this layer")
 
     @override
     def upload(self, address: int, source: Pinned, size: int, stream: Stream) -> None:

@@ -53,7 +53,7 @@ def register_plugins(bindings: Bindings, log: Any) -> None:
         if api.get_plugin_registry().load_library(os.fspath(path)) is None:
             raise ArtifactError(
                 f"{bindings.vendor.title} {bindings.version} cannot load the plugin library {path.name}",
-                values=f"{path}: it is no library of plugins of this version, or its plugins are registered already",
+                values=f"{path}: it is not a library of plugins of this version, or its plugins are registered already",
                 remedy="build the library against this version, and name it once",
             )
         _loaded.add((bindings.vendor.name, path))

@@ -56,23 +56,21 @@ builder_options = grouped(
         "--builder-level",
         metavar="N",
         type=_LEVEL,
-        help="How long an engine's builder searches, 0 to 5 [default: its own, 3].",
+        help="Builder optimisation level, 0 (shortest search) to 5 (longest) [default: the builder's, 3].",
     ),
-    click.option(
-        "--workspace", metavar="GIB", type=_GIB, help="Most GPU memory for tactics, in GiB [default: all there is]."
-    ),
+    click.option("--workspace", metavar="GIB", type=_GIB, help="GPU memory limit for tactics, in GiB [default: none]."),
     click.option(
         "--aux-streams",
         metavar="N",
         type=_STREAMS,
-        help="Most streams that an engine uses beside its own [default: its own].",
+        help="Maximum number of auxiliary streams [default: the builder's].",
     ),
     click.option(
         "--tactic-sources",
         metavar="S,...",
-        help="Libraries that kernels may come from, for example CUBLAS,JIT_CONVOLUTIONS [default: its own].",
+        help="Libraries that kernels may come from, for example CUBLAS,JIT_CONVOLUTIONS [default: the builder's].",
     ),
-    click.option("--sparsity", is_flag=True, help="Use 2:4 sparse kernels for weights that are sparse so."),
+    click.option("--sparsity", is_flag=True, help="Allow 2:4 sparse kernels for weights with that sparsity."),
 )
 
 

@@ -70,14 +70,14 @@ plan_options = grouped(
         "--warmup",
         metavar="S",
         type=SECONDS,
-        help="Least warm-up of a trial, in seconds [default: 0.5, on a GPU 3; --quick: 0.1]. It goes on until times, "
-        "clock and power are level.",
+        help="Minimum warm-up of a trial, in seconds [default: 0.5, on a GPU 3; --quick: 0.1]. It continues until "
+        "times, clock and power are level.",
     ),
     click.option(
         "--max-time",
         metavar="S",
         type=SECONDS,
-        help="Longest timing in a trial, in seconds [default: 1.5; --quick: 0.5].",
+        help="Maximum timed duration of a trial, in seconds [default: 1.5; --quick: 0.5].",
     ),
     click.option(
         "--timeout", metavar="S", type=SECONDS, help="Seconds after which a process is killed [default: 600]."

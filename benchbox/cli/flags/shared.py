@@ -150,8 +150,14 @@ def set_parameters(function: Any, parameters: list[click.Parameter]) -> None:
 
 
 def warn(line: str) -> None:
-    """Prints one line to standard error."""
-    click.echo(line, err=True)
+    """Prints one line to standard error, folded between words where that is a terminal."""
+    import shutil
+    import sys
+
+    from benchbox.report.screen import wrapped
+
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    click.echo(wrapped(line, width), err=True)
 
 
 def write_json(document: object) -> None:

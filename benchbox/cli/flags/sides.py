@@ -252,7 +252,7 @@ def notes_on_sides(records: Sequence[Record], variants: Sequence[str]) -> list[s
             notes.append(f"{variants[0]} and {text} are {file}: the models do not differ")
     if len({record.engine_sha256 for record in records} - {None}) > 1:
         notes.append(
-            "each side is one build of its engine, and which kernels a builder picks is in no interval: before you "
-            "believe a small difference, see how far builds of one side are apart (run --builds)"
+            "each side is one build of its engine, and the interval does not cover which kernels the builder picks: "
+            "compare a small difference with how far builds of one side are apart (run --builds)"
         )
     return notes

@@ -1,4 +1,4 @@
-"""What do branches and loops cost? The dearer branch; the body times the number of turns, where shapes decide that."""
+"""What do branches and loops cost? The more expensive branch; the body times its iterations, where shapes give them."""
 
 from __future__ import annotations
 

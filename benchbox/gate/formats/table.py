@@ -1,4 +1,4 @@
-"""How is the judgement of a night shown at a terminal, in 100 columns?"""
+"""How is the judgement of a night shown at a terminal, in at most 100 columns?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from benchbox.gate.formats.words import (
     unclear_rows,
 )
 from benchbox.gate.night import Finding, Group, NightReport, Qualifier
-from benchbox.report.screen import shell_lines
+from benchbox.report.screen import screen_width, shell_lines
 from benchbox.units import format_change
 
 WIDTH = 100
@@ -96,7 +96,7 @@ def _reproduce(report: NightReport) -> str:
 
 
 def _command(text: str) -> str:
-    return shell_lines(text, WIDTH)
+    return shell_lines(text, _width())
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:
@@ -112,4 +112,8 @@ def _coverage(report: NightReport) -> str:
 
 
 def _filled(text: str, *, indent: str = "  ") -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=True)
+    return textwrap.fill(text, _width(), subsequent_indent=indent, break_on_hyphens=False, break_long_words=True)
+
+
+def _width() -> int:
+    return min(WIDTH, screen_width() or WIDTH)

@@ -85,7 +85,7 @@ def read_baseline(folder: Path) -> dict[str, Expected]:
     return found
 
 
-_REMEDY = "restore it from git, or write it anew: benchbox baseline propose"
+_REMEDY = "restore it from git, or write it again: benchbox baseline propose"
 
 
 def write_baseline(folder: Path, cases: Iterable[tuple[str, Expected]]) -> tuple[Path, ...]:

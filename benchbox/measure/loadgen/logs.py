@@ -1,7 +1,7 @@
 """What is in LoadGen's log files?
 
 ``mlperf_log_trace.json`` has a line for each sample: when its query was scheduled (microseconds with three decimals)
-and how many nanoseconds later it was issued and done. As a whole it is no valid JSON (keys of other lines are quoted
+and how many nanoseconds later it was issued and done. As a whole it is not valid JSON (keys of other lines are quoted
 twice), so its lines are read one by one. ``mlperf_log_detail.txt`` has a line of JSON behind ``:::MLLOG`` for a fact.
 """
 

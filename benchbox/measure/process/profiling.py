@@ -42,7 +42,7 @@ def profile_command() -> tuple[str, ...]:
     try:
         return tuple(shlex.split(text))
     except ValueError as error:
-        raise UsageError("--profile-command is no command", values=f"{text!r}: {error}") from error
+        raise UsageError("--profile-command is not a command", values=f"{text!r}: {error}") from error
 
 
 def require_profiling() -> None:

@@ -75,7 +75,7 @@ def _configuration(transformers: Any, name: str) -> Any:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UsageError(
-                f"{name} is no folder of a Hugging Face model",
+                f"{name} is not a folder of a Hugging Face model",
                 values="it holds no config.json",
                 remedy="write one with model.save_pretrained(FOLDER) or config.save_pretrained(FOLDER)",
             )

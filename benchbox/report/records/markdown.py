@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from benchbox.report.records.base import FORMATS, USUAL, Format, View
 from benchbox.report.records.notes import machine_lines, notes_from_records, skips_and_failures
 from benchbox.report.records.rows import columns_and_rows
-from benchbox.report.table import Column, fitted, markdown_table, said_once
+from benchbox.report.table import MOST_IN_A_COMMENT, Column, fitted, folded_away, markdown_table, said_once
 from benchbox.schema.record import Record, Status
-
-# About what a comment shows without scrolling.
-MOST_COLUMNS = 9
+from benchbox.units import counted
 
 
 def render(records: Sequence[Record], *, width: int | None = None, view: View = USUAL) -> str:
@@ -21,16 +19,13 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
     same: list[str] = []
     if not (view.wide or view.columns):
         columns, rows = _without_ids(columns, rows)
-        columns, rows, same = said_once(columns, rows, most=MOST_COLUMNS)
-        columns, rows, _ = fitted(columns, rows, width=None, most=MOST_COLUMNS)
+        columns, rows, same = said_once(columns, rows, most=MOST_IN_A_COMMENT)
+        columns, rows, _ = fitted(columns, rows, width=None, most=MOST_IN_A_COMMENT)
     below = [*([f"in all rows: {', '.join(same)}"] if same else []), *machine_lines(shown)]
     parts = [markdown_table(columns, rows), "\n".join(below)]
     notes = [*skips_and_failures(records), *notes_from_records(records, view)]
     if notes:
-        listed = "\n".join(f"- {note}" for note in notes)
-        parts.append(
-            f"<details><summary>{len(notes)} note{'s' * (len(notes) != 1)}</summary>\n\n{listed}\n\n</details>"
-        )
+        parts.append(folded_away(counted(len(notes), "note"), notes))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -41,7 +36,7 @@ def _without_ids(
     kept = [
         place
         for place, each in enumerate(columns)
-        if each.title != "id" or not each.rank or len(columns) <= MOST_COLUMNS
+        if each.title != "id" or not each.rank or len(columns) <= MOST_IN_A_COMMENT
     ]
     return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]
 

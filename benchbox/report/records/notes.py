@@ -74,7 +74,7 @@ def _intervals(records: Sequence[Record], *, quick: bool) -> list[str]:
 
 def _flags(records: Sequence[Record], severities: Sequence[Severity], *, every: bool) -> list[str]:
     """Each flag once, by the record in which it is worst, with the number of others."""
-    name = names_of_records(records)
+    name = names_of_records(records, differing=True)
     worst: dict[tuple[Severity, str], tuple[float, str]] = {}
     more: Counter[tuple[Severity, str]] = Counter()
     for record in records:

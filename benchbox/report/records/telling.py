@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from benchbox.report.cases import names_of_cases
 from benchbox.report.table import Column
-from benchbox.schema.identity import identity_of
+from benchbox.schema.identity import CaseIdentity, identity_of
 from benchbox.schema.record import Record
 
 # An id begins with its time to the second: "20260102T030400Z".
@@ -52,10 +52,18 @@ def brief_ids(ids: Sequence[str]) -> dict[str, str]:
     return {each: each[:length].rstrip("-") for each in ids}
 
 
-def names_of_records(records: Sequence[Record]) -> Callable[[Record], str]:
-    """What to call each of these records in a sentence: its case, and the beginning of its id where several have it."""
+def names_of_records(records: Sequence[Record], *, differing: bool = False) -> Callable[[Record], str]:
+    """What to call each of these records in a sentence: its case, and the beginning of its id where several have it.
+
+    ``differing``: of the case only the model and what tells the cases apart, as below a table that says the rest.
+    """
     cases = [identity_of(record) for record in records]
-    case_name = names_of_cases(cases)
+    parts = names_of_cases(cases, without=frozenset({"model"}), differing=True)
+    whole = names_of_cases(cases)
+
+    def case_name(case: CaseIdentity) -> str:
+        return f"{case.model} {parts(case)}".strip() if differing else whole(case)
+
     count = Counter(map(case_name, cases))
     brief = brief_ids([record.id for record in records])
 

@@ -9,7 +9,7 @@ from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.schema.accuracy import AccuracyResult, Share
 from benchbox.stats.paired import paired_difference
-from benchbox.units import ABSENT, format_percent
+from benchbox.units import ABSENT, counted, format_percent
 
 _LEGEND = "top-1, top-5: share of the pictures, with its 95 % interval (Wilson)"
 _MOST_DECIMALS = 2
@@ -45,8 +45,8 @@ def _paired_text(first: AccuracyResult, result: AccuracyResult) -> str:
         for each in (found.difference, found.low, found.high)
     )
     return (
-        f"{result.precision} against {first.precision} on the same {result.samples} pictures: {difference} points of "
-        f"top-1 ({low} to {high}), McNemar p = {found.p_value:.2g}"
+        f"{result.precision} against {first.precision} on the same {counted(result.samples, 'picture')}: {difference} "
+        f"points of top-1 ({low} to {high}), McNemar p = {found.p_value:.2g}"
     )
 
 

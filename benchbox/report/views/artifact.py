@@ -7,7 +7,7 @@ import textwrap
 from benchbox.report.screen import set_back, table_of
 from benchbox.report.table import Column
 from benchbox.schema.artifact import Hop, OnnxArtifact
-from benchbox.units import format_bytes, format_percent
+from benchbox.units import counted, format_bytes, format_percent
 
 
 def render_artifact(artifact: OnnxArtifact, path: str) -> str:
@@ -31,7 +31,7 @@ def render_artifact(artifact: OnnxArtifact, path: str) -> str:
         lines.append(
             set_back(
                 f"{made.quantized} of {made.quantizable} convolutions and matrix products in {artifact.precision}, "
-                f"the rest in {made.fallback}; {made.method} over {made.samples} samples: {made.data}"
+                f"the rest in {made.fallback}; {made.method} over {counted(made.samples, 'sample')}: {made.data}"
             )
         )
     lines += [set_back(f"warning: {warning}") for warning in artifact.warnings]

@@ -8,6 +8,7 @@ from benchbox.report.screen import lines_below, table_of
 from benchbox.report.table import Column
 from benchbox.schema.accuracy import Bisection, LayerError
 from benchbox.schema.artifact import Hop
+from benchbox.units import counted
 
 _LEGEND = (
     "relative L2 errors against fp32: read is that of the worst tensor that the layer reads, written that of what it "
@@ -39,10 +40,9 @@ def render_bisection(found: Bisection, *, shown: int, arguments: Sequence[str]) 
 
 
 def _remedy(found: Bisection, arguments: Sequence[str]) -> str:
-    count = len(found.exclude)
     text = (
-        f"with {count} layer{'s' * (count != 1)} excluded: {_errors(found.restored)} ({found.conversions} graphs "
-        "converted and run):"
+        f"with {counted(len(found.exclude), 'layer')} excluded: {_errors(found.restored)} "
+        f"({counted(found.conversions, 'graph')} converted and run):"
     )
     return f"{lines_below(text)}\n  {' '.join(arguments)}"
 

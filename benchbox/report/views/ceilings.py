@@ -48,9 +48,9 @@ def _ordered(compute: Sequence[ComputeCeiling]) -> list[ComputeCeiling]:
 
 
 def _within_backends(ceilings: Ceilings) -> list[str]:
-    """One line per precision: the sustained rate of each library with all threads, best first, as a share of the best.
+    """One line per precision: what the other libraries reach of the best one's rate, sustained, with all threads.
 
-    Nothing where one library alone has a ceiling.
+    Nothing where one library alone has a ceiling. Shares alone, as rates of two digits look equal where shares differ.
     """
     lines = []
     for precision in dict.fromkeys(one.precision for one in ceilings.compute):
@@ -63,9 +63,10 @@ def _within_backends(ceilings: Ceilings) -> list[str]:
         if best is None or len(rows) < 2:
             continue
         rows.sort(key=lambda one: -one.flops_per_s)
-        rates = [(one, format_ratio(one.flops_per_s / best.flops_per_s)) for one in rows]
-        shares = ", ".join(f"{one.library} {_rate(one, one.flops_per_s, 'FLOP/s')} ({share})" for one, share in rates)
-        lines.append(f"{precision} within each library, sustained: {shares}")
+        shares = ", ".join(f"{one.library} {format_ratio(one.flops_per_s / best.flops_per_s)}" for one in rows[1:])
+        lines.append(
+            f"{precision} by library, sustained: {rows[0].library} is the fastest; of its median rate: {shares}"
+        )
     return lines
 
 

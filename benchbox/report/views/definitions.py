@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from benchbox.report.definitions import Definition
+from benchbox.report.screen import folded
 
 
 def render_definitions(found: Sequence[Definition], *, width: int) -> str:
@@ -27,16 +27,7 @@ def document_from_definitions(found: Sequence[Definition]) -> dict[str, object]:
 def _block(definition: Definition, width: int) -> str:
     titles = [title for title, _ in definition.facts]
     indent = max(map(len, titles), default=0) + 4
-    heading = textwrap.fill(f"{', '.join(definition.names)} ({definition.kind})", width, subsequent_indent="  ")
-    lines = [
-        textwrap.fill(
-            text,
-            width,
-            initial_indent=f"  {title:<{indent - 2}}",
-            subsequent_indent=" " * indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for title, text in definition.facts
-    ]
-    return "\n".join([heading, *lines, f"  see {definition.place}"])
+    lines = folded(f"{', '.join(definition.names)} ({definition.kind})", width, indent="  ")
+    for title, text in definition.facts:
+        lines += folded(text, width, first=f"  {title:<{indent - 2}}", indent=" " * indent)
+    return "\n".join([*lines, f"  see {definition.place}"])

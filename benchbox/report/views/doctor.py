@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbox.machine.instruments import Instrument
-from benchbox.report.screen import screen_width, table_of
+from benchbox.report.screen import folded, screen_width, table_of
 from benchbox.report.table import Column
 from benchbox.schema.environment import Environment
 from benchbox.schema.reading import Flag
 from benchbox.store.documents import plain
-from benchbox.units import format_time
+from benchbox.units import counted, format_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class Probe:
         if self.usual is None:
             return f"{now} now; no records of this machine yet to say what is usual"
         low, middle, high = map(format_time, self.usual)
-        return f"{now} now; usually {middle} ({low} to {high} in {self.records} records)"
+        return f"{now} now; usually {middle} ({low} to {high} in {counted(self.records, 'record')})"
 
     @property
     def advice(self) -> str:
@@ -146,7 +145,7 @@ def _to_change(checkup: Checkup) -> str:
 def _machine(checkup: Checkup) -> dict[str, str]:
     """The machine in a few lines."""
     hardware = checkup.environment.hardware
-    cpus = f"{hardware.get('cpu', 'unknown')}, {checkup.threads} threads by default"
+    cpus = f"{hardware.get('cpu', 'unknown')}, {counted(checkup.threads, 'thread')} by default"
     facts = {"CPU": cpus, "GPU": hardware.get("gpu", "none found")}
     if memory := hardware.get("memory_gib"):
         facts["memory"] = f"{memory} GiB"
@@ -186,7 +185,7 @@ def _backends(backends: Sequence[BackendState], *, every: bool) -> str:
 def _wrapped(line: str) -> str:
     width = screen_width() or 100
     # Names like tensorrt-rtx, which commands contain, stay whole.
-    return textwrap.fill(line, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join(folded(line, width, first="  ", indent="    "))
 
 
 def _lack(state: BackendState | LayerState) -> str:
@@ -201,7 +200,7 @@ def _facts(facts: Mapping[str, str]) -> str:
 def _beside(title: str, text: str) -> str:
     """A title and what is said of it, whose further lines stand under the first."""
     width = screen_width() or 100
-    lines = textwrap.wrap(text, max(width - len(title), _LEAST_WIDTH), break_on_hyphens=False) or [""]
+    lines = folded(text, max(width - len(title), _LEAST_WIDTH)) or [""]
     return "\n".join([(title + lines[0]).rstrip(), *(" " * len(title) + line for line in lines[1:])])
 
 

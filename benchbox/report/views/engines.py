@@ -11,7 +11,7 @@ from benchbox.report.table import Column
 from benchbox.schema.engine import EngineArtifact
 from benchbox.store.documents import document_from_engine, plain
 from benchbox.store.engines import Pruned
-from benchbox.units import ABSENT, format_bytes, format_time
+from benchbox.units import ABSENT, counted, format_bytes, format_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def render_pruned(pruned: Sequence[Pruned]) -> str:
     """What was deleted, and how much room that made."""
     lines = [f"{entry.path}: {entry.reason}" for entry in pruned]
     total = format_bytes(sum(entry.size_bytes for entry in pruned))
-    return "\n".join([*lines, f"{len(pruned)} files deleted, {total} freed"])
+    return "\n".join([*lines, f"{counted(len(pruned), 'file')} deleted, {total} freed"])
 
 
 def document_from_pruned(pruned: Sequence[Pruned]) -> dict[str, object]:

@@ -29,7 +29,7 @@ _WORDS = {
 }
 _MEANINGS = {
     Cause.REQUANTISING: "kernels that only quantise, dequantise or cast",
-    Cause.UNPACKING: "weights dequantised anew in every inference",
+    Cause.UNPACKING: "weights dequantised again in every inference",
     Cause.REORDERING: "kernels that only change the layout",
     Cause.WIDER: "convolutions and matrix products that did not run in {precision}",
     Cause.BETWEEN: "other layers that did not run in {precision}",
@@ -107,7 +107,7 @@ def _reason_document(reason: Reason, explanation: Explanation) -> dict[str, obje
 
 def _reason_columns(explanation: Explanation) -> tuple[Column[Reason], ...]:
     return (
-        Column(title="cause", cell=lambda reason: _word(reason.cause, explanation, _MEANINGS)),
+        Column(title="cause", fold=True, cell=lambda reason: _word(reason.cause, explanation, _MEANINGS)),
         Column(title="time", cell=lambda reason: format_time(reason.time_s), number=True),
         Column(title="share", cell=lambda reason: _percent(reason.time_s, explanation), number=True),
         Column(title="layers", cell=lambda reason: str(reason.layers), number=True),
@@ -230,7 +230,7 @@ def _spoken(reason: Reason, explanation: Explanation) -> str:
     if reason.cause is Cause.REQUANTISING:
         return f"quantising, dequantising and casting takes {share} ({count})"
     if reason.cause is Cause.UNPACKING:
-        return f"dequantising weights anew in every inference takes {share} ({count})"
+        return f"dequantising weights again in every inference takes {share} ({count})"
     if reason.cause is Cause.REORDERING:
         return f"changing the layout takes {share} ({count})"
     if reason.cause is Cause.UNKNOWN:

@@ -12,7 +12,7 @@ from benchbox.report.table import Column
 from benchbox.schema.device import Pace
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
 from benchbox.store.documents import plain
-from benchbox.units import ABSENT, format_bytes, format_count, format_flops_per_s, format_ratio, format_time
+from benchbox.units import ABSENT, counted, format_bytes, format_count, format_flops_per_s, format_ratio, format_time
 
 ORDERS = ("executed", "time")
 _SHOWN = 5
@@ -249,7 +249,8 @@ def _summary(table: LayerTable, *, shown: int) -> str:
     covered = table.macs - table.uncovered_macs
     lines = [
         f"{table.model} on {table.backend}, {table.precision}, batch {table.batch}, {threads_text(table.threads)}: "
-        f"{len(table.rows)} executed layers, {shown} rows shown; medians of {table.iterations} profiled inferences",
+        f"{counted(len(table.rows), 'executed layer')}, {counted(shown, 'row')} shown; medians of "
+        f"{counted(table.iterations, 'profiled inference')}",
         f"layers together {format_time(table.time_s)}, one inference without a profiler "
         f"{format_time(table.latency_s)}: {_difference(table)}",
         f"{covered:,} of {table.macs:,} MACs are in these layers; {format_ratio(moving / whole)} of the time is layout "

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from benchbox.report.screen import lines_below
 from benchbox.schema.verdict import Outcome, Verdict
 
 MOST_REASONS = 5
@@ -15,7 +14,7 @@ _WARNINGS = "; warnings: "
 _FIRST = (Outcome.SLOWER, Outcome.FAILED, Outcome.MISSING, Outcome.INCOMPARABLE, Outcome.FASTER, Outcome.INCONCLUSIVE)
 
 
-def reasons_text(named: Sequence[tuple[str, Verdict]]) -> str:
+def reasons_of(named: Sequence[tuple[str, Verdict]]) -> list[str]:
     """At most five reasons, the worst verdict's first, each with what it holds for; then the warnings, counted.
 
     Args:
@@ -31,7 +30,7 @@ def reasons_text(named: Sequence[tuple[str, Verdict]]) -> str:
     ]
     more = len(lines) - MOST_REASONS
     lines = lines[:MOST_REASONS] + ([f"more reasons: {more}, shown by --json"] if more > 0 else [])
-    return lines_below(*lines, *_warnings([verdict for _, verdict in named]))
+    return [*lines, *_warnings([verdict for _, verdict in named])]
 
 
 def _place(verdict: Verdict) -> tuple[int, float]:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from benchbox.metrics.metric import METRICS
 from benchbox.report.cases import columns_of_cases, names_of_cases
 from benchbox.report.screen import lines_below, table_of
-from benchbox.report.table import Column, Row, csv_text
-from benchbox.report.views.reasons import reasons_text
+from benchbox.report.table import Column, Row, comment_table, csv_text, folded_away
+from benchbox.report.views.reasons import reasons_of
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.store.documents import plain
 from benchbox.units import ABSENT, format_percent
 
 
-def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str], form: str) -> list[Column[Row]]:
+def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str]) -> list[Column[Row]]:
     """What a verdict says, with the ratio under this title, and what the sides are called."""
 
     def column(
@@ -27,7 +27,7 @@ def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str]
             title=title, cell=lambda row: text(of(row)), number=number, rank=rank, optional=optional, once=once
         )
 
-    columns = [
+    return [
         column("metric", lambda verdict: verdict.metric, once=True),
         column("verdict", outcome_text),
         column(title, lambda verdict: "" if verdict.ratio is None else f"{verdict.ratio:.3f}", number=True),
@@ -39,7 +39,6 @@ def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str]
         column(f"{sides[0]} id", lambda verdict: _id_text(verdict.base_records), rank=3),
         column(f"{sides[1]} id", lambda verdict: _id_text(verdict.head_records), rank=2),
     ]
-    return [*columns, column("why", lambda verdict: verdict.reason)] if form == "md" else columns
 
 
 def outcome_text(verdict: Verdict) -> str:
@@ -77,36 +76,53 @@ _LONGEST_LABEL, _LETTERS = 24, 26
 _TITLES = {"network": ("onnx_sha256",), "mode": ("mode", "group", "streams", "rate_per_s", "latency_bound_s", "like")}
 
 
-def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str) -> str:
-    """The verdicts as a table ("table"), Markdown ("md") or CSV ("csv"), why, and the one word for all of them."""
+def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str, machines: Sequence[str] = ()) -> str:
+    """The verdicts as a table, why, and the one word for all of them.
+
+    Args:
+        verdicts: to show.
+        overall: the one word.
+        form: "table", "csv", or "md", for a comment: at most nine columns, and the reasons folded away.
+        machines: on which machines the records were measured, a line each.
+    """
     if form == "csv":
         return csv_text([_line(verdict) for verdict in verdicts], empty=("model", "metric", "outcome"))
     if any(verdict.base_case is not None for verdict in verdicts):
         labels = _labels(verdicts)
-        return render_sides(verdicts, labels, overall, form=form)
+        return render_sides(verdicts, labels, overall, form=form, machines=machines)
     naming: list[Column[Verdict]] = columns_of_cases([verdict.case for verdict in verdicts], lambda each: each.case)
-    columns = [*naming, *_columns("head/base", lambda verdict: verdict, sides=_SIDES, form=form)]
+    columns = [*naming, *_columns("head/base", lambda verdict: verdict, sides=_SIDES)]
     name = names_of_cases([verdict.case for verdict in verdicts])
     named = [(f"{name(verdict.case)} {verdict.metric}", verdict) for verdict in verdicts]
-    return _joined(
-        table_of(columns, verdicts, form=form, remedy=_REMEDY), named, overall, _LEGEND, sides=_SIDES, form=form
-    )
+    below = _Below(named=named, overall=overall, legend=_LEGEND, sides=_SIDES, machines=machines)
+    return below.joined(_table(columns, verdicts, form=form), form=form)
 
 
-def _joined(
-    table: str,
-    named: Sequence[tuple[str, Verdict]],
-    overall: Outcome,
-    legend: str,
-    *,
-    sides: tuple[str, str],
-    form: str,
-) -> str:
-    """The table, why, the ids of what was compared, the one word for all, and what the columns mean."""
-    verdicts = [verdict for _, verdict in named]
-    why = "" if form == "md" else reasons_text(named)
-    below = lines_below(_records(verdicts, sides), f"overall: {overall}", legend)
-    return "\n\n".join(filter(None, (table, why, below)))
+def _table(columns: Sequence[Column[Row]], rows: Sequence[Row], *, form: str) -> str:
+    if form == "md":  # ids are below, with the reasons
+        return comment_table([column for column in columns if column.title not in _OPTIONAL], rows)
+    return table_of(columns, rows, remedy=_REMEDY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Below:
+    """What stands below a table: why, the ids of what was compared, the one word for all, what the columns mean."""
+
+    named: Sequence[tuple[str, Verdict]]
+    overall: Outcome
+    legend: str
+    sides: tuple[str, str]
+    machines: Sequence[str]
+
+    def joined(self, table: str, *, form: str) -> str:
+        """The table with all of it."""
+        why, records = reasons_of(self.named), _records([verdict for _, verdict in self.named], self.sides)
+        word = f"overall: {self.overall}"
+        if form == "md":
+            told = folded_away("why, and which records", list(filter(None, (*why, records, self.legend))))
+            return "\n\n".join([table, "\n".join([word, *self.machines]), told])
+        below = lines_below(records, word, *self.machines, self.legend)
+        return "\n\n".join(filter(None, (table, lines_below(*why), below)))
 
 
 @dataclass(frozen=True)
@@ -122,7 +138,14 @@ class _Sided:
         return f"{case}{', ' if case else ''}{self.second} against {self.first}"
 
 
-def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]], overall: Outcome, *, form: str) -> str:
+def render_sides(
+    verdicts: Sequence[Verdict],
+    labels: Sequence[tuple[str, str]],
+    overall: Outcome,
+    *,
+    form: str,
+    machines: Sequence[str] = (),
+) -> str:
     """Verdicts about two different sides, both named in every row.
 
     Args:
@@ -130,6 +153,7 @@ def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]],
         labels: what A and B of each verdict are called.
         overall: the one word for all of them.
         form: "table" or "md".
+        machines: as ``render_verdicts`` takes them.
     """
     cases = [verdict.case for verdict in verdicts]
     told = {title for verdict in verdicts for title in _differing(verdict.base_case or verdict.case, verdict.case)}
@@ -138,19 +162,21 @@ def render_sides(verdicts: Sequence[Verdict], labels: Sequence[tuple[str, str]],
         *(column for column in naming if column.title not in {*told, "network"}),
         Column(title="A", cell=lambda row: row.first, fold=True),
         Column(title="B", cell=lambda row: row.second, fold=True),
-        *_columns("B/A", lambda row: row.verdict, sides=_LETTERED, form=form),
+        *_columns("B/A", lambda row: row.verdict, sides=_LETTERED),
     ]
     letters = _letters(labels)
     rows = [
         _Sided(verdict, *(letters.get(name, name) for name in names))
         for verdict, names in zip(verdicts, labels, strict=True)
     ]
-    table = "\n".join(
-        [table_of(columns, rows, form=form, remedy=_REMEDY), *(f"{letter}: {name}" for name, letter in letters.items())]
-    )
+    names = "\n".join(f"{letter}: {name}" for name, letter in letters.items())
+    # A line right below a table of Markdown would be a row of it.
+    apart = "\n\n" if form == "md" else "\n"
+    table = apart.join(filter(None, (_table(columns, rows, form=form), names)))
     name = names_of_cases(cases, without=frozenset(told), differing=True)
     named = [(f"{row.name(name(row.verdict.case))} {row.verdict.metric}", row.verdict) for row in rows]
-    return _joined(table, named, overall, _LEGEND_OF_SIDES, sides=_LETTERED, form=form)
+    below = _Below(named=named, overall=overall, legend=_LEGEND_OF_SIDES, sides=_LETTERED, machines=machines)
+    return below.joined(table, form=form)
 
 
 def _letters(labels: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -178,7 +178,7 @@ def test_text_and_document(costs: PaperCosts, tables: tuple[LayerTable, LayerTab
     assert "No conclusion whether int8 is faster than fp32: 1 process a side gives no interval (here 1.25×)" in text
     assert "; at most " in text
     assert "1 of 2 convolutions and matrix products did not run in int8: 58 % of its time" in text
-    assert "dequantising weights anew in every inference takes 6.2 % (2 kernels)" in text
+    assert "dequantising weights again in every inference takes 6.2 % (2 kernels)" in text
     assert "uantising, dequantising and casting takes 8.3 % (1 kernel)" in text
     assert render_explanation(found, form="md").startswith("| layers |")
     document = json.loads(render_explanation(found, form="json"))

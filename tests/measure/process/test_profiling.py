@@ -201,7 +201,7 @@ def _null_request(lenet: OnnxArtifact, root: Path) -> TrialRequest:
 
 def test_what_is_missing_is_said_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROFILE_VARIABLE, "'nsys")
-    with pytest.raises(UsageError, match="is no command"):
+    with pytest.raises(UsageError, match="is not a command"):
         profile_command()
     monkeypatch.setenv(PROFILE_VARIABLE, "no-such-profiler -o 'a file'")
     assert profile_command() == ("no-such-profiler", "-o", "a file")

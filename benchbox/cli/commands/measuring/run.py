@@ -69,7 +69,7 @@ LIKE_BACKEND = "tensorrt"
     type=words("order", "ABBA", "random"),
     default="ABBA",
     show_default=True,
-    help="With --ab: ABBA (forward and backward in turn) or random (drawn anew in each round).",
+    help="With --ab: ABBA (forward and backward in turn) or random (a new order in each round).",
 )
 @device_option(several=True)
 @cuda_option

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from benchbox.cli.flags.kinds import RATIO, Word
-from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
+from benchbox.cli.flags.shared import common_options, json_option, project_root, stored_root, warn, write_json
 from benchbox.cli.flags.stored import CONDITION
 
 if TYPE_CHECKING:
@@ -102,28 +102,35 @@ def command(
     from benchbox.choose.choosing import Request
     from benchbox.choose.document import document_from_choices
     from benchbox.choose.limits import limits_from_texts, objective_from_names
-    from benchbox.choose.text import render_choices
-    from benchbox.errors import StoreError
+    from benchbox.choose.text import WIDTH, render_choices
+    from benchbox.errors import StoreError, UsageError
     from benchbox.jobs.choose import choose_stored
-    from benchbox.store.records import FOLDER
+    from benchbox.report.screen import screen_width
+    from benchbox.store.records import FOLDER, count_records
+    from benchbox.store.selection import none_match
 
     request = Request(
         limits=limits_from_texts({name.replace("_", "-"): texts for name, texts in limits.items()}),
         objective=objective_from_names(maximize, minimize),
         confidence=confidence,
     )
-    root = project_root()
+    root = stored_root()
     chosen = choose_stored(root, request, where=where, across=across, warn=warn)
     if not chosen.records and not as_json:
+        if where and (stored := count_records(root)):
+            raise UsageError(none_match(stored, where), remedy="'benchbox report' lists what is stored")
         raise StoreError(
             "there is nothing to choose among",
-            values=f"no record {'meets --where' if where else 'lies'} under {root / FOLDER}",
+            values=f"no record lies under {root / FOLDER}",
             remedy="measure first: benchbox run MODEL",
         )
     if as_json:
         write_json(document_from_choices(chosen.choices, request.limits, command_of=chosen.command_of))
     else:
-        click.echo(render_choices(chosen.choices, command_of=chosen.command_of, measuring=chosen.measuring))
+        width = min(WIDTH, screen_width() or WIDTH)
+        click.echo(
+            render_choices(chosen.choices, command_of=chosen.command_of, measuring=chosen.measuring, width=width)
+        )
     if emit is not None:
         _emit(emit, chosen)
     return _status(chosen)

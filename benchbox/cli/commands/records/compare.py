@@ -82,6 +82,7 @@ def command(
     """
     from benchbox.gate.comparable import Rules
     from benchbox.gate.judge import overall, verdicts_from_measured
+    from benchbox.report.records.notes import machine_lines
     from benchbox.report.views.verdicts import document_from_verdicts, render_verdicts
 
     form = "json" if as_json else form
@@ -92,12 +93,14 @@ def command(
         across_networks=across_networks,
         match=match or (),
     )
-    verdicts = verdicts_from_measured(_measured(base), _measured(head), rules)
+    first, second = _measured(base), _measured(head)
+    verdicts = verdicts_from_measured(first, second, rules)
     word = overall(verdicts)
     if form == "json":
         write_json(document_from_verdicts(verdicts, word))
     else:
-        click.echo(render_verdicts(verdicts, word, form=form))
+        machines = machine_lines([each.record for each in (*first, *second)])
+        click.echo(render_verdicts(verdicts, word, form=form, machines=machines))
         if not match and any("; the nearest of the " in verdict.reason for verdict in verdicts):
             warn("different cases are compared with --match, for example --match model,batch")
 

@@ -67,8 +67,8 @@ def command(
     """Show each case night after night, with its lasting changes of level drawn between the nights.
 
     A series holds one case on the same hardware. Another driver or library begins an epoch, drawn as a rule with what
-    changed. A change needs at least 3 nights behind it and about 6 on either side: one bad night is none. The exit
-    status is 0 whatever is found.
+    changed. A change needs at least 3 nights after it and about 6 on either side: one bad night is not a change. The
+    exit status is 0 whatever is found.
 
     \b
     Examples:
@@ -84,6 +84,7 @@ def command(
     from benchbox.report.views.history import document_from_series, render_history
     from benchbox.store.records import count_records, read_headline, readable_records, record_files
     from benchbox.store.selection import conditions_from_words, escape, matching, none_match
+    from benchbox.units import counted
 
     form = "json" if as_json else form
     conditions = conditions_from_words(where)
@@ -114,4 +115,4 @@ def command(
     elif series:
         click.echo(render_history(series, last=last))
     else:
-        click.echo(f"{len(chosen)} records, none with {metric}" if chosen else none_match(0, ()))
+        click.echo(f"{counted(len(chosen), 'record')}, none with {metric}" if chosen else none_match(0, ()))

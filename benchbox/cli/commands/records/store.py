@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchbox.cli.flags.shared import common_options, json_option, project_root, warn, write_json
+from benchbox.cli.flags.shared import common_options, json_option, project_root, stored_root, warn, write_json
 
 if TYPE_CHECKING:
     from benchbox.fleet.transfer import Transfer
@@ -51,7 +51,7 @@ def check(set_aside: bool, as_json: bool) -> None:
     from benchbox.store.checking import check_store
     from benchbox.store.checking import set_aside as moved
 
-    root = project_root()
+    root = stored_root()
     with shown_progress() as progress:
         found = check_store(root, step=lambda done, total: progress.step(done, total, "checking"))
     aside = {fault.path: moved(root, fault) for fault in found.faults if set_aside and fault.record}
@@ -85,14 +85,14 @@ def check(set_aside: bool, as_json: bool) -> None:
 
 
 @command.command("compact")
-@click.option("--all", "everything", is_flag=True, help="Write large parts anew too: all are in one order then.")
+@click.option("--all", "everything", is_flag=True, help="Rewrite large parts too, so that all are in one order.")
 @json_option
 @common_options
 def compact(everything: bool, as_json: bool) -> None:
     """Put records together in few files: every command reads them there as before, and faster.
 
     Records that have a file each become rows of sorted Parquet files (results/records/compacted/) of 128 to 480 MB as
-    the store grows; a smaller one is written anew together with what is new. Records stay what they are, byte by byte.
+    the store grows; a smaller one is rewritten together with what is new. Records stay what they are, byte by byte.
     It may run while others measure and read, and may be killed at any moment: nothing is removed before what replaces
     it was read again. Damaged files are named and left where they are.
 
@@ -107,10 +107,10 @@ def compact(everything: bool, as_json: bool) -> None:
     from benchbox.cli.progress import shown_progress
     from benchbox.errors import StoreError
     from benchbox.store.parts.compacting import compact as compact_records
-    from benchbox.units import format_bytes
+    from benchbox.units import counted, format_bytes
 
     with shown_progress() as progress:
-        done = compact_records(project_root(), step=progress.step, everything=everything)
+        done = compact_records(stored_root(), step=progress.step, everything=everything)
     if as_json:
         write_json(
             {
@@ -125,15 +125,15 @@ def compact(everything: bool, as_json: bool) -> None:
     else:
         size = format_bytes(sum(part.size_bytes for part in done.parts))
         again = f", {done.rewritten} of smaller parts with them" if done.rewritten else ""
-        parts = f"{len(done.parts)} part{'' if len(done.parts) == 1 else 's'} ({size})"
-        click.echo(f"{done.moved} records moved{again}: {parts}" if done.parts else "nothing to compact")
+        parts = f"{counted(len(done.parts), 'part')} ({size})"
+        click.echo(f"{counted(done.moved, 'record')} moved{again}: {parts}" if done.parts else "nothing to compact")
         if done.copies:
-            click.echo(f"{done.copies} files removed that an interrupted compaction had left")
+            click.echo(f"{counted(done.copies, 'file')} removed that an interrupted compaction had left")
         for path, reason in done.left[:_SHOWN]:
             warn(f"left where it is: {path}: {reason}")
     if done.left:
         raise StoreError(
-            f"{len(done.left)} damaged files were left",
+            f"{counted(len(done.left), 'damaged file')} {'was' if len(done.left) == 1 else 'were'} left",
             values=f"{done.left[0][0]}: {done.left[0][1]}",
             remedy="'benchbox store check --set-aside' moves them away; the others were compacted",
         )
@@ -162,7 +162,7 @@ def push(url: str, dry_run: bool, as_json: bool) -> None:
     objects = objects_at(url)
     with shown_progress() as progress:
         done = push_to(
-            project_root(), objects, step=lambda now, total: progress.step(now, total, "pushing"), dry_run=dry_run
+            stored_root(), objects, step=lambda now, total: progress.step(now, total, "pushing"), dry_run=dry_run
         )
     _finish("push", url, done, dry_run=dry_run, as_json=as_json)
 
@@ -196,7 +196,7 @@ def pull(url: str, dry_run: bool, as_json: bool) -> None:
 
 def _finish(what: str, url: str, done: Transfer, *, dry_run: bool, as_json: bool) -> None:
     from benchbox.errors import StoreError
-    from benchbox.units import format_bytes
+    from benchbox.units import counted, format_bytes
 
     if as_json:
         write_json(
@@ -217,7 +217,7 @@ def _finish(what: str, url: str, done: Transfer, *, dry_run: bool, as_json: bool
             warn(f"not copied: {name}: {reason}")
     if done.faults:
         raise StoreError(
-            f"{len(done.faults)} files were not copied",
+            f"{counted(len(done.faults), 'file')} {'was' if len(done.faults) == 1 else 'were'} not copied",
             values=f"{done.faults[0][0]}: {done.faults[0][1]}",
             remedy="'benchbox store check' on the side where they lie; the others were copied",
         )

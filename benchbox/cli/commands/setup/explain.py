@@ -31,14 +31,13 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
       benchbox explain CPU_STEAL BIMODAL
       benchbox explain
     """
-    import shutil
-
     from benchbox.errors import UsageError
     from benchbox.registry import suggestion
     from benchbox.report.definitions import definitions, definitions_of, known_names
+    from benchbox.report.screen import screen_width
     from benchbox.report.views.definitions import document_from_definitions, render_definitions
 
-    width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+    width = min(WIDTH, screen_width() or WIDTH)
     found = []
     if len(names) > 1 and definitions_of(" ".join(names)):
         names = (" ".join(names),)  # a column's title of several words
@@ -61,14 +60,13 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
 
 def _overview(width: int) -> str:
     """All names by the kind of thing that they are."""
-    import textwrap
-
     from benchbox.report.definitions import definitions
+    from benchbox.report.screen import folded
 
     kinds: dict[str, list[str]] = {}
     for each in definitions():
         kinds.setdefault(each.kind, []).extend(name for name in each.names if name not in kinds.get(each.kind, []))
     return "\n\n".join(
-        f"{kind}:\n" + textwrap.fill("  ".join(names), width, initial_indent="  ", subsequent_indent="  ")
+        "\n".join([f"{kind}:", *folded("  ".join(names), width, first="  ", indent="  ")])
         for kind, names in kinds.items()
     )

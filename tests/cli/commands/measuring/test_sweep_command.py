@@ -179,4 +179,4 @@ def test_an_interrupted_sweep_goes_on(
     assert ran.document["plan"] == plan["id"]
     text = benchbox("sweep", file, "--resume")
     assert "no record, exit status -9" in text.err
-    assert "--resume  (4 steps are not done)" in text.out
+    assert "--resume  (not done: 4 steps)" in text.out

@@ -85,7 +85,8 @@ def test_accuracy_that_nobody_measured_is_7_and_published_one_is_labelled(
     assert published.status == 0
     assert "accuracy 69.76 % (published)" in published.out
     unknown = benchbox("choose", "--accuracy", ">= 0.6", "--where", "model=resnet18", "--where", "precision=int8")
-    assert unknown.status == 6
+    assert unknown.status == 2
+    assert "none of 4 records match model=resnet18 precision=int8" in unknown.err
     (result,) = [case("net", 1e-3, number=5)]
     append(root, result, trials())
     lacking = benchbox("choose", "--accuracy", ">= 0.6", "--energy", "1 J", "--where", "model=net", "--json")
