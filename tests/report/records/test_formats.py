@@ -41,7 +41,7 @@ def test_the_terminal_shows_numbers_reasons_and_flags() -> None:
     assert "6.522 M" in lines[2]
     assert "0123456789ab" in lines[2]
     assert "skipped: lenet5 null bf16 batch 1: bf16 cannot run here" in text
-    assert "VIRTUAL_CLOCK (error), lenet5: nothing was computed" in text
+    assert "VIRTUAL_CLOCK (error), lenet5 fp32: nothing was computed" in text
     assert "benchbox explain" in lines[-1]
     assert "no records" in FORMATS.get("table").render(())
 
