@@ -89,8 +89,12 @@ def _gaps(findings: Sequence[Finding], policy: Policy, coverage: Coverage) -> It
     """Cases without numbers, and new ones where the policy allows none."""
     gaps = [finding for finding in findings if finding.is_gap and finding.tier is Tier.PRIMARY]
     if gaps:
-        text = _counted(len(gaps), "case or metric without numbers", "cases or metrics without numbers")
-        yield EXIT_GAPS, f"{text}: {_listed([gap.name for gap in gaps])}"
+        metrics = [gap for gap in gaps if gap.verdict.metric]
+        cases = len(gaps) - len(metrics)
+        parts = [_counted(cases, "case without numbers", "cases without numbers")] if cases else []
+        parts += [_counted(len(metrics), "metric missing", "metrics missing")] if metrics else []
+        names = [" ".join(filter(None, (gap.name, gap.verdict.metric))) for gap in gaps]
+        yield EXIT_GAPS, f"{' and '.join(parts)}: {_listed(names)}"
     if coverage.new and not policy.coverage.allow_new:
         text = _counted(len(coverage.new), "new case", "new cases")
         yield EXIT_GAPS, f"{text}, without a level: {_listed(coverage.new)}"
@@ -104,7 +108,13 @@ def _nothing(findings: Sequence[Finding], night: str, newest: str, coverage: Cov
         yield EXIT_GAPS, "there are no records: 'benchbox run MODEL' makes some"
     elif coverage.seen:
         cases = _counted(coverage.seen, "case was", "cases were")
-        yield EXIT_GAPS, f"nothing was judged: {cases} measured in the night of {night}, and no rule matches"
+        yield (
+            EXIT_GAPS,
+            (
+                f"nothing was judged: {cases} measured in the night of {night}, and no rule of benchbox.toml matches "
+                "(its 'where'; defaults = true adds the usual rules)"
+            ),
+        )
     else:
         ago = f"; the newest records are of the night of {newest}" if newest < night else ""
         yield EXIT_GAPS, f"nothing was judged in the night of {night}{ago}"
@@ -118,7 +128,8 @@ def _damage(unreadable: Sequence[str]) -> Iterator[Reason]:
 
 def _environments(environments: Sequence[NewEnvironment]) -> Iterator[Reason]:
     if environments:
-        yield EXIT_ENVIRONMENT_CHANGED, "; ".join(f"new environment on {entry.machine}" for entry in environments)
+        found = "; ".join(f"new environment on {entry.machine} ({_listed([*entry.changed])})" for entry in environments)
+        yield EXIT_ENVIRONMENT_CHANGED, f"{found}: its nights are new, unless --confirm --ab carries the levels over"
 
 
 def _budgets(findings: Sequence[Finding], policy: Policy) -> Iterator[Reason]:
@@ -139,9 +150,9 @@ def _budgets(findings: Sequence[Finding], policy: Policy) -> Iterator[Reason]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The first few."""
+    """The first few, each on the line of the others whatever a name holds."""
     more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(" ".join(name.split()) for name in names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _counted(count: int, one: str, many: str) -> str:

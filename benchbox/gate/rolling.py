@@ -159,6 +159,9 @@ def _finding(
     }[seen.move]
     if cycles is not None and seen.move is Move.BEYOND and (doubt := cycles.doubt(last, worse=seen.worse)):
         reason = f"{run}; {doubt}"
+    if len(records := values[-1].records) > 1 and reason:
+        each = [one.value for record in records if (one := reading_of(record, ask.metric)) is not None]
+        reason += f"; its {len(records)} records are {format_percent(max(each) / min(each) - 1, 1)} apart"
     if blind:
         least = format_percent(seen.mde or 0, 1)
         reason = "; ".join(filter(None, (reason, f"only a change of at least {least} would show within a week")))

@@ -47,7 +47,8 @@ def test_a_policy_that_matches_nothing_judges_nothing(benchbox: Callable[..., An
         '[gate]\ndefaults = false\n[[gate.rule]]\nwhere = { model = "vgg*" }\neffect = 0.05\n'
     )
     ran = benchbox("gate")
-    assert (ran.status, "1 case was measured in the night of 2026-01-23, and no rule matches" in ran.out) == (5, True)
+    said = "1 case was measured in the night of 2026-01-23, and no rule of benchbox.toml matches"
+    assert (ran.status, said in " ".join(ran.out.split())) == (5, True)
 
 
 def test_conditions_that_match_nothing_are_wrong_usage(benchbox: Callable[..., Any], tmp_path: Path) -> None:
@@ -109,6 +110,19 @@ def test_clocks_that_went_back_make_nights_of_the_past(tmp_path: Path) -> None:
     report = judge_night([*records[:-1], back], Policy(), process_values=lambda *_: (), night="2026-01-20")
     (gap,) = [finding for finding in report.findings if finding.is_gap]
     assert (gap.verdict.outcome, report.exit) == (Outcome.MISSING, 5)
+    for text in (render_night(report), markdown_of(report)):
+        assert "benchbox run lenet5 --backend null --precision fp32 --batch 1 --threads 1" in text
+        assert "coverage.retired" in text
+
+
+def test_a_name_of_two_lines_is_one_line_of_a_reason() -> None:
+    records = nights(level(20, 1e-3), flags=())
+    named = [dataclasses.replace(entry, key=dataclasses.replace(entry.key, model="a\nb")) for entry in records]
+    report = judge_night(
+        [*named[:-1], dataclasses.replace(records[-1], id="x")], Policy(), process_values=lambda *_: ()
+    )
+    ((_, text),) = [reason for reason in report.reasons if reason[0] == 5]
+    assert text == "1 case without numbers: a b/null/fp32/b1/isolated/t1/virtual@none"
 
 
 def test_two_runs_in_one_night_are_one_night(tmp_path: Path) -> None:
@@ -117,6 +131,10 @@ def test_two_runs_in_one_night_are_one_night(tmp_path: Path) -> None:
     report = judge_night([*records, again], Policy(), process_values=lambda *_: ())
     (found,) = [finding for finding in report.findings if finding.verdict.metric == "latency_p50"]
     assert (found.qualifiers, report.exit) == ((Qualifier.SUSPICIOUS,), 0)
+    other = dataclasses.replace(again, readings=records[0].readings)
+    report = judge_night([*records, other], Policy(), process_values=lambda *_: ())
+    (found,) = [finding for finding in report.findings if finding.verdict.metric == "latency_p50"]
+    assert re.search(r"; its 2 records are (19|20)\.\d % apart$", found.verdict.reason)
 
 
 @pytest.mark.parametrize("name", ['<&">', "100%", "a\nb", "a|b`c`", "ä/ö", "../../x"])

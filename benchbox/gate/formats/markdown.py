@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchbox.gate.formats.words import (
+    RETIRED,
     accept_command,
     acknowledged_lines,
     change_text,
     changed_rows,
     commands_for,
+    commands_for_gap,
     ending,
     environment_lines,
     footer_lines,
@@ -62,6 +64,7 @@ def markdown_of(report: NightReport) -> str:
         _section("New", _bullets(_named(report.coverage.new))),
         _section("See the first of them again", f"```sh\n{commands}\n```" if commands else ""),
         _on_purpose(report),
+        _missing(report),
     ]
     # Whole sections, so that nothing ends in the middle of a table.
     room = MOST_BYTES - len(footer.encode())
@@ -170,6 +173,13 @@ def _on_purpose(report: NightReport) -> str:
             "`results/baseline/acknowledged.toml`:\n\n```toml\n" + "\n".join(tables) + "```"
         )
     return "\n\n".join(parts)
+
+
+def _missing(report: NightReport) -> str:
+    """How the first case without numbers is measured."""
+    commands = "\n".join(commands_for_gap(report))
+    text = f"```sh\n{commands}\n```\n\n{_plain(RETIRED.capitalize())}."
+    return _section("Measure the first without numbers", text if commands else "")
 
 
 def _layers(rows: Sequence[Finding]) -> list[str]:

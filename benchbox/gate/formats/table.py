@@ -6,11 +6,13 @@ import textwrap
 from collections.abc import Sequence
 
 from benchbox.gate.formats.words import (
+    RETIRED,
     accept_command,
     acknowledged_lines,
     change_text,
     changed_rows,
     commands_for,
+    commands_for_gap,
     ending,
     environment_lines,
     footer_lines,
@@ -44,6 +46,7 @@ def render_night(report: NightReport) -> str:
         f"and {len(rows) - _MOST_ROWS} rows more, all smaller: --json or --markdown" if len(rows) > _MOST_ROWS else "",
         _listed("cannot tell", _unclear_lines(unclear_rows(report.findings))),
         _reproduce(report),
+        _measure(report),
         _listed("acknowledged", acknowledged_lines(report)),
         _coverage(report),
         "\n".join(map(_filled, footer_lines(report))),
@@ -93,6 +96,12 @@ def _reproduce(report: NightReport) -> str:
     lines = ["to see the first of them again:", *map(_command, commands_for(alarm))]
     lines += ["if it is on purpose:", _command(accept_command(report, alarm.group))]
     return "\n".join(lines)
+
+
+def _measure(report: NightReport) -> str:
+    """For the first case without numbers."""
+    commands = commands_for_gap(report)
+    return "\n".join(["to measure the first without numbers:", *map(_command, commands), RETIRED]) if commands else ""
 
 
 def _command(text: str) -> str:

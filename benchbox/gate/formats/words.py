@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
-from benchbox.gate.night import Finding, NightReport, Qualifier, Standing
+from benchbox.gate.night import Finding, NightReport, Qualifier, Standing, Tier
 from benchbox.gate.tonight import ANCHOR, EXACT
 from benchbox.report.sparkline import sparkline
 from benchbox.schema.identity import CaseIdentity
@@ -158,6 +158,16 @@ def commands_for(finding: Finding) -> tuple[str, ...]:
         commands.append(["benchbox", "compare", before, after, "--metric", metric])
     commands.append(["benchbox", "run", case.model, *options_of(case), *variant_options(case.variant)])
     return tuple(shlex.join(command) for command in commands)
+
+
+def commands_for_gap(report: NightReport) -> tuple[str, ...]:
+    """The command that measures the first case without numbers, none where all have some."""
+    gap = next((finding for finding in report.findings if finding.is_gap and finding.tier is Tier.PRIMARY), None)
+    return () if gap is None else commands_for(gap)[-1:]
+
+
+# What else may be behind a case without numbers.
+RETIRED = "a case that is no longer measured stands in coverage.retired of benchbox.toml"
 
 
 def options_of(case: CaseIdentity) -> list[str]:

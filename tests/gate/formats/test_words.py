@@ -77,6 +77,7 @@ def test_markdown_keeps_its_order_and_ends_with_how_was_judged() -> None:
         "## Cannot tell",
         "## See the first of them again",
         "## If it is on purpose",
+        "## Measure the first without numbers",
     ]
     footer = text[text.rindex("\n---\n") :]
     assert "rule: slower:" in footer
