@@ -53,7 +53,7 @@ def environment_of(interpreter: tuple[str, ...], *, locked_clocks: str = "") -> 
         raise EnvironmentLackError(
             "the other Python cannot measure",
             values=f"{shown}: {words[-1]}",
-            remedy=f"install benchbox {__version__} there, with the runtime that is to be measured",
+            remedy=f"install benchbox {__version__} there from a checkout, with the runtime that is to be measured",
         )
     version, environment = _answer(asked.stdout.decode(errors="replace"), shown)
     if version != __version__:

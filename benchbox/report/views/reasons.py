@@ -23,7 +23,7 @@ def reasons_of(named: Sequence[tuple[str, Verdict]]) -> list[str]:
     of_cases: dict[str, list[str]] = {}
     for name, verdict in sorted(named, key=lambda entry: _place(entry[1])):
         if verdict.reason:
-            of_cases.setdefault(verdict.reason.partition(_WARNINGS)[0], []).append(name)
+            of_cases.setdefault(_apart(verdict.reason)[0], []).append(name)
     lines = [
         f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {reason}"
         for reason, names in of_cases.items()
@@ -31,6 +31,13 @@ def reasons_of(named: Sequence[tuple[str, Verdict]]) -> list[str]:
     more = len(lines) - MOST_REASONS
     lines = lines[:MOST_REASONS] + ([f"more reasons: {more}, shown by --json"] if more > 0 else [])
     return [*lines, *_warnings([verdict for _, verdict in named])]
+
+
+def _apart(reason: str) -> tuple[str, list[str]]:
+    """A reason without the warnings in it, and their codes; what follows them belongs to the reason."""
+    before, _, after = reason.partition(_WARNINGS)
+    codes, _, rest = after.partition("; ")
+    return (f"{before}; {rest}" if rest else before), [code for code in codes.split(", ") if code]
 
 
 def _place(verdict: Verdict) -> tuple[int, float]:
@@ -41,11 +48,7 @@ def _place(verdict: Verdict) -> tuple[int, float]:
 
 def _warnings(verdicts: Sequence[Verdict]) -> list[str]:
     """Which warnings either side has, with how many of the verdicts they are about."""
-    counts = Counter(
-        code
-        for verdict in verdicts
-        for code in dict.fromkeys(filter(None, verdict.reason.partition(_WARNINGS)[2].split(", ")))
-    )
+    counts = Counter(code for verdict in verdicts for code in dict.fromkeys(_apart(verdict.reason)[1]))
     if not counts:
         return []
     texts = [

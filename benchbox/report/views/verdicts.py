@@ -92,8 +92,11 @@ def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str,
         return render_sides(verdicts, labels, overall, form=form, machines=machines)
     naming: list[Column[Verdict]] = columns_of_cases([verdict.case for verdict in verdicts], lambda each: each.case)
     columns = [*naming, *_columns("head/base", lambda verdict: verdict, sides=_SIDES)]
-    name = names_of_cases([verdict.case for verdict in verdicts])
-    named = [(f"{name(verdict.case)} {verdict.metric}", verdict) for verdict in verdicts]
+    name = names_of_cases([verdict.case for verdict in verdicts], without=frozenset({"model"}), differing=True)
+    named = [
+        (" ".join(filter(None, (verdict.case.model, name(verdict.case), verdict.metric))), verdict)
+        for verdict in verdicts
+    ]
     below = _Below(named=named, overall=overall, legend=_LEGEND, sides=_SIDES, machines=machines)
     return below.joined(_table(columns, verdicts, form=form), form=form)
 
