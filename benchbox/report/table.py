@@ -185,11 +185,16 @@ def _table_width(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], 
 
 
 def markdown_table(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]]) -> str:
-    """A table of GitHub's Markdown; bars in cells are escaped."""
+    """A table of GitHub's Markdown; bars in cells are escaped, and numbers stay on one line with their units."""
+
+    def cell(column: Column[Any], text: str) -> str:
+        text = text.replace("|", "\\|").replace("\n", " ")
+        return text.replace(" ", "\N{NO-BREAK SPACE}") if column.number else text
+
     lines = [
         [column.title for column in columns],
         ["---:" if column.number else "---" for column in columns],
-        *([text.replace("|", "\\|").replace("\n", " ") for text in row] for row in rows),
+        *([cell(column, text) for column, text in zip(columns, row, strict=True)] for row in rows),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

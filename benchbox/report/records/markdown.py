@@ -22,7 +22,7 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
         columns, rows, same = said_once(columns, rows, most=MOST_IN_A_COMMENT)
         columns, rows, _ = fitted(columns, rows, width=None, most=MOST_IN_A_COMMENT)
     below = [*([f"in all rows: {', '.join(same)}"] if same else []), *machine_lines(shown)]
-    parts = [markdown_table(columns, rows), "\n".join(below)]
+    parts = [markdown_table(columns, rows), *below]
     notes = [*skips_and_failures(records), *notes_from_records(records, view)]
     if notes:
         parts.append(folded_away(counted(len(notes), "note"), notes))

@@ -123,7 +123,7 @@ class _Below:
         word = f"overall: {self.overall}"
         if form == "md":
             told = folded_away("why, and which records", list(filter(None, (*why, records, self.legend))))
-            return "\n\n".join([table, "\n".join([word, *self.machines]), told])
+            return "\n\n".join([table, word, *self.machines, told])
         below = lines_below(records, word, *self.machines, self.legend)
         return "\n\n".join(filter(None, (table, lines_below(*why), below)))
 
