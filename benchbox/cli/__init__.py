@@ -25,6 +25,7 @@ from benchbox.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BenchboxError
 _PROGRAM = "benchbox"
 _COMMANDS = "benchbox.cli.commands"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CODE = "python -c"
 _COMPLETE = "_BENCHBOX_COMPLETE"  # the variable of a shell that asks for completions
 
 
@@ -211,8 +212,19 @@ def _print_traceback() -> None:
 
 def _print_error(what: str, values: str, remedy: str) -> None:
     head = click.style("Error:", fg="red", bold=True)
-    lines = [f"{head} {what}", *(f"  {line}" for part in (values, remedy) for line in part.splitlines())]
+    lines = [f"{head} {what}", *(_folded(line) for part in (values, remedy) for line in part.splitlines())]
     click.echo("\n".join(lines), err=True, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def _folded(line: str) -> str:
+    """A line of an error, set back, and on a terminal broken between words; a line of code stays one."""
+    if not sys.stderr.isatty() or _CODE in line:
+        return f"  {line}"
+    import shutil
+
+    from benchbox.report.screen import folded
+
+    return "\n".join(folded(line, max(20, shutil.get_terminal_size().columns), first="  ", indent="    "))
 
 
 def _lower_first(text: str) -> str:

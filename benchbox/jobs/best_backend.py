@@ -115,7 +115,7 @@ class Chooser:
         return Choice(
             backend=chosen.name,
             precisions=precisions,
-            why=why or _why(chosen, found),
+            why=why or _why(chosen, found, "in it" if len(precisions) == 1 else "in all of them"),
             others=tuple(_described(entry) for entry in found if entry is not chosen),
             refused=() if chosen.grade is Grade.NATIVE else tuple(refused),
         )
@@ -177,14 +177,14 @@ def _lack(backend: Backend, precisions: Collection[Precision]) -> str | None:
         return error.what
 
 
-def _why(chosen: Candidate, found: Sequence[Candidate]) -> str:
+def _why(chosen: Candidate, found: Sequence[Candidate], it: str) -> str:
     if chosen.grade is not Grade.NATIVE:
-        return f"no backend here computes in it natively; {chosen.reason}"
+        return f"no backend here computes {it} natively; {chosen.reason}"
     if len(found) == 1:
         return "the only backend here that can"
     if sum(entry.grade is Grade.NATIVE for entry in found) > 1:
-        return "the usual choice among those that compute in it natively"
-    return "the only one here that computes in it natively"
+        return f"the usual choice among those that compute {it} natively"
+    return f"the only one here that computes {it} natively"
 
 
 def _described(entry: Candidate) -> str:

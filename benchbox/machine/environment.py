@@ -63,8 +63,8 @@ _VARIABLE_PREFIXES = (
     "TBB_",
 )
 _VARIABLES = frozenset({"LD_PRELOAD", "GLIBC_TUNABLES"})
-# PyTorch's OpenMP sets these when it is imported: nobody chose them, and they would depend on who looks when.
-_SET_BY_LIBRARIES = frozenset({"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"})
+# PyTorch sets these when it is imported or exports: nobody chose them, and they would depend on who looks when.
+_SET_BY_LIBRARIES = frozenset({"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR"})
 _HASH_DIGITS = 12
 _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)", re.MULTILINE)
 

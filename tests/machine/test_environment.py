@@ -35,6 +35,16 @@ def test_the_hash_is_stable_and_moves_with_what_matters(monkeypatch: pytest.Monk
     assert "HARMLESS" not in str(capture())
 
 
+def test_what_pytorch_sets_while_it_exports_is_nobodys_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the second network of a run would be measured in another environment than the first."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    first = capture()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/tmp/torchinductor_somebody")
+    assert capture().hash == first.hash
+    monkeypatch.setenv("TORCHINDUCTOR_FREEZING", "1")
+    assert capture().hash != first.hash
+
+
 def test_the_order_of_facts_does_not_matter() -> None:
     assert environment_hash({"a": "1", "b": "2"}, {}) == environment_hash({"b": "2", "a": "1"}, {})
     assert environment_hash({"a": "1"}, {}) != environment_hash({}, {"a": "1"})
