@@ -114,7 +114,8 @@ class Part:
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         column = column.unify_dictionaries().combine_chunks()
-        return column.indices.to_numpy().astype(np.int64), column.dictionary.to_pylist()
+        # By DLPack: to_numpy() loads pandas.
+        return np.from_dlpack(column.indices).astype(np.int64), column.dictionary.to_pylist()
 
     def _ranks(self, key: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """A number for each value, in the order of the values."""
@@ -161,8 +162,8 @@ class Part:
         if not names:
             return {}
         ids = self.column("id", np.arange(self._starts[-1]))
-        rows = np.flatnonzero(pc.is_in(ids, pa.array(sorted(names))).to_numpy())
-        return {ids[row].as_py(): row for row in rows.tolist()}
+        rows: list[int] = pc.indices_nonzero(pc.is_in(ids, pa.array(sorted(names)))).to_pylist()
+        return {ids[row].as_py(): row for row in rows}
 
     def names(self, prefix: str) -> Iterator[tuple[str, Path]]:
         """The name of each record's file, and its path here."""

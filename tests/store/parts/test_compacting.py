@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +94,17 @@ def test_conditions_find_the_same_records_in_parts(root: Path, words: list[str])
     compact(root)
     listed = record_files(root, conditions)
     assert {path.stem for path in listed} == expected, "the index decides all of them"
+
+
+def test_finding_records_in_parts_loads_no_pandas(root: Path) -> None:
+    """It takes as long as everything else together."""
+    compact(root)
+    code = (
+        "import sys; from pathlib import Path; from benchbox.store.records import record_files; "
+        "print(len(record_files(Path(sys.argv[1]), [('model', 'net1')], newest=True)), 'pandas' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["4", "False"]
 
 
 def test_what_counts_of_each_case_is_enough_for_a_choice(root: Path) -> None:
