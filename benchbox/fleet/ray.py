@@ -14,6 +14,7 @@ import importlib
 import itertools
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ _NODE_ID = "ray.io/node-id"  # a label that Ray gives every node
 # How long nodes may take to say what they are; how often it is looked whether there still are machines, and after
 # how many looks it is told how far the sweep is, or that there are none.
 _ANSWER_S, _LOOK_S, _LOOKS = 120.0, 15.0, 4
+_CONNECT_S = 10.0
 _REMEDY = "start its nodes with: ray start ... --resources '{\"benchbox_machine\": 1}' --labels benchbox-class=..."
 
 Probe = Callable[[], NodeFacts]
@@ -291,15 +293,25 @@ def _ray() -> Any:
 def _connect(ray: Any, address: str | None) -> None:
     ours = signal.getsignal(signal.SIGTERM)
     try:
+        _require_answer(address or "")
         ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise EnvironmentLackError(
             "there is no Ray cluster",
-            values=f"{address or 'on this machine'}: {str(error).strip().splitlines()[0] if str(error) else error!r}",
+            values=f"{address or 'on this machine'}: {(str(error).strip() or repr(error)).splitlines()[0]}",
             remedy="start one: ray start --head (docs/fleet.md)",
         ) from error
+    except SystemExit as error:  # so Ray answers SIGTERM
+        raise KeyboardInterrupt from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, ours)  # Ray's own says sys.exit(1) wherever it strikes
+
+
+def _require_answer(address: str) -> None:
+    """Raises OSError where nobody listens at an address: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
 
 
 def _offering(ray: Any) -> list[Mapping[str, Any]]:

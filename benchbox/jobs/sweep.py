@@ -27,6 +27,7 @@ from benchbox.progress import Progress
 from benchbox.schema.model import InputChoice, SourceKind
 from benchbox.schema.record import Status
 from benchbox.store.records import check_writable
+from benchbox.units import counted
 
 
 def settled_cases(sweep: Sweep) -> tuple[SweepCase, ...]:
@@ -171,13 +172,13 @@ def sweep_on_cluster(root: Path, plan: SweepPlan, *, progress: Progress, address
         pull(root, objects, since=first_day(plan))
     states = states_under(root, plan, warn=progress.say)
     clock = _Clock(plan, states)
-    progress.step(*clock.now, f"{clock.left} steps are left, waiting for machines")
+    progress.step(*clock.now, f"{clock.left}, waiting for machines")
 
     def look() -> None:
         if objects is not None:
             _pull(root, objects, plan, progress)
         clock.note(states_under(root, plan, warn=progress.say))
-        progress.step(*clock.now, f"{clock.left} steps are left")
+        progress.step(*clock.now, clock.left)
 
     ends = measure_on_ray(
         plan, open_units(plan, states), root=root.resolve(), store=store, address=address, probe=node_facts,
@@ -261,9 +262,9 @@ class _Clock:
         return self._whole - sum(self._seconds.values()), self._whole
 
     @property
-    def left(self) -> int:
+    def left(self) -> str:
         """How many steps are not done."""
-        return len(self._seconds)
+        return f"{counted(len(self._seconds), 'step')} left"
 
     def next_of(self, unit: Unit) -> str:
         """The case that comes next in a unit."""

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Cluster, S3Server, kill, steps_running
+from loopback import Cluster, S3Server, free_port, kill, steps_running
 
+from benchbox.errors import EnvironmentLackError
 from benchbox.fleet.plan import plan_of
-from benchbox.fleet.ray import measure_on_node
+from benchbox.fleet.ray import measure_on_node, measure_on_ray
 from benchbox.fleet.sweep_file import Sweep
 from benchbox.jobs.sweep import node_facts
 from benchbox.schema.record import Status
@@ -51,6 +52,18 @@ def test_a_node_of_another_version_measures_nothing(tmp_path: Path) -> None:
     assert "the plan is of 0.0.1: install the same on all nodes" in end.unfit
     assert end.lines == ()
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_ray
+def test_where_no_cluster_is_that_is_said_at_once(tmp_path: Path) -> None:
+    sweep = Sweep(models=["lenet5"], backends=["onnxruntime"], name="s")
+    plan = plan_of(sweep, estimate=lambda case, processes: 1.0)
+    ends = measure_on_ray(
+        plan, [1], root=tmp_path, store="", address=f"127.0.0.1:{free_port()}", probe=node_facts, files={},
+        look=lambda: None, say=pytest.fail,
+    )  # fmt: skip
+    with pytest.raises(EnvironmentLackError, match="there is no Ray cluster"):
+        next(ends)
 
 
 @pytest.fixture
