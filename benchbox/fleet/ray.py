@@ -15,6 +15,7 @@ import itertools
 import os
 import signal
 import socket
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,7 +105,7 @@ def measure_on_ray(
             try:
                 end = ray.get(ended)
             except ray.exceptions.RayError as error:
-                fault = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+                fault = _said(error)
                 if tries[number] < MOST_TRIES:
                     tries[number] += 1
                     say(f"unit {number} is placed again: {fault}")
@@ -166,8 +167,7 @@ class _Machines:
         try:
             seen = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
-            lines = str(error).strip().splitlines()
-            return [f"it cannot say what it is: {lines[-1] if lines else type(error).__name__}"]
+            return [f"it cannot say what it is: {_said(error)}"]
         return [*faults_of(seen, self._plan), *clock_faults(seen, asked_s=asked_s, answered_s=time.time())]
 
     def leave_out(self, node_id: str, name: str, why: str) -> None:
@@ -191,7 +191,7 @@ class _Machines:
                 look()
         raise EnvironmentLackError(
             "all machines of the cluster that can measure this sweep have gone",
-            values=f"none for {_LOOKS * _LOOK_S:.0f} s, {len(running)} units are left",
+            values=f"none for {_LOOKS * _LOOK_S:.0f} s, {counted(len(running), 'unit')} left",
             remedy="start nodes again, then go on with --resume",
         )
 
@@ -312,6 +312,12 @@ def _require_answer(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+
+
+def _said(error: Exception) -> str:
+    """What Ray says of a task that did not come to its end, without its advice."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(lines[-1], 160, placeholder=" ...")
 
 
 def _offering(ray: Any) -> list[Mapping[str, Any]]:
