@@ -43,7 +43,7 @@ def require_tensors(graph: onnx.GraphProto, path: Path) -> None:
             raise UsageError(
                 f"{side} {value.name} of {path} is {_KINDS.get(kind, kind)}",
                 values="benchbox measures networks whose inputs and outputs are tensors",
-                remedy=_CUT,
+                remedy=_WITHOUT_ZIPMAP if any(node.op_type == "ZipMap" for node in graph.node) else _CUT,
             )
         number = value.type.tensor_type.elem_type
         if side == "output" and number == onnx.TensorProto.UNDEFINED:
@@ -58,4 +58,5 @@ def require_tensors(graph: onnx.GraphProto, path: Path) -> None:
             )
 
 
+_WITHOUT_ZIPMAP = "convert it with a tensor of probabilities: skl2onnx takes options={'zipmap': False}"
 _CUT = "cut the network before or behind it (onnx.utils.extract_model), so that tensors of numbers remain at the border"

@@ -286,6 +286,8 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
     sizes = cache.batch or BatchRange()
     say("computing expected outputs")
     graph, check, judged, warnings = judged_at_some_batch(path, graph, cache)
+    for warning in warnings[len(graph.contents.warnings) :]:
+        say(warning)
     bounded = bounded_outputs(graph.proto)
     own = own_outputs(
         path,

@@ -231,7 +231,9 @@ def _place(sizes: Sequence[Dim], symbols: frozenset[str]) -> int | None:
 
 
 def _shapes_by_name(dims: Mapping[str, Sequence[Dim]], sizes: Sizes, path: Path) -> dict[str, tuple[int, ...]]:
-    known = {str(size) for each in dims.values() for size in each if isinstance(size, str)} - {""}
+    symbols = {str(size) for each in dims.values() for size in each if isinstance(size, str)}
+    terms = {term.strip() for size in symbols for term in size.split("+")}  # "past + sequence" has two
+    known = {size for size in symbols | terms if not size.isdigit()} - {""}
     if unknown := [name for name in sizes.named if name not in known and name not in dims]:
         raise UsageError(
             f"{path} has no input and no dimension '{unknown[0]}'",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import ArtifactError
 from benchbox.graph.border import MAX_ELEMENTS
-from benchbox.graph.contrib import FLOAT, Made
+from benchbox.graph.contrib import FLOAT, Made, Shape
 from benchbox.graph.node import Tensor
 from benchbox.graph.opset import standard_opset
 from benchbox.graph.propagation import small_values
@@ -77,7 +77,8 @@ def inferred(
         own = own if own.keys() - tried else {}
         tried |= own.keys()
         if not computed and not own:
-            own = _emptied(scratch, seen, found) if opened else {}
+            stored |= {tensor.name: tuple(tensor.dims) for tensor in scratch.graph.initializer}
+            own = _emptied(proto, seen, found, stored) if opened else {}
             if not own:
                 break
             sure = sure or dict(found)
@@ -90,13 +91,20 @@ def inferred(
                 raise
             return Inferred(tensors=sure)  # behind what depends on data nothing can be said
         found.update(seen.whole)
+    if opened:  # a sequence holds tensors, but how many is not known
+        sure = sure or dict(found)
+        sequences = (seen.other & made) - found.keys()
+        origins |= sequences
+        found |= {name: Tensor(name=name, shape=(0,), item_bytes=0.0) for name in sequences}
     unsized = frozenset() if sure is None else frozenset(found.keys() - sure.keys())
     return Inferred(tensors=found, unsized=unsized, origins=frozenset(origins))
 
 
-def _emptied(proto: onnx.ModelProto, seen: _Pass, found: Mapping[str, Tensor]) -> dict[str, Made]:
+def _emptied(
+    proto: onnx.ModelProto, seen: _Pass, found: Mapping[str, Tensor], stored: Mapping[str, Shape]
+) -> dict[str, Made]:
     """The outputs of nodes whose inputs are all known and whose outputs are not: sizes that are not known are 0."""
-    known = found.keys() | {tensor.name for tensor in proto.graph.initializer} | seen.other
+    known = found.keys() | stored.keys() | seen.other
     read = {name for node in proto.graph.node for name in node.input} | {value.name for value in proto.graph.output}
     made: dict[str, Made] = {}
     for node in proto.graph.node:

@@ -81,8 +81,7 @@ def _stand_ins(node: onnx.NodeProto, opset: int, sizes: _Sizes) -> list[onnx.Nod
     from onnx import helper
 
     if node.domain in STANDARD_DOMAINS and node.op_type == "Loop":
-        carried = zip(node.input[2:], node.output, strict=False)
-        return [helper.make_node("Identity", [given], [made]) for given, made in carried if given and made]
+        return list(_loop(node))
     if node.domain == _MICROSOFT and node.op_type in _SUMS:
         outputs = [name for place, name in enumerate(node.output) if place in (0, _SUMS[node.op_type]) and name]
         return [helper.make_node("Identity", [node.input[0]], [name], node.name) for name in outputs]
@@ -90,6 +89,21 @@ def _stand_ins(node: onnx.NodeProto, opset: int, sizes: _Sizes) -> list[onnx.Nod
         return product
     alone = _stand_in(node)
     return [] if alone is None else [alone]
+
+
+def _loop(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """What is carried keeps its shape; what is gathered from turn to turn is left to the Loop itself."""
+    from onnx import helper
+
+    carried = len(node.input) - 2
+    for given, made in zip(node.input[2:], node.output, strict=False):
+        if given and made:
+            yield helper.make_node("Identity", [given], [made])
+    if any(node.output[carried:]):
+        gathering = copy.deepcopy(node)
+        for place, name in enumerate(node.output[:carried]):
+            gathering.output[place] = f"{name}/benchbox.carried" if name else ""
+        yield gathering
 
 
 def _stand_in(node: onnx.NodeProto) -> onnx.NodeProto | None:
@@ -165,14 +179,17 @@ def _multiplied(node: onnx.NodeProto, sizes: list[int]) -> Iterator[onnx.NodePro
 
 def with_own_shapes(proto: onnx.ModelProto, shapes: Mapping[str, Made]) -> onnx.ModelProto:
     """A copy for shape inference in which these outputs have these shapes; a node that makes one makes no others."""
+    import onnx
     from onnx import TensorProto, helper
 
     scratch = copy.deepcopy(proto)
     nodes = list(copy.deepcopy(proto).graph.node)
     del scratch.graph.node[:]
-    for node in nodes:
+    # What no node makes any more (a Loop has stand-ins for what it carries only) is made at the start.
+    lost = onnx.NodeProto(output=sorted(shapes.keys() - {name for node in nodes for name in node.output}))
+    for node in (lost, *nodes):
         known = [name for name in node.output if name in shapes]
-        scratch.graph.node.extend([] if known else [node])
+        scratch.graph.node.extend([] if known or node is lost else [node])
         for name in known:
             made = shapes[name]
             sizes = helper.make_tensor(f"{name}/benchbox.shape", TensorProto.INT64, [len(made.shape)], made.shape)

@@ -145,3 +145,11 @@ def test_a_remedy_that_is_printed_works(inputs: dict[str, Dims]) -> None:
             (option,) = re.findall(r"for example --input (.*?)(?:, or all|$| \(without)", error.remedy)
             said += shlex.split(option)
     pytest.fail(f"{said} were not enough")
+
+
+def test_a_term_of_a_sum_may_be_said_though_no_axis_is_called_so() -> None:
+    dims: dict[str, Dims] = {"ids": ["batch", "seq"], "mask": ["batch", "past + seq"]}
+    found = border(dims, Sizes(batch=1, named={"seq": (3,), "past": (5,)}))
+    assert [given.shape for given in found.inputs] == [(1, 3), (1, 8)]
+    with pytest.raises(UsageError, match="no dimension 'future'"):
+        border(dims, Sizes(batch=1, named={"seq": (3,), "future": (5,)}))

@@ -128,3 +128,27 @@ def test_a_reshape_that_changes_the_number_of_elements_is_named(tmp_path: Path) 
         graph_from_file(path)
     assert caught.value.values == "x is 1x6, y would be 4x6"
     assert graph_from_file(path, batch=4).nodes[0].outputs[0].shape == (4, 6)
+
+
+def test_sequences_and_what_a_loop_gathers_are_empty(tmp_path: Path) -> None:
+    turn = [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("on", 9, [])]
+    carried = helper.make_tensor_value_info("each", TensorProto.FLOAT, None)
+    body = helper.make_graph(
+        [node("Relu", ["each"], ["next"]), node("Identity", ["next"], ["seen"]), node("Identity", ["on"], ["go"])],
+        "body",
+        [*turn, carried],
+        [helper.make_tensor_value_info("go", 9, []), *(onnx.ValueInfoProto(name=name) for name in ("next", "seen"))],
+    )
+    nodes = [
+        node("SplitToSequence", ["x"], ["parts"], "split", axis=1),
+        node("Loop", ["turns", "", "x"], ["last", "all"], "decode", body=body),
+        node("ReduceSum", ["all"], ["y"], "sum", keepdims=0),
+    ]
+    model = model_of(nodes, inputs={"x": ["N", 4]}, outputs=["y", "last"])
+    model.graph.input.append(helper.make_tensor_value_info("turns", TensorProto.INT64, []))
+    model.graph.output.append(helper.make_tensor_sequence_value_info("parts", TensorProto.FLOAT, None))
+    graph = opened(model, tmp_path)
+    shapes = {tensor.name: tensor.shape for view in graph.nodes for tensor in view.outputs}
+    assert (shapes["last"], shapes["y"], shapes["parts"]) == ((1, 4), (), (0,))
+    assert shapes["all"] == (0,)
+    assert graph.origins == {"parts", "all"}

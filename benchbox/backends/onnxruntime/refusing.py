@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 from benchbox.errors import ArtifactError
@@ -13,7 +12,10 @@ _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _TWICE = "two nodes with same node name"
 _NO_KERNEL = ("Could not find an implementation", "No Op registered for", "is not a registered function/op")
 # Each node's place before its name: every name is there once then.
-_RENAMED = "import onnx; m = onnx.load({path!r}); [setattr(n, 'name', f'{{i}}_{{n.name}}') for i, n in enumerate(m.graph.node)]; onnx.save(m, 'renamed.onnx')"  # noqa: E501
+_RENAMING = (
+    "import onnx; m = onnx.load({path!r}); "
+    "[setattr(n, 'name', f'{{i}}_{{n.name}}') for i, n in enumerate(m.graph.node)]; onnx.save(m, 'renamed.onnx')"
+)
 
 
 def not_loaded(path: Path | None, error: Exception) -> ArtifactError:
@@ -29,7 +31,7 @@ def not_loaded(path: Path | None, error: Exception) -> ArtifactError:
     if _TWICE in text and path is not None and (repeated := repeated_names(path)):
         name, places = next(iter(repeated.items()))
         more = f"; {len(repeated) - 1} more names are shared" if len(repeated) > 1 else ""
-        command = shlex.join(["python", "-c", _RENAMED.format(path=str(path))])
+        command = f'python -c "{_RENAMING.format(path=str(path))}"'
         return ArtifactError(
             f"{what}: several of its nodes have one name",
             values=f"nodes {', '.join(map(str, places))} are all called '{name}'{more}",
