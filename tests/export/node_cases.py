@@ -22,6 +22,8 @@ from benchbox.models.sources import resolve
 from benchbox.schema.model import Precision
 
 # What counting says of a model; anything else is a refusal, given by its first line.
+# Of a file that is in one of these, and in no other.
+_OWN = (Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8, Precision.FP8, Precision.FP64)
 COUNTED = "counted"
 MEASURED = "can be measured"
 
@@ -114,7 +116,7 @@ def measurable_model(model: onnx.ModelProto, root: Path) -> str:
     path = root / "case.onnx"
     path.write_bytes(model.SerializeToString())
     source = resolve(str(path), input_shape=None, weights=None)
-    for precision in (Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8, Precision.FP8):
+    for precision in _OWN:
         try:
             artifact = artifact_from_source(source, precision=precision, root=root)
         except BenchboxError as error:
