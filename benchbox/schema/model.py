@@ -13,13 +13,13 @@ class Precision(StrEnum):
     (casts, Q/DQ nodes), never in a builder flag. fp64 is that of a user's own file alone: nothing is converted to it.
     """
 
-    FP64 = "fp64"
     FP32 = "fp32"
     TF32 = "tf32"
     FP16 = "fp16"
     BF16 = "bf16"
     INT8 = "int8"
     FP8 = "fp8"
+    FP64 = "fp64"
 
 
 @dataclass(frozen=True, kw_only=True)

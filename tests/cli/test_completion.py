@@ -27,7 +27,7 @@ def completed(*words: str) -> list[str]:
     [
         (("run", "--precision", "fp32,bf"), {"fp32,bf16"}),
         (("run", "--mode", "si"), {"single-stream"}),
-        (("run", "--ab", "precision=fp"), {"precision=fp32", "precision=fp16", "precision=fp8"}),
+        (("run", "--ab", "precision=fp"), {"precision=fp32", "precision=fp16", "precision=fp8", "precision=fp64"}),
         (("run", "--ab", "precision=fp32", "th"), {"threads="}),
         (("report", "--format", "c"), {"csv"}),
         (("compare", "--format", "m"), {"md"}),

@@ -124,7 +124,7 @@ def completed(command: str, flag: str, incomplete: str) -> list[str]:
 
 
 def test_the_shell_completes_values() -> None:
-    assert completed("run", "--precision", "fp32,fp") == ["fp32,fp16", "fp32,fp8"]
+    assert completed("run", "--precision", "fp32,fp") == ["fp32,fp16", "fp32,fp8", "fp32,fp64"]
     assert completed("run", "--backend", "onnxruntime,openv") == ["onnxruntime,openvino"]
     assert completed("run", "--mode", "multi") == ["multi-stream"]
     assert completed("build", "--backend", "") == ["tensorrt", "tensorrt-rtx"]
