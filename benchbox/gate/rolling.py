@@ -209,8 +209,9 @@ def _need(ask: Question, seen: Seen, values: Sequence[Value], watch: Watch) -> N
         return None
     assert seen.mde is not None  # or it would not be called blind
     assert seen.spread is not None
-    error = math.sqrt(math.fsum(value.error**2 for value in values) / len(counts))
-    spread = max(seen.spread, values[-1].error)
+    tonight = values[-1].error  # where that is the larger one, it is what makes the row blind
+    error = max(tonight, math.sqrt(math.fsum(value.error**2 for value in values) / len(counts)))
+    spread = max(seen.spread, tonight)
     wanted = spread * math.log1p(watch.effect) / math.log1p(seen.mde)
     return Need(processes=processes_needed(spread, min(error, spread), round(statistics.median(counts)), wanted))
 

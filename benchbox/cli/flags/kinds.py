@@ -132,11 +132,12 @@ class PrecisionWord(Word):
 
             raise UsageError(
                 f"{flag} {text} cannot be made here",
-                values="numbers of 4 bits and microscaled ones come in blocks with scales of their own: NVIDIA "
-                "ModelOpt makes them of a PyTorch module with its data, no converter here makes them of an ONNX file, "
-                "and of the backends TensorRT alone computes in them",
-                remedy="build the engine with ModelOpt and trtexec, put the fp32 file beside it under the same name, "
-                "and run the engine: benchbox run net.plan --backend tensorrt --precision fp16",
+                values="INT4 is how weights are stored, and their products compute in fp16 or fp32: a file that NVIDIA "
+                "ModelOpt made so is measured in what it computes in. FP4 and microscaled numbers ModelOpt makes of a "
+                "PyTorch module with its data, not of an ONNX file, and TensorRT alone computes in them",
+                remedy="INT4: python -m modelopt.onnx.quantization --onnx_path net.onnx --quantize_mode int4 "
+                "--output_path net_int4.onnx, then benchbox run net_int4.onnx; else build the engine with ModelOpt and "
+                "trtexec, put the fp32 file beside it under the same name, and run it: benchbox run net.plan",
             )
         return super().parse(text, flag=flag)
 

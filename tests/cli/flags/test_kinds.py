@@ -107,6 +107,7 @@ def test_formats_of_four_bits_are_refused_with_the_reason(name: str) -> None:
     with pytest.raises(UsageError, match=f"--precision {name} cannot be made here") as error:
         Listed(PRECISION).parse(f"fp16,{name}", flag="--precision")
     assert "ModelOpt" in error.value.values
+    assert "benchbox run net_int4.onnx" in error.value.remedy
     assert "benchbox run net.plan" in error.value.remedy
 
 

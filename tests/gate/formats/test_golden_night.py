@@ -104,6 +104,16 @@ def test_what_would_tell_is_a_number_of_processes_where_they_are_what_differs(ni
     assert needs["slow"] is None
 
 
+def test_a_night_that_is_vague_by_itself_needs_processes_too() -> None:
+    """The nights before it agree, and it is its own processes that do not."""
+    records = [*series("vague", level(20, 1e-3)), series("vague", [1e-3] * 21, error=0.02)[-1]]
+    report = judge_night(records, policy_from_text("", origin="x"), process_values=lambda *_: ())
+    (row,) = [row for row in report.findings if row.verdict.metric == "latency_p50"]
+    assert row.need is not None
+    assert row.need.processes is not None
+    assert row.need.processes > 8
+
+
 def test_junit_says_where_and_when(night: NightReport) -> None:
     suite = tree.fromstring(junit_of(night))[0]
     assert (suite.get("hostname"), suite.get("timestamp")) == ("none", "2026-03-01T02:17:00Z")
