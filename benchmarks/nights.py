@@ -91,9 +91,12 @@ def measure(root: Path, networks: list[str], night: int, wait: float) -> bool:
     return valid
 
 
-def interpreter(folder: Path, wait: float) -> str:
-    """A Python in which ONNX Runtime's inferences wait for that share of their time: a script that starts this one."""
-    script = folder / (f"python-{wait:g}" if wait else "python")
+def interpreter(folder: Path, side: str, wait: float) -> str:
+    """A Python in which ONNX Runtime's inferences wait for that share of their time: a script that starts this one.
+
+    Each side has its own, as two environments have, also where neither waits.
+    """
+    script = folder / f"{side}-python"
     path = os.pathsep.join([str(SITE), str(ROOT)])
     script.write_text(f'#!/bin/sh\nPYTHONPATH="{path}" WAIT={wait:g} exec "{sys.executable}" "$@"\n')
     script.chmod(0o755)
@@ -103,7 +106,9 @@ def interpreter(folder: Path, wait: float) -> str:
 def judge(folder: Path, night: int, wait: float, *, confirms: bool) -> dict[str, Any]:
     """What the gate says of a night: its exit status, and what it calls the times of each case."""
     day = f"{FIRST + datetime.timedelta(days=night):%Y-%m-%d}"
-    again = ["--confirm", "--ab", interpreter(folder, 0.0), interpreter(folder, wait)] if confirms else []
+    again = (
+        ["--confirm", "--ab", interpreter(folder, "base", 0.0), interpreter(folder, "head", wait)] if confirms else []
+    )
     ran = python("-m", "benchbox", "gate", "--night", day, *again, "--json", "--root", str(folder / "root"))
     if not ran.stdout:
         sys.exit(f"benchbox gate ended with exit status {ran.returncode}")

@@ -221,6 +221,8 @@ def _task(
     if lacking or files[0] is None or files[1] is None:
         return None, f"the network of the {lacking} is no longer kept"
     alike = network_of(base) == network_of(head) and base.engine_sha256 == head.engine_sha256
+    if sides is not None and alike and sides.base == sides.head:
+        return None, f"base and head are the same network by the same Python, {sides.head}"
     if sides is None and alike:
         return None, (
             "base and head are the same network in the same environment, so only the machine can have changed "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -11,17 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 from sample_nights import level, nights
+from sample_records import trials
 from verdicts import chain
 
 from benchbox.gate.nightly import judge_night
 from benchbox.gate.policy import Confirm, Policy
 from benchbox.gate.values import values_of
 from benchbox.jobs import confirm
-from benchbox.jobs.confirm import Sides, Task, command_of, measured_in_turn
+from benchbox.jobs.confirm import Sides, Task, command_of, confirm_night, measured_in_turn
+from benchbox.jobs.gate import judge_stored
 from benchbox.metrics.metric import METRICS
 from benchbox.store.kept import Kept
+from benchbox.store.records import append
 
 REPOSITORY = Path(__file__).parents[2]
+NETWORK = hashlib.sha256(b"net").hexdigest()
+NAME = "lenet5/null/fp32/b1/isolated/t1/virtual@none"
 # Makes every inference of ONNX Runtime wait for the share WAIT of its own time.
 SITE = REPOSITORY / "tests" / "workflows" / "site"
 
@@ -56,15 +62,26 @@ def test_paths_are_those_of_the_folder_in_which_they_were_named(
 def test_the_command_line_names_them_so(benchbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Sides | None] = []
 
-    def confirm_night(*_: Any, sides: Sides | None, **__: Any) -> int:
+    def keep(*_: Any, sides: Sides | None, **__: Any) -> int:
         seen.append(sides)
         return 0
 
-    monkeypatch.setattr(confirm, "confirm_night", confirm_night)
+    monkeypatch.setattr(confirm, "confirm_night", keep)
     monkeypatch.chdir(tmp_path)
     benchbox("gate", "--confirm", "--ab", "old/bin/python", "new/bin/python", "--no-exit")
     benchbox("gate", "--confirm", "--no-exit")
     assert seen == [Sides(f"{tmp_path}/old/bin/python", f"{tmp_path}/new/bin/python"), None]
+
+
+def test_the_same_python_on_both_sides_has_nothing_to_compare(tmp_path: Path) -> None:
+    for entry in nights([*level(20, 1e-3), 1.1e-3], flags=()):
+        append(tmp_path, dataclasses.replace(entry, onnx_sha256=NETWORK), trials())
+    (tmp_path / "engines" / "kept").mkdir(parents=True)
+    (tmp_path / "engines" / "kept" / f"{NETWORK}.onnx").write_bytes(b"net")
+    night = judge_stored(tmp_path, policy_file=None, against=None, night=None, where=(), warn=print)
+    said: list[str] = []
+    confirm_night(tmp_path, night, sides=Sides("python3.12", "python3.12"), say=said.append)
+    assert said == [f"not measured again: {NAME}: base and head are the same network by the same Python, python3.12"]
 
 
 @pytest.mark.nightly

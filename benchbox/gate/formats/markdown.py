@@ -12,6 +12,7 @@ from benchbox.gate.formats.words import (
     changed_rows,
     commands_for,
     commands_for_gap,
+    coverage_text,
     ending,
     environment_lines,
     footer_lines,
@@ -50,8 +51,7 @@ def markdown_of(report: NightReport) -> str:
     texts = [_row(finding) for finding in rows]
     alarm = next((finding for finding in report.findings if finding.is_alarm), None)
     commands = "\n".join(commands_for(alarm)) if alarm else ""
-    seen = f"{report.coverage.seen} of {report.coverage.expected} expected cases have numbers"
-    footer = "\n\n---\n\n" + _bullets([seen, *footer_lines(report)])
+    footer = "\n\n---\n\n" + _bullets([coverage_text(report), *footer_lines(report)])
     parts = [
         f"**{_plain(headline(report))}**",
         _bullets(ending(report).splitlines()),

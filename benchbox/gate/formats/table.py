@@ -13,6 +13,7 @@ from benchbox.gate.formats.words import (
     changed_rows,
     commands_for,
     commands_for_gap,
+    coverage_text,
     ending,
     environment_lines,
     footer_lines,
@@ -113,11 +114,9 @@ def _listed(title: str, lines: Sequence[str]) -> str:
 
 
 def _coverage(report: NightReport) -> str:
-    found = report.coverage
     blind = sum(Qualifier.BLIND in finding.qualifiers for finding in report.findings)
-    text = f"{found.seen} of {found.expected} expected cases have numbers"
-    text += f", {len(found.new)} more {'are' if len(found.new) > 1 else 'is'} new" if found.new else ""
-    return text + (f"; blind, a change of the effect would not show: {blind} rows" if blind else "")
+    rows = f"{blind} row{'s' * (blind > 1)}"
+    return coverage_text(report) + (f"; blind, a change of the effect would not show: {rows}" if blind else "")
 
 
 def _filled(text: str, *, indent: str = "  ") -> str:

@@ -116,6 +116,17 @@ def ending(report: NightReport) -> str:
     )
 
 
+def coverage_text(report: NightReport) -> str:
+    """How many cases have numbers, of those that were expected, and how many more there are."""
+    found = report.coverage
+    fresh = len(found.new)
+    if not found.expected:
+        return f"{_counted(fresh, 'case')} measured for the first time" if fresh else "no case was expected"
+    have = "cases have" if found.expected > 1 else "case has"
+    more = f", {fresh} more {'are' if fresh > 1 else 'is'} new" if fresh else ""
+    return f"{found.seen} of {found.expected} expected {have} numbers{more}"
+
+
 def owners_of(report: NightReport) -> dict[str, str]:
     """Whose an alarm is, by its group; of groups that are somebody's."""
     return {group.id: ", ".join(group.owners) for group in report.groups if group.owners}
