@@ -114,7 +114,7 @@ def test_one_flagged_night_that_is_confirmed_is_red(tmp_path: Path) -> None:
     assert (machine.tasks[0].base.onnx_sha256, machine.tasks[0].head.onnx_sha256) == (BASE, HEAD)
     assert said == [f"measuring again, base and head in turn: {NAME}", f"confirmed, taking its layers: {NAME}"]
     for text in (render_night(report), markdown_of(report), junit_of(report)):
-        assert re.search(r"conv1(: 100\S* µs → 200\S* µs|` \| 100\S* µs \| 200\S* µs \| \+100 %)", text), text
+        assert re.search(r"conv1(: 100\S* µs → 200\S* µs|` \| 100\S*\sµs \| 200\S*\sµs \| \+100\s%)", text), text
     # It is stored: the next judge, on any machine, says the same, and nothing is measured twice.
     assert again(tmp_path, machine)[0] == report
     assert len(machine.tasks) == 1
