@@ -1,7 +1,8 @@
 """Do the commands of a page run? ``python docs/run_commands.py [PAGE]... [--quick] [--keep FOLDER]``.
 
 Makes the files that the pages name in a temporary folder, runs every line of their shell blocks there, in order, and
-prints exit status and time of each. What this machine cannot run (a GPU, another interpreter) is said with the reason.
+prints exit status and time of each. Python blocks that write files are run too, those below a file's name are written
+into it. What this machine cannot run (a GPU, another interpreter) is said with the reason.
 ``--quick`` adds that flag to what measures; ``--keep`` writes what each command printed into a file of a folder, for
 the pages' samples. The status is 1 if a command failed.
 """
@@ -9,6 +10,7 @@ the pages' samples. The status is 1 if a command failed.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import shlex
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,10 @@ from onnx import TensorProto, helper
 
 HERE = Path(__file__).parent
 PAGES = ("first-hour.md", "how-to.md")
-_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# A Python block is a module where the paragraph above it names one, and a step where it writes files.
+_MODULE = re.compile(r"`(\w+\.py)`[^`]*\Z")
+_WRITES = re.compile(r"\b(savez|save_pretrained|save)\(")
 _MEASURING = re.compile(r"^benchbox run (?!.*--dry-run)")
 # Lines that need what no temporary folder has.
 NOT_HERE = {
@@ -32,57 +38,65 @@ NOT_HERE = {
     r"--backend tensorrt(?!-rtx)|--lock-clocks": "needs a GPU",
     r"^benchbox run .*tensorrt-rtx": "needs a GPU",
     r"other-venv|base-venv|head-venv": "needs another interpreter",
-    r"torchvision|^benchbox .*\b(hf|timm):": "needs an extra, or the network",
+    r"\bhf:ORG/|weights='DEFAULT'": "needs the network",
     r"compare (2026|base/)": "needs records of other days or checkouts",
     r"--data (tiny|imagenet)": "needs the pictures of the Python block",
     r"completion .*>>": "changes the shell's start-up file",
     r"s3://": "needs a bucket",
     r"^git |^cd |^export |^source |^#": "is for the shell",
 }
-MYNETS = """
-from torch import nn
-
-
-def small() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(3600, 10)
-    )
-"""
-ENCODERS = re.compile(r"^```python\n((?:(?!```).)*?class Encoder.*?)^```", re.MULTILINE | re.DOTALL)
+# Lines that need a package of an extra.
+EXTRAS = {r"\bhf:|from transformers": "transformers", r"\btimm:": "timm", r"torchvision": "torchvision"}
 # Lines that are about records of before, and what makes them, once.
 _RESNETS = "benchbox run resnet18 --backend onnxruntime,openvino --precision fp32,int8 --quick"
 NEEDS = {r"^benchbox (compare (precision|backend)=|history resnet18)": _RESNETS}
 
 
-def commands_of(page: Path) -> list[str]:
-    """Every line of the shell blocks of a page."""
-    lines = [line for block in _BLOCK.findall(page.read_text()) for line in block.splitlines()]
-    return [line.partition("  #")[0].strip() for line in lines if line.strip()]
+def steps_of(page: Path) -> Iterator[tuple[str, str]]:
+    """Every line of the shell blocks of a page, with "" before it, and its Python blocks with the name of their file.
+
+    A Python block that is run has the name "-".
+    """
+    text = page.read_text()
+    for block in _BLOCK.finditer(text):
+        kind, lines = block.groups()
+        if kind == "python":
+            named = _MODULE.search(text[: block.start()].rstrip().rpartition("\n\n")[2])
+            if named or _WRITES.search(lines):
+                yield (named[1] if named else "-"), lines
+            continue
+        for line in lines.splitlines():
+            if command := line.partition("  #")[0].strip():
+                yield "", command
 
 
-def reason_not_to(line: str) -> str:
-    """Why a line cannot run here, "" if it can."""
-    return next((reason for pattern, reason in NOT_HERE.items() if re.search(pattern, line)), "")
+def reason_not_to(step: str) -> str:
+    """Why a step cannot run here, "" if it can."""
+    lacking = (package for pattern, package in EXTRAS.items() if re.search(pattern, step) and not _imports(package))
+    reasons = (reason for pattern, reason in NOT_HERE.items() if re.search(pattern, step))
+    return next(reasons, "") or next((f"needs {package}" for package in lacking), "")
+
+
+@functools.cache
+def _imports(package: str) -> bool:
+    """Whether a package works here: a build for another PyTorch is installed and does not."""
+    done = subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def make_files(folder: Path) -> None:
     """The files that the pages name."""
-    (folder / "mynets.py").write_text(MYNETS)
-    if found := ENCODERS.search((HERE / "how-to.md").read_text()):
-        (folder / "encoders.py").write_text(found[1])
     (folder / "path").mkdir()
     rng = np.random.default_rng(0)
     for name in ("net.onnx", "path/net.onnx", "old.onnx", "new.onnx"):
         _save(folder / name, _convolution(rng, 224, 224))
     _save(folder / "detector.onnx", _convolution(rng, "height", "width"))
+    _save(folder / "boxes.onnx", _boxes(rng))
     for name in ("bert.onnx", "path/bert.onnx"):
         _save(folder / name, _encoder(rng))
     _save(folder / "decoder.onnx", _decoder())
     _save(folder / "speech.onnx", _speech(rng))
     _save(folder / "sequence_first.onnx", _sequence_first(rng))
-    ids = rng.zipf(1.3, size=(64, 128)) % 1000
-    np.savez(folder / "sentences.npz", input_ids=ids, token_type_ids=np.zeros_like(ids))
-    np.savez(folder / "pictures.npz", image=rng.random((8, 3, 640, 640), dtype=np.float32))
     _save_weights(folder / "resnet50.safetensors")
 
 
@@ -111,16 +125,48 @@ def _convolution(rng: np.random.Generator, height: int | str, width: int | str) 
     return helper.make_graph(nodes, "net", [image], [scores], [_weight("w", rng, 8, 3, 3, 3)])
 
 
+def _boxes(rng: np.random.Generator) -> onnx.GraphProto:
+    """A corner and a size at each place of a map, a score for each, and what is left of them after suppression."""
+    small = {"most": (TensorProto.INT64, 100), "overlap": (TensorProto.FLOAT, 0.5), "least": (TensorProto.FLOAT, 0.5)}
+    small |= {name: (TensorProto.INT64, number) for name, number in (("two", 2), ("three", 3), ("one", 1), ("all", -1))}
+    stored = [helper.make_tensor(name, kind, [1], [number]) for name, (kind, number) in small.items()]
+    stored += [_weight("stem", rng, 8, 3, 3, 3), _weight("head", rng, 5, 8, 1, 1)]
+    stored.append(onnx.numpy_helper.from_array(np.array([1, 5, 1024]), "rows"))
+    stored.append(onnx.numpy_helper.from_array(np.array([2, 2, 1]), "parts"))
+    nodes = [
+        helper.make_node("Conv", ["image", "stem"], ["map"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["map"], ["features"]),
+        helper.make_node("Conv", ["features", "head"], ["found"]),
+        helper.make_node("Reshape", ["found", "rows"], ["flat"]),
+        helper.make_node("Split", ["flat", "parts"], ["corner", "extent", "logits"], axis=1),
+        helper.make_node("Abs", ["corner"], ["low"]),
+        helper.make_node("Exp", ["extent"], ["size"]),
+        helper.make_node("Add", ["low", "size"], ["high"]),
+        helper.make_node("Concat", ["low", "high"], ["columns"], axis=1),
+        helper.make_node("Transpose", ["columns"], ["boxes"], perm=[0, 2, 1]),
+        helper.make_node("Sigmoid", ["logits"], ["scores"]),
+        helper.make_node("NonMaxSuppression", ["boxes", "scores", "most", "overlap", "least"], ["chosen"], name="nms"),
+        helper.make_node("Slice", ["chosen", "two", "three", "one"], ["column"]),
+        helper.make_node("Reshape", ["column", "all"], ["places"]),
+        helper.make_node("Gather", ["boxes", "places"], ["kept"], axis=1),
+    ]
+    image = _value("image", TensorProto.FLOAT, [1, 3, 64, 64])
+    kept = _value("kept", TensorProto.FLOAT, [1, "kept boxes", 4])
+    return helper.make_graph(nodes, "boxes", [image], [kept], stored)
+
+
 def _encoder(rng: np.random.Generator) -> onnx.GraphProto:
     nodes = [
         helper.make_node("Gather", ["words", "input_ids"], ["embedded"]),
-        helper.make_node("Gather", ["types", "token_type_ids"], ["typed"]),
-        helper.make_node("Add", ["embedded", "typed"], ["hidden"]),
+        helper.make_node("Cast", ["attention_mask"], ["ones"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["ones", "last"], ["mask"]),
+        helper.make_node("Mul", ["embedded", "mask"], ["hidden"]),
         helper.make_node("MatMul", ["hidden", "w"], ["output"]),
     ]
-    inputs = [_value(name, TensorProto.INT64, ["batch", "sequence"]) for name in ("input_ids", "token_type_ids")]
+    inputs = [_value(name, TensorProto.INT64, ["batch", "sequence"]) for name in ("input_ids", "attention_mask")]
     output = _value("output", TensorProto.FLOAT, ["batch", "sequence", 64])
-    weights = [_weight("words", rng, 1000, 64), _weight("types", rng, 2, 64), _weight("w", rng, 64, 64)]
+    weights = [_weight("words", rng, 1000, 64), _weight("w", rng, 64, 64)]
+    weights.append(onnx.numpy_helper.from_array(np.array([2]), "last"))
     return helper.make_graph(nodes, "bert", inputs, [output], weights)
 
 
@@ -195,11 +241,16 @@ def main(words: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_files(folder)
-        for place, line in enumerate(line for page in pages for line in commands_of(page)):
-            reason = reason_not_to(line)
-            if reason:
-                print(f"  not run  {line}  ({reason})", flush=True)
+        for place, (file, line) in enumerate(step for page in pages for step in steps_of(page)):
+            title = line if not file else f"python: {line.strip().splitlines()[-1]}"
+            if reason := reason_not_to(line):
+                print(f"  not run  {title}  ({reason})", flush=True)
                 continue
+            if file not in {"", "-"}:
+                (folder / file).write_text(line)
+                continue
+            if file:
+                line = f"{shlex.quote(sys.executable)} -c {shlex.quote(line)}"
             asked = f"{line} --quick" if quick and _MEASURING.match(line) and "--quick" not in line else line
             if "base/results" in line and not (folder / "base").exists():
                 for side in ("base", "head"):
@@ -211,7 +262,8 @@ def main(words: list[str]) -> int:
                 run(needs.pop(pattern), folder, None)
             status, seconds, said = run(asked, folder, keep and keep / f"{place:03d}.txt")
             failed += status != 0
-            print(f"{status:>3} {seconds:6.1f} s  {asked}" + (f"\n    {said}" if status else ""), flush=True)
+            shown = title if file else asked
+            print(f"{status:>3} {seconds:6.1f} s  {shown}" + (f"\n    {said}" if status else ""), flush=True)
     return min(failed, 1)
 
 

@@ -23,7 +23,6 @@ from benchbox.export.foreign import graph_from_file, sizes_of_source
 from benchbox.export.judging import reason_of
 from benchbox.export.large import PROTOBUF_LIMIT, require_convertible
 from benchbox.export.module.canonical import canonicalise
-from benchbox.export.module.captured import fed_as_captured
 from benchbox.export.module.checking import expected_of, fed_inputs_of
 from benchbox.export.module.tracing import traced
 from benchbox.export.opsets import OPSET, opset_of, with_node_names
@@ -179,11 +178,10 @@ def _exported(network: Network, cache: Cache, warnings: Sequence[str], say: Say)
     import torch
 
     say("checking outputs against PyTorch")
-    inputs = fed_inputs_of(network, proto)
-    if source.part and not source.inputs.samples:
-        inputs = fed_as_captured(inputs, network, root=cache.root)
+    is_part = bool(source.part) and not source.inputs.samples
+    inputs = fed_inputs_of(network, proto, root=cache.root, is_part=is_part)
     inputs = with_real_samples(inputs, source)
-    expected = expected_of(network, proto, inputs, sizes=sizes, seed=seed)
+    expected = expected_of(network, proto, inputs, sizes=sizes, seed=seed, root=cache.root)
     require_passed(expected.hops, model=source.name, randomness=randomness_in_words(random_nodes(proto)))
     recipe = cache.recipe.digest(Precision.FP32)
     paths = artifact_paths(model=source.name, precision=Precision.FP32, recipe=recipe)
@@ -197,7 +195,7 @@ def _exported(network: Network, cache: Cache, warnings: Sequence[str], say: Say)
         size_bytes=0,
         params=sum(parameter.numel() for parameter in network.module.parameters()),
         batch=sizes if network.fixed_batch is None else _fixed_range(network.fixed_batch),
-        inputs=inputs,
+        inputs=expected.check.inputs,
         outputs=expected.check.outputs,
         exporter=f"torch {torch.__version__}, onnxscript {importlib.metadata.version('onnxscript')}",
         evaluator="",
@@ -367,6 +365,7 @@ def _checked(
         hops=hops,
     )
     write_artifact(artifact, root, expected=expected, outputs=made.outputs)
+    cache.note(unchecked.recipe)
     return artifact
 
 

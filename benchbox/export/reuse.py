@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.store.artifact_files import find_artifact, sha256_of
 from benchbox.store.external import external_sha256
 
-# Somebody else's code decides what these are, and may have changed: they are never taken from the cache.
+# Somebody else's code decides what these are, and may have changed: a file of another process is never taken.
 MADE_ANEW = frozenset({SourceKind.FACTORY, SourceKind.LIBRARY})
 PACKAGE = Path(__file__).parents[1]
 # ONNX Runtime observes the ranges and the outputs; the version of Pillow is in the digest of calibration pictures.
@@ -58,7 +59,7 @@ class Recipe:
 def recipe_of(source: ModelSource, *, seed: int) -> Recipe:
     """Hashes the network, its weights, the code and the versions of the packages that make its files.
 
-    A factory's code is not known, only its name: its artifacts are never taken from the cache.
+    A factory's code is not known, only its name: only artifacts of this process are taken from the cache.
 
     Raises:
         ArtifactError: external data of an ONNX file cannot be read.
@@ -92,6 +93,10 @@ class Lookup:
     data: CalibrationData | None = None
 
 
+# Of somebody else's code: root, recipe and module of what this process made of it, whose code it has loaded for good.
+_MADE_HERE: set[tuple[str, str, int]] = set()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cache:
     """The artifacts of one recipe under a root, checked for at least this batch range."""
@@ -104,11 +109,20 @@ class Cache:
     def find(self, precision: Precision, derivation: Mapping[str, object] | None = None) -> OnnxArtifact | None:
         """The artifact of a precision, None if it is not there whole, or was checked for another batch range."""
         source = self.recipe.source
-        if source.kind in MADE_ANEW:
-            return None
         digest = self.recipe.digest(precision, derivation)
+        if source.kind in MADE_ANEW and self._made(digest) not in _MADE_HERE:
+            return None
         found = find_artifact(self.root, model=source.name, precision=precision, recipe=digest, say=self.say)
         return found if found is None or self.batch in (None, found.batch) else None
+
+    def note(self, recipe: str) -> None:
+        """Says that this process has made the artifact of a recipe."""
+        if self.recipe.source.kind in MADE_ANEW:
+            _MADE_HERE.add(self._made(recipe))
+
+    def _made(self, recipe: str) -> tuple[str, str, int]:
+        code = sys.modules.get(self.recipe.source.reference.partition(":")[0])
+        return str(self.root.resolve()), recipe, id(code)
 
     def look_up(self, precision: Precision, derivation: Derivation) -> Lookup:
         """The artifact of a precision and of these choices, or what there is to derive it from."""

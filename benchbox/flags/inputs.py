@@ -10,13 +10,19 @@ from benchbox.schema.record import FedInput
 
 
 def flags_of_inputs(inputs: Sequence[FedInput]) -> Iterator[Flag]:
-    """Numbers whose range is a guess, and networks in which no axis counts samples."""
+    """Numbers whose range is a guess, sizes that nobody said, and networks in which no axis counts samples."""
     if assumed := [given for given in inputs if given.assumed]:
         fed = "; ".join(f"{given.name}: {given.values}" for given in assumed)
         yield flag(
             "INPUT_RANGE_ASSUMED",
             Severity.WARNING,
             f"what these inputs take is not in the file ({fed}): give real ones with --inputs FILE.npz",
+        )
+    if sizes := list(dict.fromkeys(given.size for given in inputs if given.size)):
+        yield flag(
+            "INPUT_SIZE_ASSUMED",
+            Severity.INFO,
+            f"the network takes inputs of other sizes too, and nobody said which: {', '.join(sizes)}; --input says it",
         )
     if inputs and all(given.batch_axis is None for given in inputs):
         yield flag(

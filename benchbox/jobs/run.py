@@ -98,7 +98,7 @@ def measure_cases(
     check_writable(root)
     stored = functools.partial(_stored, root=root if stores else None, dispatched_s=dispatcher_seconds())
     environments = _Environments()
-    # A factory is never taken from the cache on disk, so its file is made once for all cases of this run.
+    # What cases share is made, and looked for on disk, once for all cases of this run.
     artifacts: dict[_Wanted, _Made] = {}
     ready: list[tuple[int, Record, CaseRequest]] = []
 

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 from torch.utils import _pytree  # noqa: PLC2701
 
-from benchbox.errors import ArtifactError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, UsageError
 from benchbox.models.examples import ExampleInput
+from benchbox.models.factories import line_of
 from benchbox.models.sequences import LayerCall, sequence_layers_watched
 
 _TRIED = (2, 3)
@@ -54,10 +55,14 @@ def batching_of(
     try:
         with sequence_layers_watched(module) as seen:
             alone = _shapes(module, [given.tensor for given in inputs])
+    except BenchboxError:
+        raise
     except (Exception, SystemExit) as error:  # whatever the network's own code raises
+        line = line_of(error, type(module).__module__)
         raise ArtifactError(
             f"{reference} does not run on its example inputs",
             values=f"{type(error).__name__}: {' '.join(str(error).split())[:400]}\n"
+            + (f"{line}\n" if line else "")
             + ", ".join(f"{given.name} {tuple(given.tensor.shape)}" for given in inputs),
             remedy="correct the inputs, or their sizes (--input)",
         ) from error

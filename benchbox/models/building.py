@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import EnvironmentLackError, UsageError
+from benchbox.models.printing import prints_aside
 from benchbox.models.zoo.zoo import build
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.model import ModelSource, SourceKind
@@ -65,6 +66,7 @@ def _spec(given: ExampleInput, fixed: int | None) -> TensorSpec:
     return TensorSpec(name=given.name, dtype=dtype, shape=shape, batch_axis=given.batch_axis).at_batch_or_free(fixed)
 
 
+@prints_aside()
 def network_from_source(
     source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int, ...]] | None = None, say: Say = _SILENT
 ) -> Network:
@@ -88,6 +90,7 @@ def network_from_source(
     return _settled(_assembled(source, seed=seed, shapes=shapes, say=say), source)
 
 
+@prints_aside()
 def outline_from_source(source: ModelSource) -> Network:
     """The network with weights that take no memory, for when only its structure matters.
 
@@ -102,6 +105,7 @@ def outline_from_source(source: ModelSource) -> Network:
     return _settled(_with_part(_Assembled(module=_thin(source.reference).eval(), weights=""), source, {}), source)
 
 
+@prints_aside()
 def module_from_source(source: ModelSource, *, seed: int, say: Say = _SILENT) -> nn.Module:
     """The module of ``network_from_source``, for who knows its inputs already. Raises as it does."""
     return _assembled(source, seed=seed, shapes=None, say=say).module
@@ -126,13 +130,16 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
     _require_torch(source)
     import torch
 
+    from benchbox.models.results import give_tensors, plain_module
     from benchbox.models.seeding import load_weights, seed_trivial_statistics, seed_weights
+    from benchbox.models.sixteen_bits import in_sixteen_bits, widened
 
     torch.manual_seed(seed)
     example: Example | None = None
     notes: tuple[str, ...] = ()
     simplify: Callable[[], str] | None = None
     axes: tuple[int | None, ...] | None = None
+    left_open: Mapping[str, str] = {}
     sizes = {**(shapes or {}), **dict(source.inputs.named)}
     if source.kind is SourceKind.ZOO:
         with torch.device("meta"):
@@ -145,6 +152,7 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
         from benchbox.models.factories import made_by_factory
 
         module, example = made_by_factory(source.reference)
+        module = plain_module(module, source.reference)
         if source.weights is None:
             seed_trivial_statistics(module, seed=seed)
         words = "by the factory"
@@ -153,7 +161,7 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
 
         found = network_from_library(source, sizes)
         module, example, words, notes = found.module, found.example, found.weights, found.notes
-        simplify, axes = found.simplify, found.axes
+        simplify, axes, left_open = found.simplify, found.axes, found.open
         sizes = {name: shape for name, shape in sizes.items() if name not in found.used}
         if source.weights is None:
             seed_trivial_statistics(module, seed=seed)
@@ -164,11 +172,17 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
             heads = ", ".join(dict.fromkeys(name.partition(".")[0] for name in ignored))
             say(f"{len(ignored)} tensors of auxiliary heads in {source.weights} were left out: {heads}")
     module.eval()
+    if source.kind is not SourceKind.ZOO:
+        if example is not None and in_sixteen_bits(module, example):
+            example = widened(module, example)
+            notes = (*notes, "it is in 16 bits, and is exported in fp32: --precision fp16 or bf16 makes it so again")
+        give_tensors(module, source.reference)
     inputs = None
     if example is not None:
         from benchbox.models.examples import flat_network
 
         module, inputs = flat_network(module, example, source.reference)
+        inputs = tuple(replace(one, size=left_open.get(one.name, left_open.get("", ""))) for one in inputs)
         inputs = _bound(module, inputs, source, sizes, axes)
     whole = _Assembled(module=module, weights=words, inputs=inputs, notes=notes, simplify=simplify, axes=axes)
     return _with_part(whole, source, sizes)
@@ -183,10 +197,13 @@ def _with_part(whole: _Assembled, source: ModelSource, sizes: Mapping[str, tuple
         return whole
     from benchbox.models.examples import flat_network
     from benchbox.models.parts import part_of
+    from benchbox.models.results import give_tensors
 
     part, example = part_of(whole.module, source.part, inputs, source.reference)
+    give_tensors(part, f"{source.part} of {source.reference}")
     module, given = flat_network(part, example, f"{source.part} of {source.reference}")
-    return replace(whole, module=module, inputs=given, axes=None)
+    size = ", ".join(dict.fromkeys(one.size for one in inputs if one.size))  # what the part gets follows from these
+    return replace(whole, module=module, inputs=tuple(replace(one, size=size) for one in given), axes=None)
 
 
 def _settled(made: _Assembled, source: ModelSource) -> Network:
@@ -286,7 +303,7 @@ def _with_shape(given: ExampleInput, axis: int | None, shape: tuple[int, ...], s
         )
     for place, size in zip(places, shape, strict=True):
         tensor = tensor if tensor.shape[place] == size else resized(tensor, place, size)
-    return replace(given, tensor=tensor)
+    return replace(given, tensor=tensor, size="")
 
 
 def _thin(name: str) -> nn.Module:

@@ -37,11 +37,15 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleInput:
-    """One input of a module: its name, an example of it, and the axis that counts samples, None where none does."""
+    """One input of a module: its name, an example of it, and the axis that counts samples, None where none does.
+
+    ``size`` names the sizes that nobody said and the network leaves open ("sequence=128").
+    """
 
     name: str
     tensor: torch.Tensor
     batch_axis: int | None = None
+    size: str = ""
 
     def with_batch(self, size: int) -> torch.Tensor:
         """The example with so many samples: its own, over and over."""

@@ -123,7 +123,7 @@ def _failure(what: str, error: BaseException, module_name: str) -> BenchboxError
     """The error for what a user's code raised."""
     text = " ".join(str(error).split())[:400]
     values = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    line = _line_of(error, module_name)
+    line = line_of(error, module_name)
     values = f"{values}\n{line}" if line else values
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing is None:
@@ -136,15 +136,16 @@ def _failure(what: str, error: BaseException, module_name: str) -> BenchboxError
     return EnvironmentLackError(what, values=values, remedy=f"install the package that provides '{package}'")
 
 
-def _line_of(error: BaseException, module_name: str) -> str:
-    """Where the user's own code was when it raised: file, line and its text; "" where nothing is known."""
+def line_of(error: BaseException, module_name: str) -> str:
+    """Where the user's own code, a module, was when it raised: file, line and its text; "" where nothing is known."""
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return f"{error.filename}, line {error.lineno}: {(error.text or '').strip()}".rstrip(": ")
     module = sys.modules.get(module_name)
     own = module.__file__ if module is not None else None
     frames = traceback.extract_tb(error.__traceback__)
     # Frames of this package and of the import system come first; then the user's code, which may call libraries.
-    theirs = [frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename]
+    package = str(Path(__file__).parents[1])
+    theirs = [frame for frame in frames if not frame.filename.startswith(package) and "importlib" not in frame.filename]
     here = str(Path.cwd())
     users = [
         frame

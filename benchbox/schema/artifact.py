@@ -28,6 +28,7 @@ class Values:
 
     Integers are drawn from ``low`` (included) to ``high`` (excluded); ``text`` is the description for people.
     ``constant`` is the value of an input that must not be random (a threshold), ``path`` the .npz file of real samples.
+    ``size`` names the sizes of the input that nobody said and the network leaves open: "sequence=128".
     """
 
     drawn: Drawn
@@ -36,6 +37,7 @@ class Values:
     high: int = 2
     constant: float | None = None
     path: str = ""
+    size: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

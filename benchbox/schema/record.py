@@ -119,6 +119,7 @@ class FedInput:
 
     ``shape`` is that of one inference, ``batch_axis`` the axis that counts samples, None where none does, and
     ``values`` where its values came from, in words; ``assumed`` where nothing in the network says which it takes.
+    ``size`` names the sizes that nobody said and the network leaves open ("sequence=128").
     """
 
     name: str
@@ -127,6 +128,7 @@ class FedInput:
     batch_axis: int | None
     values: str
     assumed: bool = False
+    size: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

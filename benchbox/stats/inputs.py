@@ -89,6 +89,7 @@ def _fed(spec: TensorSpec) -> FedInput:
         batch_axis=spec.batch_axis,
         values=fed_in_words(spec),
         assumed=assumed,
+        size=known.size if known is not None else "",
     )
 
 

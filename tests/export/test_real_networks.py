@@ -15,6 +15,7 @@ from benchbox.errors import ArtifactError
 from benchbox.export.engines import engine_from_artifact
 from benchbox.export.exporting import artifact_from_source
 from benchbox.graph.graph import graph_from_file
+from benchbox.jobs.prepare import graph_precision
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
@@ -31,11 +32,12 @@ def _artifact(path: Path, precision: Precision) -> OnnxArtifact:
     return artifact_from_source(source, precision=precision, root=path.parent)
 
 
-def _right_on(backend: str, artifact: OnnxArtifact, root: Path) -> bool:
+def _right_on(backend: str, artifact: OnnxArtifact, root: Path, precision: Precision | None = None) -> bool:
     """Whether a backend gives what the judge of the file gave, on its first inference."""
     batch = artifact.fixed_batch or 1
+    precision = precision or artifact.precision
     request = OpenRequest(
-        precision=artifact.precision,
+        precision=precision,
         threads=1,
         inputs=tuple(spec.at_batch(batch) for spec in artifact.inputs),
         outputs=tuple(spec.at_batch(batch) for spec in artifact.outputs),
@@ -47,7 +49,7 @@ def _right_on(backend: str, artifact: OnnxArtifact, root: Path) -> bool:
         made = joined([infer_once(session, feed)], artifact.outputs)
     with np.load(root / str(artifact.expected_path)) as stored:
         expected = samples_of(dict(stored), artifact.outputs, samples=samples, inferences=1)
-    return hop_from_outputs("judge", backend, expected, made, TOLERANCES[artifact.precision]).passed
+    return hop_from_outputs("judge", backend, expected, made, TOLERANCES[precision]).passed
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -66,16 +68,34 @@ def test_a_real_network_is_counted_and_run_in_every_precision(name: str, tmp_pat
     assert _right_on("onnxruntime", _artifact(path, Precision.INT8), tmp_path)
 
 
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", REAL)
+def test_a_backend_runs_a_real_network_in_what_it_has(name: str, backend: str, tmp_path: Path) -> None:
+    """The file that it is given in a precision: OpenVINO makes bf16 of the fp32 file itself, where the CPU has it."""
+    path = exported(name, tmp_path)
+    ran = []
+    for precision in (Precision.FP32, *DERIVED):
+        if BACKENDS.get(backend).refusal(precision):
+            continue
+        artifact = _artifact(path, graph_precision(backend, precision))
+        assert _right_on(backend, artifact, tmp_path, precision), precision
+        ran.append(precision)
+    assert {Precision.FP32, Precision.INT8} <= set(ran)
+
+
 # Those of these networks that the parser of TensorRT-RTX takes, on a machine without a GPU too.
 @pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16, Precision.INT8])
 @pytest.mark.parametrize("name", REAL)
-def test_an_engine_of_a_real_network_is_built(name: str, tmp_path: Path) -> None:
+def test_an_engine_of_a_real_network_is_built(name: str, precision: Precision, tmp_path: Path) -> None:
     compiler = BACKENDS.get("tensorrt-rtx")
     assert isinstance(compiler, Compiler)
-    artifact = _artifact(exported(name, tmp_path), Precision.FP32)
+    artifact = _artifact(exported(name, tmp_path), precision)
     built = engine_from_artifact(
-        artifact, compiler=compiler, precision=Precision.FP32, root=tmp_path, targets=("sm86",), batch=artifact.batch
+        artifact, compiler=compiler, precision=precision, root=tmp_path, targets=("sm86",), batch=artifact.batch
     )
     assert built.engine.size_bytes > 0
 

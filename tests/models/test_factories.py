@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, UsageError
+from benchbox.models.building import network_from_source
 from benchbox.models.factories import made_by_factory
+from benchbox.models.sources import resolve
 
 MODULE = "users_net_for_test"
 
@@ -84,7 +86,92 @@ def test_a_module_that_is_not_there_is_a_mistake_in_the_command(name: str, write
         made_by_factory(f"{name}:net")
 
 
+def test_what_it_prints_goes_to_standard_error(
+    write: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output holds the command's own document: a line of somebody else's would break it."""
+    write(
+        "print('imported')\n"
+        "class Net(torch.nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        print('running')\n"
+        "        return super().forward(x)\n"
+        "def net():\n"
+        "    print('making')\n"
+        "    return Net(4, 2), torch.zeros(2, 4)"
+    )
+    network_from_source(resolve(f"{MODULE}:net", input_shape=None, weights=None), seed=0)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [word for word in ("imported", "making", "running") if word not in err] == []
+
+
 def test_an_interrupt_stays_one(write: Callable[[str], None]) -> None:
     write("def net(): raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         made_by_factory(f"{MODULE}:net")
+
+
+@pytest.mark.parametrize(
+    ("returned", "count"),
+    [("{'a': h, 'b': [h, None, 2.5]}", 2), ("(h, h.shape[0], 'x'.isalpha())", 1), ("Pair(h, [h, 1])", 2), ("h", 1)],
+    ids=["nested", "numbers", "data class", "tensor"],
+)
+def test_outputs_are_the_tensors_in_what_it_returns(returned: str, count: int, write: Callable[[str], None]) -> None:
+    write(
+        "import dataclasses\n"
+        "@dataclasses.dataclass\n"
+        "class Pair:\n    one: object\n    two: object\n"
+        "class Net(torch.nn.Linear):\n    def forward(self, x):\n        h = super().forward(x)\n"
+        f"        return {returned}\n"
+        "def net(): return torch.nn.DataParallel(Net(4, 2)), {'x': torch.zeros(2, 4)}"
+    )
+    network = network_from_source(resolve(f"{MODULE}:net", input_shape=None, weights=None), seed=0)
+    made = network.module(torch.zeros(3, 4))
+    assert len([made] if isinstance(made, torch.Tensor) else made) == count
+    assert [given.name for given in network.inputs] == ["x"]
+    assert type(network.module).__name__ == "Net"
+
+
+@pytest.mark.parametrize(
+    ("returned", "parts"),
+    [
+        ("None", [ArtifactError, "returns no tensor"]),
+        ("(h, 'text')", [ArtifactError, "returns a str among its outputs"]),
+        ("h * 1j", [ArtifactError, "returns complex numbers", "view_as_real"]),
+        ("h @ h", [ArtifactError, "does not run on its example inputs", "line 3: def forward"]),
+    ],
+    ids=["nothing", "text", "complex", "failure"],
+)
+def test_what_is_no_output_is_named(returned: str, parts: list[object], write: Callable[[str], None]) -> None:
+    write(
+        "class Net(torch.nn.Linear):\n"
+        f"    def forward(self, x): h = super().forward(x); return {returned}\n"
+        "def net(): return Net(4, 2), torch.zeros(3, 4)"
+    )
+    kind, *words = parts
+    with pytest.raises(BenchboxError) as caught:
+        network_from_source(resolve(f"{MODULE}:net", input_shape=None, weights=None), seed=0)
+    assert type(caught.value) is kind
+    assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ("torch.jit.script(torch.nn.Linear(4, 2))", "is TorchScript"),
+        ("torch.ao.nn.quantized.dynamic.Linear(4, 2)", "is quantised by PyTorch"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_forms_of_a_network_that_no_exporter_follows(made: str, words: str, write: Callable[[str], None]) -> None:
+    write(f"def net(): return {made}, torch.zeros(2, 4)")
+    with pytest.raises(UsageError, match=words):
+        network_from_source(resolve(f"{MODULE}:net", input_shape=None, weights=None), seed=0)
+
+
+def test_a_network_in_16_bits_is_made_fp32_again(write: Callable[[str], None]) -> None:
+    write("def net(): return torch.nn.Linear(4, 2).bfloat16(), torch.zeros(2, 4, dtype=torch.bfloat16)")
+    network = network_from_source(resolve(f"{MODULE}:net", input_shape=None, weights=None), seed=0)
+    assert network.module.weight.dtype is network.inputs[0].tensor.dtype is torch.float32
+    assert "--precision fp16 or bf16" in network.notes[0]

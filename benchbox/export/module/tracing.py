@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import warnings
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError
+from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.export.opsets import OPSET
 from benchbox.models.building import Network
 
@@ -24,6 +25,7 @@ BATCH = "batch"
 EXAMPLE_BATCH = 2
 # Smaller constants may be shapes and axes and belong to the structure.
 WEIGHT_BYTES = 8192
+_CAUSAL = "_detect_is_causal_mask"
 
 
 def proto_from_module(
@@ -60,7 +62,7 @@ def proto_from_network(network: Network, *, name: str, weights: bool = True) -> 
     # A network with examples takes *tensors, whose shapes PyTorch wants as one argument.
     shapes = (axes,) if network.has_example else axes
     try:
-        with _silence():
+        with _silence(), _masks_not_looked_at():
             program = torch.onnx.export(
                 network.module,
                 examples,
@@ -71,6 +73,8 @@ def proto_from_network(network: Network, *, name: str, weights: bool = True) -> 
                 verbose=False,
             )
     except (Exception, SystemExit) as error:  # the exporter passes on whatever the network's own code raises
+        if isinstance(cause := _first_cause(error), BenchboxError):
+            raise cause from None
         sizes = ", ".join(
             _shape_text(tuple(size for axis, size in enumerate(one.tensor.shape) if axis != one.batch_axis))
             if len(network.inputs) == 1
@@ -80,7 +84,7 @@ def proto_from_network(network: Network, *, name: str, weights: bool = True) -> 
         raise ArtifactError(
             f"{name} cannot be exported to ONNX with input{'s' * (len(network.inputs) > 1)} {sizes}",
             values=_root_cause(error),
-            remedy=_remedy(error),
+            remedy=_remedy(error, network.module),
         ) from error
     assert program is not None, "the dynamo exporter returns a program"
     if not weights:
@@ -148,12 +152,31 @@ def _silence() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _remedy(error: BaseException) -> str:
+@contextlib.contextmanager
+def _masks_not_looked_at() -> Iterator[None]:
+    """Keeps PyTorch's own transformer layers from looking whether a mask that they are given happens to be causal.
+
+    That decides by the mask's values, which a traced network has none of. The mask is applied all the same.
+    """
+    layers = importlib.import_module("torch.nn.modules.transformer")
+    own = getattr(layers, _CAUSAL, None)
+    if own is None:
+        yield
+        return
+    setattr(layers, _CAUSAL, lambda mask, is_causal=None, size=None: is_causal is True)
+    try:
+        yield
+    finally:
+        setattr(layers, _CAUSAL, own)
+
+
+def _remedy(error: BaseException, module: nn.Module) -> str:
     """What to do about a failed export; where a forward decides by values, as a detector does, no shape helps."""
     if "data-dependent" in str(_first_cause(error)):
+        parts = ", ".join(name for name, _ in module.named_children())
         return (
             "its forward decides by the values that it computes: measure a part that does not with --module NAME "
-            "(a detector without its last steps), or bring an ONNX file"
+            f"({parts or 'a detector without its last steps'}), or bring an ONNX file"
         )
     return "check the input shape (--input) and that the network's forward can be traced"
 

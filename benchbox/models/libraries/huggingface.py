@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from benchbox.errors import EnvironmentLackError, UsageError
+from benchbox.models.libraries.caching import with_past
 from benchbox.models.libraries.feeding import example_for
 from benchbox.models.libraries.made import LibraryNetwork, failed, imported, part_of_library, reason_of
 from benchbox.models.libraries.tasks import TASKS
@@ -22,7 +23,7 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "
 
 
 def network_from_hub(name: str, *, task: str, sizes: dict[str, int], own_weights: bool) -> LibraryNetwork:
-    """A network of transformers, in fp32 and without a cache of past tokens, with inputs from its configuration.
+    """A network of transformers in fp32 with inputs from its configuration; with the past of a decoder if it is asked.
 
     Args:
         name: ORG/NAME of the hub, or a folder with config.json.
@@ -58,7 +59,11 @@ def network_from_hub(name: str, *, task: str, sizes: dict[str, int], own_weights
         except Exception as error:
             raise failed(f"transformers cannot make {kind.__name__} from the configuration of {name}", error) from error
     module = module.float().eval()
-    example, used = example_for(module, config, sizes, f"hf:{name}")
+    fed = example_for(module, config, sizes, f"hf:{name}")
+    example, used = fed.example, fed.used
+    if "past" in sizes:
+        example = with_past(module, example, sizes["past"], reference=f"hf:{name}")
+        used |= {"past"}
 
     def without_fused_attention() -> str:
         module.set_attn_implementation("eager")
@@ -66,7 +71,13 @@ def network_from_hub(name: str, *, task: str, sizes: dict[str, int], own_weights
 
     simplify = without_fused_attention if hasattr(module, "set_attn_implementation") else None
     return LibraryNetwork(
-        module=module, example=example, weights=words, notes=tuple(notes), used=used, simplify=simplify
+        module=module,
+        example=example,
+        weights=words,
+        notes=tuple(notes),
+        used=used,
+        open=fed.open,
+        simplify=simplify,
     )
 
 

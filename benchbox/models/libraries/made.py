@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,10 @@ _REASON_CHARACTERS = 200
 class LibraryNetwork:
     """A module with example inputs; where its weights came from, what the user should know.
 
-    ``used`` are the names of sizes that the user gave and that are in the example now. ``simplify`` is that of
-    ``Network``. ``axes`` are those that count samples, one for each input and None where none does, if the library's
-    own rules say so; without them the network is run to see.
+    ``used`` are the names of sizes that the user gave and that are in the example now, ``open`` by the name of an input
+    (or "" for all) the sizes that nobody said and the network leaves open. ``simplify`` is that of ``Network``.
+    ``axes`` are those that count samples, one for each input and None where none does, if the library's own rules say
+    so; without them the network is run to see.
     """
 
     module: nn.Module
@@ -31,6 +32,7 @@ class LibraryNetwork:
     weights: str
     notes: tuple[str, ...] = ()
     used: frozenset[str] = field(default_factory=frozenset)
+    open: Mapping[str, str] = field(default_factory=dict)
     simplify: Callable[[], str] | None = None
     axes: tuple[int | None, ...] | None = None
 

@@ -48,16 +48,25 @@ def network_from_torchvision(name: str, *, own_weights: bool) -> LibraryNetwork:
         except Exception as error:
             raise failed(f"torchvision cannot make {name}", error) from error
     generator = torch.Generator().manual_seed(0)
-    shape = _shape(published, is_video=".video." in type(module).__module__)
     if ".detection." in type(module).__module__:  # takes a list of pictures, each of a size of its own
+        shape, left_open = _detected(module.transform)
         example = Example(args=([torch.rand(shape, generator=generator)],))
         notes.append("it takes a list of pictures, of which one is given: an inference is one picture")
-        return LibraryNetwork(module=module, example=example, weights=words, notes=tuple(notes), axes=(None,))
+        return LibraryNetwork(
+            module=module, example=example, weights=words, notes=tuple(notes), axes=(None,), open={"": left_open}
+        )
+    shape, left_open = _shape(published, is_video=".video." in type(module).__module__)
     given: tuple[torch.Tensor, ...] = (torch.randn((2, *shape), generator=generator),)
     if ".optical_flow." in type(module).__module__:
         given = (*given, torch.randn((2, *shape), generator=generator))
-    axes = (0,) * len(given)
-    return LibraryNetwork(module=module, example=Example(args=given), weights=words, notes=tuple(notes), axes=axes)
+    return LibraryNetwork(
+        module=module,
+        example=Example(args=given),
+        weights=words,
+        notes=tuple(notes),
+        axes=(0,) * len(given),
+        open={"": left_open},
+    )
 
 
 def _without_backbone(torchvision: Any, name: str) -> dict[str, None]:
@@ -68,15 +77,35 @@ def _without_backbone(torchvision: Any, name: str) -> dict[str, None]:
     return {"weights_backbone": None} if "weights_backbone" in parameters else {}
 
 
-def _shape(published: Any, *, is_video: bool) -> tuple[int, ...]:
-    """One picture (3, H, W) or video (3, T, H, W), as the transforms and notes of the weights say."""
+def _detected(transform: Any) -> tuple[tuple[int, ...], str]:
+    """One picture for a detector, and its size in words where the network leaves it open.
+
+    A detector scales what it is given: to one size, or until the shorter side has a length. Of that length a square
+    picture stays as it is; torchvision's own figures are those of square ones.
+    """
+    if transform.fixed_size is not None:
+        width, height = transform.fixed_size
+        return (3, int(height), int(width)), ""
+    side = min(int(transform.min_size[-1]), int(transform.max_size))
+    return (3, side, side), f"3x{side}x{side}"
+
+
+def _shape(published: Any, *, is_video: bool) -> tuple[tuple[int, ...], str]:
+    """One picture (3, H, W) or video (3, T, H, W), as the transforms and notes of the weights say.
+
+    Its size in words too, where they say none, or the length of the shorter side alone: then it is square.
+    """
     preset = getattr(published, "transforms", None)
     made = preset() if preset is not None else None
-    size = getattr(made, "crop_size", None) or getattr(made, "resize_size", None) or [_USUAL_SIZE]
+    cut = getattr(made, "crop_size", None)
+    size = cut or getattr(made, "resize_size", None) or [_USUAL_SIZE]
     sizes = [int(one) for one in (size if isinstance(size, list | tuple) else [size])]
     height, width = (sizes * 2)[:2]
     meta = getattr(published, "meta", {})
+    shape: tuple[int, ...]
     if is_video:
-        return (3, int(meta.get("min_temporal_size", _USUAL_FRAMES)), height, width)
-    least = [max(one, int(low)) for one, low in zip((height, width), meta.get("min_size", (1, 1)), strict=True)]
-    return (3, *least)
+        shape = (3, int(meta.get("min_temporal_size", _USUAL_FRAMES)), height, width)
+    else:
+        least = [max(one, int(low)) for one, low in zip((height, width), meta.get("min_size", (1, 1)), strict=True)]
+        shape = (3, *least)
+    return shape, "" if cut else "x".join(map(str, shape))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from benchbox.errors import UsageError
 from benchbox.export.exporting import artifact_from_source
@@ -121,6 +122,27 @@ def test_a_batch_that_the_network_fixes(tmp_path: Path) -> None:
     made = artifact(tmp_path, "example_nets:fixed")
     assert (made.fixed_batch, made.inputs[0].shape) == (4, (4, 8))
     assert any("a batch of 4 only" in warning for warning in made.warnings)
+
+
+def test_somebody_s_code_is_exported_once_a_process(tmp_path: Path) -> None:
+    """For a further precision too; not for another root, nor for another version of the code."""
+    said: list[str] = []
+    source = resolve("example_nets:bare", input_shape=(8,), weights=None)
+
+    def export(precision: Precision, root: Path) -> Any:
+        return artifact_from_source(source, precision=precision, root=root, say=said.append)
+
+    plain = export(Precision.FP32, tmp_path)
+    assert export(Precision.FP32, tmp_path) == plain
+    assert export(Precision.FP16, tmp_path).precision is Precision.FP16
+    assert said.count("exporting to ONNX") == 1
+    export(Precision.FP32, tmp_path / "other")
+    assert said.count("exporting to ONNX") == 2
+    text = Path("example_nets.py").read_text().replace("nn.Linear(8, 2)", "nn.Linear(8, 13)")
+    Path("example_nets.py").write_text(text)
+    kept = sys.modules.pop("example_nets")
+    assert export(Precision.FP32, tmp_path).params == 117
+    assert kept.bare()(torch.zeros(1, 8)).shape == (1, 2)
 
 
 def test_an_exported_factory_is_found_again(tmp_path: Path) -> None:

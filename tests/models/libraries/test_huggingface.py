@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from benchbox.errors import UsageError
+from benchbox.export.exporting import artifact_from_source
 from benchbox.models.building import network_from_source
 from benchbox.models.sources import resolve
-from benchbox.schema.model import InputChoice
+from benchbox.schema.artifact import Drawn
+from benchbox.schema.model import InputChoice, Precision
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="needs transformers: pip install 'benchbox[hf]'"
@@ -71,7 +73,21 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], dict[str, tuple[int, ...]]]] = {
         {"input_values": (16000,)},
     ),
 }  # fmt: skip
+# Sizes that the configuration leaves open.
+OPEN = {
+    "bert": {"sequence=38"},
+    "gpt2": {"sequence=38"},
+    "llama": {"sequence=38"},
+    "bart": {"sequence=38", "decoder_sequence=16"},
+    "t5": {"sequence=128", "decoder_sequence=16"},
+    "whisper": {"decoder_sequence=16"},
+    "wav2vec2": {"samples=16000"},
+}
 SHORT = ("--threads", "1", "--quick", "--trials", "1", "--max-time", "0.05")
+
+
+def at(**sizes: int) -> InputChoice:
+    return InputChoice(named=tuple((name, (size,)) for name, size in sizes.items()))
 
 
 @pytest.fixture(autouse=True)
@@ -89,9 +105,8 @@ def folder(tmp_path: Path, kind: str, **fields: Any) -> Path:
     return tmp_path / f"tiny-{kind}"
 
 
-@pytest.mark.parametrize(
-    "kind", ["bert", *(pytest.param(kind, marks=pytest.mark.nightly) for kind in NETWORKS if kind != "bert")]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_from_a_configuration_to_a_record(kind: str, tmp_path: Path, benchbox: Callable[..., Any]) -> None:
     place = folder(tmp_path, kind)
     ran = benchbox("run", f"hf:{place}", "--backend", "onnxruntime", "--batch", "2", "--json", *SHORT)
@@ -107,26 +122,107 @@ def test_from_a_configuration_to_a_record(kind: str, tmp_path: Path, benchbox: C
             assert fed["values"].startswith("rows 0 to 98 of ")
     assert record["correctness"]["passed"]
     assert record["analytic"]["macs"] > 0
+    open_sizes = {size for fed in record["inputs"] for size in fed["size"].split(", ") if size}
+    assert open_sizes == OPEN.get(kind, set())
+    assert ("INPUT_SIZE_ASSUMED" in {flag["code"] for flag in record["flags"]}) == bool(open_sizes)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("half", ["model.encoder", "model.decoder"])
-def test_the_halves_of_an_encoder_decoder(half: str, tmp_path: Path, benchbox: Callable[..., Any]) -> None:
-    place = folder(tmp_path, "bart")
-    ran = benchbox("run", f"hf:{place}", "--module", half, "--backend", "onnxruntime,pytorch", "--json", *SHORT)
+@pytest.mark.parametrize(
+    ("kind", "half", "fed"),
+    [
+        ("bart", "model.encoder", {"input_ids", "attention_mask"}),
+        ("bart", "model.decoder", {"input_ids", "encoder_hidden_states", "encoder_attention_mask"}),
+        ("t5", "encoder", {"input_ids", "attention_mask"}),
+        ("t5", "decoder", {"input_ids", "encoder_hidden_states", "encoder_attention_mask"}),
+        ("whisper", "model.encoder", {"input_features"}),
+        ("whisper", "model.decoder", {"input_ids", "encoder_hidden_states"}),
+    ],
+)
+def test_the_halves_of_an_encoder_decoder(
+    kind: str, half: str, fed: set[str], tmp_path: Path, benchbox: Callable[..., Any]
+) -> None:
+    place = folder(tmp_path, kind)
+    backends = "onnxruntime,pytorch" if kind == "bart" else "onnxruntime"
+    ran = benchbox("run", f"hf:{place}", "--module", half, "--backend", backends, "--json", *SHORT)
     assert ran.status == 0, ran.err
     for record in ran.document["records"]:
-        assert record["key"]["model"] == f"tiny-bart.{half}"
+        assert record["key"]["model"] == f"tiny-{kind}.{half}"
         assert record["correctness"]["passed"]
+        assert {given["name"] for given in record["inputs"]} >= fed
+        assert all("what the network gives it" in given["values"] for given in record["inputs"])
+
+
+@pytest.mark.parametrize("kind", ["llama", pytest.param("gpt2", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("past", [6, 0])
+def test_a_step_of_a_decoder_continues_its_past(kind: str, past: int, tmp_path: Path) -> None:
+    """With the keys and values of the tokens before, a token has the scores that it has behind those tokens."""
+    import torch
+    import transformers
+
+    place = folder(tmp_path, kind)
+    network = network_from_source(resolve(f"hf:{place}", input_shape=None, weights=None, inputs=at(past=past)), seed=0)
+    names = [given.name for given in network.inputs]
+    assert names == ["input_ids", "past_key_values_0_key", "past_key_values_0_value", "attention_mask"]
+    assert [spec.shape[1:] for spec in network.specs()][::3] == [(1,), (past + 1,)]
+    torch.manual_seed(0)
+    plain = getattr(transformers, NETWORKS[kind][0])(transformers.AutoConfig.from_pretrained(place)).eval()
+    plain.load_state_dict(network.module.state_dict())
+    ids = torch.randint(99, (2, past + 1))
+    with torch.no_grad():
+        whole = plain(input_ids=ids, use_cache=True)
+        (layer,) = whole.past_key_values.layers
+        before = layer.keys[:, :, :past], layer.values[:, :, :past]
+        scores, key, value = network.module(ids[:, past:], *before, torch.ones_like(ids))
+    torch.testing.assert_close(scores, whole.logits[:, past:])
+    torch.testing.assert_close((key, value), (layer.keys, layer.values))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_step_of_a_decoder_to_a_record(kind: str, tmp_path: Path, benchbox: Callable[..., Any]) -> None:
+    place = folder(tmp_path, kind)
+    ran = benchbox("run", f"hf:{place}", "--input", "past=6", "--backend", "onnxruntime", "--json", *SHORT)
+    assert ran.status == 0, ran.err
+    (record,) = ran.document["records"]
+    assert record["correctness"]["passed"]
+    assert record["key"]["variant"] == "past=6"
+    shapes = {fed["name"]: fed["shape"] for fed in record["inputs"]}
+    assert shapes["input_ids"] == [1, 1]
+    assert shapes["attention_mask"] == [1, 7]
+    assert shapes["past_key_values_0_value"][2] == 6
+
+
+@pytest.mark.parametrize("kind", ["bert", "t5", "vit"])
+def test_only_decoders_have_a_past(kind: str, tmp_path: Path) -> None:
+    source = resolve(f"hf:{folder(tmp_path, kind)}", input_shape=None, weights=None, inputs=at(past=3))
+    with pytest.raises(UsageError, match="keeps no keys and values of past tokens"):
+        network_from_source(source, seed=0)
+
+
+@pytest.mark.nightly
+def test_boxes_in_no_order_are_not_fed(tmp_path: Path) -> None:
+    """Rows of tables by the widths of boxes: those that are drawn have their right side on the left."""
+    import transformers
+
+    made = transformers.AutoConfig.for_model(
+        "layoutlm", **_TEXT, **_BLOCKS, max_2d_position_embeddings=32, architectures=["LayoutLMModel"]
+    )
+    made.save_pretrained(tmp_path / "layout")
+    source = resolve(f"hf:{tmp_path / 'layout'}", input_shape=None, weights=None)
+    artifact = artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
+    fed = {spec.name: spec.values for spec in artifact.inputs}
+    assert fed["bbox"].drawn is Drawn.FILE
+    assert any("does not run on every row" in warning for warning in artifact.warnings)
 
 
 def test_tasks_and_sizes(tmp_path: Path) -> None:
     place = folder(tmp_path, "bert")
-    choice = InputChoice(named=(("sequence", (7,)),))
-    source = resolve(f"hf:{place}", input_shape=None, weights=None, inputs=choice, task="fill-mask")
+    source = resolve(f"hf:{place}", input_shape=None, weights=None, inputs=at(sequence=7), task="fill-mask")
     network = network_from_source(source, seed=0)
     assert type(network.module).__name__ == "BertForMaskedLM"
     assert [spec.shape for spec in network.specs()] == [(None, 7), (None, 7)]
+    assert not any(given.size for given in network.inputs), "somebody said it"
     with pytest.raises(UsageError, match="no network for the task image-classification") as caught:
         network_from_source(resolve(f"hf:{place}", input_shape=None, weights=None, task="image-classification"), seed=0)
     assert "fill-mask" in caught.value.values

@@ -50,6 +50,28 @@ def test_public_names_are_exported_and_agree(reference: str, tmp_path: Path, mon
     assert made.fixed_batch is None
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("name", "shape", "left_open"),
+    [
+        ("ssdlite320_mobilenet_v3_large", (3, 320, 320), ""),
+        ("ssd300_vgg16", (3, 300, 300), ""),
+        ("fasterrcnn_mobilenet_v3_large_320_fpn", (3, 320, 320), "3x320x320"),
+        ("fasterrcnn_resnet50_fpn", (3, 800, 800), "3x800x800"),
+        ("lraspp_mobilenet_v3_large", (3, 520, 520), "3x520x520"),
+        ("inception_v3", (3, 299, 299), ""),
+        ("vit_b_16", (3, 224, 224), ""),
+    ],
+)
+def test_pictures_are_as_large_as_the_network_s_own(name: str, shape: tuple[int, ...], left_open: str) -> None:
+    require("torchvision")
+    found = network_from_torchvision(name, own_weights=True)
+    (given,) = found.example.args
+    picture = given[0]  # of a list of pictures, or of a batch
+    assert (tuple(picture.shape), found.open[""]) == (shape, left_open)
+    assert found.axes == ((None,) if isinstance(given, list) else (0,))
+
+
 @pytest.mark.parametrize("package", ["timm", "torchvision"])
 def test_an_unknown_name_has_a_suggestion(package: str, benchbox: Callable[..., Any]) -> None:
     require(package)
