@@ -78,11 +78,11 @@ def measure(way: str, file: Path, root: Path, ray: list[str]) -> None:
     """One turn of a way."""
     words = ["sweep", str(file), "--root", str(root)]
     if way == "none":
-        benchbox(*words)
+        benchbox(*words, "--wait")
         return
     with ray_node(ray, file.parent) as address:
         if way == "idle":
-            benchbox(*words, environment={"BENCHBOX_DISPATCHER": "ray, idle"})
+            benchbox(*words, "--wait", environment={"BENCHBOX_DISPATCHER": "ray, idle"})
         else:
             benchbox(*words, "--engine", "ray", "--address", address)
 
