@@ -25,8 +25,10 @@ def columns_of_cases(
     """
 
     def column(title: str, cell: Callable[[CaseIdentity], str], *, number: bool = False) -> Column[Row]:
-        optional, once = title in _OPTIONAL, title not in _NAMES
-        return Column(title=title, cell=lambda row: cell(of(row)), number=number, optional=optional, once=once)
+        optional, once, fold = title in _OPTIONAL, title not in _NAMES, title in _LONG
+        return Column(
+            title=title, cell=lambda row: cell(of(row)), number=number, optional=optional, once=once, fold=fold
+        )
 
     left_out = {"threads"} if len({case.threads for case in cases}) < 2 else set()
     left_out |= set() if ambiguous_models(cases) else {"network"}
@@ -94,5 +96,7 @@ _COLUMNS: tuple[tuple[str, Callable[[CaseIdentity], str], bool], ...] = (
     ("transfer", lambda case: ABSENT if case.transfer == TRANSFER_RESIDENT else case.transfer, False),
     ("wait", lambda case: ABSENT if case.wait in {None, WAIT_SPIN} else str(case.wait), False),
 )
+# May take several lines where the screen is narrow.
+_LONG = frozenset({"variant", "mode"})
 _OPTIONAL = frozenset({"variant", "mode", "transfer", "wait"})
 _NAMES = frozenset({"model", "network"})  # a row without them would have no name

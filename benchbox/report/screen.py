@@ -22,7 +22,7 @@ from benchbox.report.table import (
 )
 
 # Narrower than this a folded cell is harder to read than a line that wraps.
-_LEAST_FOLDED = 16
+_LEAST_FOLDED = 14
 # A terminal that says that it is narrower is not looked at by anybody.
 _LEAST_WIDTH = 20
 _UNBROKEN = "\N{NO-BREAK SPACE}"
@@ -122,17 +122,19 @@ def table_of(
 
 
 def _folded(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
-    """The rows with the widest column that may be folded made as narrow as needed: each row becomes several lines."""
+    """The rows with columns that may be folded made as narrow as needed, the widest first: each takes several lines."""
     widths = widths_of(columns, rows)
     surplus = sum(widths) + 2 * (len(widths) - 1) - width
+    rooms: dict[int, int] = {}
     foldable = [index for index, column in enumerate(columns) if column.fold]
-    if surplus <= 0 or not foldable:
-        return [list(row) for row in rows]
-    place = max(foldable, key=lambda index: widths[index])
-    room = max(widths[place] - surplus, _LEAST_FOLDED)
+    for index in sorted(foldable, key=lambda index: -widths[index]):
+        room = max(widths[index] - surplus, _LEAST_FOLDED)
+        if surplus > 0 and room < widths[index]:
+            rooms[index] = room
+            surplus -= widths[index] - room
     lines: list[list[str]] = []
     for row in rows:
-        first, *more = folded(row[place], room) or [""]
-        lines.append([*row[:place], first, *row[place + 1 :]])
-        lines += [[*[""] * place, text, *[""] * (len(row) - place - 1)] for text in more]
+        cells = [(folded(text, rooms[index]) or [""]) if index in rooms else [text] for index, text in enumerate(row)]
+        height = max(map(len, cells))
+        lines += [[cell[line] if line < len(cell) else "" for cell in cells] for line in range(height)]
     return lines

@@ -37,6 +37,12 @@ def test_then_one_text_is_folded() -> None:
     ]
 
 
+def test_where_one_is_not_enough_the_next_is_folded_too() -> None:
+    columns = [Column(title="A", fold=True), Column(title="B", fold=True)]
+    lines = screen_table(columns, [["onnxruntime fp32", "onnxruntime int8"]], width=30, remedy="").splitlines()
+    assert lines[2:] == ["onnxruntime  onnxruntime", "fp32         int8"]
+
+
 def test_what_is_the_same_in_all_rows_is_said_once() -> None:
     columns = [Column(title="name"), Column(title="kind", once=True), Column(title="paper", rank=1)]
     rows = [["a", "alike", "one two"], ["b", "alike", "three"]]

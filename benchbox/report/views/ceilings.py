@@ -14,6 +14,10 @@ _ADVICE = (
     "each number is the median over processes, low and high are the least and largest process; a measured ceiling "
     "is a lower bound of the true peak: shortfalls below 5 % are not significant, and other shapes may reach more"
 )
+_QUICK = (
+    "--quick is a first look: 'layers', 'flops --device here' and the page take their roofs from 'benchbox ceilings' "
+    "without it"
+)
 _PACES = (
     "burst: the five fastest products of a process, for short work; sustained: all of a timed window, for long work. "
     "A multiply-add is 2 operations, in int8 too"
@@ -32,6 +36,7 @@ def _one(ceilings: Ceilings) -> str:
     if ceilings.bandwidth:
         blocks.append(table_of(_BANDWIDTH, ceilings.bandwidth, remedy=_REMEDY))
     lines = [_PACES, _ADVICE] if ceilings.compute else [_ADVICE]
+    lines += [_QUICK] if ceilings.quick else []
     lines += _within_backends(ceilings)
     lines += [f"no {one.precision} ceiling from {one.library}: {one.reason}" for one in _plain(ceilings)]
     if ceilings.theoretical:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 @click.command("ceilings")
-@click.option("--quick", is_flag=True, help="One shape in two processes and main memory alone: below half a minute.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="One shape in two processes and main memory alone, within half a minute; no roof is taken from it.",
+)
 @click.option(
     "--backend",
     "libraries",
