@@ -144,7 +144,7 @@ def watch_nights(
         backed: of nights (indices) for which something else was asked too, the side that this is on: 1 worse, -1
             better, 0 neither. No run becomes a change in a night that is not on its side.
     """
-    looks = _looks(values, watch, errors, levels or {}, settled or {}, backed or {})
+    looks = _looks(values, watch, errors, levels or {}, _known(settled), backed or {})
     return tuple(seen or Seen(move=Move.LEVEL, since=index) for index, seen in enumerate(looks))
 
 
@@ -158,9 +158,14 @@ def last_night(
     backed: Mapping[int, int] | None = None,
 ) -> Seen:
     """The last of ``watch_nights``, which takes less time alone; raises IndexError without nights."""
-    seen = [*_looks(values, watch, errors, levels or {}, settled or {}, backed or {})][-1]
+    seen = [*_looks(values, watch, errors, levels or {}, _known(settled), backed or {})][-1]
     assert seen is not None  # only of others nobody asks
     return seen
+
+
+def _known(settled: Mapping[int, bool] | None) -> Mapping[int, bool]:
+    """What was measured again; a mapping that measures when it is asked is empty before, and counts all the same."""
+    return {} if settled is None else settled
 
 
 def _looks(

@@ -49,7 +49,7 @@ def test_flops_follows_the_contract(benchbox: Callable) -> None:
     assert document["flops"] >= 2 * document["macs"]
     assert set(document) == {
         "schema", "model", "input_shape", "batch", "convention", "count", "params", "macs", "flops", "weight_bytes",
-        "activation_bytes", "peak_activation_bytes", "onnx_nodes", "arithmetic_intensity", "uncounted",
+        "activation_bytes", "peak_activation_bytes", "onnx_nodes", "arithmetic_intensity", "uncounted", "unsized",
         "layers", "onnx_sha256",
     }  # fmt: skip
     assert {

@@ -204,8 +204,10 @@ def between(outcomes: Sequence[Outcome], *, quick: bool = False) -> tuple[Verdic
     return tuple(
         verdict_between(base, head, metric, Rules(across_environments=True, quick=quick))
         for head in heads
-        # In mode offline no sample has a time of its own.
-        for metric in (METRICS[1:] if head.record.key.mode is Mode.OFFLINE else METRICS)
+        for metric in METRICS
+        # In mode offline no sample has a time of its own; with --no-memory nobody asked for memory.
+        if not (metric == "latency_p50" and head.record.key.mode is Mode.OFFLINE)
+        and not (metric == "peak_host_memory" and not head.record.plan.memory_trials)
     )
 
 

@@ -187,7 +187,7 @@ def test_what_cannot_run_alone_is_a_usage_error(precision: str, benchbox: Callab
     [
         (("resnet5",), ("resnet5", "did you mean 'resnet50'")),
         (("lenet5", "--backend", "onnxruntim"), ("onnxruntim", "did you mean 'onnxruntime'")),
-        (("lenet5", "--precision", "fp61"), ("fp61", "did you mean 'fp16'")),
+        (("lenet5", "--precision", "fp61"), ("fp61", "did you mean", "'fp16'")),
         (("lenet5", "--mode", "isolate"), ("isolate", "did you mean 'isolated'")),
         (("lenet5", "--batch", "0"), ("--batch", "'0'")),
         (("lenet5", "--threads", "none"), ("--threads", "'none'")),

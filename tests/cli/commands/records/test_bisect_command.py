@@ -78,7 +78,7 @@ def test_within_tolerance_says_so(benchbox: Callable) -> None:
     [
         (("lenet5",), 2, "--precision"),
         (("lenet5", "--precision", "fp32"), 2, "fp32 cannot be bisected"),
-        (("lenet5", "--precision", "fp61"), 2, "did you mean 'fp16'"),
+        (("lenet5", "--precision", "fp61"), 2, "or 'fp16'?"),
         (("lenet5", "--precision", "fp16", "--against", "bf16"), 2, "compared with fp32 only"),
         (("lenet5", "--precision", "fp16", "--tolerance", "2"), 2, "--tolerance"),
         (("lenet5", "--precision", "fp16", "--tolerance", "much"), 2, "'much'"),
