@@ -240,27 +240,12 @@ def test_why_a_precision_is_not_faster_on_a_device(simulated_benchbox: Callable,
     assert against["matrix_layers"] == 4
 
 
-@pytest.mark.parametrize(("clocks_mhz", "steady"), [([1980, 1800], False), ([1980, 1975], True)])
-def test_the_warm_up_waits_for_the_clock(
-    simulated_benchbox: Callable, clocks_mhz: list[int], steady: bool, simulated_root: Path
-) -> None:
-    arguments = (
-        "run",
-        "lenet5",
-        "--backend",
-        "tensorrt",
-        "--trials",
-        "1",
-        "--max-time",
-        "0.6",
-        "--warmup",
-        "0.1",
-        "--threads",
-        "1",
-    )
-    ran = simulated_benchbox(simulated_root, *arguments, "--json", sm_clocks_mhz=clocks_mhz)
+def test_the_warm_up_waits_for_the_clock(simulated_benchbox: Callable, simulated_root: Path) -> None:
+    """A level one may be called restless on a busy machine: tests/measure/loop has it by a virtual clock."""
+    arguments = ("run", "lenet5", "--backend", "tensorrt", "--trials", "1", "--max-time", "0.6", "--warmup", "0.1")
+    ran = simulated_benchbox(simulated_root, *arguments, "--threads", "1", "--json", sm_clocks_mhz=[1980, 1800])
     (record,) = ran.document["records"]
-    assert ("NOT_STEADY" not in {flag["code"] for flag in record["flags"]}) is steady
+    assert "NOT_STEADY" in {flag["code"] for flag in record["flags"]}
 
 
 @pytest.mark.parametrize(("knobs", "leaks"), [({"leak_bytes": 2 << 20}, True), ({}, False)])
