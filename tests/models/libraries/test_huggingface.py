@@ -154,7 +154,7 @@ def test_the_halves_of_an_encoder_decoder(
 
 
 @pytest.mark.parametrize("kind", ["llama", pytest.param("gpt2", marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("past", [6, 0])
+@pytest.mark.parametrize("past", [6, pytest.param(0, marks=pytest.mark.nightly)])
 def test_a_step_of_a_decoder_continues_its_past(kind: str, past: int, tmp_path: Path) -> None:
     """With the keys and values of the tokens before, a token has the scores that it has behind those tokens."""
     import torch

@@ -228,6 +228,7 @@ def test_what_happens_to_the_device_is_flagged(simulated_benchbox: Callable, sim
     )
 
 
+@pytest.mark.nightly
 def test_why_a_precision_is_not_faster_on_a_device(simulated_benchbox: Callable, simulated_root: Path) -> None:
     """The simulated TensorRT fuses nothing: pairs of Q and DQ are layers of their own, and int8 takes longer."""
     arguments = ("layers", "lenet5", "--backend", "tensorrt", "--precision", "int8", "--against", "fp32", "--json")

@@ -113,6 +113,7 @@ def test_no_energy_and_the_reason(
     assert words in flags(record)[code]["message"]
 
 
+@pytest.mark.nightly
 def test_a_power_sensor_that_disagrees(ran: Callable, simulated_root: Path) -> None:
     ((record,), _) = ran(simulated_root, "--backend", "tensorrt", *ENERGY, power_factor=3.0)
     assert flags(record)["ENERGY_INCONSISTENT"]["severity"] == "warning"
