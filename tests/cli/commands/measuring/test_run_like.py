@@ -8,21 +8,12 @@ from typing import Any
 
 import pytest
 
-from benchbox.store.records import SIMULATION_MARK, record_files, records_under, trials_from_file
+from benchbox.store.records import record_files, records_under, trials_from_file
 
 INFERENCE_NS = 250_000
 # A latency is the sum of three times between events that resolve 0.5 us; a launch, of 5 us, may lie between two.
 RESOLUTION_S = 3 * 0.5e-6 + 5e-6
 H2D_S, D2H_S = 4 * 28 * 28 * 0.05e-9, 4 * 10 * 0.05e-9  # of the simulated bandwidth
-
-
-@pytest.fixture(scope="module")
-def simulated_root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
-    root = tmp_path_factory.mktemp("like")
-    (root / SIMULATION_MARK).parent.mkdir()
-    (root / SIMULATION_MARK).touch()
-    exports.copy_to(root, "lenet5")
-    return root
 
 
 def _record(simulated_benchbox: Callable, root: Path, preset: str) -> dict[str, Any]:

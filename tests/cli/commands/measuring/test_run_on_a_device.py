@@ -15,18 +15,9 @@ from typing import Any
 import pytest
 from simulation import environment
 
-from benchbox.store.records import SIMULATION_MARK, record_files, records_under, trials_from_file
+from benchbox.store.records import record_files, records_under, trials_from_file
 
 QUICK = ("--trials", "2", "--max-time", "0.1", "--warmup", "0.1", "--threads", "1")
-
-
-@pytest.fixture(scope="module")
-def simulated_root(tmp_path_factory: pytest.TempPathFactory, exports: Any) -> Path:
-    root = tmp_path_factory.mktemp("simulated")
-    (root / SIMULATION_MARK).parent.mkdir()
-    (root / SIMULATION_MARK).touch()
-    exports.copy_to(root, "lenet5")
-    return root
 
 
 def _benchbox(root: Path, *arguments: str, **knobs: Any) -> subprocess.CompletedProcess[str]:
