@@ -439,12 +439,14 @@ def _no_collections() -> Iterator[None]:
 def _table_in(content: bytes) -> pyarrow.Table:
     """The table in a file's bytes, read by this thread alone.
 
-    A thread of Arrow's that still reads from a Python file object when the process ends would abort it.
+    ``read_table`` would start a thread of Arrow's, whatever it is told. That thread may still hold the bytes when the
+    process ends, and then aborts it: to free an object of Python's it needs the lock of an interpreter that is gone
+    (https://github.com/apache/arrow/issues/34314).
     """
     import pyarrow
     import pyarrow.parquet as pq
 
-    return pq.read_table(pyarrow.BufferReader(content), use_threads=False, pre_buffer=False)
+    return pq.ParquetFile(pyarrow.BufferReader(content), pre_buffer=False).read(use_threads=False)
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:

@@ -56,6 +56,24 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert {row["model"] for row in rows} == {"lenet5"}
 
 
+def test_reading_starts_no_thread(tmp_path: Path) -> None:
+    """One that outlives the reading aborts the process when it ends, now and then."""
+    path = append(tmp_path, record(), trials())
+    code = f"""
+import os, pathlib, pyarrow.parquet
+from benchbox.store.records import read_record, read_trials
+import benchbox.store.atomic, benchbox.store.parts.part
+def threads(): return len(os.listdir("/proc/self/task"))
+path = pathlib.Path({str(path)!r})
+before = threads()
+rows = read_trials(path)
+assert len(rows) == 2 and read_record(path).id == rows[0]["record_id"]
+assert threads() == before, (before, threads())
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_energy_comes_back_window_by_window(tmp_path: Path) -> None:
     window = EnergyWindow(
         energy_j={"cpu_package": 300.25, "dram": 12.5},
