@@ -26,7 +26,7 @@ from benchbox.models.zoo.zoo import build, spec, specs
 # Local response normalisation, and heads beside the main one: kinds of their own within their families.
 ALSO = ("alexnet_paper", "googlenet_paper_aux")
 # What they are built of is in the others too, and counting them takes longest.
-LARGE = ("inception_v3", "inception_v4")
+LARGE = ("inception_v3", "inception_v4", "vgg11")
 
 
 def one_of_each_kind() -> list[Any]:

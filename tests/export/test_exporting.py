@@ -77,7 +77,14 @@ def test_the_cache_answers_until_something_changes(lenet: OnnxArtifact, export_r
     assert cached_artifact(weighted, precision=Precision.FP32, root=export_root) is None
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "expected", "card", "version"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "truncated",
+        "card",
+        *(pytest.param(damage, marks=pytest.mark.nightly) for damage in ("missing", "expected", "version")),
+    ],
+)
 def test_a_damaged_file_is_not_taken_from_the_cache(damage: str, tmp_path: Path) -> None:
     artifact = artifact_from_source(LENET, precision=Precision.FP32, root=tmp_path)
     path = tmp_path / artifact.path

@@ -168,6 +168,7 @@ def many(count: int, values: Any) -> Any:
     ]
 
 
+@pytest.mark.nightly
 def test_five_thousand_slower_rows_fit_and_the_worst_is_first(tmp_path: Path) -> None:
     one_night = policy_from_text("[gate]\nrolling = { nights = 2, min_nights = 2, persist = 1 }\n", origin="x")
     count = 5000

@@ -47,7 +47,7 @@ def shares_of_pytorch(folder: Path) -> tuple[float, float]:
     return float((best[:, 0] == labels).mean()), float((best == labels[:, None]).any(axis=1).mean())
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
+@pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("pytorch", marks=pytest.mark.nightly)])
 def test_shares_are_pytorchs(backend: str, folder: Path, benchbox: Callable) -> None:
     ran = benchbox("accuracy", "lenet5", "--data", str(folder), "--backend", backend, "--threads", "1", "--json")
     assert ran.status == 0, ran.err

@@ -31,8 +31,8 @@ from benchbox.schema.model import Precision
 from benchbox.store.artifact_files import sha256_of
 
 # Plain, residuals, fire modules, inverted residuals, hard swish with squeeze-and-excitation, channel shuffle.
-NETWORKS = ("lenet5", "resnet18")
-FURTHER = ("squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0")
+NETWORKS = ("lenet5",)
+FURTHER = ("resnet18", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0")
 PRECISIONS = (Precision.FP16, Precision.BF16, Precision.INT8, Precision.FP8)
 TYPES = {
     Precision.FP16: TensorProto.FLOAT16,

@@ -156,7 +156,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], PaperCost
     )
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet18"])
+@pytest.mark.parametrize("name", ["lenet5", pytest.param("resnet18", marks=pytest.mark.nightly)])
 def test_what_holds_on_every_device(name: str, costs: Callable[[str], PaperCosts]) -> None:
     """fp32 is no faster than itself; no layer passes the larger of its limits; rows add up to the network."""
     found = costs(name)

@@ -35,7 +35,8 @@ def metadata(entry: onnx.NodeProto | onnx.ModelProto) -> dict[str, str]:
     return {item.key: item.value for item in entry.metadata_props}
 
 
-@pytest.mark.parametrize("name", ["lenet5", pytest.param("resnet18", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["lenet5", "resnet18"])
 def test_the_same_network_gives_the_same_bytes_in_another_process(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

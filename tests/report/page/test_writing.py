@@ -110,6 +110,7 @@ def many(count: int, cases: int) -> Material:
     return dataclasses.replace(base, records=tuple(records), accuracies=accuracies, front=front, medians_s=medians)
 
 
+@pytest.mark.nightly
 def test_five_hundred_cases_are_small_and_quick() -> None:
     begun = time.process_time()
     text = page_from_material(many(500, 500))

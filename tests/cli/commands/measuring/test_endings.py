@@ -28,8 +28,8 @@ from benchbox.store.records import SIMULATION_MARK, record_files, records_under,
 
 SHORT = ("--quick", "--trials", "1", "--max-time", "0.05", "--threads", "1", "--json")
 ON_A_DEVICE = ("--backend", "tensorrt", "--lock-clocks")
-# make test-all tries a hundred moments, make test twelve.
-PLAIN_MOMENTS, DEVICE_MOMENTS = (70, 30) if os.environ.get("BENCHBOX_TESTS") == "all" else (6, 3)
+# make test-all tries a hundred moments, make test six.
+PLAIN_MOMENTS, DEVICE_MOMENTS = (70, 30) if os.environ.get("BENCHBOX_TESTS") == "all" else (4, 2)
 # The last moments lie behind the end of the undisturbed run: the machine is busier now.
 SPAN = 1.15
 AT_ONCE = 3

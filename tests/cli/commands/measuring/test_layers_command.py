@@ -15,7 +15,9 @@ pytestmark = pytest.mark.usefixtures("lenet_exported", "one_process")
 QUICK = ("--iterations", "5", "--threads", "1")
 
 
-@pytest.mark.parametrize("name", ["lenet5", "squeezenet1_1", pytest.param("resnet18", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "name", ["lenet5", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("squeezenet1_1", "resnet18"))]
+)
 def test_every_multiply_add_is_in_a_layer(name: str, benchbox: Callable) -> None:
     document = benchbox("layers", name, *QUICK, "--json").document
     assert document["uncovered_macs"] == 0
@@ -48,7 +50,10 @@ def test_the_table_and_its_groups(benchbox: Callable) -> None:
 
 @pytest.mark.parametrize(
     ("name", "backend", "matrices"),
-    [pytest.param("squeezenet1_1", "onnxruntime", 26, marks=pytest.mark.nightly), ("lenet5", "openvino", 4)],
+    [
+        pytest.param("squeezenet1_1", "onnxruntime", 26, marks=pytest.mark.nightly),
+        pytest.param("lenet5", "openvino", 4, marks=pytest.mark.nightly),
+    ],
 )
 def test_why_int8_is_not_faster(name: str, backend: str, matrices: int, benchbox: Callable) -> None:
     arguments = ("--backend", backend, "--precision", "int8", "--against", "fp32", "--trials", "4")

@@ -24,6 +24,7 @@ def _record(simulated_benchbox: Callable, root: Path, preset: str) -> dict[str, 
     return record  # type: ignore[no-any-return]
 
 
+@pytest.mark.nightly
 def test_both_versions_from_the_option_to_the_numbers(simulated_benchbox: Callable, simulated_root: Path) -> None:
     ten, eleven = (_record(simulated_benchbox, simulated_root, preset) for preset in ("trtexec-10", "trtexec-11"))
     assert [record["key"]["backend"] for record in (ten, eleven)] == ["tensorrt", "tensorrt-graph"]

@@ -129,6 +129,7 @@ def test_a_network_that_fails_while_loadgen_runs_is_a_failed_record(benchbox: Ca
     assert benchbox("report", "--json").document["records"] == [record]
 
 
+@pytest.mark.nightly
 def test_interrupted_while_loadgen_runs(root: Path, tmp_path: Path) -> None:
     """What was timed is kept, no process and no log of LoadGen's is left."""
     command = [

@@ -168,7 +168,8 @@ def test_a_run_finds_only_its_own_worker_on_the_device(hidden: bool, simulated_r
     assert "GPU_SHARED" not in {flag["code"] for flag in record["flags"]}
 
 
-@pytest.mark.parametrize("hidden", [False, pytest.param(True, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("hidden", [False, True])
 def test_a_foreign_process_on_the_device_is_flagged(hidden: bool, simulated_root: Path, tmp_path: Path) -> None:
     knobs = {"hide_pids": hidden, "contexts": str(tmp_path), "foreign": 1}
     ran = _benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", **knobs)
@@ -187,7 +188,11 @@ def test_a_gpu_that_admits_one_process_is_measured(simulated_root: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("knobs", "words"), [({"compute_mode": 3, "foreign": 1}, "DevicesUnavailable"), ({"compute_mode": 2}, "PROHIBITED")]
+    ("knobs", "words"),
+    [
+        ({"compute_mode": 3, "foreign": 1}, "DevicesUnavailable"),
+        pytest.param({"compute_mode": 2}, "PROHIBITED", marks=pytest.mark.nightly),
+    ],
 )
 def test_a_gpu_that_admits_no_process_is_unavailable(knobs: dict[str, Any], words: str, tmp_path: Path) -> None:
     """doctor goes on, and a run is refused with what is missing in the environment."""
@@ -240,7 +245,9 @@ def test_the_warm_up_waits_for_the_clock(simulated_benchbox: Callable, simulated
     assert "NOT_STEADY" in {flag["code"] for flag in record["flags"]}
 
 
-@pytest.mark.parametrize(("knobs", "leaks"), [({"leak_bytes": 2 << 20}, True), ({}, False)])
+@pytest.mark.parametrize(
+    ("knobs", "leaks"), [({"leak_bytes": 2 << 20}, True), pytest.param({}, False, marks=pytest.mark.nightly)]
+)
 def test_a_leak_of_device_memory_is_found(
     simulated_benchbox: Callable, knobs: dict[str, Any], leaks: bool, simulated_root: Path
 ) -> None:

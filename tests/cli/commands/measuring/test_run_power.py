@@ -91,7 +91,7 @@ def test_energy_of_the_simulated_gpu(ran: Callable, simulated_root: Path) -> Non
         ({"foreign": 2}, "ENERGY_SHARED", "2 other processes"),
         pytest.param({"mig": 1}, "ENERGY_SHARED", "MIG", marks=pytest.mark.nightly),
         pytest.param({"mps": True}, "ENERGY_SHARED", "MPS", marks=pytest.mark.nightly),
-        ({"energy_counter": False}, "ENERGY_UNAVAILABLE", "no energy counter"),
+        pytest.param({"energy_counter": False}, "ENERGY_UNAVAILABLE", "no energy counter", marks=pytest.mark.nightly),
         pytest.param({"nvml": False}, "ENERGY_UNAVAILABLE", "NVML", marks=pytest.mark.nightly),
     ],
 )
@@ -137,6 +137,7 @@ def drawing(folder: Path, *, power_w: float) -> Iterator[None]:
         os.close(file)
 
 
+@pytest.mark.nightly
 def test_energy_of_a_cpu_with_counters(benchbox: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package that draws 30 W whatever runs: joules of a sample are 30 W times its time, and none above idle."""
     monkeypatch.setenv("BENCHBOX_POWERCAP", str(tmp_path / "powercap"))
