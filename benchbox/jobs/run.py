@@ -92,10 +92,15 @@ def measure_cases(
         keep_refusals: a lone case that cannot run becomes a skipped record too: it is a step of a sweep.
         quick: --quick was asked for: advice says so.
     """
+    import datetime
+
     from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
+    from benchbox.store.clock import clock_doubt
     from benchbox.store.records import check_writable
 
     check_writable(root)
+    if stores and (doubt := clock_doubt(root, datetime.datetime.now(datetime.UTC))):
+        progress.say(f"warning: {doubt}")
     stored = functools.partial(_stored, root=root if stores else None, dispatched_s=dispatcher_seconds())
     environments = _Environments()
     # What cases share is made, and looked for on disk, once for all cases of this run.

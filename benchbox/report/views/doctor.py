@@ -76,7 +76,10 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkup:
-    """Everything that ``benchbox doctor`` found; ``threads`` is the default number of CPU threads."""
+    """Everything that ``benchbox doctor`` found; ``threads`` is the default number of CPU threads.
+
+    ``clock`` says in a sentence what is wrong with the machine's time, "" where it fits what is stored.
+    """
 
     backends: tuple[BackendState, ...]
     layers: tuple[LayerState, ...]
@@ -85,6 +88,7 @@ class Checkup:
     flags: tuple[Flag, ...]
     threads: int
     probes: tuple[Probe, ...] = ()
+    clock: str = ""
 
 
 _PROBE_FIELDS = ("metric", "now_s", "usual", "records")
@@ -131,7 +135,8 @@ def _to_change(checkup: Checkup) -> str:
     """What can be changed, the worst first, or that it is nothing; then what has to be lived with."""
     changeable = [flag for flag in checkup.flags if flag.code not in _GIVEN]
     given = [flag for flag in checkup.flags if flag.code in _GIVEN]
-    lines = [
+    lines = [checkup.clock] if checkup.clock else []
+    lines += [
         f"{flag.message} ({flag.code})" for flag in sorted(changeable, key=lambda flag: flag.severity != "warning")
     ]
     lines += [f"{probe.advice}" for probe in checkup.probes if probe.advice]

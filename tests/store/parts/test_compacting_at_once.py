@@ -139,7 +139,7 @@ def test_two_runs_a_sweep_and_a_compaction_at_once(tmp_path: Path) -> None:
         command("run", "lenet5", "--backend", "onnxruntime", "--batch", batch, "--quick", "--threads", "1")
         for batch in ("4,8", "16,32")
     ]
-    runs.append(command("sweep", str(file)))
+    runs.append(command("sweep", str(file), "--wait"))
     with process(COMPACTING, tmp_path):
         for run in runs:
             out, _ = run.communicate(timeout=600)

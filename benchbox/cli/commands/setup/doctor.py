@@ -41,6 +41,8 @@ def command(every: bool, as_json: bool) -> None:
 
 
 def _checkup() -> Checkup:
+    import datetime
+
     from benchbox.backends.base import BACKENDS
     from benchbox.backends.cuda.choice import LAYERS
     from benchbox.backends.probing import probe_of, probe_of_layer, supported_precisions
@@ -51,6 +53,7 @@ def _checkup() -> Checkup:
     from benchbox.machine.probes import take_probes
     from benchbox.metrics.probes import PROBES
     from benchbox.report.views.doctor import BackendState, Checkup, LayerState
+    from benchbox.store.clock import clock_doubt
     from benchbox.units import format_time
 
     environment = capture()  # before any probe: it would find this process on the GPU
@@ -86,6 +89,7 @@ def _checkup() -> Checkup:
         flags=standing_flags(environment),
         threads=effective_cpus(),
         probes=tuple(_probe(kind, seconds, stored.get(PROBES[kind], [])) for kind, seconds in taken.items()),
+        clock=clock_doubt(project_root(), datetime.datetime.now(datetime.UTC)),
     )
 
 
