@@ -11,6 +11,7 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, Availability, Grade, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type
+from benchbox.backends.pytorch.first_tensors import FirstTensors
 from benchbox.backends.pytorch.outputs import in_float, tensors_in
 from benchbox.errors import EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
@@ -92,13 +93,15 @@ class PyTorchSession:
         self._short = short_type(torch_module, request.precision)
         if self._short is not None:
             self._module = self._module.to(self._short)
+        self._first = FirstTensors(torch_module, self._module)
         self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
         self._outputs: dict[int, Any] = {}
         self._watch = DispatchWatch(torch_module, self._module) if request.inspect else None
         self._forward = self._watch.around(self._module) if self._watch else self._module
 
     def upload(self, slot: int, arrays: Arrays) -> None:
-        """Copies the arrays into tensors."""
+        """Copies the arrays into tensors; tensors that the module keeps are as they were first."""
+        self._first.put_back()
         self._inputs[slot] = tuple(
             self._torch.from_numpy(np.array(arrays[spec.name], order="C", copy=True)) for spec in self._request.inputs
         )
