@@ -37,6 +37,7 @@ from benchbox.export.precision.deriving import (
     require_consistent,
     require_nothing_to_derive,
 )
+from benchbox.export.precision.fourbit import require_converter
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.export.randomness import random_nodes, randomness_in_words
@@ -94,7 +95,7 @@ def artifact_from_source(
         StoreError: engines/ is unwritable; nothing is left either.
         UsageError: a precision that is not supported, or one that the ONNX file is not in.
     """
-    _require_supported(precision, derivation)
+    _require_supported(source.reference, precision, derivation)
     cache = Cache(recipe=recipe_of(source, seed=seed), root=root, batch=batch, say=say)
     found = cache.look_up(precision, derivation)
     if found.artifact is not None:
@@ -129,10 +130,11 @@ def _in_another(source: ModelSource, own: Precision, precision: Precision) -> Us
     )
 
 
-def _require_supported(precision: Precision, derivation: Derivation) -> None:
+def _require_supported(model: str, precision: Precision, derivation: Derivation) -> None:
     if precision not in PRECISIONS:
         raise UsageError(f"there are no ONNX files in {precision}", values=f"supported: {', '.join(PRECISIONS)}")
     require_consistent(precision, derivation)
+    require_converter(model, precision, derivation)
 
 
 def _require_convertible_source(source: ModelSource, precision: Precision) -> None:

@@ -162,6 +162,12 @@ def _batch_of(feed: Arrays, inputs: Sequence[TensorSpec]) -> int:
     return next(sizes, 1)
 
 
+def _remedy(model: str, precision: Precision) -> str:
+    if precision is Precision.INT4:  # only the type that its products compute in has too small a range
+        return f"leave out --fallback, or find the layers to --exclude by benchbox bisect {model} --precision fp16"
+    return f"benchbox bisect {model} --precision {precision} names the layers to --exclude"
+
+
 def require_finite(
     outputs: Arrays, expected: Arrays, *, model: str, precision: Precision, hops: tuple[Hop, ...] = ()
 ) -> None:
@@ -176,8 +182,7 @@ def require_finite(
             raise NumericsError(
                 f"{model} overflows in {precision}",
                 values=f"output {name}: {infinite} infinite and {undefined} undefined of {array.size} values",
-                remedy=f"benchbox bisect {model} --precision {precision} names the layers to --exclude; nothing was "
-                "kept",
+                remedy=f"{_remedy(model, precision)}; nothing was kept",
                 hops=hops,
             )
 

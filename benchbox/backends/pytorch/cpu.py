@@ -29,6 +29,7 @@ _REFUSALS = {
     Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
     Precision.INT8: "PyTorch would quantise the module in a way of its own, not as the ONNX file is quantised",
     Precision.FP8: "PyTorch has no fp8 convolutions on a CPU",
+    Precision.INT4: "PyTorch would store the module's weights in a way of its own, not as the ONNX file does",
 }
 
 # What the processor must have for oneDNN to compute in a 16-bit type rather than emulate it.
