@@ -153,7 +153,7 @@ def arguments_of(plan: SweepPlan, step: Step, files: Mapping[str, str] | None = 
         "--max-time": sweep.max_time_s,
         "--timeout": sweep.timeout_s,
         "--device": sweep.device,
-        "--calibration": sweep.calibration if case.precision in {"int8", "fp8", "int4"} else None,
+        "--calibration": sweep.calibration if case.precision in {"int8", "fp8"} else None,
         "--rate": sweep.rate if case.mode == "server" else None,
         "--latency-bound": sweep.latency_bound_s if case.mode == "server" else None,
     }

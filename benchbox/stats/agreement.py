@@ -64,6 +64,18 @@ TOLERANCES: Mapping[Precision, Tolerance] = {
 }
 
 
+def runtime_tolerance(precision: Precision, fallback: Precision) -> Tolerance:
+    """How far a runtime may be from what the very file that it runs gives.
+
+    Weights of four bits are the same in both: what is left is the rounding of what their products compute in.
+
+    Args:
+        precision: of the file.
+        fallback: what everything in it computes in that is not quantised.
+    """
+    return TOLERANCES[fallback if precision is Precision.INT4 else precision]
+
+
 def hop_from_outputs(
     source: str,
     target: str,

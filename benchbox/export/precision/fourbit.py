@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 OPSET_NEEDED = 21
 # From ModelOpt's default down to the shortest that ONNX Runtime keeps packed; a scale for each block.
 BLOCKS = (128, 64, 32, 16)
+_NEARLY_ALL = 0.9  # of the elements
 PRODUCTS = frozenset({"Gemm", "MatMul"})
 
 
@@ -91,7 +92,8 @@ def with_rows_first(proto: onnx.ModelProto) -> onnx.ModelProto:
 def storable(proto: onnx.ModelProto, exclude: Sequence[str] = ()) -> Storable:
     """What can be stored in four bits; see ``with_rows_first``, which comes before it.
 
-    The block is that of ``BLOCKS`` which divides the rows of the most elements, the longest of equals.
+    The block is the longest of ``BLOCKS`` with which nearly all can be stored that any of them could: shorter ones take
+    more scales, not worth it for a small layer.
 
     Args:
         proto: data of weights may be missing.
@@ -116,7 +118,8 @@ def storable(proto: onnx.ModelProto, exclude: Sequence[str] = ()) -> Storable:
         block: sum(weight.dims[0] * weight.dims[1] for _, weight in found if weight.dims[0] % block == 0)
         for block in BLOCKS
     }
-    block = max(BLOCKS, key=lambda length: (sizes[length], length))
+    enough = _NEARLY_ALL * max(sizes.values())
+    block = next(length for length in BLOCKS if sizes[length] >= enough)
     taken = [(name, weight.name) for name, weight in found if weight.dims[0] % block == 0]
     if not taken:
         kinds = Counter(node.op_type for node in proto.graph.node if node.op_type in {*PRODUCTS, "Conv"})

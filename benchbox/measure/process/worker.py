@@ -74,10 +74,9 @@ from benchbox.measure.process.trials import PARENT, unwritable_answer, write_pro
 from benchbox.metrics.device_times import CAPTURED
 from benchbox.metrics.workload import inferences_per_sample
 from benchbox.schema.artifact import Hop
-from benchbox.schema.model import Precision
 from benchbox.schema.plan import LOADGEN_MODES, TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
 from benchbox.schema.trial import Pass, Trial
-from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+from benchbox.stats.agreement import TOLERANCES, hop_from_outputs, runtime_tolerance
 from benchbox.stats.batches import joined, samples_of
 from benchbox.stats.inputs import arrays_of_samples, seeded_arrays
 
@@ -230,9 +229,10 @@ def _hop(
     of_file: bool = False,
 ) -> Hop:
     """How far outputs are from stored ones of the same samples; ``of_file``: from those that the very file gives."""
-    # Weights of four bits are the same in both: what is left is the rounding of what their products compute in.
-    exact = of_file and request.precision is Precision.INT4
     rounds = len(samples) // request.plan.batch
+    tolerance = TOLERANCES[request.precision]
+    if of_file:
+        tolerance = runtime_tolerance(request.precision, request.artifact.fallback)
     with np.load(request.root / stored) as file:
         expected = samples_of(
             {name: file[name] for name in file.files}, request.artifact.outputs, samples=samples, inferences=rounds
@@ -242,7 +242,7 @@ def _hop(
         f"{request.backend}-{request.precision}",
         expected,
         outputs,
-        TOLERANCES[request.artifact.fallback if exact else request.precision],
+        tolerance,
         bounded=request.artifact.bounded,
     )
 

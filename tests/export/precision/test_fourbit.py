@@ -90,6 +90,8 @@ def test_the_longest_block_that_fits_most() -> None:
     assert found.weights == ("first.w", "second.w")
     assert found.block == 32, "it divides 64 and 96; 64 divides one of them"
     assert storable(with_rows_first(network()), exclude=("sec*",)).block == 64
+    narrow = storable(with_rows_first(network(rows=2048, hidden=48)))
+    assert (narrow.block, narrow.nodes) == (128, ("first",)), "2048*48 of the elements, beside 48*30 in blocks of 16"
 
 
 def test_nothing_to_store_says_what_there_is() -> None:
