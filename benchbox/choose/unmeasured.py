@@ -33,6 +33,7 @@ _BYTES = {
     Precision.BF16: 2.0,
     Precision.INT8: 1.0,
     Precision.FP8: 1.0,
+    Precision.INT4: 0.5,
 }
 
 

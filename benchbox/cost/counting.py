@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchbox.cost.conventions import count_in
 from benchbox.cost.counters import COUNTERS, require_countable
 from benchbox.cost.liveness import peak_activation_bytes
-from benchbox.cost.rule import RULES, VIEWS, OpCost, cost_of, is_free
+from benchbox.cost.rule import RULES, VIEWS, DependsOnDataError, OpCost, cost_of, is_free
 from benchbox.errors import ArtifactError
 from benchbox.graph.graph import Graph
 from benchbox.graph.node import NodeView
@@ -33,8 +33,8 @@ def cost_from_graph(
         sha256: of the file.
         convention: what the count of a layer is (``conventions.py``).
         compared: another counter's number was compared with it on this very network (``counters.count_of``).
-        allow_unknown: count as zero, instead of refusing them, operators without a rule and arithmetic on tensors whose
-            sizes depend on data.
+        allow_unknown: count as zero, instead of refusing them, operators without a rule, arithmetic on tensors whose
+            sizes depend on data, and loops whose turns do.
 
     Raises:
         UsageError: the convention is that of a counter whose number for this network is not known.
@@ -42,7 +42,8 @@ def cost_from_graph(
     """
     if convention in COUNTERS:
         require_countable(COUNTERS[convention], graph, compared=compared)
-    layers = tuple(_layer(node, graph, convention, allow_unknown=allow_unknown) for node in graph.nodes)
+    costs = tuple(_cost(node, graph, allow_unknown=allow_unknown) for node in graph.nodes)
+    layers = tuple(_layer(node, cost, graph, convention) for node, cost in zip(graph.nodes, costs, strict=True))
     return NetworkCost(
         model=model,
         input_shape=graph.sample_shape,
@@ -55,9 +56,7 @@ def cost_from_graph(
         peak_activation_bytes=peak_activation_bytes(graph),
         convention=convention,
         layers=layers,
-        uncounted=tuple(
-            _title(node) for node in graph.nodes if not graph.is_constant(node) and not _is_counted(node, graph)
-        ),
+        uncounted=tuple(_title(node) for node, cost in zip(graph.nodes, costs, strict=True) if cost is None),
         unsized=tuple(
             _title(node) for node in graph.nodes if not graph.origins.isdisjoint(tensor.name for tensor in node.outputs)
         ),
@@ -92,13 +91,26 @@ def _bytes_inside(graph: Graph) -> int:
     )
 
 
-def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool) -> LayerCost:
+def _cost(node: NodeView, graph: Graph, *, allow_unknown: bool) -> OpCost | None:
+    """What a node costs in an inference; None where that is not known and need not be."""
+    if graph.is_constant(node):
+        return OpCost()
+    if not _is_counted(node, graph):
+        if allow_unknown:
+            return None
+        if node.op in RULES:
+            raise _unsized(node, graph)
+    try:
+        return cost_of(node)
+    except DependsOnDataError:
+        if allow_unknown:
+            return None
+        raise
+
+
+def _layer(node: NodeView, known: OpCost | None, graph: Graph, convention: str) -> LayerCost:
     once = graph.is_constant(node)
-    lacking = node.op in RULES and not _is_counted(node, graph)
-    if lacking and not once and not allow_unknown:
-        raise _unsized(node, graph)
-    unknown = allow_unknown and (lacking or node.op not in RULES)
-    cost = OpCost() if unknown or once else cost_of(node)
+    cost = known or OpCost()
     weights = {} if once else graph.weights_behind((*node.inputs, *node.scales))
     for body in node.bodies:
         weights.update(body.weights)
@@ -114,7 +126,7 @@ def _layer(node: NodeView, graph: Graph, convention: str, *, allow_unknown: bool
         weight_bytes=sum(tensor.size_bytes for tensor in weights.values()),
         read_bytes=sum(tensor.size_bytes for tensor in reads.values()) if moves else 0,
         write_bytes=sum(tensor.size_bytes for tensor in node.outputs) if moves else 0,
-        count=0 if unknown or once else count_in(convention, node, cost),
+        count=0 if known is None or once else count_in(convention, node, cost),
     )
 
 

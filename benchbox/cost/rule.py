@@ -27,6 +27,10 @@ RULES: Registry[Rule] = Registry("operator", "benchbox.cost.rules")
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
 
 
+class DependsOnDataError(ArtifactError):
+    """How much work a node is depends on the data of an inference: no shape says it."""
+
+
 def cost_rule(*operators: str) -> Callable[[Rule], Rule]:
     """Registers a function as the rule of these operators."""
 

@@ -37,6 +37,7 @@ from benchbox.export.precision.deriving import (
     require_consistent,
     require_nothing_to_derive,
 )
+from benchbox.export.precision.fourbit import require_converter
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.export.randomness import random_nodes, randomness_in_words
@@ -94,7 +95,7 @@ def artifact_from_source(
         StoreError: engines/ is unwritable; nothing is left either.
         UsageError: a precision that is not supported, or one that the ONNX file is not in.
     """
-    _require_supported(precision, derivation)
+    _require_supported(source.reference, precision, derivation)
     cache = Cache(recipe=recipe_of(source, seed=seed), root=root, batch=batch, say=say)
     found = cache.look_up(precision, derivation)
     if found.artifact is not None:
@@ -129,10 +130,11 @@ def _in_another(source: ModelSource, own: Precision, precision: Precision) -> Us
     )
 
 
-def _require_supported(precision: Precision, derivation: Derivation) -> None:
+def _require_supported(model: str, precision: Precision, derivation: Derivation) -> None:
     if precision not in PRECISIONS:
         raise UsageError(f"there are no ONNX files in {precision}", values=f"supported: {', '.join(PRECISIONS)}")
     require_consistent(precision, derivation)
+    require_converter(model, precision, derivation)
 
 
 def _require_convertible_source(source: ModelSource, precision: Precision) -> None:
@@ -145,15 +147,19 @@ def _require_convertible_source(source: ModelSource, precision: Precision) -> No
 def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
     """The file of a network from PyTorch; of one batch size where its graph is right for that of its example only."""
     from benchbox.models.building import network_from_source
+    from benchbox.models.sixteen_bits import short_weights_in_words
 
     source, seed = cache.recipe.source, cache.recipe.seed
     say("building the network")
     warnings: list[str] = []
     shapes = sample_shapes_in(Path(source.inputs.samples)) if source.inputs.samples else {}
     network = network_from_source(source, seed=seed, shapes=shapes, say=warnings.append)
+    short = short_weights_in_words(network.module)
     try:
         return _exported(network, cache, warnings, say)
     except (ArtifactError, NumericsError) as error:
+        if short:
+            _require_wide(short, error)
         size = network.example_batch
         if network.fixed_batch is not None or size is None or (cache.batch or BatchRange()) != BatchRange():
             raise
@@ -164,6 +170,18 @@ def _original_from_module(cache: Cache, say: Say) -> OnnxArtifact:
         return _exported(fixed, cache, warnings, say)
     except BenchboxError:
         raise failure from failure.__cause__
+
+
+def _require_wide(short: str, error: BenchboxError) -> None:
+    """Raises the cause of outputs that are beyond the tolerance of fp32: that they are not computed in fp32."""
+    if isinstance(error, NumericsError):
+        raise NumericsError(
+            error.what,
+            values=f"{error.values}; {short}, and its forward casts to them",
+            remedy="return it in fp32 and without casts: --precision fp16 or bf16 makes them; or export it yourself "
+            "and bring the ONNX file, which is measured as it is",
+            hops=error.hops,
+        ) from error
 
 
 def _exported(network: Network, cache: Cache, warnings: Sequence[str], say: Say) -> OnnxArtifact:

@@ -76,7 +76,7 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
         except BenchboxError as error:
             refusals.append(f"ONNX Runtime {state.version}: {reason_of(error)}")
         except Exception as error:  # ONNX Runtime's errors share no public base class
-            failure = error
+            failure = None if is_lack(error) else error
             refusals.append(f"ONNX Runtime {state.version}: {reason_of(error)}")
     else:
         refusals.append(f"ONNX Runtime: {state.reason}")
@@ -89,6 +89,11 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
             raise does_not_run(path, refusals[-1], check.inputs) from failure
         return Judged(outputs=None, refusals=(*refusals, f"onnx.reference {onnx.__version__}: {reason_of(error)}"))
     return Judged(outputs=outputs, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
+
+
+def is_lack(error: Exception) -> bool:
+    """Whether a runtime says that it does not have what a node asks for: then no other inputs help."""
+    return "not supported" in str(error)
 
 
 def mixes_samples(

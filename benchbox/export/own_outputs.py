@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchbox.errors import BenchboxError
 from benchbox.export.check_set import CheckSet
-from benchbox.export.judging import UNOPTIMISED, Judged, does_not_run, is_steady, reason_of
+from benchbox.export.judging import UNOPTIMISED, Judged, does_not_run, is_lack, is_steady, reason_of
 from benchbox.export.verification import Evaluated, outputs_from_onnx
 from benchbox.schema.artifact import Hop
 from benchbox.schema.model import Precision
@@ -61,8 +61,8 @@ def own_outputs(
     try:
         made = outputs_from_onnx(path, check, precision=precision, fallback=rest)
     except Exception as error:  # ONNX Runtime's errors share no public base class
-        if judged.form != UNOPTIMISED:
-            return Compared(made=None)  # its judge is the reference evaluator, since the runtime cannot run it
+        if judged.form != UNOPTIMISED or is_lack(error):
+            return Compared(made=None)  # the runtime cannot run it as it is; others may
         if isinstance(error, BenchboxError):
             raise
         raise does_not_run(path, reason_of(error), check.inputs) from error

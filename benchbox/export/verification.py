@@ -29,12 +29,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def inferences_of_module(module: nn.Module, check: CheckSet, *, double: bool = False) -> list[dict[str, np.ndarray]]:
+def inferences_of_module(
+    module: nn.Module, check: CheckSet, *, double: bool = False, changed: set[str] | None = None
+) -> list[dict[str, np.ndarray]]:
     """The module's own outputs for each batch, on the CPU, in fp32 or, with ``double``, in fp64 on the same inputs.
+
+    Every inference begins with the tensors that the module keeps as they are, as every inference of a graph does. The
+    names of those that it changes are added to ``changed``.
 
     Raises ArtifactError if it returns something else than the outputs of the graph.
     """
-    evaluate = evaluation_of_module(module, check, double=double)
+    evaluate = evaluation_of_module(module, check, double=double, changed=changed)
     if not double:
         return [evaluate(feed) for feed in check.feeds()]
     try:
@@ -44,16 +49,22 @@ def inferences_of_module(module: nn.Module, check: CheckSet, *, double: bool = F
         module.float()  # exact: every value came from fp32
 
 
-def evaluation_of_module(module: nn.Module, check: CheckSet, *, double: bool = False) -> Evaluate:
+def evaluation_of_module(
+    module: nn.Module, check: CheckSet, *, double: bool = False, changed: set[str] | None = None
+) -> Evaluate:
     """The function from a feed to the module's outputs by name; raises as ``inferences_of_module``."""
     import torch
+
+    from benchbox.models.kept_tensors import kept_tensors_put_back
 
     names = [spec.name for spec in check.outputs]
 
     def evaluate(feed: Arrays) -> dict[str, np.ndarray]:
         tensors = [torch.from_numpy(feed[spec.name]) for spec in check.inputs]
-        with torch.inference_mode():
+        with kept_tensors_put_back(module) as put_back, torch.inference_mode():
             made = module(*(tensor.double() if double and tensor.is_floating_point() else tensor for tensor in tensors))
+        if changed is not None:
+            changed.update(put_back)
         outputs = tensors_in(made)
         if len(outputs) != len(names):
             raise ArtifactError(
@@ -151,6 +162,12 @@ def _batch_of(feed: Arrays, inputs: Sequence[TensorSpec]) -> int:
     return next(sizes, 1)
 
 
+def _remedy(model: str, precision: Precision) -> str:
+    if precision is Precision.INT4:  # only the type that its products compute in has too small a range
+        return f"leave out --fallback, or find the layers to --exclude by benchbox bisect {model} --precision fp16"
+    return f"benchbox bisect {model} --precision {precision} names the layers to --exclude"
+
+
 def require_finite(
     outputs: Arrays, expected: Arrays, *, model: str, precision: Precision, hops: tuple[Hop, ...] = ()
 ) -> None:
@@ -165,8 +182,7 @@ def require_finite(
             raise NumericsError(
                 f"{model} overflows in {precision}",
                 values=f"output {name}: {infinite} infinite and {undefined} undefined of {array.size} values",
-                remedy=f"benchbox bisect {model} --precision {precision} names the layers to --exclude; nothing was "
-                "kept",
+                remedy=f"{_remedy(model, precision)}; nothing was kept",
                 hops=hops,
             )
 

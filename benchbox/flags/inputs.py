@@ -1,4 +1,4 @@
-"""Was anything about the inputs assumed?"""
+"""Was anything about the inputs assumed, and why is a batch size measured that nobody asked for?"""
 
 from __future__ import annotations
 
@@ -31,3 +31,14 @@ def flags_of_inputs(inputs: Sequence[FedInput]) -> Iterator[Flag]:
             "no axis of the inputs is known to count samples: one inference is one sample; name the axis with "
             "--batch-axis NAME=AXIS if there is one",
         )
+
+
+def flag_of_batch(size: int, notes: Sequence[str]) -> Flag:
+    """Why a network is measured at the one batch size that it takes, which nobody asked for.
+
+    Args:
+        size: of the batch.
+        notes: what is known of its file; one of them may say the reason.
+    """
+    reason = next((words for words in notes if f"a batch of {size} only" in words), "its file fixes it")
+    return flag("BATCH_OF_NETWORK", Severity.INFO, f"measured at a batch of {size}, the network's own: {reason}")

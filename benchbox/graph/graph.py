@@ -139,7 +139,7 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes, *, opened: bool = F
 
     def bodies(node: onnx.NodeProto) -> tuple[Body, ...]:
         models = body_models(proto, node, tensors=tensors, stored=kept, taken=taken)
-        return tuple(_body(model, node, path) for model in models)
+        return tuple(_body(model, node, path, opened=opened) for model in models)
 
     nodes = tuple(
         _view(
@@ -215,18 +215,28 @@ def _copies(stored: Mapping[str, onnx.TensorProto]) -> dict[str, onnx.TensorProt
     return {name: copy.deepcopy(tensor) for name, tensor in stored.items()}
 
 
-def _body(model: onnx.ModelProto, node: onnx.NodeProto, path: Path) -> Body:
-    """One branch or body, whose inputs have their shapes; changes the model."""
+def _body(model: onnx.ModelProto, node: onnx.NodeProto, path: Path, *, opened: bool) -> Body:
+    """One branch or body, whose inputs have their shapes; changes the model.
+
+    Where it is ``opened``, work that differs from turn to turn and sizes that depend on data are noted, not refused.
+    """
     require_single_assignment(model.graph, path)
     inner = copy.deepcopy(model.graph) if node.op_type in ("Loop", "Scan") else None
-    graph = _graph(model, path, Sizes())
-    if inner is not None:
-        _require_steady(inner, graph, node)
+    graph = _graph(model, path, Sizes(), opened=opened)
+    varying = f"sizes inside depend on data since {min(graph.origins)}" if graph.origins else ""
+    if inner is not None and not varying:
+        try:
+            _require_steady(inner, graph, node)
+        except ArtifactError as error:
+            if not opened:
+                raise
+            varying = f"{error.what}: {error.values}"
     return Body(
         nodes=tuple(view for view in graph.nodes if not graph.is_constant(view)),
         params=sum(graph.params_of.values()) + sum(body.params for view in graph.nodes for body in view.bodies),
         weights=graph.weights,
         ends_early=node.op_type == "Loop" and inner is not None and may_end_early(inner, graph.constants),
+        varying=varying,
     )
 
 

@@ -43,13 +43,15 @@ class Tensor:
 class Body:
     """A branch of an If or the body of a Loop: the nodes that run in an inference, its parameters and weights by name.
 
-    ``ends_early``: a Loop's body computes whether there is another turn.
+    ``ends_early``: a Loop's body computes whether there is another turn. ``varying`` says what of its work depends on
+    data, "" where nothing does.
     """
 
     nodes: tuple[NodeView, ...]
     params: int
     weights: Mapping[str, Tensor]
     ends_early: bool = False
+    varying: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -356,6 +356,8 @@ def _numpy_lacks(precision: Precision) -> str | None:
 
 
 def _why_not(backend: Backend, precision: Precision, isa: frozenset[str]) -> str | None:
+    if precision is Precision.INT4:
+        return "its weights are stored so, and its products compute in fp32 or fp16: the ceilings of those hold"
     if precision in (Precision.FP8, Precision.FP64):
         return f"there is no one-operator network in {precision} yet"
     return why_not(backend, precision, isa)

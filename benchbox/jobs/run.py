@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
 from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, StoreError, UsageError, bug_from_error
 from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere
+from benchbox.flags.inputs import flag_of_batch
 from benchbox.jobs.cases import Case, case_beside, require_batch, require_known_sizes, require_runnable
 from benchbox.jobs.known_ceilings import flags_of_record
 from benchbox.jobs.paper import paper_of_artifact, paper_of_engine
@@ -33,6 +34,7 @@ from benchbox.schema.environment import Environment
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.schema.plan import PairOrder
 from benchbox.schema.proof import REQUIRED_SHARE
+from benchbox.schema.reading import Flag
 from benchbox.schema.record import BuildCost, Correctness, Record, RecordKey, Status
 from benchbox.schema.trial import Pass, Trial
 from benchbox.stats.inputs import fed_inputs
@@ -253,9 +255,11 @@ def _prepared(
     artifact, builds = _onnx_of_case(case, border, root, artifacts, say)
     fixed = artifact.fixed_batch if border is None else require_batch(case, border.inputs) or artifact.fixed_batch
     case = case.at_batch(fixed or case.batch)
+    of_batch: tuple[Flag, ...] = ()
     if case.plan != blank.plan:  # nobody asked for a batch size, and the network has one of its own
         require_runnable(case.backend, case.precision, case.source, case.plan)
         blank = dataclasses.replace(blank, plan=case.plan, key=dataclasses.replace(blank.key, batch=case.batch))
+        of_batch = (flag_of_batch(case.batch, artifact.warnings),) if border is None else ()
     require_known_sizes(case.backend, artifact)
     alone = border is not None and artifact.sha256 == case.source.digest  # an engine without its network
     paper = paper_of_engine() if alone else paper_of_artifact(artifact, root=root, batch=case.batch)
@@ -282,7 +286,7 @@ def _prepared(
         blank,
         correctness=Correctness(hops=artifact.hops, expected_by=artifact.expected_by),
         analytic=paper.analytic,
-        flags=paper.flags,
+        flags=(*paper.flags, *of_batch),
         onnx_sha256=None if alone else artifact.sha256,
         weights_sha256=artifact.weights_sha256,
         weights=artifact.weights_from,

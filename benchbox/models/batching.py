@@ -18,7 +18,9 @@ from torch.utils import _pytree  # noqa: PLC2701
 from benchbox.errors import ArtifactError, BenchboxError, UsageError
 from benchbox.models.examples import ExampleInput
 from benchbox.models.factories import line_of
+from benchbox.models.kept_tensors import kept_tensors_put_back
 from benchbox.models.sequences import LayerCall, sequence_layers_watched
+from benchbox.models.sixteen_bits import remedy_of_mixed
 
 _TRIED = (2, 3)
 Axes = tuple[int | None, ...]
@@ -64,7 +66,7 @@ def batching_of(
             values=f"{type(error).__name__}: {' '.join(str(error).split())[:400]}\n"
             + (f"{line}\n" if line else "")
             + ", ".join(f"{given.name} {tuple(given.tensor.shape)}" for given in inputs),
-            remedy="correct the inputs, or their sizes (--input)",
+            remedy=remedy_of_mixed(error, module) or "correct the inputs, or their sizes (--input)",
         ) from error
     hinted = list(dict.fromkeys(_as_layers_say(inputs, said, seen)))
     for candidates in (hinted, list(dict.fromkeys(_candidates(inputs, said)))):
@@ -135,7 +137,7 @@ def likely_axes(module: nn.Module, inputs: Sequence[ExampleInput], said: Mapping
 
 
 def _shapes(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[tuple[int, ...]]:
-    with torch.inference_mode():
+    with kept_tensors_put_back(module), torch.inference_mode():
         made: Any = module(*tensors)
     return [tuple(leaf.shape) for leaf in _pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)]
 

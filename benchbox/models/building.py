@@ -132,7 +132,7 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
 
     from benchbox.models.results import give_tensors, plain_module
     from benchbox.models.seeding import load_weights, seed_trivial_statistics, seed_weights
-    from benchbox.models.sixteen_bits import in_sixteen_bits, widened
+    from benchbox.models.sixteen_bits import has_short_weights, in_sixteen_bits, widened
 
     torch.manual_seed(seed)
     example: Example | None = None
@@ -173,8 +173,9 @@ def _assembled(source: ModelSource, *, seed: int, shapes: Mapping[str, tuple[int
             say(f"{len(ignored)} tensors of auxiliary heads in {source.weights} were left out: {heads}")
     module.eval()
     if source.kind is not SourceKind.ZOO:
-        if example is not None and in_sixteen_bits(module, example):
-            example = widened(module, example)
+        if has_short_weights(module) and in_sixteen_bits(module, example or _plain_example(source, sizes)):
+            module.float()
+            example = widened(example) if example is not None else None
             notes = (*notes, "it is in 16 bits, and is exported in fp32: --precision fp16 or bf16 makes it so again")
         give_tensors(module, source.reference)
     inputs = None
@@ -255,6 +256,12 @@ def _only_input(source: ModelSource, sizes: Mapping[str, tuple[int, ...]]) -> Ex
     generator = torch.Generator().manual_seed(0)
     samples = _SAMPLES_OF_PARTS if source.part else 2
     return ExampleInput(name=ONLY_INPUT, tensor=torch.randn((samples, *shape), generator=generator), batch_axis=0)
+
+
+def _plain_example(source: ModelSource, sizes: Mapping[str, tuple[int, ...]]) -> Example:
+    from benchbox.models.examples import Example
+
+    return Example(args=(_only_input(source, sizes).tensor,))
 
 
 def _bound(

@@ -9,6 +9,7 @@ from torch import nn
 
 from benchbox.errors import ArtifactError, UsageError
 from benchbox.models.examples import Example, ExampleInput
+from benchbox.models.kept_tensors import kept_tensors_put_back
 from benchbox.registry import suggestion
 
 _SHOWN = 12
@@ -48,7 +49,7 @@ def part_of(
     handle = parts[name].register_forward_pre_hook(keep, with_kwargs=True)
     failure: BaseException | None = None
     try:
-        with torch.no_grad():
+        with kept_tensors_put_back(module), torch.no_grad():
             module(*(given.tensor for given in inputs))
     except (Exception, SystemExit) as error:  # whatever the network's own code raises
         failure = error

@@ -97,6 +97,7 @@ class PrecisionCost:
     ``cost`` has the fp32 graph's layers under their names, and further ones for casts and quantisations that stay
     layers of their own (``added``). ``least_bytes`` is what each layer's kernel must move when all that can be is
     fused, by name, 0 for a layer inside another's kernel. ``types`` says what each layer computes in ("int8"), by name.
+    ``packed`` are layers whose weights are stored in four bits, whatever they compute in.
     ``unpacking`` are nodes that dequantise constants: a runtime need not do that in an inference.
     ``variant`` holds the choices of the derivation ("exclude=layer4.* fallback=fp16"), "" for the usual ones.
     """
@@ -108,10 +109,13 @@ class PrecisionCost:
     least_bytes: Mapping[str, int]
     added: frozenset[str]
     unpacking: frozenset[str] = frozenset()
+    packed: frozenset[str] = frozenset()
 
     @property
     def macs_in_precision(self) -> int:
-        """Multiply-adds of layers that compute in the precision."""
+        """Multiply-adds of layers that compute in the precision; in int4 of those whose weights are stored so."""
+        if self.precision == "int4":
+            return sum(layer.macs for layer in self.cost.layers if layer.name in self.packed)
         return sum(layer.macs for layer in self.cost.layers if self.types[layer.name] == self.precision)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePath
 
@@ -10,11 +10,15 @@ from benchbox.schema.model import Precision
 
 
 class CalibrationMethod(StrEnum):
-    """How the range of a tensor follows from the values seen: all of them, or cut where that loses least."""
+    """How the range of a tensor follows from the values seen: all of them, or cut where that loses least.
+
+    ``AWQ_CLIP`` is ModelOpt's alone, for weights of four bits: each block is cut where its products lose least.
+    """
 
     MINMAX = "minmax"
     ENTROPY = "entropy"
     PERCENTILE = "percentile"
+    AWQ_CLIP = "awq_clip"
 
 
 class Converter(StrEnum):
@@ -43,6 +47,8 @@ class Derivation:
         """The choices that apply to a precision: one command may name several precisions."""
         if precision in (Precision.INT8, Precision.FP8):
             return self
+        if precision is Precision.INT4:
+            return replace(self, method=USUAL.method)
         if precision in (Precision.FP16, Precision.BF16):
             return Derivation(exclude=self.exclude, converter=self.converter)
         return Derivation()

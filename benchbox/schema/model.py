@@ -9,6 +9,8 @@ from enum import StrEnum
 class Precision(StrEnum):
     """The number format that a network computes in; what it means per backend is in docs/metrics.md.
 
+    int4 alone is how weights of matrix products are stored: what they are multiplied in is fp32, or the fallback.
+
     fp32 forbids TF32 on every backend, tf32 allows it. Precision lives in the ONNX graph
     (casts, Q/DQ nodes), never in a builder flag. fp64 is that of a user's own file alone: nothing is converted to it.
     """
@@ -19,6 +21,7 @@ class Precision(StrEnum):
     BF16 = "bf16"
     INT8 = "int8"
     FP8 = "fp8"
+    INT4 = "int4"
     FP64 = "fp64"
 
 

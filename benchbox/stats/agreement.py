@@ -14,6 +14,10 @@ The tolerances are for outputs of whole networks relative to their size, not for
   Zoo networks with calibrated ranges give 2 to 5 %; a range that does not fit gives far more than 10 %.
 * fp8 (E4M3): three mantissa bits, so a value is off by up to 2^-4 and 2.6 % in the mean square, weights as well as
   activations, at any range. Zoo networks give 5 to 12 %.
+* int4 weights: sixteen steps for a block whose largest weight is some 2.7 standard deviations of it: an error of a
+  tenth of a product's size, independent in every product: a chain of n without residuals loses sqrt(n) times that.
+  A transformer of four layers gives 9 %. A runtime reads the very same weights: it is held to the tolerance of what
+  the products compute in.
 
 They hold for every output by itself: a small output must not hide behind a large one. An output of a function with a
 range of its own (Sigmoid) is computed to some 1e-7 of that range, however small its values are: it is right, too, if no
@@ -56,7 +60,20 @@ TOLERANCES: Mapping[Precision, Tolerance] = {
     Precision.BF16: Tolerance(rel_l2_error=8e-2, cosine=0.997),
     Precision.INT8: Tolerance(rel_l2_error=0.1, cosine=0.995),
     Precision.FP8: Tolerance(rel_l2_error=0.2, cosine=0.98),
+    Precision.INT4: Tolerance(rel_l2_error=0.3, cosine=0.95),
 }
+
+
+def runtime_tolerance(precision: Precision, fallback: Precision) -> Tolerance:
+    """How far a runtime may be from what the very file that it runs gives.
+
+    Weights of four bits are the same in both: what is left is the rounding of what their products compute in.
+
+    Args:
+        precision: of the file.
+        fallback: what everything in it computes in that is not quantised.
+    """
+    return TOLERANCES[fallback if precision is Precision.INT4 else precision]
 
 
 def hop_from_outputs(

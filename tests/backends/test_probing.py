@@ -13,6 +13,7 @@ from benchbox.backends.base import BACKENDS
 from benchbox.backends.cuda import choice
 from benchbox.backends.probing import probe_of, supported_precisions
 from benchbox.errors import MeasurementError
+from benchbox.schema.model import Precision
 
 ERRORS = [
     MeasurementError("the device is busy", values="exclusive mode", remedy="end the other process"),
@@ -93,3 +94,8 @@ def test_without_any_runtime_the_answer_names_what_to_install_for_what(
         "CPU, pytorch": "pip install 'benchbox[torch]'",
     }
     assert lines[-1] == "install one of them; 'benchbox doctor' lists every backend"
+
+
+def test_backends_of_a_gpu_refuse_fp64_by_name() -> None:
+    for backend in map(BACKENDS.get, BACKENDS.names()):
+        assert backend.device != "cuda" or backend.refusal(Precision.FP64), backend.name

@@ -277,3 +277,15 @@ def test_a_failure_on_assumed_inputs_says_what_was_assumed(tmp_path: Path) -> No
         accepted(path)
     assert "sizes: assumed: 1" in caught.value.values
     assert "--inputs FILE.npz" in caught.value.remedy
+
+
+def test_what_the_runtime_lacks_is_not_blamed_on_the_inputs(tmp_path: Path) -> None:
+    """ONNX Runtime's ConvInteger takes one zero point for all weights."""
+    kinds = (TensorProto.UINT8, TensorProto.INT32)
+    weights = {"w": np.ones((2, 4, 2, 2), np.uint8), "xz": np.uint8(1)}
+    nodes = [node("ConvInteger", ["x", "w", "xz", "wz"])]
+    path = network(tmp_path / "two.onnx", nodes, {**weights, "wz": np.array([0, 1], np.uint8)}, kinds=kinds)
+    source = resolve(str(path), input_shape=None, weights=None)
+    judged = artifact_from_source(source, precision=Precision.INT8, root=tmp_path)
+    assert judged.expected_by.startswith("onnx.reference")
+    assert judged.outputs_path is None

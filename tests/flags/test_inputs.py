@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchbox.flags.inputs import flags_of_inputs
+import pytest
+
+from benchbox.flags.inputs import flag_of_batch, flags_of_inputs
 from benchbox.schema.reading import Severity
 from benchbox.schema.record import FedInput
 
@@ -28,3 +30,16 @@ def test_numbers_and_axes_that_nothing_says() -> None:
     assert (numbers.code, numbers.severity) == ("INPUT_RANGE_ASSUMED", Severity.WARNING)
     assert "kind: v" in numbers.message
     assert axis.code == "NO_BATCH_AXIS"
+
+
+@pytest.mark.parametrize(
+    ("warnings", "words"),
+    [
+        ((), "measured at a batch of 4, the network's own: its file fixes it"),
+        (("a fact", "it takes a batch of 4 only (why)"), "the network's own: it takes a batch of 4 only (why)"),
+    ],
+)
+def test_a_batch_that_nobody_asked_for_has_a_reason(warnings: tuple[str, ...], words: str) -> None:
+    found = flag_of_batch(4, warnings)
+    assert (found.code, found.severity) == ("BATCH_OF_NETWORK", Severity.INFO)
+    assert words in found.message

@@ -96,3 +96,9 @@ def test_a_machine_is_what_is_asked_for_or_not() -> None:
     assert require.lacks({"cpu": "amd EPYC", "machine": "amd-epyc-2cpus"}) == []
     assert require.lacks({"cpu": "Intel", "machine": "intel-2cpus"}) == ["cpu is 'Intel', not 'AMD*'"]
     assert Require(gpu="*H100*").lacks({}) == ["gpu is '', not '*H100*'"]
+
+
+def test_int4_needs_a_converter_that_sweeps_do_not_name() -> None:
+    with pytest.raises(UsageError) as raised:
+        sweep_from_text(SMALL + 'precisions = ["int4"]\n', origin="x")
+    assert "--precision int4 --converter modelopt" in raised.value.values

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, NumericsError, UsageError
+from benchbox.export.exporting import artifact_from_source
 from benchbox.models.building import network_from_source
 from benchbox.models.factories import made_by_factory
 from benchbox.models.sources import resolve
+from benchbox.schema.model import Precision
 
 MODULE = "users_net_for_test"
 
@@ -175,3 +177,34 @@ def test_a_network_in_16_bits_is_made_fp32_again(write: Callable[[str], None]) -
     network = network_from_source(resolve(f"{MODULE}:net", input_shape=None, weights=None), seed=0)
     assert network.module.weight.dtype is network.inputs[0].tensor.dtype is torch.float32
     assert "--precision fp16 or bf16" in network.notes[0]
+
+
+@pytest.mark.parametrize("given", [", torch.zeros(2, 4)", ""], ids=["example in fp32", "shape only"])
+def test_inputs_that_were_not_narrowed_are_those_of_a_network_in_16_bits(
+    given: str, write: Callable[[str], None]
+) -> None:
+    write(f"def net(): return torch.nn.Linear(4, 2).half(){given}")
+    network = network_from_source(resolve(f"{MODULE}:net", input_shape=None if given else (4,), weights=None), seed=0)
+    assert network.module.weight.dtype is network.inputs[0].tensor.dtype is torch.float32
+    assert "in 16 bits" in network.notes[0]
+
+
+MIXED = "torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2).half())"
+CASTS = "class Net(torch.nn.Linear):\n    def forward(self, x): return super().forward(x.half()).float()\n"
+
+
+def test_weights_of_two_widths_are_not_blamed_on_the_inputs(write: Callable[[str], None], tmp_path: Path) -> None:
+    write(f"def net(): return {MIXED}, torch.zeros(2, 4)\ndef bare(): return {MIXED}")
+    remedy = r"several types \(2 in float32 and 2 in float16\): .*module.float\(\)"
+    with pytest.raises(ArtifactError, match=remedy):
+        network_from_source(resolve(f"{MODULE}:net", input_shape=None, weights=None), seed=0)
+    source = resolve(f"{MODULE}:bare", input_shape=(4,), weights=None)
+    with pytest.raises(ArtifactError, match=remedy):
+        artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
+
+
+def test_a_network_that_casts_inside_stays_and_says_so(write: Callable[[str], None], tmp_path: Path) -> None:
+    write(f"{CASTS}def net(): return Net(64, 32).half(), torch.randn(2, 64)")
+    source = resolve(f"{MODULE}:net", input_shape=None, weights=None)
+    with pytest.raises(NumericsError, match="2 weights are float16, and its forward casts to them"):
+        artifact_from_source(source, precision=Precision.FP32, root=tmp_path)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from benchbox.schema.model import Precision
-from benchbox.stats.agreement import TOLERANCES, distance_in_words, hop_from_outputs, worse_hop
+from benchbox.stats.agreement import TOLERANCES, distance_in_words, hop_from_outputs, runtime_tolerance, worse_hop
 
 FP32 = TOLERANCES[Precision.FP32]
 vectors = arrays(np.float32, st.integers(2, 40), elements=st.floats(-100, 100, width=32))
@@ -98,3 +98,15 @@ def test_whole_numbers_are_counted_where_they_differ() -> None:
     assert hop_from_outputs("a", "b", {"y": classes}, {"y": flipped}, FP32).passed
     flipped[:5000] = 19
     assert not hop_from_outputs("a", "b", {"y": classes}, {"y": flipped}, FP32).passed
+
+
+def test_a_runtime_may_not_lose_what_the_conversion_to_int4_did() -> None:
+    """By a twentieth, which the conversion may be off by: the same weights in fp32 or fp16 give no such thing."""
+    wanted = {"output": np.array([1.0, 0.0], np.float32)}
+    made = {"output": np.array([1.0, 0.05], np.float32)}
+    assert hop_from_outputs("fp32", "int4", wanted, made, TOLERANCES[Precision.INT4]).passed
+    for fallback in (Precision.FP32, Precision.FP16):
+        tolerance = runtime_tolerance(Precision.INT4, fallback)
+        assert not hop_from_outputs("int4", "runtime", wanted, made, tolerance).passed
+        assert tolerance == TOLERANCES[fallback]
+        assert runtime_tolerance(Precision.INT8, fallback) == TOLERANCES[Precision.INT8]

@@ -40,7 +40,7 @@ PROVIDER = "CPUExecutionProvider"
 MATRIX_OPS = frozenset(
     {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul",
      "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat", "Attention",
-     "MultiHeadAttention", "Einsum", "LSTM", "GRU", "RNN"}
+     "MatMulNBits", "MultiHeadAttention", "Einsum", "LSTM", "GRU", "RNN"}
 )  # fmt: skip
 # Without VNNI, products of unsigned and signed bytes saturate in 16 bits: outputs are wrong without a word. Asked to be
 # precise, the runtime takes weights as unsigned bytes there, and changes nothing where the CPU has VNNI.
@@ -59,6 +59,7 @@ _REFUSALS = {
 _GRADES = {
     Precision.FP16: (Grade.WIDENED, "it computes fp16 graphs in fp32 between casts"),
     Precision.INT8: (Grade.PARTLY, "it runs what it fuses in int8, the rest in fp32"),
+    Precision.INT4: (Grade.PARTLY, "weights stay in int4 where it fuses them; products compute in fp32"),
 }
 
 

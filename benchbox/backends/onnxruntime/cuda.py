@@ -60,6 +60,7 @@ _NO_GRAPH = "cannot use the graph capture feature"
 _OUT_OF_MEMORY = re.compile(r"allocate memory|out of memory|CUDA failure 2\b|BFCArena", re.IGNORECASE)
 _TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
 _REFUSALS = {
+    Precision.FP64: "fp64 on ONNX Runtime's GPU providers was never checked; --backend onnxruntime measures it",
     Precision.BF16: "ONNX Runtime's CUDA provider has no bf16 convolutions",
     Precision.INT8: "ONNX Runtime's CUDA provider computes Q/DQ graphs in floating point",
     Precision.FP8: "ONNX Runtime's CUDA provider computes Q/DQ graphs in floating point",
@@ -124,7 +125,7 @@ class OnnxRuntimeCuda:
         return ""
 
     def refusal(self, precision: Precision) -> str | None:
-        """fp32, tf32 and fp16 run."""
+        """fp32, tf32 and fp16 run; fp64 would in part, and TensorRT has none."""
         return _REFUSALS.get(precision)
 
     def open(self, request: OpenRequest) -> OnnxRuntimeCudaSession:

@@ -104,6 +104,8 @@ class OpenVinoBackend:
         """Native wherever it is not refused, except int8 where sums of 8-bit products saturate."""
         if precision is Precision.INT8 and saturates(isa):
             return Grade.PARTLY, "without VNNI its int8 sums saturate, and outputs may be wrong"
+        if precision is Precision.INT4:
+            return Grade.PARTLY, "weights stay in int4; products compute in fp32"
         return Grade.NATIVE, ""
 
     def open(self, request: OpenRequest) -> OpenVinoSession:
@@ -161,7 +163,7 @@ class OpenVinoSession:
     @property
     def _hint(self) -> str:
         """What everything computes in that is not quantised."""
-        if self._request.precision is not Precision.INT8:
+        if self._request.precision not in (Precision.INT8, Precision.INT4):
             return _HINTS[self._request.precision]
         rest = self._request.fallback
         return _HINTS[rest if _CAPABILITIES.get(rest) in cpu_capabilities() else Precision.FP32]

@@ -15,8 +15,8 @@ from typing import Any
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.proof import UNREPORTED
 
-PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i8": "int8", "u8": "int8", "i32": "int32",
-              "i64": "int64", "boolean": "bool"}  # fmt: skip
+PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i8": "int8", "u8": "int8", "i4": "int4",
+              "u4": "int4", "i32": "int32", "i64": "int64", "boolean": "bool"}  # fmt: skip
 # What counts as a matrix operation in evidence: names of layers after fusion, then of operations before it.
 MATRIX_LAYERS = frozenset(
     {"Convolution", "Deconvolution", "DeformableConvolution", "BinaryConvolution", "FullyConnected", "MatMul",
@@ -96,7 +96,11 @@ def layers_from_runtime(
 
     def computes(node: RuntimeNode) -> str:
         hidden = node.kind == GENERATED and node.precision != hint and not matrices.isdisjoint(node.operations)
-        return UNREPORTED if hidden else _precision(node.precision)
+        if hidden:
+            return UNREPORTED
+        # The type of its weights is what it reports there; they are made as wide as its other input.
+        packed = _precision(node.precision) == "int4"
+        return _precision(node.inputs[0] if packed and node.inputs else node.precision)
 
     return tuple(
         ExecutedLayer(

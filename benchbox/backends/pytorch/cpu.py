@@ -11,6 +11,7 @@ import numpy as np
 from benchbox.backends.base import BACKENDS, Availability, Grade, OpenRequest
 from benchbox.backends.clock import HostStopwatch
 from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type
+from benchbox.backends.pytorch.first_tensors import FirstTensors
 from benchbox.backends.pytorch.outputs import in_float, tensors_in
 from benchbox.errors import EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
@@ -28,6 +29,7 @@ _REFUSALS = {
     Precision.TF32: "a CPU has no TF32: fp32 is what it computes",
     Precision.INT8: "PyTorch would quantise the module in a way of its own, not as the ONNX file is quantised",
     Precision.FP8: "PyTorch has no fp8 convolutions on a CPU",
+    Precision.INT4: "PyTorch would store the module's weights in a way of its own, not as the ONNX file does",
 }
 
 # What the processor must have for oneDNN to compute in a 16-bit type rather than emulate it.
@@ -92,13 +94,15 @@ class PyTorchSession:
         self._short = short_type(torch_module, request.precision)
         if self._short is not None:
             self._module = self._module.to(self._short)
+        self._first = FirstTensors(torch_module, self._module)
         self._inputs: dict[int, tuple[torch.Tensor, ...]] = {}
         self._outputs: dict[int, Any] = {}
         self._watch = DispatchWatch(torch_module, self._module) if request.inspect else None
         self._forward = self._watch.around(self._module) if self._watch else self._module
 
     def upload(self, slot: int, arrays: Arrays) -> None:
-        """Copies the arrays into tensors."""
+        """Copies the arrays into tensors; tensors that the module keeps are as they were first."""
+        self._first.put_back()
         self._inputs[slot] = tuple(
             self._torch.from_numpy(np.array(arrays[spec.name], order="C", copy=True)) for spec in self._request.inputs
         )

@@ -41,6 +41,7 @@ _REFUSALS = {
     Precision.FP64: "PyTorch modules are measured in fp32 and less; fp64 is that of an ONNX file",
     Precision.INT8: "eager mode runs no int8 network without a quantised module",
     Precision.FP8: "eager mode runs no fp8 network without a quantised module",
+    Precision.INT4: "eager mode runs no int4 weights without a quantised module",
 }
 _WARM = 3  # inferences before a capture, as PyTorch's documentation asks for
 GRAPH_USED = "whole inference"

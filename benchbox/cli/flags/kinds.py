@@ -22,7 +22,7 @@ else:
 BASE_CLOCK = "base"
 # LoadGen takes about 10 us to issue a query to Python.
 MOST_RATE_PER_S = 100_000
-_BLOCK_FORMATS = frozenset({"int4", "uint4", "fp4", "nvfp4", "mxfp4", "mxfp6", "mxfp8"})
+_BLOCK_FORMATS = frozenset({"uint4", "fp4", "nvfp4", "mxfp4", "mxfp6", "mxfp8"})
 
 
 class Kind(_ParamType):
@@ -123,7 +123,7 @@ class Word(Kind):
 
 
 class PrecisionWord(Word):
-    """A precision; formats of four bits are refused with the reason."""
+    """A precision; formats that no converter makes of an ONNX file are refused with the reason."""
 
     def parse(self, text: str, *, flag: str) -> Any:
         """As ``Word.parse``."""
@@ -132,12 +132,11 @@ class PrecisionWord(Word):
 
             raise UsageError(
                 f"{flag} {text} cannot be made here",
-                values="INT4 is how weights are stored, and their products compute in fp16 or fp32: a file that NVIDIA "
-                "ModelOpt made so is measured in what it computes in. FP4 and microscaled numbers ModelOpt makes of a "
-                "PyTorch module with its data, not of an ONNX file, and TensorRT alone computes in them",
-                remedy="INT4: python -m modelopt.onnx.quantization --onnx_path net.onnx --quantize_mode int4 "
-                "--output_path net_int4.onnx, then benchbox run net_int4.onnx; else build the engine with ModelOpt and "
-                "trtexec, put the fp32 file beside it under the same name, and run it: benchbox run net.plan",
+                values="of an ONNX file NVIDIA ModelOpt makes int8, fp8 and weights in int4; FP4 and microscaled "
+                "numbers it makes of a PyTorch module with its data, and TensorRT alone computes in them",
+                remedy="weights of four bits: --precision int4 --converter modelopt; else build the engine with "
+                "ModelOpt and trtexec, put the fp32 file beside it under the same name, and run it: benchbox run "
+                "net.plan",
             )
         return super().parse(text, flag=flag)
 
@@ -278,7 +277,7 @@ def _modes() -> dict[str, Any]:
 def _methods() -> dict[str, Any]:
     from benchbox.schema.derivation import CalibrationMethod
 
-    return {method.value: method for method in CalibrationMethod}
+    return {method.value: method for method in CalibrationMethod if method is not CalibrationMethod.AWQ_CLIP}
 
 
 def _tasks() -> dict[str, str]:

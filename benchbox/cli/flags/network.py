@@ -103,14 +103,20 @@ class NetworkFlags:
         )
 
     def derivation_for(self, precisions: Collection[Precision]) -> Derivation:
-        """The same; raises UsageError where it has no effect on any of the precisions."""
+        """The same; raises what ``require_effect`` does."""
         choice = self.derivation
-        require_effect(choice, precisions)
+        require_effect(choice, precisions, model=self.models[0] if self.models else DEFAULT_MODEL)
         return choice
 
 
-def require_effect(choice: Derivation, precisions: Collection[Precision]) -> None:
-    """Raises UsageError if the way of conversion has no effect on any of the precisions."""
+def require_effect(choice: Derivation, precisions: Collection[Precision], *, model: str | None) -> None:
+    """Raises UsageError if the way of conversion has no effect on any of the precisions, or cannot make one of them.
+
+    Args:
+        choice: the way of conversion.
+        precisions: that are asked for.
+        model: a network for the command that works instead; None where nothing is converted, only counted.
+    """
     from benchbox.errors import UsageError
     from benchbox.schema.derivation import USUAL
 
@@ -119,8 +125,14 @@ def require_effect(choice: Derivation, precisions: Collection[Precision]) -> Non
             "--exclude, --fallback, --calibration and --converter have no effect with "
             f"--precision {','.join(dict.fromkeys(precisions))}",
             values=f"got {choice.variant}",
-            remedy="--exclude and --converter: fp16, bf16, int8 and fp8; --fallback and --calibration: int8 and fp8",
+            remedy="--exclude and --converter: fp16, bf16, int8, fp8 and int4; --fallback and --calibration: int8, "
+            "fp8 and int4",
         )
+    if model is not None and "int4" in precisions:
+        from benchbox.export.precision.fourbit import require_converter
+
+        for precision in precisions:
+            require_converter(model, precision, choice)
 
 
 def network_command(
@@ -200,7 +212,7 @@ FALLBACK = click.option(
     type=PRECISION,
     default="fp32",
     show_default=True,
-    help="Precision of what int8 and fp8 leave unquantised: fp32 or fp16.",
+    help="Precision of what int8, fp8 and int4 leave unquantised: fp32 or fp16.",
 )
 _DERIVATION = (
     EXCLUDE,
@@ -209,7 +221,8 @@ _DERIVATION = (
         "--calibration",
         metavar="DIR",
         type=click.Path(),
-        help="Images, or .npy or .npz files, to calibrate int8 and fp8 with [default: synthetic inputs, flagged].",
+        help="Images, or .npy or .npz files, to calibrate int8, fp8 and int4 with [default: synthetic inputs, "
+        "flagged].",
     ),
     click.option(
         "--calibration-method",
@@ -227,7 +240,7 @@ _CONVERTER = click.option(
     type=CONVERTER,
     default="benchbox",
     show_default=True,
-    help="Tool that converts to the precision: benchbox, or modelopt (extra modelopt).",
+    help="Tool that converts to the precision: benchbox, or modelopt (extra modelopt), which alone makes int4.",
 )
 _INPUTS = click.option(
     "--input",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchbox.cli.flags.kinds import DEVICE, GIGA, PRECISION, Listed
-from benchbox.cli.flags.network import EXCLUDE, FALLBACK, NetworkFlags
+from benchbox.cli.flags.network import EXCLUDE, FALLBACK, NetworkFlags, require_effect
 from benchbox.cli.flags.shared import grouped, project_root, warn
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ precision_options = grouped(
         metavar="P,...",
         type=Listed(PRECISION),
         help="Bytes in these precisions, and how much faster than fp32 each can be at most, for example fp16,int8: "
-        "fp32, tf32, fp16, bf16, int8, fp8.",
+        "fp32, tf32, fp16, bf16, int8, fp8, int4.",
     ),
     EXCLUDE,
     FALLBACK,
@@ -106,7 +106,8 @@ def shown_in_precisions(
     from benchbox.report.views.precisions import PrecisionRows, render_precisions
 
     wanted = flags.precisions or ()
-    choice = NetworkFlags(excludes=flags.excludes, fallback=flags.fallback).derivation_for(wanted)
+    choice = NetworkFlags(excludes=flags.excludes, fallback=flags.fallback).derivation
+    require_effect(choice, wanted, model=None)
     key = pair_key(require_known("grouping with --precision", by, GROUPINGS))
     device = chosen_device(flags)
     with shown_progress() as progress:

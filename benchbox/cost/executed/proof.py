@@ -22,6 +22,10 @@ from benchbox.schema.trial import Trial
 _WHOLE = frozenset({"bool", "int8", "int32", "int64", "uint16", "uint32", "uint64", "int16"})
 
 
+# Kernels that read weights of four bits, by ONNX Runtime's name; it does not report the type of what it packed.
+_PACKED_KERNELS = frozenset({"MatMulNBits"})
+
+
 def prover(graph: Graph, cost: NetworkCost, *, precision: Precision, required: float) -> Callable[[Trial], Proof]:
     """What makes a proof of what a check brought back; see ``proof_from_layers``."""
 
@@ -53,7 +57,7 @@ def proof_from_layers(
         graph: that the layers were made from.
         cost: of the graph.
         layers: in the order of execution, each once.
-        precision: that was asked for.
+        precision: that was asked for. In int4 is what reads weights of four bits, whatever it computes in.
         required: share of the multiply-adds that must have run in it, 0 to 1.
         tf32: what the runtime says of its TF32 switch, "" where it says nothing.
     """
@@ -63,8 +67,11 @@ def proof_from_layers(
     moved: Counter[str] = Counter()
     others: list[OtherLayer] = []
     wanted = type_of(precision)
+    packed = _reading_four_bits(graph)
     for row in joined.rows:
         kind = row.layer.executed or UNREPORTED
+        if precision is Precision.INT4 and row.macs and not packed.isdisjoint(row.nodes):
+            kind = wanted if wanted in row.layer.inputs or row.layer.kind in _PACKED_KERNELS else UNREPORTED
         macs[kind] += row.macs
         if kind == wanted or kind not in _WHOLE:  # what the graph has in whole numbers is in no precision
             moved[kind] += row.moved_bytes
@@ -88,6 +95,15 @@ def proof_from_layers(
         tf32=tf32,
     )
     return replace(proof, passed=_passed(proof, judged))
+
+
+def _reading_four_bits(graph: Graph) -> frozenset[str]:
+    """The nodes that widen weights of four bits; a layer that covers one reads them as they are stored."""
+    return frozenset(
+        node.name
+        for node in graph.nodes
+        if node.op == "DequantizeLinear" and node.input(0).name in graph.constants and node.input(0).item_bytes == 0.5
+    )
 
 
 def _passed(proof: Proof, shares: Mapping[str, float]) -> bool | None:

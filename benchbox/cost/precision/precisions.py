@@ -52,6 +52,11 @@ def precision_cost(
         types=types,
         least_bytes=least_bytes(stored),
         added=frozenset(added),
+        packed=frozenset(
+            node.name
+            for node in stored.nodes
+            if any(tensor is not None and tensor.item_bytes == 0.5 for tensor in node.inputs)
+        ),
         unpacking=frozenset(
             node.name for node in graph.nodes if node.op == DEQUANTIZE and node.input(0).name in graph.constants
         ),

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from benchbox.models.examples import ExampleInput
 
 
+_FORGETS = (
+    "its forward changes tensors that it keeps ({}), which an ONNX graph does not do: every inference begins with "
+    "their first values"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Expected:
     """The samples that a module is compared on, its outputs for them, and the hop from float64 if it takes that."""
@@ -163,19 +169,23 @@ def _expected_on(
     network: Network, proto: onnx.ModelProto, inputs: Sequence[TensorSpec], *, sizes: BatchRange, seed: int
 ) -> Expected:
     """As ``expected_of``, on these inputs."""
+    from benchbox.models.sixteen_bits import remedy_of_mixed
+
     names = tuple(value.name for value in proto.graph.output)
     unseen = tuple(TensorSpec(name=name, dtype="float32", shape=(None,), batch_axis=None) for name in names)
     batches = check_batches(sizes, network.fixed_batch)
     check = CheckSet(inputs=tuple(inputs), outputs=unseen, batches=batches, seed=seed)
+    changed: set[str] = set()
     try:
-        made = inferences_of_module(network.module, check)
+        made = inferences_of_module(network.module, check, changed=changed)
     except BenchboxError:
         raise
     except Exception as error:  # whatever the network's own code raises
         raise ArtifactError(
             f"the network does not run in batches of {' and '.join(map(str, dict.fromkeys(batches)))}",
             values=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
-            remedy="give it a batch size that it takes: --batch N; or example inputs of that size",
+            remedy=remedy_of_mixed(error, network.module)
+            or "give it a batch size that it takes: --batch N; or example inputs of that size",
         ) from error
     outputs = specs_of_outputs(
         made,
@@ -186,6 +196,7 @@ def _expected_on(
     )
     check = replace(check, outputs=outputs)
     expected = joined(made, outputs)
+    warnings = (_FORGETS.format(", ".join(sorted(changed))),) if changed else ()
     evaluate = evaluation_of_module(network.module, check)
     if check.mixes_samples(evaluate, expected, TOLERANCES[Precision.FP32]):
         check = check.by_inference()
@@ -195,6 +206,6 @@ def _expected_on(
     except (RuntimeError, TypeError) as error:  # what a network's own code raises at float64 tensors
         reason = " ".join(str(error).split())[:200]
         warning = f"the network does not run in float64, so fp32 was not compared with it: {reason}"
-        return Expected(check=check, outputs=expected, hops=(), warnings=(warning,))
+        return Expected(check=check, outputs=expected, hops=(), warnings=(*warnings, warning))
     hop = hop_from_outputs("pytorch-fp64", "pytorch-fp32", exact, expected, TOLERANCES[Precision.FP32])
-    return Expected(check=check, outputs=expected, hops=(hop,), warnings=())
+    return Expected(check=check, outputs=expected, hops=(hop,), warnings=warnings)

@@ -44,6 +44,8 @@ def proto_from_module(
 def proto_from_network(network: Network, *, name: str, weights: bool = True) -> onnx.ModelProto:
     """The graph that PyTorch's exporter makes of a module in eval mode, with a free batch dimension if it takes any.
 
+    Its notes are left out, which ``traced`` gives.
+
     Opset 20: newer schemas of some operators are not matched by the GPU kernels of runtimes in use.
 
     Args:
@@ -54,7 +56,14 @@ def proto_from_network(network: Network, *, name: str, weights: bool = True) -> 
     Raises:
         ArtifactError: the exporter cannot trace the module; the root cause is in the message.
     """
+    return _proto_and_notes(network, name=name, weights=weights)[0]
+
+
+def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     import torch
+
+    from benchbox.export.module.packing import packed_as_padded
+    from benchbox.models.kept_tensors import kept_tensors_put_back
 
     free = network.fixed_batch is None
     examples = tuple(given.with_batch(EXAMPLE_BATCH) if free else given.tensor for given in network.inputs)
@@ -62,7 +71,12 @@ def proto_from_network(network: Network, *, name: str, weights: bool = True) -> 
     # A network with examples takes *tensors, whose shapes PyTorch wants as one argument.
     shapes = (axes,) if network.has_example else axes
     try:
-        with _silence(), _masks_not_looked_at():
+        with (
+            _silence(),
+            _masks_not_looked_at(),
+            packed_as_padded(network.module) as notes,
+            kept_tensors_put_back(network.module),
+        ):
             program = torch.onnx.export(
                 network.module,
                 examples,
@@ -89,7 +103,7 @@ def proto_from_network(network: Network, *, name: str, weights: bool = True) -> 
     assert program is not None, "the dynamo exporter returns a program"
     if not weights:
         _leave_out_weights(program)
-    return program.model_proto
+    return program.model_proto, tuple(notes)
 
 
 def traced(network: Network, *, name: str, weights: bool = True) -> tuple[onnx.ModelProto, Network]:
@@ -98,22 +112,27 @@ def traced(network: Network, *, name: str, weights: bool = True) -> tuple[onnx.M
     Raises ArtifactError as ``proto_from_network``.
     """
     try:
-        return proto_from_network(network, name=name, weights=weights), network
+        return _traced(network, name=name, weights=weights)
     except ArtifactError as error:
         failure = error
     if network.simplify is not None:
         network = replace(network, notes=(*network.notes, network.simplify()))
         with contextlib.suppress(ArtifactError):
-            return proto_from_network(network, name=name, weights=weights), network
+            return _traced(network, name=name, weights=weights)
     size = network.example_batch
     if size is None or network.fixed_batch is not None:
         raise failure
     reason = f"it could be exported for a batch of {size} only: {failure.values}"
     fixed = replace(network.at_batch(size), notes=(*network.notes, reason))
     try:
-        return proto_from_network(fixed, name=name, weights=weights), fixed
+        return _traced(fixed, name=name, weights=weights)
     except ArtifactError:
         raise failure from failure.__cause__
+
+
+def _traced(network: Network, *, name: str, weights: bool) -> tuple[onnx.ModelProto, Network]:
+    proto, notes = _proto_and_notes(network, name=name, weights=weights)
+    return proto, replace(network, notes=(*network.notes, *notes)) if notes else network
 
 
 def _leave_out_weights(program: torch.onnx.ONNXProgram) -> None:
@@ -178,6 +197,10 @@ def _remedy(error: BaseException, module: nn.Module) -> str:
             "its forward decides by the values that it computes: measure a part that does not with --module NAME "
             f"({parts or 'a detector without its last steps'}), or bring an ONNX file"
         )
+    from benchbox.models.sixteen_bits import remedy_of_mixed
+
+    if mixed := remedy_of_mixed(_first_cause(error), module):
+        return mixed
     return "check the input shape (--input) and that the network's forward can be traced"
 
 

@@ -13,18 +13,19 @@ from benchbox.export.opsets import raised_to
 from benchbox.export.precision import modelopt
 from benchbox.export.precision.calibration import ranges_from_data
 from benchbox.export.precision.casting import cast_from_float
+from benchbox.export.precision.fourbit import require_converter
 from benchbox.export.precision.quantization import OPSET_NEEDED, observed_tensors, quantized_from_float
 from benchbox.export.precision.request import Derived, DerivingRequest
 from benchbox.export.precision.samples import CalibrationData, data_from_choice
 from benchbox.progress import Say
 from benchbox.schema.artifact import OnnxArtifact, TensorSpec
-from benchbox.schema.derivation import USUAL, Converter, Derivation, Quantization
+from benchbox.schema.derivation import USUAL, CalibrationMethod, Converter, Derivation, Quantization
 from benchbox.schema.model import ModelSource, Precision
 
 if TYPE_CHECKING:
     import onnx
 
-CALIBRATED = frozenset({Precision.INT8, Precision.FP8})
+CALIBRATED = frozenset({Precision.INT8, Precision.FP8, Precision.INT4})
 
 
 def derived_from_float(request: DerivingRequest, *, say: Say = lambda _: None) -> Derived:
@@ -54,7 +55,7 @@ def require_consistent(precision: Precision, derivation: Derivation) -> None:
         ]
         if given:
             raise UsageError(
-                f"{', '.join(given)} applies to int8 and fp8 only",
+                f"{', '.join(given)} applies to int8, fp8 and int4 only",
                 values=f"{precision} needs no calibration and no fallback",
             )
     if precision not in DERIVING and derivation.converter is not usual.converter:
@@ -128,12 +129,20 @@ def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
     return _calibrated(proto, warnings, choice, data, made.quantized, made.quantizable)
 
 
+def _not_here(request: DerivingRequest, say: Say) -> Derived:
+    require_converter("NET", request.precision, request.derivation)
+    raise AssertionError("ModelOpt's conversions are elsewhere")
+
+
 def _by_modelopt(request: DerivingRequest, say: Say) -> Derived:
     say(f"ModelOpt converts the graph to {request.precision}")
     proto, quantized, quantizable = modelopt.converted_by_modelopt(request)
     if request.data is None:
         return Derived(proto=proto)
-    return _calibrated(proto, (), request.derivation, request.data, quantized, quantizable)
+    choice = request.derivation
+    if request.precision is Precision.INT4:
+        choice = replace(choice, method=CalibrationMethod.AWQ_CLIP)
+    return _calibrated(proto, (), choice, request.data, quantized, quantizable)
 
 
 def _calibrated(
@@ -172,4 +181,5 @@ DERIVING: Mapping[Precision, Callable[[DerivingRequest, Say], Derived]] = {
     Precision.BF16: _sixteen_bit,
     Precision.INT8: _eight_bit,
     Precision.FP8: _eight_bit,
+    Precision.INT4: _not_here,
 }

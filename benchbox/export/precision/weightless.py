@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import UsageError
+from benchbox.export.opsets import raised_to
 from benchbox.export.precision.casting import cast_from_float, rounded_weight
 from benchbox.export.precision.contents import contents_of
 from benchbox.export.precision.deriving import DERIVING, require_consistent
 from benchbox.export.precision.eightbit import Format
+from benchbox.export.precision.fourbit import OPSET_NEEDED as FOUR_BIT_OPSET
+from benchbox.export.precision.fourbit import four_bit_structure
 from benchbox.export.precision.quantization import Encoded, observed_tensors, quantized_from_float
 from benchbox.export.precision.sixteenbit_formats import FORMATS as SIXTEEN_BIT
 from benchbox.export.precision.sixteenbit_formats import Rounding
@@ -56,8 +59,11 @@ def structure_in_precision(proto: onnx.ModelProto, precision: Precision, derivat
         proto = with_dense_weights(copy.deepcopy(proto))
     if wanted in SIXTEEN_BIT:
         return cast_from_float(proto, wanted, exclude=derivation.exclude, round_weight=_retyped)[0]
-    assert wanted in DERIVING, "all other precisions have a derivation"
     half = derivation.fallback is Precision.FP16
+    if wanted is Precision.INT4:
+        given_proto = cast_from_float(proto, Precision.FP16, round_weight=_retyped)[0] if half else copy.deepcopy(proto)
+        return four_bit_structure(raised_to(given_proto, FOUR_BIT_OPSET), derivation.exclude)
+    assert wanted in DERIVING, "all other precisions have a derivation"
     ranges = dict.fromkeys(observed_tensors(proto, precision=wanted, exclude=derivation.exclude), 1.0)
     made = quantized_from_float(
         proto,

@@ -76,7 +76,7 @@ from benchbox.metrics.workload import inferences_per_sample
 from benchbox.schema.artifact import Hop
 from benchbox.schema.plan import LOADGEN_MODES, TRANSFER_INSIDE, TRANSFER_TIMED, WAIT_BLOCKING, MeasurementPlan, Mode
 from benchbox.schema.trial import Pass, Trial
-from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+from benchbox.stats.agreement import TOLERANCES, hop_from_outputs, runtime_tolerance
 from benchbox.stats.batches import joined, samples_of
 from benchbox.stats.inputs import arrays_of_samples, seeded_arrays
 
@@ -186,7 +186,7 @@ def _check(request: TrialRequest, session: Session) -> Trial:
     hop = _expected_hop(request, samples, outputs)
     file_hop = None
     if artifact.outputs_path is not None and BACKENDS.get(request.backend).consumes != "module":
-        file_hop = _hop(request, artifact.form, artifact.outputs_path, samples, outputs)
+        file_hop = _hop(request, artifact.form, artifact.outputs_path, samples, outputs, of_file=True)
     layers = session.reported_layers() if isinstance(session, LayerReporting) else ()
     return replace(_blank(request, session), evidence=session.evidence(), hop=hop, file_hop=file_hop, layers=layers)
 
@@ -219,9 +219,20 @@ def _expected_hop(request: TrialRequest, samples: np.ndarray, outputs: dict[str,
     return _hop(request, artifact.expected_form, artifact.expected_path, samples, outputs)
 
 
-def _hop(request: TrialRequest, form: str, stored: str, samples: np.ndarray, outputs: dict[str, np.ndarray]) -> Hop:
-    """How far outputs are from stored ones of the same samples."""
+def _hop(
+    request: TrialRequest,
+    form: str,
+    stored: str,
+    samples: np.ndarray,
+    outputs: dict[str, np.ndarray],
+    *,
+    of_file: bool = False,
+) -> Hop:
+    """How far outputs are from stored ones of the same samples; ``of_file``: from those that the very file gives."""
     rounds = len(samples) // request.plan.batch
+    tolerance = TOLERANCES[request.precision]
+    if of_file:
+        tolerance = runtime_tolerance(request.precision, request.artifact.fallback)
     with np.load(request.root / stored) as file:
         expected = samples_of(
             {name: file[name] for name in file.files}, request.artifact.outputs, samples=samples, inferences=rounds
@@ -231,7 +242,7 @@ def _hop(request: TrialRequest, form: str, stored: str, samples: np.ndarray, out
         f"{request.backend}-{request.precision}",
         expected,
         outputs,
-        TOLERANCES[request.precision],
+        tolerance,
         bounded=request.artifact.bounded,
     )
 

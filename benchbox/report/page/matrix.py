@@ -123,7 +123,7 @@ def _column(record: Record, *, several: bool) -> _Column:
 
 
 def _rank(precision: str) -> int:
-    order = ("fp64", "fp32", "tf32", "bf16", "fp16", "int8", "fp8")
+    order = ("fp64", "fp32", "tf32", "bf16", "fp16", "int8", "fp8", "int4")
     return order.index(precision) if precision in order else len(order)
 
 

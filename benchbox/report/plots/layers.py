@@ -72,7 +72,7 @@ def draw(points: Sequence[Point], material: Material) -> Picture | None:
 
 def _order(stored: StoredLayers) -> tuple[object, ...]:
     table = stored.table
-    precisions = ("fp64", "fp32", "tf32", "bf16", "fp16", "int8", "fp8")
+    precisions = ("fp64", "fp32", "tf32", "bf16", "fp16", "int8", "fp8", "int4")
     place = precisions.index(table.precision) if table.precision in precisions else len(precisions)
     return table.model, table.batch, table.backend, place
 

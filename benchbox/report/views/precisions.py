@@ -182,6 +182,8 @@ def _sentence(part: PrecisionRows) -> str:
     title = _title(cost)
     wide = cost.cost.macs - cost.macs_in_precision
     rest = f"; {format_ratio(wide / cost.cost.macs)} of the MACs are in another type" if wide else ""
+    if cost.precision == "int4":  # how weights are stored: nothing computes in it
+        rest = f"; weights are in int4 for {_share_in_it(part)} of the MACs, which compute in a wider type"
     if bound.ideal is None or not bound.time_s:
         return (
             f"{title}: {format_factor(bound.compute)} if limited by arithmetic alone, {format_factor(bound.memory)} "

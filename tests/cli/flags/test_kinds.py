@@ -101,13 +101,13 @@ def test_lists_keep_their_order_without_repeats() -> None:
     assert Listed(PRECISION).parse("int8,fp32", flag="--precision") == (Precision.INT8, Precision.FP32)
 
 
-@pytest.mark.parametrize("name", ["int4", "NVFP4", "mxfp8"])
+@pytest.mark.parametrize("name", ["uint4", "NVFP4", "mxfp8"])
 def test_formats_of_four_bits_are_refused_with_the_reason(name: str) -> None:
     """Not as misspelt ones: what they are, who makes them, and how an engine in them is measured all the same."""
     with pytest.raises(UsageError, match=f"--precision {name} cannot be made here") as error:
         Listed(PRECISION).parse(f"fp16,{name}", flag="--precision")
     assert "ModelOpt" in error.value.values
-    assert "benchbox run net_int4.onnx" in error.value.remedy
+    assert "--precision int4 --converter modelopt" in error.value.remedy
     assert "benchbox run net.plan" in error.value.remedy
 
 

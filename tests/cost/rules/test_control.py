@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from graphs import cost_from_onnx, model_of, saved
 from onnx import TensorProto, helper, numpy_helper
 
+from benchbox.cost.counting import cost_from_graph
 from benchbox.errors import ArtifactError
+from benchbox.graph.graph import graph_from_file
 
 FLOAT = TensorProto.FLOAT
 
@@ -94,6 +97,66 @@ def test_a_loop_whose_length_depends_on_data_has_no_cost(tmp_path: Path, turns: 
     with pytest.raises(ArtifactError, match="depends on data") as caught:
         cost_from_onnx(loop(tmp_path / "net.onnx", turns=turns, computed=computed))
     assert "repeated" in caught.value.values
+    assert "--allow-unknown" in caught.value.remedy
+    cost = cost_from_onnx(tmp_path / "net.onnx", allow_unknown=True)
+    assert (cost.uncounted, cost.macs, cost.params) == (("repeated (Loop)",), 0, 64)
+    assert cost.flops == (8 if turns is None else 0)  # the sum in front of it
+
+
+def growing(path: Path) -> Path:
+    """A Loop that appends a row to what it carries, and a product behind it that reads the input alone."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["going"], ["on"]), helper.make_node("Concat", ["h", "x"], ["next"], axis=0)],
+        "body",
+        [value("turn", TensorProto.INT64, []), value("going", TensorProto.BOOL, []), value("h", FLOAT, [None, 8])],
+        [value("on", TensorProto.BOOL, []), value("next", FLOAT, [None, 8])],
+    )
+    nodes = [
+        helper.make_node("Loop", ["turns", "true", "x"], ["rows"], name="growing", body=body),
+        helper.make_node("Shape", ["rows"], ["s"]),
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="product"),
+    ]
+    weights = {"turns": np.array(3, np.int64), "true": np.array(True), "w": np.ones((8, 4), np.float32)}
+    return saved(path, model_of(nodes, inputs={"x": ["n", 8]}, weights=weights))
+
+
+def selecting(path: Path) -> Path:
+    """An If that selects positive numbers in one branch, beside a product."""
+    chosen = [
+        helper.make_node("NonZero", ["x"], ["places"], name="chosen"),
+        helper.make_node("Cast", ["places"], ["numbers"], to=FLOAT),
+        helper.make_node("ReduceSum", ["numbers"], ["t"], keepdims=0),
+    ]
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "zero"], ["positive"]),
+        helper.make_node(
+            "If",
+            ["positive"],
+            ["scale"],
+            name="either",
+            then_branch=branch("then", chosen, {}),
+            else_branch=branch("else", [helper.make_node("Identity", ["one"], ["e"])], {"one": np.float32(1)}),
+        ),
+        helper.make_node("MatMul", ["x", "w"], ["h"], name="product"),
+        helper.make_node("Mul", ["h", "scale"], ["y"]),
+    ]
+    weights = {"zero": np.asarray(np.float32(0)), "w": np.ones((8, 4), np.float32)}
+    return saved(path, model_of(nodes, inputs={"x": ["n", 8]}, weights=weights))
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "words"),
+    [(growing, "growing (Loop)", "changes the shape"), (selecting, "either (If)", "depend on data since")],
+)
+def test_work_that_differs_inside_hides_that_node_alone(
+    made: Callable[[Path], Path], name: str, words: str, tmp_path: Path
+) -> None:
+    graph = graph_from_file(made(tmp_path / "net.onnx"), batch=2, opened=True)
+    with pytest.raises(ArtifactError, match=words):
+        cost_from_graph(graph, model="net", sha256="")
+    cost = cost_from_graph(graph, model="net", sha256="", allow_unknown=True)
+    assert (cost.uncounted, cost.macs) == ((name,), 2 * 8 * 4)
 
 
 def test_turns_that_follow_from_a_shape_are_counted(tmp_path: Path) -> None:

@@ -169,6 +169,8 @@ def test_the_batch_that_code_fixes_is_the_default_of_a_run(
     assert ran.status == 0, ran.err
     measured, unknown = sorted(ran.document["records"], key=lambda record: record["status"])
     assert (measured["key"]["batch"], measured["plan"]["batch"], measured["inputs"][0]["shape"]) == (4, 4, [4, 8])
+    reasons = [flag["message"] for flag in measured["flags"] if flag["code"] == "BATCH_OF_NETWORK"]
+    assert "a batch of 4 only" in reasons[0]
     assert unknown["status"] == "skipped"
     assert "inputs of example_nets:bare are unknown" in unknown["reason"]
     other = benchbox("run", nets[0], "--batch", "2", "--backend", "onnxruntime", *short)

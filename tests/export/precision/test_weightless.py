@@ -105,5 +105,5 @@ def test_bad_input(exports: Any) -> None:
         structure_in_precision(half, Precision.INT8, Derivation())
     with pytest.raises(ArtifactError, match="nothing to quantise"):
         structure_in_precision(structure, Precision.INT8, Derivation(exclude=("*",)))
-    with pytest.raises(UsageError, match="applies to int8 and fp8 only"):
+    with pytest.raises(UsageError, match="applies to int8, fp8 and int4 only"):
         structure_in_precision(structure, Precision.FP16, Derivation(method=CalibrationMethod.ENTROPY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ LIKE_BACKEND = "tensorrt"
     help="Backends to run on, for example onnxruntime,openvino [default: for each precision, what computes "
     "best in it here; standard error says which and why].",
 )
-@precisions_option("fp32, tf32, fp16, bf16, int8 or fp8, for example fp32,int8")
+@precisions_option("fp32, tf32, fp16, bf16, int8, fp8 or int4, for example fp32,int8")
 @click.option(
     "--batch",
     "batches",
@@ -133,7 +134,12 @@ def command(
     groups = tuple(
         with_builds(with_builder(on_hardware(group, flags), builder), builds, paired=bool(variants)) for group in groups
     )
-    require_effect(network.derivation, [case.precision for group in groups for case in group])
+    for case in itertools.chain(*groups):
+        # What an engine was built in is stated, not made.
+        made = case.source.kind != "engine"
+        choice = case.derivation.for_precision(case.precision)
+        require_effect(choice, [case.precision], model=case.source.reference if made else None)
+    require_effect(network.derivation, [case.precision for case in itertools.chain(*groups)], model=None)
     if note := note_on_mode(plan):
         warn(note)
     if dry_run:

@@ -81,7 +81,7 @@ def _weak_typing_options(function: Callable[..., None]) -> Callable[..., None]:
     type=COMPILER,
     help="tensorrt or tensorrt-rtx [default: the first that builds here].",
 )
-@precisions_option("fp32 (TF32 forbidden), tf32 (allowed), fp16, bf16, int8 or fp8, for example fp16,int8")
+@precisions_option("fp32 (TF32 forbidden), tf32 (allowed), fp16, bf16, int8, fp8 or int4, for example fp16,int8")
 @click.option(
     "--batch",
     metavar="MIN:OPT:MAX",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @network_command("export", many=True)
-@precisions_option("fp32, fp16, bf16, int8 or fp8, for example fp32,fp16")
+@precisions_option("fp32, fp16, bf16, int8, fp8 or int4, for example fp32,fp16")
 @click.option(
     "--batch",
     metavar="MIN:OPT:MAX",

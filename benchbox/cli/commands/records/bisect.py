@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from benchbox.stats.agreement import Tolerance
 
 
+_BISECTED = "fp16, bf16, int8 or fp8"
+
+
 @network_command("bisect", converter=False)
 @click.option("--precision", metavar="P", type=PRECISION, required=True, help="fp16, bf16, int8 or fp8.")
 @click.option(
@@ -102,7 +105,13 @@ def _tolerance(rel_l2_error: float | None, precision: Precision) -> Tolerance:
         raise UsageError(
             f"{precision} cannot be bisected",
             values="nothing is converted to fp64" if precision is Precision.FP64 else "it is the fp32 graph itself",
-            remedy="fp16, bf16, int8 or fp8",
+            remedy=_BISECTED,
+        )
+    if precision is Precision.INT4:
+        raise UsageError(
+            "int4 cannot be bisected",
+            values="NVIDIA ModelOpt makes it, minutes for each graph that would be tried",
+            remedy=f"benchbox export NET --precision int4 --converter modelopt --exclude PATTERN; {_BISECTED} here",
         )
     if rel_l2_error is None:
         return TOLERANCES[precision]
