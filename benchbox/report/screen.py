@@ -122,12 +122,16 @@ def table_of(
 
 
 def _folded(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
-    """The rows with columns that may be folded made as narrow as needed, the widest first: each takes several lines."""
+    """The rows with columns that may be folded made as narrow as needed, the widest first: each takes several lines.
+
+    Where these do not suffice, other texts are folded too: a name over two lines is better than a line that the
+    terminal breaks wherever it ends.
+    """
     widths = widths_of(columns, rows)
     surplus = sum(widths) + 2 * (len(widths) - 1) - width
     rooms: dict[int, int] = {}
-    foldable = [index for index, column in enumerate(columns) if column.fold]
-    for index in sorted(foldable, key=lambda index: -widths[index]):
+    texts = [index for index, column in enumerate(columns) if column.fold or not column.number]
+    for index in sorted(texts, key=lambda index: (not columns[index].fold, -widths[index])):
         room = max(widths[index] - surplus, _LEAST_FOLDED)
         if surplus > 0 and room < widths[index]:
             rooms[index] = room

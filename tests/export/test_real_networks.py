@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,11 @@ def test_a_backend_runs_a_real_network_in_what_it_has(name: str, backend: str, t
     assert {Precision.FP32, Precision.INT8} <= set(ran)
 
 
-# Those of these networks that the parser of TensorRT-RTX takes, on a machine without a GPU too.
+# What the builder of TensorRT-RTX 1.7 stumbles over, and its words; its parser takes all of these networks, also on a
+# machine without a GPU.
+NOT_BUILT = {("lstm", Precision.FP16): "Mismatched number of elements in reshape"}
+
+
 @pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16, Precision.INT8])
@@ -97,10 +102,15 @@ def test_an_engine_of_a_real_network_is_built(name: str, precision: Precision, t
     compiler = BACKENDS.get("tensorrt-rtx")
     assert isinstance(compiler, Compiler)
     artifact = _artifact(exported(name, tmp_path), precision)
-    built = engine_from_artifact(
-        artifact, compiler=compiler, precision=precision, root=tmp_path, targets=("sm86",), batch=artifact.batch
+    build = functools.partial(
+        engine_from_artifact, artifact, compiler=compiler, precision=precision, root=tmp_path, targets=("sm86",)
     )
-    assert built.engine.size_bytes > 0
+    if (name, precision) in NOT_BUILT:
+        with pytest.raises(ArtifactError, match="cannot build an engine") as refusal:
+            build(batch=artifact.batch)
+        assert NOT_BUILT[name, precision] in refusal.value.values
+        return
+    assert build(batch=artifact.batch).engine.size_bytes > 0
 
 
 @pytest.mark.filterwarnings("ignore")

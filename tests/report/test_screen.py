@@ -43,6 +43,13 @@ def test_where_one_is_not_enough_the_next_is_folded_too() -> None:
     assert lines[2:] == ["onnxruntime  onnxruntime", "fp32         int8"]
 
 
+def test_where_all_that_is_not_enough_names_are_folded_but_no_number() -> None:
+    columns = [Column(title="model"), Column(title="backend"), Column(title="p50", number=True)]
+    rows = [["shufflenet_v2_x1_0", "onnxruntime", "12.345 ms"]]
+    lines = screen_table(columns, rows, width=38, remedy="").splitlines()
+    assert lines[2:] == ["shufflenet_v2_  onnxruntime  12.345 ms", "x1_0"]
+
+
 def test_what_is_the_same_in_all_rows_is_said_once() -> None:
     columns = [Column(title="name"), Column(title="kind", once=True), Column(title="paper", rank=1)]
     rows = [["a", "alike", "one two"], ["b", "alike", "three"]]
