@@ -94,15 +94,9 @@ def measure_cases(
         keep_refusals: a lone case that cannot run becomes a skipped record too: it is a step of a sweep.
         quick: --quick was asked for: advice says so.
     """
-    import datetime
-
     from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
-    from benchbox.store.clock import clock_doubt
-    from benchbox.store.records import check_writable
 
-    check_writable(root)
-    if stores and (doubt := clock_doubt(root, datetime.datetime.now(datetime.UTC))):
-        progress.say(f"warning: {doubt}")
+    _require_store(root, progress)
     stored = functools.partial(_stored, root=root if stores else None, dispatched_s=dispatcher_seconds())
     environments = _Environments()
     # What cases share is made, and looked for on disk, once for all cases of this run.
@@ -226,6 +220,18 @@ class _Environments:
                 else capture(locked_clocks=locked_clocks)
             )
         return self._known[key]
+
+
+def _require_store(root: Path, progress: Progress) -> None:
+    """Raises StoreError unless records can be written; a clock that does not fit those that are there is said."""
+    import datetime
+
+    from benchbox.store.clock import clock_doubt
+    from benchbox.store.records import check_writable
+
+    check_writable(root)
+    if doubt := clock_doubt(root, datetime.datetime.now(datetime.UTC)):
+        progress.say(f"warning: {doubt}")
 
 
 def _say(progress: Progress, case: Case, text: str) -> None:

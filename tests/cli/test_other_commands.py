@@ -173,3 +173,14 @@ def test_a_factory_that_ends_the_process_is_an_error(benchbox: Callable) -> None
     ran = benchbox("flops", "users_net_that_exits:net", "--input", "4")
     assert (ran.status, ran.out) == (4, "")
     assert "users_net_that_exits:net raised SystemExit" in ran.err
+
+
+@pytest.mark.parametrize("command", ["export", "run", "flops", "layers"])
+def test_a_root_that_is_a_file_is_refused_before_anything_is_made(
+    command: str, benchbox: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    ran = benchbox(command, "lenet5", "--root", "file")
+    assert ran.status == 6
+    assert "the project root is a file" in ran.err
+    assert benchbox("report", "--root", "file").status == 2

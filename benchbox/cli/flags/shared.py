@@ -40,11 +40,25 @@ def common_options(function: F) -> F:
 def project_root(ctx: click.Context | None = None) -> Path:
     """The folder that holds engines/ and results/: ``--root``, else BENCHBOX_ROOT, else the current directory.
 
-    ``ctx`` is that of a completion, None for that of the command that runs.
+    ``ctx`` is that of a completion, None for that of the command that runs. Raises StoreError where it is a file: found
+    out before anything is made that could not be kept.
     """
+    root = _named_root(ctx or click.get_current_context())
+    if ctx is None and root.exists() and not root.is_dir():
+        from benchbox.errors import StoreError
+
+        raise StoreError(
+            "the project root is a file",
+            values=str(root.resolve()),
+            remedy="give the folder that is to hold engines/ and results/ by --root or BENCHBOX_ROOT",
+        )
+    return root
+
+
+def _named_root(ctx: click.Context) -> Path:
     from pathlib import Path
 
-    asked = (ctx or click.get_current_context()).find_root().meta.get("benchbox.root")
+    asked = ctx.find_root().meta.get("benchbox.root")
     return Path(asked or os.environ.get("BENCHBOX_ROOT") or ".")
 
 
@@ -52,7 +66,7 @@ def stored_root() -> Path:
     """The project root of a command that reads records; raises UsageError where the folder does not exist."""
     from benchbox.errors import UsageError
 
-    root = project_root()
+    root = _named_root(click.get_current_context())
     if not root.is_dir():
         raise UsageError(
             "the project root does not exist",
