@@ -35,15 +35,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> Gpu:
         raise EnvironmentLackError("there is no NVIDIA driver", remedy="install the NVIDIA driver")
 
-    # Modules that take the function by its name are loaded first: one loaded under the patch would keep it for good.
-    for module in (
-        "backends.cuda.choice",
-        "machine.gpu.facts",
-        "machine.gpu.nvml",
-        "machine.gpu.watch",
-        "backends.cuda.driver",
-    ):
-        monkeypatch.setattr(f"benchbox.{module}.gpu_from_driver", absent)
+    monkeypatch.setattr("benchbox.backends.cuda.driver.gpu_from_driver", absent)
 
 
 def files(root: Path) -> list[str]:
