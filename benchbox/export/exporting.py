@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import ArtifactError, BenchboxError, NumericsError, UsageError
+from benchbox.export.asked import asked_in_words
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.expecting import judged_at_some_batch, with_real_samples
 from benchbox.export.feeds import sample_shapes_in
@@ -371,7 +372,14 @@ def _checked(
             hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance, bounded=unchecked.bounded)
             hops = (*unchecked.hops, hop)
             if unchecked.precision is not Precision.FP32:
-                require_finite(made.outputs, compared, model=reference, precision=unchecked.precision, hops=hops)
+                require_finite(
+                    made.outputs,
+                    compared,
+                    model=reference,
+                    asked=asked_in_words(cache.recipe.source),
+                    precision=unchecked.precision,
+                    hops=hops,
+                )
             require_passed(hops, model=unchecked.model, randomness=unchecked.unchecked)
     except OSError as error:
         raise unwritable(root / unchecked.path, error) from error

@@ -207,7 +207,7 @@ def variant_options(variant: str) -> list[str]:
         elif name == "exclude":
             words += [word for pattern in value.split(",") for word in ("--exclude", pattern)]
         elif name == "batch-axis":
-            words += ["--batch-axis", value.replace(":", "=")]
+            words += ["--batch-axis", "=".join(value.rsplit(":", 1))]
         elif name == "inputs":
             words += ["--inputs", value.rpartition("@")[0]]
         elif name == "workspace":
