@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from benchbox.models.zoo.zoo import specs
+from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import ModelSource, SourceKind
 
 
@@ -23,6 +24,16 @@ def asked_in_words(source: ModelSource) -> str:
         words += ["--batch-axis", f"{name}={axis}"]
     words += ["--inputs", choice.samples] if choice.samples else []
     return shlex.join(words)
+
+
+def words_of_artifact(artifact: OnnxArtifact) -> list[str]:
+    """MODEL and the options that are not in the variant of a record: of other networks than the zoo's the input is."""
+    words = [artifact.source, *(["--weights", artifact.weights] if artifact.weights else [])]
+    words += ["--module", artifact.part] if artifact.part else []
+    shape = artifact.asked_shape
+    if artifact.source in specs() and shape not in (None, specs()[artifact.source].input_shape):
+        words += ["--input", _text(shape or ())]
+    return words
 
 
 def _text(shape: tuple[int, ...]) -> str:

@@ -167,7 +167,8 @@ def commands_for(finding: Finding) -> tuple[str, ...]:
     before, after = finding.place.records
     if before and after and finding.reference != EXACT:
         commands.append(["benchbox", "compare", before, after, "--metric", metric])
-    commands.append(["benchbox", "run", case.model, *options_of(case), *variant_options(case.variant)])
+    network = finding.asked or (case.model,)
+    commands.append(["benchbox", "run", *network, *options_of(case), *variant_options(case.variant)])
     return tuple(shlex.join(command) for command in commands)
 
 
