@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.errors import ArtifactError, BenchboxError, NumericsError, UsageError
-from benchbox.export.asked import asked_in_words
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.expecting import judged_at_some_batch, with_real_samples
 from benchbox.export.feeds import sample_shapes_in
@@ -51,6 +50,7 @@ from benchbox.export.verification import (
     require_passed,
 )
 from benchbox.graph.stored import WHOLE, with_dense_weights
+from benchbox.models.asked import asked_in_words
 from benchbox.progress import Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import USUAL, Derivation

@@ -15,9 +15,9 @@ from benchbox.choose.limits import ACCURACY, ENERGY
 from benchbox.choose.replicates import records_of_cases
 from benchbox.choose.standing import Judged
 from benchbox.choose.unmeasured import Unmeasured, unmeasured_of
-from benchbox.export.asked import words_of_artifact
 from benchbox.gate.formats.words import options_of, variant_options
 from benchbox.gate.series import machine_of
+from benchbox.models.asked import words_of_artifact
 from benchbox.models.zoo.zoo import specs
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.device import Ceilings

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import UsageError
-from benchbox.export.asked import words_of_artifact
 from benchbox.gate.again import Again, read_remeasured
 from benchbox.gate.comparable import Measured
 from benchbox.gate.levels.acknowledged import read_acknowledged
@@ -25,6 +24,7 @@ from benchbox.gate.series import machine_of, name_of, night_at
 from benchbox.gate.tonight import EXACT
 from benchbox.gate.values import values_of
 from benchbox.metrics.metric import METRICS
+from benchbox.models.asked import words_of_artifact
 from benchbox.registry import suggestion
 from benchbox.schema.identity import identity_of
 from benchbox.schema.verdict import Outcome

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchbox.cli.flags.network import NetworkFlags, network_command
-from benchbox.export.asked import asked_in_words
+from benchbox.models.asked import asked_in_words
 from benchbox.models.sources import resolve
 from benchbox.schema.model import InputChoice, ModelSource
 
