@@ -50,6 +50,7 @@ from benchbox.export.verification import (
     require_passed,
 )
 from benchbox.graph.stored import WHOLE, with_dense_weights
+from benchbox.models.asked import asked_in_words
 from benchbox.progress import Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import USUAL, Derivation
@@ -371,7 +372,14 @@ def _checked(
             hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance, bounded=unchecked.bounded)
             hops = (*unchecked.hops, hop)
             if unchecked.precision is not Precision.FP32:
-                require_finite(made.outputs, compared, model=reference, precision=unchecked.precision, hops=hops)
+                require_finite(
+                    made.outputs,
+                    compared,
+                    model=reference,
+                    asked=asked_in_words(cache.recipe.source),
+                    precision=unchecked.precision,
+                    hops=hops,
+                )
             require_passed(hops, model=unchecked.model, randomness=unchecked.unchecked)
     except OSError as error:
         raise unwritable(root / unchecked.path, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,11 +120,12 @@ def _too_new(path: Path, proto: onnx.ModelProto) -> ArtifactError | None:
     newest = int(onnx.IR_VERSION)
     if proto.ir_version <= newest:
         return None
+    code = f"import onnx; m = onnx.load({str(path)!r}); m.ir_version = {_READABLE_IR}; onnx.save(m, 'net.onnx')"
     return ArtifactError(
         f"{path} is of a newer form of ONNX than this installation reads",
         values=f"its ir_version is {proto.ir_version}, onnx {onnx.__version__} knows up to {newest}",
-        remedy="pip install --upgrade onnx onnxruntime; or, where its operators are older, write it again: python -c "
-        f"\"import onnx; m = onnx.load({str(path)!r}); m.ir_version = {_READABLE_IR}; onnx.save(m, 'net.onnx')\"",
+        remedy="pip install --upgrade onnx onnxruntime; or, where its operators are older, write it again: "
+        f"python -c {shlex.quote(code)}",
     )
 
 

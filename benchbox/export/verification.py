@@ -162,16 +162,25 @@ def _batch_of(feed: Arrays, inputs: Sequence[TensorSpec]) -> int:
     return next(sizes, 1)
 
 
-def _remedy(model: str, precision: Precision) -> str:
+def _remedy(asked: str, precision: Precision) -> str:
     if precision is Precision.INT4:  # only the type that its products compute in has too small a range
-        return f"leave out --fallback, or find the layers to --exclude by benchbox bisect {model} --precision fp16"
-    return f"benchbox bisect {model} --precision {precision} names the layers to --exclude"
+        return f"leave out --fallback, or find the layers to --exclude by benchbox bisect {asked} --precision fp16"
+    return f"benchbox bisect {asked} --precision {precision} names the layers to --exclude"
 
 
 def require_finite(
-    outputs: Arrays, expected: Arrays, *, model: str, precision: Precision, hops: tuple[Hop, ...] = ()
+    outputs: Arrays, expected: Arrays, *, model: str, asked: str, precision: Precision, hops: tuple[Hop, ...] = ()
 ) -> None:
-    """Raises NumericsError if a derived graph makes infinity or NaN where the fp32 graph was finite."""
+    """Raises NumericsError if a derived graph makes infinity or NaN where the fp32 graph was finite.
+
+    Args:
+        outputs: of the derived graph, by name.
+        expected: of the fp32 graph.
+        model: for the message.
+        asked: the words that ask for the network on the command line.
+        precision: of the derived graph.
+        hops: of the file.
+    """
     for name, array in outputs.items():
         wanted = expected.get(name)
         lost = ~np.isfinite(array)
@@ -182,7 +191,7 @@ def require_finite(
             raise NumericsError(
                 f"{model} overflows in {precision}",
                 values=f"output {name}: {infinite} infinite and {undefined} undefined of {array.size} values",
-                remedy=f"{_remedy(model, precision)}; nothing was kept",
+                remedy=f"{_remedy(asked, precision)}; nothing was kept",
                 hops=hops,
             )
 

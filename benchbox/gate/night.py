@@ -79,7 +79,8 @@ class Finding:
     ``name`` is the case as acknowledgements name it ("resnet50/tensorrt/fp16/b8/isolated/t4@h100"). ``base`` and
     ``head`` are the two values in ``unit``. ``group`` is the alarm that it belongs to, "" for none. ``layers`` are
     those whose time changed most, of a confirmed case that could be profiled; ``trend`` is there where the level of the
-    nights before was left; ``need`` where the row is blind and it is known how noisy its processes are.
+    nights before was left; ``need`` where the row is blind and it is known how noisy its processes are. ``asked`` are
+    the words that ask for the network on the command line, () where its name does.
     """
 
     verdict: Verdict
@@ -96,6 +97,7 @@ class Finding:
     layers: tuple[LayerShift, ...] = ()
     trend: Trend | None = None
     need: Need | None = None
+    asked: tuple[str, ...] = ()
 
     @property
     def is_alarm(self) -> bool:

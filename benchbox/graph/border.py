@@ -100,7 +100,7 @@ def border_of(graph: onnx.GraphProto, sizes: Sizes, path: Path) -> Border:
     inputs = []
     for value in values:
         name, axis = value.name, axes[value.name]
-        concrete = _concrete(name, dims[name], axis, asked.get(name), batch, bound, path)
+        concrete = _concrete(name, dims, axis, asked.get(name), batch, bound, path)
         inputs.append(
             InputShape(name=name, element_type=value.type.tensor_type.elem_type, shape=concrete, batch_axis=axis)
         )
@@ -168,13 +168,17 @@ def _axes(
     return {name: None if fixed is None else _fixed_place(sizes, fixed) for name, sizes in dims.items()}, frozenset()
 
 
+def _first_with_axes(dims: Mapping[str, Sequence[Dim]]) -> str:
+    return next((name for name, sizes in dims.items() if sizes), next(iter(dims)))
+
+
 def _require_axes(dims: Mapping[str, Sequence[Dim]], said: Mapping[str, int | None], path: Path) -> None:
     for name, axis in said.items():
         if name not in dims:
             raise UsageError(
                 f"{path} has no input '{name}'",
                 values=f"inputs {', '.join(dims)}",
-                remedy=f"for example --batch-axis {shlex.quote(next(iter(dims)))}=0",
+                remedy=f"for example --batch-axis {shlex.quote(_first_with_axes(dims))}=0",
             )
         if axis is not None and axis >= len(dims[name]):
             raise UsageError(
@@ -301,7 +305,7 @@ def _batch_size(
     """The number of samples: what the file fixes or the user says, None where it is free."""
     if all(axis is None for axis in axes.values()):
         if asked not in (None, 1):
-            name = next((name for name, sizes in dims.items() if sizes), next(iter(dims)))
+            name = _first_with_axes(dims)
             raise UsageError(
                 f"no axis of {path} is known to count samples",
                 values=f"asked for a batch of {asked}; inputs "
@@ -328,7 +332,7 @@ def _batch_size(
 
 def _concrete(
     name: str,
-    dims: Sequence[Dim],
+    dims: Mapping[str, Sequence[Dim]],
     axis: int | None,
     asked: tuple[int, ...] | None,
     batch: int | None,
@@ -339,7 +343,7 @@ def _concrete(
     if asked is not None and axis is not None:
         given.insert(axis, 0)
     found: list[int | None] = []
-    for place, size in enumerate(dims):
+    for place, size in enumerate(dims[name]):
         if isinstance(size, int):
             found.append(size)
         elif place == axis:
@@ -363,15 +367,16 @@ def _sum_of(symbol: str, bound: Mapping[str, int]) -> int | None:
     return sum(size or 0 for size in sizes) if len(terms) > 1 and None not in sizes else None
 
 
-def _unknown(name: str, dims: Sequence[Dim], axis: int | None, symbol: str, path: Path) -> UsageError:
+def _unknown(name: str, dims: Mapping[str, Sequence[Dim]], axis: int | None, symbol: str, path: Path) -> UsageError:
     example = "x".join(
-        str(size) if isinstance(size, int) else str(_EXAMPLE) for place, size in enumerate(dims) if place != axis
+        str(size) if isinstance(size, int) else str(_EXAMPLE) for place, size in enumerate(dims[name]) if place != axis
     )
-    of_input = f"--input {shlex.quote(name)}={example}"
-    remedy = f"--input {shlex.quote(symbol)}={_EXAMPLE}, or all sizes of the input: {of_input}" if symbol else of_input
+    remedy = f"--input {shlex.quote(name)}={example}"
+    if symbol and symbol not in dims and "=" not in symbol:  # what is an input's name is taken for the input
+        remedy = f"--input {shlex.quote(symbol)}={_EXAMPLE}, or all sizes of the input: {remedy}"
     return UsageError(
         f"the shape of input {name} of {path} is not known",
-        values=f"it is {_text(dims)}, where '{symbol or '?'}' is free",
+        values=f"it is {_text(dims[name])}, where '{symbol or '?'}' is free",
         remedy=f"give it, for example {remedy}" + ("" if axis is None else " (without the batch)"),
     )
 

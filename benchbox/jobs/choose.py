@@ -17,6 +17,7 @@ from benchbox.choose.standing import Judged
 from benchbox.choose.unmeasured import Unmeasured, unmeasured_of
 from benchbox.gate.formats.words import options_of, variant_options
 from benchbox.gate.series import machine_of
+from benchbox.models.asked import words_of_artifact
 from benchbox.models.zoo.zoo import specs
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.device import Ceilings
@@ -204,18 +205,12 @@ def emitted(judged: Judged, choice: Choice, artifacts: Sequence[OnnxArtifact]) -
 def _network_of(record: Record, artifacts: Sequence[OnnxArtifact]) -> list[str]:
     """What MODEL was called, with the options that chose the network.
 
-    The artifact knows; without it the name is right for the zoo. Of the zoo's networks the input size is in the name,
-    of others it is in the variant.
+    The artifact knows; without it the name is right for the zoo.
     """
     found = next((artifact for artifact in artifacts if artifact.sha256 == record.onnx_sha256), None)
     if found is None:
         return _of_the_zoo(record.key.model)
-    words = [found.source, *(["--weights", found.weights] if found.weights else [])]
-    words += ["--module", found.part] if found.part else []
-    shape = found.asked_shape
-    if found.source in specs() and shape not in (None, specs()[found.source].input_shape):
-        words += ["--input", "x".join(map(str, shape or ()))]
-    return words
+    return words_of_artifact(found)
 
 
 def _of_the_zoo(name: str) -> list[str]:

@@ -24,9 +24,11 @@ from benchbox.gate.series import machine_of, name_of, night_at
 from benchbox.gate.tonight import EXACT
 from benchbox.gate.values import values_of
 from benchbox.metrics.metric import METRICS
+from benchbox.models.asked import words_of_artifact
 from benchbox.registry import suggestion
 from benchbox.schema.identity import identity_of
 from benchbox.schema.verdict import Outcome
+from benchbox.store.artifact_files import artifacts_under
 from benchbox.store.records import (
     count_records,
     files_below,
@@ -206,7 +208,7 @@ def _judged(
         unreadable=unreadable,
     )
     return Judged(
-        report=report,
+        report=_with_networks(report, root),
         policy=policy,
         records=records,
         baseline=baseline,
@@ -215,6 +217,17 @@ def _judged(
         again=again,
         process_values=process_values,
     )
+
+
+def _with_networks(report: NightReport, root: Path) -> NightReport:
+    """The report, each finding with what its network is called on the command line: a record has its name alone."""
+    if not any(finding.is_alarm or finding.is_gap for finding in report.findings):
+        return report
+    words = {artifact.model: tuple(words_of_artifact(artifact)) for artifact in artifacts_under(root)}
+    findings = tuple(
+        dataclasses.replace(finding, asked=words.get(finding.verdict.case.model, ())) for finding in report.findings
+    )
+    return dataclasses.replace(report, findings=findings)
 
 
 def _today(policy: Policy) -> str:

@@ -215,7 +215,7 @@ def _require_axes(inputs: Sequence[ExampleInput], said: Mapping[str, int], refer
             raise UsageError(
                 f"{reference} has no input '{name}'",
                 values=f"inputs {', '.join(known)}",
-                remedy=f"for example --batch-axis {next(iter(known))}=0",
+                remedy=f"for example --batch-axis {max(known, key=lambda name: known[name] > 0)}=0",
             )
         if axis >= known[name]:
             raise UsageError(f"input {name} of {reference} has no axis {axis}", values=f"it has {known[name]} axes")

@@ -34,10 +34,12 @@ def kept_tensors_put_back(module: nn.Module) -> Iterator[list[str]]:
             now = getattr(layer, name, None)
             if now is value and (value is None or before is None or _same(value, before)):
                 continue
+            if value is None and not isinstance(now, torch.Tensor):
+                continue  # something else that is made when it is first needed
             changed.append(f"{path}.{name}" if path else name)
             setattr(layer, name, value)
             if value is not None and before is not None:
-                with torch.no_grad():
+                with torch.inference_mode():  # which may write into its own tensors too
                     value.copy_(before)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
@@ -197,7 +198,7 @@ def _engine_source(
         raise UsageError(
             "an engine can only be run and profiled: there is no network in it to look at",
             values=reference,
-            remedy=f"benchbox run {reference} --backend tensorrt, or name its ONNX file",
+            remedy=f"benchbox run {shlex.quote(reference)} --backend tensorrt, or name its ONNX file",
         )
     if not path.is_file():
         raise UsageError(f"there is no engine {reference}", remedy=FORMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -93,11 +94,12 @@ def test_a_file_of_a_later_form_has_a_remedy_that_works(tmp_path: Path, monkeypa
     node = helper.make_node("Relu", ["x"], ["y"])
     border = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]) for name in "xy"]
     graph = helper.make_graph([node], "net", border[:1], border[1:])
-    path = tmp_path / "later.onnx"
+    path = tmp_path / "a $later net's.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=99), str(path))
     with pytest.raises(ArtifactError, match="newer form of ONNX") as caught:
         graph_from_file(path, sizes=Sizes())
     assert "ir_version is 99" in caught.value.values
     monkeypatch.chdir(tmp_path)
-    exec(caught.value.remedy.partition('python -c "')[2].removesuffix('"'))  # the user's shell runs it
+    (code,) = shlex.split(caught.value.remedy.partition("python -c ")[2])  # as the user's shell does
+    exec(code)
     assert graph_from_file(tmp_path / "net.onnx", sizes=Sizes()).opset == 17

@@ -55,11 +55,12 @@ def test_a_failed_hop_is_an_error_with_its_numbers() -> None:
 
 def test_overflow_is_told_with_what_to_do() -> None:
     right = {"output": np.ones(3)}
-    require_finite(right, right, model="net", precision=Precision.FP16)
+    words = {"model": "net", "asked": "'my net.onnx' --input sequence=8"}
+    require_finite(right, right, **words, precision=Precision.FP16)
     wrong = {"output": np.array([1, np.inf, np.nan])}
-    require_finite(wrong, wrong, model="net", precision=Precision.FP16)  # so is the network
+    require_finite(wrong, wrong, **words, precision=Precision.FP16)  # so is the network
     with pytest.raises(ArtifactError) as caught:
-        require_finite(wrong, right, model="net", precision=Precision.FP16)
+        require_finite(wrong, right, **words, precision=Precision.FP16)
     assert caught.value.what == "net overflows in fp16"
     assert "1 infinite and 1 undefined of 3 values" in (caught.value.values or "")
-    assert "benchbox bisect net --precision fp16" in (caught.value.remedy or "")
+    assert "benchbox bisect 'my net.onnx' --input sequence=8 --precision fp16" in (caught.value.remedy or "")

@@ -132,6 +132,7 @@ def test_the_same_thing_is_not_said_twice(sizes: Sizes, word: str) -> None:
         {"x": [None, None, 3]},
         {"x": ["height", "width"]},
         {"a": ["users", 3], "b": ["items", 3]},
+        {"seq": ["batch", 3], "ids": ["batch", "seq"]},
     ],
 )
 def test_a_remedy_that_is_printed_works(inputs: dict[str, Dims]) -> None:

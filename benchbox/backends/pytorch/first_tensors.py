@@ -26,7 +26,7 @@ class FirstTensors:
 
     def put_back(self) -> None:
         """Gives the module the tensors that it had, with the values that they had."""
-        with self._torch.no_grad():
+        with self._torch.inference_mode():
             for layer, name, value, first in self._kept:
                 if getattr(layer, name, None) is not value:
                     setattr(layer, name, value)

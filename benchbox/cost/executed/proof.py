@@ -67,11 +67,13 @@ def proof_from_layers(
     moved: Counter[str] = Counter()
     others: list[OtherLayer] = []
     wanted = type_of(precision)
-    packed = _reading_four_bits(graph)
+    packed, readers = _four_bits(graph)
     for row in joined.rows:
         kind = row.layer.executed or UNREPORTED
         if precision is Precision.INT4 and row.macs and not packed.isdisjoint(row.nodes):
-            kind = wanted if wanted in row.layer.inputs or row.layer.kind in _PACKED_KERNELS else UNREPORTED
+            told = wanted in row.layer.inputs or row.layer.kind in _PACKED_KERNELS
+            whole = all(name in readers for name in row.nodes if costs[name].macs)
+            kind = wanted if told and whole else UNREPORTED
         macs[kind] += row.macs
         if kind == wanted or kind not in _WHOLE:  # what the graph has in whole numbers is in no precision
             moved[kind] += row.moved_bytes
@@ -97,13 +99,19 @@ def proof_from_layers(
     return replace(proof, passed=_passed(proof, judged))
 
 
-def _reading_four_bits(graph: Graph) -> frozenset[str]:
-    """The nodes that widen weights of four bits; a layer that covers one reads them as they are stored."""
-    return frozenset(
-        node.name
+def _four_bits(graph: Graph) -> tuple[frozenset[str], frozenset[str]]:
+    """The nodes that widen weights of four bits, and those that read what these make.
+
+    A layer that covers one of the first reads such weights as they are stored.
+    """
+    widening = [
+        node
         for node in graph.nodes
         if node.op == "DequantizeLinear" and node.input(0).name in graph.constants and node.input(0).item_bytes == 0.5
-    )
+    ]
+    made = {node.outputs[0].name for node in widening}
+    readers = (node.name for node in graph.nodes if any(tensor and tensor.name in made for tensor in node.inputs))
+    return frozenset(node.name for node in widening), frozenset(readers)
 
 
 def _passed(proof: Proof, shares: Mapping[str, float]) -> bool | None:

@@ -167,7 +167,8 @@ def commands_for(finding: Finding) -> tuple[str, ...]:
     before, after = finding.place.records
     if before and after and finding.reference != EXACT:
         commands.append(["benchbox", "compare", before, after, "--metric", metric])
-    commands.append(["benchbox", "run", case.model, *options_of(case), *variant_options(case.variant)])
+    network = finding.asked or (case.model,)
+    commands.append(["benchbox", "run", *network, *options_of(case), *variant_options(case.variant)])
     return tuple(shlex.join(command) for command in commands)
 
 
@@ -207,7 +208,7 @@ def variant_options(variant: str) -> list[str]:
         elif name == "exclude":
             words += [word for pattern in value.split(",") for word in ("--exclude", pattern)]
         elif name == "batch-axis":
-            words += ["--batch-axis", value.replace(":", "=")]
+            words += ["--batch-axis", "=".join(value.rsplit(":", 1))]
         elif name == "inputs":
             words += ["--inputs", value.rpartition("@")[0]]
         elif name == "workspace":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.backends.base import BACKENDS, LayerReporting, OpenRequest
+from benchbox.backends.tensorrt.inspector import layers_from_inspection
 from benchbox.cost.counting import cost_from_graph
 from benchbox.cost.executed.proof import proof_from_layers
 from benchbox.graph.graph import graph_from_file
@@ -85,6 +87,32 @@ def test_by_hand(file: Path, layers: tuple[ExecutedLayer, ...], kind: str, passe
     assert proof.passed is passed
     # In another precision a layer counts by what it computes in, as ever.
     assert proof_of(file, (*layers, *REST), Precision.FP32).macs["fp32"] >= 1 - share - 1e-9
+
+
+def test_a_region_with_other_products_says_too_little(file: Path) -> None:
+    """Its inputs include weights of four bits, but the product of activations inside reads none."""
+    region = layer("a", "w.dq", "first", "turn", "scores", inputs=("fp16", "int4"))
+    proof = proof_of(file, (region, *REST[1:]))
+    assert proof.macs[UNREPORTED] == pytest.approx((MACS["first"] + MACS["scores"]) / WHOLE)
+    assert (proof.share, proof.passed) == (0.0, None)
+
+
+@pytest.mark.parametrize(("weights", "kind"), [(["Row major linear Int4"], "int4"), ([], UNREPORTED)])
+def test_what_tensorrts_inspector_tells(weights: list[str], kind: str, file: Path) -> None:
+    """Whether it lists weights among the inputs is not known without a GPU: where it does not, nothing is claimed."""
+    entries = [
+        {
+            "Name": f"{node}_gemm",
+            "LayerType": "gemm",
+            "Inputs": [{"Name": "t", "Format/Datatype": word} for word in ("Row major linear FP16", *more)],
+            "Outputs": [{"Name": "u", "Format/Datatype": "Row major linear FP16"}],
+            "Metadata": f"[ONNX Layer: {node}]",
+        }
+        for node, more in (("first", weights), ("scores", []), ("mix", []), ("last", []))
+    ]
+    proof = proof_of(file, layers_from_inspection(json.dumps({"Layers": entries})))
+    assert proof.macs[kind] == pytest.approx(MACS["first"] / WHOLE)
+    assert proof.macs["fp16"] == pytest.approx(1 - MACS["first"] / WHOLE)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

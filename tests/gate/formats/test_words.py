@@ -28,6 +28,7 @@ from benchbox.schema.verdict import Outcome, Verdict
             "--calibration 64 --calibration-method entropy --converter ort",
         ),
         ("input=3x320x320 batch-axis=x:1 sequence=128", "--input 3x320x320 --batch-axis x=1 --input sequence=128"),
+        ("batch-axis=input:0:1", "--batch-axis input:0=1"),
         ("inputs=sentences.npz@ab12", "--inputs sentences.npz"),
         ("task=text-classification ids=128", "--task text-classification --input ids=128"),
         (

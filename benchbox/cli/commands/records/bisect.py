@@ -110,7 +110,7 @@ def _tolerance(rel_l2_error: float | None, precision: Precision) -> Tolerance:
     if precision is Precision.INT4:
         raise UsageError(
             "int4 cannot be bisected",
-            values="NVIDIA ModelOpt makes it, minutes for each graph that would be tried",
+            values="the lists that a bisection tries are converted by benchbox, and int4 is NVIDIA ModelOpt's",
             remedy=f"benchbox export NET --precision int4 --converter modelopt --exclude PATTERN; {_BISECTED} here",
         )
     if rel_l2_error is None:

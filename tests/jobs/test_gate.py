@@ -1,0 +1,34 @@
+"""The night's findings name a network as it was named, though a record holds its short name alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from sample_nights import level, nights
+from sample_records import trials
+
+from benchbox.gate.formats.words import commands_for
+from benchbox.jobs.gate import judge_stored
+from benchbox.schema.artifact import BatchRange, OnnxArtifact, TensorSpec
+from benchbox.schema.model import Precision
+from benchbox.store.artifact_files import write_artifact
+from benchbox.store.records import append
+
+
+def test_a_new_measurement_names_the_file(tmp_path: Path) -> None:
+    for entry in nights([*level(20, 1e-3), 1.2e-3, 1.2e-3], flags=()):
+        append(tmp_path, dataclasses.replace(entry, key=dataclasses.replace(entry.key, model="net")), trials())
+    spec = TensorSpec(name="x", dtype="float32", shape=(None, 3))
+    artifact = OnnxArtifact(
+        model="net", source="/my nets/net.onnx", precision=Precision.FP32, opset=20, path="/my nets/net.onnx",
+        sha256="a" * 64, size_bytes=1, params=None, batch=BatchRange(), inputs=(spec,), outputs=(spec,), exporter="",
+        evaluator="", expected_by="", expected_path=None, outputs_path=None, expected_samples=0, seed=0,
+        recipe="0" * 64, hops=(),
+    )  # fmt: skip
+    write_artifact(artifact, tmp_path, expected=None, outputs=None)
+    judged = judge_stored(tmp_path, policy_file=None, against=None, night=None, where=(), warn=print)
+    alarm = next(finding for finding in judged.report.findings if finding.is_alarm)
+    commands = commands_for(alarm)
+    assert commands[0].startswith("benchbox history net ")
+    assert commands[-1].startswith("benchbox run '/my nets/net.onnx' --backend")
