@@ -38,6 +38,7 @@ class _Silent:
         assert 0 <= done <= total
 
 
+@pytest.mark.nightly
 def test_a_machine_is_measured_stored_and_used(tmp_path: Path) -> None:
     wanted = Wanted(
         libraries=("onnxruntime", "numpy"), precisions=(Precision.FP32, Precision.INT8, Precision.FP16), effort=TINY

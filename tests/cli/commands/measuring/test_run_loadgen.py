@@ -117,6 +117,7 @@ class Net(torch.nn.Module):
 """
 
 
+@pytest.mark.nightly
 def test_a_network_that_fails_while_loadgen_runs_is_a_failed_record(benchbox: Callable, tmp_path: Path) -> None:
     # A name of its own: a module that another test of this process has imported stays imported.
     (tmp_path / "breaking_under_load.py").write_text(MISBEHAVING)

@@ -178,6 +178,7 @@ def test_a_foreign_process_on_the_device_is_flagged(hidden: bool, simulated_root
     assert flags["GPU_SHARED"].startswith("1 other processes")
 
 
+@pytest.mark.nightly
 def test_a_gpu_that_admits_one_process_is_measured(simulated_root: Path, tmp_path: Path) -> None:
     """Its engine is built as well: builder and workers have the GPU one after the other, the command never."""
     knobs = {"compute_mode": 3, "contexts": str(tmp_path), "target": "sm89"}
