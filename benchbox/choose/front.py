@@ -70,9 +70,15 @@ def dominated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
         (draws, points).
     """
     found = np.zeros(values.shape[:2], dtype=bool)
+    # A quality at a time: numpy takes ten times as long to reduce over an axis of two or three.
+    columns = [np.ascontiguousarray(values[:, :, quality]) for quality in range(values.shape[2])]
     for place in range(values.shape[1]):
-        own = values[:, place : place + 1, :]
-        found[:, place] = np.any(np.all(values <= own, axis=-1) & np.any(values < own, axis=-1), axis=1)
+        no_worse, better = np.ones_like(found), np.zeros_like(found)
+        for column in columns:
+            own = column[:, place : place + 1]
+            no_worse &= column <= own
+            better |= column < own
+        found[:, place] = np.any(no_worse & better, axis=1)
     return found
 
 
