@@ -12,22 +12,32 @@ class FirstTensors:
     """The buffers, and other tensors of its own, that a module was opened with.
 
     An inference that leaves a count or a cache behind changes the next one. What is compared with a graph, which
-    keeps nothing, begins with these values.
+    keeps nothing, begins with these values. Tensors that nothing was written to are not touched: a network has
+    hundreds of statistics that only training changes, and uploads may be timed.
     """
 
     def __init__(self, torch_module: Any, module: nn.Module) -> None:
         self._torch = torch_module
         self._kept = [
-            (layer, name, value, value.clone())
+            (holder, name, value, value.clone())
             for layer in module.modules()
-            for name, value in [*layer.named_buffers(recurse=False), *vars(layer).items()]
+            for holder in (vars(layer).get("_buffers", {}), vars(layer))
+            for name, value in holder.items()
             if isinstance(value, torch_module.Tensor) and not isinstance(value, torch_module.nn.Parameter)
         ]
+        self._written = [_writes(value) for _, _, value, _ in self._kept]
 
     def put_back(self) -> None:
         """Gives the module the tensors that it had, with the values that they had."""
-        with self._torch.inference_mode():
-            for layer, name, value, first in self._kept:
-                if getattr(layer, name, None) is not value:
-                    setattr(layer, name, value)
-                value.copy_(first)
+        for place, (holder, name, value, first) in enumerate(self._kept):
+            if holder.get(name) is not value:
+                holder[name] = value
+            if (written := _writes(value)) is None or written != self._written[place]:
+                with self._torch.inference_mode():
+                    value.copy_(first)
+                self._written[place] = _writes(value)
+
+
+def _writes(value: Any) -> int | None:
+    """How often a tensor was written to, as PyTorch counts it; None where it does not."""
+    return None if value.is_inference() else value._version
