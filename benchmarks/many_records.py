@@ -16,6 +16,7 @@ import dataclasses
 import datetime
 import itertools
 import json
+import math
 import os
 import random
 import shutil
@@ -128,10 +129,13 @@ def fill(root: Path, count: int) -> tuple[PartEntry, ...]:
     entries: list[PartEntry] = []
     draft, written = PartDraft(folder), 0
     templates = tuple(kinds())
-    for model, kind in itertools.product(range(count), templates):
+    cases = math.ceil(count / (MACHINES * NIGHTS))
+    endless = ((model, kind) for model in itertools.count() for kind in templates)
+    pairs = list(itertools.islice(endless, cases))
+    for machine, (model, kind) in itertools.product(range(MACHINES), pairs):
         rows = [
             row_of(kind[(machine * NIGHTS + night) % len(kind)], model, machine, night, drawn)
-            for machine, night in itertools.product(range(MACHINES), range(NIGHTS))
+            for night in range(NIGHTS)
         ]
         for row in sorted(rows, key=lambda row: row.texts["started_at"])[: count - written]:
             draft.add(row)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchbox.schema.energy import EnergyRun
+from benchbox.schema.energy import MODULE, EnergyRun
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import Pass, Trial
@@ -72,6 +72,13 @@ def _of_energy(run: EnergyRun) -> Iterator[Flag]:
             f"the energy counter went backwards {run.resets} time{'s' * (run.resets != 1)}; the windows in "
             "which it did were discarded and repeated",
             size=run.resets,
+        )
+    if run.scope == MODULE:
+        yield _flag(
+            "ENERGY_OF_MODULE",
+            Severity.WARNING,
+            "the counter is that of the module, the CPU beside the GPU and its memory included: compare with records "
+            "of such modules only",
         )
     if (run.others_cpu_share or 0.0) > OTHERS_SHARE:
         yield _flag(

@@ -22,7 +22,7 @@ class Counter(Protocol):
 
     @property
     def scope(self) -> str:
-        """What is counted: "gpu_board", "cpu_package", "dram"."""
+        """What is counted: "gpu_board", "gpu_module", "cpu_package", "dram"."""
         ...
 
     def read_j(self) -> float:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# What NVML's counter counts: the board of a GPU, or the module that it shares with a CPU.
+BOARD, MODULE = "gpu_board", "gpu_module"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyWindow:
@@ -29,7 +32,7 @@ class EnergyWindow:
 class EnergyRun:
     """What the energy pass of one case brought back.
 
-    ``scope`` says what the counter counts ("gpu_board", "cpu_package"), ``counter`` where it was read. ``tick_s`` is
+    ``scope`` says what the counter counts ("gpu_board", "gpu_module", "cpu_package"), ``counter`` where it was read. ``tick_s`` is
     the time between two of its steps as seen, ``idle_power_w`` the power by scope while the network was loaded and did
     nothing for ``idle_s``. ``resets`` counts the windows that were lost because the counter went backwards. ``absent``
     says why there is no number, "" where there is one; ``shared`` is set where the reason is other users of the device.

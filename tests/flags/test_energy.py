@@ -103,6 +103,13 @@ def codes(*trials: Trial, plan: MeasurementPlan = PLAN) -> dict[str, Severity]:
         (energy_trial(window(), others_cpu_share=0.06), "ENERGY_CPU_BUSY", Severity.WARNING),
         (energy_trial(window(edge_s=0.06)), "ENERGY_EDGES_WIDE", Severity.WARNING),
         (energy_trial(window(599.0)), "ENERGY_NOT_ABOVE_IDLE", Severity.WARNING),
+        (
+            energy_trial(
+                window(energy_j={"gpu_module": 3000.0}), scope="gpu_module", idle_power_w={"gpu_module": 60.0}
+            ),
+            "ENERGY_OF_MODULE",
+            Severity.WARNING,
+        ),
     ],
 )
 def test_each_is_raised(made: Trial, code: str, severity: Severity) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from benchbox.backends.base import OpenRequest
 from benchbox.backends.pytorch.cpu import PyTorchBackend
+from benchbox.backends.pytorch.first_tensors import FirstTensors
 from benchbox.export.exporting import artifact_from_source
 from benchbox.models.kept_tensors import kept_tensors_put_back
 from benchbox.models.sources import resolve
@@ -77,6 +78,18 @@ def test_pytorch_begins_each_upload_with_the_first_tensors() -> None:
         session.enqueue(0)
     np.testing.assert_array_equal(*outputs)
     assert not np.array_equal(session.download(0)["y"], outputs[0])
+
+
+def test_writes_that_pytorch_does_not_count_are_put_back_where_they_happen() -> None:
+    """A replayed CUDA graph writes to the memory of a tensor, as this does, and no counter of PyTorch moves."""
+    seen = []
+    for unseen_writes in (False, True):
+        module, _ = made()
+        first = FirstTensors(torch, module, unseen_writes=unseen_writes)
+        module.seen.data.add_(1)
+        first.put_back()
+        seen.append(module.seen.item())
+    assert seen == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

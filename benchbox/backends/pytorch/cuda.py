@@ -26,6 +26,7 @@ from benchbox.backends.cuda.gate import StreamGate
 from benchbox.backends.cuda.laps import EventLaps
 from benchbox.backends.cuda.slots import FLUSH_BYTES
 from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type, tf32_evidence, tf32_switches
+from benchbox.backends.pytorch.first_tensors import FirstTensors
 from benchbox.backends.pytorch.outputs import in_float, tensors_in
 from benchbox.errors import BenchboxError, DeviceMemoryError, EnvironmentLackError
 from benchbox.schema.layers import ExecutedLayer
@@ -214,6 +215,7 @@ class PyTorchCudaSession:
         torch_module.cuda.reset_peak_memory_stats()
         self._stream = torch_module.cuda.Stream()
         self._short = short_type(torch_module, request.precision)
+        self._firsts: list[FirstTensors] = []
         self._watch: DispatchWatch | None = None
         self._forward = self._with_casts(self._runner())
         self._watched = self._with_casts(self._watched_module()) if request.inspect and backend.compiled else None
@@ -230,7 +232,10 @@ class PyTorchCudaSession:
     def _module(self) -> Any:
         assert self._request.module is not None, "a backend that consumes modules is given one"
         module = self._request.module().eval().to(self._device)
-        return module if self._short is None else module.to(self._short)
+        module = module if self._short is None else module.to(self._short)
+        graphs = self._backend.graph or self._backend.compiled == "reduce-overhead"
+        self._firsts.append(FirstTensors(self._torch, module, unseen_writes=graphs))
+        return module
 
     def _runner(self) -> Any:
         if self._backend.compiled:
@@ -255,7 +260,10 @@ class PyTorchCudaSession:
         return forward
 
     def upload(self, slot: int, arrays: Arrays) -> None:
-        """Copies the arrays to the GPU, into the slot's own tensors; captures the slot's graph the first time."""
+        """Copies the arrays to the GPU, into the slot's own tensors; captures the slot's graph the first time.
+
+        Tensors that the module keeps are then as they were first.
+        """
         try:
             self._upload(slot, arrays)
         except self._torch.OutOfMemoryError as error:
@@ -275,6 +283,9 @@ class PyTorchCudaSession:
         self._torch.cuda.synchronize()
         if self._backend.graph and slot not in self._graphs and not self._graph_state.startswith("failed"):
             self._capture(slot)
+        for first in self._firsts:
+            first.put_back()
+        self._torch.cuda.synchronize()
 
     def _capture(self, slot: int) -> None:
         torch_module = self._torch

@@ -14,12 +14,19 @@ class FirstTensors:
     An inference that leaves a count or a cache behind changes the next one. What is compared with a graph, which
     keeps nothing, begins with these values. Tensors that nothing was written to are not touched: a network has
     hundreds of statistics that only training changes, and uploads may be timed.
+
+    Args:
+        torch_module: ``torch``.
+        module: as it is opened; the values are kept in the host's memory.
+        unseen_writes: PyTorch does not count what is written to its tensors, as when a CUDA graph is replayed: all
+            values are put back.
     """
 
-    def __init__(self, torch_module: Any, module: nn.Module) -> None:
+    def __init__(self, torch_module: Any, module: nn.Module, *, unseen_writes: bool = False) -> None:
         self._torch = torch_module
+        self._unseen_writes = unseen_writes
         self._kept = [
-            (holder, name, value, value.clone())
+            (holder, name, value, value.detach().to("cpu", copy=True))
             for layer in module.modules()
             for holder in (vars(layer).get("_buffers", {}), vars(layer))
             for name, value in holder.items()
@@ -32,7 +39,7 @@ class FirstTensors:
         for place, (holder, name, value, first) in enumerate(self._kept):
             if holder.get(name) is not value:
                 holder[name] = value
-            if (written := _writes(value)) is None or written != self._written[place]:
+            if self._unseen_writes or (written := _writes(value)) is None or written != self._written[place]:
                 with self._torch.inference_mode():
                     value.copy_(first)
                 self._written[place] = _writes(value)

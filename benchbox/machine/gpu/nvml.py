@@ -18,10 +18,10 @@ from typing import Any
 from benchbox.backends.cuda.driver import gpu_from_driver
 from benchbox.errors import EnvironmentLackError, MeasurementError, UsageError
 from benchbox.machine.energy_counter import CounterLostError, Gauge
+from benchbox.schema.energy import BOARD, MODULE
 from benchbox.schema.plan import BASE_CLOCKS
 
 PACKAGE = "pynvml"
-BOARD = "gpu_board"
 # Between readings of the board's power: its mean over a second is then integrated to a few per cent in 10 s.
 POWER_EVERY_S = 0.1
 
@@ -119,7 +119,10 @@ def instance_or_whole(api: Any, device: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuEnergyCounter:
-    """Energy of the whole board since the driver was loaded, in steps of about 100 ms."""
+    """Energy of the whole board since the driver was loaded, in steps of about 100 ms.
+
+    Where GPU and CPU are one module (GH200), it is the module's: ``scope`` says so.
+    """
 
     api: Any
     device: Any
@@ -145,7 +148,8 @@ def gpu_gauge(before: frozenset[int] = frozenset()) -> Iterator[Gauge | str]:
             yield "NVML, which has the GPU's energy counter, is not there: no pynvml, no driver or no GPU"
             return
         api, device = found
-        counter = GpuEnergyCounter(api=api, device=device)
+        scope = MODULE if _power_of_module_w(api, device) is not None else BOARD
+        counter = GpuEnergyCounter(api=api, device=device, scope=scope)
         try:
             counter.read_j()
         except CounterLostError as error:
@@ -155,7 +159,7 @@ def gpu_gauge(before: frozenset[int] = frozenset()) -> Iterator[Gauge | str]:
             name="NVML total energy",
             counter=counter,
             look_every_s=POWER_EVERY_S,
-            power_w=lambda: power_w(api, device),
+            power_w=lambda: _power_of_module_w(api, device) if scope == MODULE else power_w(api, device),
             temperature_c=lambda: read_or_none(
                 api, lambda: api.nvmlDeviceGetTemperature(device, api.NVML_TEMPERATURE_GPU)
             ),
@@ -168,11 +172,27 @@ def power_w(api: Any, device: Any) -> float | None:
 
     The field of the instant goes up and down within milliseconds: ten readings a second of it integrate to nothing.
     """
-    fields = read_or_none(api, lambda: api.nvmlDeviceGetFieldValues(device, [api.NVML_FI_DEV_POWER_AVERAGE]))
-    if fields is not None and fields[0].nvmlReturn == api.NVML_SUCCESS:
-        return float(fields[0].value.uiVal) * 1e-3
+    mean_w = _mean_power_w(api, device, lambda: api.NVML_FI_DEV_POWER_AVERAGE)
+    if mean_w is not None:
+        return mean_w
     power_mw = read_or_none(api, lambda: api.nvmlDeviceGetPowerUsage(device))
     return None if power_mw is None else float(power_mw) * 1e-3
+
+
+def _power_of_module_w(api: Any, device: Any) -> float | None:
+    """Mean power of the module that GPU and CPU share; None where there is none, or it has no sensor of its own.
+
+    On such a module the energy counter is the module's (ml-energy/zeus#172), and so must be the sensor beside it. GB10
+    is one as well, and knows the scope of the GPU alone (zeus#242): it is asked for, never guessed from the name.
+    """
+    return _mean_power_w(api, device, lambda: (api.NVML_FI_DEV_POWER_AVERAGE, api.NVML_POWER_SCOPE_MODULE))
+
+
+def _mean_power_w(api: Any, device: Any, field: Callable[[], Any]) -> float | None:
+    fields = read_or_none(api, lambda: api.nvmlDeviceGetFieldValues(device, [field()]))
+    if fields is None or fields[0].nvmlReturn != api.NVML_SUCCESS:
+        return None
+    return float(fields[0].value.uiVal) * 1e-3
 
 
 def _foreign(api: Any, device: Any, before: frozenset[int]) -> str:

@@ -8,6 +8,7 @@ remains of the old is a copy, which readers count once and the next compaction r
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
 # A part below the least size is written anew together with what is new; none grows beyond the other.
 LEAST_PART_BYTES, MOST_PART_BYTES = 128 << 20, 480 << 20
 _ANY_BYTES = 1 << 62
-_SORTED_BY = ("model", "backend", "precision", "batch", "device", "started_at", "id")
+# By environment first. A question is mostly of one machine, and a row group is read whole for one record in it: with
+# the case first, each case of a machine would be in a row group of its own among those of all other machines.
+_SORTED_BY = ("env", "model", "backend", "precision", "batch", "device", "started_at", "id")
+# So many row groups are held while parts are merged: a part is read in another order than it has where it is of an
+# older version, and otherwise a row group or two of each part at a time.
+_HELD_GROUPS = 32
 LOCK = ".compact.lock"
 _KEYS_AT_ONCE = 4096
 _SOURCE, _ROW = "source", "row"
@@ -212,7 +218,7 @@ def _keys_of_part(part: Part, number: int) -> pyarrow.Table:
 
 
 def _in_order(keys: list[pyarrow.Table]) -> list[tuple[int, int]]:
-    """(source, row) of every record, by case and time."""
+    """(source, row) of every record, by environment, case and time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -226,7 +232,8 @@ def _written(
     folder: Path, sources: Sequence[Path | Part], order: Sequence[tuple[int, int]], step: Step, most_bytes: int
 ) -> Iterator[PartEntry]:
     """Writes the records into parts and yields their entries."""
-    cursors = [_Cursor(source) if isinstance(source, Part) else source for source in sources]
+    read = functools.lru_cache(_HELD_GROUPS)(_group_of)
+    cursors = [_Cursor(source, read) if isinstance(source, Part) else source for source in sources]
     with contextlib.ExitStack() as stack:
         draft: PartDraft | None = None
         for done, (source, row) in enumerate(order):
@@ -242,22 +249,25 @@ def _written(
 
 
 class _Cursor:
-    """A part's records, read mostly in their order: the row group of the last one is held."""
+    """A part's records, read mostly in their order."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, read: Callable[[Part, int], tuple[pyarrow.Array, ...]]) -> None:
         self._part = part
-        self._rows = range(0)
-        self._held: dict[str, pyarrow.Array] = {}
+        self._read = read
+        self._group, self._rows = -1, range(0)
 
     def at(self, row: int) -> tuple[bytes, bytes, str]:
         """JSON, file and digest of a record."""
-        names = (DOCUMENT, CONTENT, DIGEST)
         if row not in self._rows:
-            group, self._rows = next((at, rows) for at, rows in enumerate(self._part.groups) if row in rows)
-            self._held = {}
-            self._held = {name: self._part.read(group, name) for name in names}
-        document, content, digest = (self._held[name][row - self._rows.start].as_py() for name in names)
+            self._group, self._rows = next((at, rows) for at, rows in enumerate(self._part.groups) if row in rows)
+        document, content, digest = (
+            column[row - self._rows.start].as_py() for column in self._read(self._part, self._group)
+        )
         return document, content, digest
+
+
+def _group_of(part: Part, group: int) -> tuple[pyarrow.Array, ...]:
+    return tuple(part.read(group, name) for name in (DOCUMENT, CONTENT, DIGEST))
 
 
 def _row(source: Path | _Cursor, row: int) -> PartRow:

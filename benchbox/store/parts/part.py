@@ -1,7 +1,8 @@
 """How is one file of many records read: which of its rows are meant, and what do they hold?
 
 A row has the values that records are selected by (``--where``), the record's JSON, and the bytes of the file that it
-was, with their sha256. Rows are sorted by case and time, so those of a series lie together in few row groups.
+was, with their sha256. Rows are sorted by environment, case and time: a series lies in a row
+group or two, and what one machine measured in few.
 """
 
 from __future__ import annotations

@@ -137,6 +137,39 @@ def test_inspection_sees_the_executed_types(precision: Precision) -> None:
     ]
 
 
+class Counting(torch.nn.Module):
+    """Adds how often it ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within = _network()
+        self.register_buffer("runs", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.runs += 1
+        made: torch.Tensor = self.within(x) + self.runs
+        return made
+
+
+@pytest.mark.parametrize("backend", [PyTorchCudaBackend(), PyTorchCudaGraph(), PyTorchCompileGraph()])
+def test_each_upload_begins_with_the_first_tensors(backend: PyTorchCudaBackend) -> None:
+    """Also behind the inferences of a capture, which are none of the caller's."""
+    modules: list[Counting] = []
+
+    def module() -> Counting:
+        modules.append(Counting())
+        return modules[-1]
+
+    session = _session(backend, module=module)
+    for _ in range(2):
+        session.upload(0, {"input": INPUT})
+        assert modules[0].runs.item() == 0.0
+        session.enqueue(0)
+        session.synchronize()
+        if not backend.graph:  # a pretended graph replays nothing
+            assert np.allclose(session.download(0)["output"], _expected() + 1, atol=1e-6)
+
+
 def test_a_graph_is_captured_a_slot() -> None:
     session = _session(PyTorchCudaGraph())
     session.upload(0, {"input": INPUT})

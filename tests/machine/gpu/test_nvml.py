@@ -146,13 +146,14 @@ def test_others_are_those_that_did_not_come_with_the_context(listed: set[int], b
 def meter(library: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The same GPU, which counts energy, used by this process alone."""
 
-    def fields(gpu: str, numbers: list[int]) -> list[Any]:
-        assert numbers == [185]
-        return [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=41_500))]
+    def fields(gpu: str, numbers: list[Any]) -> list[Any]:
+        assert numbers in ([185], [(185, 1)])
+        return [SimpleNamespace(nvmlReturn=0 if numbers == [185] else 3, value=SimpleNamespace(uiVal=41_500))]
 
     entries = {
         "NVML_SUCCESS": 0,
         "NVML_FI_DEV_POWER_AVERAGE": 185,
+        "NVML_POWER_SCOPE_MODULE": 1,
         "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: 123_456,
         "nvmlDeviceGetFieldValues": fields,
         "nvmlDeviceGetMPSComputeRunningProcesses": lambda gpu: [],
@@ -170,6 +171,18 @@ def test_the_gauge_of_a_gpu(meter: ModuleType) -> None:
         assert (gauge.counter.scope, gauge.counter.read_j()) == ("gpu_board", 123.456)
         assert (gauge.power_w(), gauge.temperature_c(), gauge.foreign()) == (41.5, 41, "")
     assert meter.shut_down == 1
+
+
+def test_the_gauge_of_a_module_of_gpu_and_cpu(meter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counter counts both, so the power that is held against it is that of both."""
+
+    def fields(gpu: str, numbers: list[Any]) -> list[Any]:
+        return [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal={185: 41_500, (185, 1): 90_000}[numbers[0]]))]
+
+    monkeypatch.setattr(meter, "nvmlDeviceGetFieldValues", fields)
+    with gpu_gauge() as gauge:
+        assert isinstance(gauge, Gauge)
+        assert (gauge.counter.scope, gauge.power_w()) == ("gpu_module", 90.0)
 
 
 def test_the_power_of_an_older_gpu(meter: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
 NVML_TEMPERATURE_GPU = 0
 NVML_TEMPERATURE_THRESHOLD_SLOWDOWN = 1
 NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV_POWER_INSTANT = 185, 186
+NVML_POWER_SCOPE_GPU, NVML_POWER_SCOPE_MODULE = 0, 1
 NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP = 74
 NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN = 269
 NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN = 270
@@ -297,10 +298,13 @@ def nvmlDeviceGetPowerUsage(handle: str) -> int:
     return round(1000 * _METER.power_w * DEVICE.knobs["power_factor"])
 
 
-def nvmlDeviceGetFieldValues(handle: str, fields: list[int]) -> list[Any]:
+def nvmlDeviceGetFieldValues(handle: str, fields: list[int | tuple[int, int]]) -> list[Any]:
+    """Of a field alone, or of a field and its scope: of a module the GPU draws a share (``gpu_of_module``)."""
     of_power = {NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE}
     time.sleep(DEVICE.knobs["read_s"])
-    power_mw = nvmlDeviceGetPowerUsage(handle) if of_power & set(fields) else 0
+    pairs = [field if isinstance(field, tuple) else (field, NVML_POWER_SCOPE_GPU) for field in fields]
+    share = DEVICE.knobs["gpu_of_module"]
+    power_mw = nvmlDeviceGetPowerUsage(handle) if of_power & {number for number, _ in pairs} else 0
     _READ["instant"] = _READ.get("instant", -1) + 1
     instant_mw = round(power_mw * (1 + DEVICE.knobs["power_noise"] * _UNREST[_READ["instant"] % len(_UNREST)]))
     knobs = {
@@ -309,8 +313,10 @@ def nvmlDeviceGetFieldValues(handle: str, fields: list[int]) -> list[Any]:
         NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN: "throttle_hw",
     }
     values = []
-    for number in fields:
-        known = number in of_power or DEVICE.knobs["throttle_fields"]
+    for number, scope in pairs:
+        known = scope == NVML_POWER_SCOPE_GPU or (share is not None and number in of_power)
+        known = known and (number in of_power or DEVICE.knobs["throttle_fields"])
+        part = 1.0 if share is None or scope == NVML_POWER_SCOPE_MODULE else share
         count = _throttled_ns(knobs[number]) if number in knobs else 0
         values.append(
             SimpleNamespace(
@@ -318,7 +324,8 @@ def nvmlDeviceGetFieldValues(handle: str, fields: list[int]) -> list[Any]:
                 nvmlReturn=NVML_SUCCESS if known else _NOT_SUPPORTED,
                 valueType=_UNSIGNED_LONG_LONG,
                 value=SimpleNamespace(
-                    uiVal=instant_mw if number == NVML_FI_DEV_POWER_INSTANT else power_mw, ullVal=count
+                    uiVal=round(part * (instant_mw if number == NVML_FI_DEV_POWER_INSTANT else power_mw)),
+                    ullVal=count,
                 ),
             )
         )

@@ -19,7 +19,8 @@ page-locked); and for ``pynvml``: ``accounted_bytes`` (what the driver accounts,
 ``default_clock_mhz`` (that it is sold with), ``memory_clocks_mhz``, ``temperatures_c`` and ``powers_w`` (read in turn;
 without, power is the meter's), ``pstate``, ``power_noise`` (by which share the power of an instant strays), ``read_s``
 (a read of fields takes), ``nvml`` (whether it is there), ``idle_w``, ``busy_w``, ``tick_s``,
-``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``mig``, ``mps``,
+``energy_counter``, ``power_factor`` (of the power sensor against the truth), ``gpu_of_module`` (the GPU's share of the
+power of a module that it shares with a CPU; None where it has a board of its own), ``mig``, ``mps``,
 ``foreign`` (processes), ``graphics`` (processes), ``hide_pids``, ``may_lock``, ``state`` (the file that clocks are
 locked in), ``throttle_hw``, ``throttle_sw_thermal`` and ``power_capped`` (shares of the time), ``throttle_fields`` and
 ``violations`` (whether those counters are there), ``slowdown_bit``, ``sm_clocks_mhz`` (read in turn),
@@ -86,6 +87,7 @@ DEFAULTS: dict[str, Any] = {
     "tick_s": 0.1,
     "energy_counter": True,
     "power_factor": 1.0,
+    "gpu_of_module": None,
     "mig": 0,
     "mps": False,
     "foreign": 0,

@@ -65,12 +65,16 @@ def test_records_stay_exactly_as_they_were(root: Path) -> None:
     assert check_store(root).counts["records"] == count_records(root) == 31
 
 
-def test_parts_are_sorted_by_case_and_time(root: Path) -> None:
+def test_parts_are_sorted_by_environment_case_and_time(root: Path) -> None:
     compact(root)
     (entry,) = compacted.read_manifest(root / compacted.FOLDER)
     stored = [read_headline(path) for path in compacted.paths_in(root / compacted.FOLDER / entry.file)]
-    keys = [(found.key.model, found.key.precision, found.key.batch, found.started_at) for found in stored]
+    keys = [
+        (found.environment.hash, found.key.model, found.key.precision, found.key.batch, found.started_at)
+        for found in stored
+    ]
     assert keys == sorted(keys)
+    assert len({found.environment.hash for found in stored}) > 1
     assert {found.key.batch for found in stored} == {1, 2, 8, 10}, "by number: 10 comes after 8"
 
 

@@ -105,6 +105,15 @@ def test_no_energy_and_the_reason(
 
 
 @pytest.mark.nightly
+def test_a_gpu_and_a_cpu_on_one_module(ran: Callable, simulated_root: Path) -> None:
+    """The counter is the module's: it is called so, and held against the sensor of the module, not of the GPU."""
+    ((record,), _) = ran(simulated_root, "--backend", "tensorrt", *ENERGY, gpu_of_module=0.6)
+    assert readings(record)["energy_per_sample"]["method"].startswith("gpu_module by NVML total energy")
+    assert flags(record)["ENERGY_OF_MODULE"]["severity"] == "warning"
+    assert "ENERGY_INCONSISTENT" not in flags(record)
+
+
+@pytest.mark.nightly
 def test_a_power_sensor_that_disagrees(ran: Callable, simulated_root: Path) -> None:
     ((record,), _) = ran(simulated_root, "--backend", "tensorrt", *ENERGY, power_factor=3.0)
     assert flags(record)["ENERGY_INCONSISTENT"]["severity"] == "warning"
