@@ -174,6 +174,9 @@ def main() -> int:
         default=20,
         help="processes a side of --confirm, the policy's of a noisy machine [default: 20]",
     )
+    parser.add_argument(
+        "--most", type=int, default=30, help="cases a night that --confirm measures again, the largest first"
+    )
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help=f"[default: {' '.join(NETWORKS)}]")
     parser.add_argument("--night", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -186,14 +189,14 @@ def main() -> int:
         "quiet": given.quiet,
         "wait": given.wait,
         "networks": given.networks,
-        "confirm": given.confirm and given.processes,
+        "confirm": given.confirm and [given.processes, given.most],
     }
     settings, log = given.folder / "settings.json", given.folder / "nights.jsonl"
     if settings.exists() and json.loads(settings.read_text()) != asked:
         parser.error(f"{given.folder} was begun with other settings: {settings.read_text()}")
     settings.write_text(json.dumps(asked))
     root.mkdir(exist_ok=True)
-    (root / "benchbox.toml").write_text(f"[gate.confirm]\nprocesses = {given.processes}\n")
+    (root / "benchbox.toml").write_text(f"[gate.confirm]\nprocesses = {given.processes}\nmost = {given.most}\n")
     nights = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     for entry in nights:
         print(shown(entry))

@@ -32,10 +32,11 @@ class EnergyWindow:
 class EnergyRun:
     """What the energy pass of one case brought back.
 
-    ``scope`` says what the counter counts ("gpu_board", "gpu_module", "cpu_package"), ``counter`` where it was read. ``tick_s`` is
-    the time between two of its steps as seen, ``idle_power_w`` the power by scope while the network was loaded and did
-    nothing for ``idle_s``. ``resets`` counts the windows that were lost because the counter went backwards. ``absent``
-    says why there is no number, "" where there is one; ``shared`` is set where the reason is other users of the device.
+    ``scope`` says what the counter counts ("gpu_board", "gpu_module", "cpu_package"), ``counter`` where it was read.
+    ``tick_s`` is the time between two of its steps as seen, ``idle_power_w`` the power by scope while the network was
+    loaded and did nothing for ``idle_s``. ``resets`` counts the windows that were lost because the counter went
+    backwards. ``absent`` says why there is no number, "" where there is one; ``shared`` is set where the reason is
+    other users of the device.
     ``load`` is how the inferences ran: "isolated" or "pipelined". ``others_cpu_share`` is the share of all CPUs that
     other processes used meanwhile, None where irrelevant or unknown.
     """

@@ -1,8 +1,8 @@
 """Where do records lie when there are too many for a file each, and how are they found and read there?
 
 ``results/records/compacted/manifest.json`` names the parts that count: Parquet files ``part-<sha256>.parquet`` of many
-records each, sorted by environment, case and time. A row holds what records are selected by, the record's JSON, and the bytes of the
-file that it was, unchanged. A record in a part has a path like a file's, as if the part were a folder:
+records each, sorted by environment, case and time. A row holds what records are selected by, the record's JSON, and the
+bytes of the file that it was, unchanged. A record in a part has a path like a file's, as if the part were a folder:
 ``part-….parquet/<row>/<id>.parquet``. Whoever lists records takes the files first and reads the manifest then: a record
 that is moved meanwhile is in one of them, or in both, and counts once.
 """
