@@ -3,9 +3,11 @@
     python benchmarks/ceilings.py [--times 5] [--quick] [--root DIR]
 
 Measures the processor's ceilings so many times, or takes those that 'benchbox ceilings' stored under a root, then the
-same by other means: PyTorch's product in fresh processes, called as its users call it, and a C program that adds arrays
-as STREAM does (compiled here by gcc or cc with OpenMP, where there is one). Run it on a quiet machine: everything else
-stopped, `uptime` near 0, frequency scaling off where it can be. Wanted: spread below 5 %, ratios to others within 10 %.
+same by other means, like with like: the products of PyTorch and numpy, called in fresh processes as their users call
+them, beside what the same library reached as a ceiling; and main memory by a C program that adds and scales arrays as
+STREAM does, with stores that bypass the caches and without (compiled here by gcc or cc with OpenMP, where there is
+one). Run it on a quiet machine: everything else stopped, `uptime` near 0, frequency scaling off where it can be.
+Wanted: spread below 5 %, ratios to others within 10 %.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from benchbox.jobs.ceilings import Wanted, measured_ceilings
 from benchbox.machine.caches import available_bytes, caches_of
 from benchbox.machine.environment import capture
 from benchbox.measure.ceilings.effort import dram_bytes
-from benchbox.schema.device import Ceilings, Pace
+from benchbox.schema.device import Ceilings, ComputeCeiling, Form, Pace
 from benchbox.store.ceilings import stored_ceilings
 
 _TORCH = """
@@ -41,26 +43,63 @@ while time.perf_counter() - begin < 1.0:
     count += 1
 print(2 * size**3 * count / (time.perf_counter() - begin))
 """
+_NUMPY = """
+import sys, time, numpy
+size = int(sys.argv[2])
+a = numpy.random.default_rng(0).standard_normal((size, size)).astype("float32")
+b, out = a.T.copy(), numpy.empty_like(a)
+for _ in range(3):
+    numpy.matmul(a, b, out=out)
+begin, count = time.perf_counter(), 0
+while time.perf_counter() - begin < 1.0:
+    numpy.matmul(a, b, out=out)
+    count += 1
+print(2 * size**3 * count / (time.perf_counter() - begin))
+"""
+# The plain product of each library that ceilings are measured with too.
+_PRODUCTS = {"pytorch": _TORCH, "numpy": _NUMPY}
+# A store that bypasses the caches does not read the line that it replaces: the same bytes count, a third fewer move.
 _C = """
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
 static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + 1e-9 * t.tv_nsec; }
 int main(int argc, char **argv) {
-    long n = atol(argv[1]), best_of = 10;
-    float *a = malloc(4 * n), *b = malloc(4 * n), *c = malloc(4 * n);
+    long n = atol(argv[1]) / 8 * 8, add = !strcmp(argv[2], "add"), streaming = !strcmp(argv[3], "streaming");
+    float *a = aligned_alloc(64, 4 * n), *b = aligned_alloc(64, 4 * n), *c = aligned_alloc(64, 4 * n);
     if (!a || !b || !c) return 1;
     #pragma omp parallel for
     for (long i = 0; i < n; i++) { a[i] = 1; b[i] = 2; c[i] = 0; }
     double least = 1e30;
-    for (long r = 0; r < best_of; r++) {
+    for (long r = 0; r < 10; r++) {
         double begin = now();
-        #pragma omp parallel for
-        for (long i = 0; i < n; i++) c[i] = a[i] + b[i];
+        if (streaming) {
+#ifdef __AVX__
+            __m256 two = _mm256_set1_ps(2);
+            #pragma omp parallel for
+            for (long i = 0; i < n; i += 8) {
+                __m256 x = _mm256_load_ps(a + i);
+                _mm256_stream_ps(c + i, add ? _mm256_add_ps(x, _mm256_load_ps(b + i)) : _mm256_mul_ps(x, two));
+            }
+            _mm_sfence();
+#else
+            return 2;
+#endif
+        } else if (add) {
+            #pragma omp parallel for
+            for (long i = 0; i < n; i++) c[i] = a[i] + b[i];
+        } else {
+            #pragma omp parallel for
+            for (long i = 0; i < n; i++) c[i] = 2 * a[i];
+        }
         double took = now() - begin;
         if (took < least) least = took;
     }
-    printf("%.9g %g\\n", 12.0 * n / least, c[n / 2]);
+    printf("%.9g %g\\n", (add ? 12.0 : 8.0) * n / least, c[n / 2]);
     return 0;
 }
 """
@@ -137,24 +176,47 @@ def _print_spread(name: str, rates: Sequence[float], unit: str) -> None:
 
 
 def _print_others(found: Sequence[Ceilings], folder: Path) -> None:
-    print("ceiling / other means (medians of 5 processes each):")
+    print("the same by other means (medians of 5 processes each):")
+    program = _compiled(folder)
     for threads in sorted({found[0].cpus, 1}, reverse=True):
-        peaks = [peak for each in found if (peak := each.peak("fp32", kind=Pace.SUSTAINED, threads=threads))]
-        if peaks:
-            size = peaks[0].shape[0]
-            other = _output([sys.executable, "-c", _TORCH, str(threads), str(size)], threads)
-            _print_ratio(f"fp32, torch.mm {size} threads {threads}", [one.flops_per_s for one in peaks], other)
+        for library, source in _PRODUCTS.items():
+            peaks = [peak for each in found if (peak := _product(each, library, threads))]
+            if peaks:
+                size = peaks[0].shape[0]
+                other = _output([sys.executable, "-c", source, str(threads), str(size)], threads)
+                name = f"fp32, product {size} by {library}, threads {threads}"
+                _print_ratio(name, [one.flops_per_s for one in peaks], other)
         bands = [memory for each in found if (memory := each.memory(threads=threads))]
-        program = _compiled(folder)
         if bands and program is not None:
             elements = dram_bytes(caches_of(), available_bytes()) // 12
-            other = _output([str(program), str(elements)], threads)
-            _print_ratio(f"dram, C add threads {threads}", [one.bytes_per_s for one in bands], other)
+            ways = [(kernel, stores) for kernel in ("add", "scale") for stores in ("plain", "streaming")]
+            rates = {way: _output([str(program), str(elements), *way], threads) for way in ways}
+            print(f"  C, threads {threads}: " + ", ".join(_rate(way, rate) for way, rate in rates.items()))
+            best = max((rate for rate in rates.values() if rate is not None), default=None)
+            name = f"dram, {bands[0].library} {bands[0].kernel} / C, threads {threads}"
+            _print_ratio(name, [one.bytes_per_s for one in bands], best)
+
+
+def _rate(way: tuple[str, str], rate: float | None) -> str:
+    return f"{' '.join(way)} {'not here' if rate is None else f'{rate / 1e9:.2f} GB/s'}"
+
+
+def _product(ceilings: Ceilings, library: str, threads: int) -> ComputeCeiling | None:
+    """What a library reached with a product, so that it is compared with the same product of the same library."""
+    return next(
+        (
+            one
+            for one in ceilings.backends
+            if (one.library, one.precision, one.kind, one.threads, one.form)
+            == (library, "fp32", Pace.SUSTAINED, threads, Form.PRODUCT)
+        ),
+        None,
+    )
 
 
 def _print_ratio(name: str, rates: Sequence[float], other: float | None) -> None:
     text = "could not be run" if other is None else f"{statistics.median(rates) / other:.3f}"
-    print(f"  {name:36} {text}")
+    print(f"  {name:44} {text}")
 
 
 def _compiled(folder: Path) -> Path | None:
