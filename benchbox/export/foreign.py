@@ -17,6 +17,7 @@ from benchbox.export.precision.contents import Contents, contents_of
 from benchbox.graph.border import Border, InputShape, Sizes, border_of
 from benchbox.graph.external import model_from_file
 from benchbox.graph.feeding import values_of_inputs
+from benchbox.graph.onnx_shapes import require_finite
 from benchbox.graph.structure import with_functions_in_place
 from benchbox.schema.artifact import TensorSpec, Values, fixed_batch
 from benchbox.schema.model import ModelSource, SourceKind
@@ -88,6 +89,7 @@ def graph_from_file(path: Path, *, sizes: Sizes) -> ForeignGraph:
         proto = model_from_file(path)
     except Exception as error:  # protobuf and external data each have errors of their own
         raise _invalid(path, error) from error
+    require_finite(proto, path)
     warnings: tuple[str, ...] = ()
     try:
         onnx.checker.check_model(str(path))

@@ -17,6 +17,7 @@ from benchbox.errors import ArtifactError
 from benchbox.graph.border import MAX_ELEMENTS
 from benchbox.graph.contrib import FLOAT, Made, Shape
 from benchbox.graph.node import Tensor
+from benchbox.graph.onnx_shapes import infer_shapes, too_large
 from benchbox.graph.opset import standard_opset
 from benchbox.graph.propagation import small_values
 from benchbox.graph.skimming import BITS, STRING
@@ -146,10 +147,8 @@ def _with_computed_constants(
 
 
 def _inferred_once(proto: onnx.ModelProto, path: Path) -> _Pass:
-    import onnx
-
     try:
-        graph = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True).graph
+        graph = infer_shapes(proto, strict=True).graph
     except Exception as error:  # inference errors have no public class
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ArtifactError(
@@ -174,7 +173,7 @@ def _inferred_once(proto: onnx.ModelProto, path: Path) -> _Pass:
             found.partly[value.name] = tensor.elem_type, sizes
             continue
         if math.prod(shape) > MAX_ELEMENTS:
-            raise ArtifactError(f"tensor {value.name} of {path} is absurdly large", values=f"shape {shape}")
+            raise too_large(value.name, shape, path)
         found.whole[value.name] = Tensor(
             name=value.name, shape=shape, item_bytes=item_bytes(tensor.elem_type), kind=tensor.elem_type
         )

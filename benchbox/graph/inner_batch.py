@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from benchbox.errors import BenchboxError
 from benchbox.graph.border import Sizes
 from benchbox.graph.graph import node_names
+from benchbox.graph.onnx_shapes import infer_shapes
 from benchbox.graph.opset import STANDARD_DOMAINS
 from benchbox.graph.stored import holds_numbers, stored_tensors
 from benchbox.graph.structure import bind_sizes
@@ -136,11 +137,9 @@ def _numbers(graph: onnx.GraphProto) -> dict[str, list[int]]:
 
 def _shapes(bound: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Shapes as far as ONNX infers them, whether or not they fit together."""
-    import onnx
-
     del bound.graph.value_info[:]
     try:
-        graph = onnx.shape_inference.infer_shapes(bound, data_prop=True).graph
+        graph = infer_shapes(bound).graph
     except Exception:  # inference errors have no public class
         graph = bound.graph
     found = {}

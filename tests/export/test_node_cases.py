@@ -11,7 +11,7 @@ import pytest
 from node_cases import COUNTED, MEASURED, counted, measurable, node_cases, table
 
 # On a push every so many cases are run by the judge and the check; all of them take a minute and a half.
-EVERY, COUNTED_EVERY = 192, 12
+EVERY, COUNTED_EVERY = 256, 24
 # What ONNX Runtime itself does not run on drawn inputs, or nobody can: everything else must be accepted.
 REFUSED_FOR = ("holds elements of type", "is a sequence", "is optional", "has no inputs")
 

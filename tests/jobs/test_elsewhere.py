@@ -238,6 +238,7 @@ def test_its_layers_have_the_cost_of_the_network_beside_it(
     assert all(row.layer.times_s for row in (*table.rows, *alone.rows))
 
 
+@pytest.mark.nightly
 def test_layers_of_an_engine_that_names_them_only(
     lenet: OnnxArtifact, root: Path, plan_file: Path, simulation: ModuleType, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

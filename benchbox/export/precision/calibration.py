@@ -21,6 +21,7 @@ from benchbox.export.opsets import structure_of
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.graph.border import Sizes
 from benchbox.graph.graph import graph_from_proto
+from benchbox.graph.onnx_shapes import infer_shapes
 from benchbox.schema.artifact import TensorSpec, fixed_batch
 from benchbox.schema.derivation import CalibrationMethod
 from benchbox.schema.model import Precision
@@ -154,7 +155,7 @@ def float_shapes(proto: onnx.ModelProto, inputs: Sequence[TensorSpec], batch: in
                 value.type.tensor_type.shape.dim.add().dim_value = int(size or 0)
     for value in bound.graph.output:
         value.type.tensor_type.ClearField("shape")
-    inferred = onnx.shape_inference.infer_shapes(bound, data_prop=True).graph
+    inferred = infer_shapes(bound).graph
     shapes = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*inferred.input, *inferred.value_info, *inferred.output)

@@ -20,7 +20,9 @@ from benchbox.schema.model import Precision
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("mode", [pytest.param(0, marks=pytest.mark.nightly), 2, 3])
+@pytest.mark.parametrize(
+    "mode", [pytest.param(0, marks=pytest.mark.nightly), pytest.param(2, marks=pytest.mark.nightly), 3]
+)
 def test_no_probe_leaves_a_context(layer: str, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCHBOX_CUDA", layer)
     with simulated(compute_mode=mode) as simulation:

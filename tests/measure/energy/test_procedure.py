@@ -84,7 +84,7 @@ def test_without_alignment_the_same_window_errs() -> None:
     assert worst_10 > 5 * worst_aligned
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     busy_s=st.floats(0.0005, 0.4),
     gap_s=st.floats(0.0, 0.002),

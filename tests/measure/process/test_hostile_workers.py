@@ -105,6 +105,7 @@ def test_leaving_without_an_answer_is_told(way: str, words: str, request_for: Ca
     assert words in str(raised.value)
 
 
+@pytest.mark.nightly
 def test_a_thread_that_stays_hangs_and_is_killed(request_for: Callable[..., TrialRequest]) -> None:
     """The interpreter waits for its threads: the answer is there, but the process does not end."""
     with pytest.raises(MeasurementError, match="timeout"):

@@ -324,9 +324,8 @@ def test_one_failure_does_not_stop_the_matrix(benchbox: Callable, tmp_path: Path
     assert [record["status"] for record in ran.document["records"]] == ["failed", "ok"]
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)], ids=["SIGINT", "SIGTERM"]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_what_was_measured_before_an_interrupt_is_kept(tmp_path: Path, number: signal.Signals) -> None:
     command = [
         SCRIPT,

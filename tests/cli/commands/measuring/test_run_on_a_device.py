@@ -72,6 +72,7 @@ def test_from_the_network_to_the_report(simulated_root: Path) -> None:
     assert "SIMULATED" in report.stdout
 
 
+@pytest.mark.nightly
 def test_transfers_are_timed_on_request(simulated_benchbox: Callable, simulated_root: Path) -> None:
     arguments = ("run", "lenet5", "--backend", "tensorrt", "--transfers", *QUICK, "--json")
     ran = simulated_benchbox(simulated_root, *arguments, copy_ns_per_byte=50)
@@ -86,6 +87,7 @@ def test_transfers_are_timed_on_request(simulated_benchbox: Callable, simulated_
     assert "onnxruntime: inputs and outputs are in the host's memory already" in refused.err
 
 
+@pytest.mark.nightly
 def test_the_batch_gets_an_engine_of_its_own(simulated_benchbox: Callable, simulated_root: Path) -> None:
     ran = simulated_benchbox(simulated_root, "run", "lenet5", "--backend", "tensorrt", "--batch", "3", *QUICK, "--json")
     assert ran.status == 0, ran.err
@@ -94,6 +96,7 @@ def test_the_batch_gets_an_engine_of_its_own(simulated_benchbox: Callable, simul
     assert record["key"]["batch"] == 3
 
 
+@pytest.mark.nightly
 def test_fp16_and_tf32_run(simulated_benchbox: Callable, simulated_root: Path) -> None:
     ran = simulated_benchbox(
         simulated_root, "run", "lenet5", "--backend", "tensorrt", "--precision", "tf32,fp16", *QUICK, "--json"
@@ -158,7 +161,8 @@ def test_without_a_gpu_the_reason_is_given(tmp_path: Path) -> None:
     assert "can neither build nor run engines here: there is no NVIDIA driver" in ran.stderr
 
 
-@pytest.mark.parametrize("hidden", [pytest.param(False, marks=pytest.mark.nightly), True])
+@pytest.mark.nightly
+@pytest.mark.parametrize("hidden", [False, True])
 def test_a_run_finds_only_its_own_worker_on_the_device(hidden: bool, simulated_root: Path, tmp_path: Path) -> None:
     """Also in a container, where ids are the host's: the process that came with the context is the worker."""
     knobs = {"hide_pids": hidden, "contexts": str(tmp_path)}
@@ -188,11 +192,12 @@ def test_a_gpu_that_admits_one_process_is_measured(simulated_root: Path, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
         ({"compute_mode": 3, "foreign": 1}, "DevicesUnavailable"),
-        pytest.param({"compute_mode": 2}, "PROHIBITED", marks=pytest.mark.nightly),
+        ({"compute_mode": 2}, "PROHIBITED"),
     ],
 )
 def test_a_gpu_that_admits_no_process_is_unavailable(knobs: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -238,6 +243,7 @@ def test_why_a_precision_is_not_faster_on_a_device(simulated_benchbox: Callable,
     assert against["matrix_layers"] == 4
 
 
+@pytest.mark.nightly
 def test_the_warm_up_waits_for_the_clock(simulated_benchbox: Callable, simulated_root: Path) -> None:
     """A level one may be called restless on a busy machine: tests/measure/loop has it by a virtual clock."""
     arguments = ("run", "lenet5", "--backend", "tensorrt", "--trials", "1", "--max-time", "0.6", "--warmup", "0.1")
@@ -246,9 +252,8 @@ def test_the_warm_up_waits_for_the_clock(simulated_benchbox: Callable, simulated
     assert "NOT_STEADY" in {flag["code"] for flag in record["flags"]}
 
 
-@pytest.mark.parametrize(
-    ("knobs", "leaks"), [({"leak_bytes": 2 << 20}, True), pytest.param({}, False, marks=pytest.mark.nightly)]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize(("knobs", "leaks"), [({"leak_bytes": 2 << 20}, True), ({}, False)])
 def test_a_leak_of_device_memory_is_found(
     simulated_benchbox: Callable, knobs: dict[str, Any], leaks: bool, simulated_root: Path
 ) -> None:
@@ -259,6 +264,7 @@ def test_a_leak_of_device_memory_is_found(
     assert all("device memory grew by up to 2097152 bytes per inference" in text for text in messages)
 
 
+@pytest.mark.nightly
 def test_cycles_are_time_at_the_clock_that_was_seen(simulated_benchbox: Callable, simulated_root: Path) -> None:
     ran = simulated_benchbox(
         simulated_root, "run", "lenet5", "--backend", "tensorrt", *QUICK, "--json", sm_clocks_mhz=[1500]
