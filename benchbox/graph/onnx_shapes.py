@@ -8,7 +8,8 @@ asked for without values: of such a graph no values are propagated.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import ChainMap
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ def _lengths(proto: onnx.ModelProto, *, strict: bool) -> dict[str, int]:
     }
 
 
-def _most_numbers(graph: onnx.GraphProto, lengths: dict[str, int]) -> int:
+def _most_numbers(graph: onnx.GraphProto, lengths: MutableMapping[str, int]) -> int:
     """How many numbers the vectors of a graph and of the graphs in it can have together, at most.
 
     Args:
@@ -98,7 +99,7 @@ def _most_numbers(graph: onnx.GraphProto, lengths: dict[str, int]) -> int:
         if longest:
             lengths.update(dict.fromkeys(node.output, longest))
         total += longest if node.op_type in _VECTOR_OPS else 0
-        total += sum(_most_numbers(inner, dict(lengths)) for inner in _graphs_in(node))
+        total += sum(_most_numbers(inner, ChainMap({}, lengths)) for inner in _graphs_in(node))
         if total > MOST_NUMBERS:
             return total
     return total
