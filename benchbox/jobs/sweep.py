@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,13 +131,15 @@ def sweep_here(root: Path, plan: SweepPlan, *, progress: Progress, wait: bool, s
     Raises:
         EnvironmentLackError: the machine is not what the plan asks for.
         MeasurementError: another sweep measures here.
-        StoreError: records cannot be written, or the store has no such bucket or gives no permission.
+        StoreError: records cannot be written, the store has no such bucket or gives no permission; or, at the end,
+            records are stored here and could not be shared.
     """
     check_writable(root)
     require_machine(plan.sweep.require)
     objects = _opened(store, progress) if store else None
     states = states_under(root, plan, warn=progress.say)
     clock = _Clock(plan, states)
+    shared = False
     for number in open_units(plan, states):
         unit = plan.units[number - 1]
         place = f"unit {number} of {len(plan.units)}"
@@ -146,7 +149,9 @@ def sweep_here(root: Path, plan: SweepPlan, *, progress: Progress, wait: bool, s
             progress.say(line_of_end(root, plan, end))
             progress.step(*clock.now, f"{place}: {clock.next_of(unit)}")
         if objects is not None:
-            _push(root, objects, progress)
+            shared = _push(root, objects, progress)
+    if objects is not None and not shared:  # also what an earlier start could not share
+        _push_all(root, objects, store)
 
 
 def sweep_on_cluster(root: Path, plan: SweepPlan, *, progress: Progress, address: str | None, store: str) -> None:
@@ -213,15 +218,28 @@ def _pull(root: Path, objects: Objects, plan: SweepPlan, progress: Progress) -> 
         progress.say(f"not fetched yet: {error.what}: {error.values}")
 
 
-def _push(root: Path, objects: Objects, progress: Progress) -> None:
-    """Shares the records; a store that does not answer ends no sweep, as they can be pushed later."""
+def _push(root: Path, objects: Objects, progress: Progress) -> bool:
+    """Shares the records, and whether all are shared; a store that does not answer ends no sweep, it may at the end."""
     try:
         sent = push(root, objects)
     except StoreError as error:
-        progress.say(f"not shared yet: {error.what}: {error.values}; 'benchbox store push' does it later")
-        return
+        progress.say(f"not shared yet: {error.what}: {error.values}")
+        return False
     for name, fault in sent.faults:
         progress.say(f"not shared: {name}: {fault}")
+    return not sent.faults
+
+
+def _push_all(root: Path, objects: Objects, store: str) -> None:
+    """Shares the records at the end, when nothing is lost by an error; raises StoreError where some are not shared."""
+    remedy = f"they are stored here; once it is mended: benchbox store push {shlex.quote(store)}"
+    try:
+        sent = push(root, objects)
+    except StoreError as error:
+        raise StoreError("the records are not shared", values=f"{error.what}: {error.values}", remedy=remedy) from error
+    if sent.faults:
+        name, fault = sent.faults[0]
+        raise StoreError(f"{counted(len(sent.faults), 'record')} not shared", values=f"{name}: {fault}", remedy=remedy)
 
 
 def require_all(found: Swept) -> None:

@@ -6,6 +6,7 @@ import datetime
 import importlib.util
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,12 @@ import pytest
 from onnx import helper, numpy_helper
 from refusing_store import DENIED, NO_BUCKET, refusing_store
 
+from benchbox.errors import StoreError
 from benchbox.fleet import host_lock, unit
 from benchbox.fleet.plan import plan_of, write_plan
 from benchbox.fleet.sweep_file import sweep_of
+from benchbox.fleet.transfer import Transfer
+from benchbox.jobs import sweep
 
 refusing = pytest.fixture(refusing_store, name="refusing")
 
@@ -119,9 +123,9 @@ def test_what_cannot_be_meant_is_2(old: str, new: str, words: str, benchbox: Cal
 
 
 def test_a_clock_before_the_plan_is_3(file: str, benchbox: Callable, tmp_path: Path) -> None:
-    sweep = sweep_of(Path(file))
+    asked = sweep_of(Path(file))
     tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
-    write_plan(tmp_path, plan_of(sweep, estimate=lambda case, processes: 1.0, now=tomorrow))
+    write_plan(tmp_path, plan_of(asked, estimate=lambda case, processes: 1.0, now=tomorrow))
     ran = benchbox("sweep", file, "--resume")
     assert ran.status == 3
     assert "the clock of this machine is off" in ran.err
@@ -139,6 +143,34 @@ def test_a_store_that_refuses_is_6_before_anything_is_measured(
     assert ran.status == 6
     assert words in ran.err
     assert not list(tmp_path.glob("results/records/env=*"))
+
+
+def test_records_that_could_not_be_shared_are_6_at_the_end(
+    file: str, benchbox: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are stored here, and whoever waits for them elsewhere learns it; the next start shares what is left."""
+    answers: list[bool] = []
+    refuses = True
+
+    def push(root: Path, objects: object) -> Transfer:
+        answers.append(not refuses)
+        if refuses:
+            raise StoreError("no permission to write in bucket 'records'", values="403")
+        return Transfer(copied=(), present=0, faults=(), size_bytes=0)
+
+    monkeypatch.setattr(sweep, "push", push)
+    monkeypatch.setattr(sweep, "measure_unit", lambda *_, **__: iter(()))
+    shared = tmp_path / "shared store"
+    shared.mkdir()
+    ran = benchbox("sweep", file, "--store", shared.as_uri())
+    assert ran.status == 6
+    assert "the records are not shared" in ran.err
+    assert f"benchbox store push {shlex.quote(shared.as_uri())}" in ran.err
+    assert len(answers) > 1, "after each unit, and at the end"
+    refuses = False
+    monkeypatch.setattr(sweep, "open_units", lambda *_: ())
+    benchbox("sweep", file, "--store", shared.as_uri(), "--resume")
+    assert answers[-1], "nothing is left to measure, and it is shared all the same"
 
 
 def test_a_machine_that_nobody_has(benchbox: Callable, tmp_path: Path) -> None:
