@@ -29,7 +29,10 @@ _OPEN_PARTS, _ATTEMPTS = 64, 5
 
 @dataclass(frozen=True, kw_only=True)
 class PartEntry:
-    """A part as the manifest has it: its file, digest, size and rows, and the first and last model and id in it."""
+    """A part as the manifest has it: its file, digest, size and rows, and the first and last model, id and environment.
+
+    ``envs`` is None in manifests of before it was noted.
+    """
 
     file: str
     sha256: str
@@ -37,6 +40,7 @@ class PartEntry:
     rows: int
     models: tuple[str, str]
     ids: tuple[str, str]
+    envs: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +62,7 @@ def read_manifest(folder: Path) -> tuple[PartEntry, ...]:
                 values=f"schema {document['schema']!r}, expected {SCHEMA!r}",
                 remedy="a newer benchbox wrote it: use that",
             )
-        return tuple(
-            PartEntry(**{**entry, "models": tuple(entry["models"]), "ids": tuple(entry["ids"])})
-            for entry in document["parts"]
-        )
+        return tuple(_entry(fields) for fields in document["parts"])
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -70,6 +71,11 @@ def read_manifest(folder: Path) -> tuple[PartEntry, ...]:
             values=f"{type(error).__name__}: {error}",
             remedy="'benchbox store check --set-aside' makes it anew from the parts",
         ) from error
+
+
+def _entry(fields: dict[str, Any]) -> PartEntry:
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    return PartEntry(**plain)
 
 
 def is_compacted(path: Path) -> bool:
@@ -157,6 +163,8 @@ def _in_part(
     if any(key == "model" and not within(pattern, entry.models) for key, pattern in conditions):
         return [], 0
     if any(key == "id" and not within(pattern, entry.ids) for key, pattern in conditions):
+        return [], 0
+    if entry.envs and any(key == "env" and not within(pattern, entry.envs) for key, pattern in conditions):
         return [], 0
     try:
         return _paths(folder / entry.file, conditions, without, newest=newest)

@@ -133,6 +133,7 @@ def entry_of(path: Path) -> PartEntry:
         rows=part.groups[-1].stop if part.groups else 0,
         models=part.ends("model"),
         ids=part.ends("id"),
+        envs=part.ends("env"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,23 @@ def test_parts_are_sorted_by_environment_case_and_time(root: Path) -> None:
     assert keys == sorted(keys)
     assert len({found.environment.hash for found in stored}) > 1
     assert {found.key.batch for found in stored} == {1, 2, 8, 10}, "by number: 10 comes after 8"
+
+
+def test_a_part_without_the_environment_is_not_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts are sorted by it: a machine's records are in few of many. Older manifests do not say it."""
+    compact(root)
+    folder = root / compacted.FOLDER
+    here, elsewhere = [("env", f"{1:012d}")], [("env", "9" * 12)]
+    assert compacted.selected(folder, here).count == 15
+    with monkeypatch.context() as patch:
+        patch.setattr(compacted, "opened", lambda path: pytest.fail("opened"))
+        assert compacted.selected(folder, elsewhere).count == 0
+    manifest = folder / compacted.MANIFEST
+    document = json.loads(manifest.read_text())
+    for entry in document["parts"]:
+        del entry["envs"]
+    manifest.write_text(json.dumps(document))
+    assert [compacted.selected(folder, asked).count for asked in (here, elsewhere)] == [15, 0]
 
 
 @pytest.mark.parametrize(
