@@ -197,14 +197,26 @@ def _with_part(whole: _Assembled, source: ModelSource, sizes: Mapping[str, tuple
     if not source.part:
         return whole
     from benchbox.models.examples import flat_network
-    from benchbox.models.parts import part_of
+    from benchbox.models.parts import axes_of_part, part_of
     from benchbox.models.results import give_tensors
 
     part, example = part_of(whole.module, source.part, inputs, source.reference)
+    axes = axes_of_part(whole.module, source.part, _with_axes(whole, inputs, source), source.reference)
     give_tensors(part, f"{source.part} of {source.reference}")
     module, given = flat_network(part, example, f"{source.part} of {source.reference}")
     size = ", ".join(dict.fromkeys(one.size for one in inputs if one.size))  # what the part gets follows from these
-    return replace(whole, module=module, inputs=tuple(replace(one, size=size) for one in given), axes=None)
+    return replace(whole, module=module, inputs=tuple(replace(one, size=size) for one in given), axes=axes)
+
+
+def _with_axes(whole: _Assembled, inputs: tuple[ExampleInput, ...], source: ModelSource) -> tuple[ExampleInput, ...]:
+    """The whole network's inputs with the axes that count samples."""
+    from benchbox.models.batching import batching_along, batching_of
+
+    if whole.inputs is None:
+        return inputs  # the one of a network without an example: its first
+    if whole.axes is not None:
+        return batching_along(inputs, whole.axes).inputs
+    return batching_of(whole.module, inputs, {}, reference=source.reference).inputs
 
 
 def _settled(made: _Assembled, source: ModelSource) -> Network:

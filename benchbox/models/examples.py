@@ -121,6 +121,12 @@ def flat_network(module: nn.Module, example: Example, reference: str) -> tuple[n
     return module, tuple(inputs)
 
 
+def tensors_of(module: nn.Module, example: Example, reference: str) -> list[torch.Tensor]:
+    """The tensors among the arguments, in the order of the inputs of ``flat_network``, which raises the same."""
+    leaves = _pytree.tree_leaves(_in_order(module, example, reference))
+    return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+
+
 _INPUT = object()
 
 

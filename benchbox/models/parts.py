@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from benchbox.errors import ArtifactError, UsageError
-from benchbox.models.examples import Example, ExampleInput
+from benchbox.models.examples import Example, ExampleInput, tensors_of
 from benchbox.models.kept_tensors import kept_tensors_put_back
 from benchbox.registry import suggestion
 
 _SHOWN = 12
+_TRIED = (2, 3)
 
 
 def part_of(
@@ -40,24 +43,13 @@ def part_of(
             values=near or f"its own are {', '.join(shown[:_SHOWN]) or 'none'}{more}",
             remedy="give its dotted name, as in named_modules()",
         )
-    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-
-    def keep(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not calls:
-            calls.append((args, kwargs))
-
-    handle = parts[name].register_forward_pre_hook(keep, with_kwargs=True)
     failure: BaseException | None = None
     try:
-        with kept_tensors_put_back(module), torch.no_grad():
-            module(*(given.tensor for given in inputs))
+        found = _first_call(module, parts[name], [given.tensor for given in inputs])
     except (Exception, SystemExit) as error:  # whatever the network's own code raises
-        failure = error
-    finally:
-        handle.remove()
-    if calls:
-        args, kwargs = calls[0]
-        return parts[name], Example(args=args, kwargs=kwargs)
+        found, failure = None, error
+    if found is not None:
+        return parts[name], found
     if failure is not None:
         raise ArtifactError(
             f"{reference} does not run on its example inputs",
@@ -69,3 +61,60 @@ def part_of(
         values=f"a {type(parts[name]).__name__}, whose forward() did not run",
         remedy="name a module that it calls: its parent, or its children",
     )
+
+
+def axes_of_part(
+    module: nn.Module, name: str, inputs: tuple[ExampleInput, ...], reference: str
+) -> tuple[int | None, ...] | None:
+    """Which axis of each tensor that a part is given counts samples: the one that follows the network's own batch.
+
+    The part alone would run with other sizes of a sequence too. None where the network's batch is not seen in it, as
+    where samples and places are folded into one axis, or the network does not run with other batches.
+
+    Args:
+        module: the whole network.
+        name: of the part.
+        inputs: of the network, with the axes that count samples.
+        reference: of the network, for messages.
+    """
+    part = module.get_submodule(name)
+    shapes = []
+    for size in _TRIED:
+        try:
+            example = _first_call(module, part, [given.with_batch(size) for given in inputs])
+        except (Exception, SystemExit):  # whatever the network's own code raises
+            return None
+        if example is None:
+            return None
+        shapes.append([tuple(tensor.shape) for tensor in tensors_of(part, example, reference)])
+    two, three = shapes
+    if len(two) != len(three):
+        return None
+    axes: list[int | None] = []
+    for one, other in zip(two, three, strict=True):
+        moved = [axis for axis, sizes in enumerate(zip(one, other, strict=False)) if sizes[0] != sizes[1]]
+        if len(one) != len(other) or [(one[axis], other[axis]) for axis in moved] not in ([], [_TRIED]):
+            return None
+        axes.append(moved[0] if moved else None)
+    return tuple(axes) if any(axis is not None for axis in axes) else None
+
+
+class _Reached(BaseException):
+    """The part was called: what the network does behind it does not matter. No Exception, which networks may catch."""
+
+
+def _first_call(module: nn.Module, part: nn.Module, tensors: Sequence[torch.Tensor]) -> Example | None:
+    """The arguments of the part's first call when the network runs on these, None where it is not called."""
+    calls: list[Example] = []
+
+    def keep(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls.append(Example(args=args, kwargs=kwargs))
+        raise _Reached
+
+    handle = part.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        with kept_tensors_put_back(module), torch.no_grad(), contextlib.suppress(_Reached):
+            module(*tensors)
+    finally:
+        handle.remove()
+    return calls[0] if calls else None

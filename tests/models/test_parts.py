@@ -33,6 +33,23 @@ class Net(nn.Module):
     def forward(self, ids, mask):
         return self.block(self.table(ids), mask=mask.float(), twice=True)
 
+class Layer(nn.Module):
+    def forward(self, x, places, turns):
+        return x * turns + places[..., None]
+
+class Turning(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.folded = Layer(), nn.Linear(4, 4)
+
+    def forward(self, x):
+        places = torch.arange(x.shape[1])[None]
+        turned = self.layer(x, places, torch.ones(1, x.shape[1], 4))
+        return self.folded(turned.reshape(-1, 4)).reshape(turned.shape)
+
+def make_turning():
+    return Turning(), torch.randn(2, 6, 4)
+
 def make():
     return Net(), {"ids": torch.arange(6).reshape(2, 3), "mask": torch.ones(2, 3, dtype=torch.int64)}
 """
@@ -57,6 +74,22 @@ def test_a_part_gets_what_the_network_gives_it() -> None:
     whole = network_from_source(resolve("parted_net:make", input_shape=None, weights=None), seed=0)
     expected = whole.module(*(given.tensor for given in whole.inputs))
     torch.testing.assert_close(network.module(*(given.tensor for given in network.inputs)), expected)
+
+
+def test_the_batch_of_a_part_is_the_networks() -> None:
+    """More of its inputs have the axis of the sequence, and it runs at any length of one too."""
+    source = resolve("parted_net:make_turning", input_shape=None, weights=None, part="layer")
+    network = network_from_source(source, seed=0)
+    assert {spec.name: spec.shape for spec in network.specs()} == {
+        "x": (None, 6, 4),
+        "places": (1, 6),
+        "turns": (1, 6, 4),
+    }
+
+
+def test_a_part_that_folds_samples_and_places_into_one_axis_has_that_for_its_batch() -> None:
+    source = resolve("parted_net:make_turning", input_shape=None, weights=None, part="folded")
+    assert [spec.shape for spec in network_from_source(source, seed=0).specs()] == [(None, 4)]
 
 
 def test_a_part_of_a_zoo_network() -> None:
