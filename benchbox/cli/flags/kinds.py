@@ -354,7 +354,9 @@ def words(kind: str, *names: str) -> Word:
 
 
 COUNT = Count()
-SECONDS = Number("a positive number of seconds", lambda number: number > 0)
+SECONDS = Number(
+    "a positive number of seconds", lambda number: number > 0, remedy="without a unit, for example 0.05 for 50 ms"
+)
 SHARE = Number("a share from 0 to 1", lambda number: 0 <= number <= 1, remedy="0.9 is 90 %")
 EFFECT = Number("a ratio between 0 and 1", lambda number: 0 < number < 1, remedy="for 3 %: 0.03")
 RATIO = Number("a number between 0 and 1", lambda number: 0 < number < 1)
