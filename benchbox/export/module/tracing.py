@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,8 @@ EXAMPLE_BATCH = 2
 # Smaller constants may be shapes and axes and belong to the structure.
 WEIGHT_BYTES = 8192
 _CAUSAL = "_detect_is_causal_mask"
+# A condition on the sizes of many selections, as of a detector's ninety classes, is thousands of characters long.
+_CAUSE_CHARACTERS = 300
 
 
 def proto_from_module(
@@ -191,8 +194,8 @@ def _masks_not_looked_at() -> Iterator[None]:
 
 def _remedy(error: BaseException, module: nn.Module) -> str:
     """What to do about a failed export; where a forward decides by values, as a detector does, no shape helps."""
-    if "data-dependent" in str(_first_cause(error)):
-        parts = ", ".join(name for name, _ in module.named_children())
+    if "data-dependent" in str(cause := _first_cause(error)):
+        parts = ", ".join(_parts_before(cause, module))
         return (
             "its forward decides by the values that it computes: measure a part that does not with --module NAME "
             f"({parts or 'a detector without its last steps'}), or bring an ONNX file"
@@ -204,6 +207,23 @@ def _remedy(error: BaseException, module: nn.Module) -> str:
     return "check the input shape (--input) and that the network's forward can be traced"
 
 
+def _parts_before(error: BaseException, module: nn.Module) -> list[str]:
+    """Names of a network's own parts that have weights, without those that come from the one that failed on.
+
+    Parts that failed are seen by ``self`` in the frames of the error. What follows such a part works on what it
+    selected, as the second stage of a detector does. Anchors and resizing have no weights: nobody measures them.
+    """
+    frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+    failed = {id(one) for one in frames}
+    found = []
+    for name, part in module.named_children():
+        if id(part) in failed:
+            break
+        if next(part.parameters(), None) is not None:
+            found.append(name)
+    return found
+
+
 def _first_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
@@ -213,7 +233,10 @@ def _first_cause(error: BaseException) -> BaseException:
 def _root_cause(error: BaseException) -> str:
     error = _first_cause(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+    reason = lines[0] if lines else "no reason given"
+    if len(reason) > _CAUSE_CHARACTERS:
+        reason = f"{reason[:_CAUSE_CHARACTERS]} …"
+    return f"{type(error).__name__}: {reason}"
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:

@@ -78,3 +78,44 @@ def test_a_forward_that_decides_by_values_is_not_blamed_on_shapes(
     assert "data-dependent" in raised.value.values
     assert "--module NAME" in raised.value.remedy
     assert "--input" not in raised.value.remedy
+
+
+# As a detector of two stages: resizing without weights, features, a stage that selects, and one that works on those.
+DETECTOR = """
+import torch
+from torch import nn
+
+class Select(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scores = nn.Linear(8, 1)
+
+    def forward(self, h):
+        scores = self.scores(h).flatten()
+        kept = [h[scores > level / CLASSES] for level in range(CLASSES)]
+        return h if sum(len(one) for one in kept) > 3 else -h
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.resize, self.backbone, self.proposals, self.head = nn.Tanh(), nn.Linear(8, 8), Select(), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(self.proposals(self.backbone(self.resize(x))))
+"""
+
+
+def test_of_a_detector_the_parts_before_its_selection_are_named_in_a_short_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "detects.py").write_text(DETECTOR.replace("CLASSES", "30"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "detects", raising=False)
+    source = resolve("detects:Net", input_shape=(8,), weights=None)
+    with pytest.raises(ArtifactError) as raised:
+        artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
+    assert "--module NAME (backbone)" in raised.value.remedy
+    assert "data-dependent" in raised.value.values
+    assert len(raised.value.values) < 400
+    part = resolve("detects:Net", input_shape=(8,), weights=None, part="backbone")
+    assert all(hop.passed for hop in artifact_from_source(part, precision=Precision.FP32, root=tmp_path).hops)
