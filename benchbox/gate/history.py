@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from benchbox.schema.record import Record, Status
 from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
 from benchbox.stats.changes import Change, changes_of
 
+_Structure = tuple[int, int]
 # A change of level is located to within a night or so: a neighbour's new environment may be its cause.
 NEAR = 1
 
@@ -37,13 +39,24 @@ def series_from_records(
         effect: the least change of level that matters, as a ratio minus 1.
         night_starts: the hour, UTC, at which a night begins; None for a point a record.
     """
-    cases: dict[object, list[tuple[Record, Reading]]] = {}
-    for record in sorted(records, key=lambda entry: (entry.started_at, entry.id)):
+    ordered = sorted(records, key=lambda entry: (entry.started_at, entry.id))
+    # A record without a cost is of the network of its file, which another one may have counted.
+    structures = {
+        _counted(record): (record.analytic.macs, record.analytic.params) for record in ordered if record.analytic
+    }
+    cases: dict[tuple[object, _Structure | None], list[tuple[Record, Reading]]] = {}
+    for record in ordered:
         reading = next((found for found in record.readings if found.metric == metric), None)
         if record.status is Status.OK and reading is not None and reading.value > 0:
-            cases.setdefault(_case_of(record), []).append((record, reading))
+            # Another network under the same name is another series: never a point, or a step, of this one.
+            key = _case_of(record), structures.get(_counted(record))
+            cases.setdefault(key, []).append((record, reading))
+    names = Counter(case for case, _ in cases)
     starts = NIGHT_STARTS if night_starts is None else night_starts
-    return tuple(_series(_nights(found, night_starts), metric, effect, starts) for found in cases.values())
+    return tuple(
+        _series(_nights(found, night_starts), metric, effect, starts, told_by=structure if names[case] > 1 else None)
+        for (case, structure), found in cases.items()
+    )
 
 
 def _nights(found: Sequence[tuple[Record, Reading]], night_starts: int | None) -> list[list[tuple[Record, Reading]]]:
@@ -55,7 +68,15 @@ def _nights(found: Sequence[tuple[Record, Reading]], night_starts: int | None) -
     return list(nights.values())
 
 
-def _series(found: Sequence[Sequence[tuple[Record, Reading]]], metric: str, effect: float, starts: int) -> Series:
+def _series(
+    found: Sequence[Sequence[tuple[Record, Reading]]],
+    metric: str,
+    effect: float,
+    starts: int,
+    *,
+    told_by: _Structure | None,
+) -> Series:
+    """The series of these nights; ``told_by`` is what tells its network from another one of the same name."""
     records = [night[-1][0] for night in found]
     environments = [record.environment for record in records]
     epochs = {
@@ -67,7 +88,8 @@ def _series(found: Sequence[Sequence[tuple[Record, Reading]]], metric: str, effe
     better = METRICS.get(metric).better
     raw = changes_of([point.value for point in points], effect=effect)
     return Series(
-        case=_description(records[-1]),
+        case=_description(records[-1])
+        | ({} if told_by is None else dict(zip(("macs", "params"), told_by, strict=True))),
         metric=metric,
         unit=found[0][0][1].unit,
         better=better,
@@ -78,8 +100,13 @@ def _series(found: Sequence[Sequence[tuple[Record, Reading]]], metric: str, effe
 
 
 def _case_of(record: Record) -> object:
-    """What makes two records points of one series: the case, whatever weights its network has, on equal hardware."""
+    """What makes two records points of one series, with the network's structure: the case on equal hardware."""
     return identity_of(record).without_network, tuple(sorted(record.environment.hardware.items()))
+
+
+def _counted(record: Record) -> object:
+    """What MACs and parameters belong to: the network, and the batch that they are counted at."""
+    return network_of(record), record.key.batch
 
 
 def _description(record: Record) -> dict[str, object]:

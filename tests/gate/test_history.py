@@ -106,6 +106,25 @@ def test_the_evening_is_of_the_night_that_ends_tomorrow() -> None:
     assert [point.night for point in only(records).points] == ["2026-01-01", "2026-01-02"]
 
 
+def test_another_network_under_the_same_name_is_another_series() -> None:
+    """In one night too: its mean with the other would be a number of neither."""
+    before = nights(level(6, 1e-3))
+    analytic = before[0].analytic
+    assert analytic is not None
+    wider = dataclasses.replace(analytic, macs=4 * analytic.macs)
+    after = [
+        dataclasses.replace(record, id=f"{record.id}w", onnx_sha256="b" * 64, analytic=wider)
+        for record in nights(level(6, 3e-3))
+    ]
+    series = series_from_records([*before, *after], metric="latency_p50", effect=0.03)
+    assert [(len(found.points), found.changes, found.case["macs"]) for found in series] == [
+        (6, (), analytic.macs),
+        (6, (), wider.macs),
+    ]
+    retrained = [dataclasses.replace(record, onnx_sha256="c" * 64) for record in before[3:]]
+    assert "macs" not in only([*before[:3], *retrained]).case
+
+
 def test_failed_records_and_other_hardware_do_not_join() -> None:
     good = nights(level(10, 1e-3))
     failed = nights(level(10, 9e-3), status=Status.FAILED)

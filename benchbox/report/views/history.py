@@ -12,7 +12,7 @@ from benchbox.report.sparkline import sparkline
 from benchbox.report.table import Column, text_table, texts_of
 from benchbox.schema.reading import Better
 from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
-from benchbox.units import format_alike, format_change, format_changes, format_half_width
+from benchbox.units import format_alike, format_change, format_changes, format_count, format_half_width
 
 _COLUMNS: tuple[Column[list[str]], ...] = (
     Column(title="night"),
@@ -160,13 +160,19 @@ def _summary(series: Series, first: int) -> str:
     return "; ".join(parts)
 
 
+_COUNTS = {"macs": "MACs", "params": "parameters"}
+
+
 def _title(case: Mapping[str, object]) -> str:
-    """The case in words: "resnet18 on onnxruntime, fp32, batch 1, isolated, 2 threads, cpu"."""
+    """The case in words: "resnet18 on onnxruntime, fp32, batch 1, isolated, 2 threads, cpu".
+
+    MACs and parameters are there where networks of one name differ in them.
+    """
     named = {"batch": "batch {}", "threads": "threads {}", "group": "group {}", "streams": "streams {}"}
     named |= {"rate_per_s": "{} samples/s", "latency_bound_s": "bound {} s", "like": "like {}", "wait": "wait {}"}
     usual = {"transfer": "resident"}
     parts = [
-        named.get(name, "{}").format(value)
+        f"{format_count(float(str(value)))} {_COUNTS[name]}" if name in _COUNTS else named.get(name, "{}").format(value)
         for name, value in case.items()
         if name not in ("model", "backend") and value != usual.get(name)
     ]
