@@ -72,7 +72,7 @@ def pairs_of_cases(base: Iterable[Measured], head: Iterable[Measured]) -> tuple[
     pairs: list[Pair] = []
     for key in dict.fromkeys([*sides[0], *sides[1]]):
         left, right = (list(side.get(key, ())) for side in sides)
-        for alike in (_sha_of, _structure_of, lambda _: None):
+        for alike in (_sha_of, lambda side: structure_of(side[0].record), lambda _: None):
             for one in tuple(left):
                 other = next((entry for entry in right if alike(entry) == alike(one)), None)
                 if other is not None:
@@ -141,9 +141,9 @@ def _sha_of(side: Sequence[Measured]) -> object:
     return network_of(side[0].record)
 
 
-def _structure_of(side: Sequence[Measured]) -> object:
-    analytic = side[0].record.analytic
-    return analytic and (analytic.macs, analytic.params)
+def structure_of(record: Record) -> tuple[int, int] | None:
+    """MACs and parameters, by which networks of one name are told apart; None without a cost."""
+    return None if record.analytic is None else (record.analytic.macs, record.analytic.params)
 
 
 def _lack(name: str, other_name: str, records: Sequence[Measured], others: _Cases) -> str:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from benchbox.gate.comparable import structure_of
 from benchbox.gate.series import HALF_WIDTH, NIGHT_STARTS, night_of, pooled
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.environment import Environment
@@ -41,9 +42,7 @@ def series_from_records(
     """
     ordered = sorted(records, key=lambda entry: (entry.started_at, entry.id))
     # A record without a cost is of the network of its file, which another one may have counted.
-    structures = {
-        _counted(record): (record.analytic.macs, record.analytic.params) for record in ordered if record.analytic
-    }
+    structures = {_counted(record): structure_of(record) for record in ordered if record.analytic}
     cases: dict[tuple[object, _Structure | None], list[tuple[Record, Reading]]] = {}
     for record in ordered:
         reading = next((found for found in record.readings if found.metric == metric), None)

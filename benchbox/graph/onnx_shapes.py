@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
+from benchbox.graph.bodies import bodies_of, nodes_inside
 from benchbox.graph.border import MAX_ELEMENTS
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def _few_numbers(proto: onnx.ModelProto, *, strict: bool) -> bool:
     if _most_numbers(proto.graph, {}) <= MOST_NUMBERS:
         return True
     lengths = _lengths(proto, strict=strict)
-    nodes = (node for graph in _with_inner_graphs(proto.graph) for node in graph.node)
-    vectors = [name for node in nodes if node.op_type in _VECTOR_OPS for name in node.output]
+    vectors = [name for node in nodes_inside(proto.graph) if node.op_type in _VECTOR_OPS for name in node.output]
     return sum(lengths.get(name, MOST_NUMBERS) for name in vectors) <= MOST_NUMBERS
 
 
@@ -99,7 +99,7 @@ def _most_numbers(graph: onnx.GraphProto, lengths: MutableMapping[str, int]) -> 
         if longest:
             lengths.update(dict.fromkeys(node.output, longest))
         total += longest if node.op_type in _VECTOR_OPS else 0
-        total += sum(_most_numbers(inner, ChainMap({}, lengths)) for inner in _graphs_in(node))
+        total += sum(_most_numbers(inner, ChainMap({}, lengths)) for inner in bodies_of(node))
         if total > MOST_NUMBERS:
             return total
     return total
@@ -118,12 +118,5 @@ def _length_of_constant(node: onnx.NodeProto) -> int:
 def _with_inner_graphs(graph: onnx.GraphProto) -> Iterable[onnx.GraphProto]:
     yield graph
     for node in graph.node:
-        for inner in _graphs_in(node):
+        for inner in bodies_of(node):
             yield from _with_inner_graphs(inner)
-
-
-def _graphs_in(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
