@@ -7,7 +7,6 @@ were compared with the expected outputs for seeded samples at several batch size
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from benchbox.export.judging import reason_of
 from benchbox.export.large import PROTOBUF_LIMIT, require_convertible
 from benchbox.export.module.canonical import canonicalise
 from benchbox.export.module.checking import expected_of, fed_inputs_of
-from benchbox.export.module.tracing import traced
+from benchbox.export.module.tracing import Traced, traced
 from benchbox.export.opsets import OPSET, opset_of, with_node_names
 from benchbox.export.own_outputs import own_outputs
 from benchbox.export.precision.contents import precision_from_file
@@ -56,6 +55,7 @@ from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
+from benchbox.stats.batches import empty_outputs
 from benchbox.store.artifact_files import artifact_paths, sha256_of, unwritable, write_artifact
 from benchbox.store.atomic import draft_of
 from benchbox.store.external import external_sha256
@@ -186,16 +186,36 @@ def _require_wide(short: str, error: BenchboxError) -> None:
 
 
 def _exported(network: Network, cache: Cache, warnings: Sequence[str], say: Say) -> OnnxArtifact:
-    source, seed = cache.recipe.source, cache.recipe.seed
-    sizes = cache.batch or BatchRange()
+    source = cache.recipe.source
     say("exporting to ONNX")
-    proto, network = traced(network, name=source.name)
-    canonicalise(proto, network.module, name=source.name)
-    warnings = [*warnings, *network.notes]
-    for warning in warnings:
+    made = traced(network, name=source.name)
+    for warning in (*warnings, *made.network.notes):
         say(warning)
+    try:
+        return _compared(made, cache, warnings, say)
+    except (ArtifactError, NumericsError) as error:
+        if made.refusal is None:
+            raise
+        raise _not_as_traced(made.refusal, error) from error
+
+
+def _not_as_traced(refusal: ArtifactError, error: BenchboxError) -> ArtifactError:
+    """Why a network has no graph that was traced for want of another, and whose outputs are not the network's."""
+    return ArtifactError(
+        refusal.what,
+        values=f"{refusal.values}; the graph that TorchScript traces instead is not right either: {error.what}",
+        remedy=refusal.remedy,
+    )
+
+
+def _compared(made: Traced, cache: Cache, warnings: Sequence[str], say: Say) -> OnnxArtifact:
+    """The artifact of a module's graph, once its outputs are those of PyTorch."""
     import torch
 
+    source, seed = cache.recipe.source, cache.recipe.seed
+    sizes = cache.batch or BatchRange()
+    proto, network = made.proto, made.network
+    canonicalise(proto, network.module, name=source.name)
     say("checking outputs against PyTorch")
     is_part = bool(source.part) and not source.inputs.samples
     inputs = fed_inputs_of(network, proto, root=cache.root, is_part=is_part)
@@ -216,7 +236,7 @@ def _exported(network: Network, cache: Cache, warnings: Sequence[str], say: Say)
         batch=sizes if network.fixed_batch is None else _fixed_range(network.fixed_batch),
         inputs=expected.check.inputs,
         outputs=expected.check.outputs,
-        exporter=f"torch {torch.__version__}, onnxscript {importlib.metadata.version('onnxscript')}",
+        exporter=f"torch {torch.__version__}, {made.exporter}",
         evaluator="",
         expected_by=f"pytorch {torch.__version__}",
         expected_path=paths.expected,
@@ -226,7 +246,8 @@ def _exported(network: Network, cache: Cache, warnings: Sequence[str], say: Say)
         recipe=recipe,
         hops=expected.hops,
         weights=str(Path(source.weights).resolve()) if source.weights else None,
-        warnings=(*warnings, *expected.warnings),
+        warnings=(*warnings, *network.notes, *expected.warnings),
+        empty=empty_outputs(expected.outputs, [spec.name for spec in expected.check.outputs]),
         bounded=bounded_outputs(proto),
         choice=source.inputs,
         asked_shape=source.input_shape,
@@ -344,6 +365,7 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         asked_shape=source.input_shape,
         rest=rest if precision in CALIBRATED else Precision.FP32,
         unchecked=own.doubt,
+        empty=empty_outputs(judged.outputs, [spec.name for spec in check.outputs]) if judged.outputs else (),
         bounded=bounded,
         weights_sha256=external_sha256(path),
         weights_from="of the file",

@@ -37,7 +37,7 @@ def structure_from_source(source: ModelSource, *, root: Path, say: Callable[[str
     say("building the network")
     network = outline_from_source(source)
     say("exporting its structure to ONNX")
-    proto, network = traced(network, name=source.name, weights=False)
-    canonicalise(proto, network.module, name=source.name)
-    write_structure(path, proto.SerializeToString(deterministic=True))
+    made = traced(network, name=source.name, weights=False)
+    canonicalise(made.proto, made.network.module, name=source.name)
+    write_structure(path, made.proto.SerializeToString(deterministic=True))
     return path

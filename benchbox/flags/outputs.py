@@ -27,6 +27,17 @@ def flags_of_unchecked(reason: str) -> Iterator[Flag]:
     yield Flag(code=UNCHECKED, severity=Severity.ERROR, message=f"the outputs could not be verified: {reason}")
 
 
+def flags_of_empty(outputs: Sequence[str]) -> Iterator[Flag]:
+    """The flag of outputs of which nothing could be compared, as the boxes of a detector that finds none in noise."""
+    if outputs:
+        yield Flag(
+            code="OUTPUT_EMPTY",
+            severity=Severity.WARNING,
+            message=f"{', '.join(outputs)}: empty for all samples that outputs were compared on, so nothing was "
+            "compared there, and less ran than on inputs that give something: feed real ones with --inputs FILE.npz",
+        )
+
+
 def flags_of_outputs(trials: Sequence[Trial]) -> Iterator[Flag]:
     """The flag of outputs that changed: an error beyond tolerance, else information; none where all bits agree.
 

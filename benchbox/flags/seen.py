@@ -21,8 +21,9 @@ HALF_WIDTH_WANTED = 0.01
 class Seen:
     """What the flags look at: one measured case; ``virtual`` where the backend computes nothing.
 
-    ``unchecked`` says why the outputs could not be verified, "" where they were compared. ``quick`` and
-    ``paired`` are what was asked for (--quick, --ab): advice does not repeat the one nor forget the other.
+    ``unchecked`` says why the outputs could not be verified, "" where they were compared, and ``empty`` names outputs
+    that had nothing in them to compare. ``quick`` and ``paired`` are what was asked for (--quick, --ab): advice does
+    not repeat the one nor forget the other.
     """
 
     precision: Precision
@@ -36,6 +37,7 @@ class Seen:
     interrupted: bool = False
     virtual: bool = False
     unchecked: str = ""
+    empty: Sequence[str] = ()
     quick: bool = False
     paired: bool = False
     inputs: Sequence[FedInput] = ()

@@ -155,7 +155,7 @@ def case_name(record: Record, *, across: bool) -> str:
 def measuring_command(record: Record, artifacts: Sequence[OnnxArtifact], *, trials: int | None = None) -> str:
     """``benchbox run`` for the same case, with as many processes."""
     case = identity_of(record)
-    words = ["benchbox", "run", *_network_of(record, artifacts), *options_of(case), *variant_options(case.variant)]
+    words = ["benchbox", "run", *_network_of(record, artifacts), *options_of(case), *_variant_of(record, artifacts)]
     return shlex.join([*words, *(["--trials", str(trials)] if trials is not None else [])])
 
 
@@ -163,7 +163,7 @@ def accuracy_command(record: Record, artifacts: Sequence[OnnxArtifact]) -> str:
     """``benchbox accuracy`` for the same network, backend and precision; DIR is the user's."""
     key = record.key
     words = ["benchbox", "accuracy", *_network_of(record, artifacts), "--backend", key.backend]
-    words += ["--precision", key.precision.value, *variant_options(key.variant), "--data", "DIR"]
+    words += ["--precision", key.precision.value, *_variant_of(record, artifacts), "--data", "DIR"]
     return shlex.join(words)
 
 
@@ -172,7 +172,7 @@ def emitted(judged: Judged, choice: Choice, artifacts: Sequence[OnnxArtifact]) -
     record = judged.candidate.record
     key = record.key
     network = _network_of(record, artifacts)
-    shared = ["--precision", key.precision.value, *variant_options(key.variant)]
+    shared = ["--precision", key.precision.value, *_variant_of(record, artifacts)]
     if record.engine_sha256 is not None:
         build = ["benchbox", "build", *network, "--backend", key.backend, *shared, "--batch", str(key.batch)]
     else:
@@ -207,10 +207,19 @@ def _network_of(record: Record, artifacts: Sequence[OnnxArtifact]) -> list[str]:
 
     The artifact knows; without it the name is right for the zoo.
     """
-    found = next((artifact for artifact in artifacts if artifact.sha256 == record.onnx_sha256), None)
-    if found is None:
-        return _of_the_zoo(record.key.model)
-    return words_of_artifact(found)
+    found = _artifact_of(record, artifacts)
+    return _of_the_zoo(record.key.model) if found is None else words_of_artifact(found)
+
+
+def _variant_of(record: Record, artifacts: Sequence[OnnxArtifact]) -> list[str]:
+    """The flags of a record's variant; the artifact knows where its calibration data lay."""
+    found = _artifact_of(record, artifacts)
+    made = found.quantization if found else None
+    return variant_options(record.key.variant, calibration=made.folder if made else "")
+
+
+def _artifact_of(record: Record, artifacts: Sequence[OnnxArtifact]) -> OnnxArtifact | None:
+    return next((artifact for artifact in artifacts if artifact.sha256 == record.onnx_sha256), None)
 
 
 def _of_the_zoo(name: str) -> list[str]:

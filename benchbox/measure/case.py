@@ -166,6 +166,7 @@ class CaseRun:
             cpus=effective_cpus(),
             quantization=request.artifact.quantization,
             unchecked=request.artifact.unchecked,
+            empty=request.artifact.empty,
             proof=self._proof,
             interrupted=interrupted,
             quick=request.quick,

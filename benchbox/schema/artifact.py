@@ -121,7 +121,8 @@ class OnnxArtifact:
     with the expected outputs for ``expected_samples`` seeded samples, which every backend's outputs are compared with;
     ``expected_by`` says who computed them ("pytorch 2.13.0", "onnxruntime 1.32.0 (CPU, no graph optimisations, 1
     thread)"); None if no evaluator can run the file. ``unchecked`` says why outputs were not verified (no evaluator
-    runs the file, outputs are random), "" if they were. ``outputs_path`` names the .npz with the outputs of the file
+    runs the file, outputs are random), "" if they were. ``empty`` names outputs that have no element for any of these
+    samples: nothing was compared of them. ``outputs_path`` names the .npz with the outputs of the file
     itself for the same samples. ``recipe`` is a hash of everything that the file was derived from.
     ``params`` is None for a user's own file: the cost model counts them on the graph.
     ``source`` is the model reference and ``weights`` the state dict that was loaded, files by their absolute path.
@@ -159,6 +160,7 @@ class OnnxArtifact:
     rest: Precision = Precision.FP32
     outputs_path: str | None = None
     unchecked: str = ""
+    empty: tuple[str, ...] = ()
     bounded: tuple[str, ...] = ()
     choice: InputChoice = USUAL_INPUTS
     asked_shape: tuple[int, ...] | None = None

@@ -73,7 +73,8 @@ class Quantization:
     """What a quantised graph was made with.
 
     ``data`` says in words what it was calibrated on, ``digest`` is the sha256 of that, ``samples`` how many samples
-    were used. ``quantized`` of ``quantizable`` convolutions and matrix products got Q/DQ nodes.
+    were used. ``quantized`` of ``quantizable`` convolutions and matrix products got Q/DQ nodes. ``folder`` is where the
+    data lay, an absolute path, "" for synthetic ones.
     """
 
     method: CalibrationMethod
@@ -85,3 +86,4 @@ class Quantization:
     fallback: Precision
     quantized: int
     quantizable: int
+    folder: str = ""

@@ -37,6 +37,17 @@ def joined(made: Sequence[Arrays], specs: Sequence[TensorSpec]) -> dict[str, NDA
     return found
 
 
+def empty_outputs(stored: Arrays, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the outputs that have no element in any inference, of what ``joined`` gave."""
+
+    def size(name: str) -> int:
+        whole = stored.get(name)
+        parts = [whole] if whole is not None else [stored[key] for key in stored if key.rpartition("#")[0] == name]
+        return sum(part.size for part in parts)
+
+    return tuple(name for name in names if size(name) == 0)
+
+
 def inferences_in(stored: Arrays, names: Sequence[str], count: int) -> list[dict[str, NDArray[np.generic]]]:
     """The outputs of each inference again, where none of them has a batch axis."""
     return [{name: stored[f"{name}#{number}"] for name in names} for number in range(count)]

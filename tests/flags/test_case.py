@@ -74,6 +74,12 @@ def test_samples_of_the_warm_up_are_in_no_number() -> None:
     assert readings["throughput"] == pytest.approx(8 * 350 / (1.6 * 350 / 800)), "the window's share of those samples"
 
 
+def test_outputs_with_nothing_in_them_are_flagged() -> None:
+    assert "OUTPUT_EMPTY" not in {flag.code for flag in flags_of(seen([trial()]))}
+    (flag,) = [one for one in flags_of(seen([trial()], empty=("boxes", "scores"))) if one.code == "OUTPUT_EMPTY"]
+    assert (flag.severity, flag.message.partition(":")[0]) == (Severity.WARNING, "boxes, scores")
+
+
 def test_how_samples_were_taken_is_told() -> None:
     spiky = (1_000_000,) * 200 + (1_000_001,) * 196 + (1_000_003, 9_000_000, 9_000_000, 9_000_000)
     trials = [

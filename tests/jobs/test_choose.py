@@ -13,6 +13,7 @@ from benchbox.choose.choosing import Request, choices_of
 from benchbox.choose.limits import objective_from_names
 from benchbox.jobs.choose import accuracy_command, emitted, measuring_command
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
+from benchbox.schema.derivation import CalibrationMethod, Quantization
 from benchbox.schema.model import Precision
 from benchbox.schema.record import Record
 
@@ -62,3 +63,14 @@ def test_without_the_file_the_name_of_the_zoo_will_do() -> None:
     for model, words in (("resnet18", ["resnet18"]), ("resnet18-3x64x64", ["resnet18", "--input", "3x64x64"])):
         assert shlex.split(measuring_command(of_network(model), []))[2 : 2 + len(words)] == words
     assert shlex.split(measuring_command(of_network("my-net"), []))[2] == "my-net"
+
+
+@pytest.mark.parametrize(("folder", "typed"), [("/data/a b/val", "'/data/a b/val'"), ("", "val")])
+def test_calibration_data_are_named_by_where_they_lay(folder: str, typed: str) -> None:
+    made = Quantization(
+        method=CalibrationMethod.MINMAX, data="12 of 12 images", synthetic=False, digest="b" * 64, samples=12,
+        exclude=(), fallback=Precision.FP32, quantized=1, quantizable=1, folder=folder,
+    )  # fmt: skip
+    artifact = dataclasses.replace(ARTIFACT, precision=Precision.INT8, quantization=made)
+    command = measuring_command(of_network("resnet18", "calibration=val"), [artifact])
+    assert command.endswith(f" --calibration {typed}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchbox.schema.artifact import Drawn, TensorSpec, Values
-from benchbox.stats.batches import inferences_in, joined, samples_of, specs_of_outputs
+from benchbox.stats.batches import empty_outputs, inferences_in, joined, samples_of, specs_of_outputs
 from benchbox.stats.inputs import arrays_of_samples, fed_inputs, seeded_arrays
 
 
@@ -33,6 +33,14 @@ def test_axes_of_outputs_follow_from_two_batch_sizes() -> None:
     assert set(some) == {"first", "second", "found#0", "total#0"}
     again = inferences_in({f"found#{index}": part["found"] for index, part in enumerate(parts)}, ["found"], 2)
     assert [part["found"].shape for part in again] == [(2, 3), (5, 3)]
+
+
+def test_outputs_with_nothing_in_any_inference_are_named() -> None:
+    parts = [{**made(1, 0), "none#1": np.zeros((1, 0))}, {**made(1, 2), "none#1": np.zeros((1, 0))}]
+    names = list(parts[0])
+    specs = specs_of_outputs(parts, names, batches=(1, 1), counted=True, open_axes={"found": (0,)})
+    assert empty_outputs(joined(parts, specs), names) == ("none#1",), "two were found in the second inference"
+    assert empty_outputs(joined(parts[:1], specs), names) == ("found", "none#1")
 
 
 def test_equal_sizes_by_chance_are_still_open() -> None:

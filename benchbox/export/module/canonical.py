@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import onnx
     from torch import nn
 
-_SCOPES = "pkg.torch.onnx.name_scopes"
+# A node's note with the modules that it lies in, outermost first, and its own name.
+SCOPES = "pkg.torch.onnx.name_scopes"
 _STACK = "pkg.torch.onnx.stack_trace"
 # Functions that the exporter takes apart, so that no node has their name.
 _DISSOLVED = ("adaptive_avg_pool2d",)
@@ -81,13 +82,22 @@ class _ModuleTree:
         """By weight first: a convolution with a folded batch norm carries the batch norm's scope."""
         scope = ""
         for entry in node.metadata_props:
-            if entry.key == _SCOPES:
+            if entry.key == SCOPES:
                 scopes = ast.literal_eval(entry.value)
                 scope = str(scopes[-2]) if len(scopes) > 1 else ""
         for value in node.input:
             if value in self.param_sizes:
                 return _Place(value.rpartition(".")[0], scope, weighted=True)
         return _Place(scope, scope, weighted=False)
+
+    def folded_into(self, path: str) -> str:
+        """The layer that took in a batch norm without a node of its own: that before it, of as many channels, or ""."""
+        features = getattr(self.leaves[path], "num_features", None)
+        paths = list(self.leaves)
+        before = paths[paths.index(path) - 1] if path != paths[0] else ""
+        layer = self.leaves.get(before)
+        channels = getattr(layer, "out_channels", getattr(layer, "out_features", None))
+        return before if features is not None and features == channels else ""
 
     def layer_title(self, path: str) -> str:
         """The class of a layer, with ``+bias`` where it adds one; empty for what is no layer."""
@@ -132,6 +142,8 @@ def _params_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _Module
     for name, size in left.items():
         # Only a layer's own parameters can have been folded into what its code made; others were never used.
         owner = name.rpartition(".")[0]
+        if owner in tree.leaves and owner not in first_in_scope:
+            owner = tree.folded_into(owner)
         if owner in tree.leaves and owner in first_in_scope:
             counts[first_in_scope[owner]] += size
     return counts

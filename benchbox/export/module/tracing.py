@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.metadata
 import io
 import logging
+import textwrap
 import traceback
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, BenchboxError
@@ -29,6 +31,7 @@ WEIGHT_BYTES = 8192
 _CAUSAL = "_detect_is_causal_mask"
 # A condition on the sizes of many selections, as of a detector's ninety classes, is thousands of characters long.
 _CAUSE_CHARACTERS = 300
+_CAUSE_IN_NOTE = 120
 
 
 def proto_from_module(
@@ -109,8 +112,21 @@ def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onn
     return program.model_proto, tuple(notes)
 
 
-def traced(network: Network, *, name: str, weights: bool = True) -> tuple[onnx.ModelProto, Network]:
-    """The graph of a network, and the network as it was exported: with its example's batch size where no other works.
+@dataclass(frozen=True, kw_only=True)
+class Traced:
+    """The graph of a network, and the network as it was exported.
+
+    ``exporter`` names what wrote the graph. ``refusal`` is why PyTorch's usual exporter did not, None where it did.
+    """
+
+    proto: onnx.ModelProto
+    network: Network
+    exporter: str
+    refusal: ArtifactError | None = None
+
+
+def traced(network: Network, *, name: str, weights: bool = True) -> Traced:
+    """The graph of a network; for its example's batch alone where no other works, and traced where nothing else does.
 
     Raises ArtifactError as ``proto_from_network``.
     """
@@ -123,19 +139,47 @@ def traced(network: Network, *, name: str, weights: bool = True) -> tuple[onnx.M
         with contextlib.suppress(ArtifactError):
             return _traced(network, name=name, weights=weights)
     size = network.example_batch
-    if size is None or network.fixed_batch is not None:
-        raise failure
-    reason = f"it could be exported for a batch of {size} only: {failure.values}"
-    fixed = replace(network.at_batch(size), notes=(*network.notes, reason))
-    try:
-        return _traced(fixed, name=name, weights=weights)
-    except ArtifactError:
-        raise failure from failure.__cause__
+    if size is not None and network.fixed_batch is None:
+        reason = f"it could be exported for a batch of {size} only: {failure.values}"
+        fixed = replace(network.at_batch(size), notes=(*network.notes, reason))
+        with contextlib.suppress(ArtifactError):
+            return _traced(fixed, name=name, weights=weights)
+    return _traced_by_running(network, failure, weights=weights)
 
 
-def _traced(network: Network, *, name: str, weights: bool) -> tuple[onnx.ModelProto, Network]:
+def _traced(network: Network, *, name: str, weights: bool) -> Traced:
     proto, notes = _proto_and_notes(network, name=name, weights=weights)
-    return proto, replace(network, notes=(*network.notes, *notes)) if notes else network
+    return Traced(
+        proto=proto,
+        network=replace(network, notes=(*network.notes, *notes)) if notes else network,
+        exporter=f"onnxscript {importlib.metadata.version('onnxscript')}",
+    )
+
+
+def _traced_by_running(network: Network, refusal: ArtifactError, *, weights: bool) -> Traced:
+    """What TorchScript's tracer writes down; raises the refusal where it cannot either."""
+    from benchbox.export.module.packing import packed_as_padded
+    from benchbox.export.module.torchscript import proto_from_trace, traced_in_words
+    from benchbox.models.kept_tensors import kept_tensors_put_back
+
+    size = network.fixed_batch or network.example_batch or 1
+    network = network.at_batch(size)
+    try:
+        with (
+            _silence(),
+            _masks_not_looked_at(),
+            packed_as_padded(network.module) as notes,
+            kept_tensors_put_back(network.module),
+        ):
+            proto, places = proto_from_trace(network)
+    except (Exception, SystemExit):  # as above; that it cannot be exported is known already
+        raise refusal from refusal.__cause__
+    if not weights:
+        _leave_out_large(proto)
+    cause = textwrap.shorten(refusal.values, _CAUSE_IN_NOTE, placeholder=" …")
+    told = traced_in_words(size, cause, places)
+    network = replace(network, notes=(*network.notes, *notes, told))
+    return Traced(proto=proto, network=network, exporter="TorchScript", refusal=refusal)
 
 
 def _leave_out_weights(program: torch.onnx.ONNXProgram) -> None:
@@ -152,6 +196,17 @@ def _leave_out_weights(program: torch.onnx.ONNXProgram) -> None:
                 shape=onnx_ir.Shape(tensor.shape.numpy()),
                 name=value.name or "",
             )
+
+
+def _leave_out_large(proto: onnx.ModelProto) -> None:
+    """The same for a graph that is a message already."""
+    for tensor in proto.graph.initializer:
+        if (size := len(tensor.raw_data)) > WEIGHT_BYTES:
+            tensor.ClearField("raw_data")
+            tensor.data_location = tensor.EXTERNAL
+            for key, value in (("location", "weights"), ("offset", 0), ("length", size)):
+                entry = tensor.external_data.add()
+                entry.key, entry.value = key, str(value)
 
 
 @contextlib.contextmanager

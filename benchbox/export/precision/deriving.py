@@ -167,6 +167,7 @@ def _calibrated(
             fallback=choice.fallback,
             quantized=quantized,
             quantizable=quantizable,
+            folder=data.folder,
         ),
     )
 

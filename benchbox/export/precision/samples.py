@@ -11,7 +11,7 @@ import importlib.metadata
 import itertools
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -40,6 +40,7 @@ class CalibrationData:
     """Samples for calibration, not loaded yet: their origin in words, and a digest of all that decides them.
 
     ``axes`` is the axis along which the samples of an input are stacked, None where one array serves all samples.
+    ``folder`` is the absolute path that was given for them, "" if none was.
     """
 
     text: str
@@ -48,6 +49,7 @@ class CalibrationData:
     samples: int
     axes: Mapping[str, int | None]
     load: Callable[[], Iterator[Mapping[str, np.ndarray]]]
+    folder: str = ""
 
     def batches(self, size: int) -> Iterator[dict[str, np.ndarray]]:
         """The samples in order, stacked; the last batch is filled up from the first samples."""
@@ -110,7 +112,8 @@ def data_from_choice(
         return _synthetic(inputs, seed)
     path = require_there(choice)
     files = _array_files(path)
-    return _from_arrays(files, inputs) if files else _from_pictures(_pictures(path), source, inputs)
+    data = _from_arrays(files, inputs) if files else _from_pictures(_pictures(path), source, inputs)
+    return replace(data, folder=str(path.absolute()))
 
 
 def _synthetic(inputs: Sequence[TensorSpec], seed: int) -> CalibrationData:

@@ -27,7 +27,6 @@ SIGNS = {
 _VARIANT_FLAGS = {
     "input": "--input",
     "fallback": "--fallback",
-    "calibration": "--calibration",
     "method": "--calibration-method",
     "converter": "--converter",
     "task": "--task",
@@ -196,13 +195,18 @@ def options_of(case: CaseIdentity) -> list[str]:
     return [*words, *(["--transfers"] if case.transfer == TRANSFER_TIMED else [])]
 
 
-def variant_options(variant: str) -> list[str]:
-    """The flags that a variant came from ("exclude=fc* fallback=fp16 sequence=128")."""
+def variant_options(variant: str, *, calibration: str = "") -> list[str]:
+    """The flags that a variant came from ("exclude=fc* fallback=fp16 sequence=128").
+
+    ``calibration`` is where the data of a calibration lay, "" if that is not known: a variant has its name alone.
+    """
     words: list[str] = []
     for part in variant.split():
         name, equals, value = part.partition("=")
         if not equals:
             words += ["--sparsity"] if name == "sparsity" else []
+        elif name == "calibration":
+            words += ["--calibration", calibration or value]
         elif name in _VARIANT_FLAGS:
             words += [_VARIANT_FLAGS[name], value]
         elif name == "exclude":
