@@ -1,12 +1,12 @@
 """Do ceilings repeat, and do others reach the same? Prints ratios.
 
-    python benchmarks/ceilings.py [--times 5] [--quick] [--root DIR]
+    python benchmarks/ceilings.py [--times 5] [--rounds 10] [--quick] [--root DIR]
 
-Measures the processor's ceilings so many times, or takes those that 'benchbox ceilings' stored under a root, then the
-same by other means, like with like: the products of PyTorch and numpy, called in fresh processes as their users call
-them, beside what the same library reached as a ceiling; and main memory by a C program that adds and scales arrays as
-STREAM does, with stores that bypass the caches and without (compiled here by gcc or cc with OpenMP, where there is
-one). Run it on a quiet machine: everything else stopped, `uptime` near 0, frequency scaling off where it can be.
+Measures the processor's ceilings so many times, or takes those that 'benchbox ceilings' stored under a root. Then the
+same by other means, like with like and in turn: the products of PyTorch and numpy, called in fresh processes as their
+users call them, beside what the same library reaches as a ceiling; and main memory by a C program that adds and scales
+arrays as STREAM does (compiled here by gcc or cc with OpenMP, where there is one). Run it on a quiet machine:
+everything else stopped, `uptime` near 0, frequency scaling off where it can be.
 Wanted: spread below 5 %, ratios to others within 10 %.
 """
 
@@ -20,13 +20,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchbox.jobs.ceilings import Wanted, measured_ceilings
+from benchbox.limits import effective_cpus
 from benchbox.machine.caches import available_bytes, caches_of
 from benchbox.machine.environment import capture
-from benchbox.measure.ceilings.effort import dram_bytes
-from benchbox.schema.device import Ceilings, ComputeCeiling, Form, Pace
+from benchbox.measure.ceilings.effort import dram_bytes, quick_effort
+from benchbox.schema.device import Ceilings, Pace
+from benchbox.schema.model import Precision
 from benchbox.store.ceilings import stored_ceilings
 
 _TORCH = """
@@ -58,18 +61,15 @@ print(2 * size**3 * count / (time.perf_counter() - begin))
 """
 # The plain product of each library that ceilings are measured with too.
 _PRODUCTS = {"pytorch": _TORCH, "numpy": _NUMPY}
-# A store that bypasses the caches does not read the line that it replaces: the same bytes count, a third fewer move.
+_SHAPE = (1024, 1024, 1024)
 _C = """
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#ifdef __AVX__
-#include <immintrin.h>
-#endif
 static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + 1e-9 * t.tv_nsec; }
 int main(int argc, char **argv) {
-    long n = atol(argv[1]) / 8 * 8, add = !strcmp(argv[2], "add"), streaming = !strcmp(argv[3], "streaming");
+    long n = atol(argv[1]) / 8 * 8; int add = !strcmp(argv[2], "add");
     float *a = aligned_alloc(64, 4 * n), *b = aligned_alloc(64, 4 * n), *c = aligned_alloc(64, 4 * n);
     if (!a || !b || !c) return 1;
     #pragma omp parallel for
@@ -77,19 +77,7 @@ int main(int argc, char **argv) {
     double least = 1e30;
     for (long r = 0; r < 10; r++) {
         double begin = now();
-        if (streaming) {
-#ifdef __AVX__
-            __m256 two = _mm256_set1_ps(2);
-            #pragma omp parallel for
-            for (long i = 0; i < n; i += 8) {
-                __m256 x = _mm256_load_ps(a + i);
-                _mm256_stream_ps(c + i, add ? _mm256_add_ps(x, _mm256_load_ps(b + i)) : _mm256_mul_ps(x, two));
-            }
-            _mm_sfence();
-#else
-            return 2;
-#endif
-        } else if (add) {
+        if (add) {
             #pragma omp parallel for
             for (long i = 0; i < n; i++) c[i] = a[i] + b[i];
         } else {
@@ -117,14 +105,16 @@ def main() -> None:
     """Prints how ceilings repeat and how they compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--times", type=int, default=5, help="how often the ceilings are measured (5)")
+    parser.add_argument("--rounds", type=int, default=10, help="pairs with other means (10)")
     parser.add_argument("--quick", action="store_true", help="quick ones: some seconds each, no caches")
     parser.add_argument("--root", type=Path, help="take what is stored under this project root, measure nothing again")
     asked = parser.parse_args()
     print(f"load of the last minute before: {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory(prefix="benchbox-ceilings-") as folder:
-        found = _stored(asked.root) if asked.root else _measured(Path(folder), asked.times, quick=asked.quick)
-        _print_repetition(found)
-        _print_others(found, Path(folder))
+        if asked.times:
+            found = _stored(asked.root) if asked.root else _measured(Path(folder), asked.times, quick=asked.quick)
+            _print_repetition(found)
+        _print_others(Path(folder), asked.rounds)
 
 
 def _measured(folder: Path, times: int, *, quick: bool) -> list[Ceilings]:
@@ -175,48 +165,51 @@ def _print_spread(name: str, rates: Sequence[float], unit: str) -> None:
     print(f"  {name:30} {middle / 1e9:10.2f} {unit:8} {(max(rates) - min(rates)) / middle:7.1%}  n {len(rates)}")
 
 
-def _print_others(found: Sequence[Ceilings], folder: Path) -> None:
-    print("the same by other means (medians of 5 processes each):")
-    program = _compiled(folder)
-    for threads in sorted({found[0].cpus, 1}, reverse=True):
-        for library, source in _PRODUCTS.items():
-            peaks = [peak for each in found if (peak := _product(each, library, threads))]
-            if peaks:
-                size = peaks[0].shape[0]
-                other = _output([sys.executable, "-c", source, str(threads), str(size)], threads)
-                name = f"fp32, product {size} by {library}, threads {threads}"
-                _print_ratio(name, [one.flops_per_s for one in peaks], other)
-        bands = [memory for each in found if (memory := each.memory(threads=threads))]
-        if bands and program is not None:
-            elements = dram_bytes(caches_of(), available_bytes()) // 12
-            ways = [(kernel, stores) for kernel in ("add", "scale") for stores in ("plain", "streaming")]
-            rates = {way: _output([str(program), str(elements), *way], threads) for way in ways}
-            print(f"  C, threads {threads}: " + ", ".join(_rate(way, rate) for way, rate in rates.items()))
-            best = max((rate for rate in rates.values() if rate is not None), default=None)
-            name = f"dram, {bands[0].library} {bands[0].kernel} / C, threads {threads}"
-            _print_ratio(name, [one.bytes_per_s for one in bands], best)
+def _print_others(folder: Path, rounds: int) -> None:
+    """Rates by the tool and by others, one process each in turn: the machine's speed changes from minute to minute."""
+    print(f"by the tool / by other means, all threads, the median of {rounds} pairs in turn (least to largest):")
+    program, threads = _compiled(folder), effective_cpus()
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for number in range(rounds):
+        if number % 2:
+            others = _others(program, threads)
+            tool = _tool(folder / str(number))
+        else:
+            tool = _tool(folder / str(number))
+            others = _others(program, threads)
+        for name, rate in tool.items():
+            if (other := others.get(name)) is not None:
+                pairs.setdefault(name, []).append((rate, other))
+    for name, found in pairs.items():
+        ratios = [rate / other for rate, other in found]
+        print(f"  {name:32} {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+    if program is None:
+        print("  main memory: no C compiler, not compared")
 
 
-def _rate(way: tuple[str, str], rate: float | None) -> str:
-    return f"{' '.join(way)} {'not here' if rate is None else f'{rate / 1e9:.2f} GB/s'}"
+def _tool(root: Path) -> dict[str, float]:
+    """What the ceilings' own measurement gives now, one process for each."""
+    effort = replace(quick_effort("cpu"), shapes=(_SHAPE,), processes=1, warmup_s=0.5, window_s=1.0, libraries=True)
+    wanted = Wanted(libraries=tuple(_PRODUCTS), precisions=(Precision.FP32,), quick=True, effort=effort)
+    ceilings = _processor(measured_ceilings(wanted, root=root, progress=_Lines()))
+    products = {f"product by {one.library}": one.flops_per_s for one in ceilings.backends if one.kind is Pace.SUSTAINED}
+    memory = ceilings.memory(threads=ceilings.cpus)
+    return products if memory is None else products | {f"memory, {memory.kernel}": memory.bytes_per_s}
 
 
-def _product(ceilings: Ceilings, library: str, threads: int) -> ComputeCeiling | None:
-    """What a library reached with a product, so that it is compared with the same product of the same library."""
-    return next(
-        (
-            one
-            for one in ceilings.backends
-            if (one.library, one.precision, one.kind, one.threads, one.form)
-            == (library, "fp32", Pace.SUSTAINED, threads, Form.PRODUCT)
-        ),
-        None,
-    )
-
-
-def _print_ratio(name: str, rates: Sequence[float], other: float | None) -> None:
-    text = "could not be run" if other is None else f"{statistics.median(rates) / other:.3f}"
-    print(f"  {name:44} {text}")
+def _others(program: Path | None, threads: int) -> dict[str, float]:
+    """The same by the libraries themselves, and by the C program."""
+    size = str(_SHAPE[0])
+    found = {
+        f"product by {library}": _output([sys.executable, "-c", source, str(threads), size], threads)
+        for library, source in _PRODUCTS.items()
+    }
+    if program is not None:
+        elements = str(dram_bytes(caches_of(), available_bytes()) // 12)
+        for kernel in ("add", "scale"):
+            rate = _output([str(program), elements, kernel], threads)
+            found[f"memory, {kernel}"] = rate
+    return {name: rate for name, rate in found.items() if rate is not None}
 
 
 def _compiled(folder: Path) -> Path | None:
@@ -231,20 +224,15 @@ def _compiled(folder: Path) -> Path | None:
 
 
 def _output(command: Sequence[str], threads: int) -> float | None:
-    """The median of the first number that five processes print; None where one fails."""
-    numbers = []
-    for _ in range(5):
-        run = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={"OMP_NUM_THREADS": str(threads), "PATH": "/usr/bin:/bin"},
-        )
-        if run.returncode != 0:
-            return None
-        numbers.append(float(run.stdout.split()[0]))
-    return statistics.median(numbers)
+    """The first number that a process prints; None where it fails."""
+    run = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"OMP_NUM_THREADS": str(threads), "PATH": "/usr/bin:/bin"},
+    )
+    return float(run.stdout.split()[0]) if run.returncode == 0 else None
 
 
 if __name__ == "__main__":
