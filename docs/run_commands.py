@@ -3,8 +3,9 @@
 Makes the files that the pages name in a temporary folder, runs every line of their shell blocks there, in order, and
 prints exit status and time of each. Python blocks that write files are run too, those below a file's name are written
 into it. What this machine cannot run (a GPU, another interpreter) is said with the reason.
-``--quick`` adds that flag to what measures; ``--keep`` writes what each command printed into a file of a folder, for
-the pages' samples. The status is 1 if a command failed.
+``--quick`` adds that flag to what measures; ``--from`` leaves out the commands before the first that holds a text
+(files are made all the same); ``--keep`` writes what each command printed into a file of a folder, for the pages'
+samples. The status is 1 if a command failed.
 """
 
 from __future__ import annotations
@@ -233,8 +234,9 @@ def main(words: list[str]) -> int:
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE", default=[HERE / name for name in PAGES])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=Path, metavar="FOLDER")
+    parser.add_argument("--from", dest="start", default="", metavar="TEXT")
     asked_for = parser.parse_args(words)
-    pages, quick, keep = asked_for.pages, asked_for.quick, asked_for.keep
+    start, pages, quick, keep = asked_for.start, asked_for.pages, asked_for.quick, asked_for.keep
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
     failed, needs = 0, dict(NEEDS)
@@ -242,6 +244,10 @@ def main(words: list[str]) -> int:
         folder = Path(name)
         make_files(folder)
         for place, (file, line) in enumerate(step for page in pages for step in steps_of(page)):
+            if not file and line.startswith("benchbox"):
+                start = "" if start in line else start
+                if start:
+                    continue
             title = line if not file else f"python: {line.strip().splitlines()[-1]}"
             if reason := reason_not_to(line):
                 print(f"  not run  {title}  ({reason})", flush=True)
