@@ -91,6 +91,29 @@ def test_a_damaged_record_alone_is_no_good_night(benchbox: Callable[..., Any], t
     assert benchbox("gate").status == 0
 
 
+def test_samples_that_are_damaged_are_a_damaged_record_too(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    """Its headline is whole; the level in git asks for the processes behind it. Another case is judged all the same."""
+    stored(tmp_path, level(20, 1e-3))
+    for entry in nights(STEP[3:], flags=()):
+        key = dataclasses.replace(entry.key, model="other")
+        append(tmp_path, dataclasses.replace(entry, key=key, id=f"{entry.id[:-8]}{'f' * 8}"), trials())
+    assert benchbox("baseline", "propose").status == 0
+    path = next(path for path in record_files(tmp_path) if path.name == "20260120T021700Z-00000019.parquet")
+    whole = path.read_bytes()
+    rows = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # what is before the footer
+    path.write_bytes(b"\0" * rows + whole[rows:])
+    ran = benchbox("gate", "--json")
+    assert ran.status == 1, ran.err
+    assert ran.err.count(path.name) == 1
+    assert ran.document["unreadable"] == [path.name]
+    assert [reason["exit"] for reason in ran.document["reasons"]] == [1, 5, 6]
+    outcomes = {(row["key"]["model"], row["outcome"]) for row in ran.document["verdicts"]}
+    assert {("lenet5", "missing"), ("other", "slower")} <= outcomes
+    # Alone it is still the night that was judged, and not the one before.
+    ran = benchbox("gate", "--where", "model=lenet5", "--json")
+    assert (ran.status, ran.document["night"]) == (5, "2026-01-20")
+
+
 def test_a_night_to_come_is_judged_with_a_warning(benchbox: Callable[..., Any], tmp_path: Path) -> None:
     """A clock was ahead once: its record would be the newest for years."""
     stored(tmp_path, level(20, 1e-3))

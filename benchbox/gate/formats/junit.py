@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import xml.etree.ElementTree as tree
+from collections.abc import Iterable, Mapping
 
 from benchbox.gate.formats.words import (
     change_text,
@@ -21,9 +22,16 @@ from benchbox.schema.verdict import Outcome
 _SKIPS = (Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE)
 
 
-def junit_of(report: NightReport) -> str:
-    """A suite a machine, a test a row: alarms are failures, missing numbers errors, what cannot be told is skipped."""
-    root = tree.Element("testsuites", {"name": "benchbox gate", **_counts(report.findings)})
+def junit_of(report: NightReport, seconds: Mapping[str, float] | None = None) -> str:
+    """A suite a machine, a test a row: alarms are failures, missing numbers errors, what cannot be told is skipped.
+
+    Args:
+        report: of the night.
+        seconds: how long the processes of a case ran tonight, by its name, of those of which that is known. All rows of
+            a case come from the same processes: the first has their time, so that the times of tests add up.
+    """
+    times = _times(report.findings, seconds or {})
+    root = tree.Element("testsuites", {"name": "benchbox gate", **_counts(report.findings), **_total(times)})
     # A night without a single row is no success.
     if not report.findings:
         suite = tree.SubElement(root, "testsuite", {"name": "benchbox", **_counts(()), "tests": "1", "errors": "1"})
@@ -34,13 +42,14 @@ def junit_of(report: NightReport) -> str:
     owners, taken = owners_of(report), {entry.machine: entry for entry in report.taken}
     for machine in dict.fromkeys(finding.machine for finding in report.findings):
         rows = tuple(finding for finding in report.findings if finding.machine == machine)
-        attributes = {"name": _text(machine), **_counts(rows), "hostname": _text(machine)}
+        known = [time for time, finding in zip(times, report.findings, strict=True) if finding.machine == machine]
+        attributes = {"name": _text(machine), **_counts(rows), **_total(known), "hostname": _text(machine)}
         suite = tree.SubElement(root, "testsuite", attributes)
         if (found := taken.get(machine)) is not None:
             suite.set("timestamp", _stamp(found.started_at))
             tree.SubElement(tree.SubElement(suite, "properties"), "property", _environment(found))
-        for finding in rows:
-            _add(suite, finding, owners.get(finding.group, ""))
+        for finding, time in zip(rows, known, strict=True):
+            _add(suite, finding, owners.get(finding.group, ""), time)
     tree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tree.tostring(root, encoding="unicode") + "\n"
 
@@ -55,13 +64,29 @@ def _environment(taken: Taken) -> dict[str, str]:
     return {"name": "environment", "value": _text(taken.environment)}
 
 
-def _add(suite: tree.Element, finding: Finding, owner: str) -> None:
+def _times(findings: Iterable[Finding], seconds: Mapping[str, float]) -> list[float | None]:
+    """Of each row what measuring it added: all of its case's time for the first row, nothing for the others."""
+    left = dict(seconds)
+    return [(left.pop(row.name, 0.0) if row.name in seconds else None) for row in findings]
+
+
+def _total(times: Iterable[float | None]) -> dict[str, str]:
+    """The attribute of what is known of them, none where nothing is."""
+    known = [time for time in times if time is not None]
+    return _time(sum(known) if known else None)
+
+
+def _time(seconds: float | None) -> dict[str, str]:
+    return {} if seconds is None else {"time": f"{seconds:.3f}"}
+
+
+def _add(suite: tree.Element, finding: Finding, owner: str, time: float | None) -> None:
     case = finding.verdict.case
     place = (finding.machine, case.backend, case.precision.value)
     # Dots separate packages for Jenkins, and duplicates of class and name are dropped by GitLab.
     classname = ".".join(_text(part).replace(".", "_") for part in place)
     name = f"{finding.name.rpartition('@')[0]} {finding.verdict.metric or 'numbers'} {finding.reference}"
-    entry = tree.SubElement(suite, "testcase", classname=classname, name=_text(name))
+    entry = tree.SubElement(suite, "testcase", {"classname": classname, "name": _text(name), **_time(time)})
     numbers = (ratio_text(finding), interval_text(finding), change_text(finding), finding.verdict.reason)
     message = _text(", ".join(text for text in numbers if text not in {"", "–"}))
     kind = _kind(finding)
