@@ -118,7 +118,8 @@ def _qualifiers(outcome: Outcome, scale: float) -> tuple[Qualifier, ...]:
 def _reason(ask: Question, policy: Policy, level: Level, scale: float, doubt: str) -> str:
     bridge = f", carried over into this environment by its bridge (× {scale:.3f})" if scale != 1 else ""
     times = f"{policy.anchor.drift:g} × " if policy.anchor.drift != 1 else ""
-    limit = f"may be {times}{format_percent(ask.effect)} off {level.pinned or 'the level'} of {level.night}"
+    name = f"the anchor {level.pinned}" if level.pinned else "the level"
+    limit = f"{times}{format_percent(ask.effect)} off {name} of {level.night} are allowed"
     return "; ".join(filter(None, (limit + bridge, doubt)))
 
 

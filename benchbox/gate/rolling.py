@@ -149,11 +149,12 @@ def _finding(
     first, last = seen.since, len(nights) - 1
     before = values[first - 1].records if first else ()
     length = last - first + 1
-    run = f"{length} night{'s' * (length > 1)} in a row beyond {format_percent(watch.effect)}"
+    run = f"{length} night{'s in a row' * (length > 1)} beyond {format_percent(watch.effect)}"
+    few = f"{watch.persist} in a row are needed" if length < watch.persist else "not clearly beyond noise"
     reason = {
         Move.NEW: f"{len(values) - 1} of {watch.least} nights to compare with",
         Move.LEVEL: "",
-        Move.BEYOND: f"{run}: not enough to tell it from noise",
+        Move.BEYOND: f"{run}: {few}",
         Move.WORSE: f"{run}, since the night of {nights[first]}",
         Move.BETTER: f"{run}",
     }[seen.move]

@@ -37,7 +37,7 @@ def test_a_slower_night_ends_with_1_and_says_what_to_do(benchbox: Callable[..., 
     assert lines[0].startswith("night of 2026-01-23: ✖ 1 slower")
     assert max(map(len, lines)) <= 100
     assert "commits c019..c020" in ran.out
-    assert lines[-1] == "exit 1: 1 slower"
+    assert lines[-1] == "exit 1: 1 case slower"
     assert benchbox("gate", "--no-exit").status == 0
     assert benchbox("gate", "--night", "2026-01-20").status == 0
 
