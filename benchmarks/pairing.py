@@ -76,7 +76,7 @@ def _exact(differences: Array, chances: Array) -> Judged:
     return Judged(ordered[:, cut], ordered[:, -1 - cut], p, np.median(ordered, axis=1))
 
 
-def _rank_chances(size: int) -> Array:
+def rank_chances(size: int) -> Array:
     """How probable each value of the Mann-Whitney statistic of two groups of that size is (Gaussian binomials)."""
     ways = np.zeros(size * size + 1)
     ways[0] = 1.0
@@ -101,12 +101,12 @@ def ways_to_judge(base: Array, head: Array) -> Iterator[tuple[str, Judged]]:
     """Today's way first; arrays of rounds and processes, in the order in which those ran."""
     rounds, count = base.shape
     blocks = count // 2
-    yield "all processes", _exact((head[:, None, :] - base[:, :, None]).reshape(rounds, -1), _rank_chances(count))
+    yield "all processes", _exact((head[:, None, :] - base[:, :, None]).reshape(rounds, -1), rank_chances(count))
     one, other = base.reshape(rounds, blocks, 2), head.reshape(rounds, blocks, 2)
     within = (other[:, :, None, :] - one[:, :, :, None]).reshape(rounds, -1)
     chances = np.array([1.0])
     for _ in range(blocks):
-        chances = np.convolve(chances, _rank_chances(2))
+        chances = np.convolve(chances, rank_chances(2))
     yield "ranks in blocks", _exact(within, chances)
     yield "t of blocks", _student(other.mean(axis=2) - one.mean(axis=2))
     yield "t of pairs", _student(head - base)

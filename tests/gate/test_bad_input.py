@@ -13,6 +13,7 @@ from sample_nights import level, nights
 from sample_records import trials
 
 from benchbox.gate.formats.annotations import annotations_of
+from benchbox.gate.formats.junit import junit_of
 from benchbox.gate.formats.markdown import MOST_BYTES, markdown_of
 from benchbox.gate.formats.table import render_night
 from benchbox.gate.night import Qualifier
@@ -207,6 +208,7 @@ def test_five_thousand_slower_rows_fit_and_the_worst_is_first(tmp_path: Path) ->
     assert "compared with:" in text.splitlines()[-1]
     assert len(report.groups) == 1
     assert len(annotations_of(report)) == 9
+    assert len(junit_of(report).encode()) < 30_000_000, "GitLab reads no larger file"
     # An alarm a case is shown as far as there is room, too.
     alone = policy_from_text(
         '[gate]\nrolling = { nights = 2, min_nights = 2, persist = 1 }\ngroups = ["model"]\n', origin="x"
