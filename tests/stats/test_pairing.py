@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pairing import SD, rank_chances, confirmed, narrower, noises, ways_to_judge
+from pairing import SD, confirmed, narrower, noises, rank_chances, ways_to_judge
 from scipy import stats as oracle
 
 from benchbox.stats.again import Round, decide
