@@ -96,9 +96,7 @@ def _time(seconds: float | None) -> dict[str, str]:
     return {} if seconds is None else {"time": f"{seconds:.3f}"}
 
 
-def _add(
-    suite: tree.Element, finding: Finding, report: NightReport, group: Group | None, time: float | None
-) -> None:
+def _add(suite: tree.Element, finding: Finding, report: NightReport, group: Group | None, time: float | None) -> None:
     case = finding.verdict.case
     place = (finding.machine, case.backend, case.precision.value)
     # Dots separate packages for Jenkins, and duplicates of class and name are dropped by GitLab.
