@@ -69,6 +69,21 @@ def test_propose_accept_pin_and_show(benchbox: Callable[..., Any], tmp_path: Pat
     assert benchbox("baseline", "show", "--json").document["schema"] == "benchbox.baseline/1"
 
 
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_a_count_that_changed_is_no_new_level(factor: float, benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    """Neither a larger nor a smaller one, where there was no level: the night would be green by proposing."""
+    for entry in nights(STEP[:20], flags=()):
+        assert entry.analytic is not None
+        macs = round(entry.analytic.macs * (factor if entry.started_at.startswith("2026-01-20") else 1))
+        append(
+            tmp_path, dataclasses.replace(entry, analytic=dataclasses.replace(entry.analytic, macs=macs)), runs(1e-3)
+        )
+    assert benchbox("gate").status == 1
+    proposed = benchbox("baseline", "propose").out
+    assert ("macs" in proposed, "params" in proposed) == (False, True)
+    assert benchbox("gate").status == 1
+
+
 def test_an_accepted_change_is_green_until_it_lapses(benchbox: Callable[..., Any], tmp_path: Path) -> None:
     stored(tmp_path, STEP)
     assert benchbox("gate").status == 1
