@@ -102,7 +102,13 @@ def judge_stored(
         root, policy, stored, baseline, folder, night, narrowed=bool(where), unreadable=unreadable, warn=warn
     )
     options = _options(policy_file, against, night, where)
-    judged = dataclasses.replace(judged, report=dataclasses.replace(judged.report, options=options))
+    report = dataclasses.replace(
+        judged.report,
+        options=options,
+        root="" if root.resolve() == Path.cwd() else str(root),
+        levels_in="git" if elsewhere is None else str(elsewhere),
+    )
+    judged = dataclasses.replace(judged, report=report)
     today = _today(policy)
     if night is None and judged.report.night > today:
         warn(

@@ -37,7 +37,7 @@ MOST_BYTES = 900_000
 _SHOWN = 20
 _GROUPS = [
     Column[list[str]](title=title)
-    for title in ("group", "outcome", "cases", "worst", "95 %", "since", "before → after", "cause", "owner")
+    for title in ("group", "outcome", "cases", "largest", "95 %", "since", "before → after", "cause", "owner")
 ]
 _LAYERS = [Column[list[str]](title=title, number=title != "layer") for title in ("layer", "base", "head", "change")]
 _TITLES = ("case", "metric", "outcome", "change", "95 %", "values", "30 nights", "why")
@@ -50,7 +50,7 @@ def markdown_of(report: NightReport) -> str:
     rows = changed_rows(report.findings)
     texts = [_row(finding) for finding in rows]
     alarm = next((finding for finding in report.findings if finding.is_alarm), None)
-    commands = "\n".join(commands_for(alarm)) if alarm else ""
+    commands = "\n".join(commands_for(alarm, report.root)) if alarm else ""
     footer = "\n\n---\n\n" + _bullets([coverage_text(report), *footer_lines(report)])
     parts = [
         f"**{_plain(headline(report))}**",

@@ -65,7 +65,7 @@ def _references_text(report: NightReport) -> str:
     if found.levels:
         anchors = f", anchor {', '.join(found.pinned)}" if found.pinned else ""
         ages = found.newest if found.oldest == found.newest else f"{found.oldest} to {found.newest}"
-        parts.append(f"levels of {counted(found.levels, 'case')} in git, of {ages}{anchors}")
+        parts.append(f"levels of {counted(found.levels, 'case')} in {report.levels_in}, of {ages}{anchors}")
     return "; ".join(parts) or "nothing yet"
 
 
@@ -75,9 +75,10 @@ def ending(report: NightReport) -> str:
         names = {row.name for row in report.findings if is_suspicious(row) and row.tier is Tier.PRIMARY}
         if not names:
             return "exit 0: nothing to do"
+        again = shlex.join(["benchbox", "gate", "--night", report.night, "--confirm", *_rooted(report.root)])
         return (
             f"exit 0: nothing to do yet; {counted(len(names), 'suspicious case')}: slower if further nights are too "
-            f"(benchbox gate --night {report.night} --confirm measures again now)"
+            f"({again} measures again now)"
         )
     return "\n".join(f"exit {status}: {text}" for status, text in report.reasons[:1]) + "".join(
         f"\nalso ({status}): {text}" for status, text in report.reasons[1:]
@@ -154,8 +155,13 @@ def outcome_text(finding: Finding) -> str:
     return f"{sign} {kind_of(finding)}" + (f" ({', '.join(words)})" if words else "")
 
 
-def commands_for(finding: Finding) -> tuple[str, ...]:
-    """Commands that show a finding again: its history, its two records, and a new measurement."""
+def commands_for(finding: Finding, root: str = "") -> tuple[str, ...]:
+    """Commands that show a finding again: its history, its two records, and a new measurement.
+
+    Args:
+        finding: of a night.
+        root: the project root, "" for the current folder.
+    """
     case = finding.verdict.case
     metric = finding.verdict.metric or "latency_p50"
     where = ["--where", f"backend={case.backend}", "--where", f"precision={case.precision}"]
@@ -166,7 +172,11 @@ def commands_for(finding: Finding) -> tuple[str, ...]:
         commands.append(["benchbox", "compare", before, after, "--metric", metric])
     network = finding.asked or (case.model,)
     commands.append(["benchbox", "run", *network, *options_of(case), *variant_options(case.variant)])
-    return tuple(shlex.join(command) for command in commands)
+    return tuple(shlex.join([*command, *_rooted(root)]) for command in commands)
+
+
+def _rooted(root: str) -> list[str]:
+    return ["--root", root] if root else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +193,7 @@ def help_for_gap(report: NightReport) -> GapHelp | None:
     gap = next((finding for finding in report.findings if finding.is_gap and finding.tier is Tier.PRIMARY), None)
     if gap is None:
         return None
-    commands = commands_for(gap)[-1:]
+    commands = commands_for(gap, report.root)[-1:]
     if gap.verdict.outcome is Outcome.FAILED:
         return GapHelp(title="to see the first failure again", commands=commands)
     if gap.verdict.metric:
@@ -320,4 +330,5 @@ def settled_by(finding: Finding) -> str:
 
 def accept_command(report: NightReport, group: str) -> str:
     """The command that accepts an alarm, of the same night by the same rules."""
-    return shlex.join(["benchbox", "baseline", "accept", group, *report.options, "--reason", "..."])
+    words = ["benchbox", "baseline", "accept", group, *_rooted(report.root), *report.options, "--reason", "..."]
+    return shlex.join(words)
