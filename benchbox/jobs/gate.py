@@ -107,6 +107,8 @@ def judge_stored(
         options=options,
         root="" if root.resolve() == Path.cwd() else str(root),
         levels_in="git" if elsewhere is None else str(elsewhere),
+        # A level is older than what is stored where records are kept for so many days.
+        lacking=frozenset({one for row in judged.report.findings for one in row.place.records} - stored.keys()),
     )
     judged = dataclasses.replace(judged, report=report)
     today = _today(policy)

@@ -111,7 +111,7 @@ def _add(suite: tree.Element, finding: Finding, report: NightReport, group: Grou
         lines = [message, *([f"owner: {', '.join(group.owners)}"] if group is not None and group.owners else ())]
         lines += layer_lines(finding)
         if kind == "failure" and group is not None:
-            lines += [group.cause, *commands_for(finding, report.root)]
+            lines += [group.cause, *commands_for(finding, report)]
             lines += [f"if it is on purpose: {accept_command(report, group.id)}"]
         # The same, but a change would not have been seen, is no claim.
         outcome = finding.verdict.outcome if finding.verdict.outcome is not Outcome.SAME else Outcome.INCONCLUSIVE

@@ -50,7 +50,7 @@ def markdown_of(report: NightReport) -> str:
     rows = changed_rows(report.findings)
     texts = [_row(finding) for finding in rows]
     alarm = next((finding for finding in report.findings if finding.is_alarm), None)
-    commands = "\n".join(commands_for(alarm, report.root)) if alarm else ""
+    commands = "\n".join(commands_for(alarm, report)) if alarm else ""
     footer = "\n\n---\n\n" + _bullets([coverage_text(report), *footer_lines(report)])
     parts = [
         f"**{_plain(headline(report))}**",

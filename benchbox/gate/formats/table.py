@@ -93,7 +93,7 @@ def _reproduce(report: NightReport) -> str:
     alarm = next((finding for finding in report.findings if finding.is_alarm), None)
     if alarm is None:
         return ""
-    lines = ["to see the first of them again:", *map(_command, commands_for(alarm, report.root))]
+    lines = ["to see the first of them again:", *map(_command, commands_for(alarm, report))]
     lines += ["if it is on purpose:", _command(accept_command(report, alarm.group))]
     return "\n".join(lines)
 

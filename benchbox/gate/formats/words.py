@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchbox.gate.night import Finding, Group, NightReport, Qualifier, Standing, Tier
-from benchbox.gate.tonight import ANCHOR, EXACT
+from benchbox.gate.tonight import ANCHOR, EXACT, ROLLING
 from benchbox.report.sparkline import sparkline
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.plan import TRANSFER_TIMED, Mode
@@ -155,24 +155,19 @@ def outcome_text(finding: Finding) -> str:
     return f"{sign} {kind_of(finding)}" + (f" ({', '.join(words)})" if words else "")
 
 
-def commands_for(finding: Finding, root: str = "") -> tuple[str, ...]:
-    """Commands that show a finding again: its history, its two records, and a new measurement.
-
-    Args:
-        finding: of a night.
-        root: the project root, "" for the current folder.
-    """
+def commands_for(finding: Finding, report: NightReport) -> tuple[str, ...]:
+    """Commands that show a finding of a night again: its history, its two records, and a new measurement."""
     case = finding.verdict.case
     metric = finding.verdict.metric or "latency_p50"
     where = ["--where", f"backend={case.backend}", "--where", f"precision={case.precision}"]
     where += ["--where", f"batch={case.batch}", "--where", f"mode={case.mode}", "--where", f"threads={case.threads}"]
     commands = [] if finding.reference == EXACT else [["benchbox", "history", case.model, "--metric", metric, *where]]
     before, after = finding.place.records
-    if before and after and finding.reference != EXACT:
+    if before and after and finding.reference != EXACT and not {before, after} & report.lacking:
         commands.append(["benchbox", "compare", before, after, "--metric", metric])
     network = finding.asked or (case.model,)
     commands.append(["benchbox", "run", *network, *options_of(case), *variant_options(case.variant)])
-    return tuple(shlex.join([*command, *_rooted(root)]) for command in commands)
+    return tuple(shlex.join([*command, *_rooted(report.root)]) for command in commands)
 
 
 def _rooted(root: str) -> list[str]:
@@ -193,7 +188,7 @@ def help_for_gap(report: NightReport) -> GapHelp | None:
     gap = next((finding for finding in report.findings if finding.is_gap and finding.tier is Tier.PRIMARY), None)
     if gap is None:
         return None
-    commands = commands_for(gap, report.root)[-1:]
+    commands = commands_for(gap, report)[-1:]
     if gap.verdict.outcome is Outcome.FAILED:
         return GapHelp(title="to see the first failure again", commands=commands)
     if gap.verdict.metric:
@@ -299,11 +294,20 @@ def changed_rows(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def unclear_rows(findings: Sequence[Finding]) -> list[Finding]:
-    """Findings of which nobody can tell, though there are nights enough; and those that are blind."""
+    """Findings of which nobody can tell, though there are nights enough; and those that are blind.
+
+    That there is no valid value tonight is said once, by the row of the nights.
+    """
+    nights = {(finding.name, finding.verdict.metric) for finding in findings if finding.reference == ROLLING}
     return [
         finding
         for finding in findings
         if not {Qualifier.SUSPICIOUS, Qualifier.NEW} & set(finding.qualifiers)
+        and not (
+            finding.reference == ANCHOR
+            and finding.verdict.ratio is None
+            and (finding.name, finding.verdict.metric) in nights
+        )
         and (
             finding.verdict.outcome is Outcome.INCONCLUSIVE
             or (finding.verdict.outcome is Outcome.SAME and Qualifier.BLIND in finding.qualifiers)

@@ -24,6 +24,7 @@ from benchbox.gate.nightly import judge_night
 from benchbox.gate.policy import policy_from_text
 from benchbox.gate.selftest import Selftest
 from benchbox.gate.series import case_series
+from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.record import Record, Status
 from benchbox.stats.again import Round, decide
 
@@ -221,6 +222,20 @@ def test_what_was_accepted_is_not_counted_as_slower() -> None:
     assert report.exit == 0
     assert headline(report) == (f"night of 2026-01-22: ○ 1 acknowledged, oldest 1 day · ● 1 same · ∅ 0 missing{END}")
     assert "slower (acknowledged): 1 case" in render_night(report)
+
+
+def test_an_invalid_night_is_said_once_though_there_is_a_level_in_git() -> None:
+    """By the row of the nights; that of the level can say no more."""
+    records = series("slow", QUIET)
+    void = Flag(code="CPU_STEAL", severity=Severity.ERROR, message="others had the CPU")
+    records[-1] = dataclasses.replace(records[-1], flags=(void,))
+    (case,) = case_series(records, night_starts=12)
+    known = Level(unit="s", value=1e-3, night="2026-01-01", environment=ENVIRONMENT.hash, kind="new")
+    expected = Expected(case=case.case, machine="none", levels={"latency_p50": known})
+    report = judged(records, baseline={case.name: expected})
+    assert [row.reference for row in report.findings if row.verdict.metric == "latency_p50"] == ["rolling", "anchor"]
+    assert render_night(report).count("latency_p50") == 1
+    assert "flagged as invalid: CPU_STEAL; measure it again" in " ".join(render_night(report).split())
 
 
 def test_what_only_informs_is_said_apart() -> None:

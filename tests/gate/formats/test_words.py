@@ -43,7 +43,7 @@ def test_a_variant_is_measured_again_as_it_was(variant: str, options: str) -> No
     case = dataclasses.replace(identity_of(entry), variant=variant)
     verdict = Verdict(case=case, metric="latency_p50", outcome=Outcome.SLOWER)
     finding = Finding(verdict=verdict, name="x", machine="m", reference="rolling", tier=Tier.PRIMARY)
-    again = commands_for(finding)[-1].replace("'", "")
+    again = commands_for(finding, night_of_three())[-1].replace("'", "")
     assert again.startswith(f"benchbox run {case.model} --backend")
     assert again.endswith(options)
 
