@@ -31,6 +31,7 @@ from benchbox.stats.again import Round, decide
 STEP = [*level(20, 1e-3), *level(2, 1.2e-3, 1)]
 QUIET = level(22, 1e-3, 2)
 NAME = "slow/null/fp32/b1/isolated/t1/virtual"
+ONE_NIGHT = "[gate]\nrolling = { persist = 1 }\n"
 END = " — none, environment unchanged, no self-test of the gate"
 
 
@@ -94,12 +95,27 @@ def test_what_is_missing_or_failed_comes_before_what_is_the_same() -> None:
 def test_a_count_is_neither_slower_nor_faster() -> None:
     for macs, change in ((7_000_000, "+7.3 %"), (6_000_000, "-8.0 %")):
         records = series("slow", QUIET)
-        records[-1] = dataclasses.replace(records[-1], analytic=dataclasses.replace(records[-1].analytic, macs=macs))  # type: ignore[type-var]
+        assert records[-1].analytic is not None
+        records[-1] = dataclasses.replace(records[-1], analytic=dataclasses.replace(records[-1].analytic, macs=macs))
         report = judged(records)
         assert headline(report).startswith(f"night of 2026-01-22: ✖ 1 with another count: {NAME} macs {change} · ")
         for text in (render_night(report), markdown_of(report), *annotations_of(report)):
             assert "count changed" in text
             assert not {"slower", "faster"} & {word.strip("(),:|*`") for word in text.split("rule:")[0].split()}
+
+
+def test_a_count_that_changed_without_a_commit_is_not_the_machine() -> None:
+    records = series("slow", QUIET)
+    same = [
+        dataclasses.replace(entry, environment=dataclasses.replace(entry.environment, observed={"commit": "c1"}))
+        for entry in records
+    ]
+    slow = judged([*same[:-1], dataclasses.replace(same[-1], readings=series("slow", STEP)[-1].readings)], ONE_NIGHT)
+    assert slow.groups[0].cause == "no commit in between (c1 on both sides): look at the machine"
+    assert same[-1].analytic is not None
+    same[-1] = dataclasses.replace(same[-1], analytic=dataclasses.replace(same[-1].analytic, macs=7_000_000))
+    (group,) = judged(same).groups
+    assert group.cause == "no commit in between (c1 on both sides): look at the versions of what exports it"
 
 
 def test_drift_is_called_drift() -> None:
