@@ -141,7 +141,7 @@ def exact_counts(ask: Question, policy: Policy, baseline: Baseline) -> Finding |
         qualifiers=(Qualifier.EXACT,),
         place=Place(
             night=first if changed else ask.night,
-            commits=(commit_of(before), commit_of(tonight)),
+            commits=(commit_of(before) if before or level is None else level.commit, commit_of(tonight)),
             records=(before[-1].id if before else "", tonight[-1].id),
         ),
     )

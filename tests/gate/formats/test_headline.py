@@ -118,6 +118,27 @@ def test_a_count_that_changed_without_a_commit_is_not_the_machine() -> None:
     assert group.cause == "no commit in between (c1 on both sides): look at the versions of what exports it"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("c0", "c1", "commits c0..c1"),
+        ("c1", "c1", "no commit in between (c1 on both sides): look at the versions of what exports it"),
+        ("", "c1", "since commit c1; the one before is not known"),
+        ("c0", "", "since commit c0; the one of tonight is not known"),
+        ("", "", "no commit was recorded"),
+    ],
+)
+def test_a_count_against_a_level_names_the_level_s_commit(before: str, after: str, said: str) -> None:
+    """As with records of a good commit in another folder: the night itself has no other count."""
+    (entry,) = series("slow", [1e-3])
+    entry = dataclasses.replace(entry, environment=dataclasses.replace(entry.environment, observed={"commit": after}))
+    (case,) = case_series([entry], night_starts=12)
+    known = Level(unit="1", value=5.0, night="2026-01-01", environment="", kind="new", commit=before)
+    report = judged([entry], baseline={case.name: Expected(case=case.case, machine="none", levels={"macs": known})})
+    (group,) = report.groups
+    assert group.cause == said
+
+
 def test_drift_is_called_drift() -> None:
     rising = 1e-3 * np.exp(np.linspace(0, 0.14, 40) + 0.002 * np.random.default_rng(1).standard_normal(40))
     records = series("slow", list(rising))
