@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Sequence
 
 from benchbox.gate.again import Again
 from benchbox.gate.clocks import clocks_float
@@ -43,7 +45,9 @@ def against_anchor(
     worse = 1 if ask.better is Better.LOWER else -1
     limit = policy.anchor.drift * math.log1p(ask.effect)
     persist = ask.rule.persist or policy.rolling.persist
-    beyond = [worse * change > limit for change in _changes(ask, level, records[-1].environment.hash)[-persist:]]
+    nights = _changes(ask, level, records[-1].environment.hash)
+    far = [worse * change > limit for _, change in nights]
+    beyond = far[-persist:]
     head = [one for record in value.records for one in process_values(record, ask.metric)]
     usable = level.values and head and min(*level.values, *head) > 0
     ratio, low, high = ratio_interval(level.values, head) if usable else (value.value / level.value, None, None)
@@ -76,7 +80,7 @@ def against_anchor(
         head=value.value,
         qualifiers=_qualifiers(outcome, scale),
         place=Place(
-            night=ask.night,
+            night=_since(nights, far) if drifted else ask.night,
             commits=(level.commit, commit_of(value.records)),
             records=(level.records[-1] if level.records else "", value.records[-1].id),
         ),
@@ -98,16 +102,22 @@ def _carried_over(ask: Question, level: Level, environment: str, again: Again) -
     return dataclasses.replace(level, value=ratio * level.value, values=values), ratio
 
 
-def _changes(ask: Question, level: Level, environment: str) -> list[float]:
-    """Logarithms of the ratios of the nights since the level to it, in this environment, tonight's last."""
+def _changes(ask: Question, level: Level, environment: str) -> list[tuple[str, float]]:
+    """The nights since the level, tonight's last, with the logarithms of their ratios to it, in this environment."""
     nights = [night for night in sorted(ask.series.nights) if level.night <= night <= ask.night]
     return [
-        math.log(value.value / level.value)
+        (night, math.log(value.value / level.value))
         for night in nights
         if ask.series.measured(night)
         and ask.series.measured(night)[-1].environment.hash == environment
         and (value := ask.series.value(night, ask.metric)) is not None
     ]
+
+
+def _since(nights: Sequence[tuple[str, float]], far: Sequence[bool]) -> str:
+    """The first of the nights that lie beyond the limit up to tonight: so tomorrow's alarm is the same one."""
+    back = sum(1 for _ in itertools.takewhile(bool, reversed(far)))
+    return nights[-max(back, 1)][0]
 
 
 def _qualifiers(outcome: Outcome, scale: float) -> tuple[Qualifier, ...]:
@@ -118,7 +128,8 @@ def _qualifiers(outcome: Outcome, scale: float) -> tuple[Qualifier, ...]:
 def _reason(ask: Question, policy: Policy, level: Level, scale: float, doubt: str) -> str:
     bridge = f", carried over into this environment by its bridge (× {scale:.3f})" if scale != 1 else ""
     times = f"{policy.anchor.drift:g} × " if policy.anchor.drift != 1 else ""
-    limit = f"may be {times}{format_percent(ask.effect)} off {level.pinned or 'the level'} of {level.night}"
+    name = f"the anchor {level.pinned}" if level.pinned else "the level"
+    limit = f"{times}{format_percent(ask.effect)} off {name} of {level.night} are allowed"
     return "; ".join(filter(None, (limit + bridge, doubt)))
 
 

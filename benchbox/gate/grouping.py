@@ -90,7 +90,13 @@ def _cause(finding: Finding) -> str:
     before, after = (commit[:_COMMIT] for commit in finding.place.commits)
     if before and after and before != after:
         return f"commits {before}..{after}"
-    return f"no commit in between ({after} on both sides): look at the machine" if after else "no commit was recorded"
+    if not before:
+        return f"since commit {after}; the one before is not known" if after else "no commit was recorded"
+    if not after:
+        return f"since commit {before}; the one of tonight is not known"
+    # A machine changes times; a count changes by what exports the network.
+    where = "the versions of what exports it" if Qualifier.EXACT in finding.qualifiers else "the machine"
+    return f"no commit in between ({after} on both sides): look at {where}"
 
 
 def _order(group: Group) -> tuple[object, ...]:

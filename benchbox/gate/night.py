@@ -234,7 +234,8 @@ class NightReport:
     whether any of it can be believed. ``acknowledged`` are those that hold tonight, would hold, or no longer do.
     ``rule`` says in a sentence how was judged, ``options`` with which options of the command, ``taken`` where and when
     it was measured, and ``accepted`` how many alarms of the last 90 nights were accepted, and how many of these as
-    noise or the machine's.
+    noise or the machine's. ``root`` is the project root as commands need it, "" for the current folder, ``levels_in``
+    where the levels come from, in words, and ``lacking`` the records that findings name and are not stored here.
     """
 
     night: str
@@ -253,6 +254,9 @@ class NightReport:
     references: References = field(default_factory=References)
     accepted: tuple[int, int] = (0, 0)
     options: tuple[str, ...] = ()
+    root: str = ""
+    levels_in: str = "git"
+    lacking: frozenset[str] = frozenset()
 
     @property
     def machines(self) -> tuple[str, ...]:

@@ -343,13 +343,19 @@ def _order(finding: Finding) -> tuple[object, ...]:
 
 
 def _rule(policy: Policy, again: Again) -> str:
+    """How was judged, by the references that count."""
     persist, drift = policy.rolling.persist, policy.anchor.drift
     nights = f"at least {persist} nights in a row are" if persist > 1 else "a night is"
     confirmed = ", or one that was confirmed by measuring base and head in turn" if again.entries else ""
     effects = f"{drift:g} effects" if drift != 1 else "the effect"
-    drifted = f"; drifted: more than {effects} off a level in git" if "anchor" in policy.references else ""
-    return (
-        f"slower: {nights} worse than the median of {policy.rolling.nights} good nights by more than the effect and "
-        f"than noise{confirmed}{drifted}; chance of a false alarm a night, over all cases: "
-        f"{format_percent(policy.false_alarms)}"
-    )
+    parts = []
+    if "rolling" in policy.references:
+        parts.append(
+            f"slower: {nights} worse than the median of {policy.rolling.nights} good nights by more than the effect "
+            f"and than noise{confirmed}"
+        )
+    if "anchor" in policy.references:
+        parts.append(f"drifted: more than {effects} off a level")
+    if "rolling" in policy.references:
+        parts.append(f"chance of a false alarm a night, over all cases: {format_percent(policy.false_alarms)}")
+    return "; ".join([*parts, "counts may not change"])

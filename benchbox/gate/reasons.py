@@ -15,7 +15,7 @@ from benchbox.errors import (
     MeasurementError,
     StoreError,
 )
-from benchbox.gate.night import Coverage, Finding, NewEnvironment, Qualifier, Tier
+from benchbox.gate.night import Coverage, Finding, NewEnvironment, NightReport, Qualifier, Tier
 from benchbox.gate.policy import Policy
 from benchbox.gate.selftest import Trust
 from benchbox.gate.tonight import ROLLING
@@ -55,46 +55,81 @@ def reasons_of(
     return (
         *_doubts(trust, policy),
         *_changes(findings),
-        *_gaps(findings, policy, coverage),
+        *_gaps(findings),
+        *_new_cases(policy, coverage),
         *_nothing(findings, night, newest, coverage),
         *_damage(unreadable),
-        *_environments(environments),
+        *_environments(environments, night),
         *_budgets(findings, policy),
     )
 
 
+def reasons_beside_rows(report: NightReport) -> list[str]:
+    """What speaks against a night and stands in none of its rows, that the gate cannot be believed first.
+
+    That much is unclear is left out where something else decides.
+    """
+    of_rows = {*_changes(report.findings), *_gaps(report.findings)}
+    return [
+        text
+        for status, text in report.reasons
+        if (status, text) not in of_rows and (status != EXIT_INCONCLUSIVE or report.exit == status)
+    ]
+
+
 def _doubts(trust: Trust, policy: Policy) -> Iterator[Reason]:
     """Why nothing of this night can be believed."""
+    again = "benchbox doctor says what disturbs the machine, gate --selftest tests again"
     if trust.believed is False:
-        said = f"equal sides are {trust.aa}, the injected slow-down is {trust.injected}"
-        yield EXIT_GAPS, f"the gate cannot be believed tonight: its self-test failed, {said}"
+        yield EXIT_GAPS, f"the gate cannot be believed tonight: its self-test {' and '.join(_wrong(trust))} ({again})"
     elif trust.missing and policy.selftest.every == "night":
         machines = ", ".join(trust.missing)
         yield EXIT_GAPS, f"the gate cannot be believed tonight: no self-test on {machines} (gate --selftest)"
 
 
+def _wrong(trust: Trust) -> Iterator[str]:
+    """What a self-test that failed got wrong."""
+    if trust.aa == Outcome.INCONCLUSIVE:
+        yield "could not tell that equal sides are the same"
+    elif trust.aa != Outcome.SAME:
+        yield f"called equal sides {trust.aa}"
+    if trust.injected != Outcome.SLOWER:
+        yield "missed the slow-down that was injected"
+
+
 def _changes(findings: Sequence[Finding]) -> Iterator[Reason]:
     """What is worse, and counts that changed, by kind."""
     alarms = [finding for finding in findings if finding.is_alarm]
-    exact = sum(Qualifier.EXACT in finding.qualifiers for finding in alarms)
-    drifted = sum(Qualifier.DRIFT in finding.qualifiers for finding in alarms)
-    slower = len(alarms) - exact - drifted
-    parts = [f"{slower} slower"] * bool(slower) + [f"{drifted} drifted away from a level"] * bool(drifted)
-    parts += [_counted(exact, "count changed", "counts changed")] * bool(exact)
+    exact = [finding for finding in alarms if Qualifier.EXACT in finding.qualifiers]
+    drifted = {finding.name for finding in alarms if Qualifier.DRIFT in finding.qualifiers}
+    slower = {finding.name for finding in alarms if not {Qualifier.EXACT, Qualifier.DRIFT} & set(finding.qualifiers)}
+    parts = [_counted(len(slower), "case slower", "cases slower")] * bool(slower)
+    parts += [_counted(len(drifted), "case drifted from its level", "cases drifted from their levels")] * bool(drifted)
+    parts += [_counted(len(exact), "count changed", "counts changed")] * bool(exact)
     if alarms:
         yield EXIT_REGRESSION, ", ".join(parts)
 
 
-def _gaps(findings: Sequence[Finding], policy: Policy, coverage: Coverage) -> Iterator[Reason]:
-    """Cases without numbers, and new ones where the policy allows none."""
+def _gaps(findings: Sequence[Finding]) -> Iterator[Reason]:
+    """Cases without numbers."""
     gaps = [finding for finding in findings if finding.is_gap and finding.tier is Tier.PRIMARY]
+    kinds = (
+        ("case missing", "cases missing", [gap for gap in gaps if gap.verdict.outcome is Outcome.MISSING]),
+        ("case failed", "cases failed", [gap for gap in gaps if gap.verdict.outcome is Outcome.FAILED]),
+    )
+    parts = []
+    for one, many, found in kinds:
+        if cases := [gap for gap in found if not gap.verdict.metric]:
+            parts.append(_counted(len(cases), one, many))
+    if metrics := [gap for gap in gaps if gap.verdict.metric]:
+        parts.append(_counted(len(metrics), "metric missing", "metrics missing"))
     if gaps:
-        metrics = [gap for gap in gaps if gap.verdict.metric]
-        cases = len(gaps) - len(metrics)
-        parts = [_counted(cases, "case without numbers", "cases without numbers")] if cases else []
-        parts += [_counted(len(metrics), "metric missing", "metrics missing")] if metrics else []
         names = [" ".join(filter(None, (gap.name, gap.verdict.metric))) for gap in gaps]
         yield EXIT_GAPS, f"{' and '.join(parts)}: {_listed(names)}"
+
+
+def _new_cases(policy: Policy, coverage: Coverage) -> Iterator[Reason]:
+    """New cases, where the policy allows none."""
     if coverage.new and not policy.coverage.allow_new:
         text = _counted(len(coverage.new), "new case", "new cases")
         yield EXIT_GAPS, f"{text}, without a level: {_listed(coverage.new)}"
@@ -126,10 +161,15 @@ def _damage(unreadable: Sequence[str]) -> Iterator[Reason]:
         yield EXIT_UNREADABLE, f"{text}: {_listed(unreadable)} (restore from a copy, or delete)"
 
 
-def _environments(environments: Sequence[NewEnvironment]) -> Iterator[Reason]:
+def _environments(environments: Sequence[NewEnvironment], night: str) -> Iterator[Reason]:
     if environments:
         found = "; ".join(f"new environment on {entry.machine} ({_listed([*entry.changed])})" for entry in environments)
-        yield EXIT_ENVIRONMENT_CHANGED, f"{found}: its nights are new, unless --confirm --ab carries the levels over"
+        carried = f"benchbox gate --night {night} --confirm --ab OLD/bin/python NEW/bin/python"
+        yield (
+            EXIT_ENVIRONMENT_CHANGED,
+            f"{found}: no case is called slower for it, and the next nights make new levels; where both can still run, "
+            f"this carries the old ones over: {carried}",
+        )
 
 
 def _budgets(findings: Sequence[Finding], policy: Policy) -> Iterator[Reason]:
@@ -143,7 +183,7 @@ def _budgets(findings: Sequence[Finding], policy: Policy) -> Iterator[Reason]:
     blind = [finding for finding in rows if Qualifier.BLIND in finding.qualifiers]
     for word, some, most in (
         ("inconclusive", unclear, policy.budget.inconclusive),
-        ("blind", blind, policy.budget.blind),
+        ("blind (noise would hide a change as large as the effect)", blind, policy.budget.blind),
     ):
         if rows and len(some) / len(rows) > most:
             yield EXIT_INCONCLUSIVE, f"{len(some)} of {len(rows)} rows {word}, more than {format_percent(most)}"

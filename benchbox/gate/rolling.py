@@ -149,14 +149,8 @@ def _finding(
     first, last = seen.since, len(nights) - 1
     before = values[first - 1].records if first else ()
     length = last - first + 1
-    run = f"{length} night{'s' * (length > 1)} in a row beyond {format_percent(watch.effect)}"
-    reason = {
-        Move.NEW: f"{len(values) - 1} of {watch.least} nights to compare with",
-        Move.LEVEL: "",
-        Move.BEYOND: f"{run}: not enough to tell it from noise",
-        Move.WORSE: f"{run}, since the night of {nights[first]}",
-        Move.BETTER: f"{run}",
-    }[seen.move]
+    run = f"{length} night{'s in a row' * (length > 1)} beyond {format_percent(watch.effect)}"
+    reason = _reason(seen.move, run, length, watch, before=len(values) - 1, since=nights[first])
     if cycles is not None and seen.move is Move.BEYOND and (doubt := cycles.doubt(last, worse=seen.worse)):
         reason = f"{run}; {doubt}"
     if len(records := values[-1].records) > 1 and reason:
@@ -196,6 +190,18 @@ def _finding(
             records=(before[-1].id if before else "", values[-1].records[-1].id),
         ),
     )
+
+
+def _reason(move: Move, run: str, length: int, watch: Watch, *, before: int, since: str) -> str:
+    """Why a night is called what it is called; "" for one at the level."""
+    few = f"{watch.persist} in a row are needed" if length < watch.persist else "not clearly beyond noise"
+    return {
+        Move.NEW: f"{before} of {watch.least} nights to compare with",
+        Move.LEVEL: "",
+        Move.BEYOND: f"{run}: {few}",
+        Move.WORSE: f"{run}, since the night of {since}",
+        Move.BETTER: f"{run}",
+    }[move]
 
 
 def _need(ask: Question, seen: Seen, values: Sequence[Value], watch: Watch) -> Need | None:

@@ -81,9 +81,9 @@ class Trust:
     @property
     def word(self) -> str:
         """Of tonight, for a headline."""
-        word = {None: "not tested", True: "self-test passed", False: "self-test FAILED"}[self.believed]
+        words = {None: "no self-test of the gate", True: "gate self-test passed", False: "gate self-test FAILED"}
         missing = f", not made on {', '.join(self.missing)}" if self.believed and self.missing else ""
-        return f"gate {word}{missing}"
+        return f"{words[self.believed]}{missing}"
 
     @property
     def text(self) -> str:

@@ -85,7 +85,7 @@ def measured_again(finding: Finding, entry: Remeasured, decision: Decision | Non
         text += f"worse there too (p = {decision.p:.2g})"
     else:
         text += f"{format_change(decision.ratio)}, not the network but the machine, or chance"
-    nights = f"a night of {format_change(verdict.ratio or 1)} against the level"
+    nights = f"tonight {format_change(verdict.ratio or 1)} against the level"
     verdict = dataclasses.replace(verdict, reason=f"{text}; {nights}")
     if decision.worse:
         verdict = dataclasses.replace(
@@ -141,7 +141,7 @@ def exact_counts(ask: Question, policy: Policy, baseline: Baseline) -> Finding |
         qualifiers=(Qualifier.EXACT,),
         place=Place(
             night=first if changed else ask.night,
-            commits=(commit_of(before), commit_of(tonight)),
+            commits=(commit_of(before) if before or level is None else level.commit, commit_of(tonight)),
             records=(before[-1].id if before else "", tonight[-1].id),
         ),
     )

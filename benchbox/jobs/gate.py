@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import UsageError
+from benchbox.errors import StoreError, UsageError
 from benchbox.gate.again import Again, read_remeasured
 from benchbox.gate.comparable import Measured
 from benchbox.gate.levels.acknowledged import read_acknowledged
@@ -20,7 +21,7 @@ from benchbox.gate.night import Acknowledgement, NightReport, Tier
 from benchbox.gate.nightly import judge_night
 from benchbox.gate.policy import Policy, policy_of
 from benchbox.gate.selftest import read_selftests
-from benchbox.gate.series import machine_of, name_of, night_at
+from benchbox.gate.series import case_series, machine_of, name_of, night_at
 from benchbox.gate.tonight import EXACT
 from benchbox.gate.values import values_of
 from benchbox.metrics.metric import METRICS
@@ -32,6 +33,7 @@ from benchbox.store.artifact_files import artifacts_under
 from benchbox.store.records import (
     count_records,
     files_below,
+    process_seconds,
     read_headline,
     read_record,
     readable_records,
@@ -56,6 +58,7 @@ class Judged:
     folder: Path
     again: Again
     process_values: Callable[[Record, str], Sequence[float]]
+    process_seconds: Callable[[Record], float | None]
 
 
 def judge_stored(
@@ -95,9 +98,19 @@ def judge_stored(
     if elsewhere is not None:
         policy = _at_once(policy)
         baseline = _levels_in(elsewhere, against or "", policy, warn)
-    judged = _judged(root, policy, stored, baseline, folder, night, narrowed=bool(where), unreadable=unreadable)
+    judged = _judged(
+        root, policy, stored, baseline, folder, night, narrowed=bool(where), unreadable=unreadable, warn=warn
+    )
     options = _options(policy_file, against, night, where)
-    judged = dataclasses.replace(judged, report=dataclasses.replace(judged.report, options=options))
+    report = dataclasses.replace(
+        judged.report,
+        options=options,
+        root="" if root.resolve() == Path.cwd() else str(root),
+        levels_in="git" if elsewhere is None else str(elsewhere),
+        # A level is older than what is stored where records are kept for so many days.
+        lacking=frozenset({one for row in judged.report.findings for one in row.place.records} - stored.keys()),
+    )
+    judged = dataclasses.replace(judged, report=report)
     today = _today(policy)
     if night is None and judged.report.night > today:
         warn(
@@ -184,39 +197,86 @@ def _judged(
     *,
     narrowed: bool,
     unreadable: Sequence[str],
+    warn: Callable[[str], None],
 ) -> Judged:
     again, acknowledged = read_remeasured(root), read_acknowledged(folder)
-    records = tuple(record for _, record in files.values())
-
     measured = functools.cache(_measured)
 
     def process_values(record: Record, metric: str) -> Sequence[float]:
         return values_of([measured(files[record.id][0])], METRICS.get(metric))
 
     # Levels of cases that the conditions leave out are not missing.
-    asked = records if narrowed else ()
+    asked = [record for _, record in files.values()] if narrowed else []
     names = {name_of(identity_of(record).without_network, machine_of(record.environment)) for record in asked}
-    report = judge_night(
-        records,
-        policy,
-        process_values=process_values,
+    judge = functools.partial(
+        judge_night,
+        policy=policy,
         baseline={name: entry for name, entry in baseline.items() if not narrowed or name in names},
         acknowledged=acknowledged,
         again=again,
         selftests=read_selftests(root),
-        night=_today(policy) if night == "today" else night,
-        unreadable=unreadable,
     )
+    tonight = _today(policy) if night == "today" else night
+    report, damaged = _judged_whole(judge, files, tonight, unreadable, process_values, warn)
     return Judged(
         report=_with_networks(report, root),
         policy=policy,
-        records=records,
+        records=tuple(record for identifier, (_, record) in files.items() if identifier not in damaged),
         baseline=baseline,
         acknowledged=acknowledged,
         folder=folder,
         again=again,
         process_values=process_values,
+        process_seconds=lambda record: process_seconds(files[record.id][0]),
     )
+
+
+def _judged_whole(
+    judge: Callable[..., NightReport],
+    files: Mapping[str, tuple[Path, Record]],
+    night: str | None,
+    unreadable: Sequence[str],
+    process_values: Callable[[Record, str], Sequence[float]],
+    warn: Callable[[str], None],
+) -> tuple[NightReport, set[str]]:
+    """The judgement of records whose samples can be read where they are asked for, and the ids of the others.
+
+    Of a damaged file the headline is often whole: that is found out while judging, which is then done once more.
+    """
+    damaged: set[str] = set()
+
+    def values(record: Record, metric: str) -> Sequence[float]:
+        try:
+            return process_values(record, metric)
+        except StoreError as error:
+            if record.id not in damaged:
+                warn(f"warning: skipped: {error.what}: {error.values}")
+            damaged.add(record.id)
+            return ()
+
+    while True:
+        left = [record for identifier, (_, record) in files.items() if identifier not in damaged]
+        names = sorted((*unreadable, *(files[identifier][0].name for identifier in damaged)))
+        known = len(damaged)
+        report = judge(left, process_values=values, night=night, unreadable=names)
+        if len(damaged) == known:
+            return report, damaged
+        night = report.night  # a night whose records are all damaged is that night, not the one before
+
+
+def seconds_of_cases(judged: Judged) -> dict[str, float]:
+    """How long the processes of each case ran in the night, in seconds, by the case's name; of those that are known.
+
+    A record whose rows are damaged has no time: it was judged by what its headline says.
+    """
+    found: dict[str, float] = {}
+    for case in case_series(judged.records, night_starts=judged.policy.night_starts):
+        for record in case.nights.get(judged.report.night, ()):
+            with contextlib.suppress(StoreError):
+                seconds = judged.process_seconds(record)
+                if seconds is not None:
+                    found[case.name] = found.get(case.name, 0.0) + seconds
+    return found
 
 
 def _with_networks(report: NightReport, root: Path) -> NightReport:

@@ -10,9 +10,10 @@ from benchbox.choose.candidates import Candidate, candidates_from_records
 from benchbox.choose.front import front_of
 from benchbox.choose.limits import ACCURACY
 from benchbox.errors import BenchboxError
-from benchbox.gate.formats.words import SIGNS, environment_lines, headline
+from benchbox.gate.formats.headline import headline
+from benchbox.gate.formats.words import SIGNS, environment_lines, kind_of_group
 from benchbox.gate.history import series_from_records
-from benchbox.gate.night import Group, Qualifier
+from benchbox.gate.night import Group, NightReport, Qualifier
 from benchbox.gate.policy import policy_of
 from benchbox.gate.series import NIGHT_STARTS
 from benchbox.jobs.choose import case_name, facet_of
@@ -110,7 +111,7 @@ def _verdict(
         ), {}
     night = headline(report)
     lines = [night[:1].upper() + night[1:]]
-    lines += [_group_line(group) for group in report.groups[:_GROUPS]]
+    lines += [_group_line(report, group) for group in report.groups[:_GROUPS]]
     if len(report.groups) > _GROUPS:
         lines.append(f"and {len(report.groups) - _GROUPS} more groups ('benchbox gate')")
     # Backwards, so that of several references the first has the last word.
@@ -119,13 +120,12 @@ def _verdict(
     return (*lines, *environment_lines(report), *(text for _, text in report.reasons[:1])), changes
 
 
-def _group_line(group: Group) -> str:
+def _group_line(report: NightReport, group: Group) -> str:
     """An alarm in one line: what, where, how much and why."""
     cases = group.cases[0] if len(group.cases) == 1 else f"{len(group.cases)} cases"
     worst = "" if group.worst is None else f", {format_change(group.worst)}"
-    accepted = " (acknowledged)" if group.acknowledged else ""
     owner = f"; owner {', '.join(group.owners)}" if group.owners else ""
-    return f"{SIGNS[group.outcome]} {cases} {group.outcome.value}{worst}{accepted}: {group.cause}{owner}"
+    return f"{SIGNS[group.outcome]} {cases} {kind_of_group(report, group)}{worst}: {group.cause}{owner}"
 
 
 def _accuracy(candidate: Candidate) -> Accuracy:

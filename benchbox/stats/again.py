@@ -4,7 +4,8 @@ A round is two small groups of processes. A round speaks for a change where its 
 exact one-sided rank test is below a limit. Of at most m rounds, the first k are enough where each of them speaks for it
 with a p-value of at most (a / m) ** (1 / k), a being the chance that noise may have. All ways together are taken by
 noise with at most a, whatever its distribution (Bonferroni): the test is exact, rounds are independent, and base and
-head of a round share the machine and its drift (A B B A).
+head of a round share the machine and its drift (A B B A). Ranks within blocks of a turn would be as sound, but decide
+less often with so few processes (``benchmarks/pairing.py``).
 """
 
 from __future__ import annotations

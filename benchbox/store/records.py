@@ -399,6 +399,14 @@ def read_trials(path: Path) -> list[dict[str, Any]]:
         return [raise_row(row, schema=schema, origin=str(path)) for row in table.to_pylist()]
 
 
+def process_seconds(path: Path) -> float | None:
+    """How long the processes of a record ran together, in seconds; None where none of them got to its end."""
+    with _readable(path):
+        table = _table_in(content_of(path), columns=["duration_s"])
+        found = [value for column in table.columns for value in column.to_pylist() if value is not None]
+        return float(sum(found)) if found else None
+
+
 def trials_from_file(path: Path, record: Record) -> tuple[Trial, ...]:
     """The trials of a measured record's file; the evidence of each is the record's."""
     if record.evidence is None:
@@ -436,8 +444,8 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _table_in(content: bytes) -> pyarrow.Table:
-    """The table in a file's bytes, read by this thread alone.
+def _table_in(content: bytes, columns: Sequence[str] | None = None) -> pyarrow.Table:
+    """The table in a file's bytes, or some of its columns, read by this thread alone.
 
     ``read_table`` would start a thread of Arrow's, whatever it is told. That thread may still hold the bytes when the
     process ends, and then aborts it: to free an object of Python's it needs the lock of an interpreter that is gone
@@ -446,7 +454,7 @@ def _table_in(content: bytes) -> pyarrow.Table:
     import pyarrow
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(pyarrow.BufferReader(content), pre_buffer=False).read(use_threads=False)
+    return pq.ParquetFile(pyarrow.BufferReader(content), pre_buffer=False).read(columns, use_threads=False)
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:

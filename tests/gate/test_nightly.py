@@ -186,8 +186,8 @@ def test_an_acknowledged_change_is_shown_and_not_red() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"until": "2026-01-21"}, "was acknowledged until 2026-01-21"),
-        ({"ratio": (1.05, 1.1)}, "is worse than acknowledged"),
+        ({"until": "2026-01-21"}, "its acknowledgement ended with the night of 2026-01-21"),
+        ({"ratio": (1.05, 1.1)}, "worse than what was acknowledged, +10.0 %, by more than the effect"),
     ],
 )
 def test_it_is_red_again_when_the_date_passes_or_it_gets_worse(fields: dict[str, Any], said: str) -> None:

@@ -29,6 +29,6 @@ def test_a_new_measurement_names_the_file(tmp_path: Path) -> None:
     write_artifact(artifact, tmp_path, expected=None, outputs=None)
     judged = judge_stored(tmp_path, policy_file=None, against=None, night=None, where=(), warn=print)
     alarm = next(finding for finding in judged.report.findings if finding.is_alarm)
-    commands = commands_for(alarm)
+    commands = commands_for(alarm, judged.report)
     assert commands[0].startswith("benchbox history net ")
     assert commands[-1].startswith("benchbox run '/my nets/net.onnx' --backend")

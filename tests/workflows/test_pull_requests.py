@@ -113,7 +113,7 @@ def test_a_count_is_hard_until_the_pull_request_accepts_it(tmp_path: Path) -> No
     change.stored("head", nodes=14)
     status, said = change.push(RATIOS="1.0")
     assert status == 1, said
-    assert re.search(r"::error title=slower.*onnx_nodes", said)
+    assert re.search(r"::error title=count changed.*onnx_nodes", said)
     other, own = comments_of(tmp_path)
     assert (other, "12 → 14" in own) == ("of somebody else", True)
 

@@ -59,13 +59,14 @@ def write_outputs(flags: OutputFlags, judged: Judged) -> None:
     from benchbox.gate.formats.markdown import markdown_of
     from benchbox.gate.formats.measured import values_of_night
     from benchbox.gate.formats.otava import otava_of
+    from benchbox.jobs.gate import seconds_of_cases
 
     report = judged.report
     texts: dict[str | None, str] = {}
     if flags.markdown:
         texts[flags.markdown] = markdown_of(report)
     if flags.junit:
-        texts[flags.junit] = junit_of(report)
+        texts[flags.junit] = junit_of(report, seconds_of_cases(judged))
     if flags.bmf or flags.github_benchmark or flags.openmetrics:
         values = values_of_night(judged.records, judged.policy, report.night)
         texts |= {flags.bmf: bmf_of(values), flags.openmetrics: openmetrics_of(values)}

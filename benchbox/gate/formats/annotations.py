@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from benchbox.gate.formats.words import change_text, owners_of, ratio_text
-from benchbox.gate.night import Finding, NightReport
+from benchbox.gate.formats.words import change_in_words, change_text, kind_of
+from benchbox.gate.night import Finding, Group, NightReport
+from benchbox.gate.reasons import reasons_beside_rows
 
 # GitHub drops what is beyond ten of a kind and step without a word.
 MOST = 8
 
 
 def annotations_of(report: NightReport) -> list[str]:
-    """Lines that GitHub turns into annotations: at most eight, the largest first, and how many more there are."""
-    found = [finding for finding in report.findings if finding.is_alarm or finding.is_gap]
-    owners = owners_of(report)
-    lines = [
-        f"::error title={_property(f'{finding.verdict.outcome.value}: {finding.name}')}::"
-        f"{_data(_message(finding, owners.get(finding.group, '')))}"
-        for finding in found[:MOST]
+    """Lines that GitHub turns into annotations: at most eight, the largest first, and how many more there are.
+
+    What speaks against the night as a whole comes first: whoever reads the rows must know that they cannot be believed.
+    """
+    rows = [finding for finding in report.findings if finding.is_alarm or finding.is_gap]
+    groups = {group.id: group for group in report.groups}
+    beside = reasons_beside_rows(report)
+    found = [("benchbox", text) for text in beside]
+    found += [
+        (f"{kind_of(row)}: {row.name}", _message(row, groups.get(row.group))) for row in rows[: MOST - len(found)]
     ]
-    if len(found) > MOST:
-        lines.append(f"::error title=benchbox::and {len(found) - MOST} more: see the summary")
-    elif report.exit and not found:
-        lines.append(f"::error title=benchbox::{_data('; '.join(text for _, text in report.reasons))}")
-    return lines
+    lines = [f"::error title={_property(title)}::{_data(text)}" for title, text in found]
+    more = len(rows) + len(beside) - len(lines)
+    return [*lines, *([f"::error title=benchbox::and {more} more: see the summary"] if more else [])]
 
 
-def _message(finding: Finding, owner: str) -> str:
-    parts = [finding.verdict.metric, ratio_text(finding), change_text(finding), finding.verdict.reason]
-    parts += [f"owner {owner}"] if owner else []
+def _message(finding: Finding, group: Group | None) -> str:
+    parts = [finding.verdict.metric, change_in_words(finding), change_text(finding), finding.verdict.reason]
+    if group is not None:
+        # Of a gap the cause is its reason.
+        parts += [group.cause] if group.cause != finding.verdict.reason else []
+        parts += [f"owner {', '.join(group.owners)}"] if group.owners else []
     return ", ".join(part for part in parts if part not in {"", "–"})
 
 

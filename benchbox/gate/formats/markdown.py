@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchbox.gate.formats.headline import headline
 from benchbox.gate.formats.words import (
-    RETIRED,
     accept_command,
     acknowledged_lines,
     change_text,
     changed_rows,
     commands_for,
-    commands_for_gap,
     coverage_text,
     ending,
     environment_lines,
     footer_lines,
-    headline,
+    help_for_gap,
     interval_text,
+    kind_of_group,
     mde_text,
     outcome_text,
     ratio_text,
@@ -37,7 +37,7 @@ MOST_BYTES = 900_000
 _SHOWN = 20
 _GROUPS = [
     Column[list[str]](title=title)
-    for title in ("group", "outcome", "cases", "worst", "95 %", "since", "before → after", "cause", "owner")
+    for title in ("group", "outcome", "cases", "largest", "95 %", "since", "before → after", "cause", "owner")
 ]
 _LAYERS = [Column[list[str]](title=title, number=title != "layer") for title in ("layer", "base", "head", "change")]
 _TITLES = ("case", "metric", "outcome", "change", "95 %", "values", "30 nights", "why")
@@ -50,7 +50,7 @@ def markdown_of(report: NightReport) -> str:
     rows = changed_rows(report.findings)
     texts = [_row(finding) for finding in rows]
     alarm = next((finding for finding in report.findings if finding.is_alarm), None)
-    commands = "\n".join(commands_for(alarm)) if alarm else ""
+    commands = "\n".join(commands_for(alarm, report)) if alarm else ""
     footer = "\n\n---\n\n" + _bullets([coverage_text(report), *footer_lines(report)])
     parts = [
         f"**{_plain(headline(report))}**",
@@ -111,7 +111,7 @@ def _groups(report: NightReport) -> str:
         rows.append(
             [
                 _code(group.id),
-                group.outcome.value + (" (acknowledged)" if group.acknowledged else ""),
+                kind_of_group(report, group),
                 str(len(group.cases)),
                 "" if group.worst is None else format_change(group.worst),
                 interval_text(row),
@@ -176,10 +176,14 @@ def _on_purpose(report: NightReport) -> str:
 
 
 def _missing(report: NightReport) -> str:
-    """How the first case without numbers is measured."""
-    commands = "\n".join(commands_for_gap(report))
-    text = f"```sh\n{commands}\n```\n\n{_plain(RETIRED.capitalize())}."
-    return _section("Measure the first without numbers", text if commands else "")
+    """What to do about the first case without numbers."""
+    found = help_for_gap(report)
+    if found is None:
+        return ""
+    title = found.title.removeprefix("to ")
+    commands = "\n".join(found.commands)
+    advice = f"\n\n{_plain(found.advice[:1].upper() + found.advice[1:])}." if found.advice else ""
+    return _section(title[:1].upper() + title[1:], f"```sh\n{commands}\n```{advice}")
 
 
 def _layers(rows: Sequence[Finding]) -> list[str]:

@@ -5,30 +5,29 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from benchbox.gate.formats.headline import headline
 from benchbox.gate.formats.words import (
-    RETIRED,
     accept_command,
     acknowledged_lines,
+    change_in_words,
     change_text,
     changed_rows,
     commands_for,
-    commands_for_gap,
     coverage_text,
     ending,
     environment_lines,
     footer_lines,
-    headline,
-    interval_text,
+    help_for_gap,
+    kind_of_group,
     layer_lines,
     outcome_text,
-    ratio_text,
     settled_by,
     trend_text,
     unclear_rows,
 )
 from benchbox.gate.night import Finding, Group, NightReport, Qualifier
 from benchbox.report.screen import screen_width, shell_lines
-from benchbox.units import format_change
+from benchbox.units import counted, format_change
 
 WIDTH = 100
 _MOST_ROWS, _MOST_UNCLEAR = 20, 5
@@ -41,7 +40,7 @@ def render_night(report: NightReport) -> str:
     parts = [
         _filled(headline(report)),
         "\n".join(_filled(line) for line in environment_lines(report)),
-        "\n".join(_filled(line) for group in groups for line in _group_lines(group)),
+        "\n".join(_filled(line) for group in groups for line in _group_lines(report, group)),
         f"and {len(report.groups) - _MOST_ROWS} more groups" if len(report.groups) > _MOST_ROWS else "",
         "\n".join(line for finding in rows[:_MOST_ROWS] for line in _block(finding)),
         f"and {len(rows) - _MOST_ROWS} rows more, all smaller: --json or --markdown" if len(rows) > _MOST_ROWS else "",
@@ -64,13 +63,13 @@ def _unclear_lines(rows: Sequence[Finding]) -> list[str]:
     return [*lines, *([f"and {len(rows) - len(lines)} more (--json)"] if len(rows) > len(lines) else [])]
 
 
-def _group_lines(group: Group) -> list[str]:
-    count = len(group.cases)
-    worst = "" if group.worst is None else f", worst {format_change(group.worst)}"
-    accepted = ", acknowledged" if group.acknowledged else ""
-    cases = f"{count} case{'s' * (count != 1)}"
+def _group_lines(report: NightReport, group: Group) -> list[str]:
+    worst = (
+        "" if group.worst is None else f", {'largest' if len(group.cases) > 1 else 'by'} {format_change(group.worst)}"
+    )
     owner = f", owner {', '.join(group.owners)}" if group.owners else ""
-    return [f"{group.outcome.value}: {cases}{worst}{accepted}; {group.cause}", f"  group {group.id}{owner}"]
+    what = f"{kind_of_group(report, group)}: {counted(len(group.cases), 'case')}{worst}"
+    return [f"{what}; {group.cause}", f"  group {group.id}{owner}"]
 
 
 def _block(finding: Finding) -> list[str]:
@@ -78,8 +77,7 @@ def _block(finding: Finding) -> list[str]:
     row = (
         outcome_text(finding),
         finding.verdict.metric,
-        ratio_text(finding),
-        interval_text(finding),
+        change_in_words(finding),
         change_text(finding),
     )
     numbers = "  ".join(text for text in row if text not in {"", "–"})
@@ -94,15 +92,19 @@ def _reproduce(report: NightReport) -> str:
     alarm = next((finding for finding in report.findings if finding.is_alarm), None)
     if alarm is None:
         return ""
-    lines = ["to see the first of them again:", *map(_command, commands_for(alarm))]
+    lines = ["to see the first of them again:", *map(_command, commands_for(alarm, report))]
     lines += ["if it is on purpose:", _command(accept_command(report, alarm.group))]
     return "\n".join(lines)
 
 
 def _measure(report: NightReport) -> str:
     """For the first case without numbers."""
-    commands = commands_for_gap(report)
-    return "\n".join(["to measure the first without numbers:", *map(_command, commands), RETIRED]) if commands else ""
+    found = help_for_gap(report)
+    if found is None:
+        return ""
+    return "\n".join(
+        [f"{found.title}:", *map(_command, found.commands), *([_filled(found.advice)] if found.advice else [])]
+    )
 
 
 def _command(text: str) -> str:
@@ -120,7 +122,10 @@ def _coverage(report: NightReport) -> str:
 
 
 def _filled(text: str, *, indent: str = "  ") -> str:
-    return textwrap.fill(text, _width(), subsequent_indent=indent, break_on_hyphens=False, break_long_words=True)
+    """Lines that fit; a number stays with its per cent sign."""
+    joined = text.replace(" %", "\u00a0%")
+    lines = textwrap.fill(joined, _width(), subsequent_indent=indent, break_on_hyphens=False, break_long_words=True)
+    return lines.replace("\u00a0%", " %")
 
 
 def _width() -> int:

@@ -1,18 +1,18 @@
-"""How is a finding said in words, whatever the form: its change, its commands, the night in one line?"""
+"""How is a finding said in words, whatever the form: its outcome, its change, its commands?"""
 
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from benchbox.gate.night import Finding, NightReport, Qualifier, Standing, Tier
-from benchbox.gate.tonight import ANCHOR, EXACT
+from benchbox.gate.night import Finding, Group, NightReport, Qualifier, Standing, Tier
+from benchbox.gate.tonight import ANCHOR, EXACT, ROLLING
 from benchbox.report.sparkline import sparkline
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.plan import TRANSFER_TIMED, Mode
 from benchbox.schema.verdict import Outcome
-from benchbox.units import ABSENT, format_alike, format_change, format_changes, format_count, format_percent
+from benchbox.units import ABSENT, counted, format_alike, format_change, format_changes, format_count, format_percent
 
 # Shapes differ, not only colours.
 SIGNS = {
@@ -35,56 +35,13 @@ _VARIANT_FLAGS = {
     "build": "--builds",
 }
 _GIB = 1 << 30
-
-
-# The order of the headline.
-_COUNTED = (
-    Outcome.SLOWER,
-    Outcome.FASTER,
-    Outcome.INCONCLUSIVE,
-    Outcome.INCOMPARABLE,
-    Outcome.SAME,
-    Outcome.MISSING,
-    Outcome.FAILED,
-)
-_WORDS = {Outcome.INCONCLUSIVE: "cannot tell"}
 _COMMIT = 9
-_MACHINES = 2
-
-
-def headline(report: NightReport) -> str:
-    """The night in one line: what was found, how often, on which machine, and whether it can be believed."""
-    fresh = sum(Qualifier.NEW in finding.qualifiers for finding in report.findings)
-    counts = Counter(finding.verdict.outcome for finding in report.findings if Qualifier.NEW not in finding.qualifiers)
-    parts = [
-        f"{SIGNS[outcome]} {counts[outcome]} {_WORDS.get(outcome, outcome.value)}"
-        for outcome in _COUNTED
-        # That nothing is missing is said too: silence would look the same.
-        if counts[outcome] or (outcome is Outcome.MISSING and report.coverage.seen)
-    ]
-    # Nothing is unclear about these: there is no level yet.
-    parts += [f"{fresh} new, with too few nights to be judged"] if fresh else []
-    held = [entry for entry in report.acknowledged if entry.standing is Standing.HOLDS]
-    parts += [f"{len(held)} acknowledged, oldest {_counted(max(entry.days for entry in held), 'day')}"] if held else []
-    where = [_listed(report.machines, "machines")] if report.machines else []
-    if report.machines:
-        where += ["new environment" if report.environments else "environment unchanged", report.selftest.word]
-    found = " · ".join(parts) if report.findings else "nothing was judged"
-    return f"night of {report.night or 'no records'}: {found}" + (f" — {', '.join(where)}" if where else "")
-
-
-def _listed(names: Sequence[str], noun: str) -> str:
-    return ", ".join(names) if len(names) <= _MACHINES else f"{len(names)} {noun}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def footer_lines(report: NightReport) -> list[str]:
     """How was judged, how often that was wrong, and what was compared with."""
     accepted, false = report.accepted
-    said = f"; of {_counted(accepted, 'accepted alarm')} {false} {'was' if false == 1 else 'were'} noise or the machine"
+    said = f"; of {counted(accepted, 'accepted alarm')} {false} {'was' if false == 1 else 'were'} noise or the machine"
     return [
         f"rule: {report.rule} (docs/nightly.md)",
         f"false and missed alarms: {report.selftest.text}{said if accepted else ''}",
@@ -98,18 +55,25 @@ def _references_text(report: NightReport) -> str:
     if found.nights:
         commit = f", commit {found.commit[:_COMMIT]}" if found.commit else ""
         span = found.last if found.nights == 1 else f"{found.first} to {found.last}"
-        parts.append(f"{_counted(found.nights, 'night')}, {span}{commit}")
+        parts.append(f"{counted(found.nights, 'night')}, {span}{commit}")
     if found.levels:
         anchors = f", anchor {', '.join(found.pinned)}" if found.pinned else ""
         ages = found.newest if found.oldest == found.newest else f"{found.oldest} to {found.newest}"
-        parts.append(f"levels of {_counted(found.levels, 'case')} in git, of {ages}{anchors}")
+        parts.append(f"levels of {counted(found.levels, 'case')} in {report.levels_in}, of {ages}{anchors}")
     return "; ".join(parts) or "nothing yet"
 
 
 def ending(report: NightReport) -> str:
     """Why the exit status is what it is."""
     if not report.reasons:
-        return "exit 0: nothing to do"
+        names = {row.name for row in report.findings if is_suspicious(row) and row.tier is Tier.PRIMARY}
+        if not names:
+            return "exit 0: nothing to do"
+        again = shlex.join(["benchbox", "gate", "--night", report.night, "--confirm", *_rooted(report.root)])
+        return (
+            f"exit 0: nothing to do yet; {counted(len(names), 'suspicious case')}: slower if further nights are too "
+            f"({again} measures again now)"
+        )
     return "\n".join(f"exit {status}: {text}" for status, text in report.reasons[:1]) + "".join(
         f"\nalso ({status}): {text}" for status, text in report.reasons[1:]
     )
@@ -120,15 +84,10 @@ def coverage_text(report: NightReport) -> str:
     found = report.coverage
     fresh = len(found.new)
     if not found.expected:
-        return f"{_counted(fresh, 'case')} measured for the first time" if fresh else "no case was expected"
+        return f"{counted(fresh, 'case')} measured for the first time" if fresh else "no case was expected"
     have = "cases have" if found.expected > 1 else "case has"
     more = f", {fresh} more {'are' if fresh > 1 else 'is'} new" if fresh else ""
     return f"{found.seen} of {found.expected} expected {have} numbers{more}"
-
-
-def owners_of(report: NightReport) -> dict[str, str]:
-    """Whose an alarm is, by its group; of groups that are somebody's."""
-    return {group.id: ", ".join(group.owners) for group in report.groups if group.owners}
 
 
 def change_text(finding: Finding) -> str:
@@ -150,35 +109,91 @@ def interval_text(finding: Finding) -> str:
     return format_changes(finding.verdict.low, finding.verdict.high)
 
 
+def change_in_words(finding: Finding) -> str:
+    """By how much, and how sure that is: "+9.9 % (95 %: +8.1 to +11.9 %)"; "" where there is no ratio."""
+    if finding.verdict.ratio is None:
+        return ""
+    interval = interval_text(finding)
+    return ratio_text(finding) + (f" (95 %: {interval})" if interval not in {"", ABSENT} else "")
+
+
+def is_suspicious(finding: Finding) -> bool:
+    """Whether it may be slower, and nobody knows yet."""
+    marks = set(finding.qualifiers)
+    return Qualifier.SUSPICIOUS in marks and not {Qualifier.REFUTED, Qualifier.ACKNOWLEDGED} & marks
+
+
+def kind_of(finding: Finding) -> str:
+    """What happened to it, in a word or two; a count is neither slower nor faster."""
+    if Qualifier.EXACT in finding.qualifiers and finding.verdict.outcome in {Outcome.SLOWER, Outcome.FASTER}:
+        return "count changed"
+    drifted = Qualifier.DRIFT in finding.qualifiers and finding.verdict.outcome is Outcome.SLOWER
+    return "drifted" if drifted else finding.verdict.outcome.value
+
+
+def kind_of_group(report: NightReport, group: Group) -> str:
+    """What happened to the cases of an alarm, and whether it turns the night red."""
+    rows = [row for row in report.findings if row.group == group.id]
+    informs = all(row.tier is not Tier.PRIMARY for row in rows)
+    notes = ["acknowledged"] * group.acknowledged + ["for information"] * informs
+    return (kind_of(rows[0]) if rows else group.outcome.value) + (f" ({', '.join(notes)})" if notes else "")
+
+
 def outcome_text(finding: Finding) -> str:
-    """The outcome with its qualifiers: "slower (acknowledged, drift)"."""
-    words = ", ".join(finding.qualifiers)
-    return f"{SIGNS[finding.verdict.outcome]} {finding.verdict.outcome.value}" + (f" ({words})" if words else "")
+    """What happened with its qualifiers: "✖ slower (acknowledged)"."""
+    said = {Qualifier.EXACT, Qualifier.DRIFT} if kind_of(finding) != finding.verdict.outcome.value else set()
+    said |= {Qualifier.SUSPICIOUS} if Qualifier.REFUTED in finding.qualifiers else set()
+    words = [*(word.value for word in finding.qualifiers if word not in said)]
+    words += ["for information"] if finding.tier is Tier.SECONDARY else []
+    sign = "✖" if kind_of(finding) == "count changed" else SIGNS[finding.verdict.outcome]
+    return f"{sign} {kind_of(finding)}" + (f" ({', '.join(words)})" if words else "")
 
 
-def commands_for(finding: Finding) -> tuple[str, ...]:
-    """Commands that show a finding again: its history, its two records, and a new measurement."""
+def commands_for(finding: Finding, report: NightReport) -> tuple[str, ...]:
+    """Commands that show a finding of a night again: its history, its two records, and a new measurement."""
     case = finding.verdict.case
     metric = finding.verdict.metric or "latency_p50"
     where = ["--where", f"backend={case.backend}", "--where", f"precision={case.precision}"]
     where += ["--where", f"batch={case.batch}", "--where", f"mode={case.mode}", "--where", f"threads={case.threads}"]
     commands = [] if finding.reference == EXACT else [["benchbox", "history", case.model, "--metric", metric, *where]]
     before, after = finding.place.records
-    if before and after and finding.reference != EXACT:
+    if before and after and finding.reference != EXACT and not {before, after} & report.lacking:
         commands.append(["benchbox", "compare", before, after, "--metric", metric])
     network = finding.asked or (case.model,)
     commands.append(["benchbox", "run", *network, *options_of(case), *variant_options(case.variant)])
-    return tuple(shlex.join(command) for command in commands)
+    return tuple(shlex.join([*command, *_rooted(report.root)]) for command in commands)
 
 
-def commands_for_gap(report: NightReport) -> tuple[str, ...]:
-    """The command that measures the first case without numbers, none where all have some."""
+def _rooted(root: str) -> list[str]:
+    return ["--root", root] if root else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapHelp:
+    """What to do about the first case without numbers: a title, commands, and what else to know."""
+
+    title: str
+    commands: tuple[str, ...]
+    advice: str = ""
+
+
+def help_for_gap(report: NightReport) -> GapHelp | None:
+    """For the first case without numbers, None where all have some."""
     gap = next((finding for finding in report.findings if finding.is_gap and finding.tier is Tier.PRIMARY), None)
-    return () if gap is None else commands_for(gap)[-1:]
-
-
-# What else may be behind a case without numbers.
-RETIRED = "a case that is no longer measured stands in coverage.retired of benchbox.toml"
+    if gap is None:
+        return None
+    commands = commands_for(gap, report)[-1:]
+    if gap.verdict.outcome is Outcome.FAILED:
+        return GapHelp(title="to see the first failure again", commands=commands)
+    if gap.verdict.metric:
+        return GapHelp(title="to measure the first missing metric again", commands=commands)
+    retired = " ".join(gap.name.split())
+    return GapHelp(
+        title="to measure the first missing case",
+        commands=commands,
+        advice="why it is missing is in the log of that night's 'benchbox run'; if it is no longer to be measured, "
+        f'write retired = ["{retired}"] (or a pattern) into coverage of benchbox.toml',
+    )
 
 
 def options_of(case: CaseIdentity) -> list[str]:
@@ -255,8 +270,8 @@ def acknowledged_lines(report: NightReport, *, most: int = 20) -> list[str]:
         Standing.UNUSED: "; nothing needs it tonight",
     }
     lines = [
-        f"{one.entry.group}: {one.entry.kind}, {one.entry.metric} of {_counted(len(one.entry.cases), 'case')}, since "
-        f"{one.entry.accepted} ({_counted(one.days, 'day')}), until {one.entry.until}: {one.entry.reason}"
+        f"{one.entry.group}: {one.entry.kind}, {one.entry.metric} of {counted(len(one.entry.cases), 'case')}, since "
+        f"{one.entry.accepted} ({counted(one.days, 'day')}), until {one.entry.until}: {one.entry.reason}"
         + (f" ({one.entry.issue})" if one.entry.issue else "")
         + marks[one.standing]
         for one in report.acknowledged
@@ -278,11 +293,20 @@ def changed_rows(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def unclear_rows(findings: Sequence[Finding]) -> list[Finding]:
-    """Findings of which nobody can tell, though there are nights enough; and those that are blind."""
+    """Findings of which nobody can tell, though there are nights enough; and those that are blind.
+
+    That there is no valid value tonight is said once, by the row of the nights.
+    """
+    nights = {(finding.name, finding.verdict.metric) for finding in findings if finding.reference == ROLLING}
     return [
         finding
         for finding in findings
         if not {Qualifier.SUSPICIOUS, Qualifier.NEW} & set(finding.qualifiers)
+        and not (
+            finding.reference == ANCHOR
+            and finding.verdict.ratio is None
+            and (finding.name, finding.verdict.metric) in nights
+        )
         and (
             finding.verdict.outcome is Outcome.INCONCLUSIVE
             or (finding.verdict.outcome is Outcome.SAME and Qualifier.BLIND in finding.qualifiers)
@@ -309,4 +333,5 @@ def settled_by(finding: Finding) -> str:
 
 def accept_command(report: NightReport, group: str) -> str:
     """The command that accepts an alarm, of the same night by the same rules."""
-    return shlex.join(["benchbox", "baseline", "accept", group, *report.options, "--reason", "..."])
+    words = ["benchbox", "baseline", "accept", group, *_rooted(report.root), *report.options, "--reason", "..."]
+    return shlex.join(words)

@@ -19,6 +19,7 @@ from benchbox.schema.reading import Better
 from benchbox.schema.verdict import Outcome
 from benchbox.store.atomic import write_text
 from benchbox.store.documents import value_from_plain
+from benchbox.units import format_change
 
 FILE = "acknowledged.toml"
 # Why a change was accepted; those that were no change of the network count as false alarms.
@@ -83,18 +84,21 @@ def width_of(entry: Acknowledgement, names: Collection[str]) -> int:
 def lapse(entry: Acknowledgement, finding: Finding, *, night: str, effect: float, better: Better) -> str:
     """Why an acknowledgement no longer covers a finding, "" where it does."""
     if night > entry.until:
-        return f"was acknowledged until {entry.until}"
+        return f"its acknowledgement ended with the night of {entry.until}"
     ratio = finding.verdict.ratio
     if ratio is None or ratio <= 0:
         return ""
     if Qualifier.EXACT in finding.qualifiers:
         return (
-            "" if math.isclose(ratio, entry.ratio[1], rel_tol=_EXACTLY) else "is not the change that was acknowledged"
+            ""
+            if math.isclose(ratio, entry.ratio[1], rel_tol=_EXACTLY)
+            else f"not the change that was acknowledged, {format_change(entry.ratio[1])}"
         )
     worse = ratio if better is Better.LOWER else 1 / ratio
     accepted = max(entry.ratio) if better is Better.LOWER else 1 / min(entry.ratio)
     if worse > accepted * (1 + effect):
-        return f"is worse than acknowledged ({entry.ratio[0]:.3f} to {entry.ratio[1]:.3f})"
+        most = entry.ratio[1] if better is Better.LOWER else entry.ratio[0]
+        return f"worse than what was acknowledged, {format_change(most)}, by more than the effect"
     return ""
 
 

@@ -89,6 +89,8 @@ def _kind(
     worse_now = finding is not None and finding.verdict.outcome is Outcome.SLOWER
     if worse_now or (acknowledged and metric in EXACT_METRICS):
         return ACCEPTED if acknowledged else ""
+    if finding is not None and finding.is_alarm:
+        return ""  # a count that fell, too: a person says whether that is meant
     if before is None:
         return "new"
     if metric in EXACT_METRICS or before.environment != level.environment:

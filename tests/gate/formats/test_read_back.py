@@ -27,7 +27,7 @@ from sample_records import ENVIRONMENT, trials
 
 from benchbox.gate.selftest import Selftest, write_selftest
 from benchbox.stats.again import Round, decide
-from benchbox.store.records import append
+from benchbox.store.records import append, record_files
 
 STEP = [*level(20, 1e-3), *level(3, 1.2e-3, 1)]
 STRANGE = 'a<b>&"c%\nd'
@@ -87,6 +87,30 @@ def test_junit(benchbox: Callable[..., Any], tmp_path: Path) -> None:
     failure = next(result for case in cases for result in case.result if isinstance(result, junitparser.Failure))
     assert failure.type == "slower"
     assert "benchbox history" in failure.text
+
+
+def test_junit_has_the_time_of_a_case_s_processes_once(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    """Two processes of 1.5 s a case; those that are missing took none that anybody knows of; one is damaged."""
+    stored(tmp_path)
+    stored(tmp_path, STEP[:-2], "gone")
+    newest = [path for path in record_files(tmp_path) if path.name.startswith("20260123")]
+    assert benchbox("gate", "--junit", "gate.xml").status == 1
+    report = junitparser.JUnitXml.fromfile(str(tmp_path / "gate.xml"))
+    (suite,) = report
+    times: dict[str, list[float | None]] = {}
+    for case in suite:
+        times.setdefault(case.name.split("/null")[0], []).append(case.time)
+    assert times.pop("gone") == [None] * len([case for case in suite if case.name.startswith("gone")])
+    assert len(times) == 2
+    for found in times.values():
+        assert found == [3.0, *[0.0] * (len(found) - 1)]
+    assert (suite.time, report.time) == (6.0, 6.0)
+
+    whole = newest[0].read_bytes()
+    rows = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # what is before the footer
+    newest[0].write_bytes(b"\0" * rows + whole[rows:])
+    assert benchbox("gate", "--junit", "gate.xml").status == 1
+    assert junitparser.JUnitXml.fromfile(str(tmp_path / "gate.xml")).time == 3.0
 
 
 def test_openmetrics(benchbox: Callable[..., Any], tmp_path: Path) -> None:

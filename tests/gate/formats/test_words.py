@@ -10,7 +10,7 @@ from sample_nights import level, nights
 
 from benchbox.gate.formats.markdown import markdown_of
 from benchbox.gate.formats.table import render_night
-from benchbox.gate.formats.words import commands_for, headline, trend_text, variant_options
+from benchbox.gate.formats.words import commands_for, trend_text, variant_options
 from benchbox.gate.night import Finding, NightReport, Tier
 from benchbox.gate.nightly import judge_night
 from benchbox.gate.policy import Policy
@@ -43,7 +43,7 @@ def test_a_variant_is_measured_again_as_it_was(variant: str, options: str) -> No
     case = dataclasses.replace(identity_of(entry), variant=variant)
     verdict = Verdict(case=case, metric="latency_p50", outcome=Outcome.SLOWER)
     finding = Finding(verdict=verdict, name="x", machine="m", reference="rolling", tier=Tier.PRIMARY)
-    again = commands_for(finding)[-1].replace("'", "")
+    again = commands_for(finding, night_of_three())[-1].replace("'", "")
     assert again.startswith(f"benchbox run {case.model} --backend")
     assert again.endswith(options)
 
@@ -60,15 +60,6 @@ def night_of_three() -> NightReport:
     return judge_night(records, Policy(), process_values=lambda *_: ())
 
 
-def test_the_headline_says_the_machine_and_whether_it_can_be_believed() -> None:
-    found = headline(night_of_three())
-    assert found.startswith("night of 2026-01-22: ✖ 1 slower · ")
-    assert "∅ 1 missing" in found
-    assert found.endswith(" — none, environment unchanged, gate not tested")
-    calm = judge_night(nights(level(20, 1e-3), flags=()), Policy(), process_values=lambda *_: ())
-    assert "● 5 same · ∅ 0 missing — none" in headline(calm)
-
-
 def test_markdown_keeps_its_order_and_ends_with_how_was_judged() -> None:
     text = markdown_of(night_of_three())
     titles = [line for line in text.splitlines() if line.startswith("## ")]
@@ -78,7 +69,7 @@ def test_markdown_keeps_its_order_and_ends_with_how_was_judged() -> None:
         "## Cannot tell",
         "## See the first of them again",
         "## If it is on purpose",
-        "## Measure the first without numbers",
+        "## Measure the first missing case",
     ]
     footer = text[text.rindex("\n---\n") :]
     assert "rule: slower:" in footer

@@ -18,7 +18,7 @@ from sample_records import trials
 from benchbox.cli.commands.records.baseline import KINDS
 from benchbox.gate.levels import acknowledged
 from benchbox.schema.trial import Trial
-from benchbox.store.records import append
+from benchbox.store.records import append, record_files
 
 STEP = [*level(20, 1e-3), *level(3, 1.2e-3, 1)]
 GROUP = "20260121-none-null-fp32-slower"
@@ -69,6 +69,21 @@ def test_propose_accept_pin_and_show(benchbox: Callable[..., Any], tmp_path: Pat
     assert benchbox("baseline", "show", "--json").document["schema"] == "benchbox.baseline/1"
 
 
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_a_count_that_changed_is_no_new_level(factor: float, benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    """Neither a larger nor a smaller one, where there was no level: the night would be green by proposing."""
+    for entry in nights(STEP[:20], flags=()):
+        assert entry.analytic is not None
+        macs = round(entry.analytic.macs * (factor if entry.started_at.startswith("2026-01-20") else 1))
+        append(
+            tmp_path, dataclasses.replace(entry, analytic=dataclasses.replace(entry.analytic, macs=macs)), runs(1e-3)
+        )
+    assert benchbox("gate").status == 1
+    proposed = benchbox("baseline", "propose").out
+    assert ("macs" in proposed, "params" in proposed) == (False, True)
+    assert benchbox("gate").status == 1
+
+
 def test_an_accepted_change_is_green_until_it_lapses(benchbox: Callable[..., Any], tmp_path: Path) -> None:
     stored(tmp_path, STEP)
     assert benchbox("gate").status == 1
@@ -84,7 +99,7 @@ def test_an_accepted_change_is_green_until_it_lapses(benchbox: Callable[..., Any
     stored(tmp_path, [*STEP, *level(2, 1.5e-3, 4)], first=len(STEP))
     red = benchbox("gate")
     assert red.status == 1
-    assert "is worse than acknowledged" in red.out.replace("\n", " ")
+    assert "worse than what was acknowledged, +2" in " ".join(red.out.split())
 
 
 def test_a_date_that_passed_is_red_again(benchbox: Callable[..., Any], tmp_path: Path) -> None:
@@ -199,7 +214,17 @@ def test_drift_below_the_effect_is_found_by_the_anchor(benchbox: Callable[..., A
     assert (rows["anchor"]["outcome"], rows["anchor"]["qualifiers"]) == ("slower", ["drift"])
     assert rows["anchor"]["low"] > 1.05**2
     assert document["exit"] == 1
-    assert document["groups"][0]["id"].endswith("-drift")
+    (group,) = document["groups"]
+    assert group["id"].endswith("-drift")
+    # The alarm of the night before is the same one, and has the night from which on it is too far away.
+    (before,) = benchbox("gate", "--json", "--night", "2026-02-28").document["groups"]
+    assert (before["id"], before["place"]["night"]) == (group["id"], group["place"]["night"])
+    assert group["place"]["night"] < "2026-02-28"
+    # The level's own record need not be stored any more: no command then asks for it.
+    compare = f"benchbox compare {group['place']['records'][0]} "
+    assert compare in benchbox("gate").out
+    next(path for path in record_files(tmp_path) if path.stem == group["place"]["records"][0]).unlink()
+    assert "benchbox compare" not in benchbox("gate").out
     assert benchbox("gate", "--against", "rolling").status != 1
     assert benchbox("gate", "--against", "anchor").status == 1
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 import xml.etree.ElementTree as tree
 import zlib
 from collections.abc import Callable, Sequence
@@ -37,14 +39,42 @@ def test_a_slower_night_ends_with_1_and_says_what_to_do(benchbox: Callable[..., 
     assert lines[0].startswith("night of 2026-01-23: ✖ 1 slower")
     assert max(map(len, lines)) <= 100
     assert "commits c019..c020" in ran.out
-    assert lines[-1] == "exit 1: 1 slower"
+    assert lines[-1] == "exit 1: 1 case slower"
     assert benchbox("gate", "--no-exit").status == 0
     assert benchbox("gate", "--night", "2026-01-20").status == 0
 
 
-def test_the_commands_it_prints_exist(benchbox: Callable[..., Any], tmp_path: Path) -> None:
-    import shlex
+def test_commands_for_another_root_name_it(
+    benchbox: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder of the root they need not; elsewhere they would find no records."""
+    stored(tmp_path, STEP)
+    assert "--root" not in benchbox("gate").out
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    monkeypatch.delenv("BENCHBOX_ROOT")
+    out = benchbox("gate", "--root", "..", "--junit", "gate.xml", "--markdown", "gate.md").out.replace("\\\n", "")
+    commands = [line.strip() for line in out.splitlines() if line.startswith("  benchbox ")]
+    assert len(commands) == 4
+    for text in (out, Path("gate.xml").read_text(), Path("gate.md").read_text()):
+        for line in (line for line in text.splitlines() if re.match(r"\s*(if it is on purpose: )?benchbox ", line)):
+            assert "--root .." in line, line
+    assert benchbox(*shlex.split(commands[0])[1:]).status == 0
+    assert benchbox(*shlex.split(commands[-1])[1:-1], "padding").status == 0
+    assert benchbox("gate", "--root", "..").status == 0
 
+
+def test_the_rule_names_only_references_that_count(benchbox: Callable[..., Any], tmp_path: Path) -> None:
+    stored(tmp_path, STEP[:20])
+    assert "rule: slower: at least 2 nights in a row" in benchbox("gate").out
+    said = " ".join(benchbox("gate", "--against", "results/records", "--night", "2026-01-20").out.split())
+    assert "rule: drifted: more than the effect off a level; counts may not change (docs/nightly.md)" in said
+    assert (
+        "compared with: 14 nights, 2026-01-06 to 2026-01-19, commit c018; levels of 1 case in results/records" in said
+    )
+
+
+def test_the_commands_it_prints_exist(benchbox: Callable[..., Any], tmp_path: Path) -> None:
     stored(tmp_path, STEP)
     shown = benchbox("gate").out.replace("\\\n", "")
     printed = [line.strip() for line in shown.splitlines() if line.startswith("  benchbox ")]
