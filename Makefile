@@ -93,6 +93,7 @@ bench: setup
 	$(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/gate_speed.py
 	$(BIN)/python benchmarks/gate_power.py
+	$(BIN)/python benchmarks/pairing.py
 	$(BIN)/python benchmarks/export_overhead.py
 	$(BIN)/python benchmarks/run_overhead.py
 	$(BIN)/python benchmarks/counting.py
