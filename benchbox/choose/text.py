@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from benchbox.choose.amounts import MEASURED, Amount, Counted
-from benchbox.choose.choosing import Choice, Undecided
+from benchbox.choose.choosing import Choice, Undecided, is_by_rate
 from benchbox.choose.limits import ACCURACY, QUALITIES, Limit
 from benchbox.choose.standing import Check, Judged, Standing
 from benchbox.choose.unmeasured import Unmeasured, direction
@@ -17,6 +17,10 @@ UNDECIDED_SHOWN = UNMEASURED_SHOWN = 3
 FRONT_SHOWN = 6
 WIDTH = 100
 PUBLISHED_NOTE = "published: by the network's authors, not measured here and without an interval ('benchbox accuracy')"
+RATE_NOTE = (
+    "throughput in mode server is the rate of arrivals, which --rate sets: limit --latency-p99 instead, look at the "
+    "share over the bound ('benchbox report --columns model,p99,over_bound'), or measure with --mode offline"
+)
 _CERTAIN = 0.99
 _TAIL = 0.975  # one side of a 95 % interval
 
@@ -108,9 +112,18 @@ def _block(choice: Choice, *, command_of: Callable[[Undecided], str], width: int
         ]
         if len(choice.front) > FRONT_SHOWN:
             lines.append(f"  and {len(choice.front) - FRONT_SHOWN} more (--json)")
+    if _rate_is_asked(choice):
+        lines += _wrapped(RATE_NOTE, width, indent="")
     if "(published)" in "".join(lines):
         lines += _wrapped(PUBLISHED_NOTE, width, indent="")
     return lines
+
+
+def _rate_is_asked(choice: Choice) -> bool:
+    """Whether a throughput is limited, or to be highest, that the rate of arrivals decides."""
+    asked = [choice.request.objective, *(limit.quality for limit in choice.request.limits)]
+    shown = [choice.answer, *choice.runners_up, *choice.misses, *(entry.judged for entry in choice.undecided)]
+    return any(judged and is_by_rate(judged.candidate, quality) for judged in shown for quality in asked)
 
 
 def _answer_line(choice: Choice) -> str:

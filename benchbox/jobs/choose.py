@@ -17,6 +17,7 @@ from benchbox.choose.standing import Judged
 from benchbox.choose.unmeasured import Unmeasured, unmeasured_of
 from benchbox.gate.formats.words import options_of, variant_options
 from benchbox.gate.series import machine_of
+from benchbox.jobs.selecting import say_unmatched
 from benchbox.models.asked import words_of_artifact
 from benchbox.models.zoo.zoo import specs
 from benchbox.schema.artifact import OnnxArtifact
@@ -48,6 +49,9 @@ class Chosen:
 
     def command_of(self, undecided: Undecided) -> str:
         """What would decide: more processes, passes or pictures, or what is not known yet; or why nothing would."""
+        if undecided.by_rate:
+            rate = undecided.judged.candidate.record.plan.rate_per_s or 0.0
+            return f"more processes would not decide: its throughput is the arrival rate, --rate {rate:g}"
         if not undecided.is_open:
             needed = {"processes": undecided.trials, "passes": undecided.passes, "pictures": undecided.pictures}
             what = next(name for name, number in needed.items() if number is None)
@@ -90,6 +94,7 @@ def choose_stored(
     listed = listed_records(root, conditions, newest=True)
     readable = readable_records(listed.paths, warn=warn, read=read_headline)
     files = {record.id: (path, record) for path, record in readable if matching(record, conditions)}
+    say_unmatched(root, where, [record for _, record in files.values()], warn)
     # Only those that count of each case are needed whole.
     counting = records_of_cases((record for _, record in files.values()), facet_of=facet, name_of=name)
     whole = readable_records((files[record.id][0] for entries in counting for record in entries), warn=warn)

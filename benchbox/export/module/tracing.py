@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import ArtifactError, BenchboxError, SizesError
 from benchbox.export.opsets import OPSET
 from benchbox.models.building import Network
 
@@ -98,10 +98,11 @@ def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onn
             else f"{one.name} {_shape_text(tuple(one.tensor.shape))}"
             for one in network.inputs
         )
-        raise ArtifactError(
+        other = _remedy_beside_sizes(error, network.module)
+        raise (ArtifactError if other else SizesError)(
             f"{name} cannot be exported to ONNX with input{'s' * (len(network.inputs) > 1)} {sizes}",
             values=_root_cause(error),
-            remedy=_remedy(error, network.module),
+            remedy=other or "check the input shape (--input) and that the network's forward can be traced",
         ) from error
     assert program is not None, "the dynamo exporter returns a program"
     if not weights:
@@ -192,8 +193,8 @@ def _masks_not_looked_at() -> Iterator[None]:
         setattr(layers, _CAUSAL, own)
 
 
-def _remedy(error: BaseException, module: nn.Module) -> str:
-    """What to do about a failed export; where a forward decides by values, as a detector does, no shape helps."""
+def _remedy_beside_sizes(error: BaseException, module: nn.Module) -> str:
+    """What to do about an export that other sizes do not help, as of a forward that decides by values; else ""."""
     if "data-dependent" in str(cause := _first_cause(error)):
         parts = ", ".join(_parts_before(cause, module))
         return (
@@ -202,9 +203,7 @@ def _remedy(error: BaseException, module: nn.Module) -> str:
         )
     from benchbox.models.sixteen_bits import remedy_of_mixed
 
-    if mixed := remedy_of_mixed(_first_cause(error), module):
-        return mixed
-    return "check the input shape (--input) and that the network's forward can be traced"
+    return remedy_of_mixed(_first_cause(error), module) or ""
 
 
 def _parts_before(error: BaseException, module: nn.Module) -> list[str]:

@@ -48,7 +48,6 @@ _COUNTED = (
     Outcome.MISSING,
     Outcome.FAILED,
 )
-_WORDS = {Outcome.INCONCLUSIVE: "cannot tell"}
 _COMMIT = 9
 _MACHINES = 2
 
@@ -58,7 +57,7 @@ def headline(report: NightReport) -> str:
     fresh = sum(Qualifier.NEW in finding.qualifiers for finding in report.findings)
     counts = Counter(finding.verdict.outcome for finding in report.findings if Qualifier.NEW not in finding.qualifiers)
     parts = [
-        f"{SIGNS[outcome]} {counts[outcome]} {_WORDS.get(outcome, outcome.value)}"
+        f"{SIGNS[outcome]} {counts[outcome]} {outcome.value}"
         for outcome in _COUNTED
         # That nothing is missing is said too: silence would look the same.
         if counts[outcome] or (outcome is Outcome.MISSING and report.coverage.seen)
@@ -299,7 +298,7 @@ def settled_by(finding: Finding) -> str:
         useless = "" if finding.need is None else "; more processes would not help, it is the nights that differ"
         return f"less noise (benchbox doctor), or a larger effect in benchbox.toml{useless}"
     if finding.verdict.ratio is None:
-        return "measure it again: benchbox run"
+        return f"measure it again: {commands_for(finding)[-1]}"
     return "further nights"
 
 
