@@ -14,7 +14,7 @@ from benchbox.report.views.reasons import reasons_of
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.store.documents import plain
-from benchbox.units import ABSENT, format_percent
+from benchbox.units import ABSENT, counted, format_percent
 
 
 def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str]) -> list[Column[Row]]:
@@ -208,23 +208,27 @@ def _common_first(labels: Sequence[tuple[str, str]]) -> str:
 
 
 def _conclusions(named: Sequence[tuple[str, Verdict]], overall: Outcome) -> list[str]:
-    """What came out for each pair, in which metrics; where there are many, how often and the one word for all.
+    """What came out for each pair, in which metrics; how often, where there are many pairs or one metric.
 
     Args:
         named: the verdicts, each with the name of its pair.
-        overall: that word.
+        overall: the one word for all of them.
     """
+    if len(named) == 1:
+        return [f"overall: {overall}"]
     pairs: dict[str, dict[str, list[str]]] = {}
     for name, verdict in named:
         pairs.setdefault(name, {}).setdefault(outcome_text(verdict), []).append(verdict.metric)
-    if len(pairs) > _MOST_CONCLUSIONS:
+    comparable = {name: outcomes for name, outcomes in pairs.items() if {*outcomes} != {Outcome.INCOMPARABLE.value}}
+    if len(comparable) > _MOST_CONCLUSIONS or len(pairs) == len(named) or not comparable:
         counts = Counter(outcome_text(verdict) for _, verdict in named)
-        return [f"overall: {overall} ({', '.join(f'{count} {word}' for word, count in counts.most_common())})"]
+        return [f"overall: {', '.join(f'{count} {word}' for word, count in counts.most_common())}"]
     lines = []
-    for name, outcomes in pairs.items():
+    for name, outcomes in comparable.items():
         told = [word if len(outcomes) == 1 else f"{word} in {', '.join(found)}" for word, found in outcomes.items()]
         lines.append(f"{'overall' if len(pairs) == 1 else name}: {'; '.join(told)}")
-    return lines
+    left = len(pairs) - len(comparable)
+    return [*lines, *([f"incomparable: {counted(left, 'other pair')}"] if left else [])]
 
 
 def _letters(labels: Sequence[tuple[str, str]]) -> dict[str, str]:
