@@ -20,9 +20,10 @@ from benchbox.gate.series import machine_of
 from benchbox.jobs.selecting import say_unmatched
 from benchbox.models.asked import words_of_artifact
 from benchbox.models.zoo.zoo import specs
+from benchbox.report.cases import ambiguous_models
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.device import Ceilings
-from benchbox.schema.identity import identity_of, sweep_id_of
+from benchbox.schema.identity import identity_of, network_of, sweep_id_of
 from benchbox.schema.plan import TRANSFER_RESIDENT
 from benchbox.schema.record import Record
 from benchbox.store.accuracies import accuracies_under
@@ -32,6 +33,7 @@ from benchbox.store.records import listed_records, read_headline, readable_recor
 from benchbox.store.selection import conditions_from_words, matching
 
 EMIT_SCHEMA = "benchbox.choice/1"
+_SHA_SHOWN = 8
 _SIZES = ("group", "streams", "rate_per_s", "latency_bound_s")
 
 
@@ -105,7 +107,7 @@ def choose_stored(
         accuracies=accuracies_under(root, warn=warn),
         published={name: (spec.accuracy.top1, spec.accuracy.source) for name, spec in specs().items() if spec.accuracy},
     )
-    choices = choices_of(candidates, excluded, request)
+    choices = choices_of(_told_apart(candidates), excluded, request)
     if not across:
         stored = stored_ceilings(root, warn=warn)
         choices = tuple(_with_unmeasured(choice, candidates, excluded, stored, name) for choice in choices)
@@ -113,6 +115,17 @@ def choose_stored(
         choices=choices,
         records=len(files) + listed.count - len(listed.paths),
         artifacts=artifacts_under(root, say=warn) if files else (),
+    )
+
+
+def _told_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates, with the beginning of the network's sha256 in the name where one name stands for several."""
+    ambiguous = ambiguous_models([identity_of(candidate.record) for candidate in candidates])
+    return tuple(
+        dataclasses.replace(candidate, name=f"{candidate.name} · network {network[:_SHA_SHOWN]}")
+        if candidate.record.key.model in ambiguous and (network := network_of(candidate.record))
+        else candidate
+        for candidate in candidates
     )
 
 

@@ -92,3 +92,11 @@ def test_a_title_of_several_words_needs_no_quotes(benchbox: Callable) -> None:
     ran = benchbox("explain", "least", "traffic")
     assert ran.status == 0
     assert "bytes that a kernel must move" in ran.out
+
+
+def test_options_in_a_first_cell_name_nothing(benchbox: Callable) -> None:
+    """Between the code marks of two options stands a comma, which no one asks for."""
+    listed = benchbox("explain").out.split()
+    assert {"isolated", "pipelined"} <= set(listed)
+    assert not [name for name in listed if name.startswith("-") and name != "--mode:"]
+    assert "," not in listed

@@ -71,6 +71,20 @@ def test_undecided_is_7_and_its_command_can_be_parsed(root: Path, benchbox: Call
     assert int(words[words.index("--trials") + 1]) > 8
 
 
+def test_two_networks_of_one_name_are_told_apart_and_every_line_fits(
+    benchbox: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A module that was edited between two runs, with all that a case's name may have."""
+    variant = "calibration=photos fallback=fp16 input=3x320x320"
+    for number, digest in ((1, "ab" * 32), (2, "cd" * 32)):
+        record = case("mynets.quite_small", 20e-3, number=number, variant=variant)
+        append(tmp_path, dataclasses.replace(record, onnx_sha256=digest), trials())
+    out = benchbox("choose", "--latency", "<= 30 ms").out
+    assert "network abababab" in out
+    assert "network cdcdcdcd" in out
+    assert max(map(len, out.splitlines())) <= 100, max(out.splitlines(), key=len)
+
+
 def test_the_rate_of_arrivals_is_no_throughput_to_be_measured_again(
     benchbox: Callable[..., Any], tmp_path: Path
 ) -> None:
