@@ -31,10 +31,11 @@ from benchbox.store.artifact_files import artifacts_under
 from benchbox.store.ceilings import stored_ceilings
 from benchbox.store.records import listed_records, read_headline, readable_records
 from benchbox.store.selection import conditions_from_words, matching
+from benchbox.units import format_time
 
 EMIT_SCHEMA = "benchbox.choice/1"
 _SHA_SHOWN = 8
-_SIZES = ("group", "streams", "rate_per_s", "latency_bound_s")
+_SIZES = ("group", "streams")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,11 +161,9 @@ def case_name(record: Record, *, across: bool) -> str:
     case = identity_of(record)
     parts = [case.model, case.backend, case.precision.value, case.variant, f"batch {case.batch}"]
     parts += [f"{case.threads} thread{'' if case.threads == 1 else 's'}"]
-    parts += [
-        f"{name.removesuffix('_per_s').replace('_', ' ')} {size:g}"
-        for name in _SIZES
-        if (size := getattr(case, name)) is not None
-    ]
+    parts += [f"{name} {size}" for name in _SIZES if (size := getattr(case, name)) is not None]
+    parts += [f"{case.rate_per_s:g} samples/s"] if case.rate_per_s is not None else []
+    parts += [f"bound {format_time(case.latency_bound_s)}"] if case.latency_bound_s is not None else []
     parts += [case.transfer if case.transfer != TRANSFER_RESIDENT else "", f"like {case.like}" if case.like else ""]
     parts += [*facet_of(record)] if across else []
     return " · ".join(part for part in parts if part)

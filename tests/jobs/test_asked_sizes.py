@@ -54,6 +54,7 @@ def test_a_module_that_does_not_take_the_size(
     ran = benchbox("run", "asked_net:net", "--input", "1x8x9", "--precision", precision, "--backend", "onnxruntime")
     assert (ran.status, ran.out) == (2, "")
     assert "with input 1x8x9" in ran.err
+    assert "mat1 and mat2 shapes cannot be multiplied" in ran.err, "the network's own words, not the exporter's"
     assert "check the input shape (--input)" in ran.err
     assert record_files(tmp_path) == ()
 

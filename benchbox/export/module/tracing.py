@@ -99,9 +99,11 @@ def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onn
             for one in network.inputs
         )
         other = _remedy_beside_sizes(error, network.module)
-        raise (ArtifactError if other else SizesError)(
+        # What the network itself raises on these inputs is plainer than what an exporter makes of it.
+        own = None if other else _own_failure(network.module, examples)
+        raise (ArtifactError if own is None else SizesError)(
             f"{name} cannot be exported to ONNX with input{'s' * (len(network.inputs) > 1)} {sizes}",
-            values=_root_cause(error),
+            values=_root_cause(own or error),
             remedy=other or "check the input shape (--input) and that the network's forward can be traced",
         ) from error
     assert program is not None, "the dynamo exporter returns a program"
@@ -191,6 +193,18 @@ def _masks_not_looked_at() -> Iterator[None]:
         yield
     finally:
         setattr(layers, _CAUSAL, own)
+
+
+def _own_failure(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> BaseException | None:
+    """What a module raises when it is simply run on its inputs, None where it runs: then only the export fails."""
+    import torch
+
+    try:
+        with _silence(), torch.no_grad():
+            module(*examples)
+    except (Exception, SystemExit) as error:
+        return error
+    return None
 
 
 def _remedy_beside_sizes(error: BaseException, module: nn.Module) -> str:

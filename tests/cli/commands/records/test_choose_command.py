@@ -97,6 +97,7 @@ def test_the_rate_of_arrivals_is_no_throughput_to_be_measured_again(
     assert ran.status == 7
     assert "more processes would not decide: its throughput is the arrival rate, --rate 40" in ran.out
     assert "limit --latency-p99 instead" in ran.out
+    assert "streams 1 · 40 samples/s · bound 100.0 ms" in " ".join(ran.out.split())
     assert "--trials" not in ran.out
     assert benchbox("choose", "--throughput", ">= 40 /s", "--json").document["commands"] == []
     missed = benchbox("choose", "--throughput", ">= 100 /s")
