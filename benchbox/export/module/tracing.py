@@ -26,6 +26,10 @@ BATCH = "batch"
 EXAMPLE_BATCH = 2
 # Smaller constants may be shapes and axes and belong to the structure.
 WEIGHT_BYTES = 8192
+_NOT_TRACED = (
+    "the network runs on these inputs, but its forward cannot be traced: replace what depends on values, or bring an "
+    "ONNX file"
+)
 _CAUSAL = "_detect_is_causal_mask"
 # A condition on the sizes of many selections, as of a detector's ninety classes, is thousands of characters long.
 _CAUSE_CHARACTERS = 300
@@ -104,7 +108,7 @@ def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onn
         raise (ArtifactError if own is None else SizesError)(
             f"{name} cannot be exported to ONNX with input{'s' * (len(network.inputs) > 1)} {sizes}",
             values=_root_cause(own or error),
-            remedy=other or "check the input shape (--input) and that the network's forward can be traced",
+            remedy=other or (_NOT_TRACED if own is None else "check the input shape (--input)"),
         ) from error
     assert program is not None, "the dynamo exporter returns a program"
     if not weights:
