@@ -99,3 +99,18 @@ def test_other_commands_end_alike(module: Callable, benchbox: Callable) -> None:
     for command in ("flops", "export", "layers"):
         ran = benchbox(command, "asked_net:net", "--input", "1x8x9")
         assert (ran.status, "with input 1x8x9" in ran.err) == (2, True), (command, ran.err)
+
+
+def test_a_network_that_runs_and_cannot_be_traced_has_failed(benchbox: Callable, tmp_path: Path) -> None:
+    """The size is right: other sizes would not help, and the record says what happened."""
+    (tmp_path / "untraced_net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def forward(self, x): return x * float(x.numpy().max())\n"
+        "def net(): return Net()\n"
+    )
+    sys.modules.pop("untraced_net", None)
+    ran = benchbox("run", "untraced_net:net", "--input", "4", "--backend", "onnxruntime", "--json")
+    assert ran.status == 4, ran.err
+    assert "the network runs on these inputs, but its forward cannot be traced" in ran.err
+    assert [record["status"] for record in ran.document["records"]] == ["failed"]
