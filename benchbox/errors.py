@@ -2,9 +2,11 @@
 
     BenchboxError
     ├── UsageError              2   unknown name, impossible combination, wrong input
+    │   └── InputsError             sizes or inputs that the network does not have, or that do not fit it
     ├── EnvironmentLackError    3   a dependency or a device is missing
     ├── ArtifactError           4   export, engine build, damaged file
-    │   └── NumericsError           outputs beyond tolerance, infinite or undefined
+    │   ├── NumericsError           outputs beyond tolerance, infinite or undefined
+    │   └── SizesError              the network does not run with these sizes of its inputs
     ├── MeasurementError        5   numbers were not taken or cannot be trusted
     │   └── DeviceMemoryError       the memory of a GPU does not suffice
     └── StoreError              6   a record, a network or an engine cannot be written, read or compared
@@ -71,6 +73,13 @@ class UsageError(BenchboxError):
     exit_status = 2
 
 
+class InputsError(UsageError):
+    """Sizes or inputs were asked for that the network does not have, or that do not fit it.
+
+    It is a mistake of whoever asked, and no result of the network: no record is made of it, in a matrix neither.
+    """
+
+
 class EnvironmentLackError(BenchboxError):
     """This machine lacks a package or a device that the command needs."""
 
@@ -98,6 +107,10 @@ class NumericsError(ArtifactError):
     def __reduce__(self) -> tuple[object, ...]:
         """As for every error; the hops travel too."""
         return *super().__reduce__(), {"hops": self.hops}
+
+
+class SizesError(ArtifactError):
+    """A network does not run with these sizes of its inputs: the sizes are wrong, or the network is."""
 
 
 class MeasurementError(BenchboxError):

@@ -26,13 +26,17 @@ SYNONYMS: dict[str, str | tuple[str, ...]] = {
     "float8": "fp8", "f8": "fp8", "e4m3": "fp8",
     "markdown": "md", "text": "table", "txt": "table", "plain": "table", "excel": "csv", "tsv": "csv", "htm": "html",
     "ort": "onnxruntime", "ov": "openvino", "torch": "pytorch", "trt": "tensorrt",
-    "latency": ("latency_p50", "isolated"), "median": "latency_p50", "p50": "latency_p50", "p90": "latency_p90",
-    "p99": "latency_p99", "mean": "latency_mean", "fps": "throughput", "qps": "throughput",
-    "samples/s": "throughput", "memory": "peak_host_memory", "rss": "peak_host_memory", "ram": "peak_host_memory",
-    "speed": ("latency", "throughput"),
+    "latency": ("latency_p50", "isolated", "p50"), "median": ("latency_p50", "p50"), "p50": "latency_p50",
+    "p90": "latency_p90", "p99": "latency_p99", "latency_p50": "p50", "latency_p90": "p90", "latency_p99": "p99",
+    "mean": "latency_mean", "fps": ("throughput", "samples/s"), "qps": ("throughput", "samples/s"),
+    "samples/s": "throughput", "memory": ("peak_host_memory", "peak_memory"),
+    "rss": ("peak_host_memory", "peak_memory"), "ram": ("peak_host_memory", "peak_memory"),
+    "peak_host_memory": "peak_memory", "peak_device_memory": "GPU_memory", "energy_per_sample": "J/sample",
+    "over_bound_share": "over_bound", "speed": ("latency", "throughput"),
     "energy": "energy_per_sample", "flops": "flop", "macs": "mac", "multiplyadds": "mac",
-    "throughput": "offline", "poisson": "server", "batch": "batched", "parallel": "concurrent", "warm": "isolated",
-    "sync": "isolated", "async": "pipelined", "singlestream": "single-stream", "multistream": "multi-stream",
+    "throughput": ("offline", "samples/s"), "poisson": "server", "batch": "batched", "parallel": "concurrent",
+    "warm": "isolated", "sync": "isolated", "async": "pipelined", "singlestream": "single-stream",
+    "multistream": "multi-stream",
 }  # fmt: skip
 
 
@@ -47,11 +51,18 @@ def suggestion(unknown: str, known: Iterable[str]) -> str:
 
     names = {name.lower(): name for name in known}
     word = unknown.lower()
-    called = SYNONYMS.get(word, ())
-    meant = [name for name in (word, *([called] if isinstance(called, str) else called)) if name.lower() in names]
-    near = [names[each.lower()] for each in meant[:1] or difflib.get_close_matches(word, names, n=3, cutoff=0.6)]
+
+    def meant(word: str) -> list[str]:
+        called = SYNONYMS.get(word, ())
+        found = [name.lower() for name in (word, *([called] if isinstance(called, str) else called))]
+        return [name for name in found if name in names][:1]
+
+    # Also of what other tools call it with a slip in it: "latancy".
+    near = meant(word) or difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    near = near or [name for slip in difflib.get_close_matches(word, SYNONYMS, n=1, cutoff=0.8) for name in meant(slip)]
     if not near:
         return ""
+    near = [names[name] for name in near]
     return "did you mean " + " or ".join(f"'{name}'" for name in near) + "?"
 
 

@@ -13,6 +13,8 @@ from benchbox.registry import Registry, suggestion
 def test_unknown_names_are_answered_with_the_nearest() -> None:
     assert suggestion("resnet5", ["resnet50", "vgg16"]) == "did you mean 'resnet50'?"
     assert suggestion("zzz", ["resnet50"]) == ""
+    assert suggestion("latancy", ["p50", "samples/s"]) == "did you mean 'p50'?", "a slip in another tool's word"
+    assert suggestion("markdwn", ["md", "csv"]) == "did you mean 'md'?"
 
 
 def test_a_registry_scans_its_package_on_first_use() -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from benchbox.choose.amounts import Counted, Spread
 from benchbox.choose.candidates import Candidate, Excluded
 from benchbox.choose.front import Member, front_of
-from benchbox.choose.limits import ACCURACY, Limit, Quality
+from benchbox.choose.limits import ACCURACY, THROUGHPUT, Limit, Quality
 from benchbox.choose.standing import Judged, Standing, judge
 from benchbox.choose.unmeasured import Unmeasured
+from benchbox.schema.plan import Mode
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record
 from benchbox.stats.interval import wilson_interval
@@ -39,17 +40,19 @@ class Undecided:
 
     ``trials`` processes, for one that a sweep measured so many ``passes``, and ``pictures`` labelled pictures would
     decide the limits that its intervals contain; 0 where there is none of that kind, None where that is too many.
+    ``by_rate``: one of these limits is on the throughput of mode server, which is the arrival rate: none would decide.
     """
 
     judged: Judged
     trials: int | None = 0
     passes: int | None = 0
     pictures: int | None = 0
+    by_rate: bool = False
 
     @property
     def is_open(self) -> bool:
         """Whether measuring would decide it, by as many as are worth their time."""
-        return None not in (self.trials, self.passes, self.pictures)
+        return None not in (self.trials, self.passes, self.pictures) and not self.by_rate
 
     @property
     def processes(self) -> int:
@@ -154,15 +157,24 @@ def _undecided(judged: Judged, request: Request) -> Undecided:
     """With what decides each limit, if estimates and spread stay as they are."""
     each = 1 - (1 - request.confidence) / max(1, len(request.limits))
     needed: dict[str, list[int | None]] = {"trials": [], "passes": [], "pictures": []}
+    by_rate = False
     for check in judged.checks:
         if check.standing is not Standing.UNDECIDED:
+            continue
+        if is_by_rate(judged.candidate, check.limit.quality):
+            by_rate = True
             continue
         if isinstance(check.amount, Counted):
             needed["pictures"].append(_pictures_for(check.amount, check.limit, each))
         elif isinstance(check.amount, Spread):
             kind, enough = ("passes", _passes_for) if check.amount.passes > 1 else ("trials", _trials_for)
             needed[kind].append(enough(check.amount, check.limit, each))
-    return Undecided(judged=judged, **{kind: _most(numbers) for kind, numbers in needed.items()})
+    return Undecided(judged=judged, by_rate=by_rate, **{kind: _most(numbers) for kind, numbers in needed.items()})
+
+
+def is_by_rate(candidate: Candidate, quality: Quality) -> bool:
+    """Whether a quality was asked for and not found: in mode server samples arrive at a rate, and leave at it."""
+    return quality.name == THROUGHPUT and candidate.record.key.mode is Mode.SERVER
 
 
 def _most(numbers: Sequence[int | None]) -> int | None:

@@ -11,7 +11,7 @@ from benchbox.errors import UsageError
 from benchbox.registry import require_known, suggestion
 from benchbox.schema.reading import Better
 
-ACCURACY, ENERGY = "accuracy", "energy"
+ACCURACY, ENERGY, THROUGHPUT = "accuracy", "energy", "throughput"
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
 _BYTES = {"B": 1.0, "bytes": 1.0}
 _BYTES |= {f"{prefix}B": 1e3**power for power, prefix in enumerate(("k", "M", "G", "T"), 1)}
@@ -52,7 +52,7 @@ QUALITIES: Mapping[str, Quality] = {
         _quality("memory", Better.LOWER, "bytes", _BYTES, "<= 2 GB", "peak_device_memory", "peak_host_memory"),
         _quality(ACCURACY, Better.HIGHER, "1", _SHARES, ">= 0.75"),
         _quality(ENERGY, Better.LOWER, "J", _JOULES, "<= 50 mJ", "energy_per_sample"),
-        _quality("throughput", Better.HIGHER, "1/s", _RATES, ">= 200 /s", "throughput"),
+        _quality(THROUGHPUT, Better.HIGHER, "1/s", _RATES, ">= 200 /s", "throughput"),
     )
 }
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from benchbox.choose.amounts import MEASURED, Amount, Counted
-from benchbox.choose.choosing import Choice, Undecided
+from benchbox.choose.choosing import Choice, Undecided, is_by_rate
 from benchbox.choose.limits import ACCURACY, QUALITIES, Limit
 from benchbox.choose.standing import Check, Judged, Standing
 from benchbox.choose.unmeasured import Unmeasured, direction
@@ -17,6 +17,10 @@ UNDECIDED_SHOWN = UNMEASURED_SHOWN = 3
 FRONT_SHOWN = 6
 WIDTH = 100
 PUBLISHED_NOTE = "published: by the network's authors, not measured here and without an interval ('benchbox accuracy')"
+RATE_NOTE = (
+    "throughput in mode server is the rate of arrivals, which --rate sets: limit --latency-p99 instead, look at the "
+    "share over the bound ('benchbox report --columns model,p99,over_bound'), or measure with --mode offline"
+)
 _CERTAIN = 0.99
 _TAIL = 0.975  # one side of a 95 % interval
 
@@ -37,12 +41,12 @@ def render_choices(
         width: characters of a line; commands are never broken.
     """
     return "\n\n".join(
-        "\n".join([*_block(choice, command_of=command_of, width=width), *_unmeasured(choice, measuring)])
+        "\n".join([*_block(choice, command_of=command_of, width=width), *_unmeasured(choice, measuring, width)])
         for choice in choices
     )
 
 
-def _unmeasured(choice: Choice, measuring: Callable[[Unmeasured], str]) -> list[str]:
+def _unmeasured(choice: Choice, measuring: Callable[[Unmeasured], str], width: int) -> list[str]:
     """How many combinations have no record, how many of these are ruled out, and how the next would be measured."""
     if not choice.unmeasured:
         return []
@@ -58,9 +62,9 @@ def _unmeasured(choice: Choice, measuring: Callable[[Unmeasured], str]) -> list[
             f"{bounded.limit.quality.name} {direction(bounded)} {value_text(bounded.limit.quality.name, bounded.best)}"
             for bounded in entry.broken
         )
-        lines.append(f"  cannot meet  {entry.name}: {said}")
+        lines += _wrapped(f"cannot meet  {entry.name}: {said}", width, indent="  ")
     for entry in worth[:UNMEASURED_SHOWN]:
-        lines += [f"  worth measuring  {entry.name}", f"      {measuring(entry)}"]
+        lines += [*_wrapped(f"worth measuring  {entry.name}", width, indent="  "), f"      {measuring(entry)}"]
     return lines
 
 
@@ -101,16 +105,24 @@ def _block(choice: Choice, *, command_of: Callable[[Undecided], str], width: int
     lines += _standing_lines(choice, command_of, width)
     if len(choice.front) > 1:
         lines.append(f"front of {', '.join(choice.front_qualities)} (probability of being on it):")
-        lines += [
-            f"  {_percent(member.probability):>6}  {member.candidate.name}: "
-            + ", ".join(known_text(name, member.candidate.amounts[name]) for name in choice.front_qualities)
-            for member in choice.front[:FRONT_SHOWN]
-        ]
+        for member in choice.front[:FRONT_SHOWN]:
+            values = ", ".join(known_text(name, member.candidate.amounts[name]) for name in choice.front_qualities)
+            chance = f"  {_percent(member.probability):>6}  "
+            lines += _wrapped(f"{member.candidate.name}: {values}", width, indent=chance)
         if len(choice.front) > FRONT_SHOWN:
             lines.append(f"  and {len(choice.front) - FRONT_SHOWN} more (--json)")
+    if _rate_is_asked(choice):
+        lines += _wrapped(RATE_NOTE, width, indent="")
     if "(published)" in "".join(lines):
         lines += _wrapped(PUBLISHED_NOTE, width, indent="")
     return lines
+
+
+def _rate_is_asked(choice: Choice) -> bool:
+    """Whether a throughput is limited, or to be highest, that the rate of arrivals decides."""
+    asked = [choice.request.objective, *(limit.quality for limit in choice.request.limits)]
+    shown = [choice.answer, *choice.runners_up, *choice.misses, *(entry.judged for entry in choice.undecided)]
+    return any(judged and is_by_rate(judged.candidate, quality) for judged in shown for quality in asked)
 
 
 def _answer_line(choice: Choice) -> str:
@@ -134,7 +146,10 @@ def _lines(prefix: str, judged: Judged, choice: Choice, width: int) -> list[str]
     open_ = any(check.amount is not None and check.bound is None for check in judged.checks)
     likely = "not known" if open_ else _percent(judged.chance)
     chance = f"  meets {_all_of(len(judged.checks))}: {likely}" if judged.checks else ""
-    found = [f"  {prefix}{judged.candidate.name}{chance}", *_wrapped(", ".join(shown), width)]
+    line = f"  {prefix}{judged.candidate.name}{chance}"
+    head = [line] if len(line) <= width else _wrapped(f"{prefix}{judged.candidate.name}", width, indent="  ")
+    head += [] if len(line) <= width else [f"      {chance.strip()}"]
+    found = [*head, *_wrapped(", ".join(shown), width)]
     return [*found, *_wrapped(f"warnings: {', '.join(warnings)}", width)] if (warnings := _warnings(judged)) else found
 
 
@@ -144,7 +159,7 @@ def _warnings(judged: Judged) -> list[str]:
 
 
 def _wrapped(text: str, width: int, *, indent: str = "      ") -> list[str]:
-    further = {"": "  ", "  ": "      "}.get(indent, indent)
+    further = {"": "  ", "  ": "      "}.get(indent, " " * len(indent))
     return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=further, break_on_hyphens=False)
 
 
@@ -174,7 +189,7 @@ def _standing_lines(choice: Choice, command_of: Callable[[Undecided], str], widt
         lines += _lines("undecided  ", entry.judged, choice, width)
         lines.append(f"      {command_of(entry)}")
     for entry in choice.unknown[:UNDECIDED_SHOWN]:
-        lines.append(f"  without {' and '.join(entry.lacking)}  {entry.judged.candidate.name}")
+        lines += _wrapped(f"without {' and '.join(entry.lacking)}  {entry.judged.candidate.name}", width, indent="  ")
         lines.append(f"      {command_of(entry)}")
     for judged in choice.misses:
         over = "; ".join(_miss_text(check) for check in judged.checks if check.standing is Standing.MISSES)

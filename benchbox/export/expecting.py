@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import ArtifactError, BenchboxError, SizesError
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.feeds import with_samples
 from benchbox.export.foreign import ForeignGraph, graph_from_file, sizes_of_source
@@ -53,10 +53,10 @@ def judged_at_some_batch(
             continue
         words = f"its inputs take any batch, but the graph runs at a batch of {batch.size} only"
         return at_size, check, judged, (*warnings, f"{words}: {batch.where}" if batch.where else words)
-    sizes = ", ".join(str(batch.size) for batch in tried)
-    raise ArtifactError(
+    sizes = " or ".join(str(batch.size) for batch in tried)
+    raise (SizesError if isinstance(failure, SizesError) else ArtifactError)(
         failure.what,
-        values=f"{failure.values}\nneither does it at any batch of {sizes}",
+        values=f"{failure.values}\nnor does it run at a batch of {sizes}",
         remedy=f"{failure.remedy}; where a size is fixed inside, export it again with that size free",
     ) from failure
 

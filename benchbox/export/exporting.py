@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.errors import ArtifactError, BenchboxError, NumericsError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, NumericsError, SizesError, UsageError
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.expecting import judged_at_some_batch, with_real_samples
 from benchbox.export.feeds import sample_shapes_in
@@ -423,7 +423,7 @@ def _run(draft: Path, check: CheckSet, unchecked: OnnxArtifact) -> Evaluated:
     except (BenchboxError, OSError):
         raise
     except Exception as error:  # ONNX Runtime's errors share no public base class
-        raise ArtifactError(
+        raise SizesError(
             f"the {unchecked.precision} graph of {unchecked.model} does not run",
             values=reason_of(error),
             remedy="check the shapes of its inputs (--input); a part of it may take one size only",

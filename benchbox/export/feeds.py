@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.errors import ArtifactError, UsageError
+from benchbox.errors import InputsError
 from benchbox.schema.artifact import Drawn, TensorSpec, Values
 from benchbox.tensor_types import array_type
 
@@ -30,14 +30,14 @@ class _Stored:
 
 
 def sample_shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of one sample of each array of an .npz file, by input name; raises UsageError for another file."""
+    """The shape of one sample of each array of an .npz file, by input name; raises InputsError for another file."""
     return {name: stored.shape[1:] for name, stored in _arrays_in(path, path.stat().st_mtime_ns).items()}
 
 
 def require_samples(path: Path) -> None:
-    """Raises UsageError where there is no such file, or no samples in it."""
+    """Raises InputsError where there is no such file, or no samples in it."""
     if not path.is_file():
-        raise UsageError(f"there is no file {path}", remedy="--inputs takes an .npz file with arrays by input name")
+        raise InputsError(f"there is no file {path}", remedy="--inputs takes an .npz file with arrays by input name")
     _arrays_in(path, path.stat().st_mtime_ns)
 
 
@@ -45,11 +45,11 @@ def with_samples(inputs: Sequence[TensorSpec], path: Path) -> tuple[TensorSpec, 
     """The inputs, those that the file has fed from it; the others are drawn as before.
 
     Raises:
-        UsageError: arrays that are no inputs, of another type or shape, or out of the rows of a table.
+        InputsError: arrays that are no inputs, of another type or shape, or out of the rows of a table.
     """
     found = _arrays_in(path, path.stat().st_mtime_ns)
     if unknown := sorted(found.keys() - {spec.name for spec in inputs}):
-        raise UsageError(
+        raise InputsError(
             f"{path} has an array '{unknown[0]}', which is not an input",
             values=f"inputs {', '.join(spec.name for spec in inputs)}",
             remedy=_REMEDY,
@@ -62,13 +62,13 @@ def _fed(spec: TensorSpec, found: Mapping[str, _Stored], path: Path) -> TensorSp
         return spec
     stored = found[spec.name]
     if stored.shape[1:] != spec.sample_shape:
-        raise UsageError(
+        raise InputsError(
             f"the samples in {path} do not fit input {spec.name}",
             values=f"one of them is {stored.shape[1:]}, the input without its batch {spec.sample_shape}",
             remedy=_REMEDY,
         )
     if not np.can_cast(stored.dtype, array_type(spec.dtype), "same_kind"):
-        raise UsageError(
+        raise InputsError(
             f"the samples in {path} do not fit input {spec.name}",
             values=f"they are {stored.dtype}, the input is {spec.dtype}",
             remedy=f"convert them: array.astype('{spec.dtype}')",
@@ -77,7 +77,7 @@ def _fed(spec: TensorSpec, found: Mapping[str, _Stored], path: Path) -> TensorSp
     if known is not None and known.drawn is Drawn.ROWS:
         rows = known.high - known.low  # a negative index counts from the end of a table
         if stored.low < known.low - rows or stored.high >= known.high:
-            raise UsageError(
+            raise InputsError(
                 f"the samples in {path} do not fit input {spec.name}",
                 values=f"they are {stored.low:g} to {stored.high:g}, the input takes {known.text}",
             )
@@ -93,10 +93,10 @@ def _arrays_in(path: Path, changed_ns: int) -> dict[str, _Stored]:
                 raise ValueError("it holds one array without a name")
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise ArtifactError(f"{path} is not a readable .npz file", values=str(error), remedy=_REMEDY) from error
+        raise InputsError(f"{path} is not a readable .npz file", values=str(error), remedy=_REMEDY) from error
     counts = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if not counts or len(set(counts.values())) != 1 or not min(counts.values()):
-        raise UsageError(
+        raise InputsError(
             f"{path} does not have the same number of samples for every input",
             values=", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "it holds no array",
             remedy=_REMEDY,
@@ -106,7 +106,7 @@ def _arrays_in(path: Path, changed_ns: int) -> dict[str, _Stored]:
 
 def _stored(name: str, array: NDArray[np.generic], path: Path) -> _Stored:
     if array.dtype.kind not in "fiub":
-        raise UsageError(f"array {name} of {path} holds no numbers", values=f"its type is {array.dtype}")
+        raise InputsError(f"array {name} of {path} holds no numbers", values=f"its type is {array.dtype}")
     numbers = array.astype(np.float64) if array.dtype.kind == "b" else array
     low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
     return _Stored(dtype=array.dtype, shape=array.shape, low=low, high=high)

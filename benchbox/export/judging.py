@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import BACKENDS, OpenRequest
 from benchbox.backends.once import EVALUATOR, evaluate_graph, opened_session
 from benchbox.backends.probing import probe_of
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import BenchboxError, SizesError
 from benchbox.export.exact_products import has_products, with_exact_products
 from benchbox.export.opsets import OPSET, opset_of
 from benchbox.graph.skimming import structure_bytes
@@ -152,17 +152,17 @@ def _with_exact_products(path: Path) -> Iterator[Path]:
         yield written
 
 
-def does_not_run(path: Path, reason: str, inputs: Iterable[TensorSpec]) -> ArtifactError:
+def does_not_run(path: Path, reason: str, inputs: Iterable[TensorSpec]) -> SizesError:
     """The error for a file that fails while it runs; what was assumed of its inputs may be the cause, and is said."""
     specs = tuple(inputs)
     assumed = _assumed(specs)
     fed = f"fed {', '.join(map(_size_in_words, specs))}"
     sizes = "give the sizes that it was made for (--batch N, --input NAME=SHAPE)"
     if not assumed:
-        return ArtifactError(
+        return SizesError(
             f"{path} does not run", values=f"{fed}\n{reason}", remedy=f"{sizes}, or real inputs with --inputs FILE.npz"
         )
-    return ArtifactError(
+    return SizesError(
         f"{path} does not run on what its inputs were assumed to be",
         values=f"{fed}\n{'; '.join(assumed)}\n{reason}",
         remedy=f"give real inputs with --inputs FILE.npz, or {sizes.removeprefix('give ')}",

@@ -25,6 +25,7 @@ from benchbox.units import format_percent
 # Nothing can be believed of a case without numbers.
 EXIT_GAPS, EXIT_UNREADABLE = MeasurementError.exit_status, StoreError.exit_status
 _NAMED = 3
+_UNCOUNTED = "secondary metrics, levels in git and first bad nights are not counted here"
 
 Reason = tuple[int, str]
 
@@ -181,12 +182,17 @@ def _budgets(findings: Sequence[Finding], policy: Policy) -> Iterator[Reason]:
         f for f in rows if f.verdict.outcome is Outcome.INCONCLUSIVE and Qualifier.SUSPICIOUS not in f.qualifiers
     ]
     blind = [finding for finding in rows if Qualifier.BLIND in finding.qualifiers]
-    for word, some, most in (
-        ("inconclusive", unclear, policy.budget.inconclusive),
-        ("blind (noise would hide a change as large as the effect)", blind, policy.budget.blind),
+    all_unclear = sum(f.verdict.outcome is Outcome.INCONCLUSIVE and Qualifier.NEW not in f.qualifiers for f in findings)
+    all_blind = sum(Qualifier.BLIND in f.qualifiers for f in findings)
+    for word, some, in_all, most in (
+        ("inconclusive", unclear, all_unclear, policy.budget.inconclusive),
+        ("blind (noise would hide a change as large as the effect)", blind, all_blind, policy.budget.blind),
     ):
         if rows and len(some) / len(rows) > most:
-            yield EXIT_INCONCLUSIVE, f"{len(some)} of {len(rows)} rows {word}, more than {format_percent(most)}"
+            text = f"{len(some)} of {_counted(len(rows), 'primary row', 'primary rows')} {word}"
+            # The table has them all.
+            apart = f" ({in_all} in all; {_UNCOUNTED})" if in_all > len(some) else ""
+            yield EXIT_INCONCLUSIVE, f"{text}, more than {format_percent(most)}{apart}"
 
 
 def _listed(names: Sequence[str]) -> str:

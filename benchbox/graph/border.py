@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, UsageError
+from benchbox.errors import ArtifactError, InputsError, UsageError
 from benchbox.graph.recurrence import recurrent_batch_axes
 
 if TYPE_CHECKING:
@@ -175,18 +175,18 @@ def _first_with_axes(dims: Mapping[str, Sequence[Dim]]) -> str:
 def _require_axes(dims: Mapping[str, Sequence[Dim]], said: Mapping[str, int | None], path: Path) -> None:
     for name, axis in said.items():
         if name not in dims:
-            raise UsageError(
+            raise InputsError(
                 f"{path} has no input '{name}'",
                 values=f"inputs {', '.join(dims)}",
                 remedy=f"for example --batch-axis {shlex.quote(_first_with_axes(dims))}=0",
             )
         if axis is not None and axis >= len(dims[name]):
-            raise UsageError(
+            raise InputsError(
                 f"input {name} of {path} has no axis {axis}", values=f"it is {_text(dims[name]) or 'a scalar'}"
             )
     sizes = {size for name, axis in said.items() if axis is not None and isinstance(size := dims[name][axis], int)}
     if len(sizes) > 1:
-        raise UsageError(
+        raise InputsError(
             "--batch-axis names axes of different sizes", values=", ".join(map(str, sorted(sizes))) + f" in {path}"
         )
 
@@ -239,7 +239,7 @@ def _shapes_by_name(dims: Mapping[str, Sequence[Dim]], sizes: Sizes, path: Path)
     terms = {term.strip() for size in symbols for term in size.split("+")}  # "past + sequence" has two
     known = {size for size in symbols | terms if not size.isdigit()} - {""}
     if unknown := [name for name in sizes.named if name not in known and name not in dims]:
-        raise UsageError(
+        raise InputsError(
             f"{path} has no input and no dimension '{unknown[0]}'",
             values=f"inputs {', '.join(dims)}; dimensions {', '.join(sorted(known)) or 'none are named'}",
         )
@@ -247,7 +247,7 @@ def _shapes_by_name(dims: Mapping[str, Sequence[Dim]], sizes: Sizes, path: Path)
     first = next(iter(dims))
     if sizes.shape is not None:
         if first in asked:
-            raise UsageError(
+            raise InputsError(
                 "--input is given twice for the same input",
                 values=f"{_text(sizes.shape)} and {first}={_text(asked[first])}; {first} is the first input of {path}",
             )
@@ -261,7 +261,7 @@ def _sizes_by_symbol(dims: Mapping[str, Sequence[Dim]], sizes: Sizes, path: Path
         if name in dims:
             continue
         if len(shape) != 1:
-            raise UsageError(
+            raise InputsError(
                 f"'{name}' is one size of {path}",
                 values=f"got {_text(shape)}",
                 remedy=f"for example --input {shlex.quote(name)}={_EXAMPLE}",
@@ -277,19 +277,19 @@ def _bind_shape(
     rest = [size for place, size in enumerate(dims) if place != axis]
     if len(rest) != len(shape):
         batch = "" if axis is None else " without the batch"
-        raise UsageError(
+        raise InputsError(
             "--input has another number of dimensions than the file",
             values=f"got {_text(shape)}, input {name} of {path} is {_text(rest) or 'a scalar'}{batch}",
         )
     for size, want in zip(rest, shape, strict=True):
         if isinstance(size, int):
             if size != want:
-                raise UsageError(
+                raise InputsError(
                     "the file has another size there",
                     values=f"asked for {want}, input {name} of {path} is fixed at {_text(dims)}",
                 )
         elif size and bound.setdefault(size, want) != want:
-            raise UsageError(
+            raise InputsError(
                 "--input gives a size twice", values=f"'{size}' of {path} is {bound[size]} and, in {name}, {want}"
             )
 

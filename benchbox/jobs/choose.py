@@ -17,11 +17,13 @@ from benchbox.choose.standing import Judged
 from benchbox.choose.unmeasured import Unmeasured, unmeasured_of
 from benchbox.gate.formats.words import options_of, variant_options
 from benchbox.gate.series import machine_of
+from benchbox.jobs.selecting import say_unmatched
 from benchbox.models.asked import words_of_artifact
 from benchbox.models.zoo.zoo import specs
+from benchbox.report.cases import ambiguous_models
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.device import Ceilings
-from benchbox.schema.identity import identity_of, sweep_id_of
+from benchbox.schema.identity import identity_of, network_of, sweep_id_of
 from benchbox.schema.plan import TRANSFER_RESIDENT
 from benchbox.schema.record import Record
 from benchbox.store.accuracies import accuracies_under
@@ -29,9 +31,11 @@ from benchbox.store.artifact_files import artifacts_under
 from benchbox.store.ceilings import stored_ceilings
 from benchbox.store.records import listed_records, read_headline, readable_records
 from benchbox.store.selection import conditions_from_words, matching
+from benchbox.units import format_time
 
 EMIT_SCHEMA = "benchbox.choice/1"
-_SIZES = ("group", "streams", "rate_per_s", "latency_bound_s")
+_SHA_SHOWN = 8
+_SIZES = ("group", "streams")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,9 @@ class Chosen:
 
     def command_of(self, undecided: Undecided) -> str:
         """What would decide: more processes, passes or pictures, or what is not known yet; or why nothing would."""
+        if undecided.by_rate:
+            rate = undecided.judged.candidate.record.plan.rate_per_s or 0.0
+            return f"more processes would not decide: its throughput is the arrival rate, --rate {rate:g}"
         if not undecided.is_open:
             needed = {"processes": undecided.trials, "passes": undecided.passes, "pictures": undecided.pictures}
             what = next(name for name, number in needed.items() if number is None)
@@ -90,6 +97,7 @@ def choose_stored(
     listed = listed_records(root, conditions, newest=True)
     readable = readable_records(listed.paths, warn=warn, read=read_headline)
     files = {record.id: (path, record) for path, record in readable if matching(record, conditions)}
+    say_unmatched(root, where, [record for _, record in files.values()], warn)
     # Only those that count of each case are needed whole.
     counting = records_of_cases((record for _, record in files.values()), facet_of=facet, name_of=name)
     whole = readable_records((files[record.id][0] for entries in counting for record in entries), warn=warn)
@@ -100,7 +108,7 @@ def choose_stored(
         accuracies=accuracies_under(root, warn=warn),
         published={name: (spec.accuracy.top1, spec.accuracy.source) for name, spec in specs().items() if spec.accuracy},
     )
-    choices = choices_of(candidates, excluded, request)
+    choices = choices_of(_told_apart(candidates), excluded, request)
     if not across:
         stored = stored_ceilings(root, warn=warn)
         choices = tuple(_with_unmeasured(choice, candidates, excluded, stored, name) for choice in choices)
@@ -108,6 +116,17 @@ def choose_stored(
         choices=choices,
         records=len(files) + listed.count - len(listed.paths),
         artifacts=artifacts_under(root, say=warn) if files else (),
+    )
+
+
+def _told_apart(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates, with the beginning of the network's sha256 in the name where one name stands for several."""
+    ambiguous = ambiguous_models([identity_of(candidate.record) for candidate in candidates])
+    return tuple(
+        dataclasses.replace(candidate, name=f"{candidate.name} · network {network[:_SHA_SHOWN]}")
+        if candidate.record.key.model in ambiguous and (network := network_of(candidate.record))
+        else candidate
+        for candidate in candidates
     )
 
 
@@ -142,11 +161,9 @@ def case_name(record: Record, *, across: bool) -> str:
     case = identity_of(record)
     parts = [case.model, case.backend, case.precision.value, case.variant, f"batch {case.batch}"]
     parts += [f"{case.threads} thread{'' if case.threads == 1 else 's'}"]
-    parts += [
-        f"{name.removesuffix('_per_s').replace('_', ' ')} {size:g}"
-        for name in _SIZES
-        if (size := getattr(case, name)) is not None
-    ]
+    parts += [f"{name} {size}" for name in _SIZES if (size := getattr(case, name)) is not None]
+    parts += [f"{case.rate_per_s:g} samples/s"] if case.rate_per_s is not None else []
+    parts += [f"bound {format_time(case.latency_bound_s)}"] if case.latency_bound_s is not None else []
     parts += [case.transfer if case.transfer != TRANSFER_RESIDENT else "", f"like {case.like}" if case.like else ""]
     parts += [*facet_of(record)] if across else []
     return " · ".join(part for part in parts if part)

@@ -24,6 +24,7 @@ from benchbox.gate.selftest import read_selftests
 from benchbox.gate.series import case_series, machine_of, name_of, night_at
 from benchbox.gate.tonight import EXACT
 from benchbox.gate.values import values_of
+from benchbox.jobs.selecting import nothing_fits, say_unmatched
 from benchbox.metrics.metric import METRICS
 from benchbox.models.asked import words_of_artifact
 from benchbox.registry import suggestion
@@ -40,7 +41,7 @@ from benchbox.store.records import (
     record_files,
     trials_from_file,
 )
-from benchbox.store.selection import conditions_from_words, matching, none_match
+from benchbox.store.selection import conditions_from_words, matching
 
 if TYPE_CHECKING:
     from benchbox.schema.record import Record
@@ -135,8 +136,9 @@ def _stored(
     files = record_files(root, conditions)
     readable = readable_records(files, warn=warn, read=read_headline)
     found = {record.id: (path, record) for path, record in readable if matching(record, conditions)}
-    if where and not found and (stored := count_records(root)):
-        raise UsageError(none_match(stored, where), remedy="'benchbox report' lists what is stored")
+    if where and not found and count_records(root):
+        raise nothing_fits(root, where)
+    say_unmatched(root, where, [record for _, record in found.values()], warn)
     lost = {*files} - {path for path, _ in readable} if len(readable) < len(files) else ()
     unreadable = tuple(path.name for path in sorted(lost))
     if not newest_only:
@@ -281,7 +283,7 @@ def seconds_of_cases(judged: Judged) -> dict[str, float]:
 
 def _with_networks(report: NightReport, root: Path) -> NightReport:
     """The report, each finding with what its network is called on the command line: a record has its name alone."""
-    if not any(finding.is_alarm or finding.is_gap for finding in report.findings):
+    if all(finding.verdict.outcome is Outcome.SAME for finding in report.findings):  # nothing to measure again
         return report
     words = {artifact.model: tuple(words_of_artifact(artifact)) for artifact in artifacts_under(root)}
     findings = tuple(

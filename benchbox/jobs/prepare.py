@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, ConvertingBackend
-from benchbox.errors import ArtifactError, BenchboxError, NumericsError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, InputsError, NumericsError, UsageError
 from benchbox.graph.graph import Graph
+from benchbox.jobs.asked_sizes import sizes_as_asked
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
 from benchbox.schema.cost import NetworkCost, PrecisionCost
 from benchbox.schema.derivation import USUAL, Derivation
@@ -135,14 +136,15 @@ def onnx_from_source(
     """The checked ONNX file of a network, from the cache if nothing that decides it has changed.
 
     tf32 runs the fp32 graph: the difference is what the backend may do with it. ``making`` is called before a
-    file is made, if the cache does not have it.
+    file is made, if the cache does not have it. Raises InputsError as ``sizes_as_asked``.
     """
     from benchbox.export.exporting import artifact_from_source
 
     wanted = Precision.FP32 if precision is Precision.TF32 else precision
-    return artifact_from_source(
-        source, precision=wanted, batch=batch, root=root, derivation=derivation, say=say, making=making
-    )
+    with sizes_as_asked(source, root):
+        return artifact_from_source(
+            source, precision=wanted, batch=batch, root=root, derivation=derivation, say=say, making=making
+        )
 
 
 def onnx_at_batch(
@@ -171,7 +173,7 @@ def onnx_at_batch(
 
     try:
         artifact = made(source)
-    except ArtifactError as error:
+    except (ArtifactError, InputsError) as error:
         # A graph that was made for one size runs at none of those that are tried; what is asked for may be that size.
         if not asked or source.kind is not SourceKind.ONNX or isinstance(error, NumericsError):
             raise
@@ -336,7 +338,8 @@ def _counted_file(source: ModelSource, *, root: Path, say: Callable[[str], None]
         artifact: OnnxArtifact | None = onnx_from_source(source, precision=Precision.FP32, root=root, say=say)
     else:
         artifact = cached_artifact(source, precision=Precision.FP32, root=root)
-    path = root / artifact.path if artifact else structure_from_source(source, root=root, say=say)
+    with sizes_as_asked(source, root):
+        path = root / artifact.path if artifact else structure_from_source(source, root=root, say=say)
     return path, artifact.sha256 if artifact else sha256_of(path)
 
 

@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.backends.base import BACKENDS, Compiler, EngineBackend
-from benchbox.errors import BenchboxError, EnvironmentLackError, NumericsError, StoreError, UsageError, bug_from_error
+from benchbox.errors import (
+    BenchboxError,
+    EnvironmentLackError,
+    InputsError,
+    NumericsError,
+    StoreError,
+    UsageError,
+    bug_from_error,
+)
 from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere
 from benchbox.flags.inputs import flag_of_batch
 from benchbox.jobs.cases import Case, case_beside, require_batch, require_known_sizes, require_runnable
@@ -80,7 +88,8 @@ def measure_cases(
 
     All cases are prepared first, then their processes run in turn (``measure/schedule.py``). An error inside a case
     becomes a failed or skipped record and the others go on; a lone case that cannot run at all raises its UsageError or
-    EnvironmentLackError and leaves no record. Numbers from a virtual clock are yielded but never stored.
+    EnvironmentLackError and leaves no record, and so does any case whose inputs cannot be as they were asked for
+    (InputsError). Numbers from a virtual clock are yielded but never stored.
 
     Args:
         cases: what to measure, and how.
@@ -114,6 +123,8 @@ def measure_cases(
         except BenchboxError as error:
             # What cannot run was not tried: skipped. What was tried and went wrong: failed.
             status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
+            if isinstance(error, InputsError) and not keep_refusals:
+                raise  # sizes that a network does not have are no answer, in a matrix neither
             if (len(cases) == 1 or interleaved) and status is Status.SKIPPED and not keep_refusals:
                 raise  # in a matrix a skipped combination is an answer; asked for by itself it is a mistake
             record = dataclasses.replace(blank, status=status, reason=_reason(error))

@@ -247,4 +247,5 @@ def _remedy(hop: Hop, request: CaseRequest) -> str:
     words = "wrong outputs get no numbers; docs/metrics.md lists the tolerances"
     if hop.source != request.artifact.form or request.precision is not Precision.INT8:
         return words
-    return f"{words}. The file is right: on x86 without VNNI, 8-bit kernels may accumulate in 16 bits and saturate"
+    saturated = "on x86 without VNNI, 8-bit kernels may accumulate in 16 bits and saturate"
+    return f"{words}. The file is right: {saturated}; another --backend, or a CPU with VNNI, may give right ones"

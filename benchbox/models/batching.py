@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree  # noqa: PLC2701
 
-from benchbox.errors import ArtifactError, BenchboxError, UsageError
+from benchbox.errors import BenchboxError, InputsError, SizesError
 from benchbox.models.examples import ExampleInput
 from benchbox.models.factories import line_of
 from benchbox.models.kept_tensors import kept_tensors_put_back
@@ -61,7 +61,7 @@ def batching_of(
         raise
     except (Exception, SystemExit) as error:  # whatever the network's own code raises
         line = line_of(error, type(module).__module__)
-        raise ArtifactError(
+        raise SizesError(
             f"{reference} does not run on its example inputs",
             values=f"{type(error).__name__}: {' '.join(str(error).split())[:400]}\n"
             + (f"{line}\n" if line else "")
@@ -212,10 +212,10 @@ def _require_axes(inputs: Sequence[ExampleInput], said: Mapping[str, int], refer
     known = {given.name: given.tensor.ndim for given in inputs}
     for name, axis in said.items():
         if name not in known:
-            raise UsageError(
+            raise InputsError(
                 f"{reference} has no input '{name}'",
                 values=f"inputs {', '.join(known)}",
                 remedy=f"for example --batch-axis {max(known, key=lambda name: known[name] > 0)}=0",
             )
         if axis >= known[name]:
-            raise UsageError(f"input {name} of {reference} has no axis {axis}", values=f"it has {known[name]} axes")
+            raise InputsError(f"input {name} of {reference} has no axis {axis}", values=f"it has {known[name]} axes")

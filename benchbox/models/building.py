@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbox.errors import EnvironmentLackError, UsageError
+from benchbox.errors import EnvironmentLackError, InputsError, UsageError
 from benchbox.models.printing import prints_aside
 from benchbox.models.zoo.zoo import build
 from benchbox.schema.artifact import TensorSpec
@@ -254,7 +254,7 @@ def _only_input(source: ModelSource, sizes: Mapping[str, tuple[int, ...]]) -> Ex
     others = [name for name in sizes if name != ONLY_INPUT]
     shape = sizes.get(ONLY_INPUT, source.input_shape)
     if others or (not source.part and any(place != (ONLY_INPUT, 0) for place in source.inputs.batch_axes)):
-        raise UsageError(
+        raise InputsError(
             f"{source.reference} has one input, '{ONLY_INPUT}', with the batch first",
             values=f"got {', '.join([*others, *(f'--batch-axis {n}={axis}' for n, axis in source.inputs.batch_axes)])}",
             remedy="give its shape: --input 3x224x224; or let the factory return (module, example inputs)",
@@ -289,12 +289,12 @@ def _bound(
     asked = dict(sizes)
     known = [given.name for given in inputs]
     if unknown := [name for name in asked if name not in known]:
-        raise UsageError(
+        raise InputsError(
             f"{source.reference} has no input and no size '{unknown[0]}'", values=f"inputs {', '.join(known)}"
         )
     if source.input_shape is not None:
         if known[0] in asked:
-            raise UsageError("--input is given twice for the same input", values=f"{known[0]} is the first input")
+            raise InputsError("--input is given twice for the same input", values=f"{known[0]} is the first input")
         asked[known[0]] = source.input_shape
     if not asked:
         return inputs
@@ -315,7 +315,7 @@ def _with_shape(given: ExampleInput, axis: int | None, shape: tuple[int, ...], s
     places = [place for place in range(tensor.ndim) if place != axis]
     if len(places) != len(shape):
         own = "x".join(str(tensor.shape[place]) for place in places) or "a scalar"
-        raise UsageError(
+        raise InputsError(
             "--input has another number of dimensions than the example",
             values=f"got {'x'.join(map(str, shape))}, "
             f"input {given.name} of {source.reference} is {own} without the batch",

@@ -86,6 +86,12 @@ def resolve(
         source = replace(made, input_shape=input_shape, weights=weights, inputs=inputs, task=task)
     else:
         _refuse_other_file(reference)
+        if "," in reference:
+            raise UsageError(
+                f"unknown model '{reference}'",
+                values="several networks are separated by blanks",
+                remedy=f"write {' '.join(word for word in re.split('[, ]+', reference) if word)}",
+            )
         require_known("model", reference, specs(), remedy=FORMS)
         axes = inputs.batch_axes if part else ()  # a part's inputs have names of their own, the sizes are the network's
         input_shape, inputs = _only_input(reference, input_shape, replace(inputs, batch_axes=()) if part else inputs)

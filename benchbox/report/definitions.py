@@ -82,7 +82,8 @@ def _rows(page: str, text: str) -> Iterator[Definition]:
         if not titles:
             titles = [_plain(cell) for cell in cells]
             continue
-        names = tuple(re.findall(r"`([^`\s-][^`\s]*)[^`]*`", re.sub(r"\(.*?\)", "", cells[0])))
+        marked = re.findall(r"`([^`]+)`", re.sub(r"\(.*?\)", "", cells[0]))
+        names = tuple(text.split()[0] for text in marked if not text.startswith(("-", " ")))
         if names and len(cells) == len(titles):
             facts = tuple((title, _plain(cell)) for title, cell in zip(titles, cells, strict=True))[1:]
             yield Definition(

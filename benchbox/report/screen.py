@@ -23,6 +23,8 @@ from benchbox.report.table import (
 
 # Narrower than this a folded cell is harder to read than a line that wraps.
 _LEAST_FOLDED = 14
+# But where so many columns name a row that nothing else helps, a line that the terminal breaks is harder still.
+_LEAST_OF_MANY = 8
 # A terminal that says that it is narrower is not looked at by anybody.
 _LEAST_WIDTH = 20
 _UNBROKEN = "\N{NO-BREAK SPACE}"
@@ -131,11 +133,15 @@ def _folded(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], width
     surplus = sum(widths) + 2 * (len(widths) - 1) - width
     rooms: dict[int, int] = {}
     texts = [index for index, column in enumerate(columns) if column.fold or not column.number]
-    for index in sorted(texts, key=lambda index: (not columns[index].fold, -widths[index])):
-        room = max(widths[index] - surplus, _LEAST_FOLDED)
-        if surplus > 0 and room < widths[index]:
-            rooms[index] = room
-            surplus -= widths[index] - room
+    texts.sort(key=lambda index: (not columns[index].fold, -widths[index]))
+    for least in (_LEAST_FOLDED, _LEAST_OF_MANY):
+        for index in texts:
+            known = rooms.get(index, widths[index])
+            room = max(known - surplus, least, len(columns[index].title))
+            if surplus > 0 and room < known:
+                rooms[index] = room
+                surplus -= known - room
+        texts.sort(key=lambda index: -rooms.get(index, widths[index]))
     lines: list[list[str]] = []
     for row in rows:
         cells = [(folded(text, rooms[index]) or [""]) if index in rooms else [text] for index, text in enumerate(row)]

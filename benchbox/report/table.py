@@ -164,13 +164,17 @@ def fitted(
     return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows], left_out
 
 
-def comment_table(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> str:
-    """A Markdown table as a comment shows it without scrolling; what is the same in all rows is said below it."""
+def comment_table(columns: Sequence[Column[Row]], rows: Sequence[Row], *, remedy: str) -> str:
+    """A Markdown table as a comment shows it without scrolling; below it what is the same in all rows, or left out.
+
+    ``remedy`` is what shows the columns that are left out: "--format csv shows all".
+    """
     shown, texts = texts_of(columns, rows)
     shown, texts, same = said_once(shown, texts, most=MOST_IN_A_COMMENT)
-    shown, texts, _ = fitted(shown, texts, width=None, most=MOST_IN_A_COMMENT)
-    below = f"\n\nin {'all rows' if len(rows) > 1 else 'this row'}: {', '.join(same)}" if same else ""
-    return markdown_table(shown, texts) + below
+    shown, texts, left_out = fitted(shown, texts, width=None, most=MOST_IN_A_COMMENT)
+    below = [f"in {'all rows' if len(rows) > 1 else 'this row'}: {', '.join(same)}"] if same else []
+    below += [f"left out: {', '.join(left_out)} ({remedy})"] if left_out else []
+    return "\n\n".join([markdown_table(shown, texts), *below])
 
 
 def folded_away(title: str, lines: Sequence[str]) -> str:

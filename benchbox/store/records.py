@@ -28,6 +28,7 @@ from benchbox.store.columns import columns_of_samples, row_from_trial, trial_fro
 from benchbox.store.documents import document_from_record, headline_from_json, record_from_document
 from benchbox.store.migrations import raise_row
 from benchbox.store.parts import compacted
+from benchbox.store.selection import Condition
 
 if TYPE_CHECKING:
     import pyarrow
@@ -112,7 +113,7 @@ def _require_same_kind(root: Path, record: Record) -> None:
         )
 
 
-def record_files(root: Path, conditions: Sequence[tuple[str, str]] = (), *, newest: bool = False) -> tuple[Path, ...]:
+def record_files(root: Path, conditions: Sequence[Condition] = (), *, newest: bool = False) -> tuple[Path, ...]:
     """The records under a root, oldest first: their files, or their paths in parts (``store/parts/compacted.py``).
 
     Args:
@@ -123,9 +124,7 @@ def record_files(root: Path, conditions: Sequence[tuple[str, str]] = (), *, newe
     return listed_records(root, conditions, newest=newest).paths
 
 
-def listed_records(
-    root: Path, conditions: Sequence[tuple[str, str]] = (), *, newest: bool = False
-) -> compacted.Selected:
+def listed_records(root: Path, conditions: Sequence[Condition] = (), *, newest: bool = False) -> compacted.Selected:
     """As ``record_files``, with the number of records there are: of compacted ones, those that meet the conditions."""
     return _with_compacted(single_files(root), [root / compacted.FOLDER], conditions, newest=newest)
 
@@ -136,7 +135,7 @@ def count_records(root: Path) -> int:
 
 
 def _with_compacted(
-    files: Sequence[Path], folders: Iterable[Path], conditions: Sequence[tuple[str, str]] = (), *, newest: bool = False
+    files: Sequence[Path], folders: Iterable[Path], conditions: Sequence[Condition] = (), *, newest: bool = False
 ) -> compacted.Selected:
     names = {path.stem for path in files}
     found = [compacted.selected(folder, conditions, without=names, newest=newest) for folder in folders]
@@ -239,7 +238,7 @@ def record_files_of(place: str, root: Path) -> tuple[Path, ...]:
     if path.is_file() or path.is_dir():
         found = files_below(path)
     else:
-        found = tuple(file for file in record_files(root, [("id", f"{place}*")]) if file.stem.startswith(place))
+        found = tuple(file for file in record_files(root, [("id", (f"{place}*",))]) if file.stem.startswith(place))
     if not found:
         raise UsageError(
             f"there is no record at {place}",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from benchbox.errors import UsageError
 from benchbox.registry import suggestion
@@ -29,35 +30,79 @@ _VALUES: Mapping[str, Callable[[Record], str]] = {
     "sweep": sweep_id_of,
 }
 KEYS = tuple(_VALUES)
+_VARIANT = "variant"
+_BY_TIME = frozenset({"id", "started_at"})
+_MOST_LISTED = 8
 
 
-def conditions_from_words(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """(key, pattern) pairs from "key=value" words; an unknown key or a word without "=" raises UsageError."""
-    pairs = []
+# A key, and the patterns of which one must fit its value.
+Condition = tuple[str, tuple[str, ...]]
+
+
+def conditions_from_words(words: Sequence[str]) -> tuple[Condition, ...]:
+    """What "key=value" words ask for: keys in order, each once, with the patterns that its value may fit.
+
+    Several values of one key are alternatives ("model=a,b", or "model=a" and "model=b"); keys must all hold. After a
+    comma another key may follow ("model=a,b,batch=1").
+
+    Raises:
+        UsageError: an unknown key, a word without "=" or without a value.
+    """
+    found: dict[str, dict[str, None]] = {}
     for word in words:
-        key, equals, pattern = word.partition("=")
-        if not equals or not pattern:
-            raise UsageError("--where takes KEY=VALUE", values=f"got '{word}'", remedy=f"keys: {', '.join(KEYS)}")
-        if key not in _VALUES:
-            raise UsageError(
-                f"records have no '{key}' to select by", values=suggestion(key, KEYS), remedy=f"keys: {', '.join(KEYS)}"
-            )
-        pairs.append((key, pattern))
-    return tuple(pairs)
+        for key, patterns in _keyed(word):
+            found.setdefault(key, {}).update(dict.fromkeys(patterns))
+    return tuple((key, tuple(patterns)) for key, patterns in found.items())
 
 
-def matching(record: Record, conditions: Sequence[tuple[str, str]]) -> bool:
+def _keyed(word: str) -> Iterator[Condition]:
+    """The conditions in one word."""
+    values: dict[str, list[str]] = {}
+    key = ""
+    for piece in word.split(","):
+        name, equals, value = piece.partition("=")
+        # What excludes nodes of a network has an equals sign and commas in its value: "variant=exclude=a,b".
+        if equals and (name.strip() in _VALUES or key != _VARIANT):
+            key = _known_key(name.strip())
+            values.setdefault(key, [])
+        else:
+            value = piece
+        if not key:
+            raise _not_a_condition(word)
+        values[key] += [value.strip()] if value.strip() else []
+    for name, patterns in values.items():
+        if not patterns:
+            raise _not_a_condition(word)
+        whole = [",".join(patterns)] if name == _VARIANT and len(patterns) > 1 else []
+        yield name, (*patterns, *whole)
+
+
+def _not_a_condition(word: str) -> UsageError:
+    return UsageError(
+        "--where takes KEY=VALUE", values=f"got '{word}'", remedy=f"several: KEY=A,B; keys: {', '.join(KEYS)}"
+    )
+
+
+def _known_key(key: str) -> str:
+    if key not in _VALUES:
+        raise UsageError(
+            f"records have no '{key}' to select by", values=suggestion(key, KEYS), remedy=f"keys: {', '.join(KEYS)}"
+        )
+    return key
+
+
+def matching(record: Record, conditions: Sequence[Condition]) -> bool:
     """Whether every condition holds; patterns are those of file names (``resnet*``)."""
-    return all(predicate(pattern)(_VALUES[key](record)) for key, pattern in conditions)
+    return all(predicate(patterns)(_VALUES[key](record)) for key, patterns in conditions)
 
 
-def predicate(pattern: str) -> Callable[[str], bool]:
-    """Whether a text fits a pattern."""
-    return functools.partial(_fits, pattern)
+def predicate(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a text fits one of the patterns."""
+    return functools.partial(_fits, patterns)
 
 
-def _fits(pattern: str, text: str) -> bool:
-    return fnmatch.fnmatchcase(text, pattern)
+def _fits(patterns: Sequence[str], text: str) -> bool:
+    return any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns)
 
 
 def escape(text: str) -> str:
@@ -75,14 +120,62 @@ def values_of(key: str, records: Iterable[Record]) -> tuple[str, ...]:
     return tuple(sorted({_VALUES[key](record) for record in records}))
 
 
-def require_some(found: int, stored: int, words: Sequence[str]) -> None:
-    """Raises UsageError where conditions fit none of the stored records."""
-    if not found:
-        raise UsageError(none_match(stored, words), remedy="'benchbox report' lists what is stored")
-
-
 def none_match(stored: int, words: Sequence[str]) -> str:
     """That nothing fits: "none of 41 records match model=resnet99"."""
     if not stored:
         return "no records; 'benchbox run' makes some"
     return f"none of {stored} record{'s' * (stored != 1)} match{'es' * (stored == 1)} {' '.join(words)}"
+
+
+def hints_for(words: Sequence[str], records: Sequence[Record], *, found: Sequence[Record] = ()) -> tuple[str, ...]:
+    """What may be wrong with conditions: a line for each value that no record has, with what is nearest to it.
+
+    Args:
+        words: as ``conditions_from_words`` takes them.
+        records: all that are stored.
+        found: those that the conditions fit: what fits one of them is right.
+    """
+    if not records:
+        return ()
+    lines = []
+    conditions = conditions_from_words(words)
+    for key, patterns in conditions:
+        if key == _VARIANT and any(predicate(patterns)(value) for value in values_of(key, records)):
+            continue  # its commas may be part of the value
+        unknown = [pattern for pattern in patterns if not _seen(key, pattern, found)]
+        known = sorted(values_of(key, records), key=_in_order) if unknown else []
+        lines += [
+            f"no record has {key}={pattern}: {_nearest(key, pattern, known)}"
+            for pattern in unknown
+            if not any(map(predicate((pattern,)), known))
+        ]
+    if not lines and not found and len(conditions) > 1:
+        return ("each of these fits some records, but no record fits all of them",)
+    return tuple(lines)
+
+
+def _seen(key: str, pattern: str, records: Sequence[Record]) -> bool:
+    fits = predicate((pattern,))
+    return any(fits(_VALUES[key](record)) for record in records)
+
+
+def _in_order(value: str) -> tuple[float, str]:
+    """Numbers by their size, before words."""
+    try:
+        return float(value), value
+    except ValueError:
+        return math.inf, value
+
+
+def _nearest(key: str, pattern: str, known: Sequence[str]) -> str:
+    """The nearest value that there is, else which ones there are."""
+    named = [value for value in known if value]
+    if not named:
+        return f"none has a value of {key}"
+    if near := suggestion(pattern, named):
+        return near
+    if len(named) <= _MOST_LISTED:
+        return f"there {'is' if len(named) == 1 else 'are'} {', '.join(named)}"
+    if key in _BY_TIME:
+        return f"there are {named[0]} to {named[-1]}"
+    return f"there are {', '.join(named[:_MOST_LISTED])} and {len(named) - _MOST_LISTED} more"

@@ -55,6 +55,9 @@ def test_what_is_stored_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert completed("compare", "2026") == [record(0).id]
     assert completed("compare", "backend=n") == ["backend=null"]
     assert completed("compare", "backend=null,model=l") == ["backend=null,model=lenet5"]
+    # After a comma another value of the key, or another key.
+    after = completed("report", "--where", "model=resnet18,l")
+    assert {"model=resnet18,lenet5", "model=resnet18,latency_bound_s="} < set(after)
 
 
 @pytest.mark.parametrize(
@@ -107,9 +110,14 @@ def test_the_null_backend_is_no_choice_for_a_person(benchbox: Callable) -> None:
 
 def test_a_selection_that_fits_nothing_says_so(benchbox: Callable, tmp_path: Path) -> None:
     append(tmp_path, record(0), trials())
-    assert benchbox("report", "--where", "model=resnet99").out == "none of 1 record matches model=resnet99\n"
+    assert benchbox("report", "--where", "model=resnet99").out == (
+        "none of 1 record matches model=resnet99\nno record has model=resnet99: there is lenet5\n"
+    )
     append(tmp_path, record(1), trials())
-    assert benchbox("report", "--where", "id=2027*").out == "none of 2 records match id=2027*\n"
+    later = benchbox("report", "--where", "id=2027*").out
+    assert later.startswith(
+        "none of 2 records match id=2027*\nno record has id=2027*: there are 20260102T030400Z-00000000, "
+    )
     missing = benchbox("report", "--root", "nosuch")
     assert missing.status == 2
     assert "the project root does not exist" in missing.err

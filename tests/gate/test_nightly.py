@@ -219,7 +219,7 @@ def test_a_flag_of_severity_error_voids_the_night() -> None:
     report = judged(records)
     assert latency(report).verdict.outcome is Outcome.INCONCLUSIVE
     assert "VIRTUAL_CLOCK" in latency(report).verdict.reason
-    assert (report.exit, report.reasons[0][1]) == (7, "1 of 1 rows inconclusive, more than 10 %")
+    assert (report.exit, report.reasons[0][1]) == (7, "1 of 1 primary row inconclusive, more than 10 %")
 
 
 def test_a_noisy_series_is_blind_and_says_what_it_could_see() -> None:

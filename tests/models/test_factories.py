@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, NumericsError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, NumericsError, SizesError, UsageError
 from benchbox.export.exporting import artifact_from_source
 from benchbox.models.building import network_from_source
 from benchbox.models.factories import made_by_factory
@@ -141,7 +141,7 @@ def test_outputs_are_the_tensors_in_what_it_returns(returned: str, count: int, w
         ("None", [ArtifactError, "returns no tensor"]),
         ("(h, 'text')", [ArtifactError, "returns a str among its outputs"]),
         ("h * 1j", [ArtifactError, "returns complex numbers", "view_as_real"]),
-        ("h @ h", [ArtifactError, "does not run on its example inputs", "line 3: def forward"]),
+        ("h @ h", [SizesError, "does not run on its example inputs", "line 3: def forward"]),
     ],
     ids=["nothing", "text", "complex", "failure"],
 )

@@ -109,3 +109,9 @@ def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(EnvironmentLackError, match=r"benchbox\[torch\]"):
         module_from_source(resolve("lenet5", input_shape=None, weights=None), seed=0)
+
+
+def test_networks_separated_by_commas_are_a_hint() -> None:
+    with pytest.raises(UsageError, match="separated by blanks") as caught:
+        resolve("lenet5,resnet18", input_shape=None, weights=None)
+    assert caught.value.remedy == "write lenet5 resnet18"

@@ -15,7 +15,7 @@ TABLE = re.compile(r"^.*\n─[─ ]+\n(?:.+\n)*", flags=re.MULTILINE)
 
 def on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of a hundred columns, wherever somebody asks."""
-    for place in ("report.screen", "report.views.doctor", "fleet.text"):
+    for place in ("report.screen", "report.views.doctor", "report.views.history", "fleet.text"):
         monkeypatch.setattr(f"benchbox.{place}.screen_width", lambda: WIDTH)
 
 

@@ -85,6 +85,7 @@ def test_every_column_of_every_table_is_defined() -> None:
     """As its title is written: "'benchbox explain NAME' defines a column" stands below the tables."""
     titles = {*titles_in_the_source(), *titles_of_columns()}
     assert len(titles) > 100
+    titles |= {"ratio to A", "side", "side id", "B/A"}  # written where it is known how many sides there are
     assert {title for title in titles if not definitions_of(title)} == set()
 
 
@@ -92,3 +93,11 @@ def test_a_title_of_several_words_needs_no_quotes(benchbox: Callable) -> None:
     ran = benchbox("explain", "least", "traffic")
     assert ran.status == 0
     assert "bytes that a kernel must move" in ran.out
+
+
+def test_options_in_a_first_cell_name_nothing(benchbox: Callable) -> None:
+    """Between the code marks of two options stands a comma, which no one asks for."""
+    listed = benchbox("explain").out.split()
+    assert {"isolated", "pipelined"} <= set(listed)
+    assert not [name for name in listed if name.startswith("-") and name != "--mode:"]
+    assert "," not in listed

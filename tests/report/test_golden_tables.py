@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from golden_text import TABLE, WIDTH, on_a_narrow_screen, require_golden
-from sample_nights import level, nights
-from sample_records import record, trials
+from sample_nights import NEW_DRIVER, level, nights
+from sample_records import ENVIRONMENT, record, trials
 
 from benchbox.gate.comparable import Measured, Rules
 from benchbox.gate.history import series_from_records
@@ -29,6 +29,7 @@ from benchbox.report.views.verdicts import render_sides, render_verdicts
 from benchbox.schema.environment import Environment
 from benchbox.schema.layers import ExecutedLayer, LayerRow, LayerTable
 from benchbox.schema.model import Precision
+from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.reading import Flag, Severity
 from benchbox.store.records import append
 
@@ -70,6 +71,20 @@ def sides() -> str:
     metrics = ("latency_p50", "throughput", "peak_host_memory")
     verdicts = [verdict_between(base, head, metric, Rules()) for metric in metrics]
     return render_sides(verdicts, [("fp32", "int8")] * 3, overall(verdicts), form="table")
+
+
+def sides_of_four() -> str:
+    """Three precisions against fp32: A is named once, and what came out for each."""
+    first = measured(0, BASE)
+    others = [
+        measured(1, [value // 3 for value in BASE], precision=Precision.INT8),
+        measured(2, [1100, 1160, 1040, 1120, 1080], precision=Precision.BF16),
+        measured(3, [value * 2 for value in BASE], precision=Precision.FP16),
+    ]
+    metrics = ("latency_p50", "throughput", "peak_host_memory")
+    verdicts = [verdict_between(first, head, metric, Rules()) for head in others for metric in metrics]
+    labels = [("fp32", name) for name in ("int8", "bf16", "fp16") for _ in metrics]
+    return render_sides(verdicts, labels, overall(verdicts), form="table")
 
 
 def layers() -> str:
@@ -123,13 +138,34 @@ def history() -> str:
     return render_history(series, last=14)
 
 
+def history_of_a_server() -> str:
+    """A case with all that names one, another environment, and commits of several letters."""
+    key = dataclasses.replace(
+        record().key, model="resnet18-3x320x320", variant="calibration=photos fallback=fp16", mode=Mode.SERVER
+    )
+    plan = MeasurementPlan(mode=Mode.SERVER, rate_per_s=40.0, latency_bound_s=0.05, streams=2, threads=2)
+    newer = dataclasses.replace(
+        NEW_DRIVER, software={"benchbox": "0.2.0", "driver": "560.35.03 with a long name", "onnxruntime": "1.33.0"}
+    )
+    entries = nights(
+        [*level(8, 1e-3), *level(8, 1.1e-3, 1)],
+        environment=lambda night: newer if night >= 8 else ENVIRONMENT,
+        key=key,
+        plan=plan,
+    )
+    return render_history(series_from_records(entries, metric="latency_p50", effect=0.03), last=10)
+
+
 def test_a_comment_has_at_most_nine_columns_and_folds_the_rest() -> None:
     text = compare("md")
     assert text.splitlines()[0].count("|") <= 10
     require_golden("compare_markdown", text, width=None)
 
 
-@pytest.mark.parametrize("shown", [compare, sides, layers, run, doctor, history], ids=lambda shown: shown.__name__)
+TABLES = (compare, sides, sides_of_four, layers, run, doctor, history, history_of_a_server)
+
+
+@pytest.mark.parametrize("shown", TABLES, ids=lambda shown: shown.__name__)
 def test_golden(shown: Callable[[], str]) -> None:
     require_golden(shown.__name__, shown())
 

@@ -50,6 +50,16 @@ def test_where_all_that_is_not_enough_names_are_folded_but_no_number() -> None:
     assert lines[2:] == ["shufflenet_v2_  onnxruntime  12.345 ms", "x1_0"]
 
 
+def test_a_row_that_many_short_columns_name_fits_too() -> None:
+    """Each is narrower than what a cell is folded to at first; the widest is folded further, titles stay whole."""
+    columns = [Column(title="model"), Column(title="precision"), Column(title="variant", fold=True), Column(title="id")]
+    rows = [["mynets.small", "int8 98.4 %", "input=3x32x32", "20261129T200019Z-0"], ["lenet5", "fp32", "", "2026"]]
+    for width in (60, 52, 45):
+        lines = screen_table(columns, rows, width=width, remedy="").splitlines()
+        assert max(map(len, lines)) <= width, lines
+        assert lines[0].split() == ["model", "precision", "variant", "id"]
+
+
 def test_what_is_the_same_in_all_rows_is_said_once() -> None:
     columns = [Column(title="name"), Column(title="kind", once=True), Column(title="paper", rank=1)]
     rows = [["a", "alike", "one two"], ["b", "alike", "three"]]

@@ -133,6 +133,12 @@ def test_the_wide_table_without_numbers(records: list) -> None:
         (("onnx_sha256=abab*",), 1),
         (("started_at=2026-01-02*",), 2),
         (("transfer=resident", "variant=*"), 2),
+        (("model=lenet5,resnet*",), 2),
+        (("model=lenet5", "model=resnet*"), 2),
+        (("model=resnet*,lenet5", "precision=fp32"), 1),
+        (("model=lenet5,precision=bf16",), 1),
+        (("precision=fp32,bf16,model=resnet*",), 0),
+        (("precision=fp32, bf16",), 2),
     ],
 )
 def test_selection(words: tuple[str, ...], count: int) -> None:

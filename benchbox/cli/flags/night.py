@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from benchbox.cli.flags.kinds import Kind, Offered
-from benchbox.cli.flags.stored import CONDITION
+from benchbox.cli.flags.stored import where_option
 from benchbox.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,13 +55,7 @@ def night_options(function: F) -> F:
                 type=Night(),
                 help="The night that ended on this day (UTC), or 'today' [default: the newest that has records].",
             ),
-            click.option(
-                "--where",
-                metavar="KEY=VALUE",
-                type=CONDITION,
-                multiple=True,
-                help="Only these records, as in 'benchbox report'; several must all hold.",
-            ),
+            where_option(),
         )
     ):
         function = option(function)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from benchbox.cli.flags.kinds import Kind
 from benchbox.cli.flags.shared import project_root
 
 if TYPE_CHECKING:
-    import click
     from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SEVERAL = "Values of one key are alternatives (model=a,b, or given twice), different keys must all hold."
 
 
 class Condition(Kind):
@@ -21,14 +27,19 @@ class Condition(Kind):
         """The keys; after "=" the values of that key in the stored records."""
         from click.shell_completion import CompletionItem
 
+        from benchbox.jobs.selecting import stored_headlines
         from benchbox.store.selection import KEYS, values_of
 
-        key, equals, value = incomplete.rpartition(",")[2].partition("=")
-        before = incomplete[: len(incomplete) - len(key) - len(equals) - len(value)]
-        if not equals:
-            return [CompletionItem(f"{before}{name}=") for name in KEYS if name.startswith(key)]
-        found = values_of(key, _stored_records(ctx)) if key in KEYS else ()
-        return [CompletionItem(f"{before}{key}={name}") for name in found if name.startswith(value)]
+        done, comma, last = incomplete.rpartition(",")
+        key, equals, value = last.partition("=")
+        if equals:
+            found = values_of(key, stored_headlines(project_root(ctx))) if key in KEYS else ()
+            return [CompletionItem(f"{done}{comma}{key}={name}") for name in found if name.startswith(value)]
+        keys = [CompletionItem(f"{done}{comma}{name}=") for name in KEYS if name.startswith(last)]
+        # After a comma another value of the same key may follow too.
+        same = [piece.partition("=")[0] for piece in done.split(",") if "=" in piece][-1:]
+        values = values_of(same[0], stored_headlines(project_root(ctx))) if same and same[0] in KEYS else ()
+        return [*(CompletionItem(f"{done},{name}") for name in values if name and name.startswith(last)), *keys]
 
 
 class Records(Condition):
@@ -53,17 +64,10 @@ def _stored_ids(ctx: click.Context) -> list[str]:
     return [path.stem for path in record_files(project_root(ctx))]
 
 
-def _stored_records(ctx: click.Context) -> list[Any]:
-    """What can be read of the stored records: a completion never fails."""
-    from benchbox.errors import StoreError
-    from benchbox.store.records import read_headline, readable_records, record_files
-
-    try:
-        files = record_files(project_root(ctx), newest=True)  # a value that only old records have is not needed
-        return [record for _, record in readable_records(files, warn=lambda _: None, read=read_headline)]
-    except StoreError:
-        return []
-
-
 CONDITION = Condition()
 RECORDS = Records()
+
+
+def where_option(words: str = "Only these records, as in 'benchbox report'.") -> Callable[[F], F]:
+    """``--where``."""
+    return click.option("--where", metavar="KEY=VALUE", type=CONDITION, multiple=True, help=f"{words} {_SEVERAL}")

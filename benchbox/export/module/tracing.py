@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import ArtifactError, BenchboxError, SizesError
 from benchbox.export.opsets import OPSET
 from benchbox.models.building import Network
 
@@ -28,6 +28,10 @@ BATCH = "batch"
 EXAMPLE_BATCH = 2
 # Smaller constants may be shapes and axes and belong to the structure.
 WEIGHT_BYTES = 8192
+_NOT_TRACED = (
+    "the network runs on these inputs, but its forward cannot be traced: replace what depends on values, or bring an "
+    "ONNX file"
+)
 _CAUSAL = "_detect_is_causal_mask"
 # A condition on the sizes of many selections, as of a detector's ninety classes, is thousands of characters long.
 _CAUSE_CHARACTERS = 300
@@ -101,10 +105,13 @@ def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onn
             else f"{one.name} {_shape_text(tuple(one.tensor.shape))}"
             for one in network.inputs
         )
-        raise ArtifactError(
+        other = _remedy_beside_sizes(error, network.module)
+        # What the network itself raises on these inputs is plainer than what an exporter makes of it.
+        own = None if other else _own_failure(network.module, examples)
+        raise (ArtifactError if own is None else SizesError)(
             f"{name} cannot be exported to ONNX with input{'s' * (len(network.inputs) > 1)} {sizes}",
-            values=_root_cause(error),
-            remedy=_remedy(error, network.module),
+            values=_root_cause(own or error),
+            remedy=other or (_NOT_TRACED if own is None else "check the input shape (--input)"),
         ) from error
     assert program is not None, "the dynamo exporter returns a program"
     if not weights:
@@ -247,8 +254,20 @@ def _masks_not_looked_at() -> Iterator[None]:
         setattr(layers, _CAUSAL, own)
 
 
-def _remedy(error: BaseException, module: nn.Module) -> str:
-    """What to do about a failed export; where a forward decides by values, as a detector does, no shape helps."""
+def _own_failure(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> BaseException | None:
+    """What a module raises when it is simply run on its inputs, None where it runs: then only the export fails."""
+    import torch
+
+    try:
+        with _silence(), torch.no_grad():
+            module(*examples)
+    except (Exception, SystemExit) as error:
+        return error
+    return None
+
+
+def _remedy_beside_sizes(error: BaseException, module: nn.Module) -> str:
+    """What to do about an export that other sizes do not help, as of a forward that decides by values; else ""."""
     if "data-dependent" in str(cause := _first_cause(error)):
         parts = ", ".join(_parts_before(cause, module))
         return (
@@ -257,9 +276,7 @@ def _remedy(error: BaseException, module: nn.Module) -> str:
         )
     from benchbox.models.sixteen_bits import remedy_of_mixed
 
-    if mixed := remedy_of_mixed(_first_cause(error), module):
-        return mixed
-    return "check the input shape (--input) and that the network's forward can be traced"
+    return remedy_of_mixed(_first_cause(error), module) or ""
 
 
 def _parts_before(error: BaseException, module: nn.Module) -> list[str]:

@@ -27,7 +27,7 @@ class _State(Enum):
     MISSING = ("∅", "missing")
     INCOMPARABLE = ("≠", "incomparable")
     SUSPICIOUS = ("?", "suspicious")
-    UNCLEAR = ("?", "cannot tell")
+    UNCLEAR = ("?", "inconclusive")
     ACKNOWLEDGED = ("○", "acknowledged")
     FASTER = ("▲", "faster")
     NEW = ("○", "new, with too few nights to be judged")

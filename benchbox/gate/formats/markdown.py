@@ -151,7 +151,7 @@ def _unclear(rows: Sequence[Finding]) -> str:
     ]
     more = len(rows) - _SHOWN
     left = f"\n\nAnd {more} more." if more > 0 else ""
-    return _section("Cannot tell", markdown_table(_UNCLEAR, texts) + left if texts else "")
+    return _section("Inconclusive or blind", markdown_table(_UNCLEAR, texts) + left if texts else "")
 
 
 def _on_purpose(report: NightReport) -> str:

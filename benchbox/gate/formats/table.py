@@ -44,7 +44,7 @@ def render_night(report: NightReport) -> str:
         f"and {len(report.groups) - _MOST_ROWS} more groups" if len(report.groups) > _MOST_ROWS else "",
         "\n".join(line for finding in rows[:_MOST_ROWS] for line in _block(finding)),
         f"and {len(rows) - _MOST_ROWS} rows more, all smaller: --json or --markdown" if len(rows) > _MOST_ROWS else "",
-        _listed("cannot tell", _unclear_lines(unclear_rows(report.findings))),
+        _listed("inconclusive or blind", _unclear_lines(unclear_rows(report.findings))),
         _reproduce(report),
         _measure(report),
         _listed("acknowledged", acknowledged_lines(report)),
@@ -56,11 +56,16 @@ def render_night(report: NightReport) -> str:
 
 
 def _unclear_lines(rows: Sequence[Finding]) -> list[str]:
+    """A line for each case and cause, with all metrics that it holds for."""
+    metrics: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        metrics.setdefault((row.name, row.verdict.reason, settled_by(row)), []).append(row.verdict.metric)
     lines = [
-        "; ".join(filter(None, (f"{row.name} {row.verdict.metric}", row.verdict.reason, settled_by(row))))
-        for row in rows[:_MOST_UNCLEAR]
+        "; ".join(filter(None, (f"{name} {', '.join(found)}", reason, settled)))
+        for (name, reason, settled), found in metrics.items()
     ]
-    return [*lines, *([f"and {len(rows) - len(lines)} more (--json)"] if len(rows) > len(lines) else [])]
+    more = sum(map(len, [*metrics.values()][_MOST_UNCLEAR:]))
+    return [*lines[:_MOST_UNCLEAR], *([f"and {more} rows more (--json)"] if more else [])]
 
 
 def _group_lines(report: NightReport, group: Group) -> list[str]:

@@ -327,7 +327,7 @@ def settled_by(finding: Finding) -> str:
         useless = "" if finding.need is None else "; more processes would not help, it is the nights that differ"
         return f"less noise (benchbox doctor), or a larger effect in benchbox.toml{useless}"
     if finding.verdict.ratio is None:
-        return "measure it again: benchbox run"
+        return f"measure it again: {commands_for(finding)[-1]}"
     return "further nights"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchbox.errors import UsageError
+from benchbox.errors import InputsError
 from benchbox.models.examples import Example
 from benchbox.models.libraries.made import failed, imported
 
@@ -29,7 +29,7 @@ def with_past(module: nn.Module, example: Example, past: int, *, reference: str)
         reference: of the network, for messages.
 
     Raises:
-        UsageError: it keeps no keys and values of its own past.
+        InputsError: it keeps no keys and values of its own past.
         ArtifactError: its code fails.
     """
     ids: Any = example.kwargs.get("input_ids")
@@ -43,7 +43,7 @@ def with_past(module: nn.Module, example: Example, past: int, *, reference: str)
         except Exception as error:  # whatever a library's own code raises
             raise failed(f"{reference} does not run on {first.shape[1]} tokens", error) from error
     if not layers:
-        raise UsageError(
+        raise InputsError(
             f"{reference} keeps no keys and values of past tokens",
             values=f"--input past={past} with a {type(module).__name__}",
             remedy="it is for networks that generate text token by token (--task text-generation)",

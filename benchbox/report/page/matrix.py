@@ -14,7 +14,7 @@ from benchbox.schema.record import Record
 from benchbox.schema.verdict import Outcome
 from benchbox.units import ABSENT, format_half_width, format_known
 
-_SIGNS = {Outcome.SLOWER: "✖ slower", Outcome.FASTER: "▲ faster", Outcome.INCONCLUSIVE: "? cannot tell"}
+_SIGNS = {Outcome.SLOWER: "✖ slower", Outcome.FASTER: "▲ faster", Outcome.INCONCLUSIVE: "? inconclusive"}
 _MARKS = {Outcome.SLOWER: "slower", Outcome.FASTER: "faster", Outcome.INCONCLUSIVE: "unsure"}
 
 

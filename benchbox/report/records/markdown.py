@@ -17,11 +17,17 @@ def render(records: Sequence[Record], *, width: int | None = None, view: View = 
     shown = [record for record in records if record.status is not Status.SKIPPED or view.wide]
     columns, rows, _ = columns_and_rows(shown, view, narrow=True)
     same: list[str] = []
+    left_out: list[str] = []
     if not (view.wide or view.columns):
+        every = {column.title for column in columns}
         columns, rows = _without_ids(columns, rows)
+        left_out = sorted(every - {column.title for column in columns})
         columns, rows, same = said_once(columns, rows, most=MOST_IN_A_COMMENT)
-        columns, rows, _ = fitted(columns, rows, width=None, most=MOST_IN_A_COMMENT)
-    below = [*([f"in all rows: {', '.join(same)}"] if same else []), *machine_lines(shown)]
+        columns, rows, more = fitted(columns, rows, width=None, most=MOST_IN_A_COMMENT)
+        left_out += more
+    below = [f"in all rows: {', '.join(same)}"] if same else []
+    below += [f"left out: {', '.join(left_out)} (--wide shows all)"] if left_out else []
+    below += machine_lines(shown)
     parts = [markdown_table(columns, rows), *below]
     notes = [*skips_and_failures(records), *notes_from_records(records, view)]
     if notes:

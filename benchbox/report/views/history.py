@@ -8,20 +8,21 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
+from benchbox.report.screen import screen_width, wrapped
 from benchbox.report.sparkline import sparkline
-from benchbox.report.table import Column, text_table, texts_of
+from benchbox.report.table import Column, fitted, text_table, texts_of
 from benchbox.schema.reading import Better
 from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
-from benchbox.units import format_alike, format_change, format_changes, format_count, format_half_width
+from benchbox.units import format_alike, format_change, format_changes, format_count, format_half_width, format_time
 
 _COLUMNS: tuple[Column[list[str]], ...] = (
     Column(title="night"),
-    Column(title="measured (UTC)"),
-    Column(title="commit"),
+    Column(title="measured (UTC)", rank=3),
+    Column(title="commit", rank=1),
     Column(title="value", number=True),
     Column(title="95 %", number=True),
     Column(title="n", number=True),
-    Column(title="records", number=True, optional=True),
+    Column(title="records", number=True, optional=True, rank=2),
     Column(title="record"),
 )
 # Characters of a commit and how many differing fields of an environment stand in one rule.
@@ -74,25 +75,29 @@ def _pairs(changed: Mapping[str, tuple[str, str]]) -> dict[str, list[str]]:
 
 def _block(series: Series, last: int) -> Iterator[str]:
     direction = "lower" if series.better is Better.LOWER else "higher"
-    yield f"{_title(series.case)}: {series.metric} ({direction} is better)"
+    width = screen_width()
+    yield wrapped(f"{_title(series.case)}: {series.metric} ({direction} is better)", width)
     first = max(0, len(series.points) - last)
     shown = series.points[first:]
     values = format_alike([point.value for point in shown], series.unit)
     rows = [_row(point, value) for point, value in zip(shown, values, strict=True)]
     columns, texts = texts_of([replace(column, cell=itemgetter(place)) for place, column in enumerate(_COLUMNS)], rows)
+    columns, texts, left_out = fitted(columns, texts, width=width)
     header, rule, *lines = text_table(columns, texts).splitlines()
     yield header
     yield rule
     changes = {change.index: change for change in series.changes}
     for index, line in enumerate(lines, start=first):
         if index in series.epochs and index > first:
-            yield _rule(f"environment: {_fields(series.epochs[index])}", len(rule))
+            yield wrapped(_rule(f"environment: {_fields(series.epochs[index])}", len(rule)), width)
         if index in changes and index > first:
-            yield _rule(_step(changes[index]), len(rule))
+            yield wrapped(_rule(_step(changes[index]), len(rule)), width)
         yield line
     if len(series.points) > 1:
         yield _picture(series)
-    yield _summary(series, first)
+    yield wrapped(_summary(series, first), width)
+    if left_out:
+        yield wrapped(f"left out at {width} columns: {', '.join(left_out)} (a wider screen or --json shows all)", width)
 
 
 def _picture(series: Series) -> str:
@@ -164,19 +169,30 @@ _COUNTS = {"macs": "MACs", "params": "parameters"}
 
 
 def _title(case: Mapping[str, object]) -> str:
-    """The case in words: "resnet18 on onnxruntime, fp32, batch 1, isolated, 2 threads, cpu".
+    """The case in words: "resnet18 on onnxruntime, fp32, batch 1, server, 2 threads, 40 samples/s, bound 50 ms".
 
     MACs and parameters are there where networks of one name differ in them.
     """
-    named = {"batch": "batch {}", "threads": "threads {}", "group": "group {}", "streams": "streams {}"}
-    named |= {"rate_per_s": "{} samples/s", "latency_bound_s": "bound {} s", "like": "like {}", "wait": "wait {}"}
     usual = {"transfer": "resident"}
     parts = [
-        f"{format_count(float(str(value)))} {_COUNTS[name]}" if name in _COUNTS else named.get(name, "{}").format(value)
+        _said(name, value)
         for name, value in case.items()
         if name not in ("model", "backend") and value != usual.get(name)
     ]
     return f"{case['model']} on {case['backend']}, {', '.join(parts)}"
+
+
+def _said(name: str, value: object) -> str:
+    """A field of a case in words."""
+    if name in _COUNTS:
+        return f"{format_count(float(str(value)))} {_COUNTS[name]}"
+    if name in {"threads", "streams"}:
+        return _counted(int(str(value)), name.removesuffix("s"))
+    if name == "latency_bound_s":
+        return f"bound {format_time(float(str(value)))}"
+    if name == "rate_per_s":
+        return f"{float(str(value)):g} samples/s"
+    return f"{name} {value}" if name in {"batch", "group", "like", "wait"} else str(value)
 
 
 def _counted(count: int, one: str, many: str = "") -> str:

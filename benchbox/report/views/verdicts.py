@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from benchbox.report.views.reasons import reasons_of
 from benchbox.schema.identity import CaseIdentity
 from benchbox.schema.verdict import Outcome, Verdict
 from benchbox.store.documents import plain
-from benchbox.units import ABSENT, format_percent
+from benchbox.units import ABSENT, counted, format_percent
 
 
 def _columns(title: str, of: Callable[[Row], Verdict], *, sides: tuple[str, str]) -> list[Column[Row]]:
@@ -56,8 +57,8 @@ def _counts(verdict: Verdict) -> str:
     return "" if verdict.ratio is None else f"{verdict.n_base}+{verdict.n_head}"
 
 
-_SIDES, _LETTERED = ("base", "head"), ("A", "B")
-_OPTIONAL = frozenset(f"{side} id" for side in (*_SIDES, *_LETTERED))
+_SIDES, _LETTERED, _MORE = ("base", "head"), ("A", "B"), ("A", "side")
+_OPTIONAL = frozenset(f"{side} id" for side in (*_SIDES, *_LETTERED, *_MORE))
 # What is faster or slower by name; of everything else less is better.
 _OF_SPEED = frozenset({"s", "1/s"})
 _LESS = {Outcome.FASTER: "less", Outcome.SLOWER: "more"}
@@ -71,7 +72,13 @@ _LEGEND_OF_SIDES = (
     "B/A: median ratio of B to A over processes (Hodges-Lehmann); below 1: B has less. n: processes of A + B. "
     "'benchbox explain NAME' defines a word"
 )
+_LEGEND_OF_MORE = (
+    "ratio to A: median ratio of the side to A over processes (Hodges-Lehmann); below 1: it has less. n: processes of "
+    "A + of the side. 'benchbox explain NAME' defines a word"
+)
 _LONGEST_LABEL, _LETTERS = 24, 26
+# Conclusions of more pairs than this are counted.
+_MOST_CONCLUSIONS = 12
 # Fields of a case by the titles of their columns.
 _TITLES = {"network": ("onnx_sha256",), "mode": ("mode", "group", "streams", "rate_per_s", "latency_bound_s", "like")}
 
@@ -97,22 +104,24 @@ def render_verdicts(verdicts: Sequence[Verdict], overall: Outcome, *, form: str,
         (" ".join(filter(None, (verdict.case.model, name(verdict.case), verdict.metric))), verdict)
         for verdict in verdicts
     ]
-    below = _Below(named=named, overall=overall, legend=_LEGEND, sides=_SIDES, machines=machines)
+    word = f"overall: {overall}"
+    below = _Below(named=named, overall=[word], legend=_LEGEND, sides=_SIDES, machines=machines)
     return below.joined(_table(columns, verdicts, form=form), form=form)
 
 
 def _table(columns: Sequence[Column[Row]], rows: Sequence[Row], *, form: str) -> str:
     if form == "md":  # ids are below, with the reasons
-        return comment_table([column for column in columns if column.title not in _OPTIONAL], rows)
+        shown = [column for column in columns if column.title not in _OPTIONAL]
+        return comment_table(shown, rows, remedy="--format csv shows all")
     return table_of(columns, rows, remedy=_REMEDY)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Below:
-    """What stands below a table: why, the ids of what was compared, the one word for all, what the columns mean."""
+    """What stands below a table: why, the ids of what was compared, what came out, what the columns mean."""
 
     named: Sequence[tuple[str, Verdict]]
-    overall: Outcome
+    overall: Sequence[str]
     legend: str
     sides: tuple[str, str]
     machines: Sequence[str]
@@ -120,11 +129,10 @@ class _Below:
     def joined(self, table: str, *, form: str) -> str:
         """The table with all of it."""
         why, records = reasons_of(self.named), _records([verdict for _, verdict in self.named], self.sides)
-        word = f"overall: {self.overall}"
         if form == "md":
             told = folded_away("why, and which records", list(filter(None, (*why, records, self.legend))))
-            return "\n\n".join([table, word, *self.machines, told])
-        below = lines_below(records, word, *self.machines, self.legend)
+            return "\n\n".join([table, *self.overall, *self.machines, told])
+        below = lines_below(records, *self.overall, *self.machines, self.legend)
         return "\n\n".join(filter(None, (table, lines_below(*why), below)))
 
 
@@ -149,37 +157,78 @@ def render_sides(
     form: str,
     machines: Sequence[str] = (),
 ) -> str:
-    """Verdicts about two different sides, both named in every row.
+    """Verdicts about different sides, named in every row; where several are compared with one A, that is named once.
 
     Args:
         verdicts: of B against A.
         labels: what A and B of each verdict are called.
-        overall: the one word for all of them.
+        overall: the one word for all of them, for many pairs.
         form: "table" or "md".
         machines: as ``render_verdicts`` takes them.
     """
     cases = [verdict.case for verdict in verdicts]
     told = {title for verdict in verdicts for title in _differing(verdict.base_case or verdict.case, verdict.case)}
     naming: list[Column[_Sided]] = columns_of_cases(cases, lambda row: row.verdict.case)
-    columns = [
-        *(column for column in naming if column.title not in {*told, "network"}),
-        Column(title="A", cell=lambda row: row.first, fold=True),
-        Column(title="B", cell=lambda row: row.second, fold=True),
-        *_columns("B/A", lambda row: row.verdict, sides=_LETTERED),
-    ]
+    naming = [column for column in naming if column.title not in {*told, "network"}]
     letters = _letters(labels)
     rows = [
         _Sided(verdict, *(letters.get(name, name) for name in names))
         for verdict, names in zip(verdicts, labels, strict=True)
     ]
-    names = "\n".join(f"{letter}: {name}" for name, letter in letters.items())
+    first = _common_first(labels)
+    sides = _MORE if first else _LETTERED
+    columns = [
+        *naming,
+        *([] if first else [Column[_Sided](title="A", cell=lambda row: row.first, fold=True)]),
+        Column[_Sided](title=sides[1], cell=lambda row: row.second, fold=True),
+        *_columns("ratio to A" if first else "B/A", lambda row: row.verdict, sides=sides),
+    ]
+    if len({verdict.base_records for verdict in verdicts}) == 1:
+        columns = [column for column in columns if not first or column.title != "A id"]
+    names = [f"{letter}: {name}" for name, letter in letters.items()]
+    names = names or ([f"A, with which every side is compared: {first}"] if first else [])
     # A line right below a table of Markdown would be a row of it.
     apart = "\n\n" if form == "md" else "\n"
-    table = apart.join(filter(None, (_table(columns, rows, form=form), names)))
+    table = apart.join([_table(columns, rows, form=form), *names])
     name = names_of_cases(cases, without=frozenset(told), differing=True)
-    named = [(f"{row.name(name(row.verdict.case))} {row.verdict.metric}", row.verdict) for row in rows]
-    below = _Below(named=named, overall=overall, legend=_LEGEND_OF_SIDES, sides=_LETTERED, machines=machines)
+    below = _Below(
+        named=[(f"{row.name(name(row.verdict.case))} {row.verdict.metric}", row.verdict) for row in rows],
+        overall=_conclusions([(row.name(name(row.verdict.case)), row.verdict) for row in rows], overall),
+        legend=_LEGEND_OF_MORE if first else _LEGEND_OF_SIDES,
+        sides=("A", "the others") if first else sides,
+        machines=machines,
+    )
     return below.joined(table, form=form)
+
+
+def _common_first(labels: Sequence[tuple[str, str]]) -> str:
+    """What A is called where several sides are compared with one, else ""."""
+    firsts, seconds = {first for first, _ in labels}, {second for _, second in labels}
+    return "".join(firsts) if len(firsts) == 1 and ABSENT not in firsts and len(seconds - {ABSENT}) > 1 else ""
+
+
+def _conclusions(named: Sequence[tuple[str, Verdict]], overall: Outcome) -> list[str]:
+    """What came out for each pair, in which metrics; how often, where there are many pairs or one metric.
+
+    Args:
+        named: the verdicts, each with the name of its pair.
+        overall: the one word for all of them.
+    """
+    if len(named) == 1:
+        return [f"overall: {overall}"]
+    pairs: dict[str, dict[str, list[str]]] = {}
+    for name, verdict in named:
+        pairs.setdefault(name, {}).setdefault(outcome_text(verdict), []).append(verdict.metric)
+    comparable = {name: outcomes for name, outcomes in pairs.items() if {*outcomes} != {Outcome.INCOMPARABLE.value}}
+    if len(comparable) > _MOST_CONCLUSIONS or len(pairs) == len(named) or not comparable:
+        counts = Counter(outcome_text(verdict) for _, verdict in named)
+        return [f"overall: {', '.join(f'{count} {word}' for word, count in counts.most_common())}"]
+    lines = []
+    for name, outcomes in comparable.items():
+        told = [word if len(outcomes) == 1 else f"{word} in {', '.join(found)}" for word, found in outcomes.items()]
+        lines.append(f"{'overall' if len(pairs) == 1 else name}: {'; '.join(told)}")
+    left = len(pairs) - len(comparable)
+    return [*lines, *([f"incomparable: {counted(left, 'other pair')}"] if left else [])]
 
 
 def _letters(labels: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -239,7 +288,8 @@ def _records(verdicts: Sequence[Verdict], names: tuple[str, str]) -> str:
     ]
     if not any(sides):
         return ""
-    texts = [", ".join(side[-_IDS_SHOWN:]) + (" and older" if len(side) > _IDS_SHOWN else "") for side in sides]
+    more = [f" and {len(side) - _IDS_SHOWN} more" if len(side) > _IDS_SHOWN else "" for side in sides]
+    texts = [", ".join(side[-_IDS_SHOWN:]) + left for side, left in zip(sides, more, strict=True)]
     return f"records of {names[0]}: {texts[0] or 'none'}; of {names[1]}: {texts[1] or 'none'}"
 
 

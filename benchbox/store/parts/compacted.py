@@ -19,6 +19,7 @@ from typing import Any
 
 from benchbox.errors import StoreError
 from benchbox.store.parts.part import CONTENT, DIGEST, DOCUMENT, SIZE, Part, within
+from benchbox.store.selection import Condition
 
 FOLDER = Path("results") / "records" / "compacted"
 MANIFEST = "manifest.json"
@@ -121,7 +122,7 @@ def order_of(path: Path) -> tuple[str, str]:
 
 
 def selected(
-    folder: Path, conditions: Sequence[tuple[str, str]] = (), *, without: Collection[str] = (), newest: bool = False
+    folder: Path, conditions: Sequence[Condition] = (), *, without: Collection[str] = (), newest: bool = False
 ) -> Selected:
     """The records in the parts of a folder.
 
@@ -155,16 +156,16 @@ def selected(
 def _in_part(
     folder: Path,
     entry: PartEntry,
-    conditions: Sequence[tuple[str, str]],
+    conditions: Sequence[Condition],
     without: Collection[str],
     *,
     newest: bool,
 ) -> tuple[list[Path], int]:
-    if any(key == "model" and not within(pattern, entry.models) for key, pattern in conditions):
+    if any(key == "model" and not within(patterns, entry.models) for key, patterns in conditions):
         return [], 0
-    if any(key == "id" and not within(pattern, entry.ids) for key, pattern in conditions):
+    if any(key == "id" and not within(patterns, entry.ids) for key, patterns in conditions):
         return [], 0
-    if entry.envs and any(key == "env" and not within(pattern, entry.envs) for key, pattern in conditions):
+    if entry.envs and any(key == "env" and not within(patterns, entry.envs) for key, patterns in conditions):
         return [], 0
     try:
         return _paths(folder / entry.file, conditions, without, newest=newest)
@@ -175,7 +176,7 @@ def _in_part(
 
 
 def _paths(
-    path: Path, conditions: Sequence[tuple[str, str]], without: Collection[str], *, newest: bool
+    path: Path, conditions: Sequence[Condition], without: Collection[str], *, newest: bool
 ) -> tuple[list[Path], int]:
     part = opened(path)
     rows = part.rows_matching(conditions)

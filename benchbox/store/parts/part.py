@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchbox.schema.identity import CASE_FIELDS
 from benchbox.schema.record import RECORD_SCHEMA, Status
-from benchbox.store.selection import KEYS, predicate
+from benchbox.store.selection import KEYS, Condition, predicate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +28,12 @@ INDEX_KEY = b"benchbox.index"
 _HELD_COLUMNS = 4
 
 
-def within(pattern: str, ends: tuple[str, str]) -> bool:
+def within(patterns: Sequence[str], ends: tuple[str, str]) -> bool:
     """Whether something that fits a pattern can lie between two words, by what stands before its first wildcard."""
+    return any(_within(pattern, ends) for pattern in patterns)
+
+
+def _within(pattern: str, ends: tuple[str, str]) -> bool:
     start = pattern[: next((place for place, letter in enumerate(pattern) if letter in "*?["), len(pattern))]
     if start == pattern:
         return ends[0] <= pattern <= ends[1]
@@ -58,7 +62,7 @@ class Part:
         """The rows of each row group."""
         return tuple(map(range, self._starts, self._starts[1:]))
 
-    def rows_matching(self, conditions: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+    def rows_matching(self, conditions: Sequence[Condition]) -> NDArray[np.int64]:
         """Rows that meet the conditions, in order; all where the index is of another version of records."""
         import numpy as np
 
@@ -66,15 +70,15 @@ class Part:
         groups = [group for group in range(len(self.groups)) if all(self._may_hold(group, *entry) for entry in known)]
         ranges = [np.arange(self._starts[group], self._starts[group + 1]) for group in groups]
         rows = np.concatenate(ranges) if ranges else np.zeros(0, dtype=np.int64)
-        for key, pattern in known:
+        for key, patterns in known:
             codes, values = self._codes(key, rows)
-            fits = predicate(pattern)
+            fits = predicate(patterns)
             rows = rows[np.array([fits(value) for value in values], dtype=bool)[codes]] if len(rows) else rows
         return rows
 
-    def _may_hold(self, group: int, key: str, pattern: str) -> bool:
+    def _may_hold(self, group: int, key: str, patterns: Sequence[str]) -> bool:
         ends = self._file.metadata.row_group(group).column(self._columns.index(key)).statistics
-        return ends is None or not ends.has_min_max or within(pattern, (_text(ends.min), _text(ends.max)))
+        return ends is None or not ends.has_min_max or within(patterns, (_text(ends.min), _text(ends.max)))
 
     def newest(self, rows: NDArray[np.int64]) -> list[int]:
         """Which of these rows count for their case and environment.

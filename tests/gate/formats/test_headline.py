@@ -187,7 +187,7 @@ def test_what_was_measured_again_is_no_longer_suspicious() -> None:
 def test_a_blind_case_is_not_the_same() -> None:
     noisy = [*(1e-3 * np.exp(0.03 * np.random.default_rng(5).standard_normal(21))), 1e-3]
     report = judged([*series("slow", noisy), *series("quiet", QUIET)])
-    assert "? 1 cannot tell · ● 1 same" in headline(report)
+    assert "? 1 inconclusive · ● 1 same" in headline(report)
     (text,) = [text for status, text in report.reasons if status == 7]
     assert text == "1 of 2 rows blind (noise would hide a change as large as the effect), more than 5 %"
     (line,) = annotations_of(report)

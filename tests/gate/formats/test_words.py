@@ -66,7 +66,7 @@ def test_markdown_keeps_its_order_and_ends_with_how_was_judged() -> None:
     assert titles == [
         "## What changed",
         "## The largest",
-        "## Cannot tell",
+        "## Inconclusive or blind",
         "## See the first of them again",
         "## If it is on purpose",
         "## Measure the first missing case",
@@ -75,9 +75,26 @@ def test_markdown_keeps_its_order_and_ends_with_how_was_judged() -> None:
     assert "rule: slower:" in footer
     assert "false and missed alarms: not known" in footer
     assert "compared with: 14 nights, 2026-01-08 to 2026-01-21, commit c020" in footer
-    unclear = text[text.index("## Cannot tell") : text.index("## See")]
+    unclear = text[text.index("## Inconclusive or blind") : text.index("## See")]
     assert "noisy/null" in unclear
     assert "less noise" in unclear
+
+
+def test_what_is_measured_again_is_named_once_a_case() -> None:
+    """A night that is flagged as invalid: two metrics, one cause, one command; the numbers of rows agree."""
+    records = [
+        dataclasses.replace(
+            entry, readings=(*entry.readings, dataclasses.replace(entry.readings[0], metric="load_time"))
+        )
+        for entry in nights(level(20, 1e-3))
+    ]
+    text = " ".join(render_night(judge_night(records, Policy(), process_values=lambda *_: ())).split())
+    assert "? 2 inconclusive · " in text
+    case = "lenet5/null/fp32/b1/isolated/t1/virtual@none"
+    command = "benchbox run lenet5 --backend null --precision fp32 --batch 1 --threads 1"
+    assert f"inconclusive or blind: {case} latency_p50, load_time; " in text
+    assert text.count(f"measure it again: {command}") == 1
+    assert "exit 7: 1 of 1 primary row inconclusive, more than 10 % (2 in all; secondary metrics, " in text
 
 
 def test_what_all_rows_have_in_common_is_said_once() -> None:

@@ -52,7 +52,7 @@ def test_cells_say_in_words_what_the_gate_found() -> None:
     marks = {cell.case: (cell.mark, cell.sign) for _, row in matrix.rows for cell in row if cell is not None}
     assert marks["resnet18 null fp32 batch 1"] == ("slower", "✖ slower")
     assert marks["resnet18 null fp32 batch 4"] == ("", "")
-    assert marks["vgg16 null fp32 batch 1"] == ("unsure", "? cannot tell")
+    assert marks["vgg16 null fp32 batch 1"] == ("unsure", "? inconclusive")
     assert "outlined" in matrix.reading
 
 

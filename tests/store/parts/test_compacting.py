@@ -83,7 +83,7 @@ def test_a_part_without_the_environment_is_not_opened(root: Path, monkeypatch: p
     """Parts are sorted by it: a machine's records are in few of many. Older manifests do not say it."""
     compact(root)
     folder = root / compacted.FOLDER
-    here, elsewhere = [("env", f"{1:012d}")], [("env", "9" * 12)]
+    here, elsewhere = [("env", (f"{1:012d}",))], [("env", ("9" * 12,))]
     assert compacted.selected(folder, here).count == 15
     with monkeypatch.context() as patch:
         patch.setattr(compacted, "opened", lambda path: pytest.fail("opened"))
@@ -123,7 +123,7 @@ def test_finding_records_in_parts_loads_no_pandas(root: Path) -> None:
     compact(root)
     code = (
         "import sys; from pathlib import Path; from benchbox.store.records import record_files; "
-        "print(len(record_files(Path(sys.argv[1]), [('model', 'net1')], newest=True)), 'pandas' in sys.modules)"
+        "print(len(record_files(Path(sys.argv[1]), [('model', ('net1',))], newest=True)), 'pandas' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["4", "False"]
@@ -169,8 +169,8 @@ def test_a_part_from_before_sweeps_were_in_the_index_gives_all(root: Path) -> No
     pq.write_table(pq.read_table(path).drop_columns(["sweep"]), path, row_group_size=4)
     part = Part(path)
     assert len(part.newest(part.rows_matching([]))) == 31
-    assert len(part.rows_matching([("model", "net0")])) == 10
-    assert len(part.rows_matching([("sweep", "s")])) == 31, "what a part cannot tell is listed"
+    assert len(part.rows_matching([("model", ("net0",))])) == 10
+    assert len(part.rows_matching([("sweep", ("s",))])) == 31, "what a part cannot tell is listed"
 
 
 def test_what_comes_later_joins_the_small_part(root: Path) -> None:

@@ -99,17 +99,17 @@ def command(
             ):
                 results.append(result)
     finally:
-        if not as_json:
-            _show(results)
+        if results:
+            _show(results, as_json)
+
+
+def _show(results: list[AccuracyResult], as_json: bool) -> None:
+    """What is known, also where a later precision fails or is interrupted; it is stored then, too."""
     if as_json:
         from benchbox.store.documents import plain
 
         write_json({"schema": "benchbox.accuracy/1", "results": [plain(entry) for entry in results]})
-
-
-def _show(results: list[AccuracyResult]) -> None:
-    """What is known, also where a later precision fails or is interrupted; it is stored then, too."""
+        return
     from benchbox.report.views.accuracy import render_accuracies
 
-    if results:
-        click.echo(render_accuracies(results))
+    click.echo(render_accuracies(results))

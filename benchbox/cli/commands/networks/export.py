@@ -48,23 +48,26 @@ def command(
     choice = network.derivation_for([precision for found in wanted.values() for precision in found])
     root = project_root()
     artifacts = []
-    with shown_progress() as progress:
-        for source in sources:
-            for precision in wanted[source]:
-                artifacts.append(
-                    onnx_from_source(
-                        source,
-                        precision=precision,
-                        root=root,
-                        batch=batch,
-                        derivation=choice.for_precision(precision),
-                        say=progress.say,
+    try:
+        with shown_progress() as progress:
+            for source in sources:
+                for precision in wanted[source]:
+                    artifacts.append(
+                        onnx_from_source(
+                            source,
+                            precision=precision,
+                            root=root,
+                            batch=batch,
+                            derivation=choice.for_precision(precision),
+                            say=progress.say,
+                        )
                     )
-                )
-                if not as_json:
-                    click.echo(render_artifact(artifacts[-1], str(root / artifacts[-1].path)))
-    if as_json:
-        write_json({"schema": "benchbox.export/1", "artifacts": [_document(artifact) for artifact in artifacts]})
+                    if not as_json:
+                        click.echo(render_artifact(artifacts[-1], str(root / artifacts[-1].path)))
+    finally:
+        # Also where a later one fails: what was exported is there.
+        if as_json and artifacts:
+            write_json({"schema": "benchbox.export/1", "artifacts": [_document(artifact) for artifact in artifacts]})
 
 
 def _document(artifact: OnnxArtifact) -> dict[str, object]:

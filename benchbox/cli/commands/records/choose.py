@@ -9,7 +9,7 @@ import click
 
 from benchbox.cli.flags.kinds import RATIO, Word
 from benchbox.cli.flags.shared import common_options, json_option, project_root, stored_root, warn, write_json
-from benchbox.cli.flags.stored import CONDITION
+from benchbox.cli.flags.stored import where_option
 
 if TYPE_CHECKING:
     from benchbox.jobs.choose import Chosen
@@ -56,13 +56,7 @@ def _limit_options(function: F) -> F:
     show_default=True,
     help="Probability that the answer meets all limits together.",
 )
-@click.option(
-    "--where",
-    metavar="KEY=VALUE",
-    type=CONDITION,
-    multiple=True,
-    help="Only these records, as in 'benchbox report'; several must all hold.",
-)
+@where_option()
 @click.option("--across", is_flag=True, help="One answer over all machines and modes, not one for each.")
 @click.option(
     "--emit",
@@ -103,11 +97,11 @@ def command(
     from benchbox.choose.document import document_from_choices
     from benchbox.choose.limits import limits_from_texts, objective_from_names
     from benchbox.choose.text import WIDTH, render_choices
-    from benchbox.errors import StoreError, UsageError
+    from benchbox.errors import StoreError
     from benchbox.jobs.choose import choose_stored
+    from benchbox.jobs.selecting import nothing_fits
     from benchbox.report.screen import screen_width
     from benchbox.store.records import FOLDER, count_records
-    from benchbox.store.selection import none_match
 
     request = Request(
         limits=limits_from_texts({name.replace("_", "-"): texts for name, texts in limits.items()}),
@@ -116,9 +110,12 @@ def command(
     )
     root = stored_root()
     chosen = choose_stored(root, request, where=where, across=across, warn=warn)
-    if not chosen.records and not as_json:
-        if where and (stored := count_records(root)):
-            raise UsageError(none_match(stored, where), remedy="'benchbox report' lists what is stored")
+    if not chosen.records and where and count_records(root):
+        fault = nothing_fits(root, where)
+        if not as_json:
+            raise fault
+        warn("; ".join(filter(None, (fault.what, *fault.values.splitlines()))))
+    elif not chosen.records and not as_json:
         raise StoreError(
             "there is nothing to choose among",
             values=f"no record lies under {root / FOLDER}",

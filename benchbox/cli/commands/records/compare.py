@@ -107,14 +107,17 @@ def command(
 
 def _measured(place: str) -> list[Measured]:
     from benchbox.gate.comparable import Measured
-    from benchbox.store.records import count_records, readable_records, readable_trials, record_files, record_files_of
-    from benchbox.store.selection import conditions_from_words, matching, require_some
+    from benchbox.jobs.selecting import nothing_fits, say_unmatched
+    from benchbox.store.records import readable_records, readable_trials, record_files, record_files_of
+    from benchbox.store.selection import conditions_from_words, matching
 
     if "=" in place and not Path(place).exists():
-        conditions = conditions_from_words(place.split(","))
+        conditions = conditions_from_words([place])
         stored = readable_records(record_files(stored_root(), conditions), warn=warn)
         records = [entry for entry in stored if matching(entry[1], conditions)]
-        require_some(len(records), count_records(stored_root()), place.split(","))
+        if not records:
+            raise nothing_fits(stored_root(), [place])
+        say_unmatched(stored_root(), [place], [record for _, record in records], warn)
     else:
         records = readable_records(record_files_of(place, stored_root()), warn=warn)
     return [Measured(record=record, trials=trials) for _, (record, trials) in readable_trials(records, warn=warn)]

@@ -6,7 +6,7 @@ import click
 
 from benchbox.cli.flags.kinds import METRIC, MODEL, words
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn, write_json
-from benchbox.cli.flags.stored import CONDITION
+from benchbox.cli.flags.stored import where_option
 
 # A change of level of a machine shared with others, which most are; see "compare --min-effect".
 EFFECT = 0.05
@@ -36,13 +36,7 @@ EFFECT = 0.05
     show_default=True,
     help="A row a night (several records of one are pooled, as the gate pools them), or a row a record.",
 )
-@click.option(
-    "--where",
-    metavar="KEY=VALUE",
-    type=CONDITION,
-    multiple=True,
-    help="Only these records, as in 'benchbox report'; patterns like resnet* work; several must all hold.",
-)
+@where_option("Only these records, as in 'benchbox report'; patterns like resnet* work.")
 @click.option(
     "--format",
     "form",
@@ -80,16 +74,17 @@ def command(
     from benchbox.errors import UsageError
     from benchbox.gate.history import series_from_records
     from benchbox.gate.policy import policy_of
+    from benchbox.jobs.selecting import nothing_fits, say_unmatched
     from benchbox.registry import suggestion
     from benchbox.report.views.history import document_from_series, render_history
-    from benchbox.store.records import count_records, read_headline, readable_records, record_files
+    from benchbox.store.records import read_headline, readable_records, record_files
     from benchbox.store.selection import conditions_from_words, escape, matching, none_match
     from benchbox.units import counted
 
     form = "json" if as_json else form
     conditions = conditions_from_words(where)
     # One network can be looked up; for more, all are read.
-    wanted = [*conditions, *([("model", escape(models[0]))] if len(models) == 1 else [])]
+    wanted = [*conditions, *([("model", (escape(models[0]),))] if len(models) == 1 else [])]
     found = readable_records(record_files(stored_root(), wanted), warn=warn, read=read_headline)
     stored = [record for _, record in found if matching(record, conditions)]
     if models and not stored:
@@ -97,9 +92,8 @@ def command(
         stored = [record for _, record in everything if matching(record, conditions)]
     known = sorted({record.key.model for record in stored})
     if where and not stored:
-        raise UsageError(
-            none_match(count_records(stored_root()), where), remedy="'benchbox report' lists what is stored"
-        )
+        raise nothing_fits(stored_root(), where)
+    say_unmatched(stored_root(), where, stored, warn)
     for model in models:
         if model not in known:
             raise UsageError(

@@ -8,7 +8,7 @@ import click
 
 from benchbox.cli.flags.kinds import FORMAT_OR_PAGE
 from benchbox.cli.flags.shared import common_options, json_option, stored_root, warn
-from benchbox.cli.flags.stored import CONDITION
+from benchbox.cli.flags.stored import where_option
 from benchbox.cli.flags.view import ViewFlags, view_options
 
 if TYPE_CHECKING:
@@ -26,14 +26,9 @@ if TYPE_CHECKING:
     help="table, md, csv, json or html, one page with pictures [default: by the ending of --output, else table].",
 )
 @click.option("--output", metavar="FILE", type=click.Path(), help="Write to FILE instead of standard output.")
-@click.option(
-    "--where",
-    metavar="KEY=VALUE",
-    type=CONDITION,
-    multiple=True,
-    help="Only these records, for example model=resnet* or threads=4; several must all hold. Keys: what identifies a "
-    "case (model, backend, precision, variant, batch, mode, threads, rate_per_s, onnx_sha256, ...), status, env, id, "
-    "started_at.",
+@where_option(
+    "Only these records, for example model=resnet* or threads=4. Keys: what identifies a case (model, backend, "
+    "precision, variant, batch, mode, threads, rate_per_s, onnx_sha256, ...), status, env, id, started_at."
 )
 @view_options
 @json_option
@@ -51,10 +46,11 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], shown:
       benchbox report --output results.csv
       benchbox report --output page.html
     """
+    from benchbox.jobs.selecting import say_unmatched
     from benchbox.report.records.base import FORMATS, format_of_file
     from benchbox.report.screen import screen_width
-    from benchbox.store.records import count_records, readable_records, record_files
-    from benchbox.store.selection import conditions_from_words, matching, none_match
+    from benchbox.store.records import readable_records, record_files
+    from benchbox.store.selection import conditions_from_words, matching
 
     page = not as_json and (form == "html" or (form is None and _is_page(output)))
     if page:
@@ -67,11 +63,12 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], shown:
     kept = [(path, record) for path, record in found if matching(record, conditions)]
     records = tuple(record for _, record in kept)
     if not records:
-        nothing = none_match(count_records(stored_root()), where)
+        nothing = _nothing(where)
         if output is None and chosen.name == "table" and not page:
             click.echo(nothing)
             return
         warn(nothing)
+    say_unmatched(stored_root(), where, records, warn)
     if page:
         _put_page(kept, where, output)
         return
@@ -81,6 +78,14 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], shown:
         return
     text = chosen.render(records, view=shown.view())
     _write(output, text if text.endswith("\n") else f"{text}\n")
+
+
+def _nothing(where: tuple[str, ...]) -> str:
+    """Why no record is shown: there is none, or none fits; that is an answer, so no error."""
+    from benchbox.jobs.selecting import nothing_fits
+
+    fault = nothing_fits(stored_root(), where)
+    return "\n".join(filter(None, (fault.what, fault.values)))
 
 
 def _is_page(output: str | None) -> bool:

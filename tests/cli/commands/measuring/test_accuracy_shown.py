@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from sample_records import EVIDENCE
+
+from benchbox.errors import ArtifactError
+from benchbox.jobs import accuracy
+from benchbox.schema.accuracy import AccuracyResult, Share
+from benchbox.schema.model import Precision
 
 HOW_TO = Path(__file__).parents[4] / "docs" / "how-to.md"
 
@@ -30,3 +37,23 @@ def test_the_tiny_set_of_the_page(benchbox: Callable, tmp_path: Path, monkeypatc
     ran = benchbox("accuracy", "mycolours:Colours", "--input", "3x32x32", "--data", "tiny", "--json")
     (result,) = ran.document["results"]
     assert (result["samples"], result["top1"]["value"]) == (24, 1.0)
+
+
+def test_json_has_what_was_known_when_a_later_precision_failed(
+    benchbox: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = AccuracyResult(
+        model="lenet5", backend="onnxruntime", precision=Precision.FP32, variant="", samples=4, classes=2,
+        top1=Share(value=0.5, low=0.1, high=0.9), top5=Share(value=1.0, low=0.5, high=1.0), recipe="",
+        onnx_sha256="ab" * 32, evidence=EVIDENCE, right="a", data_sha256="cd" * 32,
+    )  # fmt: skip
+
+    def fail_after_one(*_: object, **__: object) -> Iterator[AccuracyResult]:
+        yield known
+        raise ArtifactError("the int8 graph does not run")
+
+    monkeypatch.setattr(accuracy, "accuracies_from_source", fail_after_one)
+    (tmp_path / "pictures" / "cat").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / "cat" / "1.png")
+    ran = benchbox("accuracy", "lenet5", "--data", "pictures", "--precision", "fp32,int8", "--json")
+    assert (ran.status, [result["precision"] for result in ran.document["results"]]) == (4, ["fp32"])

@@ -193,9 +193,14 @@ def test_every_variant_is_judged_against_the_first_in_memory_too() -> None:
     variants = ("batch=1", "batch=2", "batch=4")
     labels = labels_of_verdicts(verdicts, [side.record for side in sides], variants)
     text = render_sides(verdicts, labels, overall(verdicts), form="table")
-    assert "B/A" in text
-    assert [line.split().count("batch=1") for line in text.splitlines()[2:8]] == [1] * 6, "both sides in every row"
-    assert {"batch=2", "batch=4"} <= set(text.split())
+    header, _, *lines = text.splitlines()
+    assert [line.split("  ")[0] for line in lines[:6]] == ["lenet5"] * 6
+    assert "ratio to A" in header
+    assert [("batch=2" in line, "batch=4" in line) for line in lines[:6]] == [(True, False)] * 3 + [(False, True)] * 3
+    assert not any("batch=1" in line for line in lines[:6]), "A is named once"
+    assert lines[6] == "A, with which every side is compared: batch=1"
+    for side in ("batch=2", "batch=4"):
+        assert sum(line.startswith(f"{side} against batch=1: ") for line in lines) == 1, "each has its own conclusion"
 
 
 def test_that_both_sides_are_one_file_is_said() -> None:

@@ -13,7 +13,7 @@ import pytest
 from sample_configurations import measured, reading
 from sample_records import ENVIRONMENT, trials
 
-from benchbox.schema.plan import Mode
+from benchbox.schema.plan import MeasurementPlan, Mode
 from benchbox.schema.record import Record
 from benchbox.store.records import append
 
@@ -69,6 +69,40 @@ def test_undecided_is_7_and_its_command_can_be_parsed(root: Path, benchbox: Call
     assert words[:3] == ["benchbox", "run", "squeezenet1_1"]
     assert words[words.index("--batch") + 1] == "4"
     assert int(words[words.index("--trials") + 1]) > 8
+
+
+def test_two_networks_of_one_name_are_told_apart_and_every_line_fits(
+    benchbox: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A module that was edited between two runs, with all that a case's name may have."""
+    variant = "calibration=photos fallback=fp16 input=3x320x320"
+    for number, digest in ((1, "ab" * 32), (2, "cd" * 32)):
+        record = case("mynets.quite_small", 20e-3, number=number, variant=variant)
+        append(tmp_path, dataclasses.replace(record, onnx_sha256=digest), trials())
+    out = benchbox("choose", "--latency", "<= 30 ms").out
+    assert "network abababab" in out
+    assert "network cdcdcdcd" in out
+    assert max(map(len, out.splitlines())) <= 100, max(out.splitlines(), key=len)
+
+
+def test_the_rate_of_arrivals_is_no_throughput_to_be_measured_again(
+    benchbox: Callable[..., Any], tmp_path: Path
+) -> None:
+    """40 a second were asked for and 39.9 arrived: no number of processes makes 40 of them."""
+    plan = MeasurementPlan(mode=Mode.SERVER, rate_per_s=40.0, latency_bound_s=0.1, streams=1)
+    rate = reading("throughput", 39.9, spread=0.01)
+    served = case("resnet18", 20e-3, number=1, mode=Mode.SERVER, plan=plan)
+    append(tmp_path, dataclasses.replace(served, readings=(*served.readings, rate)), trials())
+    ran = benchbox("choose", "--throughput", ">= 40 /s")
+    assert ran.status == 7
+    assert "more processes would not decide: its throughput is the arrival rate, --rate 40" in ran.out
+    assert "limit --latency-p99 instead" in ran.out
+    assert "streams 1 · 40 samples/s · bound 100.0 ms" in " ".join(ran.out.split())
+    assert "--trials" not in ran.out
+    assert benchbox("choose", "--throughput", ">= 40 /s", "--json").document["commands"] == []
+    missed = benchbox("choose", "--throughput", ">= 100 /s")
+    assert (missed.status, "which --rate sets" in missed.out) == (9, True)
+    assert "which --rate sets" not in benchbox("choose", "--latency", "<= 30 ms").out
 
 
 def test_nothing_qualifies_is_9(root: Path, benchbox: Callable[..., Any]) -> None:
