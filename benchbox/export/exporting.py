@@ -186,10 +186,37 @@ def _require_wide(short: str, error: BenchboxError) -> None:
 
 
 def _exported(network: Network, cache: Cache, warnings: Sequence[str], say: Say) -> OnnxArtifact:
+    """The artifact of a network, whose outputs end with the longest of its packed sequences where they must."""
+    from benchbox.export.module.packing import FULL
+
+    name = cache.recipe.source.name
+    say("exporting to ONNX")
+    proto, made = traced(network, name=name)
+    try:
+        return _artifact_of(proto, made, cache, warnings, say)
+    except NumericsError as error:
+        if FULL not in made.notes:
+            raise
+        failure = error
+    say("exporting again: the outputs end with the longest sequence of a batch")
+    try:
+        return _artifact_of(*traced(network, name=name, cut=True), cache, warnings, say)
+    except ArtifactError as error:
+        raise NumericsError(
+            f"{name} cannot be exported with its sequences",
+            values=f"{FULL}; {failure.values}; and as long as the longest of them: {error.values}",
+            remedy="say the length in its code: pad_packed_sequence(..., total_length=x.shape[1]), or shape[0] where "
+            "the batch is not first; or give example inputs whose first sequence is the longest, and fills them",
+            hops=failure.hops,
+        ) from error
+
+
+def _artifact_of(
+    proto: onnx.ModelProto, network: Network, cache: Cache, warnings: Sequence[str], say: Say
+) -> OnnxArtifact:
+    """The artifact of a network as it was traced."""
     source, seed = cache.recipe.source, cache.recipe.seed
     sizes = cache.batch or BatchRange()
-    say("exporting to ONNX")
-    proto, network = traced(network, name=source.name)
     canonicalise(proto, network.module, name=source.name)
     warnings = [*warnings, *network.notes]
     for warning in warnings:

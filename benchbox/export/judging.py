@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import BACKENDS, OpenRequest
 from benchbox.backends.once import EVALUATOR, evaluate_graph, opened_session
 from benchbox.backends.probing import probe_of
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import ArtifactError, BenchboxError, one_line
 from benchbox.export.exact_products import has_products, with_exact_products
 from benchbox.export.opsets import OPSET, opset_of
 from benchbox.graph.skimming import structure_bytes
@@ -229,4 +229,4 @@ def reason_of(error: Exception) -> str:
     """The cause in one line: what the runtime said, where the error is ours."""
     text = (error.values or error.what) if isinstance(error, BenchboxError) else f"{type(error).__name__}: {error}"
     text = _WHERE_IN_C.sub("", " ".join(text.split()))
-    return text[:_REASON_CHARACTERS]
+    return one_line(text, _REASON_CHARACTERS)

@@ -14,7 +14,7 @@ from benchbox.backends.base import BACKENDS
 from benchbox.backends.once import EVALUATOR, evaluate_graph
 from benchbox.backends.probing import probe_of
 from benchbox.backends.pytorch.outputs import tensors_in
-from benchbox.errors import ArtifactError, NumericsError
+from benchbox.errors import ArtifactError, NumericsError, one_line
 from benchbox.export.check_set import Arrays, CheckSet, Evaluate
 from benchbox.export.judging import evaluator_outputs
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
@@ -83,7 +83,7 @@ def _array(tensor: torch.Tensor, name: str) -> np.ndarray:
     except (TypeError, RuntimeError) as error:
         raise ArtifactError(
             f"output {name} holds elements of type {str(tensor.dtype).removeprefix('torch.')}",
-            values=" ".join(str(error).split())[:200],
+            values=one_line(error, 200),
             remedy="cast it inside the network, for example with .float()",
         ) from error
     return array

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, UsageError, one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -121,7 +121,7 @@ def _require_no_arguments(factory: Callable[..., object], reference: str) -> Non
 
 def _failure(what: str, error: BaseException, module_name: str) -> BenchboxError:
     """The error for what a user's code raised."""
-    text = " ".join(str(error).split())[:400]
+    text = one_line(error)
     values = f"{type(error).__name__}: {text}" if text else type(error).__name__
     line = line_of(error, module_name)
     values = f"{values}\n{line}" if line else values

@@ -45,28 +45,32 @@ class _Packed:
 
 
 # Of a network whose outputs are as long as the longest sequence of a batch; in its graph that is a constant.
-_FULL = (
+FULL = (
     "pad_packed_sequence() without total_length: in the graph its outputs are as long as the padded input, which the "
     "longest sequence of every batch must fill"
 )
 
 
 @contextlib.contextmanager
-def packed_as_padded(module: nn.Module) -> Iterator[list[str]]:
+def packed_as_padded(module: nn.Module, *, cut: bool = False) -> Iterator[list[str]]:
     """Within, packing and unpacking in the module's own code, and its recurrent layers, can be traced.
 
     Yields a list that gets what the user should know of the graph.
 
     Args:
         module: the network; the files that define it and its parts are those whose names are looked at.
+        cut: where the network says no length, outputs end with the longest sequence, a size that follows from data,
+            as PyTorch's do; else they stay as long as the padded input.
     """
     notes: list[str] = []
 
     def unpack(
         sequence: _Packed, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if total_length is None and not notes:
-            notes.append(_FULL)
+        if total_length is None and cut:
+            sequence = _cut(sequence)
+        elif total_length is None and not notes:
+            notes.append(FULL)
         return _unpack(sequence, batch_first, padding_value, total_length)
 
     files = {rnn.__name__, *(type(part).__module__ for part in module.modules())}
@@ -94,10 +98,18 @@ def _pack(
     return _Packed(input.transpose(0, 1) if batch_first else input, torch.as_tensor(lengths))
 
 
+def _cut(sequence: _Packed) -> _Packed:
+    """The same without the steps that no sequence of the batch has."""
+    longest = sequence.lengths.max().item()
+    torch._check(longest >= 0)
+    torch._check(longest <= sequence.steps.shape[0])
+    return _Packed(sequence.steps.narrow(0, 0, longest), sequence.lengths)
+
+
 def _unpack(
     sequence: _Packed, batch_first: bool, padding_value: float, total_length: int | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """``pad_packed_sequence`` of a batch whose longest sequence fills the padded tensor."""
+    """``pad_packed_sequence``, as long as the tensor of the steps unless a length is given."""
     steps = sequence.steps
     time = steps.shape[0]
     if padding_value != 0.0:

@@ -62,7 +62,9 @@ def proto_from_network(network: Network, *, name: str, weights: bool = True) -> 
     return _proto_and_notes(network, name=name, weights=weights)[0]
 
 
-def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def _proto_and_notes(
+    network: Network, *, name: str, weights: bool, cut: bool = False
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     import torch
 
     from benchbox.export.module.packing import packed_as_padded
@@ -77,7 +79,7 @@ def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onn
         with (
             _silence(),
             _masks_not_looked_at(),
-            packed_as_padded(network.module) as notes,
+            packed_as_padded(network.module, cut=cut) as notes,
             kept_tensors_put_back(network.module),
         ):
             program = torch.onnx.export(
@@ -109,32 +111,34 @@ def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onn
     return program.model_proto, tuple(notes)
 
 
-def traced(network: Network, *, name: str, weights: bool = True) -> tuple[onnx.ModelProto, Network]:
+def traced(network: Network, *, name: str, weights: bool = True, cut: bool = False) -> tuple[onnx.ModelProto, Network]:
     """The graph of a network, and the network as it was exported: with its example's batch size where no other works.
+
+    ``cut`` is that of ``packing.py``.
 
     Raises ArtifactError as ``proto_from_network``.
     """
     try:
-        return _traced(network, name=name, weights=weights)
+        return _traced(network, name=name, weights=weights, cut=cut)
     except ArtifactError as error:
         failure = error
     if network.simplify is not None:
         network = replace(network, notes=(*network.notes, network.simplify()))
         with contextlib.suppress(ArtifactError):
-            return _traced(network, name=name, weights=weights)
+            return _traced(network, name=name, weights=weights, cut=cut)
     size = network.example_batch
     if size is None or network.fixed_batch is not None:
         raise failure
     reason = f"it could be exported for a batch of {size} only: {failure.values}"
     fixed = replace(network.at_batch(size), notes=(*network.notes, reason))
     try:
-        return _traced(fixed, name=name, weights=weights)
+        return _traced(fixed, name=name, weights=weights, cut=cut)
     except ArtifactError:
         raise failure from failure.__cause__
 
 
-def _traced(network: Network, *, name: str, weights: bool) -> tuple[onnx.ModelProto, Network]:
-    proto, notes = _proto_and_notes(network, name=name, weights=weights)
+def _traced(network: Network, *, name: str, weights: bool, cut: bool) -> tuple[onnx.ModelProto, Network]:
+    proto, notes = _proto_and_notes(network, name=name, weights=weights, cut=cut)
     return proto, replace(network, notes=(*network.notes, *notes)) if notes else network
 
 
