@@ -50,6 +50,7 @@ from benchbox.export.verification import (
     require_passed,
 )
 from benchbox.graph.stored import WHOLE, with_dense_weights
+from benchbox.graph.structure import with_functions_in_place
 from benchbox.models.asked import asked_in_words
 from benchbox.progress import Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
@@ -264,6 +265,13 @@ def _artifact_of(
     return _checked(unchecked, _bytes(proto), "pytorch-fp32", expected.check, expected.outputs, expected.outputs, cache)
 
 
+def _flat(path: Path) -> onnx.ModelProto:
+    """The graph of a file, its local functions put in place."""
+    import onnx
+
+    return with_functions_in_place(onnx.load(str(path)))
+
+
 def _derived_from_original(
     cache: Cache,
     original: OnnxArtifact,
@@ -272,12 +280,10 @@ def _derived_from_original(
     data: CalibrationData | None,
     say: Say,
 ) -> OnnxArtifact:
-    import onnx
-
     root = cache.root
     require_convertible(root / original.path, model=original.model, precision=precision)
     request = DerivingRequest(
-        proto=with_dense_weights(with_node_names(onnx.load(str(root / original.path))), most=WHOLE),
+        proto=with_dense_weights(with_node_names(_flat(root / original.path)), most=WHOLE),
         precision=precision,
         derivation=derivation,
         inputs=original.inputs,

@@ -40,7 +40,7 @@ _SAME_LAYOUT = frozenset({"Cast", "Identity", "Floor", "Ceil", "Round", "Where"}
 _FROM_ALL = frozenset({"Concat", "Where", "Max", "Min"})
 # What brings any number into a range: none is out of the table then.
 _INTO_RANGE = frozenset({"Clip", "Mod"})
-_TABLES_NAMED = 4
+_TABLES_NAMED, _PLACES_NAMED = 4, 32
 _MASK_NAMES = ("mask",)
 # Numbers that NonMaxSuppression takes, by the place of its input, and what usual detectors give.
 _NMS = {2: 100.0, 3: 0.5, 4: 0.25}
@@ -143,6 +143,8 @@ def _rows_of(reaches: Sequence[_Reach], sizes: Sequence[int], *, of_floats: bool
     tables = sorted({reach.table for reach in reaches})
     text = f"rows of {', '.join(tables)}" if len(tables) <= _TABLES_NAMED else f"rows of {len(tables)} tables"
     ends = ", ".join("-" if span is None else str(span[1] - 1) for span in found)
+    if len(found) > _PLACES_NAMED:
+        ends = f"{min(span[1] for span in spans) - 1} to {high - 1}"
     text += f", by place along axis {axis}: up to {ends}"
     assumed = any(reach.by for reach in reaches) or (None in found and not of_floats)
     drawn, text = (Drawn.ASSUMED, f"assumed: {text}") if assumed else (Drawn.ROWS, text)

@@ -103,8 +103,18 @@ def _free(
         found = Batching(inputs=made, fixed=None)
         if anyhow or _follow(*shapes):
             return found, ""
-        ran = ran or found  # outputs that belong to no sample: boxes, a loss
+        # Outputs may belong to no sample: boxes, a loss. One sample must do: the two ends of edges are no samples.
+        if ran is None and _runs_alone(module, made):
+            ran = found
     return ran, reason
+
+
+def _runs_alone(module: nn.Module, inputs: Sequence[ExampleInput]) -> bool:
+    try:
+        _shapes(module, [given.with_batch(1) for given in inputs])
+    except (Exception, SystemExit):  # as above
+        return False
+    return True
 
 
 def _fixed(

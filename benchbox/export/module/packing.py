@@ -10,7 +10,6 @@ network as it is.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,14 +50,25 @@ FULL = (
 )
 
 
+def _pack_by_name(input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> Any:  # noqa: A002
+    """What every reference to ``pack_padded_sequence`` runs, wherever it was imported to: globals are PyTorch's."""
+    return globals()["_benchbox_pack"](input, lengths, batch_first, enforce_sorted)
+
+
+def _unpack_by_name(
+    sequence: Any, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
+) -> Any:
+    """The same for ``pad_packed_sequence``."""
+    return globals()["_benchbox_unpack"](sequence, batch_first, padding_value, total_length)
+
+
 @contextlib.contextmanager
-def packed_as_padded(module: nn.Module, *, cut: bool = False) -> Iterator[list[str]]:
-    """Within, packing and unpacking in the module's own code, and its recurrent layers, can be traced.
+def packed_as_padded(*, cut: bool = False) -> Iterator[list[str]]:
+    """Within, packing and unpacking, and recurrent layers between them, can be traced.
 
     Yields a list that gets what the user should know of the graph.
 
     Args:
-        module: the network; the files that define it and its parts are those whose names are looked at.
         cut: where the network says no length, outputs end with the longest sequence, a size that follows from data,
             as PyTorch's do; else they stay as long as the padded input.
     """
@@ -73,14 +83,16 @@ def packed_as_padded(module: nn.Module, *, cut: bool = False) -> Iterator[list[s
             notes.append(FULL)
         return _unpack(sequence, batch_first, padding_value, total_length)
 
-    files = {rnn.__name__, *(type(part).__module__ for part in module.modules())}
-    instead = {id(rnn.pack_padded_sequence): _pack, id(rnn.pad_packed_sequence): unpack}
+    instead = (
+        (rnn.pack_padded_sequence, _pack_by_name, "_benchbox_pack", _pack),
+        (rnn.pad_packed_sequence, _unpack_by_name, "_benchbox_unpack", unpack),
+    )
     with contextlib.ExitStack() as put_back:
-        for file in filter(None, map(sys.modules.get, files)):
-            for name, value in list(vars(file).items()):
-                if (ours := instead.get(id(value))) is not None:
-                    put_back.callback(setattr, file, name, value)
-                    setattr(file, name, ours)
+        for function, by_name, name, ours in instead:
+            put_back.callback(setattr, function, "__code__", function.__code__)
+            put_back.callback(vars(rnn).pop, name, None)
+            setattr(rnn, name, ours)
+            function.__code__ = by_name.__code__
         for layer in _LAYERS:
             put_back.callback(setattr, layer, "forward", layer.forward)
             layer.forward = _forward_of(layer.forward)  # type: ignore[method-assign]
@@ -100,9 +112,9 @@ def _pack(
 
 def _cut(sequence: _Packed) -> _Packed:
     """The same without the steps that no sequence of the batch has."""
-    longest = sequence.lengths.max().item()
-    torch._check(longest >= 0)
-    torch._check(longest <= sequence.steps.shape[0])
+    longest: Any = sequence.lengths.max().item()
+    torch._check(longest >= 0)  # type: ignore[no-untyped-call]
+    torch._check(longest <= sequence.steps.shape[0])  # type: ignore[no-untyped-call]
     return _Packed(sequence.steps.narrow(0, 0, longest), sequence.lengths)
 
 

@@ -70,6 +70,7 @@ def _proto_and_notes(
     from benchbox.export.module.packing import packed_as_padded
     from benchbox.models.kept_tensors import kept_tensors_put_back
 
+    _require_no_projection(network.module, name)
     free = network.fixed_batch is None
     examples = tuple(given.with_batch(EXAMPLE_BATCH) if free else given.tensor for given in network.inputs)
     axes = tuple({} if given.batch_axis is None else {given.batch_axis: BATCH} for given in network.inputs)
@@ -79,7 +80,7 @@ def _proto_and_notes(
         with (
             _silence(),
             _masks_not_looked_at(),
-            packed_as_padded(network.module, cut=cut) as notes,
+            packed_as_padded(cut=cut) as notes,
             kept_tensors_put_back(network.module),
         ):
             program = torch.onnx.export(
@@ -109,6 +110,19 @@ def _proto_and_notes(
     if not weights:
         _leave_out_weights(program)
     return program.model_proto, tuple(notes)
+
+
+def _require_no_projection(module: nn.Module, name: str) -> None:
+    """Raises ArtifactError for an LSTM whose states have another size than its cells: ONNX's has one size for both."""
+    from torch import nn
+
+    for path, part in module.named_modules():
+        if isinstance(part, nn.LSTM) and part.proj_size:
+            raise ArtifactError(
+                f"{name} has an LSTM with proj_size={part.proj_size}, which ONNX's LSTM has not",
+                values=f"{path or 'itself'}: input size {part.input_size}, hidden size {part.hidden_size}",
+                remedy="bring an ONNX file that has its recurrence as a loop, or a network without proj_size",
+            )
 
 
 def traced(network: Network, *, name: str, weights: bool = True, cut: bool = False) -> tuple[onnx.ModelProto, Network]:

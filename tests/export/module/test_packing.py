@@ -91,7 +91,7 @@ def test_sequences_of_different_lengths(kind: str, layers: int, tmp_path: Path) 
     ids=["data", "projection"],
 )
 def test_what_onnx_does_not_have_is_named(network: First, words: str) -> None:
-    with packed_as_padded(network), pytest.raises(ArtifactError, match=words):
+    with packed_as_padded(), pytest.raises(ArtifactError, match=words):
         network(torch.zeros(12, 3, 8), torch.tensor(LENGTHS))
     packed = pack_padded_sequence(torch.zeros(12, 3, 8), torch.tensor(LENGTHS), enforce_sorted=False)
     assert packed.data.shape == (sum(LENGTHS), 8)  # PyTorch's own is back
@@ -121,6 +121,35 @@ def whole() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     return Open(), (torch.randn(3, 12, 8), torch.tensor((12, 5, 9)))
 
 
+def imported() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """A factory whose network has its own names for the two functions, which no module knows."""
+    pack = torch.nn.utils.rnn.pack_padded_sequence
+
+    class Inside(First):
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            """The last state."""
+            return self.rnn(pack(x, enforce_sorted=False, lengths=lengths))[1][0]
+
+    return Inside(), (torch.randn(12, 3, 8), torch.tensor(LENGTHS))
+
+
+def test_functions_of_any_name_are_followed(tmp_path: Path) -> None:
+    source = resolve(f"{__name__}:imported", input_shape=None, weights=None)
+    artifact = artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
+    assert all(hop.passed for hop in artifact.hops)
+
+
+def test_an_lstm_with_a_projection_is_named(tmp_path: Path) -> None:
+    source = resolve(f"{__name__}:projected", input_shape=None, weights=None)
+    with pytest.raises(ArtifactError, match="proj_size=4, which ONNX's LSTM has not"):
+        artifact_from_source(source, precision=Precision.FP32, root=tmp_path)
+
+
+def projected() -> tuple[nn.Module, torch.Tensor]:
+    """A factory."""
+    return nn.LSTM(8, 16, proj_size=4), torch.randn(12, 3, 8)
+
+
 @pytest.mark.parametrize(("factory", "is_cut"), [("short", True), ("whole", False)])
 def test_outputs_end_with_the_longest_sequence(factory: str, is_cut: bool, tmp_path: Path) -> None:
     """As PyTorch's; where the first sequence fills the padded tensor the size is a constant, and all is counted."""
@@ -134,9 +163,8 @@ def test_outputs_end_with_the_longest_sequence(factory: str, is_cut: bool, tmp_p
 
 
 def test_outputs_of_no_said_length_are_as_long_as_the_input() -> None:
-    network = Network(nn.GRU, 1)
     packed = torch.zeros(12, 3, 8)
-    with packed_as_padded(network) as notes:
+    with packed_as_padded() as notes:
         made = pad_packed_sequence(pack_padded_sequence(packed, torch.tensor(LENGTHS)), padding_value=1.0)[0]
     assert (made.shape, "total_length" in notes[0]) == (packed.shape, True)
     assert made[:, :, 0].sum(dim=0).tolist() == [12.0 - length for length in LENGTHS]
