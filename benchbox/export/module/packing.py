@@ -50,7 +50,12 @@ FULL = (
 )
 
 
-def _pack_by_name(input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> Any:  # noqa: A002
+def _pack_by_name(
+    input: Any,  # noqa: A002
+    lengths: Any,
+    batch_first: bool = False,
+    enforce_sorted: bool = True,
+) -> Any:
     """What every reference to ``pack_padded_sequence`` runs, wherever it was imported to: globals are PyTorch's."""
     return globals()["_benchbox_pack"](input, lengths, batch_first, enforce_sorted)
 
