@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.export.judging import does_not_run
 from benchbox.jobs.prepare import graph_from_source, onnx_at_batch, onnx_from_source
 from benchbox.models.sources import resolve
-from benchbox.schema.artifact import BatchRange, OnnxArtifact
+from benchbox.schema.artifact import BatchRange, Drawn, OnnxArtifact, TensorSpec, Values
 from benchbox.schema.model import InputChoice, Precision
 
 MODULES = """
@@ -188,12 +190,10 @@ def test_real_samples_stay_in_the_table_of_their_place(
     assert words in str(caught.value)
 
 
-def test_samples_that_were_given_are_not_advised_again(tmp_path: Path) -> None:
-    nodes = [helper.make_node("Expand", ["x", "shape"], ["e"]), helper.make_node("MatMul", ["e", "w"], ["y"])]
-    path = fixed_inside(tmp_path / "net.onnx", nodes, shape=np.array([2, 3]), w=np.ones((4, 2), np.float32))
-    np.savez(tmp_path / "x.npz", x=np.ones((2, 3), np.float32))
-    choice = InputChoice(samples=str(tmp_path / "x.npz"))
-    source = resolve(str(path), input_shape=None, weights=None, inputs=choice)
-    with pytest.raises(ArtifactError) as caught:
-        onnx_from_source(source, precision=Precision.FP32, root=tmp_path)
-    assert "--inputs FILE.npz" not in caught.value.remedy
+def test_samples_that_were_given_are_not_advised_again() -> None:
+    given = Values(drawn=Drawn.FILE, text="3 samples of x.npz, in turn", path="x.npz")
+    spec = TensorSpec(name="x", dtype="float32", shape=(None, 3), values=given)
+    error = does_not_run(Path("net.onnx"), "out of bounds", [spec])
+    assert error.what == "net.onnx does not run on these inputs"
+    assert "FILE.npz" not in error.remedy
+    assert "FILE.npz" in does_not_run(Path("net.onnx"), "out of bounds", [replace(spec, values=None)]).remedy
