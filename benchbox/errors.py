@@ -53,12 +53,17 @@ class BenchboxError(Exception):
         return "\n".join(part for part in (self.what, self.values, self.remedy) if part)
 
 
+def one_line(text: object, most: int = 400) -> str:
+    """A text in one line, which ends in "…" where it would have more than so many characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[: most - 2]} …"
+
+
 def bug_from_error(error: Exception) -> BenchboxError:
     """An exception that nobody expected, as an error with exit status 70, so that other cases of a matrix go on."""
-    text = " ".join(str(error).split())
     return BenchboxError(
         "this is a bug in benchbox",
-        values=f"{type(error).__name__}: {text[:400] or 'no reason given'}",
+        values=f"{type(error).__name__}: {one_line(error) or 'no reason given'}",
         remedy="run this case alone with --debug for the traceback, and report it",
     )
 

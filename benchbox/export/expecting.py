@@ -34,13 +34,20 @@ def judged_at_some_batch(
 ) -> tuple[ForeignGraph, CheckSet, Judged, tuple[str, ...]]:
     """As ``_judged_file``; a graph that fails at larger batches is taken at the one that is fixed inside, or at 1.
 
-    That is a warning. Raises ArtifactError where it runs at none of them.
+    So is one that the runtime fails on, and a less strict judge does not: states of one sample that it broadcasts. That
+    is a warning. Raises ArtifactError where it runs at none of them.
     """
     warnings = graph.contents.warnings
+    lax: tuple[ForeignGraph, CheckSet, Judged, tuple[str, ...]] | None = None
+    failure: ArtifactError | None = None
+    settled = graph.fixed_batch is not None or cache.batch is not None
     try:
-        return (graph, *_judged_file(path, graph, cache), warnings)
+        check, judged = _judged_file(path, graph, cache)
+        lax = graph, check, judged, warnings
+        if settled or not judged.failed:
+            return lax
     except ArtifactError as error:
-        if graph.fixed_batch is not None or cache.batch is not None:
+        if settled:
             raise
         failure = error
     tried = _batches_to_try(path, cache)
@@ -49,10 +56,15 @@ def judged_at_some_batch(
         try:
             check, judged = _judged_file(path, at_size, cache)
         except ArtifactError as error:
-            failure = error if batch.size == 1 else failure
+            failure = error if batch.size == 1 or failure is None else failure
+            continue
+        if lax is not None and judged.failed:
             continue
         words = f"its inputs take any batch, but the graph runs at a batch of {batch.size} only"
         return at_size, check, judged, (*warnings, f"{words}: {batch.where}" if batch.where else words)
+    if lax is not None:
+        return lax
+    assert failure is not None, "the first judgement is there, or why it is not"
     sizes = " or ".join(str(batch.size) for batch in tried)
     raise (SizesError if isinstance(failure, SizesError) else ArtifactError)(
         failure.what,

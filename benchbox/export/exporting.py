@@ -49,6 +49,7 @@ from benchbox.export.verification import (
     require_passed,
 )
 from benchbox.graph.stored import WHOLE, with_dense_weights
+from benchbox.graph.structure import with_functions_in_place
 from benchbox.models.asked import asked_in_words
 from benchbox.progress import Say
 from benchbox.schema.artifact import BatchRange, OnnxArtifact
@@ -186,17 +187,31 @@ def _require_wide(short: str, error: BenchboxError) -> None:
 
 
 def _exported(network: Network, cache: Cache, warnings: Sequence[str], say: Say) -> OnnxArtifact:
-    source = cache.recipe.source
+    """The artifact of a network, whose outputs end with the longest of its packed sequences where they must."""
+    from benchbox.export.module.packing import FULL
+
+    name = cache.recipe.source.name
     say("exporting to ONNX")
-    made = traced(network, name=source.name)
-    for warning in (*warnings, *made.network.notes):
-        say(warning)
+    made = traced(network, name=name)
     try:
         return _compared(made, cache, warnings, say)
-    except (ArtifactError, NumericsError) as error:
-        if made.refusal is None:
+    except ArtifactError as error:
+        if made.refusal is not None:
+            raise _not_as_traced(made.refusal, error) from error
+        if not isinstance(error, NumericsError) or FULL not in made.network.notes:
             raise
-        raise _not_as_traced(made.refusal, error) from error
+        failure = error
+    say("exporting again: the outputs end with the longest sequence of a batch")
+    try:
+        return _compared(traced(network, name=name, cut=True), cache, warnings, say)
+    except ArtifactError as error:
+        raise NumericsError(
+            f"{name} cannot be exported with its sequences",
+            values=f"{FULL}; {failure.values}; and as long as the longest of them: {error.values}",
+            remedy="say the length in its code: pad_packed_sequence(..., total_length=x.shape[1]), or shape[0] where "
+            "the batch is not first; or give example inputs whose first sequence is the longest, and fills them",
+            hops=failure.hops,
+        ) from error
 
 
 def _not_as_traced(refusal: ArtifactError, error: BenchboxError) -> ArtifactError:
@@ -216,6 +231,10 @@ def _compared(made: Traced, cache: Cache, warnings: Sequence[str], say: Say) -> 
     sizes = cache.batch or BatchRange()
     proto, network = made.proto, made.network
     canonicalise(proto, network.module, name=source.name)
+    warnings = [*warnings, *network.notes]
+    for warning in warnings:
+        say(warning)
+        say(warning)
     say("checking outputs against PyTorch")
     is_part = bool(source.part) and not source.inputs.samples
     inputs = fed_inputs_of(network, proto, root=cache.root, is_part=is_part)
@@ -246,7 +265,7 @@ def _compared(made: Traced, cache: Cache, warnings: Sequence[str], say: Say) -> 
         recipe=recipe,
         hops=expected.hops,
         weights=str(Path(source.weights).resolve()) if source.weights else None,
-        warnings=(*warnings, *network.notes, *expected.warnings),
+        warnings=(*warnings, *expected.warnings),
         empty=empty_outputs(expected.outputs, [spec.name for spec in expected.check.outputs]),
         bounded=bounded_outputs(proto),
         choice=source.inputs,
@@ -258,6 +277,13 @@ def _compared(made: Traced, cache: Cache, warnings: Sequence[str], say: Say) -> 
     return _checked(unchecked, _bytes(proto), "pytorch-fp32", expected.check, expected.outputs, expected.outputs, cache)
 
 
+def _flat(path: Path) -> onnx.ModelProto:
+    """The graph of a file, its local functions put in place."""
+    import onnx
+
+    return with_functions_in_place(onnx.load(str(path)))
+
+
 def _derived_from_original(
     cache: Cache,
     original: OnnxArtifact,
@@ -266,12 +292,10 @@ def _derived_from_original(
     data: CalibrationData | None,
     say: Say,
 ) -> OnnxArtifact:
-    import onnx
-
     root = cache.root
     require_convertible(root / original.path, model=original.model, precision=precision)
     request = DerivingRequest(
-        proto=with_dense_weights(with_node_names(onnx.load(str(root / original.path))), most=WHOLE),
+        proto=with_dense_weights(with_node_names(_flat(root / original.path)), most=WHOLE),
         precision=precision,
         derivation=derivation,
         inputs=original.inputs,

@@ -81,8 +81,30 @@ def _fed(spec: TensorSpec, found: Mapping[str, _Stored], path: Path) -> TensorSp
                 f"the samples in {path} do not fit input {spec.name}",
                 values=f"they are {stored.low:g} to {stored.high:g}, the input takes {known.text}",
             )
+        _require_rows_by_place(spec, known, path)
     text = f"{stored.shape[0]} samples of {path.name}, in turn"
     return replace(spec, values=Values(drawn=Drawn.FILE, text=text, path=str(path.resolve())))
+
+
+def _require_rows_by_place(spec: TensorSpec, known: Values, path: Path) -> None:
+    """Raises UsageError where a place along an axis is out of the rows of its own table."""
+    if not known.ranges:
+        return
+    with np.load(path, allow_pickle=False) as file:
+        array = file[spec.name]
+    # In the file the samples come first; in the input they are where its batch axis is, or nowhere.
+    axis = known.axis + (spec.batch_axis is None or known.axis < spec.batch_axis)
+    for place, span in enumerate(known.ranges):
+        numbers = array.take(place, axis=axis)
+        if span is None or not numbers.size:
+            continue
+        low, high = span
+        if numbers.min() < low - (high - low) or numbers.max() >= high:
+            raise InputsError(
+                f"the samples in {path} do not fit input {spec.name}",
+                values=f"at place {place} of axis {known.axis} they are {numbers.min():g} to {numbers.max():g}, the "
+                f"table there has rows {low} to {high - 1}",
+            )
 
 
 @functools.lru_cache(maxsize=4)

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from benchbox.backends.base import BACKENDS, OpenRequest
 from benchbox.backends.once import EVALUATOR, evaluate_graph, opened_session
 from benchbox.backends.probing import probe_of
-from benchbox.errors import BenchboxError, SizesError
+from benchbox.errors import BenchboxError, SizesError, one_line
 from benchbox.export.exact_products import has_products, with_exact_products
-from benchbox.export.opsets import OPSET, opset_of
+from benchbox.export.opsets import APART_IR, OPSET, opset_of
 from benchbox.graph.skimming import structure_bytes
-from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.artifact import Drawn, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import fed_in_words
@@ -48,13 +48,15 @@ _ASSUMED = "assumed"
 class Judged:
     """What a file should give for a check set, by whom, and the judge's name in hops.
 
-    ``outputs`` are None where nobody can run it; ``refusals`` says why for each judge that cannot.
+    ``outputs`` are None where nobody can run it; ``refusals`` says why for each judge that cannot. ``failed`` where the
+    runtime has all that the file needs, and still fails on these inputs: another judge may be less strict.
     """
 
     outputs: dict[str, np.ndarray] | None
     by: str = ""
     form: str = ""
     refusals: tuple[str, ...] = ()
+    failed: bool = False
 
 
 def judged_outputs(path: Path, check: CheckSet) -> Judged:
@@ -88,7 +90,8 @@ def judged_outputs(path: Path, check: CheckSet) -> Judged:
         if failure is not None:  # a runtime has every operator, and still the network does not run on these inputs
             raise does_not_run(path, refusals[-1], check.inputs) from failure
         return Judged(outputs=None, refusals=(*refusals, f"onnx.reference {onnx.__version__}: {reason_of(error)}"))
-    return Judged(outputs=outputs, by=f"onnx.reference {onnx.__version__}", form=REFERENCE, refusals=tuple(refusals))
+    by = f"onnx.reference {onnx.__version__}"
+    return Judged(outputs=outputs, by=by, form=REFERENCE, refusals=tuple(refusals), failed=failure is not None)
 
 
 def is_lack(error: Exception) -> bool:
@@ -158,6 +161,12 @@ def does_not_run(path: Path, reason: str, inputs: Iterable[TensorSpec]) -> Sizes
     assumed = _assumed(specs)
     fed = f"fed {', '.join(map(_size_in_words, specs))}"
     sizes = "give the sizes that it was made for (--batch N, --input NAME=SHAPE)"
+    if any(spec.values is not None and spec.values.drawn is Drawn.FILE for spec in specs):
+        return SizesError(
+            f"{path} does not run on these inputs",
+            values=f"{fed}\n{reason}",
+            remedy=f"correct the samples of --inputs, or {sizes}",
+        )
     if not assumed:
         return SizesError(
             f"{path} does not run", values=f"{fed}\n{reason}", remedy=f"{sizes}, or real inputs with --inputs FILE.npz"
@@ -214,6 +223,7 @@ def _raised(proto: onnx.ModelProto) -> onnx.ModelProto:
 
     if not 0 < opset_of(proto) < OPSET:
         return proto
+    proto.ir_version = max(proto.ir_version, APART_IR)
     try:
         return version_converter.convert_version(proto, OPSET)
     except Exception:  # an operator that the converter does not know; as it is, it may still run
@@ -229,4 +239,4 @@ def reason_of(error: Exception) -> str:
     """The cause in one line: what the runtime said, where the error is ours."""
     text = (error.values or error.what) if isinstance(error, BenchboxError) else f"{type(error).__name__}: {error}"
     text = _WHERE_IN_C.sub("", " ".join(text.split()))
-    return text[:_REASON_CHARACTERS]
+    return one_line(text, _REASON_CHARACTERS)

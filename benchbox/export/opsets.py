@@ -15,6 +15,9 @@ OPSET = 20
 
 # Smaller constants may be axes and sizes, which the converter reads.
 _WEIGHT_ELEMENTS = 1024
+APART_IR = 4
+# Since opset 21 a group normalisation has scales by channel, before by group.
+_OTHERWISE_SINCE = {"GroupNormalization": 21}
 _STANDARD = ("", "ai.onnx")
 
 
@@ -85,11 +88,22 @@ def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     light = structure_of(proto)
     if opset_of(proto) >= opset:
         return light
+    _require_same_meaning(light, opset)
+    # What a file claims of its tensors may be wrong, and would be refused where it is carried over.
+    del light.graph.value_info[:]
+    claimed = [copy.deepcopy(value) for value in light.graph.output]
+    for value in light.graph.output:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.Clear()
+    # Before IR version 4 every initialiser had to be an input too, which those that the converter adds are not.
+    light.ir_version = max(light.ir_version, APART_IR)
     try:
         raised = version_converter.convert_version(light, opset)
         _restore_metadata(light, raised)
         del raised.graph.value_info[:]
         onnx.checker.check_model(raised, full_check=True)
+        del raised.graph.output[:]
+        raised.graph.output.extend(claimed)
     except Exception as error:  # the converter raises RuntimeError, the checker two errors of its own
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ArtifactError(
@@ -98,6 +112,19 @@ def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
             remedy="export it again with a newer opset, or run it in another precision",
         ) from error
     return raised
+
+
+def _require_same_meaning(proto: onnx.ModelProto, opset: int) -> None:
+    """Raises ArtifactError for an operator that the converter hands on though it means something else later."""
+    for node in proto.graph.node:
+        first = _OTHERWISE_SINCE.get(node.op_type, opset + 1)
+        if node.domain in _STANDARD and opset_of(proto) < first <= opset:
+            raise ArtifactError(
+                f"the network cannot be converted from opset {opset_of(proto)} to opset {opset}",
+                values=f"node {node.name or node.output[0]} ({node.op_type}) has scales of another shape since opset "
+                f"{first}",
+                remedy=f"export it again with opset {opset}, or run it in another precision",
+            )
 
 
 def raised_to(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ from benchbox.backends.base import BACKENDS
 from benchbox.backends.once import EVALUATOR, evaluate_graph
 from benchbox.backends.probing import probe_of
 from benchbox.backends.pytorch.outputs import tensors_in
-from benchbox.errors import ArtifactError, NumericsError
+from benchbox.errors import ArtifactError, BenchboxError, NumericsError, one_line
 from benchbox.export.check_set import Arrays, CheckSet, Evaluate
 from benchbox.export.judging import evaluator_outputs
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
@@ -79,11 +79,11 @@ def evaluation_of_module(
 
 def _array(tensor: torch.Tensor, name: str) -> np.ndarray:
     try:
-        array: np.ndarray = tensor.numpy()
+        array: np.ndarray = tensor.detach().numpy()  # a parameter may be an output
     except (TypeError, RuntimeError) as error:
         raise ArtifactError(
             f"output {name} holds elements of type {str(tensor.dtype).removeprefix('torch.')}",
-            values=" ".join(str(error).split())[:200],
+            values=one_line(error, 200),
             remedy="cast it inside the network, for example with .float()",
         ) from error
     return array
@@ -131,7 +131,17 @@ def _emulated(path: Path, check: CheckSet, precision: Precision, form: SixteenBi
     with tempfile.TemporaryDirectory(prefix="benchbox-emulation-") as folder:
         wide = Path(folder) / "emulated.onnx"
         wide.write_bytes(emulated_from_graph(proto, form).SerializeToString())
-        made = _run(wide, check, Precision.FP32 if precision is form.precision else precision)
+        try:
+            made = _run(wide, check, Precision.FP32 if precision is form.precision else precision)
+        except BenchboxError as error:
+            others = " or ".join(
+                one for one in (Precision.FP32, Precision.FP16, Precision.BF16) if one != form.precision
+            )
+            raise ArtifactError(
+                f"the {precision} graph cannot be checked: ONNX Runtime does not run it with every tensor rounded",
+                values=error.values,
+                remedy=f"take it in {others}, or export the network without this operator",
+            ) from error
     require_rounded(proto, form, made)
     return made
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from benchbox.errors import EnvironmentLackError, StoreError, UsageError
+from benchbox.errors import EnvironmentLackError, StoreError, UsageError, one_line
 
 SCHEMES = ("s3", "gs", "az", "abfs", "file", "memory", "http", "https")
 # A store that does not answer must not hang a nightly: the client retries this often within this time.
@@ -183,7 +183,7 @@ def _failure(url: str, doing: str, error: Exception) -> StoreError:
     if cloud and _NO_BUCKET.search(text):
         return RefusedError(
             f"there is no bucket '{bucket}'",
-            values=f"{url}: {said}"[:400],
+            values=one_line(f"{url}: {said}"),
             remedy="create it, or correct the URL: what follows :// is the bucket",
         )
     if isinstance(error, PermissionError) or type(error).__name__ in _DENIALS or _DENIED.search(text):
@@ -191,11 +191,11 @@ def _failure(url: str, doing: str, error: Exception) -> StoreError:
         whence = "check the credentials in the environment (docs/store.md) and what they allow"
         return RefusedError(
             f"no permission to {act} in {place}",
-            values=f"{url}, {doing}: {said}"[:400],
+            values=one_line(f"{url}, {doing}: {said}"),
             remedy=f"{_PERMISSIONS.get(scheme, 'list, read and write')} are needed: {whence if cloud else 'chmod it'}",
         )
     return StoreError(
         f"the store {url} does not answer as it should",
-        values=f"{doing}: {said}"[:400],
+        values=one_line(f"{doing}: {said}"),
         remedy="check the URL, the network and the credentials; what was copied so far stays, and is not copied again",
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchbox.schema.environment import Environment
 from benchbox.schema.identity import CaseIdentity, identity_of, network_of
-from benchbox.schema.record import Record, Status
+from benchbox.schema.record import Record, Status, structure_of
 from benchbox.schema.trial import Trial
 
 # Software that every machine has: a record without it is older than the field. The rest are packages.
@@ -139,11 +139,6 @@ def _started(entry: Measured) -> str:
 
 def _sha_of(side: Sequence[Measured]) -> object:
     return network_of(side[0].record)
-
-
-def structure_of(record: Record) -> tuple[int, int] | None:
-    """MACs and parameters, by which networks of one name are told apart; None without a cost."""
-    return None if record.analytic is None else (record.analytic.macs, record.analytic.params)
 
 
 def _lack(name: str, other_name: str, records: Sequence[Measured], others: _Cases) -> str:

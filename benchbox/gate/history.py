@@ -14,17 +14,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from benchbox.gate.comparable import structure_of
 from benchbox.gate.series import HALF_WIDTH, NIGHT_STARTS, night_of, pooled
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.environment import Environment
 from benchbox.schema.identity import identity_of, network_of
 from benchbox.schema.reading import Better, Reading
-from benchbox.schema.record import Record, Status
+from benchbox.schema.record import Record, Status, Structure, structure_of
 from benchbox.schema.verdict import ChangeState, HistoryPoint, LevelChange, Series
 from benchbox.stats.changes import Change, changes_of
 
-_Structure = tuple[int, int]
 # A change of level is located to within a night or so: a neighbour's new environment may be its cause.
 NEAR = 1
 
@@ -43,7 +41,7 @@ def series_from_records(
     ordered = sorted(records, key=lambda entry: (entry.started_at, entry.id))
     # A record without a cost is of the network of its file, which another one may have counted.
     structures = {_counted(record): structure_of(record) for record in ordered if record.analytic}
-    cases: dict[tuple[object, _Structure | None], list[tuple[Record, Reading]]] = {}
+    cases: dict[tuple[object, Structure | None], list[tuple[Record, Reading]]] = {}
     for record in ordered:
         reading = next((found for found in record.readings if found.metric == metric), None)
         if record.status is Status.OK and reading is not None and reading.value > 0:
@@ -73,7 +71,7 @@ def _series(
     effect: float,
     starts: int,
     *,
-    told_by: _Structure | None,
+    told_by: Structure | None,
 ) -> Series:
     """The series of these nights; ``told_by`` is what tells its network from another one of the same name."""
     records = [night[-1][0] for night in found]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,11 +16,12 @@ from benchbox.schema.environment import Environment
 from benchbox.schema.identity import NETWORK_FIELDS, CaseIdentity, case_of, network_of
 from benchbox.schema.plan import TRANSFER_RESIDENT, WAIT_SPIN
 from benchbox.schema.reading import Reading, Severity
-from benchbox.schema.record import Record, RecordKey, Status, reading_of
+from benchbox.schema.record import Record, RecordKey, Status, Structure, reading_of, structure_of
 
 HALF_WIDTH = 1.96  # standard errors of a 95 % interval
 _MACHINE_CHARACTERS = 48
 NIGHT_STARTS = 12  # the hour, UTC, at which a night begins, unless a policy says otherwise
+_Nights = dict[str, list[Record]]
 
 
 class Value(NamedTuple):
@@ -32,16 +35,20 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class CaseSeries:
-    """One case on one kind of machine, its records by night, oldest first in each."""
+    """One case on one kind of machine, its records by night, oldest first in each.
+
+    ``structure`` are the MACs and parameters of its network where others are measured beside it under the same name.
+    """
 
     case: CaseIdentity
     machine: str
     nights: Mapping[str, tuple[Record, ...]] = field(repr=False)
+    structure: Structure | None = None
 
     @functools.cached_property
     def name(self) -> str:
         """What acknowledgements and baselines call it."""
-        return name_of(self.case, self.machine)
+        return name_of(self.case, self.machine, self.structure)
 
     @functools.cached_property
     def fields(self) -> dict[str, str]:
@@ -49,7 +56,7 @@ class CaseSeries:
         return fields_of(self.case, self.machine, "")
 
     def measured(self, night: str) -> tuple[Record, ...]:
-        """The records of a night that have numbers, of the newest one's environment."""
+        """The records of a night that have numbers, of the newest one's environment and network."""
         if night not in self._measured:
             self._measured[night] = self._good(night)
         return self._measured[night]
@@ -60,7 +67,14 @@ class CaseSeries:
 
     def _good(self, night: str) -> tuple[Record, ...]:
         good = [record for record in self.nights.get(night, ()) if record.status is Status.OK]
-        return tuple(record for record in good if record.environment.hash == good[-1].environment.hash)
+        if len(good) < 2:
+            return tuple(good)
+        return tuple(
+            record
+            for record in good
+            if record.environment.hash == good[-1].environment.hash
+            and _may_be_one(structure_of(record), structure_of(good[-1]))
+        )
 
     def value(self, night: str, metric: str) -> Value | None:
         """The night's value: the geometric mean over its records; None where no record has one that holds."""
@@ -135,9 +149,9 @@ def pooled(found: Sequence[tuple[Record, Reading]]) -> Value:
 
 def case_series(records: Iterable[Record], *, night_starts: int) -> tuple[CaseSeries, ...]:
     """Every case on every kind of machine, in the order of their first records; skipped records make none."""
-    found: dict[tuple[CaseIdentity, str], dict[str, list[Record]]] = {}
+    found: dict[tuple[CaseIdentity, str], _Nights] = {}
     # Records that were read together share plans and hardware: most cases are known by these, which takes less time.
-    known: dict[tuple[RecordKey, int, int], dict[str, list[Record]]] = {}
+    known: dict[tuple[RecordKey, int, int], _Nights] = {}
     ordered = sorted(records, key=lambda entry: (entry.started_at, entry.id))
     for record in ordered:
         short = record.key, id(record.plan), id(record.environment.hardware)
@@ -146,10 +160,46 @@ def case_series(records: Iterable[Record], *, night_starts: int) -> tuple[CaseSe
             nights = known[short] = found.setdefault((case_of(record), machine_of(record.environment)), {})
         nights.setdefault(night_of(record, night_starts), []).append(record)
     return tuple(
-        CaseSeries(case=case, machine=machine, nights={night: tuple(entries) for night, entries in nights.items()})
+        CaseSeries(
+            case=case,
+            machine=machine,
+            structure=structure,
+            nights={night: tuple(entries) for night, entries in own.items()},
+        )
         for (case, machine), nights in found.items()
-        if any(entry.status is not Status.SKIPPED for entries in nights.values() for entry in entries)
+        for structure, own in _networks(nights)
+        if any(entry.status is not Status.SKIPPED for entries in own.values() for entry in entries)
     )
+
+
+def _networks(nights: _Nights) -> list[tuple[Structure | None, _Nights]]:
+    """The nights of each network that has the name of a case: one, unless several are measured beside each other.
+
+    That is what several nights in common say, or the only night that there is. One night in common is that in which
+    the network became another.
+    """
+    shared = Counter(
+        pair
+        for entries in nights.values()
+        if len(entries) > 1
+        for pair in itertools.combinations(sorted({*filter(None, map(structure_of, entries))}), 2)
+    )
+    beside = {one for pair, count in shared.items() if count > 1 or len(nights) == 1 for one in pair}
+    if not beside:
+        return [(None, nights)]
+    found: dict[Structure | None, _Nights] = {one: {} for one in sorted(beside)}
+    costed = (record for entries in nights.values() for record in entries if record.analytic is not None)
+    of_network = {network_of(record): structure_of(record) for record in costed}
+    for night, entries in nights.items():
+        for record in entries:
+            # A record without a cost is of the network of its file, if another one of that file has one.
+            own = structure_of(record) or of_network.get(network_of(record))
+            found.setdefault(own if own in beside else None, {}).setdefault(night, []).append(record)
+    return list(found.items())
+
+
+def _may_be_one(one: Structure | None, other: Structure | None) -> bool:
+    return one == other or None in (one, other)
 
 
 def night_of(record: Record, night_starts: int) -> str:
@@ -176,14 +226,18 @@ def _machine(words: tuple[str, ...]) -> str:
     return re.sub(r"[^a-z0-9]+", "-", bare).strip("-")[:_MACHINE_CHARACTERS].strip("-") or "unknown"
 
 
-def name_of(case: CaseIdentity, machine: str) -> str:
-    """A case in one word: "resnet50/tensorrt/fp16/b8/isolated/t4@h100"; what is as usual is left out."""
+def name_of(case: CaseIdentity, machine: str, structure: Structure | None = None) -> str:
+    """A case in one word: "resnet50/tensorrt/fp16/b8/isolated/t4@h100"; what is as usual is left out.
+
+    ``structure`` tells a network from others that are measured beside it under its name.
+    """
     sizes = {"g": case.group, "s": case.streams, "r": case.rate_per_s, "bound": case.latency_bound_s}
     parts = [case.model, case.backend, case.precision.value, case.variant, f"b{case.batch}"]
     mode = "".join([str(case.mode), *(f"-{letter}{size:g}" for letter, size in sizes.items() if size is not None)])
     parts += [mode, f"t{case.threads}", f"like-{case.like}" if case.like else ""]
     parts += [case.transfer if case.transfer != TRANSFER_RESIDENT else ""]
-    parts += [case.wait if case.wait not in {None, WAIT_SPIN} and case.wait else "", case.device]
+    parts += [case.wait if case.wait not in {None, WAIT_SPIN} and case.wait else ""]
+    parts += [f"{structure[0]}macs-{structure[1]}params" if structure else "", case.device]
     return "/".join(part.replace(" ", "_") for part in parts if part) + f"@{machine}"
 
 

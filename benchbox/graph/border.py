@@ -193,17 +193,24 @@ def _require_axes(dims: Mapping[str, Sequence[Dim]], said: Mapping[str, int | No
 
 def _named_batch(dims: Mapping[str, Sequence[Dim]]) -> frozenset[str]:
     """The free size that is called batch, N or the like."""
-    names = [size for sizes in dims.values() for size in sizes if isinstance(size, str)]
+    twice = _twice_in_one(dims)
+    names = [size for sizes in dims.values() for size in sizes if isinstance(size, str) and size not in twice]
     firsts = {sizes[0] for sizes in dims.values() if sizes}
     plain = [name for name in names if _BATCH.search(name) or (_BATCH_IF_FIRST.match(name) and name in firsts)]
     first = [name for name in plain if name in firsts]
     return frozenset((first or plain)[:1])
 
 
+def _twice_in_one(dims: Mapping[str, Sequence[Dim]]) -> set[Dim]:
+    """Names of sizes that an input has twice, as a matrix of all pairs has: nodes of a graph, steps of a sequence."""
+    return {size for sizes in dims.values() for size, times in Counter(sizes).items() if times > 1 and size != ""}
+
+
 def _shared_first(dims: Mapping[str, Sequence[Dim]]) -> frozenset[str]:
     """The names of the free first axis that inputs share, "" among them where it has none."""
     firsts = [sizes[0] for sizes in dims.values() if sizes and isinstance(sizes[0], str)]
-    names = [str(name) for name in firsts if not _NOT_BATCH.search(str(name))]
+    twice = _twice_in_one(dims)
+    names = [str(name) for name in firsts if not _NOT_BATCH.search(str(name)) and name not in twice]
     made_up = frozenset(name for name in names if _MADE_UP.match(name))
     proper = Counter(name for name in names if name not in made_up)
     if not proper:
@@ -310,8 +317,8 @@ def _batch_size(
                 f"no axis of {path} is known to count samples",
                 values=f"asked for a batch of {asked}; inputs "
                 + ", ".join(f"{name} {_text(sizes) or 'scalar'}" for name, sizes in dims.items()),
-                remedy=f"leave --batch out: one inference is one sample; or name the axis, as in "
-                f"--batch-axis {shlex.quote(name)}=0",
+                remedy="leave --batch out: one inference is one sample"
+                + (f"; or name the axis, as in --batch-axis {shlex.quote(name)}=0" if dims[name] else ""),
             )
         return None
     fixed = {str(bound[name]): bound[name] for name in symbols if name in bound}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -92,6 +92,15 @@ _PACKED = frozenset({"MatMulBnb4", "MatMulNBits"})
 _EIGHT_BIT = frozenset({2, 3, 17, 18, 19, 20, 21, 22})
 # Operators by which a scalar that a network learnt may act (a temperature, a gate); elsewhere it is a literal.
 _SCALED = frozenset({"Add", "Mul"})
+# Steps in which weights are made of bytes, and masks of floats are made of whole numbers.
+_ARITHMETIC = frozenset(
+    {"Add", "Cast", "Div", "Expand", "Identity", "Mul", "Reshape", "Squeeze", "Sub", "Transpose", "Unsqueeze"}
+)
+_MAKES_NO_FLOATS = frozenset(
+    {"And", "ArgMax", "ArgMin", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "NonZero", "Not", "Or"}
+    | {"Shape", "Size"}
+)
+_PICKS = (_ARITHMETIC | {"Concat", "Gather", "ReduceMax", "ReduceProd", "ReduceSum", "Slice"}) - {"Cast"}
 
 
 def params_per_node(
@@ -152,12 +161,37 @@ class _Uses:
         self._learnt: set[str] = set()  # read as a parameter if its numbers are floats
         self._quantised: set[str] = set()  # read as one if they are integers
         self._scaling: dict[str, int] = {}  # how many nodes read it as a scalar parameter may be read
+        self._from_bytes = self._made_from(lambda node: node.op_type == "Cast" and self._is_byte(node.input[0]))
+        whole = self._whole_numbers()
+        self._masks = self._made_from(lambda node: node.op_type == "Cast" and node.input[0] in whole)
         scales = self._scales()
         for node in reversed(graph.node):
             passes = any(value in constants for value in node.output) and node.op_type != "Constant"
             for position, value in enumerate(node.input):
                 if value in constants:
                     self._note(node, position, value, passes=passes, scales=scales)
+
+    def _whole_numbers(self) -> set[str]:
+        """Tensors that are no floats whatever the weights are: ids, masks, sizes, and what is picked out of them."""
+        found = {value.name for value in self._graph.input if value.type.tensor_type.elem_type not in _FLOATS}
+        for node in self._graph.node:
+            picked = node.op_type in _PICKS and bool(node.input) and node.input[0] in found
+            if picked or node.op_type in _MAKES_NO_FLOATS:
+                found.update(node.output)
+        return found
+
+    def _is_byte(self, value: str) -> bool:
+        tensor = self._stored.get(value)
+        return tensor is not None and tensor.data_type in _EIGHT_BIT and bool(tensor.dims)
+
+    def _made_from(self, begins: Callable[[onnx.NodeProto], bool]) -> set[str]:
+        """What begins with the outputs of some nodes, and what arithmetic with stored numbers makes of those."""
+        found: set[str] = set()
+        for node in self._graph.node:
+            behind = not found.isdisjoint(node.input) and set(node.input) - found - {""} <= set(self._stored)
+            if node.input and (begins(node) or (behind and node.op_type in _ARITHMETIC)):
+                found.update(node.output)
+        return found
 
     def _scales(self) -> set[str]:
         """Scales of quantisation that are computed: by DynamicQuantizeLinear, and products with those."""
@@ -187,6 +221,15 @@ class _Uses:
         if node.op_type == "InstanceNormalization" and _normalises_groups(node):
             return
         if not scales.isdisjoint(node.input):
+            return
+        others = {other for other in node.input if other != value}
+        if node.op_type in _ARITHMETIC and value not in self._from_bytes and not self._from_bytes.isdisjoint(others):
+            return  # the scale or the zero point of weights in bytes
+        stored = self._stored.get(value)
+        if node.op_type in _SCALED and stored is not None and not stored.dims and not self._masks.isdisjoint(others):
+            return  # the number that a mask is multiplied by
+        if node.op_type == "Cast" and self._is_byte(value) and (not passes or node.output[0] in self._learnt):
+            self._quantised.add(value)
             return
         table = self._stored.get(value) if node.op_type == "Gather" and position == 0 else None
         if table is not None and table.data_type in _EIGHT_BIT:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,20 +17,20 @@ from benchbox.gate.comparable import Measured
 from benchbox.gate.levels.acknowledged import read_acknowledged
 from benchbox.gate.levels.baseline import Expected, read_baseline
 from benchbox.gate.levels.proposals import proposals_for
-from benchbox.gate.night import Acknowledgement, NightReport, Tier
+from benchbox.gate.night import Acknowledgement, Finding, NightReport, Tier
 from benchbox.gate.nightly import judge_night
 from benchbox.gate.policy import Policy, policy_of
 from benchbox.gate.selftest import read_selftests
-from benchbox.gate.series import case_series, machine_of, name_of, night_at
+from benchbox.gate.series import CaseSeries, case_series, machine_of, night_at
 from benchbox.gate.tonight import EXACT
 from benchbox.gate.values import values_of
 from benchbox.jobs.selecting import nothing_fits, say_unmatched
 from benchbox.metrics.metric import METRICS
 from benchbox.models.asked import words_of_artifact
 from benchbox.registry import suggestion
-from benchbox.schema.identity import identity_of
+from benchbox.schema.identity import identity_of, network_of
 from benchbox.schema.verdict import Outcome
-from benchbox.store.artifact_files import artifacts_under
+from benchbox.store.kept import known_artifacts
 from benchbox.store.records import (
     count_records,
     files_below,
@@ -209,7 +209,7 @@ def _judged(
 
     # Levels of cases that the conditions leave out are not missing.
     asked = [record for _, record in files.values()] if narrowed else []
-    names = {name_of(identity_of(record).without_network, machine_of(record.environment)) for record in asked}
+    names = {case.name for case in case_series(asked, night_starts=policy.night_starts)}
     judge = functools.partial(
         judge_night,
         policy=policy,
@@ -220,10 +220,11 @@ def _judged(
     )
     tonight = _today(policy) if night == "today" else night
     report, damaged = _judged_whole(judge, files, tonight, unreadable, process_values, warn)
+    records = tuple(record for identifier, (_, record) in files.items() if identifier not in damaged)
     return Judged(
-        report=_with_networks(report, root),
+        report=_with_networks(report, records, policy, root),
         policy=policy,
-        records=tuple(record for identifier, (_, record) in files.items() if identifier not in damaged),
+        records=records,
         baseline=baseline,
         acknowledged=acknowledged,
         folder=folder,
@@ -281,15 +282,33 @@ def seconds_of_cases(judged: Judged) -> dict[str, float]:
     return found
 
 
-def _with_networks(report: NightReport, root: Path) -> NightReport:
+def _with_networks(report: NightReport, judged: Sequence[Record], policy: Policy, root: Path) -> NightReport:
     """The report, each finding with what its network is called on the command line: a record has its name alone."""
     if all(finding.verdict.outcome is Outcome.SAME for finding in report.findings):  # nothing to measure again
         return report
-    words = {artifact.model: tuple(words_of_artifact(artifact)) for artifact in artifacts_under(root)}
-    findings = tuple(
-        dataclasses.replace(finding, asked=words.get(finding.verdict.case.model, ())) for finding in report.findings
-    )
+    series = {case.name: case for case in case_series(judged, night_starts=policy.night_starts)}
+    named: dict[str, set[tuple[str, ...]]] = {}
+    words: dict[str, tuple[str, ...]] = {}
+    for network, artifact in known_artifacts(root).items():
+        words[network] = tuple(words_of_artifact(artifact))
+        named.setdefault(artifact.model, set()).add(words[network])
+
+    def asked(finding: Finding) -> tuple[str, ...]:
+        case = series.get(finding.name)
+        found = next((words[network] for network in _networks_of(case) if network in words), None)
+        # A file that nobody has a card of any more may have become another one in its place, but not one elsewhere.
+        alone = named.get(finding.verdict.case.model, set())
+        return found or (next(iter(alone)) if len(alone) == 1 else ())
+
+    findings = tuple(dataclasses.replace(finding, asked=asked(finding)) for finding in report.findings)
     return dataclasses.replace(report, findings=findings)
+
+
+def _networks_of(case: CaseSeries | None) -> Iterator[str]:
+    """The networks of a case in one word, the newest first."""
+    nights = case.nights if case else {}
+    for night in sorted(nights, reverse=True):
+        yield from filter(None, map(network_of, reversed(nights[night])))
 
 
 def _today(policy: Policy) -> str:

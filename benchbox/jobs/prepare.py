@@ -136,15 +136,26 @@ def onnx_from_source(
     """The checked ONNX file of a network, from the cache if nothing that decides it has changed.
 
     tf32 runs the fp32 graph: the difference is what the backend may do with it. ``making`` is called before a
-    file is made, if the cache does not have it. Raises InputsError as ``sizes_as_asked``.
+    file is made, if the cache does not have it.
+
+    Raises InputsError as ``sizes_as_asked``, and for batch sizes that the network does not take, beside what
+    ``artifact_from_source`` raises.
     """
     from benchbox.export.exporting import artifact_from_source
 
     wanted = Precision.FP32 if precision is Precision.TF32 else precision
     with sizes_as_asked(source, root):
-        return artifact_from_source(
+        artifact = artifact_from_source(
             source, precision=wanted, batch=batch, root=root, derivation=derivation, say=say, making=making
         )
+    fixed = artifact.fixed_batch
+    if batch is not None and fixed is not None and (batch.minimum, batch.maximum) != (fixed, fixed):
+        raise UsageError(
+            f"{source.reference} does not take these batch sizes",
+            values=f"asked for {batch.minimum} to {batch.maximum or 'any'}, it is made for {fixed}",
+            remedy=f"leave --batch out, or give --batch {fixed}",
+        )
+    return artifact
 
 
 def onnx_at_batch(

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree  # noqa: PLC2701
 
-from benchbox.errors import BenchboxError, InputsError, SizesError
+from benchbox.errors import BenchboxError, InputsError, SizesError, one_line
 from benchbox.models.examples import ExampleInput
 from benchbox.models.factories import line_of
 from benchbox.models.kept_tensors import kept_tensors_put_back
@@ -63,7 +63,7 @@ def batching_of(
         line = line_of(error, type(module).__module__)
         raise SizesError(
             f"{reference} does not run on its example inputs",
-            values=f"{type(error).__name__}: {' '.join(str(error).split())[:400]}\n"
+            values=f"{type(error).__name__}: {one_line(error)}\n"
             + (f"{line}\n" if line else "")
             + ", ".join(f"{given.name} {tuple(given.tensor.shape)}" for given in inputs),
             remedy=remedy_of_mixed(error, module) or "correct the inputs, or their sizes (--input)",
@@ -98,13 +98,23 @@ def _free(
         try:
             shapes = [_shapes(module, [given.with_batch(size) for given in made]) for size in _TRIED]
         except (Exception, SystemExit) as error:
-            reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            reason = reason or f"{type(error).__name__}: {one_line(error, 200)}"
             continue
         found = Batching(inputs=made, fixed=None)
         if anyhow or _follow(*shapes):
             return found, ""
-        ran = ran or found  # outputs that belong to no sample: boxes, a loss
+        # Outputs may belong to no sample: boxes, a loss. One sample must do: the two ends of edges are no samples.
+        if ran is None and _runs_alone(module, made):
+            ran = found
     return ran, reason
+
+
+def _runs_alone(module: nn.Module, inputs: Sequence[ExampleInput]) -> bool:
+    try:
+        _shapes(module, [given.with_batch(1) for given in inputs])
+    except (Exception, SystemExit):  # as above
+        return False
+    return True
 
 
 def _fixed(

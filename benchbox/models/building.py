@@ -201,7 +201,9 @@ def _with_part(whole: _Assembled, source: ModelSource, sizes: Mapping[str, tuple
     from benchbox.models.results import give_tensors
 
     part, example = part_of(whole.module, source.part, inputs, source.reference)
-    axes = axes_of_part(whole.module, source.part, _with_axes(whole, inputs, source), source.reference)
+    axes = None
+    if not source.inputs.batch_axes:  # which are of the part: the user knows
+        axes = axes_of_part(whole.module, source.part, _with_axes(whole, inputs, source), source.reference)
     give_tensors(part, f"{source.part} of {source.reference}")
     module, given = flat_network(part, example, f"{source.part} of {source.reference}")
     size = ", ".join(dict.fromkeys(one.size for one in inputs if one.size))  # what the part gets follows from these
@@ -298,7 +300,7 @@ def _bound(
         asked[known[0]] = source.input_shape
     if not asked:
         return inputs
-    said = dict(source.inputs.batch_axes)
+    said = {} if source.part else dict(source.inputs.batch_axes)  # which would be of the part
     axes = (
         likely_axes(module, inputs, said) if known_axes is None or said else dict(zip(known, known_axes, strict=True))
     )

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree  # noqa: PLC2701 - its public part does not say the paths of the leaves
 
-from benchbox.errors import UsageError
+from benchbox.errors import UsageError, one_line
 
 # Numbers that numpy has too, so that they can be drawn, stored and handed to every runtime.
 _TYPES = {
@@ -153,7 +153,7 @@ def _in_order(module: nn.Module, example: Example, reference: str) -> tuple[tupl
     except TypeError as error:
         raise UsageError(
             f"{type(module).__name__} of {reference} cannot be called with its example inputs",
-            values=f"{error}; given {_given(example)}; forward{signature}"[:400],
+            values=one_line(f"{error}; given {_given(example)}; forward{signature}"),
             remedy="a tuple holds the positional arguments of forward(), a dictionary its keyword arguments",
         ) from error
     names = [name for name in signature.parameters if name in example.kwargs]

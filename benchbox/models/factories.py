@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, UsageError
+from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError, UsageError, one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +36,7 @@ def made_by_factory(reference: str) -> tuple[nn.Module, Example | None]:
         EnvironmentLackError: the code imports a package that is not installed.
         ArtifactError: the code raised anything else, SystemExit included; the exception and the line are in the values.
     """
+    import torch
     from torch import nn
 
     from benchbox.models.examples import example_from_value
@@ -64,11 +65,18 @@ def made_by_factory(reference: str) -> tuple[nn.Module, Example | None]:
         raise
     except BaseException as error:  # SystemExit too: the command must not end as if it had done its work
         raise _failure(f"{reference} raised {type(error).__name__}", error, module_name) from error
-    module, *inputs = made if isinstance(made, tuple) and len(made) == 2 else (made,)
+    module, *inputs = made if isinstance(made, tuple | list) and len(made) == 2 else (made,)
+    if isinstance(module, torch.export.ExportedProgram):
+        raise UsageError(
+            f"{reference} is a program that torch.export made, not a network",
+            values="its batch and its branches are fixed as they were traced",
+            remedy="return the nn.Module that it was made of; or write it with torch.onnx.export(program), and bring "
+            "the ONNX file",
+        )
     if not isinstance(module, nn.Module):
         raise UsageError(
             f"{reference} does not return a network",
-            values=f"it returned {made!r:.80}, a {type(made).__name__}",
+            values=f"it returned {one_line(repr(made), 80)}, a {type(made).__name__}",
             remedy="it must return an nn.Module, or a pair of an nn.Module and its example inputs",
         )
     return module, example_from_value(inputs[0], reference) if inputs else None
@@ -121,7 +129,7 @@ def _require_no_arguments(factory: Callable[..., object], reference: str) -> Non
 
 def _failure(what: str, error: BaseException, module_name: str) -> BenchboxError:
     """The error for what a user's code raised."""
-    text = " ".join(str(error).split())[:400]
+    text = one_line(error)
     values = f"{type(error).__name__}: {text}" if text else type(error).__name__
     line = line_of(error, module_name)
     values = f"{values}\n{line}" if line else values

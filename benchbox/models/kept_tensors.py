@@ -36,7 +36,9 @@ def kept_tensors_put_back(module: nn.Module) -> Iterator[list[str]]:
                 continue
             if value is None and not isinstance(now, torch.Tensor):
                 continue  # something else that is made when it is first needed
-            changed.append(f"{path}.{name}" if path else name)
+            # What is computed anew from parameters, as a normalised weight, is no memory.
+            if not (isinstance(now, torch.Tensor) and before is not None and _same(now, before)):
+                changed.append(f"{path}.{name}" if path else name)
             setattr(layer, name, value)
             if value is not None and before is not None:
                 with torch.inference_mode():  # which may write into its own tensors too

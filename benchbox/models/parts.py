@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchbox.errors import ArtifactError, UsageError
+from benchbox.errors import ArtifactError, UsageError, one_line
 from benchbox.models.examples import Example, ExampleInput, tensors_of
 from benchbox.models.kept_tensors import kept_tensors_put_back
 from benchbox.registry import suggestion
@@ -53,7 +53,7 @@ def part_of(
     if failure is not None:
         raise ArtifactError(
             f"{reference} does not run on its example inputs",
-            values=f"{type(failure).__name__}: {' '.join(str(failure).split())[:400]}",
+            values=f"{type(failure).__name__}: {one_line(failure)}",
             remedy="correct the inputs, or their sizes (--input)",
         ) from failure
     raise UsageError(

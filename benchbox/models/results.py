@@ -41,8 +41,23 @@ def plain_module(module: nn.Module, reference: str) -> nn.Module:
             values=f"it holds a {type(part).__module__}.{type(part).__name__}",
             remedy="return the network before it was quantised: --precision int8 quantises it",
         )
+    if isinstance(module, torch.fx.GraphModule) and not _can_be_evaluated(module):
+        raise UsageError(
+            f"{reference} is the module of a program that torch.export made",
+            values="its batch and its branches are fixed as they were traced",
+            remedy="return the nn.Module that it was made of",
+        )
     inner = getattr(module, "_orig_mod", None)  # of torch.compile
     return plain_module(inner, reference) if isinstance(inner, nn.Module) else module
+
+
+def _can_be_evaluated(module: nn.Module) -> bool:
+    """Whether a module has the modes of training and evaluation, which a traced program has not."""
+    try:
+        module.eval()
+    except NotImplementedError:
+        return False
+    return True
 
 
 def give_tensors(module: nn.Module, reference: str) -> None:

@@ -27,6 +27,8 @@ class Values:
     """What an input is fed.
 
     Integers are drawn from ``low`` (included) to ``high`` (excluded); ``text`` is the description for people.
+    ``ranges`` are the low and high of each place along ``axis`` where they differ, as of features that index a table
+    each; None for one that is drawn as its type alone says. ``low`` and ``high`` are those of all then.
     ``constant`` is the value of an input that must not be random (a threshold), ``path`` the .npz file of real samples.
     ``size`` names the sizes of the input that nobody said and the network leaves open: "sequence=128".
     """
@@ -38,6 +40,8 @@ class Values:
     constant: float | None = None
     path: str = ""
     size: str = ""
+    axis: int = 0
+    ranges: tuple[tuple[int, int] | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,3 +174,12 @@ def reading_of(record: Record, metric: str) -> Reading | None:
         if reading.metric == metric:
             return reading
     return None
+
+
+# MACs and parameters of a network.
+Structure = tuple[int, int]
+
+
+def structure_of(record: Record) -> Structure | None:
+    """MACs and parameters, by which networks of one name are told apart; None without a cost."""
+    return None if record.analytic is None else (record.analytic.macs, record.analytic.params)

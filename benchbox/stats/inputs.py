@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.schema.artifact import Drawn, TensorSpec
+from benchbox.schema.artifact import Drawn, TensorSpec, Values
 from benchbox.schema.record import FedInput
 from benchbox.tensor_types import array_type, kind_of
 
@@ -102,10 +102,31 @@ def _sample(spec: TensorSpec, *, seed: int, index: int) -> NDArray[np.generic]:
     if values is not None and values.constant is not None:
         return np.full(shape, values.constant, dtype=dtype)
     drawn = stream(seed, "input", spec.name, index)
-    if kind_of(spec.dtype) not in "iub":
+    if values is not None and values.ranges:
+        return _by_place(spec, values, shape, drawn)
+    return _drawn(spec, shape, drawn, None if values is None else (values.low, values.high))
+
+
+def _drawn(
+    spec: TensorSpec, shape: tuple[int, ...], drawn: np.random.Generator, span: tuple[int, int] | None
+) -> NDArray[np.generic]:
+    """Numbers of a range, where integers are drawn; else as the type says."""
+    dtype, values = array_type(spec.dtype), spec.values
+    rows = values is not None and values.drawn is Drawn.ROWS and span is not None  # floats may be rows too
+    if kind_of(spec.dtype) not in "iub" and not rows:
         return drawn.standard_normal(shape, dtype=np.float32).astype(dtype)
-    low, high = (values.low, values.high) if values is not None else (0, 2)
+    low, high = span or (0, 2)
     return drawn.integers(low, high, size=shape).astype(dtype)
+
+
+def _by_place(
+    spec: TensorSpec, values: Values, shape: tuple[int, ...], drawn: np.random.Generator
+) -> NDArray[np.generic]:
+    """A sample whose places along an axis, of the batch axis too, have a range each."""
+    before = spec.batch_axis is not None and spec.batch_axis < values.axis
+    axis = values.axis - before
+    rest = (*shape[:axis], *shape[axis + 1 :])
+    return np.stack([_drawn(spec, rest, drawn, span) for span in values.ranges], axis=axis)
 
 
 @functools.lru_cache(maxsize=2)

@@ -52,6 +52,39 @@ def test_a_cast_graph_keeps_costs_and_border(resnet: OnnxArtifact, export_root: 
     assert kinds <= {TensorProto.BFLOAT16, TensorProto.INT64}
 
 
+def one_node(node: onnx.NodeProto, opset: int, claimed: list[int], **weights: np.ndarray) -> onnx.ModelProto:
+    """x [1, 4, 5, 5] -> y; weights are inputs too, as they had to be before IR version 4."""
+    kept = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    given = [helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in kept]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 5, 5])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, claimed)
+    graph = helper.make_graph([node], "net", [x, *given], [y], kept)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=3 if opset < 9 else 8)
+
+
+def test_files_whose_weights_are_inputs_are_raised() -> None:
+    """What the converter makes of an attribute is a weight that is no input."""
+    proto = one_node(helper.make_node("Slice", ["x"], ["y"], starts=[1], ends=[3], axes=[2]), 7, [1, 4, 2, 5])
+    raised = structure_at_opset(proto, 22)
+    x = np.random.default_rng(0).standard_normal((1, 4, 5, 5)).astype(np.float32)
+    (made,) = ReferenceEvaluator(raised).run(None, {"x": x})
+    assert np.array_equal(made, x[:, :, 1:3])
+
+
+def test_what_a_file_claims_wrongly_stays_and_does_no_harm() -> None:
+    raised = structure_at_opset(one_node(helper.make_node("Relu", ["x"], ["y"]), 17, [1, 4, 5, 99]), 22)
+    assert opset_of(raised) == 22
+    assert raised.graph.output[0].type.tensor_type.shape.dim[3].dim_value == 99
+
+
+def test_an_operator_that_means_something_else_later_is_named() -> None:
+    node = helper.make_node("GroupNormalization", ["x", "s", "b"], ["y"], name="norm", num_groups=2)
+    proto = one_node(node, 18, [1, 4, 5, 5], s=np.ones(2, np.float32), b=np.zeros(2, np.float32))
+    with pytest.raises(ArtifactError) as caught:
+        structure_at_opset(proto, 22)
+    assert "node norm (GroupNormalization)" in caught.value.values
+
+
 def old_model() -> onnx.ModelProto:
     """Opset 9: axes are attributes, Upsample has scales, Dropout a ratio, Clip its limits."""
     nodes = [

@@ -77,6 +77,43 @@ def test_a_faster_level_is_told_and_kept() -> None:
     assert latency(again).verdict.outcome is Outcome.SLOWER
 
 
+def test_two_networks_under_one_name_are_two_cases() -> None:
+    """Measured beside each other they are neither one mean nor a change of a count, and each has its own name."""
+    narrow = clean(level(20, 1e-3))
+    wide = wider(level(20, 3e-3))
+    report = judged([*narrow, *wide[:-2], *wider([*level(18, 3e-3), *level(2, 4e-3)])[-2:]])
+    found = {f.name: f.verdict.outcome for f in report.findings if f.verdict.metric == "latency_p50"}
+    first, second = (NAME.replace("t1/", f"t1/{macs}macs-1256080params/") for macs in (6_522_000, 13_044_000))
+    assert found == {first: Outcome.SAME, second: Outcome.SLOWER}
+    assert not [finding for finding in report.findings if finding.is_alarm and finding.reference == "exact"]
+
+
+def test_a_network_that_became_another_one_is_a_changed_count() -> None:
+    """In its last night both were measured: the newest is the case, and no mean of the two."""
+    records = [*clean(level(20, 1e-3)), *wider(level(21, 3e-3))[-2:]]
+    for night, outcome in (("2026-01-20", Outcome.INCOMPARABLE), ("2026-01-21", Outcome.INCONCLUSIVE)):
+        report = judged(records, night=night)
+        (macs,) = [f for f in report.findings if f.verdict.metric == "macs"]
+        assert (macs.name, macs.base, macs.head, macs.is_alarm) == (NAME, 6_522_000, 13_044_000, True)
+        assert latency(report).verdict.outcome is outcome
+    assert all(finding.name == NAME for finding in judged(records, night="2026-01-19").findings)
+
+
+def wider(values: Sequence[float]) -> list[Record]:
+    """Another network of the same name, an hour after the first one in each night."""
+    analytic = dataclasses.replace(record().analytic, macs=13_044_000)
+    return [
+        dataclasses.replace(
+            entry,
+            id=f"{entry.id}w",
+            started_at=entry.started_at.replace("T02", "T03"),
+            onnx_sha256="b" * 64,
+            analytic=analytic,
+        )
+        for entry in clean(values)
+    ]
+
+
 def test_a_new_driver_is_never_slower() -> None:
     def environment(night: int) -> Any:
         return NEW_DRIVER if night >= 20 else ENVIRONMENT

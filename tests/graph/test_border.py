@@ -56,6 +56,23 @@ def test_a_number_of_points_is_no_batch() -> None:
     assert (found.batch, axes(found)) == (1, {"points": 0})
 
 
+def test_a_size_that_an_input_has_twice_is_no_batch() -> None:
+    """A matrix of all pairs: with one node, as with one sample, a network of graphs would compute nothing."""
+    inputs: dict[str, Dims] = {"x": ["N", 8], "adjacency": ["N", "N"]}
+    with pytest.raises(UsageError, match="is not known"):
+        border(inputs)
+    found = border(inputs, Sizes(named={"N": (6,)}))
+    assert [(given.shape, given.batch_axis) for given in found.inputs] == [((6, 8), None), ((6, 6), None)]
+    masked: dict[str, Dims] = {"x": ["batch", "n", 8], "mask": ["batch", "n", "n"]}
+    assert [given.batch_axis for given in border(masked, Sizes(named={"n": (6,)})).inputs] == [0, 0]
+
+
+def test_no_axis_of_scalars_is_advised() -> None:
+    with pytest.raises(UsageError) as caught:
+        border({"a": [], "b": []}, Sizes(batch=2))
+    assert caught.value.remedy == "leave --batch out: one inference is one sample"
+
+
 def test_every_input_that_carries_the_batch_gets_it() -> None:
     inputs: dict[str, Dims] = {"x": ["seq", "batch", 8], "state": [2, "batch", 16], "scale": [1]}
     found = border(inputs, Sizes(batch=3, named={"seq": (20,)}))

@@ -64,6 +64,83 @@ def test_of_several_tables_the_rows_that_all_have() -> None:
     assert (found.high, found.text) == (7, "rows 0 to 6 of small")
 
 
+LARGE = np.zeros((900, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("parts", "ranges"),
+    [
+        ([node("Split", ["x"], ["i", "j", "k", "l"], axis=1)], ((0, 50), (0, 900), None, None)),
+        (
+            [node("Gather", ["x", "zero"], ["i"], axis=1), node("Gather", ["x", "last"], ["j"], axis=-1)],
+            ((0, 50), None, None, (0, 900)),
+        ),
+        (
+            [
+                node("Slice", ["x"], ["i"], axes=[1], starts=[0], ends=[2]),
+                node("Cast", ["x"], ["c"], to=TensorProto.INT32),
+                node("Slice", ["c", "two", "end", "axes"], ["j"]),
+            ],
+            ((0, 50), (0, 50), (0, 900), (0, 900)),
+        ),
+    ],
+    ids=["split", "gather", "slice"],
+)
+def test_each_feature_is_drawn_over_its_own_table(
+    parts: list[onnx.NodeProto], ranges: tuple[tuple[int, int] | None, ...]
+) -> None:
+    """The rows that all tables have are few, and always in the cache."""
+    weights = {"zero": np.array(0), "last": np.array([-1]), "two": np.array([2]), "axes": np.array([1])}
+    weights |= {"end": np.array([np.iinfo(np.int64).max]), "large": LARGE}
+    found = values([*parts, LOOKUP, node("Gather", ["large", "j"], ["z"])], kind=TensorProto.FLOAT, **weights)
+    assert found is not None
+    assert (found.drawn, found.low, found.high, found.axis, found.ranges) == (Drawn.ROWS, 0, 900, 1, ranges)
+    assert found.text.startswith("rows of large, table, by place along axis 1: up to 49")
+    whole = values([*parts, LOOKUP, node("Gather", ["large", "j"], ["z"])], **weights)
+    assert whole is not None
+    assert (whole.drawn, whole.ranges) == (Drawn.ROWS, tuple(span or (0, 50) for span in ranges))
+
+
+@pytest.mark.parametrize(
+    ("into", "weights"),
+    [
+        (node("Clip", ["x", "low", "high"], ["i"]), {"low": np.array(0), "high": np.array(49)}),
+        (node("Mod", ["x", "high"], ["i"]), {"high": np.array(50)}),
+    ],
+)
+def test_what_is_brought_into_a_table_is_drawn_over_it(into: onnx.NodeProto, weights: dict[str, np.ndarray]) -> None:
+    """Any number is right, so the range is assumed, and real inputs may be others."""
+    found = values([into, LOOKUP], **weights)
+    assert found is not None
+    assert (found.drawn, found.high) == (Drawn.ASSUMED, 50)
+    assert found.text == f"assumed: rows 0 to 49 of table, behind {into.op_type}"
+
+
+def test_rows_may_come_as_floats_and_in_few_bits() -> None:
+    cast = node("Cast", ["x"], ["i"], to=TensorProto.INT64)
+    found = values([cast, LOOKUP], kind=TensorProto.FLOAT)
+    assert found is not None
+    assert (found.drawn, found.high) == (Drawn.ROWS, 50)
+    short = values([cast, node("Gather", ["large", "i"], ["y"])], kind=TensorProto.INT8, large=LARGE)
+    assert short is not None
+    assert (short.low, short.high) == (0, 128)
+
+
+@pytest.mark.parametrize(
+    ("reading", "high"),
+    [
+        (node("SoftmaxCrossEntropyLoss", ["table", "x"], ["y"]), 2),
+        (node("RotaryEmbedding", ["data", "table", "table", "x"], ["y"]), 50),
+        (node("RotaryEmbedding", ["data", "x", "table", "table"], ["y"], domain="com.microsoft"), 50),
+        (node("GatherBlockQuantized", ["table", "x", "data"], ["y"], gather_axis=1, domain="com.microsoft"), 2),
+    ],
+)
+def test_labels_and_places_in_a_sequence_are_rows(reading: onnx.NodeProto, high: int) -> None:
+    found = values([reading])
+    assert found is not None
+    assert (found.drawn, found.high) == (Drawn.ROWS, high)
+
+
 def test_a_table_in_eight_bits_and_the_embedding_of_microsoft() -> None:
     nodes = [node("DequantizeLinear", ["bytes", "scale"], ["wide"]), node("Gather", ["wide", "x"], ["y"])]
     found = values(nodes, bytes=np.zeros((30, 2), np.uint8), scale=np.float32(1))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from graphs import cost_from_onnx
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 
@@ -95,3 +98,53 @@ def test_a_folded_bias_is_known_from_the_newer_exporter(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     torch.onnx.export(module, (torch.zeros(2, 3, 8, 8),), str(path), dynamo=True, verbose=False)
     assert cost_from_onnx(path).params == sum(parameter.numel() for parameter in module.parameters())
+
+
+def saved(path: Path, nodes: list[onnx.NodeProto], kind: int, shape: list[int], **stored: np.ndarray) -> Path:
+    """A file with one input x and one output y."""
+    inputs = [helper.make_tensor_value_info("x", kind, shape)]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    graph = helper.make_graph(
+        nodes, "net", inputs, outputs, [numpy_helper.from_array(array, name) for name, array in stored.items()]
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
+def test_weights_in_bytes_that_arithmetic_widens_count(tmp_path: Path) -> None:
+    """Their scales and zero points do not."""
+    nodes = [
+        helper.make_node("Cast", ["w"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["wide", "zeros"], ["centred"]),
+        helper.make_node("Mul", ["centred", "scales"], ["weight"]),
+        helper.make_node("MatMul", ["x", "weight"], ["y"]),
+    ]
+    numbers = {"zeros": np.ones(4, np.float32), "scales": np.full(4, 0.1, np.float32)}
+    weight = np.arange(32, dtype=np.int8).reshape(8, 4)
+    path = saved(tmp_path / "net.onnx", nodes, TensorProto.FLOAT, [1, 8], w=weight, **numbers)
+    assert cost_from_onnx(path).params == 32
+
+
+def test_numbers_in_the_arithmetic_of_masks_and_sizes_are_no_parameters(tmp_path: Path) -> None:
+    mask = [
+        helper.make_node("Cast", ["x"], ["c"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["one", "c"], ["i"]),
+        helper.make_node("Mul", ["i", "large"], ["m"]),
+        helper.make_node("Add", ["m", "bias"], ["y"]),
+    ]
+    stored = {"one": np.float32(1), "large": np.float32(-1e4), "bias": np.ones(8, np.float32)}
+    path = saved(
+        tmp_path / "mask.onnx", mask, TensorProto.INT64, [1, 8], **{k: np.asarray(v) for k, v in stored.items()}
+    )
+    assert cost_from_onnx(path).params == 8
+    size = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "last"], ["n"]),
+        helper.make_node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "half"], ["h"]),
+        helper.make_node("Mul", ["x", "h"], ["y"]),
+    ]
+    path = saved(
+        tmp_path / "size.onnx", size, TensorProto.FLOAT, [1, 8], last=np.array(1), half=np.array(0.55, np.float32)
+    )
+    assert cost_from_onnx(path).params == 0

@@ -54,6 +54,18 @@ def test_axes(module: nn.Module, shapes: list[tuple[int, ...]], axes: list[int |
     assert seen.fixed is None
 
 
+def test_what_does_not_run_with_one_sample_is_no_batch() -> None:
+    """Edges of a graph are pairs of ends, which no output follows."""
+
+    def summed(x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        begins, ends = (torch.full_like(edges[end], 8).long() for end in (0, 1))
+        return torch.zeros_like(x).index_add(0, ends, x[begins])
+
+    seen = found(Calls(summed), (9, 3), (2, 7))
+    assert [given.batch_axis for given in seen.inputs] == [None, None]
+    assert "no axis" in seen.note
+
+
 def test_a_batch_that_the_code_fixes() -> None:
     seen = found(Calls(lambda x: x.view(4, 3)), (4, 3))
     assert (seen.fixed, seen.inputs[0].batch_axis) == (4, 0)

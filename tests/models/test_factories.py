@@ -32,6 +32,22 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     sys.modules.pop(MODULE, None)
 
 
+def test_a_pair_may_be_a_list(write: Callable[[str], None]) -> None:
+    write("def net(): return [torch.nn.Linear(4, 2), torch.zeros(1, 4)]")
+    module, example = made_by_factory(f"{MODULE}:net")
+    assert isinstance(module, torch.nn.Linear)
+    assert example is not None
+
+
+def test_the_module_of_a_traced_program_is_refused(write: Callable[[str], None]) -> None:
+    """It has no eval()."""
+    write(
+        "def net():\n    x = torch.zeros(1, 4)\n    return torch.export.export(torch.nn.Linear(4, 2), (x,)).module(), x"
+    )
+    with pytest.raises(UsageError, match=r"the module of a program that torch\.export made"):
+        network_from_source(resolve(f"{MODULE}:net", input_shape=None, weights=None), seed=0)
+
+
 def test_functions_and_classes_make_networks(write: Callable[[str], None]) -> None:
     write("class Net(torch.nn.Linear):\n    def __init__(self, size=4):\n        super().__init__(size, 2)")
     assert isinstance(made_by_factory(f"{MODULE}:Net")[0], torch.nn.Linear)
@@ -45,6 +61,11 @@ def test_functions_and_classes_make_networks(write: Callable[[str], None]) -> No
         ("net = torch.nn.Linear(4, 2)", UsageError, ["is a network, not a function", "def make(): return net"]),
         ("def net(size): pass", UsageError, ["without arguments", "net(size)", "def make(): return net(...)"]),
         ("def net(): return {}", UsageError, ["does not return a network", "it returned {}, a dict"]),
+        (
+            "def net(): return torch.export.export(torch.nn.Linear(4, 2), (torch.zeros(1, 4),))",
+            UsageError,
+            ["is a program that torch.export made", "return the nn.Module"],
+        ),
         ("def net(): return 1 / 0", ArtifactError, ["raised ZeroDivisionError", "line 2: def net(): return 1 / 0"]),
         ("def net():\n    raise SystemExit(0)", ArtifactError, ["raised SystemExit", "line 3: raise SystemExit(0)"]),
         ("raise SystemExit", ArtifactError, [f"importing {MODULE} failed", "SystemExit", "line 2: raise SystemExit"]),

@@ -56,6 +56,15 @@ def test_what_changed_is_named_and_put_back() -> None:
     assert changed == []
 
 
+def test_what_is_computed_anew_is_no_memory() -> None:
+    """A weight that is normalised before each inference is another tensor, of the same numbers."""
+    layer = nn.utils.weight_norm(nn.Linear(8, 4))
+    layer(torch.randn(2, 8))
+    with kept_tensors_put_back(layer) as changed:
+        layer(torch.randn(2, 8))
+    assert changed == []
+
+
 def test_a_network_that_remembers_is_exported_as_its_first_inference(tmp_path: Path) -> None:
     source = resolve(f"{__name__}:made", input_shape=None, weights=None)
     artifact = artifact_from_source(source, precision=Precision.FP32, root=tmp_path)

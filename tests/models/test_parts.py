@@ -11,6 +11,7 @@ import torch
 from benchbox.errors import UsageError
 from benchbox.models.building import network_from_source
 from benchbox.models.sources import resolve
+from benchbox.schema.model import InputChoice
 
 CODE = """
 import torch
@@ -38,11 +39,14 @@ class Layer(nn.Module):
         return x * turns + places[..., None]
 
 class Turning(nn.Module):
+    calls = 0
+
     def __init__(self):
         super().__init__()
         self.layer, self.folded = Layer(), nn.Linear(4, 4)
 
     def forward(self, x):
+        Turning.calls += 1
         places = torch.arange(x.shape[1])[None]
         turned = self.layer(x, places, torch.ones(1, x.shape[1], 4))
         return self.folded(turned.reshape(-1, 4)).reshape(turned.shape)
@@ -90,6 +94,15 @@ def test_the_batch_of_a_part_is_the_networks() -> None:
 def test_a_part_that_folds_samples_and_places_into_one_axis_has_that_for_its_batch() -> None:
     source = resolve("parted_net:make_turning", input_shape=None, weights=None, part="folded")
     assert [spec.shape for spec in network_from_source(source, seed=0).specs()] == [(None, 4)]
+
+
+def test_an_axis_that_the_user_says_is_not_looked_for_in_the_whole_network() -> None:
+    choice = InputChoice(named=(("x", (5, 4)),), batch_axes=(("x", 1),))
+    source = resolve("parted_net:make_turning", input_shape=None, weights=None, part="layer", inputs=choice)
+    network = network_from_source(source, seed=0)
+    assert {spec.name: spec.batch_axis for spec in network.specs()} == {"x": 1, "places": 1, "turns": 1}
+    # Once for the axes of its own inputs, whose size was asked for, and once for what it gives the part.
+    assert sys.modules["parted_net"].Turning.calls == 2
 
 
 def test_a_part_of_a_zoo_network() -> None:

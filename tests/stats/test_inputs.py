@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from benchbox.schema.artifact import TensorSpec
+from benchbox.schema.artifact import Drawn, TensorSpec, Values
 from benchbox.stats.inputs import seeded_arrays
 
 IMAGE = TensorSpec(name="input", dtype="float32", shape=(None, 3, 8, 8))
@@ -42,3 +42,19 @@ def test_the_stream_never_changes() -> None:
     """Records of different days are comparable only if their inputs are the same: this hash is for ever."""
     data = seeded_arrays([IMAGE], seed=0, samples=1)["input"].tobytes()
     assert hashlib.sha256(data).hexdigest()[:16] == "08e063d2439baa9f"
+
+
+def test_each_place_has_a_range_of_its_own() -> None:
+    fed = Values(drawn=Drawn.ROWS, text="", low=0, high=900, axis=1, ranges=((5, 6), (0, 900), None))
+    for spec in (
+        TensorSpec(name="x", dtype="float32", shape=(None, 3, 50), values=fed),
+        TensorSpec(name="x", dtype="float32", shape=(50, 3, None), batch_axis=2, values=fed),
+        TensorSpec(name="x", dtype="float32", shape=(50, 3), batch_axis=None, values=fed),
+    ):
+        made = seeded_arrays([spec], seed=0, samples=4)["x"]
+        assert made.shape == tuple(size or 4 for size in spec.shape)
+        first, rows, plain = (made.take(place, axis=1) for place in range(3))
+        assert (first == 5).all()
+        assert 100 < rows.max() < 900
+        assert (rows == np.floor(rows)).all()
+        assert not (plain == np.floor(plain)).any()

@@ -28,7 +28,7 @@ from benchbox.backends.cuda.slots import FLUSH_BYTES
 from benchbox.backends.pytorch.dispatch import DispatchWatch, allow_tf32, short_type, tf32_evidence, tf32_switches
 from benchbox.backends.pytorch.first_tensors import FirstTensors
 from benchbox.backends.pytorch.outputs import in_float, tensors_in
-from benchbox.errors import BenchboxError, DeviceMemoryError, EnvironmentLackError
+from benchbox.errors import BenchboxError, DeviceMemoryError, EnvironmentLackError, one_line
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.trial import Evidence
@@ -302,7 +302,7 @@ class PyTorchCudaSession:
             raise
         except RuntimeError as error:
             self._graphs.clear()
-            self._graph_state = f"failed: {' '.join(str(error).split())[:200]}"
+            self._graph_state = f"failed: {one_line(error, 200)}"
             return
         self._graphs[slot] = graph
         self._graph_state = GRAPH_USED

@@ -6,7 +6,8 @@ Runtime names a fused kernel by a node or by the tensor that it writes), the lay
 executed as just the operator that it is, everything backwards from it up to the nodes of other layers, but no more than
 one matrix operation: a kernel fuses what surrounds a convolution, not two. What is left and costs no multiply-adds (an
 addition and an activation behind a convolution) belongs to the layer that makes its last input: that is the kernel it
-was fused into. What reads constants only (dequantised weights) belongs to the first layer that reads it. A node's cost
+was fused into. Where kernels have names that say nothing, and as many matrix operations are left, they are those, in
+order. What reads constants only (dequantised weights) belongs to the first layer that reads it. A node's cost
 is counted once, in the first layer that covers it; the rest is said to be uncovered.
 """
 
@@ -19,6 +20,9 @@ from benchbox.graph.graph import Graph
 from benchbox.graph.node import NodeView
 from benchbox.schema.cost import LayerCost, NetworkCost
 from benchbox.schema.layers import ExecutedLayer, LayerRow
+
+# Words in the names of operators that one kernel may stand in for.
+_FAMILIES = (("MatMul", "Gemm"), ("Conv",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +56,20 @@ def attribution(graph: Graph, cost: NetworkCost, layers: Sequence[ExecutedLayer]
         told_whole = any("..." in hint for hint in (layers[index].name, *layers[index].tensors))
         as_it_is = told_whole or {operators[name] for name in names} == {layers[index].kind}
         owners.claim(index, names if as_it_is else owners.behind(names, stops=taken - set(names)))
+    silent = [index for index, names in seeds.items() if not names and _says_nothing(layers[index])]
+    for index, name in owners.left_for({index: layers[index].kind for index in silent}, operators):
+        owners.claim(index, owners.behind([name], stops=taken))
     owners.give_the_rest()
     covered = owners.by_layer()
     rows = tuple(_row(layer, covered.get(index, ()), costs) for index, layer in enumerate(layers))
     uncovered = tuple(node.name for node in graph.nodes if node.name not in owners.of)
     return Attribution(rows=rows, uncovered=uncovered, uncovered_macs=sum(costs[name].macs for name in uncovered))
+
+
+def _says_nothing(layer: ExecutedLayer) -> bool:
+    """Whether a layer has a name that a runtime made up, of its kind and a number or of nothing at all."""
+    kind, _, number = layer.name.rpartition("_")
+    return not any(layer.tensors) or (kind == layer.kind and number.isdigit())
 
 
 def without_cost(layers: Sequence[ExecutedLayer]) -> Attribution:
@@ -122,6 +135,23 @@ class _Owners:
             found.append(name)
             if not matrix:
                 waiting += self._before(self._nodes[name])
+        return found
+
+    def left_for(self, silent: Mapping[int, str], operators: Mapping[str, str]) -> list[tuple[int, str]]:
+        """Matrix operations that nobody has, for the layers whose names say nothing: in order, where as many are left.
+
+        A runtime has no name for what it fused from nodes without names.
+        """
+        found = []
+        for words in _FAMILIES:
+            layers = [index for index, kind in silent.items() if any(word in kind for word in words)]
+            nodes = [
+                name
+                for name in self._nodes
+                if name not in self.of and self._costs[name].macs and any(word in operators[name] for word in words)
+            ]
+            if len(layers) == len(nodes):
+                found += list(zip(layers, nodes, strict=True))
         return found
 
     def _before(self, node: NodeView) -> list[str]:

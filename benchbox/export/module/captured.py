@@ -62,7 +62,11 @@ def _fed(
     """The inputs, those of the arrays fed with them in turn, from a file that is named by what it holds."""
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)
-    digest = hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+    parts = [
+        f"{name} {arrays[name].dtype} {arrays[name].shape} ".encode() + arrays[name].tobytes()
+        for name in sorted(arrays)
+    ]
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()
     path = root / FOLDER / f"{digest[:16]}.npz"
     if not path.exists():
         with draft_of(path) as draft:

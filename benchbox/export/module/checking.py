@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import ArtifactError, BenchboxError, one_line
 from benchbox.export.check_set import CheckSet, check_batches
 from benchbox.export.foreign import data_dependent_axes
 from benchbox.export.module.captured import fed_as_captured, fed_as_given
@@ -165,6 +166,21 @@ def expected_of(
     return replace(found, warnings=(words, *found.warnings))
 
 
+# What PyTorch's exporter calls a size that it learns from a tensor's values: u0.
+_FROM_DATA = re.compile(r"\bu\d+\b")
+
+
+def _unknown_axes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
+    """By output, the axes whose sizes follow from values, as the longest of some sequences does."""
+    found = {
+        value.name: tuple(
+            axis for axis, dim in enumerate(value.type.tensor_type.shape.dim) if _FROM_DATA.search(dim.dim_param)
+        )
+        for value in graph.output
+    }
+    return {name: axes for name, axes in found.items() if axes}
+
+
 def _expected_on(
     network: Network, proto: onnx.ModelProto, inputs: Sequence[TensorSpec], *, sizes: BatchRange, seed: int
 ) -> Expected:
@@ -183,7 +199,7 @@ def _expected_on(
     except Exception as error:  # whatever the network's own code raises
         raise ArtifactError(
             f"the network does not run in batches of {' and '.join(map(str, dict.fromkeys(batches)))}",
-            values=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            values=f"{type(error).__name__}: {one_line(error, 200)}",
             remedy=remedy_of_mixed(error, network.module)
             or "give it a batch size that it takes: --batch N; or example inputs of that size",
         ) from error
@@ -192,7 +208,7 @@ def _expected_on(
         names,
         batches=batches,
         counted=any(spec.batch_axis is not None for spec in inputs),
-        open_axes=data_dependent_axes(proto.graph, {}, {BATCH}),
+        open_axes={**data_dependent_axes(proto.graph, {}, {BATCH}), **_unknown_axes(proto.graph)},
     )
     check = replace(check, outputs=outputs)
     expected = joined(made, outputs)
@@ -204,7 +220,7 @@ def _expected_on(
     try:
         exact = joined(inferences_of_module(network.module, check, double=True), outputs)
     except (RuntimeError, TypeError) as error:  # what a network's own code raises at float64 tensors
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         warning = f"the network does not run in float64, so fp32 was not compared with it: {reason}"
         return Expected(check=check, outputs=expected, hops=(), warnings=(*warnings, warning))
     hop = hop_from_outputs("pytorch-fp64", "pytorch-fp32", exact, expected, TOLERANCES[Precision.FP32])

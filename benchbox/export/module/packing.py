@@ -10,7 +10,6 @@ network as it is.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,38 +44,60 @@ class _Packed:
 
 
 # Of a network whose outputs are as long as the longest sequence of a batch; in its graph that is a constant.
-_FULL = (
+FULL = (
     "pad_packed_sequence() without total_length: in the graph its outputs are as long as the padded input, which the "
     "longest sequence of every batch must fill"
 )
 
 
+def _pack_by_name(
+    input: Any,  # noqa: A002
+    lengths: Any,
+    batch_first: bool = False,
+    enforce_sorted: bool = True,
+) -> Any:
+    """What every reference to ``pack_padded_sequence`` runs, wherever it was imported to: globals are PyTorch's."""
+    return globals()["_benchbox_pack"](input, lengths, batch_first, enforce_sorted)
+
+
+def _unpack_by_name(
+    sequence: Any, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
+) -> Any:
+    """The same for ``pad_packed_sequence``."""
+    return globals()["_benchbox_unpack"](sequence, batch_first, padding_value, total_length)
+
+
 @contextlib.contextmanager
-def packed_as_padded(module: nn.Module) -> Iterator[list[str]]:
-    """Within, packing and unpacking in the module's own code, and its recurrent layers, can be traced.
+def packed_as_padded(*, cut: bool = False) -> Iterator[list[str]]:
+    """Within, packing and unpacking, and recurrent layers between them, can be traced.
 
     Yields a list that gets what the user should know of the graph.
 
     Args:
-        module: the network; the files that define it and its parts are those whose names are looked at.
+        cut: where the network says no length, outputs end with the longest sequence, a size that follows from data,
+            as PyTorch's do; else they stay as long as the padded input.
     """
     notes: list[str] = []
 
     def unpack(
         sequence: _Packed, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if total_length is None and not notes:
-            notes.append(_FULL)
+        if total_length is None and cut:
+            sequence = _cut(sequence)
+        elif total_length is None and not notes:
+            notes.append(FULL)
         return _unpack(sequence, batch_first, padding_value, total_length)
 
-    files = {rnn.__name__, *(type(part).__module__ for part in module.modules())}
-    instead = {id(rnn.pack_padded_sequence): _pack, id(rnn.pad_packed_sequence): unpack}
+    instead = (
+        (rnn.pack_padded_sequence, _pack_by_name, "_benchbox_pack", _pack),
+        (rnn.pad_packed_sequence, _unpack_by_name, "_benchbox_unpack", unpack),
+    )
     with contextlib.ExitStack() as put_back:
-        for file in filter(None, map(sys.modules.get, files)):
-            for name, value in list(vars(file).items()):
-                if (ours := instead.get(id(value))) is not None:
-                    put_back.callback(setattr, file, name, value)
-                    setattr(file, name, ours)
+        for function, by_name, name, ours in instead:
+            put_back.callback(setattr, function, "__code__", function.__code__)
+            put_back.callback(vars(rnn).pop, name, None)
+            setattr(rnn, name, ours)
+            function.__code__ = by_name.__code__
         for layer in _LAYERS:
             put_back.callback(setattr, layer, "forward", layer.forward)
             layer.forward = _forward_of(layer.forward)  # type: ignore[method-assign]
@@ -94,10 +115,18 @@ def _pack(
     return _Packed(input.transpose(0, 1) if batch_first else input, torch.as_tensor(lengths))
 
 
+def _cut(sequence: _Packed) -> _Packed:
+    """The same without the steps that no sequence of the batch has."""
+    longest: Any = sequence.lengths.max().item()
+    torch._check(longest >= 0)  # type: ignore[no-untyped-call]
+    torch._check(longest <= sequence.steps.shape[0])  # type: ignore[no-untyped-call]
+    return _Packed(sequence.steps.narrow(0, 0, longest), sequence.lengths)
+
+
 def _unpack(
     sequence: _Packed, batch_first: bool, padding_value: float, total_length: int | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """``pad_packed_sequence`` of a batch whose longest sequence fills the padded tensor."""
+    """``pad_packed_sequence``, as long as the tensor of the steps unless a length is given."""
     steps = sequence.steps
     time = steps.shape[0]
     if padding_value != 0.0:

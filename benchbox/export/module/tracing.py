@@ -69,12 +69,15 @@ def proto_from_network(network: Network, *, name: str, weights: bool = True) -> 
     return _proto_and_notes(network, name=name, weights=weights)[0]
 
 
-def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def _proto_and_notes(
+    network: Network, *, name: str, weights: bool, cut: bool = False
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     import torch
 
     from benchbox.export.module.packing import packed_as_padded
     from benchbox.models.kept_tensors import kept_tensors_put_back
 
+    _require_no_projection(network.module, name)
     free = network.fixed_batch is None
     examples = tuple(given.with_batch(EXAMPLE_BATCH) if free else given.tensor for given in network.inputs)
     axes = tuple({} if given.batch_axis is None else {given.batch_axis: BATCH} for given in network.inputs)
@@ -84,7 +87,7 @@ def _proto_and_notes(network: Network, *, name: str, weights: bool) -> tuple[onn
         with (
             _silence(),
             _masks_not_looked_at(),
-            packed_as_padded(network.module) as notes,
+            packed_as_padded(cut=cut) as notes,
             kept_tensors_put_back(network.module),
         ):
             program = torch.onnx.export(
@@ -132,30 +135,47 @@ class Traced:
     refusal: ArtifactError | None = None
 
 
-def traced(network: Network, *, name: str, weights: bool = True) -> Traced:
+def _require_no_projection(module: nn.Module, name: str) -> None:
+    """Raises ArtifactError for an LSTM whose states have another size than its cells: ONNX's has one size for both."""
+    from torch import nn
+
+    for path, part in module.named_modules():
+        if isinstance(part, nn.LSTM) and part.proj_size:
+            raise ArtifactError(
+                f"{name} has an LSTM with proj_size={part.proj_size}, which ONNX's LSTM has not",
+                values=f"{path or 'itself'}: input size {part.input_size}, hidden size {part.hidden_size}",
+                remedy="bring an ONNX file that has its recurrence as a loop, or a network without proj_size",
+            )
+
+
+def traced(network: Network, *, name: str, weights: bool = True, cut: bool = False) -> Traced:
     """The graph of a network; for its example's batch alone where no other works, and traced where nothing else does.
+
+    ``cut`` is that of ``packing.py``.
 
     Raises ArtifactError as ``proto_from_network``.
     """
     try:
-        return _traced(network, name=name, weights=weights)
+        return _traced(network, name=name, weights=weights, cut=cut)
     except ArtifactError as error:
         failure = error
     if network.simplify is not None:
         network = replace(network, notes=(*network.notes, network.simplify()))
         with contextlib.suppress(ArtifactError):
-            return _traced(network, name=name, weights=weights)
+            return _traced(network, name=name, weights=weights, cut=cut)
     size = network.example_batch
     if size is not None and network.fixed_batch is None:
         reason = f"it could be exported for a batch of {size} only: {failure.values}"
         fixed = replace(network.at_batch(size), notes=(*network.notes, reason))
         with contextlib.suppress(ArtifactError):
-            return _traced(fixed, name=name, weights=weights)
-    return _traced_by_running(network, failure, weights=weights)
+            return _traced(fixed, name=name, weights=weights, cut=cut)
+    if isinstance(failure, SizesError):  # it does not run on these inputs at all
+        raise failure
+    return _traced_by_running(network, failure, weights=weights, cut=cut)
 
 
-def _traced(network: Network, *, name: str, weights: bool) -> Traced:
-    proto, notes = _proto_and_notes(network, name=name, weights=weights)
+def _traced(network: Network, *, name: str, weights: bool, cut: bool) -> Traced:
+    proto, notes = _proto_and_notes(network, name=name, weights=weights, cut=cut)
     return Traced(
         proto=proto,
         network=replace(network, notes=(*network.notes, *notes)) if notes else network,
@@ -163,7 +183,7 @@ def _traced(network: Network, *, name: str, weights: bool) -> Traced:
     )
 
 
-def _traced_by_running(network: Network, refusal: ArtifactError, *, weights: bool) -> Traced:
+def _traced_by_running(network: Network, refusal: ArtifactError, *, weights: bool, cut: bool) -> Traced:
     """What TorchScript's tracer writes down; raises the refusal where it cannot either."""
     from benchbox.export.module.packing import packed_as_padded
     from benchbox.export.module.torchscript import proto_from_trace, traced_in_words
@@ -175,7 +195,7 @@ def _traced_by_running(network: Network, refusal: ArtifactError, *, weights: boo
         with (
             _silence(),
             _masks_not_looked_at(),
-            packed_as_padded(network.module) as notes,
+            packed_as_padded(cut=cut) as notes,
             kept_tensors_put_back(network.module),
         ):
             proto, places = proto_from_trace(network)

@@ -21,13 +21,14 @@ from benchbox.errors import ArtifactError, UsageError
 from benchbox.export.large import require_convertible
 from benchbox.export.opsets import with_node_names
 from benchbox.export.precision.calibration import evaluated, float_shapes, ranges_from_data
-from benchbox.export.precision.deriving import CALIBRATED, DERIVING, calibration_of, derived_from_float
+from benchbox.export.precision.deriving import CALIBRATED, DERIVING, calibration_of, derived_from_float, newer_for
 from benchbox.export.precision.emulation import emulated_from_graph
 from benchbox.export.precision.quantization import QUANTIZABLE, observed_tensors
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.export.precision.sixteenbit_formats import FORMATS, emulated_format
 from benchbox.graph.stored import WHOLE, with_dense_weights
+from benchbox.graph.structure import with_functions_in_place
 from benchbox.progress import Say
 from benchbox.schema.accuracy import Bisection, LayerError
 from benchbox.schema.artifact import Hop, OnnxArtifact, TensorSpec
@@ -93,7 +94,8 @@ class _Search:
         self.precision, self.inputs = self.request.precision, original.inputs
         path = self.request.root / original.path
         require_convertible(path, model=original.model, precision=self.precision)
-        self.proto = with_dense_weights(with_node_names(onnx.load(str(path))), most=WHOLE)
+        flat = with_functions_in_place(onnx.load(str(path)))
+        self.proto = newer_for(self.precision, with_dense_weights(with_node_names(flat), most=WHOLE))
         fixed = original.fixed_batch
         self.batch = fixed or SAMPLES
         samples = 2 * fixed if fixed else SAMPLES
@@ -191,7 +193,7 @@ class _Search:
         for made in batches:
             for name, spec in zip(tensors, shown, strict=True):
                 parts[name].append(made[spec.name])
-        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        return {name: np.concatenate([np.atleast_1d(array) for array in arrays]) for name, arrays in parts.items()}
 
     def _layers(self, exclude: tuple[str, ...]) -> tuple[LayerError, ...]:
         """Every node with its error, the largest added error first, the graph's order among equals."""

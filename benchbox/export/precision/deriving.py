@@ -97,6 +97,11 @@ def calibration_of(
     return data_from_choice(derivation.calibration, source=source, inputs=inputs, seed=seed)
 
 
+def newer_for(precision: Precision, proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph in the operators that a precision needs, itself where its own are as new; raises as ``raised_to``."""
+    return raised_to(proto, OPSET_NEEDED) if precision in (Precision.INT8, Precision.FP8) else proto
+
+
 def _sixteen_bit(request: DerivingRequest, say: Say) -> Derived:
     say(f"casting the graph to {request.precision}")
     proto, warnings = cast_from_float(request.proto, request.precision, exclude=request.derivation.exclude)
@@ -105,7 +110,7 @@ def _sixteen_bit(request: DerivingRequest, say: Say) -> Derived:
 
 def _eight_bit(request: DerivingRequest, say: Say) -> Derived:
     """Calibrated, quantised, and where the fallback is fp16 cast around the Q/DQ pairs."""
-    request = replace(request, proto=raised_to(request.proto, OPSET_NEEDED))
+    request = replace(request, proto=newer_for(request.precision, request.proto))
     data, choice = request.data, request.derivation
     assert data is not None, "calibration_of gives data for every precision that is calibrated"
     ranges = request.ranges

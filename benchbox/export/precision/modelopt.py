@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
+from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError, one_line
 from benchbox.export.precision.casting import cast_from_float
 from benchbox.export.precision.fourbit import PRODUCTS, Storable, storable, with_rows_first
 from benchbox.export.precision.quantization import QUANTIZABLE
@@ -82,7 +82,7 @@ def converted_by_modelopt(request: DerivingRequest) -> tuple[onnx.ModelProto, in
         except Exception as error:  # its errors and those of the packages below it share no base class
             raise ArtifactError(
                 f"ModelOpt does not convert this network to {request.precision}",
-                values=f"{type(error).__name__}: {' '.join(str(error).split())[:400]}",
+                values=f"{type(error).__name__}: {one_line(error)}",
                 remedy="remove --converter",
             ) from error
     proto.graph.name = request.proto.graph.name

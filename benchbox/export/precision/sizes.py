@@ -1,7 +1,8 @@
-"""Which nodes of a graph compute sizes, which 16 bits would change?
+"""Which nodes of a graph compute sizes and places in tables, which 16 bits would change?
 
 Exporters write ``Shape → Cast → Mul → Floor → Cast`` where a module scales a size: floor(100 · 0.55) is 55, and 54 in
-fp16. Such arithmetic has no cost and stays in fp32 in every precision.
+fp16. Row 5,999 of a table, fed as a floating point number, is 6,000. Such arithmetic has no cost and stays in fp32 in
+every precision.
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ if TYPE_CHECKING:
     import onnx
 
 _SIZES = frozenset({"Shape", "Size"})
+# What may lie between an input and the whole numbers that are made of it.
+_HANDED_ON = frozenset(
+    {"Add", "Cast", "Ceil", "Clip", "Concat", "CumSum", "Div", "Floor", "Gather", "Identity", "Mul", "Reshape", "Round"}
+    | {"Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze"}
+)
 # Operators that read sizes as floating point numbers, and from which input on.
 _READERS = {"Resize": 1, "Upsample": 1, "Range": 0}
 
 
 def size_arithmetic(graph: onnx.GraphProto, constants: Collection[str]) -> set[int]:
     """Indices of the nodes that follow from shapes and constants alone and lead to a whole number or a scale.
+
+    So do those that make whole numbers of an input, by arithmetic with constants.
 
     Args:
         graph: of the network.
@@ -41,6 +49,7 @@ def size_arithmetic(graph: onnx.GraphProto, constants: Collection[str]) -> set[i
 
 def _from_sizes(graph: onnx.GraphProto, constants: set[str]) -> set[int]:
     sized: set[str] = set()
+    fed = {value.name for value in graph.input} - constants
     found = set()
     for index, node in enumerate(graph.node):
         if node.domain not in STANDARD_DOMAINS:
@@ -54,6 +63,9 @@ def _from_sizes(graph: onnx.GraphProto, constants: set[str]) -> set[int]:
             (sized if sized.intersection(inputs) else constants).update(node.output)
             if sized.intersection(inputs):
                 found.add(index)
+        elif node.op_type in _HANDED_ON and all(name in fed or name in constants for name in inputs):
+            fed.update(node.output)
+            found.add(index)
     return found
 
 

@@ -59,7 +59,7 @@ def markdown_of(report: NightReport) -> str:
         _groups(report),
         _largest(texts[:_SHOWN]),
         *_layers(rows),
-        _unclear(unclear_rows(report.findings)),
+        _unclear(report),
         _section("Acknowledged", _bullets(acknowledged_lines(report))),
         _section("New", _bullets(_named(report.coverage.new))),
         _section("See the first of them again", f"```sh\n{commands}\n```" if commands else ""),
@@ -143,10 +143,17 @@ def _largest(texts: Sequence[list[str]]) -> str:
     return _section("The largest", (f"In all rows: {'; '.join(once)}.\n\n" if once else "") + table)
 
 
-def _unclear(rows: Sequence[Finding]) -> str:
+def _unclear(report: NightReport) -> str:
     """Rows of which nobody can tell, with the smallest change that would show."""
+    rows = unclear_rows(report.findings)
     texts = [
-        [_code(row.name), row.verdict.metric, mde_text(row), _plain(row.verdict.reason), _plain(settled_by(row))]
+        [
+            _code(row.name),
+            row.verdict.metric,
+            mde_text(row),
+            _plain(row.verdict.reason),
+            _plain(settled_by(row, report)),
+        ]
         for row in rows[:_SHOWN]
     ]
     more = len(rows) - _SHOWN

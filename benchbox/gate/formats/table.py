@@ -44,7 +44,7 @@ def render_night(report: NightReport) -> str:
         f"and {len(report.groups) - _MOST_ROWS} more groups" if len(report.groups) > _MOST_ROWS else "",
         "\n".join(line for finding in rows[:_MOST_ROWS] for line in _block(finding)),
         f"and {len(rows) - _MOST_ROWS} rows more, all smaller: --json or --markdown" if len(rows) > _MOST_ROWS else "",
-        _listed("inconclusive or blind", _unclear_lines(unclear_rows(report.findings))),
+        _listed("inconclusive or blind", _unclear_lines(report)),
         _reproduce(report),
         _measure(report),
         _listed("acknowledged", acknowledged_lines(report)),
@@ -55,11 +55,11 @@ def render_night(report: NightReport) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _unclear_lines(rows: Sequence[Finding]) -> list[str]:
+def _unclear_lines(report: NightReport) -> list[str]:
     """A line for each case and cause, with all metrics that it holds for."""
     metrics: dict[tuple[str, str, str], list[str]] = {}
-    for row in rows:
-        metrics.setdefault((row.name, row.verdict.reason, settled_by(row)), []).append(row.verdict.metric)
+    for row in unclear_rows(report.findings):
+        metrics.setdefault((row.name, row.verdict.reason, settled_by(row, report)), []).append(row.verdict.metric)
     lines = [
         "; ".join(filter(None, (f"{name} {', '.join(found)}", reason, settled)))
         for (name, reason, settled), found in metrics.items()

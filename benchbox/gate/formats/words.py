@@ -319,7 +319,7 @@ def mde_text(finding: Finding) -> str:
     return ABSENT if finding.verdict.mde is None else format_percent(finding.verdict.mde, 1)
 
 
-def settled_by(finding: Finding) -> str:
+def settled_by(finding: Finding, report: NightReport) -> str:
     """What would tell, of a row of which nobody can."""
     if Qualifier.BLIND in finding.qualifiers:
         if finding.need is not None and finding.need.processes is not None:
@@ -327,7 +327,7 @@ def settled_by(finding: Finding) -> str:
         useless = "" if finding.need is None else "; more processes would not help, it is the nights that differ"
         return f"less noise (benchbox doctor), or a larger effect in benchbox.toml{useless}"
     if finding.verdict.ratio is None:
-        return f"measure it again: {commands_for(finding)[-1]}"
+        return f"measure it again: {commands_for(finding, report)[-1]}"
     return "further nights"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchbox.backends.base import BACKENDS, Backend, ConvertingBackend, EngineBackend, Grade, GradedBackend
 from benchbox.cost.counting import cost_from_graph
 from benchbox.cost.executed.proof import prover
-from benchbox.errors import BenchboxError
+from benchbox.errors import BenchboxError, one_line
 from benchbox.export.one_operator import convolution_artifact, gemm_artifact
 from benchbox.flags.precision import shares_in_words
 from benchbox.graph.graph import graph_from_file
@@ -237,4 +237,4 @@ def convolves(library: str) -> bool:
 
 def _refused(subject: Subject, error: BenchboxError) -> NoCeiling:
     text = "; ".join(" ".join(part.split()) for part in (error.what, error.values) if part)
-    return NoCeiling(precision=subject.precision, library=subject.library, reason=text[:300])
+    return NoCeiling(precision=subject.precision, library=subject.library, reason=one_line(text, 300))

@@ -36,7 +36,7 @@ from benchbox.backends.base import (
     SharingSession,
 )
 from benchbox.backends.cuda.driver import PCI_OPTION
-from benchbox.errors import BenchboxError, MeasurementError, UsageError
+from benchbox.errors import BenchboxError, MeasurementError, UsageError, one_line
 from benchbox.machine.counters import differences, resident_bytes
 from benchbox.machine.gpu.nvml import free_bytes, users_now
 from benchbox.machine.gpu.watch import GpuWatch, gpu_watch
@@ -390,7 +390,7 @@ def failure_from_error(error: Exception) -> BenchboxError:
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return unwritable_answer(error, Path(error.filename or tempfile.gettempdir()))
     text = " ".join(str(error).split())
-    values = f"{type(error).__name__}: {text[:400] or 'no reason given'}"
+    values = f"{type(error).__name__}: {one_line(text) or 'no reason given'}"
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
         return MeasurementError("the worker ran out of memory", values=values, remedy="try a smaller --batch")
     return MeasurementError(

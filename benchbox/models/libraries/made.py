@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchbox.errors import ArtifactError, EnvironmentLackError
+from benchbox.errors import ArtifactError, EnvironmentLackError, one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,5 +82,5 @@ def failed(what: str, error: Exception) -> ArtifactError:
 
 def reason_of(error: BaseException) -> str:
     """An exception in one line."""
-    text = " ".join(str(error).split())[:_REASON_CHARACTERS]
+    text = one_line(error, _REASON_CHARACTERS)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

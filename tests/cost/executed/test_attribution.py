@@ -146,6 +146,34 @@ def test_one_matrix_operation_a_kernel(tmp_path: object) -> None:
     assert rows["Gemm"] == ("second", "sum")
 
 
+def test_kernels_fused_from_nodes_without_names_are_what_is_left(tmp_path: Path) -> None:
+    """Such a kernel's name is the fusion's alone; there must be as many of them as products that nobody has."""
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "t"], ["a"]),
+        helper.make_node("MatMul", ["a", "w"], ["b"]),
+        helper.make_node("MatMul", ["b", "x"], ["c"]),
+        helper.make_node("Add", ["c", "x"], ["out"]),
+    ]
+    border = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 4]) for name in ("x", "w", "out")]
+    path = tmp_path / "net.onnx"
+    made = helper.make_graph(nodes, "g", border[:2], border[2:])
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)]), path)
+    graph = graph_from_file(path, batch=4)
+    fused = [_fused(name, kind="FusedMatMul", hints=("",)) for name in ("/MatmulTransposeFusion/", "/MatMulAddFusion")]
+    alone = _fused("MatMul_2", kind="MatMul", hints=("MatMul_2",))
+    assert _rows(graph, fused[0], alone, fused[1]) == {
+        "/MatmulTransposeFusion/": ("MatMul_1",),
+        "MatMul_2": ("MatMul_2",),
+        "/MatMulAddFusion": ("MatMul_3", "Add_4"),
+    }
+    assert _rows(graph, fused[0], alone)["/MatmulTransposeFusion/"] == ()
+    numbered = _fused("MatMulNBits_7", kind="MatMulNBits", hints=("MatMulNBits_7",))
+    assert _rows(graph, fused[0], alone, numbered)["MatMulNBits_7"] == ("MatMul_3", "Add_4")
+    unknown = _fused("elsewhere", kind="FusedMatMul", hints=("elsewhere",))
+    assert _rows(graph, unknown, alone, fused[1])["elsewhere"] == ()
+
+
 def test_weights_that_are_dequantised_belong_to_their_reader(tmp_path: Path) -> None:
     """A fused kernel reads the bytes; what the graph does to constants on the way is in no layer of its own."""
     nodes = [

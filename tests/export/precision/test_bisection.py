@@ -101,6 +101,37 @@ def test_an_overflow_is_the_layers_that_write_and_read_it(tmp_path: Path) -> Non
     assert [layer.added for layer in found.layers if layer.node in {"relu", "down"}] == [0.0, 0.0]
 
 
+def old_with_a_function(path: Path) -> str:
+    """Opset 7, a scalar inside, and a layer that is a local function."""
+    body = [helper.make_node("MatMul", ["a", "b"], ["c"]), helper.make_node("Tanh", ["c"], ["d"])]
+    layer = helper.make_function("local", "Layer", ["a", "b"], ["d"], body, [helper.make_opsetid("", 7)])
+    nodes = [
+        helper.make_node("Layer", ["input", "first.w"], ["h"], domain="local"),
+        helper.make_node("ReduceMax", ["h"], ["most"], keepdims=0),
+        helper.make_node("Add", ["h", "most"], ["moved"]),
+        helper.make_node("MatMul", ["moved", "last.w"], ["output"]),
+    ]
+    names = ("input", "first.w", "last.w", "output")
+    shapes = ([4, WIDTH], [WIDTH, WIDTH], [WIDTH, WIDTH], [4, WIDTH])
+    border = [helper.make_tensor_value_info(name, 1, shape) for name, shape in zip(names, shapes, strict=True)]
+    rng = np.random.default_rng(5)
+    weights = [
+        numpy_helper.from_array(rng.normal(0, WIDTH**-0.5, (WIDTH, WIDTH)).astype(np.float32), name)
+        for name in names[1:3]
+    ]
+    graph = helper.make_graph(nodes, "net", border[:3], border[3:], weights)
+    opsets = [helper.make_opsetid("", 7), helper.make_opsetid("local", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8, functions=[layer]), str(path))
+    return str(path)
+
+
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
+def test_old_graphs_with_functions_and_scalars_are_compared(precision: Precision, tmp_path: Path) -> None:
+    found = bisected(old_with_a_function(tmp_path / "net.onnx"), tmp_path, precision)
+    assert found.before.passed
+    assert sum(layer.node.startswith("MatMul") or "MatMul" in layer.node for layer in found.layers) == 2
+
+
 def test_the_same_network_is_within_tolerance_in_bf16(tmp_path: Path) -> None:
     found = bisected(overflowing(tmp_path / "net.onnx"), tmp_path, Precision.BF16)
     assert found.before.passed

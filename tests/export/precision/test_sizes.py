@@ -101,6 +101,31 @@ def test_only_what_leads_to_a_size_is_kept() -> None:
     assert not kept & {"c", "y", "shape"}
 
 
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16])
+def test_rows_that_are_fed_as_floating_point_numbers_stay_exact(tmp_path: Path, precision: Precision) -> None:
+    """5,999 is 6,000 in fp16."""
+    nodes = [
+        helper.make_node("Add", ["x", "one"], ["moved"]),
+        helper.make_node("Cast", ["moved"], ["rows"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "rows"], ["y"]),
+    ]
+    table = np.random.default_rng(0).standard_normal((6001, 4)).astype(np.float32)
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3, 4])],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.float32(1)[None][0], "one")],
+    )
+    path = tmp_path / "rows.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    source = resolve(str(path), input_shape=None, weights=None)
+    artifact = artifact_from_source(source, precision=precision, root=tmp_path)
+    assert artifact.inputs[0].values is not None
+    assert artifact.inputs[0].values.high == 6000
+    assert all(hop.passed for hop in artifact.hops)
+
+
 def test_files_of_an_older_opset_are_raised_to_the_one_that_pairs_need(tmp_path: Path) -> None:
     artifact = _derived(tmp_path, "Slice", Precision.INT8)
     assert artifact.opset >= 19

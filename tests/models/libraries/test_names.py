@@ -11,7 +11,7 @@ import pytest
 
 from benchbox.errors import EnvironmentLackError, UsageError
 from benchbox.models.building import network_from_source
-from benchbox.models.libraries.made import imported, part_of_library
+from benchbox.models.libraries.made import imported, part_of_library, reason_of
 from benchbox.models.libraries.tasks import TASKS
 from benchbox.models.sources import resolve
 from benchbox.schema.model import SourceKind
@@ -35,6 +35,12 @@ def test_a_folder_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path / "nets" / "tiny-bert")
     for place in (".", "../tiny-bert", str(tmp_path / "nets" / "tiny-bert")):
         assert resolve(f"hf:{place}", input_shape=None, weights=None).name == "tiny-bert"
+
+
+def test_a_reason_that_is_cut_says_so() -> None:
+    assert reason_of(ValueError("few\n words")) == "ValueError: few words"
+    assert reason_of(ValueError("word " * 100)).endswith(" …")
+    assert reason_of(ValueError()) == "ValueError"
 
 
 def test_a_task_is_part_of_the_case() -> None:
