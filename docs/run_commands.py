@@ -50,7 +50,10 @@ NOT_HERE = {
 EXTRAS = {r"\bhf:|from transformers": "transformers", r"\btimm:": "timm", r"torchvision": "torchvision"}
 # Lines that are about records of before, and what makes them, once.
 _RESNETS = "benchbox run resnet18 --backend onnxruntime,openvino --precision fp32,int8 --quick"
-NEEDS = {r"^benchbox (compare (precision|backend)=|history resnet18)": _RESNETS}
+_CHECKOUTS = "mkdir -p old new && cp mynets.py old && cp mynets.py new"
+NEEDS = {r"^benchbox (compare (precision|backend)=|history resnet18)": _RESNETS, r"^\(cd old": _CHECKOUTS}
+# What a line calls a file whose name nobody knows before.
+_FILE = re.compile(r"\S*=(\S+)/FILE\.onnx")
 
 
 def steps_of(page: Path) -> Iterator[tuple[str, str]]:
@@ -244,9 +247,9 @@ def main(words: list[str]) -> int:
         folder = Path(name)
         make_files(folder)
         for place, (file, line) in enumerate(step for page in pages for step in steps_of(page)):
-            if not file and line.startswith("benchbox"):
+            if not file:
                 start = "" if start in line else start
-                if start:
+                if start and "benchbox " in line:
                     continue
             title = line if not file else f"python: {line.strip().splitlines()[-1]}"
             if reason := reason_not_to(line):
@@ -263,6 +266,9 @@ def main(words: list[str]) -> int:
                     subprocess.run(shlex.split(f"cp -r results {folder / side}-results"), cwd=folder, check=False)
                     (folder / side).mkdir()
                     (folder / f"{side}-results").rename(folder / side / "results")
+            for place_of in _FILE.findall(asked):
+                made = next(iter(sorted((folder / place_of).glob("*.onnx"))), Path("FILE.onnx"))
+                asked = asked.replace(f"{place_of}/FILE.onnx", f"{place_of}/{made.name}")
             for pattern in [each for each in needs if re.search(each, line)]:
                 print(f"  before   {needs[pattern]}", flush=True)
                 run(needs.pop(pattern), folder, None)
