@@ -55,7 +55,7 @@ def _can_be_evaluated(module: nn.Module) -> bool:
     """Whether a module has the modes of training and evaluation, which a traced program has not."""
     try:
         module.eval()
-    except NotImplementedError:
+    except RuntimeError:  # "not implemented": the class of that is one of these
         return False
     return True
 

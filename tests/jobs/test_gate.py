@@ -43,7 +43,8 @@ def test_two_networks_under_one_name_are_each_named_by_its_own_file(tmp_path: Pa
             append(tmp_path, network, trials())
     judged = judge_stored(tmp_path, policy_file=None, against=None, night=None, where=(), warn=print)
     alarms = [finding for finding in judged.report.findings if finding.is_alarm]
-    assert sorted(commands_for(alarm)[-1].split()[2] for alarm in alarms) == ["/one/net.onnx", "/two/net.onnx"]
+    asked = sorted(commands_for(alarm, judged.report)[-1].split()[2] for alarm in alarms)
+    assert asked == ["/one/net.onnx", "/two/net.onnx"]
 
 
 def note_artifact(root: Path, source: str, *, sha256: str) -> None:

@@ -56,6 +56,7 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> Runner:
 class _Artifact:
     quantization = None
     unchecked = ""
+    empty = ()
     expected_by = "pytorch"
     inputs = ()
 

@@ -189,9 +189,9 @@ def test_a_blind_case_is_not_the_same() -> None:
     report = judged([*series("slow", noisy), *series("quiet", QUIET)])
     assert "? 1 inconclusive · ● 1 same" in headline(report)
     (text,) = [text for status, text in report.reasons if status == 7]
-    assert text == "1 of 2 rows blind (noise would hide a change as large as the effect), more than 5 %"
+    assert text == "1 of 2 primary rows blind (noise would hide a change as large as the effect), more than 5 %"
     (line,) = annotations_of(report)
-    assert "1 of 2 rows blind" in line
+    assert "1 of 2 primary rows blind" in line
     (skipped,) = tree.fromstring(junit_of(report)).iter("skipped")
     assert skipped.get("type") == "inconclusive"
     assert "would show within a week" in (skipped.get("message") or "")
