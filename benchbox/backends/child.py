@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbox.errors import ArtifactError, BenchboxError, StoreError
+from benchbox.temporary import temporary_folder
 
 _PARENT = "BENCHBOX_CHILD_PARENT"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -59,13 +60,12 @@ def in_child(function: str, *arguments: Any) -> Any:
         BenchboxError: what the function raised.
         ArtifactError: the process crashed or was killed.
     """
-    with tempfile.TemporaryDirectory(prefix="benchbox-child-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with temporary_folder("benchbox-child-") as folder:
         with (folder / "request").open("wb") as request:
             pickle.dump((function, arguments), request)
         with (folder / "log").open("wb") as log:
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "benchbox.backends.child", name],
+                [sys.executable, "-P", "-m", "benchbox.backends.child", str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

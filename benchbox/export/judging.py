@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from benchbox.schema.artifact import Drawn, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import TOLERANCES, hop_from_outputs
 from benchbox.stats.inputs import fed_in_words
+from benchbox.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,8 +149,8 @@ def _with_exact_products(path: Path) -> Iterator[Path]:
     if made is None:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="benchbox-judge-") as folder:
-        written = Path(folder) / "exact.onnx"
+    with temporary_folder("benchbox-judge-") as folder:
+        written = folder / "exact.onnx"
         written.write_bytes(made.SerializeToString())
         yield written
 

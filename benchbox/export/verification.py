@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from benchbox.export.precision.sixteenbit_formats import SixteenBit, emulated_fo
 from benchbox.schema.artifact import Hop, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import distance_in_words
+from benchbox.temporary import temporary_folder
 from benchbox.tensor_types import is_extended
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def _emulated(path: Path, check: CheckSet, precision: Precision, form: SixteenBi
     import onnx
 
     proto = onnx.load(str(path))
-    with tempfile.TemporaryDirectory(prefix="benchbox-emulation-") as folder:
-        wide = Path(folder) / "emulated.onnx"
+    with temporary_folder("benchbox-emulation-") as folder:
+        wide = folder / "emulated.onnx"
         wide.write_bytes(emulated_from_graph(proto, form).SerializeToString())
         try:
             made = _run(wide, check, Precision.FP32 if precision is form.precision else precision)

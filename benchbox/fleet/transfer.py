@@ -6,7 +6,6 @@ two machines that push at once do no harm. What arrives is read before it is sto
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from benchbox.fleet.objects import Objects
 from benchbox.store import accuracies, layers, records
 from benchbox.store.atomic import draft_of
 from benchbox.store.parts import compacted
+from benchbox.temporary import temporary_folder
 
 PREFIXES = (records.FOLDER.as_posix(), accuracies.FOLDER.as_posix(), layers.FOLDER.as_posix())
 _SUFFIXES = (".parquet", ".json")
@@ -158,8 +158,8 @@ def fault_of(path: Path) -> str:
 def _arrived(root: Path, name: str, content: bytes) -> str:
     """Writes what arrived under its name if it is whole; else why not."""
     target = root / name
-    with tempfile.TemporaryDirectory(prefix="benchbox-pull-") as folder:
-        seen = Path(folder) / target.parent.name / target.name
+    with temporary_folder("benchbox-pull-") as folder:
+        seen = folder / target.parent.name / target.name
         seen.parent.mkdir()
         seen.write_bytes(content)
         fault = fault_of(seen)

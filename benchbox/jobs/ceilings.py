@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +42,7 @@ from benchbox.schema.device import Ceilings, Form, Level, NoCeiling, Pace
 from benchbox.schema.model import Precision
 from benchbox.store.ceilings import append_ceilings, newest_of, stored_ceilings
 from benchbox.store.records import new_record_id
+from benchbox.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,9 +153,9 @@ class _Measuring:
         at = datetime.datetime.now(datetime.UTC)
         self._before = newest_of(stored_ceilings(self._root), epoch=environment.hash, device=self._device)
         subjects = self._subjects(frozenset(environment.hardware.get("isa", "").split()))
-        with tempfile.TemporaryDirectory(prefix="benchbox-ceilings-") as folder:
-            self._compute(Path(folder), subjects)
-            self._memory(Path(folder))
+        with temporary_folder("benchbox-ceilings-") as folder:
+            self._compute(folder, subjects)
+            self._memory(folder)
         found = self._found
         lines = [ceiling_of(timings, kind) for timings in found.timings for kind in Pace]
         if not lines and not found.rates:

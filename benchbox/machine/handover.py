@@ -16,10 +16,10 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+
+from benchbox.temporary import temporary_folder
 
 ROUNDS, BATCHES = 100, 30
 MOST_PARTNERS = 7
@@ -90,8 +90,8 @@ def _bound_to(cpu: int) -> Iterator[None]:
 @contextlib.contextmanager
 def _partner(cpus: Sequence[int]) -> Iterator[memoryview]:
     """The memory shared with a partner that goes from CPU to CPU."""
-    with tempfile.TemporaryDirectory(prefix="benchbox-handover-") as folder:
-        file = Path(folder) / "memory"
+    with temporary_folder("benchbox-handover-") as folder:
+        file = folder / "memory"
         file.write_bytes(bytes(_SIZE))
         with file.open("r+b") as opened, mmap.mmap(opened.fileno(), _SIZE) as shared, memoryview(shared) as memory:
             command = [sys.executable, "-I", "-S", "-c", _PARTNER, str(file), *map(str, cpus)]

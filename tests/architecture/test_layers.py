@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "benchbox"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "limits", "progress", "units", "tensor_types", "schema"}),
+    frozenset({"errors", "limits", "progress", "temporary", "units", "tensor_types", "schema"}),
     frozenset({"registry"}),
     frozenset({"stats", "graph"}),
     frozenset({"backends", "models", "store", "metrics", "cost"}),

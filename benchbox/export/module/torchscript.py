@@ -9,13 +9,13 @@ the inputs become constants, so that the graph is for the batch of the example.
 
 from __future__ import annotations
 
-import tempfile
 import warnings
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from benchbox.export.module.canonical import SCOPES
 from benchbox.export.opsets import OPSET
+from benchbox.temporary import temporary_folder
 from benchbox.units import counted
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def proto_from_trace(network: Network) -> tuple[onnx.ModelProto, tuple[str, ...]
     import torch
 
     assert network.fixed_batch is not None, "a trace is for one batch size"
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as told:
+    with temporary_folder("benchbox-trace-") as folder, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        file = Path(folder) / "traced.onnx"
+        file = folder / "traced.onnx"
         torch.onnx.export(
             network.module,
             tuple(given.tensor for given in network.inputs),

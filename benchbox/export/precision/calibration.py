@@ -8,7 +8,6 @@ every tensor's histogram.
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from benchbox.schema.artifact import TensorSpec, fixed_batch
 from benchbox.schema.derivation import CalibrationMethod
 from benchbox.schema.model import Precision
 from benchbox.stats.clipping import BINS, entropy_threshold, histogram_of, percentile_threshold
+from benchbox.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -200,8 +200,8 @@ def evaluated(
     Raises:
         EnvironmentLackError: ONNX Runtime is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="benchbox-calibration-") as folder:
-        path = Path(folder) / "observed.onnx"
+    with temporary_folder("benchbox-calibration-") as folder:
+        path = folder / "observed.onnx"
         path.write_bytes(observed.SerializeToString())
         yield from evaluate_graph(
             path,

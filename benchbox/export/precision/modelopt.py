@@ -15,7 +15,6 @@ import importlib.metadata
 import importlib.util
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +29,7 @@ from benchbox.export.precision.fourbit import PRODUCTS, Storable, storable, with
 from benchbox.export.precision.quantization import QUANTIZABLE
 from benchbox.schema.derivation import CalibrationMethod
 from benchbox.schema.model import Precision
+from benchbox.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -70,8 +70,7 @@ def converted_by_modelopt(request: DerivingRequest) -> tuple[onnx.ModelProto, in
             remedy="choose another --calibration-method, or remove --converter",
         )
     chosen = storable(request.proto, request.derivation.exclude) if request.precision is Precision.INT4 else None
-    with tempfile.TemporaryDirectory(prefix="benchbox-modelopt-") as name:
-        folder = Path(name)
+    with temporary_folder("benchbox-modelopt-") as folder:
         path = folder / "fp32.onnx"
         path.write_bytes(request.proto.SerializeToString())
         try:

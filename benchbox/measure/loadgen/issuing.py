@@ -16,7 +16,6 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from benchbox.measure.loadgen.logs import RunFacts, Times, facts_from_detail, ti
 from benchbox.measure.loop.timing import collector_off
 from benchbox.schema.loadgen import LoadgenRun
 from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,12 +93,12 @@ def run_loadgen(sessions: Sequence[Session], plan: MeasurementPlan, *, number: i
         Exception: what a session raised.
     """
     settings = _settings(plan, number=number, typical_ns=max(typical_ns, 1000.0))
-    with tempfile.TemporaryDirectory(prefix="benchbox-loadgen-") as folder:
-        issued = _issued(sessions, plan, settings, Path(folder))
-        facts = facts_from_detail(Path(folder))
+    with temporary_folder("benchbox-loadgen-") as folder:
+        issued = _issued(sessions, plan, settings, folder)
+        facts = facts_from_detail(folder)
         if plan.mode is Mode.OFFLINE:
             return _offline(issued, facts)
-        times = times_from_trace(Path(folder))
+        times = times_from_trace(folder)
     return _queries(times, issued, facts, plan)
 
 

@@ -25,6 +25,7 @@ from benchbox.schema.engine import EngineArtifact
 from benchbox.schema.model import ModelSource, Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.trial import Pass, Trial
+from benchbox.temporary import temporary_folder
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 PARENT = "BENCHBOX_TRIAL_PARENT"
@@ -125,10 +126,7 @@ def _folder_of(request: WorkerRequest) -> Iterator[Path]:
     """A temporary folder with the request in it and an empty log."""
     with contextlib.ExitStack() as closing:
         try:
-            name = closing.enter_context(
-                tempfile.TemporaryDirectory(prefix="benchbox-trial-", ignore_cleanup_errors=True)
-            )
-            folder = Path(name)
+            folder = closing.enter_context(temporary_folder("benchbox-trial-"))
             (folder / "request").write_bytes(pickle.dumps(request))
             (folder / "log").touch()
         except OSError as error:

@@ -200,7 +200,7 @@ def test_a_full_temporary_folder_is_told(
         raise OSError(28, "No space left on device")
 
     request = request_for("silent")
-    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(StoreError, match="No space left"):
         run_trial(request)
 
