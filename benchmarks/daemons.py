@@ -185,7 +185,7 @@ def main() -> int:
         benchbox("export", *asked.models.split(","), "--root", str(folder))
         for model in asked.models.split(","):
             for way in WAYS:
-                file = next((folder / "engines").rglob(f"{model}*/**/*.onnx"))
+                file = next((folder / "engines").rglob(f"{model}-*.onnx"))
                 found = measure(way, file, asked.rounds, shlex.split(asked.ray), folder)
                 for name, logs in zip(("p50", "mean"), zip(*found, strict=True), strict=True):
                     ratio, low, high = interval(list(logs))
