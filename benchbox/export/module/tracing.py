@@ -74,9 +74,6 @@ def _proto_and_notes(
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     import torch
 
-    from benchbox.export.module.packing import packed_as_padded
-    from benchbox.models.kept_tensors import kept_tensors_put_back
-
     _require_no_projection(network.module, name)
     free = network.fixed_batch is None
     examples = tuple(given.with_batch(EXAMPLE_BATCH) if free else given.tensor for given in network.inputs)
@@ -84,12 +81,7 @@ def _proto_and_notes(
     # A network with examples takes *tensors, whose shapes PyTorch wants as one argument.
     shapes = (axes,) if network.has_example else axes
     try:
-        with (
-            _silence(),
-            _masks_not_looked_at(),
-            packed_as_padded(cut=cut) as notes,
-            kept_tensors_put_back(network.module),
-        ):
+        with _traceable(network.module, cut=cut) as notes:
             program = torch.onnx.export(
                 network.module,
                 examples,
@@ -185,19 +177,12 @@ def _traced(network: Network, *, name: str, weights: bool, cut: bool) -> Traced:
 
 def _traced_by_running(network: Network, refusal: ArtifactError, *, weights: bool, cut: bool) -> Traced:
     """What TorchScript's tracer writes down; raises the refusal where it cannot either."""
-    from benchbox.export.module.packing import packed_as_padded
     from benchbox.export.module.torchscript import proto_from_trace, traced_in_words
-    from benchbox.models.kept_tensors import kept_tensors_put_back
 
     size = network.fixed_batch or network.example_batch or 1
     network = network.at_batch(size)
     try:
-        with (
-            _silence(),
-            _masks_not_looked_at(),
-            packed_as_padded(cut=cut) as notes,
-            kept_tensors_put_back(network.module),
-        ):
+        with _traceable(network.module, cut=cut) as notes:
             proto, places = proto_from_trace(network)
     except (Exception, SystemExit):  # as above; that it cannot be exported is known already
         raise refusal from refusal.__cause__
@@ -234,6 +219,24 @@ def _leave_out_large(proto: onnx.ModelProto) -> None:
             for key, value in (("location", "weights"), ("offset", 0), ("length", size)):
                 entry = tensor.external_data.add()
                 entry.key, entry.value = key, str(value)
+
+
+@contextlib.contextmanager
+def _traceable(module: nn.Module, *, cut: bool) -> Iterator[list[str]]:
+    """Within, a module can be traced and nothing is printed; yields a list of what the user should know of its graph.
+
+    ``cut`` is that of ``packing.py``.
+    """
+    from benchbox.export.module.packing import packed_as_padded
+    from benchbox.models.kept_tensors import kept_tensors_put_back
+
+    with (
+        _silence(),
+        _masks_not_looked_at(),
+        packed_as_padded(cut=cut) as notes,
+        kept_tensors_put_back(module),
+    ):
+        yield notes
 
 
 @contextlib.contextmanager
