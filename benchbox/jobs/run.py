@@ -28,7 +28,7 @@ from benchbox.errors import (
 )
 from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere
 from benchbox.flags.inputs import flag_of_batch
-from benchbox.jobs.cases import Case, case_beside, require_batch, require_known_sizes, require_runnable
+from benchbox.jobs.cases import Case, case_beside, plan_of_turns, require_batch, require_known_sizes, require_runnable
 from benchbox.jobs.known_ceilings import flags_of_record
 from benchbox.jobs.paper import paper_of_artifact, paper_of_engine
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch
@@ -96,7 +96,7 @@ def measure_cases(
         root: project root.
         progress: shows what runs.
         interleaved: two cases are to be compared: A B, B A, ... instead of an order drawn anew in each round.
-        pair_order: of cases that are interleaved.
+        pair_order: of cases that are interleaved; "paired" changes their plans so that they take turns.
         min_executed: share of the MACs that must run in the precision asked for, or the case has failed; None for the
             usual share, below which its numbers are flagged.
         stores: False where the numbers are for the caller alone.
@@ -105,6 +105,8 @@ def measure_cases(
     """
     from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
 
+    if interleaved and pair_order is PairOrder.PAIRED:
+        cases = [dataclasses.replace(case, plan=plan_of_turns(case)) for case in cases]
     _require_store(root, progress)
     stored = functools.partial(_stored, root=root if stores else None, dispatched_s=dispatcher_seconds())
     environments = _Environments()
@@ -137,7 +139,8 @@ def measure_cases(
             bug = bug_from_error(error)
             record = dataclasses.replace(blank, status=Status.FAILED, reason=_reason(bug))
             yield stored(Outcome(place=place, record=record, error=bug))
-    order = abba() if interleaved and pair_order is PairOrder.ABBA else drawn_anew(cases[0].plan.seed)
+    paired = interleaved and pair_order is PairOrder.PAIRED
+    order = drawn_anew(cases[0].plan.seed) if not interleaved or pair_order is PairOrder.RANDOM else abba()
     requests = [request for _, _, request in ready]
 
     def keep(index: int, result: CaseResult) -> Outcome:
@@ -146,7 +149,8 @@ def measure_cases(
         record = dataclasses.replace(record, flags=(*record.flags, *flags_of_record(record, root=root)))
         return stored(Outcome(place=place, record=record, trials=result.trials, error=result.error))
 
-    with contextlib.closing(measure_in_turn(requests, order=order, progress=progress.step, keep=keep)) as outcomes:
+    measuring = measure_in_turn(requests, order=order, progress=progress.step, keep=keep, paired=paired)
+    with contextlib.closing(measuring) as outcomes:
         yield from outcomes
 
 
