@@ -433,7 +433,9 @@ def test_two_sides_that_take_turns(benchbox: Callable, short: tuple[str, ...], t
     assert len(stored_files(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("flags", [("--mode", "server", "--rate", "10"), ("--mode", "offline"), ("--ab-order", "pair")])
+@pytest.mark.parametrize(
+    "flags", [("--mode", "server", "--rate", "500"), ("--mode", "offline"), ("--ab-order", "pair")]
+)
 def test_what_cannot_take_turns_is_refused(flags: tuple[str, ...], benchbox: Callable) -> None:
     ran = benchbox("run", "lenet5", "--ab", "batch=1", "batch=2", "--ab-order", "paired", *flags, "--quick")
     assert ran.status == 2
