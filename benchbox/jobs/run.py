@@ -105,8 +105,8 @@ def measure_cases(
     """
     from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
 
-    if interleaved and pair_order is PairOrder.PAIRED:
-        cases = [dataclasses.replace(case, plan=plan_of_turns(case)) for case in cases]
+    paired = interleaved and pair_order is PairOrder.PAIRED
+    cases = [dataclasses.replace(case, plan=plan_of_turns(case)) for case in cases] if paired else cases
     _require_store(root, progress)
     stored = functools.partial(_stored, root=root if stores else None, dispatched_s=dispatcher_seconds())
     environments = _Environments()
@@ -139,7 +139,6 @@ def measure_cases(
             bug = bug_from_error(error)
             record = dataclasses.replace(blank, status=Status.FAILED, reason=_reason(bug))
             yield stored(Outcome(place=place, record=record, error=bug))
-    paired = interleaved and pair_order is PairOrder.PAIRED
     order = drawn_anew(cases[0].plan.seed) if not interleaved or pair_order is PairOrder.RANDOM else abba()
     requests = [request for _, _, request in ready]
 

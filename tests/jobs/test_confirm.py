@@ -291,7 +291,7 @@ def test_the_command_runs_both_kept_files_in_turn(tmp_path: Path) -> None:
         f"model=engines/kept/{HEAD}.onnx",
     ]
     assert words[-8:] == [
-        *("--ab-order", "random", "--trials", "8", "--no-memory", "--root", "results/again", "--json")
+        *("--ab-order", "random", "--trials", "10", "--no-memory", "--root", "results/again", "--json")
     ]
 
 

@@ -65,8 +65,8 @@ def test_all_bring_back_their_trials_and_had_their_turns(
     trials = [one for one in found if isinstance(one, Trial)]
     assert [one.number for one in trials] == list(range(sides))
     for one in trials:
-        assert one.counters[TURNS] >= 5, "0.3 s in turns of 0.05 s"
-        assert sum(one.samples_ns) >= 0.2e9
+        assert one.counters[TURNS] >= 2, "0.3 s in turns of 0.05 s: six where the machine does nothing else"
+        assert len(one.samples_ns) >= 3
         # Its own time, without that of the others.
         assert one.counters["window_s"] < one.duration_s
     assert sum(one.duration_s for one in trials) <= wall_s
