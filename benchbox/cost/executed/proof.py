@@ -6,12 +6,16 @@ shares count everything: work whose type is not reported and work that no layer 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from benchbox.cost.executed.attribution import attribution
+from benchbox.cost.rule import RULES, cost_of
+from benchbox.errors import ArtifactError
 from benchbox.graph.graph import Graph
+from benchbox.graph.node import NodeView
 from benchbox.schema.cost import NetworkCost
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -68,8 +72,9 @@ def proof_from_layers(
     others: list[OtherLayer] = []
     wanted = type_of(precision)
     packed, readers = _four_bits(graph)
+    inside = _types_inside(graph, layers)
     for row in joined.rows:
-        kind = row.layer.executed or UNREPORTED
+        kind = row.layer.executed or inside.get(row.name, UNREPORTED)
         if precision is Precision.INT4 and row.macs and not packed.isdisjoint(row.nodes):
             told = wanted in row.layer.inputs or row.layer.kind in _PACKED_KERNELS
             whole = all(name in readers for name in row.nodes if costs[name].macs)
@@ -97,6 +102,31 @@ def proof_from_layers(
         tf32=tf32,
     )
     return replace(proof, passed=_passed(proof, judged))
+
+
+def _types_inside(graph: Graph, layers: Sequence[ExecutedLayer]) -> dict[str, str]:
+    """The type that a branch or loop computes in, by name, where all is one that the runtime reports of its inside.
+
+    What a runtime reports of the branch or loop itself is the type of its condition.
+    """
+    reported = {name: layer.executed for layer in layers if layer.executed for name in (layer.name, *layer.tensors)}
+    found = {}
+    for node in graph.nodes:
+        kinds = {reported[name] for name in _products_inside(node) if name in reported}
+        if len(kinds) == 1:
+            found[node.name] = kinds.pop()
+    return found
+
+
+def _products_inside(node: NodeView) -> Iterator[str]:
+    """The nodes with multiply-adds inside a branch or loop, by name."""
+    for view in (view for body in node.bodies for view in body.nodes):
+        if view.bodies:
+            yield from _products_inside(view)
+        elif view.op in RULES:
+            with contextlib.suppress(ArtifactError):  # its cost depends on data, and so does that of the whole node
+                if cost_of(view).macs:
+                    yield view.name
 
 
 def _four_bits(graph: Graph) -> tuple[frozenset[str], frozenset[str]]:
