@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.graph.bodies import body_models, carried_by, has_bodies, may_end_early
-from benchbox.graph.border import Sizes
+from benchbox.graph.border import Border, Sizes
 from benchbox.graph.contrib import Made
 from benchbox.graph.inference import Gathered, inferred, item_bytes
 from benchbox.graph.node import Body, NodeView, Tensor
@@ -166,11 +166,17 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes, *, opened: bool = F
         params=next((int(entry.value) for entry in proto.metadata_props if entry.key == "benchbox.params"), None),
         onnx_nodes=onnx_nodes,
         batch=border.batch or 1,
-        sample_shape=tuple(
-            size or 0 for axis, size in enumerate(border.inputs[0].shape) if axis != border.inputs[0].batch_axis
-        ),
+        sample_shape=_sample_shape(border),
         unsized=known.unsized,
         origins=known.origins,
+    )
+
+
+def _sample_shape(border: Border) -> tuple[int, ...]:
+    """The shape of the first input without its batch; () where there is none."""
+    first = next(iter(border.inputs), None)
+    return (
+        () if first is None else tuple(size or 0 for axis, size in enumerate(first.shape) if axis != first.batch_axis)
     )
 
 
