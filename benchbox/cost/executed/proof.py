@@ -6,16 +6,13 @@ shares count everything: work whose type is not reported and work that no layer 
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from benchbox.cost.executed.attribution import attribution
-from benchbox.cost.rule import RULES, cost_of
-from benchbox.errors import ArtifactError
+from benchbox.cost.inside import products_inside
 from benchbox.graph.graph import Graph
-from benchbox.graph.node import NodeView
 from benchbox.schema.cost import NetworkCost
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -112,21 +109,10 @@ def _types_inside(graph: Graph, layers: Sequence[ExecutedLayer]) -> dict[str, st
     reported = {name: layer.executed for layer in layers if layer.executed for name in (layer.name, *layer.tensors)}
     found = {}
     for node in graph.nodes:
-        kinds = {reported[name] for name in _products_inside(node) if name in reported}
+        kinds = {reported[view.name] for view in products_inside(node) if view.name in reported}
         if len(kinds) == 1:
             found[node.name] = kinds.pop()
     return found
-
-
-def _products_inside(node: NodeView) -> Iterator[str]:
-    """The nodes with multiply-adds inside a branch or loop, by name."""
-    for view in (view for body in node.bodies for view in body.nodes):
-        if view.bodies:
-            yield from _products_inside(view)
-        elif view.op in RULES:
-            with contextlib.suppress(ArtifactError):  # its cost depends on data, and so does that of the whole node
-                if cost_of(view).macs:
-                    yield view.name
 
 
 def _four_bits(graph: Graph) -> tuple[frozenset[str], frozenset[str]]:
