@@ -20,7 +20,7 @@ import numpy as np
 
 from benchbox.errors import ArtifactError
 from benchbox.export.opsets import opset_of, structure_at_opset
-from benchbox.export.precision.contents import MATRIX_OPS
+from benchbox.export.precision.contents import PRODUCT_OPS
 from benchbox.export.precision.request import kept_inside_in_words, nodes_with_bodies, require_plain
 from benchbox.export.precision.sixteenbit_formats import FORMATS, Rounding, SixteenBit
 from benchbox.export.precision.sizes import size_arithmetic
@@ -88,10 +88,10 @@ def cast_from_float(
 
 def _require_something_outside(graph: onnx.GraphProto, precision: Precision) -> None:
     """Raises ArtifactError where all that computes is inside of branches and loops: nothing of it would be cast."""
-    if any(node.op_type in MATRIX_OPS for node in graph.node):
+    if any(node.op_type in PRODUCT_OPS for node in graph.node):
         return
     for node in nodes_with_bodies(graph):
-        inside = [inner for body in bodies_of(node) for inner in nodes_inside(body) if inner.op_type in MATRIX_OPS]
+        inside = [inner for body in bodies_of(node) for inner in nodes_inside(body) if inner.op_type in PRODUCT_OPS]
         if inside:
             raise ArtifactError(
                 f"nothing of the network would be cast to {precision}",
