@@ -247,7 +247,7 @@ def test_a_network_of_constants_is_measured_and_says_what_that_means(
     ran = benchbox("run", path, "--backend", "onnxruntime", "--json", *short)
     assert ran.status == 0, ran.err
     (record,) = ran.document["records"]
-    assert (record["status"], record["key"]["batch"], record["fed"]) == ("ok", 1, [])
+    assert (record["status"], record["key"]["batch"], record["inputs"]) == ("ok", 1, [])
     assert record["correctness"]["passed"] is True
     assert record["analytic"]["macs"] == 0
     assert "latency_p50" in metrics_of(record)
