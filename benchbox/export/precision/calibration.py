@@ -58,6 +58,8 @@ def ranges_from_data(
         ArtifactError: a tensor that becomes NaN or infinite on the data, or bad data.
         EnvironmentLackError: ONNX Runtime is not installed.
     """
+    if not tensors:  # nothing but weights is multiplied
+        return {}
     fixed = fixed_batch(inputs)
     tops = _largest(proto, tensors, data, inputs, fixed or min(_RANGE_BATCH, data.samples))
     for name, top in tops.items():
@@ -100,10 +102,10 @@ def _largest(
     tops = dict.fromkeys(tensors, 0.0)
     for made in evaluated(observed, specs, data, inputs, batch):
         for tensor, pair in names.items():
-            low, high = (float(made[name]) for name in pair)
-            if low > high:
+            least, most = (float(made[name]) for name in pair)
+            if least > most:
                 continue
-            tops[tensor] = float(np.maximum(tops[tensor], np.abs([low, high]).max()))  # keeps NaN
+            tops[tensor] = float(np.maximum(tops[tensor], np.abs([least, most]).max()))  # keeps NaN
     return tops
 
 
