@@ -165,6 +165,10 @@ def test_what_is_inside_of_a_loop_says_what_it_computes_in(tmp_path: Path) -> No
     proof = proof_from_layers(graph, cost, [*layers, inner], **choices)
     assert proof.macs == {"fp32": 0.75, "int8": 0.25}
     assert proof.passed is False
+    condition = ExecutedLayer(name="loop", kind="Loop", tensors=("loop",), computes="int8")
+    assert proof_from_layers(graph, cost, [layers[0], condition], **choices).macs == alone.macs, "bytes of a condition"
+    other = ExecutedLayer(name="other", kind="Identity", tensors=("beside",), inputs=("fp32",))
+    assert proof_from_layers(graph, cost, [*layers, other], **choices).macs == proof.macs, "no product was reported"
 
 
 def looped() -> onnx.ModelProto:
@@ -174,11 +178,12 @@ def looped() -> onnx.ModelProto:
     body = helper.make_graph(
         [
             helper.make_node("MatMul", ["h", "w"], ["next"], name="inner"),
+            helper.make_node("Relu", ["next"], ["end"], name="beside"),
             helper.make_node("Identity", ["go"], ["on"]),
         ],
         "body",
         [*turn, helper.make_tensor_value_info("h", kind, sizes)],
-        [helper.make_tensor_value_info("on", 9, []), helper.make_tensor_value_info("next", kind, sizes)],
+        [helper.make_tensor_value_info("on", 9, []), helper.make_tensor_value_info("end", kind, sizes)],
     )
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["a"], name="product"),
