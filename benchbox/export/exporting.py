@@ -293,6 +293,12 @@ def _derived_from_original(
     say: Say,
 ) -> OnnxArtifact:
     root = cache.root
+    if original.expected_path is None:
+        raise ArtifactError(
+            f"{original.model} cannot be converted to {precision}: its outputs cannot be checked",
+            values=original.unchecked,
+            remedy=f"measure it in {original.precision}, or convert it where it can run",
+        )
     require_convertible(root / original.path, model=original.model, precision=precision)
     request = DerivingRequest(
         proto=with_dense_weights(with_node_names(_flat(root / original.path)), most=WHOLE),
@@ -317,12 +323,6 @@ def _derived_from_original(
         variant=derivation.variant,
         quantization=derived.quantization,
     )
-    if original.expected_path is None:
-        raise ArtifactError(
-            f"{original.model} cannot be converted to {precision}: its outputs cannot be checked",
-            values=original.unchecked,
-            remedy=f"measure it in {original.precision}, or convert it where it can run",
-        )
     with np.load(root / original.expected_path) as stored:
         expected = {name: stored[name] for name in stored.files}
     check = CheckSet(

@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
+from benchbox.graph.bodies import bodies_of, nodes_inside
 from benchbox.graph.graph import node_names
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         return light
     _require_same_meaning(light, opset)
     # What a file claims of its tensors may be wrong, and would be refused where it is carried over.
-    del light.graph.value_info[:]
+    _forget_claims(light.graph)
     claimed = [copy.deepcopy(value) for value in light.graph.output]
     for value in light.graph.output:
         for dim in value.type.tensor_type.shape.dim:
@@ -100,7 +101,7 @@ def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     try:
         raised = version_converter.convert_version(light, opset)
         _restore_metadata(light, raised)
-        del raised.graph.value_info[:]
+        _forget_claims(raised.graph)
         onnx.checker.check_model(raised, full_check=True)
         del raised.graph.output[:]
         raised.graph.output.extend(claimed)
@@ -114,9 +115,17 @@ def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     return raised
 
 
+def _forget_claims(graph: onnx.GraphProto) -> None:
+    """Drops what a graph says of the tensors in it and inside of its branches and loops."""
+    del graph.value_info[:]
+    for node in nodes_inside(graph):
+        for body in bodies_of(node):
+            del body.value_info[:]
+
+
 def _require_same_meaning(proto: onnx.ModelProto, opset: int) -> None:
     """Raises ArtifactError for an operator that the converter hands on though it means something else later."""
-    for node in proto.graph.node:
+    for node in nodes_inside(proto.graph):
         first = _OTHERWISE_SINCE.get(node.op_type, opset + 1)
         if node.domain in _STANDARD and opset_of(proto) < first <= opset:
             raise ArtifactError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchbox.schema.reading import Flag, Severity
 
-ABSENT, PARTIAL = "COST_ABSENT", "COST_PARTIAL"
+ABSENT, PARTIAL, CONSTANT = "COST_ABSENT", "COST_PARTIAL", "OUTPUTS_CONSTANT"
 _NAMED = 5
 
 
@@ -16,6 +16,16 @@ def flag_of_absent_cost(reason: str) -> Flag:
         code=ABSENT,
         severity=Severity.INFO,
         message=f"the analytical cost is not known: {reason}; the numbers that were measured stand without it",
+    )
+
+
+def flag_of_constants() -> Flag:
+    """Nothing of the network depends on an input: an inference may compute nothing."""
+    return Flag(
+        code=CONSTANT,
+        severity=Severity.WARNING,
+        message="no output depends on an input or on a random number: a runtime may compute them once, when it loads "
+        "the file; what is timed then is a call that hands out what it has",
     )
 
 

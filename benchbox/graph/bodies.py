@@ -168,8 +168,7 @@ def _read_from_outside(graph: onnx.GraphProto) -> tuple[str, ...]:
     made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     found: dict[str, None] = {}
     for node in graph.node:
-        inner = [name for entry in node.attribute if entry.HasField("g") for name in _read_from_outside(entry.g)]
-        found.update((name, None) for name in (*node.input, *inner) if name and name not in made)
+        found.update((name, None) for name in (*node.input, *captured_by(node)) if name and name not in made)
         made.update(node.output)
     found.update((value.name, None) for value in graph.output if value.name not in made)
     return tuple(found)
@@ -180,6 +179,24 @@ def bodies_of(node: onnx.NodeProto) -> tuple[onnx.GraphProto, ...]:
     return tuple(
         body for entry in node.attribute for body in (*([entry.g] if entry.HasField("g") else []), *entry.graphs)
     )
+
+
+def captured_by(node: onnx.NodeProto) -> tuple[str, ...]:
+    """The names that the graphs inside a node read from outside, each once; they are not among its inputs."""
+    return tuple(dict.fromkeys(name for body in bodies_of(node) for name in _read_from_outside(body)))
+
+
+def rename_captured(node: onnx.NodeProto, new: Mapping[str, str]) -> None:
+    """Gives what the graphs inside a node read from outside other names, in place."""
+    for body in bodies_of(node):
+        own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+        own.update(name for inner in body.node for name in inner.output)
+        outer = {name: other for name, other in new.items() if name not in own}
+        for inner in body.node:
+            inner.input[:] = [outer.get(name, name) for name in inner.input]
+            rename_captured(inner, outer)
+        for value in body.output:
+            value.name = outer.get(value.name, value.name)
 
 
 def passed_on(node: onnx.NodeProto, body: onnx.GraphProto) -> Iterator[tuple[str, str]]:

@@ -87,7 +87,8 @@ def border_of(graph: onnx.GraphProto, sizes: Sizes, path: Path) -> Border:
     weights |= {sparse.values.name for sparse in graph.sparse_initializer}
     values = [value for value in graph.input if value.name not in weights]
     if not values:
-        raise ArtifactError(f"{path} has no inputs", remedy="export the network again")
+        _require_nothing_said(sizes, path)
+        return Border(inputs=(), symbols={}, batch_symbols=frozenset())
     dims = {value.name: _dims_of(value, sizes, place, path) for place, value in enumerate(values)}
     axes, symbols = _axes(graph, dims, sizes.axes, path)
     asked = _shapes_by_name(dims, sizes, path)
@@ -105,6 +106,17 @@ def border_of(graph: onnx.GraphProto, sizes: Sizes, path: Path) -> Border:
             InputShape(name=name, element_type=value.type.tensor_type.elem_type, shape=concrete, batch_axis=axis)
         )
     return Border(inputs=tuple(inputs), symbols=bound, batch_symbols=symbols)
+
+
+def _require_nothing_said(sizes: Sizes, path: Path) -> None:
+    """Raises UsageError for sizes of a network without inputs, which computes from constants or random numbers."""
+    said = [*sizes.named, *sizes.axes, *(["--input"] if sizes.shape is not None else [])]
+    if said or sizes.batch not in (None, 1):
+        raise InputsError(
+            f"{path} has no inputs",
+            values=f"asked for {', '.join(said) or f'a batch of {sizes.batch}'}; one inference is one sample",
+            remedy="leave --batch, --input and --inputs out",
+        )
 
 
 def _dims_of(value: onnx.ValueInfoProto, sizes: Sizes, place: int, path: Path) -> list[Dim]:

@@ -6,17 +6,19 @@ needed: only integers that may be shapes or axes keep their data.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.graph.bodies import body_models, carried_by, has_bodies, may_end_early
-from benchbox.graph.border import Sizes
-from benchbox.graph.inference import inferred, item_bytes
+from benchbox.graph.border import Border, Sizes
+from benchbox.graph.contrib import Made
+from benchbox.graph.inference import Gathered, inferred, item_bytes
 from benchbox.graph.node import Body, NodeView, Tensor
 from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 from benchbox.graph.parameters import params_per_node
@@ -128,7 +130,7 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes, *, opened: bool = F
     kept = _copies(stored) if any(map(has_bodies, proto.graph.node)) else {}
     _drop_data(proto.graph, constants)
     _keep_foreign_shapes(proto.graph, border.symbols)
-    known = inferred(proto, path, constants, opened=opened)
+    known = inferred(proto, path, constants, opened=opened, gathered=_gathered(proto, path, weights, kept, following))
     shapes = known.tensors
     _write_old_defaults(proto)
     computed = _sizes_of_work(proto, shapes, constants)
@@ -164,11 +166,17 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes, *, opened: bool = F
         params=next((int(entry.value) for entry in proto.metadata_props if entry.key == "benchbox.params"), None),
         onnx_nodes=onnx_nodes,
         batch=border.batch or 1,
-        sample_shape=tuple(
-            size or 0 for axis, size in enumerate(border.inputs[0].shape) if axis != border.inputs[0].batch_axis
-        ),
+        sample_shape=_sample_shape(border),
         unsized=known.unsized,
         origins=known.origins,
+    )
+
+
+def _sample_shape(border: Border) -> tuple[int, ...]:
+    """The shape of the first input without its batch; () where there is none."""
+    first = next(iter(border.inputs), None)
+    return (
+        () if first is None else tuple(size or 0 for axis, size in enumerate(first.shape) if axis != first.batch_axis)
     )
 
 
@@ -240,10 +248,60 @@ def _body(model: onnx.ModelProto, node: onnx.NodeProto, path: Path, *, opened: b
     )
 
 
+def _gathered(
+    proto: onnx.ModelProto,
+    path: Path,
+    weights: Mapping[str, Tensor],
+    stored: Mapping[str, onnx.TensorProto],
+    constants: Collection[str],
+) -> Gathered:
+    """What finds the shapes that Loops gather: one slice for each turn, where the number of turns is known."""
+    loops = [node for node in proto.graph.node if node.op_type == "Loop" and has_bodies(node)]
+
+    def find(found: Mapping[str, Tensor], values: Mapping[str, tuple[float, ...]]) -> dict[str, Made]:
+        shapes: dict[str, Made] = {}
+        for node in loops:
+            turns = values.get(node.input[0])
+            names = node.output[carried_by(node) :]
+            starts = not node.input[1] or node.input[1] in constants
+            if not turns or not starts or all(name in found for name in names if name):
+                continue
+            tensors = {**found, **weights}
+            with contextlib.suppress(BenchboxError):  # sizes of what it reads are not known yet
+                models = body_models(proto, node, tensors=tensors, stored=stored, taken=set(stored))
+                slices = _slices(models[0], node, path)
+                made = zip(names, slices, strict=False)
+                shapes |= {
+                    name: Made(shape=(max(0, int(turns[0])), *one.shape), kind=one.kind) for name, one in made if name
+                }
+        return shapes
+
+    return find
+
+
+def _slices(model: onnx.ModelProto, node: onnx.NodeProto, path: Path) -> tuple[Tensor, ...]:
+    """What a Loop's body adds in each turn to what is gathered, none where it may end early; changes the model.
+
+    Raises ArtifactError where sizes depend on data or change from turn to turn.
+    """
+    inner = copy.deepcopy(model.graph)
+    graph = _graph(model, path, Sizes())
+    _require_steady(inner, graph, node)
+    made = _tensors_in(graph)
+    names = [value.name for value in inner.output[carried_by(node) + 1 :]]
+    if may_end_early(inner, graph.constants) or not made.keys() >= set(names):
+        return ()
+    return tuple(made[name] for name in names)
+
+
+def _tensors_in(graph: Graph) -> dict[str, Tensor]:
+    made = {tensor.name: tensor for view in graph.nodes for tensor in view.outputs}
+    return made | {tensor.name: tensor for tensor in (*graph.inputs, *graph.weights.values())}
+
+
 def _require_steady(body: onnx.GraphProto, graph: Graph, node: onnx.NodeProto) -> None:
     """Raises ArtifactError for a Loop or Scan that changes the shape of what it carries: its turns differ in cost."""
-    made = {tensor.name: tensor.shape for view in graph.nodes for tensor in view.outputs}
-    made |= {tensor.name: tensor.shape for tensor in (*graph.inputs, *graph.weights.values())}
+    made = {name: tensor.shape for name, tensor in _tensors_in(graph).items()}
     states = carried_by(node)
     inside, outside = (body.input[2:], body.output[1:]) if node.op_type == "Loop" else (body.input, body.output)
     for before, after in zip(inside[:states], outside[:states], strict=False):

@@ -8,7 +8,7 @@ depends on data has no size: it is left out, or taken as empty where the rest is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +49,17 @@ class _Pass:
     other: set[str] = field(default_factory=set)  # sequences, optionals
 
 
+Gathered = Callable[[Mapping[str, Tensor], Mapping[str, tuple[float, ...]]], dict[str, Made]]
+"""Shapes of what loops gather from turn to turn, of the tensors and the small values that are known so far."""
+
+
 def inferred(
-    proto: onnx.ModelProto, path: Path, constants: Mapping[str, tuple[float, ...]], *, opened: bool = False
+    proto: onnx.ModelProto,
+    path: Path,
+    constants: Mapping[str, tuple[float, ...]],
+    *,
+    opened: bool = False,
+    gathered: Gathered = lambda found, values: {},
 ) -> Inferred:
     """Every tensor whose shape follows from the inputs; looks again where sizes are computed inside the graph.
 
@@ -59,6 +68,7 @@ def inferred(
         path: for messages.
         constants: values of small constants.
         opened: take sizes that depend on data as 0, so that what follows them is known but for these.
+        gathered: is asked for what loops gather, which ONNX's inference leaves open.
 
     Raises ArtifactError for shapes that do not fit together.
     """
@@ -75,6 +85,7 @@ def inferred(
         found.update({name: _tensor_of(name, value) for name, value in computed.items()})
         values.update({name: tuple(value.ravel().tolist()) for name, value in computed.items()})
         own = own_shapes(proto.graph, stored | {name: tensor.shape for name, tensor in found.items()}, values)
+        own |= {name: known for name, known in gathered(found, values).items() if name not in found}
         own = own if own.keys() - tried else {}
         tried |= own.keys()
         if not computed and not own:
@@ -124,7 +135,10 @@ def _emptied(
 
 
 def _tensor_of(name: str, value: np.ndarray[Any, Any]) -> Tensor:
-    return Tensor(name=name, shape=value.shape, item_bytes=float(value.itemsize))
+    from onnx import helper
+
+    kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+    return Tensor(name=name, shape=value.shape, item_bytes=float(value.itemsize), kind=kind)
 
 
 def _with_computed_constants(

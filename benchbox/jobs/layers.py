@@ -18,9 +18,10 @@ from benchbox.cost.executed.explanation import explanation_of
 from benchbox.cost.precision.roofline import pair_key
 from benchbox.errors import MeasurementError, UsageError
 from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere
+from benchbox.flags.paper import CONSTANT
 from benchbox.jobs.cases import Case, case_beside, require_batch, require_runnable
 from benchbox.jobs.known_ceilings import ceilings_here, flags_of_layers, measured_device
-from benchbox.jobs.paper import paper_of_artifact, paper_of_engine
+from benchbox.jobs.paper import Paper, paper_of_artifact, paper_of_engine
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch, precision_costs_from_source
 from benchbox.jobs.run import engine_of_case
 from benchbox.machine.environment import capture
@@ -92,10 +93,10 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
     device = BACKENDS.get(case.backend).device
     say(f"profiling {plan.min_samples} inferences")
     layers = run_trial(replace(request, pass_=Pass.LAYERS)).layers
+    if not layers:
+        raise _no_layers(case, paper)
     say("timing without a profiler")
     timed = run_trial(request)
-    if not layers:
-        raise MeasurementError(f"{case.backend} reported no layers", values=case.title)
     joined = without_cost(layers)
     if paper.graph is not None and paper.cost is not None:
         joined = attribution(paper.graph, paper.cost, layers)
@@ -119,6 +120,15 @@ def _profiled(case: Case, *, root: Path, here: Environment, say: Say) -> tuple[L
     table = replace(table, flags=(*paper.flags, *flags_of_layers(table)))
     _keep(table, timed, root=root, here=here, device=device, at=now)
     return table, request
+
+
+def _no_layers(case: Case, paper: Paper) -> MeasurementError:
+    constant = next((flag.message for flag in paper.flags if flag.code == CONSTANT), "")
+    return MeasurementError(
+        f"{case.backend} reported no layers",
+        values=f"{case.title}; {constant}" if constant else case.title,
+        remedy="give the network an input where its work is to be timed" if constant else "",
+    )
 
 
 def _onnx_of(case: Case, root: Path, say: Say) -> OnnxArtifact:

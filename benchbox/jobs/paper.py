@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, BenchboxError
-from benchbox.flags.paper import flag_of_absent_cost, flags_of_uncounted
+from benchbox.flags.paper import flag_of_absent_cost, flag_of_constants, flags_of_uncounted
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.cost import NetworkCost
 from benchbox.schema.model import Precision
@@ -101,6 +101,7 @@ def paper_of_artifact(artifact: OnnxArtifact, *, root: Path, batch: int) -> Pape
     except Exception as error:  # a bug of the counting is no reason not to measure
         reason = f"counting failed ({type(error).__name__}: {' '.join(str(error).split())})"
     else:
-        flags = tuple(flags_of_uncounted(cost.uncounted, cost.unsized))
+        constant = graph.constants.keys() >= set(graph.outputs)
+        flags = (*flags_of_uncounted(cost.uncounted, cost.unsized), *([flag_of_constants()] if constant else []))
         return Paper(graph=graph, cost=cost, least_bytes=moved, flags=flags)
     return Paper(flags=(flag_of_absent_cost(reason),))

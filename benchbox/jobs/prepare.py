@@ -194,11 +194,12 @@ def onnx_at_batch(
     fixed = artifact.fixed_batch
     if asked and fixed not in (None, batch):
         what = "runs at one batch size" if artifact.has_batch_axis else "has no axis that is known to count samples"
+        what = what if artifact.inputs else "has no inputs"
         raise UsageError(
             f"{source.reference} {what}",
             values=f"asked for a batch of {batch}, it is made for {fixed}",
             remedy=f"give --batch {fixed}"
-            + ("" if artifact.has_batch_axis else ", or name the axis: --batch-axis NAME=AXIS"),
+            + ("" if artifact.has_batch_axis or not artifact.inputs else ", or name the axis: --batch-axis NAME=AXIS"),
         )
     return artifact
 

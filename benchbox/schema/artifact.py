@@ -191,8 +191,9 @@ class OnnxArtifact:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """The shape of the first input without the batch."""
-        return tuple(size for size in self.inputs[0].sample_shape if size is not None)
+        """The shape of the first input without the batch, () where there is no input."""
+        first = next(iter(self.inputs), None)
+        return () if first is None else tuple(size for size in first.sample_shape if size is not None)
 
     @property
     def fixed_batch(self) -> int | None:

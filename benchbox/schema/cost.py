@@ -75,6 +75,12 @@ class NetworkCost:
     unsized: tuple[str, ...] = ()
 
     @property
+    def fed(self) -> str:
+        """The network and its first input in words, for titles: the network alone where that has no sizes."""
+        sizes = "x".join(map(str, self.input_shape))
+        return f"{self.model}, input {sizes}" if sizes else self.model
+
+    @property
     def count(self) -> int:
         """The cost as one number, in the convention of the count."""
         return sum(layer.count for layer in self.layers)

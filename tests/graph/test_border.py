@@ -51,6 +51,20 @@ def test_the_batch_is_followed(inputs: dict[str, Dims], batch: int | None, where
     assert (found.batch, axes(found)) == (batch, where)
 
 
+def test_without_inputs_one_inference_is_one_sample() -> None:
+    for sizes in (Sizes(), Sizes(batch=1)):
+        found = border({}, sizes)
+        assert (found.inputs, found.batch, found.symbols) == ((), 1, {})
+
+
+@pytest.mark.parametrize(
+    "sizes", [Sizes(batch=2), Sizes(shape=(3,)), Sizes(named={"x": (3,)}), Sizes(axes={"x": 0})], ids=str
+)
+def test_sizes_of_no_input_are_refused(sizes: Sizes) -> None:
+    with pytest.raises(UsageError, match=r"net.onnx has no inputs"):
+        border({}, sizes)
+
+
 def test_a_number_of_points_is_no_batch() -> None:
     found = border({"points": [1, "n", 3]}, Sizes(named={"n": (5,)}))
     assert (found.batch, axes(found)) == (1, {"points": 0})

@@ -26,7 +26,8 @@ def not_loaded(path: Path | None, error: Exception) -> ArtifactError:
         error: what the runtime raised.
     """
     text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    text = _PREFIX.sub("", text)
+    # The path is said already, and may be that of a temporary copy.
+    text = _PREFIX.sub("", text).removeprefix(f"Load model from {path} failed:")
     what = f"ONNX Runtime cannot load {path}"
     if _TWICE in text and path is not None and (repeated := repeated_names(path)):
         name, places = next(iter(repeated.items()))

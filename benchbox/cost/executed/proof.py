@@ -7,11 +7,13 @@ shares count everything: work whose type is not reported and work that no layer 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from benchbox.cost.executed.attribution import attribution
+from benchbox.cost.inside import products_inside
 from benchbox.graph.graph import Graph
+from benchbox.graph.node import NodeView
 from benchbox.schema.cost import NetworkCost
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
@@ -68,8 +70,10 @@ def proof_from_layers(
     others: list[OtherLayer] = []
     wanted = type_of(precision)
     packed, readers = _four_bits(graph)
+    inside = _types_inside(graph, layers)
     for row in joined.rows:
-        kind = row.layer.executed or UNREPORTED
+        control = next((name for name in row.nodes if name in inside), "")
+        kind = (inside[control] if control else row.layer.executed) or UNREPORTED
         if precision is Precision.INT4 and row.macs and not packed.isdisjoint(row.nodes):
             told = wanted in row.layer.inputs or row.layer.kind in _PACKED_KERNELS
             whole = all(name in readers for name in row.nodes if costs[name].macs)
@@ -97,6 +101,29 @@ def proof_from_layers(
         tf32=tf32,
     )
     return replace(proof, passed=_passed(proof, judged))
+
+
+def _types_inside(graph: Graph, layers: Sequence[ExecutedLayer]) -> dict[str, str]:
+    """The type that every branch or loop computes in, by name: "" unless the runtime reports one type of its inside.
+
+    What it reports of the branch or loop itself is the type of its condition, or of the number of its turns. Of a
+    branch without products what else ran in it counts.
+    """
+    reported = {name: layer.executed for layer in layers if layer.executed for name in (layer.name, *layer.tensors)}
+    found = {}
+    for node in graph.nodes:
+        if not node.bodies:
+            continue
+        kinds = {reported[view.name] for view in products_inside(node) if view.name in reported}
+        kinds = kinds or {reported[name] for name in _names_inside(node) if name in reported} - _WHOLE
+        found[node.name] = kinds.pop() if len(kinds) == 1 else ""
+    return found
+
+
+def _names_inside(node: NodeView) -> Iterator[str]:
+    for view in (view for body in node.bodies for view in body.nodes):
+        yield view.name
+        yield from _names_inside(view)
 
 
 def _four_bits(graph: Graph) -> tuple[frozenset[str], frozenset[str]]:

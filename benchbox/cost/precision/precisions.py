@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchbox.cost.counting import cost_from_graph
+from benchbox.cost.inside import products_inside
 from benchbox.cost.precision.folding import DEQUANTIZE, QUANTIZE, folded
 from benchbox.cost.precision.fusing import least_bytes
 from benchbox.graph.graph import Graph
@@ -73,9 +74,11 @@ def _dequantised(graph: Graph) -> frozenset[str]:
 def _type(node: NodeView, precision: str, dequantised: frozenset[str], aside: frozenset[str]) -> str:
     """What a node computes in: eight bits if the operands that it multiplies are, else the type of its first operand.
 
-    ``aside`` are constants that are no operands, such as the limits of a Clip. A runtime may do the same in a wider
-    type, never in a narrower one.
+    A branch or a loop computes in what the products inside of it do. ``aside`` are constants that are no operands, such
+    as the limits of a Clip. A runtime may do the same in a wider type, never in a narrower one.
     """
+    if node.bodies:
+        return next((_type(view, precision, dequantised, frozenset()) for view in products_inside(node)), "")
     operands = [tensor for tensor in node.inputs if tensor is not None and tensor.name not in aside][:2]
     if not operands or node.op in MOVES:
         return ""

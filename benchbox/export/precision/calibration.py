@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchbox.backends.once import evaluate_graph
-from benchbox.errors import ArtifactError, BenchboxError
+from benchbox.errors import ArtifactError, BenchboxError, EnvironmentLackError
+from benchbox.export.judging import reason_of
 from benchbox.export.opsets import structure_of
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.graph.border import Sizes
@@ -44,7 +45,7 @@ def ranges_from_data(
     inputs: Sequence[TensorSpec],
     method: CalibrationMethod,
 ) -> dict[str, float]:
-    """The largest magnitude that each tensor must represent.
+    """The largest magnitude that each tensor must represent; 0 for one that has no elements on the data.
 
     Args:
         proto: the fp32 graph.
@@ -57,6 +58,8 @@ def ranges_from_data(
         ArtifactError: a tensor that becomes NaN or infinite on the data, or bad data.
         EnvironmentLackError: ONNX Runtime is not installed.
     """
+    if not tensors:  # nothing but weights is multiplied
+        return {}
     fixed = fixed_batch(inputs)
     tops = _largest(proto, tensors, data, inputs, fixed or min(_RANGE_BATCH, data.samples))
     for name, top in tops.items():
@@ -68,10 +71,11 @@ def ranges_from_data(
             )
     if method is CalibrationMethod.MINMAX:
         return tops
-    counts = _histograms(proto, tops, data, inputs, fixed or _HISTOGRAM_BATCH)
+    seen = {name: top for name, top in tops.items() if top > 0}  # zeros, or nothing at all, have no histogram
+    counts = _histograms(proto, seen, data, inputs, fixed or _HISTOGRAM_BATCH)
     if method is CalibrationMethod.ENTROPY:
-        return {name: entropy_threshold(counts[name], top) for name, top in tops.items()}
-    return {name: percentile_threshold(counts[name], top, share=PERCENTILE) for name, top in tops.items()}
+        return tops | {name: entropy_threshold(counts[name], top) for name, top in seen.items()}
+    return tops | {name: percentile_threshold(counts[name], top, share=PERCENTILE) for name, top in seen.items()}
 
 
 def _largest(
@@ -87,6 +91,7 @@ def _largest(
     names = {}
     for index, tensor in enumerate(tensors):
         low, high = f"benchbox.low.{index}", f"benchbox.high.{index}"
+        # Of a tensor without elements these are infinite, the least above the largest.
         observed.graph.node.append(helper.make_node("ReduceMin", [tensor], [low], keepdims=0))
         observed.graph.node.append(helper.make_node("ReduceMax", [tensor], [high], keepdims=0))
         names[tensor] = (low, high)
@@ -97,8 +102,10 @@ def _largest(
     tops = dict.fromkeys(tensors, 0.0)
     for made in evaluated(observed, specs, data, inputs, batch):
         for tensor, pair in names.items():
-            sizes = np.abs([float(made[name]) for name in pair])
-            tops[tensor] = float(np.maximum(tops[tensor], sizes.max()))  # keeps NaN
+            least, most = (float(made[name]) for name in pair)
+            if least > most:
+                continue
+            tops[tensor] = float(np.maximum(tops[tensor], np.abs([least, most]).max()))  # keeps NaN
     return tops
 
 
@@ -189,6 +196,8 @@ def evaluated(
 ) -> Iterator[dict[str, np.ndarray]]:
     """The outputs of a graph for each batch of the data, through ONNX Runtime.
 
+    The graph is a copy of the network's in which more is to be seen: what fails is said of the network.
+
     Args:
         observed: the graph, in any precision.
         outputs: of it, with their shapes at this batch size.
@@ -198,15 +207,38 @@ def evaluated(
         precision: what the graph is in, which decides how far it may be optimised.
 
     Raises:
+        ArtifactError: ONNX Runtime does not load it, or it does not run on the data.
         EnvironmentLackError: ONNX Runtime is not installed.
     """
     with temporary_folder("benchbox-calibration-") as folder:
         path = folder / "observed.onnx"
         path.write_bytes(observed.SerializeToString())
-        yield from evaluate_graph(
-            path,
-            data.batches(batch),
-            inputs=[spec.at_batch(batch) for spec in inputs],
-            outputs=outputs,
-            precision=precision,
-        )
+        fed = False
+
+        def feeds() -> Iterator[Mapping[str, np.ndarray]]:
+            nonlocal fed
+            fed = True
+            yield from data.batches(batch)
+
+        try:
+            yield from evaluate_graph(
+                path,
+                feeds(),
+                inputs=[spec.at_batch(batch) for spec in inputs],
+                outputs=outputs,
+                precision=precision,
+            )
+        except BenchboxError as error:
+            if fed or isinstance(error, EnvironmentLackError):  # what is wrong with the data is said
+                raise
+            raise _not_observed(error) from error
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            raise _not_observed(error) from error
+
+
+def _not_observed(error: Exception) -> ArtifactError:
+    return ArtifactError(
+        "the tensors of the network cannot be observed: ONNX Runtime does not run it",
+        values=reason_of(error),
+        remedy="measure it in the precision of its file, or export it without what ONNX Runtime lacks",
+    )

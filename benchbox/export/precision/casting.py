@@ -4,7 +4,8 @@ Precision is a property of the graph: every weight is converted once, every acti
 keep their types behind casts at the border, so that all precisions of a network are called alike. Names and metadata
 stay, so that one cost table serves all precisions. Operators whose schema or range does not allow the format stay in
 fp32 between casts, and so does arithmetic on sizes (``sizes.py``); what one of them hands to another stays in fp32 too,
-so that it cannot overflow on the way.
+so that it cannot overflow on the way. What is inside of branches and loops stays in fp32 as well, with what they read
+from outside cast for them.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchbox.errors import ArtifactError
 from benchbox.export.opsets import opset_of, structure_at_opset
-from benchbox.export.precision.request import require_plain
+from benchbox.export.precision.contents import PRODUCT_OPS
+from benchbox.export.precision.request import kept_inside_in_words, nodes_with_bodies, require_plain
 from benchbox.export.precision.sixteenbit_formats import FORMATS, Rounding, SixteenBit
 from benchbox.export.precision.sizes import size_arithmetic
+from benchbox.graph.bodies import bodies_of, captured_by, has_bodies, nodes_inside, passed_on
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
@@ -32,6 +36,12 @@ KEPT_OPS = frozenset(
     {"Resize", "Upsample", "RoiAlign", "NonMaxSuppression", "Range", "CumSum", "DynamicQuantizeLinear",
      "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "LSTM", "GRU", "RNN",
      "HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"}
+)  # fmt: skip
+
+# Where bodies read sequences from outside, these hold fp32, as what reads them does.
+_SEQUENCE_OPS = frozenset(
+    {"ConcatFromSequence", "Optional", "OptionalGetElement", "SequenceAt", "SequenceConstruct", "SequenceEmpty",
+     "SequenceErase", "SequenceInsert", "SplitToSequence"}
 )  # fmt: skip
 
 # TensorRT's ONNX parser takes these in fp32 and fp16, not in bf16.
@@ -61,18 +71,34 @@ def cast_from_float(
         round_weight: converts one weight; another one for a graph whose weights have no data.
 
     Raises:
-        ArtifactError: the graph has control flow or local functions, or cannot be brought to the opset that the format
-            needs.
+        ArtifactError: all convolutions and matrix products are inside of branches and loops, the graph has local
+            functions, or it cannot be brought to the opset that the format needs.
     """
     made, weights = _at_needed_opset(proto, precision)
     pass_ = _CastPass(made, FORMATS[precision], tuple(exclude), weights, round_weight)
     pass_.run()
+    kept = kept_inside_in_words(proto.graph)
     unmatched = [
         f"--exclude '{pattern}' matches no node"
         for pattern in exclude
         if not any(fnmatch.fnmatchcase(node.name, pattern) for node in proto.graph.node)
     ]
-    return made, (*pass_.rounding.warnings(), *unmatched)
+    return made, (*pass_.rounding.warnings(), *([kept] if kept else []), *unmatched)
+
+
+def _require_something_outside(graph: onnx.GraphProto, precision: Precision) -> None:
+    """Raises ArtifactError where all that computes is inside of branches and loops: nothing of it would be cast."""
+    if any(node.op_type in PRODUCT_OPS for node in graph.node):
+        return
+    for node in nodes_with_bodies(graph):
+        inside = [inner for body in bodies_of(node) for inner in nodes_inside(body) if inner.op_type in PRODUCT_OPS]
+        if inside:
+            raise ArtifactError(
+                f"nothing of the network would be cast to {precision}",
+                values=f"all convolutions and matrix products are inside of branches and loops, as {inside[0].op_type} "
+                f"{inside[0].name or inside[0].output[0]} of node {node.name} ({node.op_type})",
+                remedy="export it without data-dependent branches and loops, or run it in fp32",
+            )
 
 
 def _at_needed_opset(
@@ -81,11 +107,12 @@ def _at_needed_opset(
     """A copy without large weights in an opset that knows the format, and all the weights.
 
     Raises:
-        ArtifactError: the graph has control flow or local functions, or cannot be brought to that opset.
+        ArtifactError: the graph has nothing to cast, local functions, or cannot be brought to that opset.
     """
     import onnx
 
     require_plain(proto, f"cast to {precision}")
+    _require_something_outside(proto.graph, precision)
     made = structure_at_opset(proto, FORMATS[precision].opset)
     needed = onnx.helper.find_min_ir_version_for(list(made.opset_import), ignore_unknown=True)
     made.ir_version = max(made.ir_version, needed)
@@ -124,7 +151,8 @@ class _CastPass:
     """One pass over one graph, in place.
 
     A value has the type of the node that makes it, under its own name: 16 bits, or fp32 where a kept node or an input
-    makes it. Outputs of the graph are fp32. The other type of a value is made by a cast behind it, if anyone reads it.
+    makes it. Outputs of the graph and what bodies read from outside are fp32 under their own names. The other type of a
+    value is made by a cast behind it, if anyone reads it.
     """
 
     model: onnx.ModelProto
@@ -141,19 +169,22 @@ class _CastPass:
         opset = opset_of(self.model)
         sizes = size_arithmetic(self.graph, self.weight_names)
         kept_ops = KEPT_OPS | (KEPT_IN_BF16 if self.form.precision is Precision.BF16 else frozenset())
+        kept_ops |= _SEQUENCE_OPS if nodes_with_bodies(self.graph) else frozenset()
         self.kept = {
             index
             for index, node in enumerate(self.graph.node)
             if node.op_type in kept_ops
             or index in sizes
+            or bodies_of(node)
             or any(fnmatch.fnmatchcase(node.name, pattern) for pattern in self.exclude)
             or refused_by_schema(node, opset, self.form)
         }
         self.floats = self._float_values() if self.kept else _border(self.graph)
         self.inputs = [value.name for value in self.graph.input if value.name in self.floats - self.weight_names]
-        self.outputs = {value.name for value in self.graph.output} & self.floats
+        captured = {name for node in self.graph.node for name in captured_by(node)}
+        self.named_wide = (captured | {value.name for value in self.graph.output}) & self.floats
         self.wide = set(self.inputs)
-        self.read_wide: set[str] = set(self.outputs)
+        self.read_wide: set[str] = set(self.named_wide)
         self.read_narrow: set[str] = set()
         for index, node in enumerate(self.graph.node):
             if index in self.kept:
@@ -184,10 +215,12 @@ class _CastPass:
         """What a value is called in fp32 or in 16 bits."""
         if value in self.weight_names:
             shared = value in self.read_narrow and value in self.read_wide and value in self.floats
+            if shared and value in self.named_wide:
+                return value if wide else f"{value}.{self.form.precision}"
             return f"{value}.fp32" if wide and shared else value
         if value not in self.floats:
             return value
-        own_is_wide = value in self.wide or value in self.outputs
+        own_is_wide = value in self.wide or value in self.named_wide
         if wide:
             return value if own_is_wide else f"{value}.fp32"
         return f"{value}.{self.form.precision}" if own_is_wide else value
@@ -215,6 +248,7 @@ class _CastPass:
             for value in (*inferred.input, *inferred.value_info, *inferred.output)
             if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
         }
+        found |= {name for node in self.graph.node if has_bodies(node) for name in _floats_behind(node)}
         return found | {tensor.name for tensor in self.weights if tensor.data_type == onnx.TensorProto.FLOAT}
 
     def _convert_weights(self) -> None:
@@ -222,7 +256,9 @@ class _CastPass:
         for tensor in self.weights:
             is_float, narrow = tensor.data_type == tensor.FLOAT, tensor.name in self.read_narrow
             if is_float and narrow:
-                self.graph.initializer.append(self.round_weight(tensor, self.rounding))
+                rounded = self.round_weight(tensor, self.rounding)
+                rounded.name = self._name(tensor.name, wide=False)
+                self.graph.initializer.append(rounded)
             if not is_float or not narrow or tensor.name in self.read_wide:
                 # Read on both sides of a border: the kept nodes go on reading the fp32 original.
                 kept = self.graph.initializer.add()
@@ -250,6 +286,15 @@ class _CastPass:
                 attribute.Clear()
                 attribute.name, attribute.type = "value", attribute.TENSOR
                 attribute.t.CopyFrom(numpy_helper.from_array(rounded))
+
+
+def _floats_behind(node: onnx.NodeProto) -> Iterator[str]:
+    """The fp32 outputs of a branch or loop as its bodies declare them, where shape inference may give up."""
+    import onnx
+
+    for body in bodies_of(node):
+        floats = {value.name for value in body.output if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+        yield from (outer for inner, outer in passed_on(node, body) if inner in floats and outer in node.output)
 
 
 def _border(graph: onnx.GraphProto) -> set[str]:

@@ -33,6 +33,7 @@ INTEGER_OPS = frozenset(
 )  # fmt: skip
 # Products whose weights alone are stored in few bits: they compute in the type of their other input.
 _WEIGHTS_ONLY = frozenset({"MatMulNBits", "MatMulBnb4", "MatMulFpQ4"})
+PRODUCT_OPS = MATRIX_OPS | _FUSED_OPS | _WEIGHTS_ONLY
 _LINEAR = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -145,7 +146,7 @@ def _float_operations(graph: onnx.GraphProto, types: Mapping[str, int]) -> Count
     """Convolutions and matrix products by the type they compute in; all operations where there are none."""
     nodes = list(nodes_inside(graph))
     counts: Counter[Precision] = Counter()
-    for node in [node for node in nodes if node.op_type in MATRIX_OPS | _FUSED_OPS | _WEIGHTS_ONLY] or nodes:
+    for node in [node for node in nodes if node.op_type in PRODUCT_OPS] or nodes:
         counts.update(list(_float_types(node, types))[:1])
     return counts
 

@@ -19,6 +19,7 @@ import numpy as np
 from benchbox.errors import ArtifactError
 from benchbox.export.opsets import structure_of
 from benchbox.export.precision.sixteenbit_formats import SixteenBit
+from benchbox.graph.bodies import bodies_of, nodes_inside
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def _sixteen_bit_tensors(light: onnx.ModelProto, form: SixteenBit) -> set[str]:
     import onnx
 
     inferred = onnx.shape_inference.infer_shapes(light).graph
-    values = (*inferred.input, *inferred.value_info, *inferred.output)
+    bodies = (body for node in nodes_inside(inferred) for body in bodies_of(node))
+    values = (value for each in (inferred, *bodies) for value in (*each.input, *each.value_info, *each.output))
     return {value.name for value in values if value.type.tensor_type.elem_type == form.onnx_type}
 
 
@@ -98,6 +100,8 @@ def _with_rounding(
             attribute.i = TensorProto.FLOAT
         elif attribute.HasField("t") and attribute.t.data_type == form.onnx_type:
             attribute.t.CopyFrom(_wide(attribute.t, form))
+    for body in bodies_of(node):
+        _round_inside(body, short, border, form)
     for position, value in enumerate(list(node.input)):
         node.input[position] = f"{value}.widened" if value in border else value
     made = [(position, value) for position, value in enumerate(node.output) if value in short]
@@ -111,6 +115,22 @@ def _with_rounding(
             yield _widened(value)
         else:
             yield helper.make_node("Cast", [rounded], [value], name=f"{rounded}.cast", to=TensorProto.FLOAT)
+
+
+def _round_inside(body: onnx.GraphProto, short: set[str], border: set[str], form: SixteenBit) -> None:
+    """Makes a branch or the body of a loop one in fp32 that rounds, in place."""
+    from onnx import TensorProto
+
+    nodes = [copy.deepcopy(made) for node in body.node for made in _with_rounding(node, short, border, form)]
+    del body.node[:]
+    body.node.extend(nodes)
+    del body.value_info[:]
+    for value in (*body.input, *body.output):
+        if value.type.tensor_type.elem_type == form.onnx_type:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    weights = [copy.deepcopy(_wide(tensor, form)) for tensor in body.initializer]
+    del body.initializer[:]
+    body.initializer.extend(weights)
 
 
 def _widened(value: str) -> onnx.NodeProto:

@@ -12,6 +12,8 @@ symmetric range, rounding before the ReLU and after it give the same values, so 
 For int8 each reader of a tensor gets a pair of its own, all with the same range. Where readers shared one, ONNX Runtime
 would run none of them in int8 on x86: it makes activations unsigned there, but only behind a pair with a single reader,
 and fuses no convolution whose input is signed and whose output is not.
+
+What is inside of branches and loops stays as it is. What they read from outside is rounded as for any other reader.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ import numpy as np
 from benchbox.errors import ArtifactError
 from benchbox.export.opsets import opset_of
 from benchbox.export.precision.eightbit import FORMATS, Format, scales_of
-from benchbox.export.precision.request import require_plain
+from benchbox.export.precision.request import kept_inside_in_words, nodes_with_bodies, require_plain
+from benchbox.graph.bodies import bodies_of, captured_by, nodes_inside, rename_captured
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
@@ -132,6 +135,7 @@ class _Plan:
         self.precision = precision
         self.exclude = exclude
         graph = proto.graph
+        self.graph = graph
         self.nodes = tuple(graph.node)
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
         self.outputs = {value.name for value in graph.output}
@@ -141,16 +145,25 @@ class _Plan:
             if any(fnmatch.fnmatchcase(node.name, pattern) for pattern in exclude)
         }
         candidates = [index for index, node in enumerate(self.nodes) if node.op_type in QUANTIZABLE]
-        self.quantizable = len(candidates)
+        self.inside = {
+            str(node.name): sum(
+                inner.op_type in QUANTIZABLE for body in bodies_of(node) for inner in nodes_inside(body)
+            )
+            for node in nodes_with_bodies(graph)
+        }
+        self.quantizable = len(candidates) + sum(self.inside.values())
         self.unfit = [index for index in candidates if not self._fits(self.nodes[index])]
         self.chosen = [index for index in candidates if index not in self.excluded and index not in self.unfit]
         self._require_something()
         self.reads = Counter(
-            value for index, node in enumerate(self.nodes) if index not in self.excluded for value in node.input
+            value
+            for index, node in enumerate(self.nodes)
+            if index not in self.excluded
+            for value in (*node.input, *captured_by(node))
         )
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
-            for value in node.input:
+            for value in (*node.input, *captured_by(node)):
                 self.readers.setdefault(value, []).append(node)
 
     def _fits(self, node: onnx.NodeProto) -> bool:
@@ -164,10 +177,12 @@ class _Plan:
         if self.chosen:
             return
         ops = sorted({node.op_type for node in self.nodes})
+        inside = [f"{count} of them inside of node {name}" for name, count in self.inside.items() if count]
         raise ArtifactError(
             f"there is nothing to quantise to {self.precision}",
-            values=f"{self.quantizable} convolutions and matrix products, {len(self.excluded)} nodes excluded; "
-            f"operators: {', '.join(ops)}",
+            values=f"{self.quantizable} convolutions and matrix products, "
+            + "".join(f"{words}, " for words in inside)
+            + f"{len(self.excluded)} nodes excluded; operators: {', '.join(ops)}",
             remedy="quantisation is of Conv, ConvTranspose, Gemm and MatMul with constant weights; exclude fewer nodes",
         )
 
@@ -217,6 +232,8 @@ class _Plan:
 
     def warnings(self) -> Iterator[str]:
         """Nodes that stay unquantised without being excluded, and patterns that match nothing."""
+        if kept := kept_inside_in_words(self.graph):
+            yield kept
         if self.unfit:
             names = ", ".join(self.nodes[index].name for index in self.unfit[:5])
             yield f"{len(self.unfit)} nodes without constant fp32 weights are not quantised: {names}"
@@ -240,7 +257,7 @@ class _QuantizePass:
     def run(self, ranges: Mapping[str, float]) -> None:
         """Pairs behind the tensors, eight-bit weights before their readers, in the order of the graph."""
         self.constants = {tensor.name: tensor for tensor in self.graph.initializer}
-        self.taken = {*self.constants, *(value for node in self.graph.node for value in (*node.input, *node.output))}
+        self.taken = {*self.constants, *_names_in(self.graph)}
         wanted = self.plan.activations()
         renamed: dict[str, list[str]] = {}
         nodes = [copy.deepcopy(node) for node in self.graph.node]  # clearing the graph would clear them
@@ -251,6 +268,8 @@ class _QuantizePass:
         for index, node in enumerate(nodes):
             if index not in self.plan.excluded:
                 node.input[:] = [_next_of(renamed.get(value, [value])) for value in node.input]
+                captured = [value for value in captured_by(node) if value in renamed]
+                rename_captured(node, {value: _next_of(renamed[value]) for value in captured})
             if index in chosen:
                 self._quantize_weights(node)
             self.made.append(node)
@@ -338,13 +357,22 @@ class _QuantizePass:
         return name
 
     def _drop_unread(self) -> None:
-        read = {value for node in self.graph.node for value in node.input}
+        read = {value for node in self.graph.node for value in (*node.input, *captured_by(node))}
         read |= {value.name for value in self.graph.output}
         kept = [tensor for tensor in self.graph.initializer if tensor.name in read]
         if len(kept) < len(self.graph.initializer):
             copies = [copy.deepcopy(tensor) for tensor in kept]
             del self.graph.initializer[:]
             self.graph.initializer.extend(copies)
+
+
+def _names_in(graph: onnx.GraphProto) -> Iterator[str]:
+    """All names of tensors that the nodes of a graph and of its branches and loops read or make."""
+    for node in nodes_inside(graph):
+        yield from (*node.input, *node.output)
+        for body in bodies_of(node):
+            yield from (value.name for value in (*body.input, *body.output))
+            yield from (tensor.name for tensor in body.initializer)
 
 
 def _next_of(names: list[str]) -> str:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
 from benchbox.export.precision.samples import CalibrationData
+from benchbox.graph.bodies import bodies_of
 from benchbox.schema.artifact import TensorSpec
 from benchbox.schema.derivation import Derivation, Quantization
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
     import onnx
+
+_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,22 +44,30 @@ class DerivingRequest:
 
 
 def require_plain(proto: onnx.ModelProto, conversion: str) -> None:
-    """Raises ArtifactError for a graph with control flow or local functions, which no conversion looks into.
+    """Raises ArtifactError for a graph with local functions, which no conversion looks into.
 
     Args:
         proto: the graph.
         conversion: in words, for the message ("cast to fp16").
     """
-    for node in proto.graph.node:
-        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise ArtifactError(
-                f"a network with control flow cannot be {conversion}",
-                values=f"node {node.name} ({node.op_type}) has a subgraph",
-                remedy="export it without data-dependent branches, or run it in fp32",
-            )
     if proto.functions:
         raise ArtifactError(
             f"a network with local functions cannot be {conversion}",
             values=f"function {proto.functions[0].name}",
             remedy="inline the functions first (onnx.inliner)",
         )
+
+
+def nodes_with_bodies(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that branch or loop: what is inside of them stays as it is in every conversion."""
+    return [node for node in graph.node if bodies_of(node)]
+
+
+def kept_inside_in_words(graph: onnx.GraphProto) -> str:
+    """Which nodes keep what is inside of them in fp32; "" for a graph without any."""
+    nodes = nodes_with_bodies(graph)
+    if not nodes:
+        return ""
+    names = ", ".join(f"{node.name} ({node.op_type})" for node in nodes[:_NAMED])
+    more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+    return f"what is inside of branches and loops stays in fp32: {names}{more}"

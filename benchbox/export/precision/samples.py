@@ -111,6 +111,12 @@ def data_from_choice(
     if choice is None:
         return _synthetic(inputs, seed)
     path = require_there(choice)
+    if not inputs:
+        raise UsageError(
+            f"{source.name} has no inputs",
+            values=f"there is nothing to feed {choice} to",
+            remedy="leave --calibration out: its tensors are observed as they are",
+        )
     files = _array_files(path)
     data = _from_arrays(files, inputs) if files else _from_pictures(_pictures(path), source, inputs)
     return replace(data, folder=str(path.absolute()))

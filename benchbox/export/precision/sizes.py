@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from benchbox.graph.bodies import captured_by
 from benchbox.graph.opset import STANDARD_DOMAINS
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def size_arithmetic(graph: onnx.GraphProto, constants: Collection[str]) -> set[i
             wanted.update(node.input)
         elif node.op_type in _READERS:
             wanted.update(node.input[_READERS[node.op_type] :])
+        wanted.update(captured_by(node))  # a body may make whole numbers or scales of them
     return found
 
 
@@ -54,7 +56,7 @@ def _from_sizes(graph: onnx.GraphProto, constants: set[str]) -> set[int]:
     for index, node in enumerate(graph.node):
         if node.domain not in STANDARD_DOMAINS:
             continue
-        inputs = [name for name in node.input if name]
+        inputs = [name for name in (*node.input, *captured_by(node)) if name]
         if node.op_type == "Constant":
             constants.update(node.output)
         elif node.op_type in _SIZES:

@@ -99,9 +99,8 @@ def _document(row: LayerCost) -> dict[str, object]:
 
 
 def _summary(cost: NetworkCost) -> str:
-    shape = "x".join(map(str, cost.input_shape))
     lines = [
-        f"{cost.model}, input {shape}, batch {cost.batch}: {cost.macs:,} MACs, {cost.flops:,} FLOPs (2·MACs plus "
+        f"{cost.fed}, batch {cost.batch}: {cost.macs:,} MACs, {cost.flops:,} FLOPs (2·MACs plus "
         f"elementwise), {cost.params:,} parameters",
         f"weights {format_bytes(cost.weight_bytes)}, activations written {format_bytes(cost.activation_bytes)}, "
         f"peak live {format_bytes(cost.peak_activation_bytes)}; share is of the {cost.convention} count"

@@ -64,8 +64,7 @@ def _text(cost: NetworkCost, parts: Sequence[PrecisionRows], device: Device | No
     for part in parts:
         if part.cost.precision != "fp32":
             blocks.append(f"{_title(part.cost)}\n\n{table_of(_columns(part.whole.bound.time_s), part.rows, form=form)}")
-    shape = "x".join(map(str, cost.input_shape))
-    lines = [f"{cost.model}, input {shape}, batch {cost.batch}; {_device_text(device, named)}"]
+    lines = [f"{cost.fed}, batch {cost.batch}; {_device_text(device, named)}"]
     lines += [_sentence(part) for part in parts if part.cost.precision != "fp32"]
     lines.append(
         "converted: share of the MACs in the precision. least traffic: bytes to and from memory if everything that can "

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
+import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
+from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.backends.base import BACKENDS, LayerReporting, OpenRequest
 from benchbox.backends.openvino.cpu import cpu_capabilities
@@ -144,6 +147,55 @@ def test_products_inside_a_module_belong_to_the_innermost_one(lenet: Graph) -> N
     assert proof.macs["fp16"] == pytest.approx((MACS["conv1"] + MACS["fc1"]) / WHOLE)
     assert UNCOVERED not in proof.macs
     assert [layer.macs for layer in proof.layers] == [MACS["conv2"] + MACS["fc2"]]
+
+
+def test_what_is_inside_of_a_loop_says_what_it_computes_in(tmp_path: Path) -> None:
+    """A runtime reports the type of a Loop's condition, and the products inside as layers of their own."""
+    (path := tmp_path / "net.onnx").write_bytes(looped().SerializeToString())
+    graph = graph_from_file(path, batch=1)
+    cost = cost_from_graph(graph, model="net", sha256="")
+    layers = [
+        ExecutedLayer(name="product", kind="MatMul", tensors=("product",), inputs=("int8",)),
+        ExecutedLayer(name="loop", kind="Loop", tensors=("loop",)),
+    ]
+    choices: dict[str, Any] = {"precision": Precision.INT8, "required": 0.9}
+    alone = proof_from_layers(graph, cost, layers, **choices)
+    assert alone.macs == {UNREPORTED: 0.75, "int8": 0.25}
+    inner = ExecutedLayer(name="inner_token_3", kind="MatMul", tensors=("inner",), inputs=("fp32",))
+    proof = proof_from_layers(graph, cost, [*layers, inner], **choices)
+    assert proof.macs == {"fp32": 0.75, "int8": 0.25}
+    assert proof.passed is False
+    condition = ExecutedLayer(name="loop", kind="Loop", tensors=("loop",), computes="int8")
+    assert proof_from_layers(graph, cost, [layers[0], condition], **choices).macs == alone.macs, "bytes of a condition"
+    other = ExecutedLayer(name="other", kind="Identity", tensors=("beside",), inputs=("fp32",))
+    assert proof_from_layers(graph, cost, [*layers, other], **choices).macs == proof.macs, "no product was reported"
+
+
+def looped() -> onnx.ModelProto:
+    """A product, and a Loop of three turns around another one of the same size."""
+    sizes, kind = ["batch", 4], TensorProto.FLOAT
+    turn = [helper.make_tensor_value_info("turn", TensorProto.INT64, []), helper.make_tensor_value_info("go", 9, [])]
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["h", "w"], ["next"], name="inner"),
+            helper.make_node("Relu", ["next"], ["end"], name="beside"),
+            helper.make_node("Identity", ["go"], ["on"]),
+        ],
+        "body",
+        [*turn, helper.make_tensor_value_info("h", kind, sizes)],
+        [helper.make_tensor_value_info("on", 9, []), helper.make_tensor_value_info("end", kind, sizes)],
+    )
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="product"),
+        helper.make_node("Loop", ["turns", "", "a"], ["y"], name="loop", body=body),
+    ]
+    weights = [
+        numpy_helper.from_array(np.ones((4, 4), np.float32), "w"),
+        numpy_helper.from_array(np.array(3, np.int64), "turns"),
+    ]
+    border = [helper.make_tensor_value_info(name, kind, sizes) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "net", border[:1], border[1:], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=8)
 
 
 def inspected(dialect: str, kinds: Mapping[str, str]) -> list[ExecutedLayer]:

@@ -196,3 +196,57 @@ def test_a_scan_costs_its_body_for_each_slice(axis: int, tmp_path: Path) -> None
     assert cost.macs == 7 * 3 * (5 * 8 + 8 * 8)
     assert cost.params == 5 * 8 + 8 * 8
     assert cost.flops == 2 * cost.macs + 7 * 3 * 8 * 2
+
+
+def gathering(path: Path, *, turns: int | None, ends: bool = False, grows: bool = False) -> Path:
+    """A Loop that gathers what it carries, and a product behind it; ``turns`` None takes the length of x."""
+    going = (
+        [helper.make_node("Less", ["turn", "limit"], ["on"])]
+        if ends
+        else [helper.make_node("Identity", ["going"], ["on"])]
+    )
+    step = [helper.make_node("MatMul", ["h", "w"], ["next"], name="step"), helper.make_node("Tanh", ["next"], ["seen"])]
+    if grows:
+        step[1] = helper.make_node("Concat", ["h", "h"], ["seen"], axis=0)
+    body = helper.make_graph(
+        [*step, *going],
+        "body",
+        [value("turn", TensorProto.INT64, []), value("going", TensorProto.BOOL, []), value("h", FLOAT, ["n", 8])],
+        [value("on", TensorProto.BOOL, []), value("next", FLOAT, ["n", 8]), value("seen", FLOAT, None)],
+    )
+    nodes = [
+        helper.make_node("Loop", ["turns", "", "x"], ["last", "all"], name="gathering", body=body),
+        helper.make_node("MatMul", ["all", "w"], ["y"], name="behind"),
+    ]
+    weights = {"w": np.ones((8, 8), np.float32), "limit": np.array(2, np.int64)}
+    if turns is None:
+        nodes[:0] = [
+            helper.make_node("Shape", ["x"], ["shape"]),
+            helper.make_node("Gather", ["shape", "first"], ["turns"]),
+        ]
+        weights["first"] = np.array(0, np.int64)
+    else:
+        weights["turns"] = np.array(turns, np.int64)
+    return saved(path, model_of(nodes, inputs={"x": ["n", 8]}, weights=weights))
+
+
+@pytest.mark.parametrize("turns", [5, None], ids=["constant", "of-a-shape"])
+def test_what_a_loop_of_constant_length_gathers_has_a_size(turns: int | None, tmp_path: Path) -> None:
+    graph = graph_from_file(gathering(tmp_path / "net.onnx", turns=turns), batch=3, opened=True)
+    shapes = {tensor.name: tensor.shape for view in graph.nodes for tensor in view.outputs}
+    assert (shapes["all"], shapes["y"]) == ((turns or 3, 3, 8), (turns or 3, 3, 8))
+    cost = cost_from_graph(graph, model="net", sha256="", allow_unknown=True)
+    assert (cost.uncounted, cost.unsized) == ((), ())
+    assert cost.macs == 2 * (turns or 3) * 3 * 64, "in the body, and behind it"
+
+
+def test_what_a_loop_gathers_of_other_sizes_is_what_its_body_makes(tmp_path: Path) -> None:
+    graph = graph_from_file(gathering(tmp_path / "net.onnx", turns=4, grows=True), batch=3)
+    assert graph.nodes[0].outputs[1].shape == (4, 6, 8)
+
+
+def test_what_a_loop_gathers_until_a_condition_has_none(tmp_path: Path) -> None:
+    graph = graph_from_file(gathering(tmp_path / "net.onnx", turns=5, ends=True), batch=3, opened=True)
+    cost = cost_from_graph(graph, model="net", sha256="", allow_unknown=True)
+    assert cost.uncounted == ("gathering (Loop)", "behind (MatMul)")
+    assert cost.unsized == ("gathering (Loop)",)

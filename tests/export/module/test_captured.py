@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchbox.export.exporting import artifact_from_source
-from benchbox.export.module.captured import FOLDER
+from benchbox.export.module.captured import FOLDER, fed_as_captured
+from benchbox.models.building import network_from_source
 from benchbox.models.sources import resolve
-from benchbox.schema.artifact import Drawn
+from benchbox.schema.artifact import Drawn, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.inputs import seeded_arrays
 
@@ -65,3 +67,35 @@ def test_a_mask_of_minus_infinity_is_fed_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(fed["x"][0], fed["x"][3])
     assert not np.array_equal(fed["x"][0], fed["x"][1])
     assert len(list((tmp_path / FOLDER).glob("*.npz"))) == 1
+
+
+def test_bytes_of_another_type_or_shape_are_other_samples(tmp_path: Path) -> None:
+    """Files are named by what they hold: 2x4 and 4x2 numbers, or two types, may have the same bytes."""
+    code = "import torch\nfrom torch import nn\n\n"
+    code += "class Net(nn.Module):\n    def forward(self, x, places):\n        return x * 2 + places.sum()\n\n"
+    wholes = {"int32": "[1, 0, 2, 0]", "int64": "[1, 2]"}
+    for kind, numbers in wholes.items():
+        for shape in ((4, 2), (2, 4)):
+            sizes = "x".join(map(str, shape))
+            code += f"def make_{kind}_{sizes}():\n    x = torch.arange(8.0).reshape{shape}\n"
+            code += f"    return Net().eval(), {{'x': x, 'places': torch.tensor({numbers}, dtype=torch.{kind})}}\n\n"
+    (tmp_path / "alike.py").write_text(code)
+    folders = set()
+    for kind in wholes:
+        for sizes in ("4x2", "2x4"):
+            network = network_from_source(resolve(f"alike:make_{kind}_{sizes}", input_shape=None, weights=None), seed=0)
+            specs = tuple(
+                TensorSpec(
+                    name=given.name,
+                    dtype=str(given.tensor.numpy().dtype),
+                    shape=tuple(given.tensor.shape),
+                    batch_axis=None,
+                )
+                for given in network.inputs
+            )
+            alone = replace(network, inputs=tuple(replace(given, batch_axis=None) for given in network.inputs))
+            for spec, given in zip(fed_as_captured(specs, alone, root=tmp_path), alone.inputs, strict=True):
+                assert spec.values is not None
+                assert np.array_equal(seeded_arrays([spec], seed=0, samples=1)[spec.name], given.tensor.numpy())
+                folders.add(spec.values.path)
+    assert len(folders) == 4

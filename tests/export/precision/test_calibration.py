@@ -19,7 +19,7 @@ from benchbox.export.reuse import cached_artifact
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.derivation import CalibrationMethod, Derivation
-from benchbox.schema.model import Precision
+from benchbox.schema.model import InputChoice, Precision
 from benchbox.store.artifact_files import read_artifact
 
 LENET = resolve("lenet5", input_shape=None, weights=None)
@@ -175,3 +175,79 @@ def test_networks_of_the_zoo_in_eight_bits_become_engines(name: str, tmp_path: P
         )
         assert built.engine.size_bytes > 100_000
         assert built.engine.precision is precision
+
+
+@pytest.mark.parametrize("method", CalibrationMethod)
+def test_a_tensor_without_elements_needs_no_range(method: CalibrationMethod, tmp_path: Path) -> None:
+    """As the past of a decoder's first step: the least of no numbers is infinite."""
+    node = onnx.helper.make_node
+    nodes = [
+        node("Concat", ["past", "x"], ["keys"], axis=1, name="keys"),
+        node("MatMul", ["keys", "w"], ["y"], name="all"),
+        node("MatMul", ["past", "w"], ["z"], name="old"),
+    ]
+    sizes = {"past": ["n", "p", 8], "x": ["n", "s", 8], "y": ["n", "t", 8], "z": ["n", "p", 8]}
+    border = {name: onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in sizes.items()}
+    weights = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
+    graph = onnx.helper.make_graph(
+        nodes,
+        "net",
+        [border["past"], border["x"]],
+        [border["y"], border["z"]],
+        [onnx.numpy_helper.from_array(weights, "w")],
+    )
+    path = tmp_path / "step.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=8), str(path))
+    choice = InputChoice(named=(("past", (0, 8)), ("x", (4, 8))))
+    source = resolve(str(path), input_shape=None, weights=None, inputs=choice)
+    derivation = Derivation(method=method)
+    made = artifact_from_source(source, precision=Precision.INT8, root=tmp_path, derivation=derivation)
+    assert made.hops[-1].passed
+    assert made.quantization is not None
+    assert (made.quantization.quantized, made.quantization.quantizable) == (2, 2)
+    stored = {
+        one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(str(tmp_path / made.path)).graph.initializer
+    }
+    assert stored["past.scale"] == 1.0
+    assert 0 < stored["keys.scale"] < 0.1
+
+
+def test_what_onnx_runtime_cannot_run_is_named_without_our_own_files(tmp_path: Path) -> None:
+    """onnx's evaluator takes a sine in bf16, where ONNX Runtime has none."""
+    node, floats = onnx.helper.make_node, onnx.TensorProto.FLOAT
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"], name="product"),
+        node("Cast", ["a"], ["b"], to=onnx.TensorProto.BFLOAT16),
+        node("Sin", ["b"], ["c"], name="sine"),
+        node("Cast", ["c"], ["y"], to=floats),
+    ]
+    border = [onnx.helper.make_tensor_value_info(name, floats, ["n", 8]) for name in "xy"]
+    weights = onnx.numpy_helper.from_array(np.eye(8, dtype=np.float32), "w")
+    graph = onnx.helper.make_graph(nodes, "net", border[:1], border[1:], [weights])
+    path = tmp_path / "net.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=8), str(path))
+    source = resolve(str(path), input_shape=None, weights=None)
+    with pytest.raises(ArtifactError, match="ONNX Runtime does not run it") as caught:
+        artifact_from_source(source, precision=Precision.INT8, root=tmp_path)
+    assert "(sine)" in caught.value.values
+    assert "observed.onnx" not in str(caught.value)
+    assert list(tmp_path.rglob("*int8*.onnx")) == []
+
+
+def test_what_nobody_can_check_is_not_calibrated_first(tmp_path: Path) -> None:
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "w"], ["a"], name="product"),
+        onnx.helper.make_node("Foo", ["a"], ["y"], name="foo", domain="com.example"),
+    ]
+    border = [onnx.helper.make_tensor_value_info(name, 1, ["n", 8]) for name in "xy"]
+    weights = onnx.numpy_helper.from_array(np.eye(8, dtype=np.float32), "w")
+    graph = onnx.helper.make_graph(nodes, "net", border[:1], border[1:], [weights])
+    imports = [onnx.helper.make_opsetid("", 20), onnx.helper.make_opsetid("com.example", 1)]
+    path = tmp_path / "net.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=imports, ir_version=8), str(path))
+    source = resolve(str(path), input_shape=None, weights=None)
+    said: list[str] = []
+    with pytest.raises(ArtifactError, match="converted to int8: its outputs cannot be checked") as caught:
+        artifact_from_source(source, precision=Precision.INT8, root=tmp_path, say=said.append)
+    assert "Foo" in caught.value.values
+    assert not [line for line in said if "calibrating" in line]

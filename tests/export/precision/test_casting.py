@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from branching import CAPTURED, branching, looping_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -288,10 +289,59 @@ def test_an_operator_of_another_domain_is_believed_to_take_the_format(precision:
 
 
 @both
-def test_control_flow_is_refused_by_name(precision: Precision) -> None:
-    body = helper.make_graph([], "body", [], [])
-    proto = model_of(
-        [helper.make_node("If", ["input"], ["out"], name="branch", then_branch=body, else_branch=body)], {}, "out"
-    )
-    with pytest.raises(ArtifactError, match=rf"cast to {precision}.*\n.*branch \(If\)"):
-        cast_from_float(proto, precision)
+@pytest.mark.parametrize("opset", [13, 20])
+def test_what_is_outside_of_branches_and_loops_is_cast(precision: Precision, opset: int) -> None:
+    """What they read from outside is fp32 under its own name: their bodies are as they were."""
+    proto = branching(opset)
+    made, warnings = cast_from_float(proto, precision)
+    assert "what is inside of branches and loops stays in fp32: branch (If), loop (Loop)" in warnings
+    onnx.checker.check_model(made, full_check=True)
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in onnx.shape_inference.infer_shapes(made).graph.value_info
+    }
+    types |= {weight.name: weight.data_type for weight in made.graph.initializer}
+    by_name = {node.name: node for node in made.graph.node}
+    for name in ("conv1", "conv2", "product", "head", "relu", "sum"):
+        assert {types[value] for value in by_name[name].input[:2]} == {TYPES[precision]}, name
+    assert {types[value] for value in CAPTURED} == {TensorProto.FLOAT}
+    for name, word in (("branch", "else_branch"), ("loop", "body")):
+        assert body_nodes(by_name[name], word) == body_nodes({n.name: n for n in proto.graph.node}[name], word)
+
+
+def body_nodes(node: onnx.NodeProto, word: str) -> list[tuple[str, list[str], list[str]]]:
+    (body,) = [entry.g for entry in node.attribute if entry.name == word]
+    return [(inner.op_type, list(inner.input), list(inner.output)) for inner in body.node]
+
+
+@both
+def test_sequences_that_a_branch_reads_stay_in_fp32(precision: Precision) -> None:
+    node = helper.make_node
+    branches = [
+        helper.make_graph(
+            [node("SequenceAt", ["both", place], [f"{name}_out"])],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, ["batch", 4])],
+        )
+        for name, place in (("then", "zero"), ("else", "one"))
+    ]
+    nodes = [
+        node("MatMul", ["input", "w"], ["a"], name="product"),
+        node("Relu", ["a"], ["b"], name="relu"),
+        node("SequenceConstruct", ["a", "b"], ["both"], name="both"),
+        node("If", ["yes"], ["chosen"], name="branch", then_branch=branches[0], else_branch=branches[1]),
+        node("MatMul", ["chosen", "w"], ["out"], name="last"),
+    ]
+    weights = {"w": np.eye(4, dtype=np.float32), "yes": np.array(True)}
+    weights |= {"zero": np.array(0, np.int64), "one": np.array(1, np.int64)}
+    made, _ = cast_from_float(model_of(nodes, weights, "out"), precision)
+    onnx.checker.check_model(made, full_check=True)
+    feed = np.arange(8, dtype=np.float32).reshape(2, 4)
+    assert np.array_equal(ReferenceEvaluator(made).run(None, {"input": feed})[0], feed)
+
+
+@both
+def test_a_network_that_computes_in_a_loop_alone_is_refused_by_name(precision: Precision) -> None:
+    with pytest.raises(ArtifactError, match=rf"cast to {precision}\n.*MatMul inner of node loop \(Loop\)"):
+        cast_from_float(looping_alone(), precision)

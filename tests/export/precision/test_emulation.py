@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from branching import branching, in_half, outputs_of, sample_of_branching
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from operators import OPERATORS, model_of_operator, sample
 
 from benchbox.backends.base import BACKENDS
 from benchbox.errors import ArtifactError, UsageError
+from benchbox.export import verification
 from benchbox.export.exporting import artifact_from_source
 from benchbox.export.precision.casting import cast_from_float
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
@@ -80,6 +83,54 @@ def test_every_tensor_is_rounded_in_between(precision: Precision) -> None:
     third = rounded(np.array(1 / 3, np.float32))
     expected = rounded(rounded(rounded(sample()["input"]) * third) * np.float32(3))
     assert np.array_equal(run(emulated_from_graph(made, FORMATS[precision])), expected)
+
+
+@pytest.mark.parametrize("precision", FORMATS)
+def test_branches_and_loops_are_computed_between_rounded_tensors(precision: Precision) -> None:
+    proto, feed = branching(), sample_of_branching()
+    made, _ = cast_from_float(proto, precision)
+    wide = emulated_from_graph(made, FORMATS[precision])
+    onnx.checker.check_model(wide, full_check=True)
+    for ours, theirs in zip(outputs_of(wide, feed), outputs_of(proto, feed), strict=True):
+        error = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+        assert ROUNDOFF[precision] / 16 < error < 8 * ROUNDOFF[precision], "rounded, and no more than that"
+
+
+def test_what_is_in_16_bits_inside_of_branches_and_loops_is_rounded_there(tmp_path: Path) -> None:
+    """A user's own file: ONNX Runtime does not load it where only what is outside of them is in fp32."""
+    path = tmp_path / "half.onnx"
+    onnx.save(in_half(branching()), str(path))
+    source = resolve(str(path), input_shape=None, weights=None)
+    made = artifact_from_source(source, precision=Precision.FP16, root=tmp_path)
+    assert [(hop.target, hop.passed) for hop in made.hops] == [("onnx-fp16-emulated", True)]
+    wide = emulated_from_graph(in_half(branching()), FORMATS[Precision.FP16])
+    bodies = [entry.g for node in wide.graph.node for entry in node.attribute if entry.HasField("g")]
+    rounding = [node for body in bodies for node in body.node if node.op_type == "Cast"]
+    assert len(rounding) == 2 * 6, "behind each of the six nodes that make a tensor in 16 bits"
+
+
+@pytest.mark.parametrize("precision", FORMATS)
+def test_a_kernel_that_the_emulation_lacks_is_told_with_the_precision(
+    precision: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime may have an operator in an old opset only, to which bf16 must be raised."""
+    path = tmp_path / "net.onnx"
+    onnx.save(model_of_operator("Conv"), str(path))
+    run_graph = verification.evaluate_graph
+
+    def without_kernel(file: Path, *others: Any, **choices: Any) -> Any:
+        if file.name == "emulated.onnx":
+            raise ArtifactError(f"ONNX Runtime cannot load {file}", values="no implementation for Conv(22)")
+        return run_graph(file, *others, **choices)
+
+    monkeypatch.setattr(verification, "evaluate_graph", without_kernel)
+    source = resolve(str(path), input_shape=None, weights=None)
+    with pytest.raises(ArtifactError, match=rf"^the {precision} graph cannot be checked") as caught:
+        artifact_from_source(source, precision=precision, root=tmp_path)
+    assert caught.value.values == "no implementation for Conv(22)"
+    other = "fp16" if precision is Precision.BF16 else "bf16"
+    assert f"take it in fp32 or {other}" in caught.value.remedy
+    assert "emulated.onnx" not in str(caught.value)
 
 
 def test_an_overflow_that_onnx_runtime_does_not_see_is_seen() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from branching import CAPTURED, branching, looping_alone, outputs_of, sample_of_branching
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
@@ -309,12 +311,6 @@ def test_onnx_runtimes_own_quantisation_has_the_same_scales(
         (lambda proto: proto.graph.node.pop(0) and proto.graph.node.pop(-1), "nothing to quantise"),
         (lambda proto: setattr(proto.opset_import[0], "version", 17), "opset 17"),
         (lambda proto: proto.functions.add(name="f", domain="d"), "local functions"),
-        (
-            lambda proto: proto.graph.node[1].attribute.append(
-                helper.make_attribute("body", helper.make_graph([], "g", [], []))
-            ),
-            "control flow",
-        ),
     ],
 )
 def test_what_cannot_be_quantised_is_refused(break_it: object, message: str) -> None:
@@ -322,6 +318,45 @@ def test_what_cannot_be_quantised_is_refused(break_it: object, message: str) -> 
     break_it(proto)  # type: ignore[operator]
     with pytest.raises(ArtifactError, match=message):
         observed_tensors(proto, precision=Precision.INT8)
+
+
+@pytest.mark.parametrize("precision", [Precision.INT8, Precision.FP8])
+def test_what_is_outside_of_branches_and_loops_is_quantised(precision: Precision) -> None:
+    """What they read from outside is rounded as for any other reader, so that a convolution may write integers."""
+    proto, feed = branching(), sample_of_branching()
+    names = observed_tensors(proto, precision=precision)
+    watched = copy.deepcopy(proto)
+    watched.graph.output.extend(helper.make_tensor_value_info(name, 1, None) for name in names if name != "input")
+    outputs = [value.name for value in watched.graph.output]
+    seen = dict(zip(outputs, outputs_of(watched, feed), strict=True)) | feed
+    ranges = {name: float(np.abs(seen[name]).max()) for name in names}
+    made = quantized_from_float(proto, ranges, precision=precision)
+    onnx.checker.check_model(made.proto, full_check=True)
+    assert (made.quantized, made.quantizable) == (4, 6)
+    assert "what is inside of branches and loops stays in fp32: branch (If), loop (Loop)" in made.warnings
+    assert [tensor.name for tensor in made.proto.graph.initializer if tensor.name in CAPTURED] == ["w2", "wf"]
+    bodies = {entry.name: entry.g for node in made.proto.graph.node for entry in node.attribute if entry.HasField("g")}
+    conv = bodies["else_branch"].node[0]
+    rounded = precision is Precision.INT8  # fp8 rounds what is read, and no product reads it outside
+    assert list(conv.input) == ["feat.dq_1" if rounded else "feat", "w2"]
+    assert bodies["then_branch"].node[0].input[0] == conv.input[0]
+    if rounded:
+        for ours, theirs in zip(outputs_of(made.proto, feed), (seen["y"], seen["z"]), strict=True):
+            assert np.linalg.norm(ours - theirs) <= 0.1 * np.linalg.norm(theirs)
+
+
+def test_an_excluded_loop_reads_what_fp32_reads() -> None:
+    proto = branching()
+    names = observed_tensors(proto, precision=Precision.INT8, exclude=["loop", "branch"])
+    made = quantized_from_float(proto, dict.fromkeys(names, 4.0), precision=Precision.INT8, exclude=["loop", "branch"])
+    bodies = {entry.name: entry.g for node in made.proto.graph.node for entry in node.attribute if entry.HasField("g")}
+    assert list(bodies["else_branch"].node[0].input) == ["feat", "w2"]
+    assert list(bodies["body"].node[1].input) == ["p", "flat"]
+
+
+def test_products_inside_of_a_loop_alone_are_refused_by_name() -> None:
+    with pytest.raises(ArtifactError, match=r"nothing to quantise.*\n.*1 of them inside of node loop"):
+        observed_tensors(looping_alone(), precision=Precision.INT8)
 
 
 def test_everything_excluded_is_refused() -> None:

@@ -158,8 +158,7 @@ def _lecture(cost: NetworkCost, graph: Graph, *, form: str) -> None:
     if form == "json":
         write_json({**document_from_cost(cost, rows=cost.layers), "lecture": document_from_rows(rows)})
         return
-    shape = "x".join(map(str, cost.input_shape))
-    click.echo(render_lecture(rows, title=f"{cost.model}, input {shape}, one sample", form=form))
+    click.echo(render_lecture(rows, title=f"{cost.fed}, one sample", form=form))
 
 
 def _reconcile(source: ModelSource, graph: Graph, *, form: str) -> None:
@@ -197,7 +196,6 @@ def _reconcile(source: ModelSource, graph: Graph, *, form: str) -> None:
                 "source": counter.source,
             }
         )
-    shape = "x".join(map(str, cost.input_shape))
     if form == "json":
         write_json(
             {
@@ -212,4 +210,4 @@ def _reconcile(source: ModelSource, graph: Graph, *, form: str) -> None:
         return
     if form == "csv":
         raise UsageError("--reconcile has no csv", values="formats: table, md, json")
-    click.echo(render_reconciliation(f"{cost.model}, input {shape}, batch {cost.batch}", counts, refused, form=form))
+    click.echo(render_reconciliation(f"{cost.fed}, batch {cost.batch}", counts, refused, form=form))

@@ -228,3 +228,68 @@ def test_layers_are_timed_where_the_cost_is_not_known(benchbox: Callable[..., An
     assert "info COST_ABSENT" in benchbox("layers", path, *flags).out
     partial = benchbox("layers", classifier(tmp_path / "partial.onnx"), *flags, "--json")
     assert [flag["code"] for flag in partial.document["flags"]] == ["COST_PARTIAL"]
+
+
+def without_inputs(path: Path, *, random: bool) -> str:
+    """A product of two weights, or of noise and a weight."""
+    noise = [helper.make_node("RandomNormal", [], ["h"], shape=[8, 4], name="noise")] if random else []
+    weights = [WEIGHTS, *([] if random else [numpy_helper.from_array(np.ones((8, 4), np.float32), "h")])]
+    made = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [8, 3])]
+    graph = helper.make_graph([*noise, MATMUL], "net", [], made, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return str(path)
+
+
+def test_a_network_of_constants_is_measured_and_says_what_that_means(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = without_inputs(tmp_path / "net.onnx", random=False)
+    ran = benchbox("run", path, "--backend", "onnxruntime", "--json", *short)
+    assert ran.status == 0, ran.err
+    (record,) = ran.document["records"]
+    assert (record["status"], record["key"]["batch"], record["inputs"]) == ("ok", 1, [])
+    assert record["correctness"]["passed"] is True
+    assert record["analytic"]["macs"] == 0
+    assert "latency_p50" in metrics_of(record)
+    assert "no output depends on an input" in found(ran, "OUTPUTS_CONSTANT")["OUTPUTS_CONSTANT"]
+    layers = benchbox("layers", path, "--backend", "onnxruntime")
+    assert layers.status == 5
+    assert "no output depends on an input" in layers.err
+    counted = benchbox("flops", path)
+    assert counted.status == 0, counted.err
+    assert "net, batch 1: 0 MACs" in counted.out
+
+
+def test_noise_without_inputs_is_measured_and_its_node_is_named(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = without_inputs(tmp_path / "net.onnx", random=True)
+    ran = benchbox("run", path, "--backend", "onnxruntime", "--json", *short)
+    assert ran.status == 0, ran.err
+    flags = found(ran, "UNCHECKED", "OUTPUTS_CONSTANT")
+    assert list(flags) == ["UNCHECKED"]
+    assert "noise (RandomNormal)" in flags["UNCHECKED"]
+    assert ran.document["records"][0]["analytic"]["macs"] == 8 * 4 * 3
+    layers = benchbox("layers", path, "--backend", "onnxruntime", "--json")
+    assert layers.status == 0, layers.err
+
+
+@pytest.mark.parametrize("asked", [("--batch", "2"), ("--input", "x=3"), ("--input", "3"), ("--batch-axis", "x=0")])
+def test_sizes_of_a_network_without_inputs_are_refused(
+    asked: tuple[str, str], benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = without_inputs(tmp_path / "net.onnx", random=True)
+    for command in (("flops", path), ("run", path, "--backend", "onnxruntime", *short)):
+        ran = benchbox(*command, *asked)
+        assert ran.status == 2, ran.err
+        assert "has no inputs" in ran.err
+
+
+def test_a_network_without_inputs_is_converted(benchbox: Callable, tmp_path: Path) -> None:
+    path = without_inputs(tmp_path / "net.onnx", random=False)
+    ran = benchbox("export", path, "--precision", "fp16,int8", "--json")
+    assert ran.status == 0, ran.err
+    np.save(tmp_path / "pictures.npy", np.zeros((2, 3), np.float32))
+    fed = benchbox("export", path, "--precision", "int8", "--calibration", str(tmp_path / "pictures.npy"))
+    assert fed.status == 2
+    assert "has no inputs" in fed.err
