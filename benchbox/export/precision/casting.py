@@ -3,8 +3,8 @@
 Precision is a property of the graph: every weight is converted once, every activation follows, and inputs and outputs
 keep their types behind casts at the border, so that all precisions of a network are called alike. Names and metadata
 stay, so that one cost table serves all precisions. Operators whose schema or range does not allow the format stay in
-fp32 between casts, and so does arithmetic on sizes (``sizes.py``); what one of them hands to another stays in fp32 too,
-so that it cannot overflow on the way.
+fp32 between casts, and so does arithmetic on sizes (``graph/propagation.py``); what one of them hands to another stays
+in fp32 too, so that it cannot overflow on the way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from benchbox.export.opsets import opset_of, structure_at_opset
 from benchbox.export.precision.request import require_plain
 from benchbox.export.precision.sixteenbit_formats import FORMATS, Rounding, SixteenBit
-from benchbox.export.precision.sizes import size_arithmetic
+from benchbox.graph.propagation import size_arithmetic
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
@@ -184,6 +184,8 @@ class _CastPass:
         """What a value is called in fp32 or in 16 bits."""
         if value in self.weight_names:
             shared = value in self.read_narrow and value in self.read_wide and value in self.floats
+            if value in self.outputs:  # a weight that is an output too keeps its name and its type there
+                return f"{value}.{self.form.precision}" if shared and not wide else value
             return f"{value}.fp32" if wide and shared else value
         if value not in self.floats:
             return value
@@ -223,6 +225,7 @@ class _CastPass:
             is_float, narrow = tensor.data_type == tensor.FLOAT, tensor.name in self.read_narrow
             if is_float and narrow:
                 self.graph.initializer.append(self.round_weight(tensor, self.rounding))
+                self.graph.initializer[-1].name = self._name(tensor.name, wide=False)
             if not is_float or not narrow or tensor.name in self.read_wide:
                 # Read on both sides of a border: the kept nodes go on reading the fp32 original.
                 kept = self.graph.initializer.add()
