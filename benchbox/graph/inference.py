@@ -7,6 +7,7 @@ depends on data has no size: it is left out, or taken as empty where the rest is
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,14 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import ArtifactError
+from benchbox.graph.bodies import bodies_of, body_models, carried_by, may_end_early
 from benchbox.graph.border import MAX_ELEMENTS
 from benchbox.graph.contrib import FLOAT, Made, Shape
 from benchbox.graph.node import Tensor
 from benchbox.graph.onnx_shapes import infer_shapes, too_large
-from benchbox.graph.opset import standard_opset
+from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 from benchbox.graph.propagation import small_values
 from benchbox.graph.skimming import BITS, STRING
 from benchbox.graph.standins import own_shapes, with_own_shapes, with_stand_ins
+from benchbox.graph.stored import constants_of, stored_tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,12 +35,14 @@ if TYPE_CHECKING:
 class Inferred:
     """Tensors by name; ``unsized`` are those of which some size depends on data and is taken as 0.
 
-    ``origins`` are the first of them, which are made of tensors whose sizes are all known.
+    ``origins`` are the first of them, which are made of tensors whose sizes are all known. ``taken``: which of its
+    branches an If takes, by its first output, where the condition follows from shapes.
     """
 
     tensors: dict[str, Tensor]
     unsized: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
+    taken: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,15 +74,19 @@ def inferred(
     stored = {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer}
     tried: set[str] = set()
     origins: set[str] = set()
+    taken: dict[str, int] = {}
     sure: dict[str, Tensor] | None = None  # what was known before anything was taken as empty
     while not found.keys() >= made:
         scratch, computed = _with_computed_constants(scratch, found)
         found.update({name: _tensor_of(name, value) for name, value in computed.items()})
         values.update({name: tuple(value.ravel().tolist()) for name, value in computed.items()})
         own = own_shapes(proto.graph, stored | {name: tensor.shape for name, tensor in found.items()}, values)
+        own |= _gathered(proto, found, values, path)
         own = own if own.keys() - tried else {}
         tried |= own.keys()
-        if not computed and not own:
+        scratch, settled = _with_branches_taken(scratch, values)
+        taken |= settled
+        if not computed and not own and not settled:
             stored |= {tensor.name: tuple(tensor.dims) for tensor in scratch.graph.initializer}
             own = _emptied(proto, seen, found, stored) if opened else {}
             if not own:
@@ -90,7 +99,7 @@ def inferred(
         except ArtifactError:
             if sure is None:
                 raise
-            return Inferred(tensors=sure)  # behind what depends on data nothing can be said
+            return Inferred(tensors=sure, taken=taken)  # behind what depends on data nothing can be said
         found.update(seen.whole)
     if opened:  # a sequence holds tensors, but how many is not known
         sure = sure or dict(found)
@@ -98,7 +107,67 @@ def inferred(
         origins |= sequences
         found |= {name: Tensor(name=name, shape=(0,), item_bytes=0.0) for name in sequences}
     unsized = frozenset() if sure is None else frozenset(found.keys() - sure.keys())
-    return Inferred(tensors=found, unsized=unsized, origins=frozenset(origins))
+    return Inferred(tensors=found, unsized=unsized, origins=frozenset(origins), taken=taken)
+
+
+def _with_branches_taken(
+    proto: onnx.ModelProto, values: Mapping[str, tuple[float, ...]]
+) -> tuple[onnx.ModelProto, dict[str, int]]:
+    """A copy in which an If whose condition is known is the branch that it takes; and which those are.
+
+    PyTorch's older exporter writes ``squeeze`` so, where it does not know the size: the branches differ in rank.
+    """
+    from onnx import helper
+
+    nodes: list[onnx.NodeProto] = []
+    weights: list[onnx.TensorProto] = []
+    taken: dict[str, int] = {}
+    for node in proto.graph.node:
+        if node.op_type != "If" or node.domain not in STANDARD_DOMAINS or node.input[0] not in values:
+            nodes.append(node)
+            continue
+        wanted = "then_branch" if values[node.input[0]][0] else "else_branch"
+        names = [entry.name for entry in node.attribute if entry.HasField("g")]
+        taken[node.output[0]] = names.index(wanted)
+        branch = bodies_of(node)[names.index(wanted)]
+        nodes += branch.node
+        weights += branch.initializer
+        nodes += (
+            helper.make_node("Identity", [inner.name], [name])
+            for inner, name in zip(branch.output, node.output, strict=True)
+        )
+    if not taken:
+        return proto, {}
+    scratch = copy.deepcopy(proto)
+    kept = [copy.deepcopy(node) for node in nodes]
+    del scratch.graph.node[:]
+    scratch.graph.node.extend(kept)
+    scratch.graph.initializer.extend(weights)
+    return scratch, taken
+
+
+def _gathered(
+    proto: onnx.ModelProto, found: Mapping[str, Tensor], values: Mapping[str, tuple[float, ...]], path: Path
+) -> dict[str, Made]:
+    """What a Loop gathers from turn to turn, where the number of turns is known and its body does not end it."""
+    made: dict[str, Made] = {}
+    stored = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for node in proto.graph.node:
+        turns = values.get(node.input[0]) if node.op_type == "Loop" and node.domain in STANDARD_DOMAINS else None
+        open_ones = [name for name in node.output[carried_by(node) :] if name and name not in found] if turns else []
+        (body,) = bodies_of(node) if open_ones else (None,)
+        if not turns or body is None or may_end_early(body, constants_of(body, stored_tensors(body))):
+            continue
+        try:
+            (model,) = body_models(proto, node, tensors=found, stored=stored, taken=set())
+            inside = inferred(model, path, {}).tensors
+        except ArtifactError:  # what it reads has no size yet, or its turns do not fit together
+            continue
+        names = zip(node.output[carried_by(node) :], body.output[1 + carried_by(node) :], strict=True)
+        for name, inner in names:
+            if name in open_ones and (each := inside.get(inner.name)) is not None and each.kind:
+                made[name] = Made(shape=(int(turns[0]), *each.shape), kind=each.kind)
+    return made
 
 
 def _emptied(
