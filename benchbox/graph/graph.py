@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.graph.bodies import body_models, carried_by, has_bodies, may_end_early
 from benchbox.graph.border import Sizes
+from benchbox.graph.external import read_external
 from benchbox.graph.inference import inferred, item_bytes
 from benchbox.graph.node import Body, NodeView, Tensor
 from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
@@ -325,13 +326,11 @@ def _small_constants(
 
 
 def _values(name: str, tensor: onnx.TensorProto, path: Path) -> tuple[float, ...]:
-    from onnx import external_data_helper, numpy_helper
+    from onnx import numpy_helper
 
     try:
         if tensor.data_location == tensor.EXTERNAL:
-            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.data_location = tensor.DEFAULT
-            del tensor.external_data[:]
+            read_external(tensor, path.parent)
         return tuple(numpy_helper.to_array(tensor).ravel().tolist())
     except Exception as error:  # numpy, the file system and onnx each have errors of their own
         raise ArtifactError(

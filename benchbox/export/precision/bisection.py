@@ -27,6 +27,7 @@ from benchbox.export.precision.quantization import QUANTIZABLE, observed_tensors
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.export.precision.sixteenbit_formats import FORMATS, emulated_format
+from benchbox.graph.external import whole_model
 from benchbox.graph.stored import WHOLE, with_dense_weights
 from benchbox.graph.structure import with_functions_in_place
 from benchbox.progress import Say
@@ -88,13 +89,12 @@ class _Search:
     hops: dict[tuple[str, ...], Hop] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        import onnx
 
         original = self.request.original
         self.precision, self.inputs = self.request.precision, original.inputs
         path = self.request.root / original.path
         require_convertible(path, model=original.model, precision=self.precision)
-        flat = with_functions_in_place(onnx.load(str(path)))
+        flat = with_functions_in_place(whole_model(path))
         self.proto = newer_for(self.precision, with_dense_weights(with_node_names(flat), most=WHOLE))
         fixed = original.fixed_batch
         self.batch = fixed or SAMPLES
