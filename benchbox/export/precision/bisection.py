@@ -227,6 +227,8 @@ class _Search:
         if beyond and self._tried(beyond):
             return [*beyond, *rest]
         worst = rest[:ALONE]
+        if len(rest) < 2 and self.precision in CALIBRATED:
+            return rest  # without its only quantised layer there is nothing to convert
         self.say(f"excluding each of the {len(worst)} worst layers alone")
         gains = {name: self._hop((*beyond, name)).rel_l2_error for name in worst}
         return [*beyond, *sorted(worst, key=lambda name: gains[name]), *rest[ALONE:]]
@@ -248,9 +250,18 @@ class _Search:
         """
         makers = {value: node for node in self.proto.graph.node for value in node.output}
         by_name = {node.name: node for node in self.nodes}
-        for layer in layers:
-            yield from _quantizable_at(by_name[layer.node], makers)
-        yield from (node.name for node in self.nodes if node.op_type in QUANTIZABLE)
+        quantised = self._quantised()
+        found = [name for layer in layers for name in _quantizable_at(by_name[layer.node], makers)]
+        found += [node.name for node in self.nodes]
+        yield from (name for name in found if name in quantised)
+
+    def _quantised(self) -> frozenset[str]:
+        """Nodes that are quantised where none is excluded: those with weights of their own, for example."""
+        graph = self._derived(()).graph
+        restored = {value for node in graph.node if node.op_type == "DequantizeLinear" for value in node.output}
+        return frozenset(
+            node.name for node in graph.node if node.op_type in QUANTIZABLE and not restored.isdisjoint(node.input)
+        )
 
     def _enough(self, ranked: Sequence[str]) -> tuple[str, ...]:
         """A shortest beginning of the ranking that restores the tolerance, found by doubling and halving."""
@@ -270,7 +281,7 @@ class _Search:
             raise ArtifactError(
                 f"no exclude list restores the tolerance of {self.request.original.model} in {self.precision}",
                 values=f"relative L2 {self.request.tolerance.rel_l2_error:g} is missed even with {max(0, most)} "
-                f"layers excluded: {self._hop(tuple(ranked[: max(0, high)])).rel_l2_error:.3g}",
+                f"of {len(ranked)} layers excluded: {self._hop(tuple(ranked[: max(0, high)])).rel_l2_error:.3g}",
                 remedy="allow more with --tolerance, or try another --calibration, --calibration-method or precision",
             )
         low = size // 2

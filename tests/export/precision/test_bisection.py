@@ -155,13 +155,21 @@ def test_a_tighter_tolerance_is_restored(precision: Precision, tmp_path: Path) -
 
 def test_what_no_list_restores_is_an_error_with_its_numbers(tmp_path: Path) -> None:
     """One layer at least must be left to quantise."""
-    with pytest.raises(ArtifactError, match=r"(?s)no exclude list.*net in int8.*1e-07.*2 layers excluded"):
+    with pytest.raises(ArtifactError, match=r"(?s)no exclude list.*net in int8.*1e-07.*2 of 3 layers excluded"):
         bisected(
             one_bad_layer(tmp_path / "net.onnx"),
             tmp_path,
             Precision.INT8,
             tolerance=Tolerance(rel_l2_error=1e-7, cosine=-1),
         )
+
+
+def test_the_only_layer_that_is_quantised_cannot_be_excluded(tmp_path: Path) -> None:
+    """Nothing would be left without it, which is no fault of the user's."""
+    nodes = [dense("only", "input", "a"), helper.make_node("Relu", ["a"], ["output"], name="relu")]
+    path = saved(tmp_path / "net.onnx", {"only": 1.0}, nodes)
+    with pytest.raises(ArtifactError, match=r"(?s)no exclude list.*net in int8.*0 of 1 layers excluded"):
+        bisected(path, tmp_path, Precision.INT8, tolerance=Tolerance(rel_l2_error=1e-7, cosine=-1))
 
 
 def test_a_precision_without_a_graph_is_refused(tmp_path: Path) -> None:
