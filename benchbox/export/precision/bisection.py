@@ -89,7 +89,6 @@ class _Search:
     hops: dict[tuple[str, ...], Hop] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-
         original = self.request.original
         self.precision, self.inputs = self.request.precision, original.inputs
         path = self.request.root / original.path
@@ -102,6 +101,13 @@ class _Search:
         self.feed = seeded_arrays(self.inputs, seed=original.seed, samples=samples)
         self.shapes = float_shapes(self.proto, self.inputs, self.batch)
         self.outputs = [value.name for value in self.proto.graph.output if value.name in self.shapes]
+        if not self.outputs:
+            names = ", ".join(spec.name for spec in original.outputs[:3])
+            raise ArtifactError(
+                f"the outputs of {original.model} cannot be compared layer by layer",
+                values=f"{names}: no fp32 tensor of a size that is known before it runs",
+                remedy="export the network with fixed sizes and fp32 outputs; 'benchbox export' compares it as a whole",
+            )
         self.nodes = [node for node in self.proto.graph.node if node.output[0] in self.shapes]
         self.data = calibration_of(
             self.request.source,

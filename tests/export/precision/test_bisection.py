@@ -172,6 +172,20 @@ def test_the_only_layer_that_is_quantised_cannot_be_excluded(tmp_path: Path) -> 
         bisected(path, tmp_path, Precision.INT8, tolerance=Tolerance(rel_l2_error=1e-7, cosine=-1))
 
 
+def test_outputs_whose_sizes_nobody_knows_are_named(tmp_path: Path) -> None:
+    """Parts of a sequence: onnx's inference says nothing of their sizes."""
+    nodes = [
+        dense("only", "input", "a"),
+        helper.make_node("SplitToSequence", ["a"], ["parts"], name="split", axis=1),
+        helper.make_node("ConcatFromSequence", ["parts"], ["output"], name="join", axis=1),
+    ]
+    proto = onnx.load(saved(tmp_path / "net.onnx", {"only": 1.0}, nodes))
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(proto, str(tmp_path / "net.onnx"))
+    with pytest.raises(ArtifactError, match=r"(?s)outputs of net cannot be compared.*output: no fp32 tensor"):
+        bisected(str(tmp_path / "net.onnx"), tmp_path)
+
+
 def test_a_precision_without_a_graph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="tf32 cannot be bisected"):
         bisected(
