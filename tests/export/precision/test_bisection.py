@@ -186,6 +186,36 @@ def test_outputs_whose_sizes_nobody_knows_are_named(tmp_path: Path) -> None:
         bisected(str(tmp_path / "net.onnx"), tmp_path)
 
 
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
+def test_sizes_that_a_file_claims_wrongly_do_no_harm(precision: Precision, tmp_path: Path) -> None:
+    nodes = [dense("only", "input", "a"), dense("other", "a", "b"), helper.make_node("Relu", ["b"], ["output"], "relu")]
+    proto = onnx.load(saved(tmp_path / "net.onnx", {"only": 1.0, "other": 1.0}, nodes))
+    proto.graph.value_info.append(helper.make_tensor_value_info("a", TensorProto.FLOAT, ["batch", 2 * WIDTH]))
+    onnx.save(proto, str(tmp_path / "net.onnx"))
+    found = bisected(str(tmp_path / "net.onnx"), tmp_path, precision)
+    assert {layer.node for layer in found.layers} >= {"only", "other"}
+
+
+def test_a_spectrum_has_the_sizes_that_it_has(tmp_path: Path) -> None:
+    """onnx's inference says 16 frequencies of a frame of 16, of which the default, one side, has 9."""
+    nodes = [helper.make_node("STFT", ["input", "step", "window"], ["output"], name="spectrum")]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 64, 1])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 7, 9, 2])],
+        [
+            numpy_helper.from_array(np.array(8), "step"),
+            numpy_helper.from_array(np.hanning(16).astype(np.float32), "window"),
+        ],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "net.onnx"
+    )
+    found = bisected(str(tmp_path / "net.onnx"), tmp_path)
+    assert [layer.node for layer in found.layers] == ["spectrum"]
+
+
 def test_a_precision_without_a_graph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="tf32 cannot be bisected"):
         bisected(
