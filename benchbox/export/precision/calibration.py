@@ -35,7 +35,7 @@ PERCENTILE = 0.9999
 _RANGE_BATCH = 4
 _HISTOGRAM_BATCH = 1
 # Operators of which ONNX's inference says wrong sizes (``graph/standins.py``).
-_MISJUDGED = frozenset({"STFT"})
+_MISJUDGED = frozenset({"Resize", "STFT", "Upsample"})
 
 
 def ranges_from_data(
