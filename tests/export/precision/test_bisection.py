@@ -216,6 +216,32 @@ def test_a_spectrum_has_the_sizes_that_it_has(tmp_path: Path) -> None:
     assert [layer.node for layer in found.layers] == ["spectrum"]
 
 
+def test_a_norm_written_in_steps_is_bisected(tmp_path: Path) -> None:
+    """ONNX Runtime fuses its steps, and fails where some of them are in fp32 and some in fp16."""
+    constants = {"two": 2.0, "epsilon": 1e-12, "gain": [1.5] * WIDTH, "shift": [0.5] * WIDTH}
+    nodes = [
+        dense("only", "input", "a"),
+        helper.make_node("ReduceMean", ["a"], ["mean"], name="mean", axes=[-1]),
+        helper.make_node("Sub", ["a", "mean"], ["d"], name="sub"),
+        helper.make_node("Pow", ["d", "two"], ["square"], name="square"),
+        helper.make_node("ReduceMean", ["square"], ["variance"], name="variance", axes=[-1]),
+        helper.make_node("Add", ["variance", "epsilon"], ["safe"], name="safe"),
+        helper.make_node("Sqrt", ["safe"], ["deviation"], name="deviation"),
+        helper.make_node("Div", ["d", "deviation"], ["n"], name="divide"),
+        helper.make_node("Mul", ["n", "gain"], ["g"], name="scale"),
+        helper.make_node("Add", ["g", "shift"], ["output"], name="shift_by"),
+    ]
+    weights = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in constants.items()]
+    weights.append(numpy_helper.from_array(np.eye(WIDTH, dtype=np.float32), "only.w"))
+    border = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", WIDTH]) for name in ("input", "output")]
+    graph = helper.make_graph(nodes, "net", border[:1], border[1:], weights)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "net.onnx"
+    )
+    found = bisected(str(tmp_path / "net.onnx"), tmp_path, tolerance=Tolerance(rel_l2_error=1e-5, cosine=-1))
+    assert found.restored.passed
+
+
 def test_a_precision_without_a_graph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="tf32 cannot be bisected"):
         bisected(
