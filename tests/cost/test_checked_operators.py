@@ -56,7 +56,7 @@ class Written(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.first, self.kind = nn.Conv2d(3, 8, 3), kind
-        self.weight = nn.Parameter(torch.randn({"conv": (4, 8, 3, 3), "linear": (5, 8), "norm": (8,)}[kind]))
+        self.weight = nn.Parameter(torch.randn({"conv": (4, 8, 3, 3), "linear": (5, 8)}.get(kind, (8,))))
         for name, value in (("mean", 0.1), ("var", 2.0)):
             self.register_buffer(name, torch.full((8,), value))
 
@@ -66,6 +66,8 @@ class Written(nn.Module):
             return functional.conv2d(x, self.weight)
         if self.kind == "linear":
             return functional.linear(x.mean((2, 3)), self.weight)
+        if self.kind == "slope":
+            return functional.prelu(x, self.weight)
         return functional.batch_norm(x, self.mean, self.var, self.weight)
 
 
@@ -107,6 +109,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv-function": (lambda: Written("conv"), (3, 8, 8)),
     "linear-function": (lambda: Written("linear"), (3, 8, 8)),
     "norm-function": (lambda: Written("norm"), (3, 8, 8)),
+    "padding-by-name": (lambda: nn.Sequential(nn.Conv2d(4, 8, 3, padding="same"), nn.ReLU()), (4, 8, 8)),
+    "slope-function": (lambda: Written("slope"), (3, 8, 8)),
     "own-class": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), Conv2d()), (3, 8, 8)),
     "plain": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)), (3, 8, 8)),
 }  # fmt: skip
@@ -122,6 +126,8 @@ NUMBERS = {
     "conv-function": {"fvcore", "flop-counter"},
     "linear-function": {"fvcore", "flop-counter"},
     "norm-function": {"flop-counter"},
+    "padding-by-name": {"ptflops", "torchinfo", "flop-counter"},
+    "slope-function": {"fvcore", "torchinfo", "flop-counter"},
     "own-class": {"flop-counter"},
 }
 
@@ -136,7 +142,16 @@ def _graph(name: str, folder: Path) -> Graph:
     return graph_from_file(path, batch=1, input_shape=shape)
 
 
-_ON_A_PUSH = ("plain", "transposed", "functions", "unscaled", "conv-function", "norm-function", "own-class")
+_ON_A_PUSH = (
+    "plain",
+    "transposed",
+    "functions",
+    "unscaled",
+    "conv-function",
+    "norm-function",
+    "own-class",
+    "padding-by-name",
+)
 COUNTING = {**RUNNING, **SHAPES_ONLY}
 
 

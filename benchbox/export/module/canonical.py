@@ -6,7 +6,8 @@ network gives the same bytes, hence the same sha256, every time, and layer table
 
 Kept as metadata: on each node ``benchbox.module`` (path of its module), ``benchbox.layers`` (classes of the PyTorch
 layers that the node stands for, ``Conv2d+bias BatchNorm2d``, with ``+plain`` for a batch norm without scale and shift,
-and with its module's name for somebody else's class of such a name; functions only where no operator has theirs) and
+``+named`` where padding is a word, and its module's name for somebody else's class of such a name; functions only where
+no operator has theirs) and
 ``benchbox.params`` (trainable parameters that the node stands for, also those of a folded batch norm); on the model
 ``benchbox.model`` and ``benchbox.params`` (all of them). Shapes of intermediate tensors are dropped: they are
 inferred for the batch size in question where needed.
@@ -115,7 +116,8 @@ class _ModuleTree:
         name = type(layer).__name__
         if getattr(nn, name, type(layer)) is not type(layer):
             name = f"{type(layer).__module__}.{name}"
-        return name + ("+bias" if biased else "") + ("+plain" if plain else "")
+        notes = {"+named": isinstance(getattr(layer, "padding", None), str), "+bias": biased, "+plain": plain}
+        return name + "".join(note for note, holds in notes.items() if holds)
 
 
 def _layers_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _ModuleTree) -> list[str]:
