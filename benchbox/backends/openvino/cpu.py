@@ -145,7 +145,7 @@ class OpenVinoSession:
                 f"OpenVINO cannot compile {request.onnx_path}",
                 values=reason_of(error),
                 remedy="it reads no external data through a link: copy the folder with 'cp -rL'"
-                if is_linked(request.onnx_path)
+                if request.onnx_path is not None and is_linked(request.onnx_path)
                 else "check the file with onnx.checker, or export it again",
             ) from error
         self._require_hint()
