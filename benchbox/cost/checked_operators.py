@@ -38,8 +38,9 @@ _LAYERS = frozenset(
         *("LocalResponseNorm", "MaxPool2d", "PReLU", "ReLU", "ReLU6", "ZeroPadding", "adaptive_avg_pool2d"),
     }
 )
-# Functions: torch.relu(x) and F.relu(x) are one node and may be two numbers.
-_FUNCTIONS = frozenset({"Add", "AveragePool", "Div", "MaxPool", "Mul", "Pow", "ReduceMean", "Relu"})
+# What only moves numbers; all else that belongs to no layer is a function: torch.relu(x) and F.relu(x) are one node and
+# may be two numbers.
+_MOVES = frozenset({"Concat", "GatherND", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Transpose"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,22 +49,37 @@ class Checked:
 
     ``operators`` of the graph; None where only those that do multiply-adds matter, and then ``products`` are they.
     ``layers`` are PyTorch's classes, None where it does not look at them. ``functions``: how a node that belongs to no
-    layer is written in PyTorch makes no difference.
+    layer is written in PyTorch makes no difference. ``in_layers``: operators that it sees inside layers alone.
+    ``padding_by_name``: convolutions whose padding is "same" or "valid" are like others.
     """
 
     operators: frozenset[str] | None = _OPERATORS
     products: frozenset[str] = frozenset()
     layers: frozenset[str] | None = None
     functions: bool = True
+    in_layers: frozenset[str] = frozenset()
+    padding_by_name: bool = True
 
 
+_NORMS = frozenset({"BatchNormalization"})
+_WEIGHTED = _NORMS | {"Conv", "ConvTranspose", "Gemm"}
 _TRANSPOSED = frozenset({"ConvTranspose"})
 CHECKED: Mapping[str, Checked] = {
     "torchvision": Checked(operators=None, products=frozenset({"Conv", "Gemm"})),
     "flop-counter": Checked(operators=None, products=frozenset({"Conv", "Gemm"}) | _TRANSPOSED),
-    "fvcore": Checked(operators=_OPERATORS | _TRANSPOSED, layers=_LAYERS | {"ConvTranspose2d"}),
-    "ptflops": Checked(operators=_OPERATORS | _TRANSPOSED, layers=_LAYERS | {"ConvTranspose2d"}, functions=False),
-    "torchinfo": Checked(layers=_LAYERS),
+    "fvcore": Checked(
+        operators=_OPERATORS | _TRANSPOSED,
+        layers=_LAYERS | {"ConvTranspose2d"},
+        in_layers=_NORMS,
+        padding_by_name=False,
+    ),
+    "ptflops": Checked(
+        operators=_OPERATORS | _TRANSPOSED,
+        layers=_LAYERS | {"ConvTranspose2d"},
+        functions=False,
+        in_layers=_WEIGHTED,
+    ),
+    "torchinfo": Checked(layers=_LAYERS, in_layers=_WEIGHTED),
     "onnx-tool": Checked(),
 }
 
@@ -90,8 +106,15 @@ def _unchecked_in(node: NodeView, checked: Checked, *, macs: int) -> list[str]:
     if checked.operators is None:
         return [node.op] if macs and node.op not in checked.products else []
     layers = [layer.partition("+")[0] for layer in node.layers]
-    if not checked.functions and not layers and node.op in _FUNCTIONS:
+    if not layers and (node.op in checked.in_layers or not (checked.functions or node.op in _MOVES)):
         return [f"{node.op} outside of a layer"]
     if node.op not in checked.operators:
         return [node.op]
-    return [layer for layer in layers if checked.layers is not None and layer not in checked.layers]
+    if checked.layers is None:
+        return []
+    found = [layer for layer in layers if layer not in checked.layers]
+    for layer, name in zip(node.layers, layers, strict=True):
+        notes = layer.split("+")[1:]
+        found += [f"{name} without scale and shift"] if "plain" in notes else []
+        found += [f"{name} with padding by name"] if "named" in notes and not checked.padding_by_name else []
+    return found

@@ -48,6 +48,7 @@ from benchbox.export.verification import (
     require_finite,
     require_passed,
 )
+from benchbox.graph.external import whole_model
 from benchbox.graph.stored import WHOLE, with_dense_weights
 from benchbox.graph.structure import with_functions_in_place
 from benchbox.models.asked import asked_in_words
@@ -279,9 +280,7 @@ def _compared(made: Traced, cache: Cache, warnings: Sequence[str], say: Say) -> 
 
 def _flat(path: Path) -> onnx.ModelProto:
     """The graph of a file, its local functions put in place."""
-    import onnx
-
-    return with_functions_in_place(onnx.load(str(path)))
+    return with_functions_in_place(whole_model(path))
 
 
 def _derived_from_original(
@@ -339,7 +338,7 @@ def _derived_from_original(
 def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
     """The artifact of a user's own file, which stays where it is: only its outputs and the card are written."""
     source, seed = cache.recipe.source, cache.recipe.seed
-    path = Path(source.reference).resolve()
+    path = Path(source.reference).absolute()  # external data lie beside a link, not beside what it points to
     graph = graph_from_file(path, sizes=sizes_of_source(source))
     precision, rest = graph.contents.precision, graph.contents.rest
     cached = cache.find(precision)

@@ -15,7 +15,7 @@ from benchbox.export.judging import is_loadable
 from benchbox.export.opsets import opset_of
 from benchbox.export.precision.contents import Contents, contents_of
 from benchbox.graph.border import Border, InputShape, Sizes, border_of
-from benchbox.graph.external import model_from_file
+from benchbox.graph.external import is_linked, model_from_file
 from benchbox.graph.feeding import values_of_inputs
 from benchbox.graph.onnx_shapes import require_finite
 from benchbox.graph.structure import with_functions_in_place
@@ -96,7 +96,8 @@ def graph_from_file(path: Path, *, sizes: Sizes) -> ForeignGraph:
     except Exception as error:  # the checker has errors of its own
         if not is_loadable(path):
             raise (_too_new(path, proto) or _invalid(path, error)) from error
-        warnings = (f"onnx.checker refuses the file, and ONNX Runtime loads it: {_first_line(error)}",)
+        if not is_linked(path):
+            warnings = (f"onnx.checker refuses the file, and ONNX Runtime loads it: {_first_line(error)}",)
     require_tensors(proto.graph, path)
     if not proto.graph.output:
         raise ArtifactError(f"{path} has no outputs", remedy="export the network again")

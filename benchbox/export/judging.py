@@ -21,6 +21,7 @@ from benchbox.backends.probing import probe_of
 from benchbox.errors import BenchboxError, SizesError, one_line
 from benchbox.export.exact_products import has_products, with_exact_products
 from benchbox.export.opsets import APART_IR, OPSET, opset_of
+from benchbox.graph.external import whole_model
 from benchbox.graph.skimming import structure_bytes
 from benchbox.schema.artifact import Drawn, TensorSpec
 from benchbox.schema.model import Precision
@@ -143,9 +144,7 @@ def _has_products(path: Path) -> bool:
 @contextlib.contextmanager
 def _with_exact_products(path: Path) -> Iterator[Path]:
     """The file, its eight-bit products written as what they mean where it has any."""
-    import onnx
-
-    made = with_exact_products(onnx.load(str(path))) if _has_products(path) else None
+    made = with_exact_products(whole_model(path)) if _has_products(path) else None
     if made is None:
         yield path
         return
@@ -205,10 +204,9 @@ def evaluator_outputs(path: Path, check: CheckSet) -> dict[str, np.ndarray]:
 
 
 def _evaluated(path: Path, check: CheckSet, feeds: Iterable[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    import onnx
     from onnx.reference import ReferenceEvaluator
 
-    evaluator = ReferenceEvaluator(_raised(onnx.load(str(path))))
+    evaluator = ReferenceEvaluator(_raised(whole_model(path)))
     names = [spec.name for spec in check.outputs]
     made = []
     for feed in feeds:

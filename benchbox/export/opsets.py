@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError
 from benchbox.graph.bodies import bodies_of, nodes_inside
 from benchbox.graph.graph import node_names
+from benchbox.graph.standins import with_stand_ins
+from benchbox.graph.stored import stored_tensors
 
 if TYPE_CHECKING:
     import onnx
@@ -19,6 +22,10 @@ _WEIGHT_ELEMENTS = 1024
 APART_IR = 4
 # Since opset 21 a group normalisation has scales by channel, before by group.
 _OTHERWISE_SINCE = {"GroupNormalization": 21}
+# Since opset 11 a Resize says which points it samples, and by default others than before.
+_RESIZE_SAYS_POINTS = 11
+# Since opset 13 a Hardmax is along one axis; before, along all that are left of a matrix.
+_HARDMAX_OF_AXIS = 13
 _STANDARD = ("", "ai.onnx")
 
 
@@ -90,19 +97,26 @@ def structure_at_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     if opset_of(proto) >= opset:
         return light
     _require_same_meaning(light, opset)
+    resized = _resized(light, opset)
+    _flatten_hardmax(light, opset)
     # What a file claims of its tensors may be wrong, and would be refused where it is carried over.
     _forget_claims(light.graph)
     claimed = [copy.deepcopy(value) for value in light.graph.output]
-    for value in light.graph.output:
-        for dim in value.type.tensor_type.shape.dim:
-            dim.Clear()
+    _open_sizes(light.graph.output)
     # Before IR version 4 every initialiser had to be an input too, which those that the converter adds are not.
     light.ir_version = max(light.ir_version, APART_IR)
     try:
         raised = version_converter.convert_version(light, opset)
         _restore_metadata(light, raised)
+        _say_points(raised, resized)
         _forget_claims(raised.graph)
-        onnx.checker.check_model(raised, full_check=True)
+        # An output may leave its shape open, and the checker asks for one.
+        shown = [copy.deepcopy(value) for value in raised.graph.output if value.type.tensor_type.HasField("shape")]
+        del raised.graph.output[:]
+        raised.graph.output.extend(shown)
+        _open_sizes(raised.graph.output)
+        # The inference of some operators fails on what runs (``standins.py``).
+        onnx.checker.check_model(with_stand_ins(raised), full_check=True)
         del raised.graph.output[:]
         raised.graph.output.extend(claimed)
     except Exception as error:  # the converter raises RuntimeError, the checker two errors of its own
@@ -124,8 +138,16 @@ def _forget_claims(graph: onnx.GraphProto) -> None:
 
 
 def _require_same_meaning(proto: onnx.ModelProto, opset: int) -> None:
-    """Raises ArtifactError for an operator that the converter hands on though it means something else later."""
+    """Raises ArtifactError for an operator that the converter does not know, or that means something else later."""
+    from onnx import defs
+
     for node in nodes_inside(proto.graph):
+        if node.domain in _STANDARD and not defs.has(node.op_type):
+            raise ArtifactError(
+                f"the network cannot be converted from opset {opset_of(proto)} to opset {opset}",
+                values=f"node {node.name or node.output[0]} ({node.op_type}) is not an operator of ONNX",
+                remedy="take the file from before a runtime optimised it, or run it in another precision",
+            )
         first = _OTHERWISE_SINCE.get(node.op_type, opset + 1)
         if node.domain in _STANDARD and opset_of(proto) < first <= opset:
             raise ArtifactError(
@@ -134,6 +156,72 @@ def _require_same_meaning(proto: onnx.ModelProto, opset: int) -> None:
                 f"{first}",
                 remedy=f"export it again with opset {opset}, or run it in another precision",
             )
+
+
+def _open_sizes(values: Iterable[onnx.ValueInfoProto]) -> None:
+    for value in values:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.Clear()
+
+
+def _resized(proto: onnx.ModelProto, opset: int) -> dict[str, bytes]:
+    """Which point is nearest, by output of a Resize or an Upsample from before they said which points they sample.
+
+    The converter hands them on with the default of later opsets, which are the centres of pixels. They took the corner
+    on the upper left (ONNX Runtime, upsamplebase.h): of the point, or where they made a picture smaller the next one.
+    """
+    if not opset_of(proto) < _RESIZE_SAYS_POINTS <= opset:
+        return {}
+    stored = stored_tensors(proto.graph)
+    return {
+        node.output[0]: b"ceil" if node.op_type == "Resize" and _makes_smaller(node, stored) else b"floor"
+        for node in proto.graph.node
+        if node.op_type in ("Resize", "Upsample") and node.domain in _STANDARD
+    }
+
+
+def _makes_smaller(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> bool:
+    from onnx import numpy_helper
+
+    scales = stored.get(node.input[1]) if len(node.input) > 1 else None
+    return scales is not None and bool((numpy_helper.to_array(scales) < 1).any())
+
+
+def _say_points(proto: onnx.ModelProto, nearest: Mapping[str, bytes]) -> None:
+    from onnx import helper
+
+    for node in proto.graph.node:
+        if node.op_type == "Resize" and node.output[0] in nearest:
+            said = {"coordinate_transformation_mode": b"asymmetric", "nearest_mode": nearest[node.output[0]]}
+            kept = [entry for entry in node.attribute if entry.name not in said]
+            made = [helper.make_attribute(name, value) for name, value in said.items()]
+            attributes = [copy.deepcopy(entry) for entry in (*kept, *made)]
+            del node.attribute[:]
+            node.attribute.extend(attributes)
+
+
+def _flatten_hardmax(proto: onnx.ModelProto, opset: int) -> None:
+    """Writes down the matrix that a Hardmax of an old opset takes its input for: the converter does so for Softmax."""
+    from onnx import helper
+
+    if not opset_of(proto) < _HARDMAX_OF_AXIS <= opset:
+        return
+    nodes = []
+    for node in proto.graph.node:
+        if node.op_type != "Hardmax" or node.domain not in _STANDARD:
+            nodes.append(copy.deepcopy(node))
+            continue
+        source, made = node.input[0], node.output[0]
+        axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 1)
+        shape, flat, chosen = (f"{made}/benchbox.{part}" for part in ("shape", "flat", "chosen"))
+        nodes += [
+            helper.make_node("Shape", [source], [shape]),
+            helper.make_node("Flatten", [source], [flat], axis=axis),
+            helper.make_node("Hardmax", [flat], [chosen], axis=1),
+            helper.make_node("Reshape", [chosen, shape], [made], name=node.name),
+        ]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
 
 
 def raised_to(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:

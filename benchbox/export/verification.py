@@ -18,6 +18,7 @@ from benchbox.export.check_set import Arrays, CheckSet, Evaluate
 from benchbox.export.judging import evaluator_outputs
 from benchbox.export.precision.emulation import emulated_from_graph, require_rounded
 from benchbox.export.precision.sixteenbit_formats import SixteenBit, emulated_format
+from benchbox.graph.external import whole_model
 from benchbox.schema.artifact import Hop, TensorSpec
 from benchbox.schema.model import Precision
 from benchbox.stats.agreement import distance_in_words
@@ -125,9 +126,8 @@ def outputs_from_onnx(
 
 
 def _emulated(path: Path, check: CheckSet, precision: Precision, form: SixteenBit) -> dict[str, np.ndarray]:
-    import onnx
 
-    proto = onnx.load(str(path))
+    proto = whole_model(path)
     with temporary_folder("benchbox-emulation-") as folder:
         wide = folder / "emulated.onnx"
         wide.write_bytes(emulated_from_graph(proto, form).SerializeToString())

@@ -125,7 +125,7 @@ def fetch_plans(root: Path, objects: Objects) -> None:
 
 def located(networks: Mapping[str, str]) -> dict[str, str]:
     """The absolute paths of these files, by how they are referred to."""
-    return {file: str(Path(file).resolve()) for file in networks}
+    return {file: str(Path(file).absolute()) for file in networks}
 
 
 def _is_network(path: Path, word: str) -> bool:

@@ -30,7 +30,7 @@ class Given:
 
     shapes: Sequence[Shape | None]
     values: Sequence[tuple[float, ...] | None]
-    attributes: Mapping[str, tuple[int, ...] | int | bytes]
+    attributes: Mapping[str, tuple[float, ...] | int | bytes]
 
     def shape(self, place: int, rank: int | None = None) -> Shape | None:
         """The shape of an input; None where it is left out, not known, or of another rank."""
@@ -45,7 +45,7 @@ class Given:
     def integers(self, name: str) -> tuple[int, ...]:
         """A list of whole numbers among the attributes, empty where there is none."""
         found = self.attributes.get(name, ())
-        return found if isinstance(found, tuple) else ()
+        return tuple(map(int, found)) if isinstance(found, tuple) else ()
 
 
 Outputs = tuple[Made | None, ...]

@@ -1,7 +1,12 @@
-"""In which other files does an ONNX file keep its weights?"""
+"""In which other files does an ONNX file keep its weights, and how are they read?
+
+Files in the cache of Hugging Face's hub are links to others of no telling name, the ONNX file and its data each: data
+lie beside the link, and are read through one. onnx's own reader refuses that, ONNX Runtime does not.
+"""
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,17 +27,52 @@ def model_from_file(path: Path) -> onnx.ModelProto:
     Raises whatever onnx does for a damaged file, and ValueError or OSError for external data that is not there whole.
     """
     import onnx
-    from onnx import external_data_helper
 
     proto = onnx.load(str(path), load_external_data=False)
     for tensor in _tensors(proto):
-        if tensor.data_location != tensor.EXTERNAL:
-            continue
-        if _require_whole(tensor, path.parent) <= _READ_BYTES:
-            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.data_location = tensor.DEFAULT
-            del tensor.external_data[:]
+        if tensor.data_location == tensor.EXTERNAL and _require_whole(tensor, path.parent) <= _READ_BYTES:
+            read_external(tensor, path.parent)
     return proto
+
+
+def whole_model(path: Path) -> onnx.ModelProto:
+    """A whole ONNX file with all its external data; raises as ``model_from_file``."""
+    import onnx
+
+    proto = onnx.load(str(path), load_external_data=False)
+    for tensor in _tensors(proto):
+        if tensor.data_location == tensor.EXTERNAL:
+            read_external(tensor, path.parent)
+    return proto
+
+
+def read_external(tensor: onnx.TensorProto, folder: Path) -> None:
+    """Puts a tensor's external data into it.
+
+    Args:
+        tensor: whose location was checked to lie inside of the folder.
+        folder: of the ONNX file.
+
+    Raises OSError or ValueError where the data are not there whole, or are no plain file.
+    """
+    from onnx import external_data_helper
+
+    info = external_data_helper.ExternalDataInfo(tensor)
+    place = folder / info.location
+    if not stat.S_ISREG(place.stat().st_mode):
+        raise ValueError(f"{info.location} is not a plain file")
+    length = _require_whole(tensor, folder)
+    with place.open("rb") as file:
+        file.seek(info.offset or 0)
+        data = file.read(length)
+    tensor.raw_data = data
+    tensor.data_location = tensor.DEFAULT
+    del tensor.external_data[:]
+
+
+def is_linked(path: Path) -> bool:
+    """Whether some of an ONNX file's external data are read through a link; raises ArtifactError for a damaged file."""
+    return any((path.parent / place).is_symlink() for place in external_files(path))
 
 
 def _require_whole(tensor: onnx.TensorProto, folder: Path) -> int:

@@ -18,6 +18,7 @@ from benchbox.errors import ArtifactError, BenchboxError
 from benchbox.graph.bodies import body_models, carried_by, has_bodies, may_end_early
 from benchbox.graph.border import Border, Sizes
 from benchbox.graph.contrib import Made
+from benchbox.graph.external import read_external
 from benchbox.graph.inference import Gathered, inferred, item_bytes
 from benchbox.graph.node import Body, NodeView, Tensor
 from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
@@ -141,6 +142,8 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes, *, opened: bool = F
 
     def bodies(node: onnx.NodeProto) -> tuple[Body, ...]:
         models = body_models(proto, node, tensors=tensors, stored=kept, taken=taken)
+        if (only := known.taken.get(node.output[0])) is not None:
+            models = models[only : only + 1]
         return tuple(_body(model, node, path, opened=opened) for model in models)
 
     nodes = tuple(
@@ -381,13 +384,11 @@ def _small_constants(
 
 
 def _values(name: str, tensor: onnx.TensorProto, path: Path) -> tuple[float, ...]:
-    from onnx import external_data_helper, numpy_helper
+    from onnx import numpy_helper
 
     try:
         if tensor.data_location == tensor.EXTERNAL:
-            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.data_location = tensor.DEFAULT
-            del tensor.external_data[:]
+            read_external(tensor, path.parent)
         return tuple(numpy_helper.to_array(tensor).ravel().tolist())
     except Exception as error:  # numpy, the file system and onnx each have errors of their own
         raise ArtifactError(

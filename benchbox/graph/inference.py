@@ -7,6 +7,7 @@ depends on data has no size: it is left out, or taken as empty where the rest is
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbox.errors import ArtifactError
+from benchbox.graph.bodies import bodies_of
 from benchbox.graph.border import MAX_ELEMENTS
 from benchbox.graph.contrib import FLOAT, Made, Shape
 from benchbox.graph.node import Tensor
 from benchbox.graph.onnx_shapes import infer_shapes, too_large
-from benchbox.graph.opset import standard_opset
+from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
 from benchbox.graph.propagation import small_values
 from benchbox.graph.skimming import BITS, STRING
 from benchbox.graph.standins import own_shapes, with_own_shapes, with_stand_ins
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 class Inferred:
     """Tensors by name; ``unsized`` are those of which some size depends on data and is taken as 0.
 
-    ``origins`` are the first of them, which are made of tensors whose sizes are all known.
+    ``origins`` are the first of them, which are made of tensors whose sizes are all known. ``taken``: which of its
+    branches an If takes, by its first output, where the condition follows from shapes.
     """
 
     tensors: dict[str, Tensor]
     unsized: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
+    taken: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -79,6 +83,7 @@ def inferred(
     stored = {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer}
     tried: set[str] = set()
     origins: set[str] = set()
+    taken: dict[str, int] = {}
     sure: dict[str, Tensor] | None = None  # what was known before anything was taken as empty
     while not found.keys() >= made:
         scratch, computed = _with_computed_constants(scratch, found)
@@ -88,7 +93,9 @@ def inferred(
         own |= {name: known for name, known in gathered(found, values).items() if name not in found}
         own = own if own.keys() - tried else {}
         tried |= own.keys()
-        if not computed and not own:
+        scratch, settled = _with_branches_taken(scratch, values)
+        taken |= settled
+        if not computed and not own and not settled:
             stored |= {tensor.name: tuple(tensor.dims) for tensor in scratch.graph.initializer}
             own = _emptied(proto, seen, found, stored) if opened else {}
             if not own:
@@ -101,7 +108,7 @@ def inferred(
         except ArtifactError:
             if sure is None:
                 raise
-            return Inferred(tensors=sure)  # behind what depends on data nothing can be said
+            return Inferred(tensors=sure, taken=taken)  # behind what depends on data nothing can be said
         found.update(seen.whole)
     if opened:  # a sequence holds tensors, but how many is not known
         sure = sure or dict(found)
@@ -109,7 +116,43 @@ def inferred(
         origins |= sequences
         found |= {name: Tensor(name=name, shape=(0,), item_bytes=0.0) for name in sequences}
     unsized = frozenset() if sure is None else frozenset(found.keys() - sure.keys())
-    return Inferred(tensors=found, unsized=unsized, origins=frozenset(origins))
+    return Inferred(tensors=found, unsized=unsized, origins=frozenset(origins), taken=taken)
+
+
+def _with_branches_taken(
+    proto: onnx.ModelProto, values: Mapping[str, tuple[float, ...]]
+) -> tuple[onnx.ModelProto, dict[str, int]]:
+    """A copy in which an If whose condition is known is the branch that it takes; and which those are.
+
+    PyTorch's older exporter writes ``squeeze`` so, where it does not know the size: the branches differ in rank.
+    """
+    from onnx import helper
+
+    nodes: list[onnx.NodeProto] = []
+    weights: list[onnx.TensorProto] = []
+    taken: dict[str, int] = {}
+    for node in proto.graph.node:
+        if node.op_type != "If" or node.domain not in STANDARD_DOMAINS or node.input[0] not in values:
+            nodes.append(node)
+            continue
+        wanted = "then_branch" if values[node.input[0]][0] else "else_branch"
+        names = [entry.name for entry in node.attribute if entry.HasField("g")]
+        taken[node.output[0]] = names.index(wanted)
+        branch = bodies_of(node)[names.index(wanted)]
+        nodes += branch.node
+        weights += branch.initializer
+        nodes += (
+            helper.make_node("Identity", [inner.name], [name])
+            for inner, name in zip(branch.output, node.output, strict=True)
+        )
+    if not taken:
+        return proto, {}
+    scratch = copy.deepcopy(proto)
+    kept = [copy.deepcopy(node) for node in nodes]
+    del scratch.graph.node[:]
+    scratch.graph.node.extend(kept)
+    scratch.graph.initializer.extend(weights)
+    return scratch, taken
 
 
 def _emptied(

@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from benchbox.graph.propagation import size_arithmetic
 
 if TYPE_CHECKING:
     import onnx
@@ -101,6 +104,13 @@ _MAKES_NO_FLOATS = frozenset(
     | {"Shape", "Size"}
 )
 _PICKS = (_ARITHMETIC | {"Concat", "Gather", "ReduceMax", "ReduceProd", "ReduceSum", "Slice"}) - {"Cast"}
+# What an epsilon is added for, what 1 is added to in a GELU, and what lies between the scores of attention and Softmax.
+_ROOTS = frozenset({"Pow", "Reciprocal", "Sqrt"})
+_OF_GELU = frozenset({"Erf", "Tanh"})
+_TO_SOFTMAX = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Reshape", "Sub", "Transpose", "Where"})
+_STEPS = 8
+# What is done to pictures before the first layer.
+_PREPARES = frozenset({"Cast", "Div", "Identity", "Reshape", "Squeeze", "Sub", "Transpose", "Unsqueeze"})
 
 
 def params_per_node(
@@ -164,11 +174,13 @@ class _Uses:
         self._from_bytes = self._made_from(lambda node: node.op_type == "Cast" and self._is_byte(node.input[0]))
         whole = self._whole_numbers()
         self._masks = self._made_from(lambda node: node.op_type == "Cast" and node.input[0] in whole)
-        scales = self._scales()
-        for node in reversed(graph.node):
+        self._formulas = _Formulas(graph, constants)
+        scales, of_sizes = self._scales(), size_arithmetic(graph, set(stored))
+        for index in reversed(range(len(graph.node))):
+            node = graph.node[index]
             passes = any(value in constants for value in node.output) and node.op_type != "Constant"
             for position, value in enumerate(node.input):
-                if value in constants:
+                if value in constants and (index not in of_sizes or (node.op_type, position) == ("Gather", 0)):
                     self._note(node, position, value, passes=passes, scales=scales)
 
     def _whole_numbers(self) -> set[str]:
@@ -228,6 +240,8 @@ class _Uses:
         stored = self._stored.get(value)
         if node.op_type in _SCALED and stored is not None and not stored.dims and not self._masks.isdisjoint(others):
             return  # the number that a mask is multiplied by
+        if self._formulas.has(node, stored):
+            return
         if node.op_type == "Cast" and self._is_byte(value) and (not passes or node.output[0] in self._learnt):
             self._quantised.add(value)
             return
@@ -273,6 +287,75 @@ class _Uses:
         if tensor.dims:
             return name in self._learnt
         return name in self._learnt and name in self._initialisers and self._scaling.get(name, 0) == 1
+
+
+class _Formulas:
+    """Which numbers belong to a formula that exporters write out, or prepare pictures?
+
+    Tools that simplify a file make initialisers of them, which only their place tells from parameters.
+    """
+
+    def __init__(self, graph: onnx.GraphProto, constants: Mapping[str, object]) -> None:
+        self._constants = constants
+        self._maker = {name: node for node in graph.node for name in node.output}
+        self._readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in graph.node:
+            for name in dict.fromkeys(node.input):
+                self._readers[name].append(node)
+        self._pictures = {value.name for value in graph.input} - constants.keys()
+        for node in graph.node:
+            if node.op_type in _PREPARES and node.input[:1] and node.input[0] in self._pictures:
+                self._pictures.update(node.output)
+
+    def has(self, node: onnx.NodeProto, stored: onnx.TensorProto | None) -> bool:
+        """Whether what the node reads from the file is such a number."""
+        if stored is None:
+            return False
+        if node.op_type in ("Sub", "Div") and node.input[:1] and node.input[0] in self._pictures:
+            return True  # the mean and the deviation of pictures
+        if math.prod(stored.dims) != 1:
+            return False
+        if node.op_type == "Add":
+            readers = self._readers[node.output[0]]
+            is_epsilon = bool(readers) and all(reader.op_type in _ROOTS for reader in readers)
+            return is_epsilon or self._adds_one(node)
+        return node.op_type == "Mul" and (self._is_of_gelu(node) or self._scales_scores(node, _STEPS))
+
+    def _adds_one(self, node: onnx.NodeProto | None) -> bool:
+        """1 + erf(x), or 1 + tanh(x)."""
+        return node is not None and node.op_type == "Add" and any(self._made_by(name, _OF_GELU) for name in node.input)
+
+    def _made_by(self, name: str, operators: frozenset[str]) -> bool:
+        return name in self._maker and self._maker[name].op_type in operators
+
+    def _is_of_gelu(self, node: onnx.NodeProto) -> bool:
+        """0.5 in front of or behind x · (1 + erf(...)), and the factors in a tanh of it (arXiv 1606.08415)."""
+        beside = [self._maker.get(name) for name in node.input]
+        product = [self._maker.get(name) for other in beside if other is not None for name in other.input]
+        readers = self._readers[node.output[0]]
+        cofactors = [self._maker.get(name) for reader in readers if reader.op_type == "Mul" for name in reader.input]
+        if any(map(self._adds_one, (*beside, *product, *cofactors))):
+            return True
+        ahead = [later for reader in readers if reader.op_type == "Add" for later in self._readers[reader.output[0]]]
+        later = [tanh for reader in (*ahead, node) for tanh in self._readers[reader.output[0]]]
+        return any(tanh.op_type == "Tanh" and any(map(self._adds_one, self._readers[tanh.output[0]])) for tanh in later)
+
+    def _scales_scores(self, node: onnx.NodeProto, steps: int, *, multiplied: bool = False) -> bool:
+        """Whether a Softmax follows, and in front of it a product of two activations: 1/√d of attention."""
+        if steps == _STEPS:
+            multiplied = any(self._is_product(self._maker.get(name)) for name in node.input)
+        for reader in self._readers[node.output[0]] if steps else ():
+            if reader.op_type == "Softmax":
+                return multiplied
+            product = self._is_product(reader)
+            if (product and multiplied) or not (product or reader.op_type in _TO_SOFTMAX):
+                continue
+            if self._scales_scores(reader, steps - 1, multiplied=multiplied or product):
+                return True
+        return False
+
+    def _is_product(self, node: onnx.NodeProto | None) -> bool:
+        return node is not None and node.op_type == "MatMul" and self._constants.keys().isdisjoint(node.input)
 
 
 def _normalises_groups(node: onnx.NodeProto) -> bool:

@@ -3,13 +3,22 @@
 Exporters compute sizes in the graph: Shape, Gather, a product, Where, ConstantOfShape, Expand. ONNX's own data
 propagation follows a part of these operators; the rest are evaluated here with onnx's reference implementation, one
 node at a time and only on small integers, then inference goes on. Nothing of the network itself is computed.
+
+Such arithmetic is in floating point where a module scales a size, ``Shape → Cast → Mul → Floor → Cast``: floor(100 ·
+0.55) is 55, and 54 in fp16. Row 5,999 of a table, fed as a floating point number, is 6,000. The angle of position
+2,999, whose sine a rotary embedding takes, is off by up to 1 radian; so is that of a time step. Which nodes these are
+is said here too (``size_arithmetic``): they have no cost, stay in fp32 in every precision, as PyTorch's modules keep
+them, and the constants in them are no parameters.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
+
+from benchbox.graph.bodies import captured_by
+from benchbox.graph.opset import STANDARD_DOMAINS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +44,17 @@ _NOT_BROADCAST = frozenset(
         *("ReduceProd", "ReduceSum", "Reshape", "ScatterND", "Slice", "Squeeze", "Trilu", "Unsqueeze"),
     }
 )
+_SIZES = frozenset({"Shape", "Size"})
+# What may lie between an input and the whole numbers that are made of it.
+_HANDED_ON = frozenset(
+    {"Add", "Cast", "Ceil", "Clip", "Concat", "CumSum", "Div", "Floor", "Gather", "Identity", "Mul", "Reshape", "Round"}
+    | {"Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze"}
+)
+# What may lie between whole numbers and their angles besides: frequencies are multiplied by positions as matrices, too.
+_ANGLES = _HANDED_ON | {"Einsum", "Expand", "MatMul", "Neg", "Pow", "Range"}
+_OF_ANGLES = frozenset({"Cos", "Sin"})
+# Operators that read sizes as floating point numbers, and from which input on.
+_READERS = {"Resize": 1, "Upsample": 1, "Range": 0}
 
 
 def small_values(
@@ -118,3 +138,67 @@ def _output_elements(node: onnx.NodeProto, inputs: Mapping[str, np.ndarray[Any, 
 def _aligned(shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     rank = max(len(shape) for shape in shapes)
     return [(1,) * (rank - len(shape)) + shape for shape in shapes]
+
+
+def size_arithmetic(graph: onnx.GraphProto, constants: Collection[str]) -> set[int]:
+    """Indices of the nodes that follow from shapes and constants alone and lead to a whole number, a scale or a sine.
+
+    So do those that make whole numbers or sines of an input, by arithmetic with constants.
+
+    Args:
+        graph: of the network.
+        constants: names of the tensors that the graph stores.
+    """
+    from_sizes = _from_sizes(graph, set(constants))
+    wanted: set[str] = set()
+    found: set[int] = set()
+    for index in reversed(range(len(graph.node))):
+        node = graph.node[index]
+        ends = _makes_whole(node) or node.op_type in _OF_ANGLES
+        if index in from_sizes and (ends or wanted.intersection(node.output)):
+            found.add(index)
+            wanted.update(node.input)
+        elif node.op_type in _READERS:
+            wanted.update(node.input[_READERS[node.op_type] :])
+        wanted.update(captured_by(node))  # a body may make whole numbers or scales of them
+    return found
+
+
+def _from_sizes(graph: onnx.GraphProto, constants: set[str]) -> set[int]:
+    sized: set[str] = set()
+    fed = {value.name for value in graph.input} - constants
+    whole = {value.name for value in graph.input if not _is_float(value)} & fed
+    found = set()
+    for index, node in enumerate(graph.node):
+        inputs = {name for name in (*node.input, *captured_by(node)) if name}
+        if node.domain not in STANDARD_DOMAINS:
+            continue
+        if node.op_type == "Constant":
+            constants.update(node.output)
+        elif node.op_type in _SIZES:
+            sized.update(node.output)
+        elif inputs <= sized | constants:
+            (sized if sized & inputs else constants).update(node.output)
+            found.update([index] if sized & inputs else [])
+        elif inputs <= fed | sized | constants:
+            looked_up = node.op_type == "Gather" and node.input[0] in constants
+            is_whole = node.op_type in _ANGLES and bool(whole & inputs) and not looked_up
+            if is_whole or node.op_type in _HANDED_ON | _OF_ANGLES:
+                fed.update(node.output)
+                whole.update(node.output if is_whole else ())
+                found.add(index)
+    return found
+
+
+def _is_float(value: onnx.ValueInfoProto) -> bool:
+    from onnx import TensorProto
+
+    kinds = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
+    return value.type.tensor_type.elem_type in kinds
+
+
+def _makes_whole(node: onnx.NodeProto) -> bool:
+    from onnx import TensorProto
+
+    whole = (TensorProto.INT64, TensorProto.INT32)
+    return node.op_type == "Cast" and any(entry.name == "to" and entry.i in whole for entry in node.attribute)

@@ -9,6 +9,8 @@ keeps its own nodes.
 * Loop: what is carried from turn to turn may change its shape; here it keeps it, which ``graph.py`` checks.
 * STFT: the inference takes ``onesided`` for 0 where it is left out; its default is 1.
 * MaxUnpool with a size given: the inference leaves the shape open.
+* Resize and Upsample by a factor that no small fraction is: the inference multiplies exactly, runtimes in fp32, where
+  30 · (77/30) is 77 and not a little less.
 * com.microsoft operators that quantised and optimised files hold: ONNX does not know them (``contrib.py``).
 """
 
@@ -21,12 +23,13 @@ from typing import TYPE_CHECKING
 from benchbox.graph import contrib
 from benchbox.graph.contrib import FLOAT, Given, Made, Outputs, Rule, Shape
 from benchbox.graph.opset import STANDARD_DOMAINS, standard_opset
+from benchbox.graph.stored import holds_numbers, stored_tensors
 
 if TYPE_CHECKING:
     import onnx
 
 _MICROSOFT = "com.microsoft"
-_TRUE = "benchbox.true"
+_TRUE, _OPEN = "benchbox.true", "benchbox.open"
 _SAME = frozenset(
     {
         *("BiasAdd", "BiasGelu", "FastGelu", "Gelu", "GroupNorm", "LayerNormalization", "QLinearLeakyRelu"),
@@ -40,6 +43,10 @@ _FUSED = {"FusedConv": "Conv", "FusedGemm": "Gemm"}
 _FUSED_ATTRIBUTES = frozenset({"activation", "activation_params", "activation_alpha", "activation_beta"})
 _ORIENTATIONS = ("transA", "transB", "transBatchA", "transBatchB")
 _CAST_LIKE = 15  # ONNX has it since this opset
+_RESIZES = frozenset({"Resize", "Upsample"})
+_SCALES = 2  # the place of a Resize's factors among its inputs since opset 11; before, and of Upsample, it is 1
+# Multiples of this have the same products with sizes exactly and in fp32.
+_FINEST = 1024
 
 
 def with_stand_ins(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -49,6 +56,7 @@ def with_stand_ins(proto: onnx.ModelProto) -> onnx.ModelProto:
     opset = standard_opset(proto)
     sizes = _Sizes(proto.graph)
     places = {place: made for place, node in enumerate(proto.graph.node) if (made := _stand_ins(node, opset, sizes))}
+    places |= _resizing(proto.graph)
     if not places:
         return proto
     scratch = copy.deepcopy(proto)
@@ -57,7 +65,37 @@ def with_stand_ins(proto: onnx.ModelProto) -> onnx.ModelProto:
     scratch.graph.node.extend(made for place, node in enumerate(kept) for made in places.get(place, [node]))
     if any(_TRUE in node.input for made in places.values() for node in made):
         scratch.graph.initializer.append(onnx.helper.make_tensor(_TRUE, onnx.TensorProto.BOOL, [], [True]))
+    if any(_OPEN in node.input for made in places.values() for node in made):
+        scratch.graph.input.append(onnx.helper.make_tensor_value_info(_OPEN, onnx.TensorProto.INT64, [None]))
     return scratch
+
+
+def _resizing(graph: onnx.GraphProto) -> dict[int, list[onnx.NodeProto]]:
+    """By the place of a node that resizes by a factor of which products may be rounded: one of the same type alone."""
+    from onnx import helper, numpy_helper
+
+    found: dict[int, list[onnx.NodeProto]] = {}
+    places = [place for place, node in enumerate(graph.node) if node.op_type in _RESIZES]
+    stored = stored_tensors(graph) if places else {}
+    for place in places:
+        node = graph.node[place]
+        attributes = {entry.name: entry for entry in node.attribute}
+        if node.domain not in STANDARD_DOMAINS or "tf_crop" in str(attributes.get("coordinate_transformation_mode")):
+            continue
+        factors = list(attributes["scales"].floats) if "scales" in attributes else []
+        name = _factors_of(node)
+        if name in stored and holds_numbers(stored[name]):
+            factors = numpy_helper.to_array(stored[name]).ravel().tolist()
+        computed = bool(name) and name not in stored
+        if computed or any(factor * _FINEST != int(factor * _FINEST) for factor in factors):
+            found[place] = [helper.make_node("Reshape", [node.input[0], _OPEN], [node.output[0]], node.name)]
+    return found
+
+
+def _factors_of(node: onnx.NodeProto) -> str:
+    """The input with the factors of a Resize or an Upsample; "" where sizes or an attribute say how large."""
+    place = 1 if len(node.input) == _SCALES else _SCALES
+    return node.input[place] if len(node.input) > place else ""
 
 
 class _Sizes:
@@ -222,7 +260,9 @@ def own_shapes(
         given = Given(
             shapes=[shapes.get(name) for name in node.input],
             values=[values.get(name) for name in node.input],
-            attributes={entry.name: tuple(entry.ints) or entry.s or entry.i for entry in node.attribute},
+            attributes={
+                entry.name: tuple(entry.ints) or tuple(entry.floats) or entry.s or entry.i for entry in node.attribute
+            },
         )
         made = {
             name: output
@@ -236,7 +276,7 @@ def own_shapes(
 
 def _rule_of(node: onnx.NodeProto) -> Rule | None:
     if node.domain in STANDARD_DOMAINS:
-        return _unpooled if node.op_type == "MaxUnpool" else None
+        return {"MaxUnpool": _unpooled, "Resize": _resized, "Upsample": _resized}.get(node.op_type)
     return contrib.RULES.get(node.op_type) if node.domain == _MICROSOFT else None
 
 
@@ -257,3 +297,20 @@ def _unpooled(given: Given) -> Outputs:
         for axis, size in enumerate(source[2:])
     )
     return (Made(shape=(*source[:2], *sides)),)
+
+
+def _resized(given: Given) -> Outputs:
+    """Resize and Upsample by factors: every size times its factor in fp32, rounded down, as runtimes compute it."""
+    import numpy as np
+
+    source, place = given.shape(0), 1 if len(given.values) == _SCALES else _SCALES
+    said = given.attributes.get("scales") or (given.values[place] if len(given.values) > place else None)
+    if source is None or not isinstance(said, tuple) or not said:
+        return ()
+    axes = [axis % len(source) for axis in given.integers("axes")] or range(len(source))
+    if len(axes) != len(said):
+        return ()
+    sides = list(source)
+    for axis, factor in zip(axes, said, strict=True):
+        sides[axis] = int(np.floor(np.float32(source[axis]) * np.float32(factor)))
+    return (Made(shape=tuple(sides)),)

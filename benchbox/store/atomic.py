@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+# What a system says where a file may be written and not be replaced.
+_NOT_REPLACED = frozenset({errno.EACCES, errno.EBUSY, errno.EPERM, errno.EROFS})
 
 
 @contextlib.contextmanager
@@ -35,19 +39,32 @@ def draft_of(target: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Writes a file that a user named: whole or not at all, in UTF-8, with the mode that the umask gives.
+    """Writes a file that a user named: whole or not at all, in UTF-8, with its own mode, or that of the umask.
 
     A device, a FIFO and a file with several hard links are written through, a symbolic link to where it points: none of
-    them is replaced, and no folder is made. Raises OSError as the file system does.
+    them is replaced, and no folder is made. So is a file that cannot be replaced: one that is mounted into a container,
+    or lies in a folder that others own. Raises OSError as the file system does.
     """
     if _is_written_through(target):
-        with target.open("w", encoding="utf-8") as file:
-            file.write(text)
+        _write_through(target, text)
         return
     real = target.resolve()
     real.parent.stat()
-    with draft_of(real) as draft:
-        draft.write_text(text, encoding="utf-8")
+    try:
+        with draft_of(real) as draft:
+            draft.write_text(text, encoding="utf-8")
+            with contextlib.suppress(FileNotFoundError):
+                draft.chmod(stat.S_IMODE(real.stat().st_mode))
+    except OSError as error:
+        too_long = error.errno == errno.ENAMETOOLONG  # the draft's name, which is longer than the file's own
+        if not too_long and not (error.errno in _NOT_REPLACED and real.exists()):
+            raise
+        _write_through(real, text)
+
+
+def _write_through(target: Path, text: str) -> None:
+    with target.open("w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _is_written_through(target: Path) -> bool:

@@ -50,6 +50,38 @@ class Functions(nn.Module):
         return self.first(torch.relu(self.first(x)))  # type: ignore[no-any-return]
 
 
+class Written(nn.Module):
+    """Products and a norm that a network's own code calls; counters that hook layers see none of them."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.first, self.kind = nn.Conv2d(3, 8, 3), kind
+        self.weight = nn.Parameter(torch.randn({"conv": (4, 8, 3, 3), "linear": (5, 8)}.get(kind, (8,))))
+        for name, value in (("mean", 0.1), ("var", 2.0)):
+            self.register_buffer(name, torch.full((8,), value))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        if self.kind == "conv":
+            return functional.conv2d(x, self.weight)
+        if self.kind == "linear":
+            return functional.linear(x.mean((2, 3)), self.weight)
+        if self.kind == "slope":
+            return functional.prelu(x, self.weight)
+        return functional.batch_norm(x, self.mean, self.var, self.weight)
+
+
+class Conv2d(nn.Module):
+    """Somebody's own layer of a name that PyTorch has: it standardises its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 8, 3, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.conv2d(x, self.weight - self.weight.mean())
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "transposed": (
         lambda: nn.Sequential(
@@ -72,6 +104,14 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: nn.Sequential(nn.Conv1d(4, 6, 3), nn.PReLU(), nn.MaxPool1d(2), nn.Conv1d(6, 2, 5, groups=2)),
         (4, 20),
     ),
+    "unscaled": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, affine=False), nn.ReLU()), (3, 8, 8)),
+    "unscaled-first": (lambda: nn.Sequential(nn.BatchNorm2d(3, affine=False), nn.Conv2d(3, 8, 3)), (3, 8, 8)),
+    "conv-function": (lambda: Written("conv"), (3, 8, 8)),
+    "linear-function": (lambda: Written("linear"), (3, 8, 8)),
+    "norm-function": (lambda: Written("norm"), (3, 8, 8)),
+    "padding-by-name": (lambda: nn.Sequential(nn.Conv2d(4, 8, 3, padding="same"), nn.ReLU()), (4, 8, 8)),
+    "slope-function": (lambda: Written("slope"), (3, 8, 8)),
+    "own-class": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), Conv2d()), (3, 8, 8)),
     "plain": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)), (3, 8, 8)),
 }  # fmt: skip
 # What has a number: all else is refused. Each of these numbers is compared with the counter's own.
@@ -81,6 +121,14 @@ NUMBERS = {
     "functions": {"fvcore", "torchinfo", "flop-counter"},
     "norms": {"flop-counter"},
     "one-dimension": {"flop-counter"},
+    "unscaled": {"flop-counter"},
+    "unscaled-first": {"flop-counter"},
+    "conv-function": {"fvcore", "flop-counter"},
+    "linear-function": {"fvcore", "flop-counter"},
+    "norm-function": {"flop-counter"},
+    "padding-by-name": {"ptflops", "torchinfo", "flop-counter"},
+    "slope-function": {"fvcore", "torchinfo", "flop-counter"},
+    "own-class": {"flop-counter"},
 }
 
 
@@ -94,7 +142,16 @@ def _graph(name: str, folder: Path) -> Graph:
     return graph_from_file(path, batch=1, input_shape=shape)
 
 
-_ON_A_PUSH = ("plain", "transposed", "functions")
+_ON_A_PUSH = (
+    "plain",
+    "transposed",
+    "functions",
+    "unscaled",
+    "conv-function",
+    "norm-function",
+    "own-class",
+    "padding-by-name",
+)
 COUNTING = {**RUNNING, **SHAPES_ONLY}
 
 

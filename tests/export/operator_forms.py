@@ -109,6 +109,7 @@ def _normalisations() -> Iterator[Form]:
     yield _form("LayerNormalization", 17, LINE, [_w(16)])
     yield _form("LpNormalization", 7, PICTURE, axis=1, p=2)
     yield _form("MeanVarianceNormalization", 13, PICTURE)
+    yield _form("Hardmax", 7, LINE, title="rows", axis=2)
     yield _form("Hardmax", 11, LINE)
 
 
@@ -117,7 +118,12 @@ def _resizing() -> Iterator[Form]:
     yield _form("Upsample", 7, PICTURE, mode="nearest", scales=[1.0, 1.0, 2.0, 2.0])
     yield _form("Upsample", 9, PICTURE, [scales], mode="nearest")
     yield _form("Upsample", 9, PICTURE, [scales], title="linear", mode="linear")
+    yield _form("Upsample", 7, PICTURE, title="linear", mode="linear", scales=[1.0, 1.0, 2.0, 2.0])
+    yield _form("Upsample", 9, PICTURE, [_f(1, 1, 1.7, 1.7)], title="uneven", mode="nearest")
     yield _form("Resize", 10, PICTURE, [scales], mode="nearest")
+    for title, factor in (("larger", 1.7), ("smaller", 0.6)):
+        for mode in ("nearest", "linear"):
+            yield _form("Resize", 10, PICTURE, [_f(1, 1, factor, factor)], title=f"{mode}-{title}", mode=mode)
     kinds = (
         ("nearest", "asymmetric", "floor"),
         ("linear", "half_pixel", "round_prefer_floor"),

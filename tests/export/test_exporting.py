@@ -208,6 +208,31 @@ def test_free_dimensions_must_be_given(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16, Precision.INT8])
+def test_a_file_in_the_cache_of_the_hub_is_taken_through_its_links(tmp_path: Path, precision: Precision) -> None:
+    """models--org--net/snapshots/1a2b/net.onnx and its data are links to blobs/, called by their hashes."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    weight = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size]) for name, size in (("x", 8), ("y", 4)))
+    graph = helper.make_graph(nodes, "net", [x], [y], [numpy_helper.from_array(weight, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "1a2b"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    onnx.save(model, str(blobs / "net.onnx"), save_as_external_data=True, location="net.data", size_threshold=0)
+    for name, blob in (("net.onnx", "3f5c"), ("net.data", "9e1d")):
+        (blobs / name).rename(blobs / blob)
+        (snapshot / name).symlink_to(Path("..", "..", "blobs", blob))
+    source = resolve(str(snapshot / "net.onnx"), input_shape=None, weights=None)
+    artifact = artifact_from_source(source, precision=precision, root=tmp_path)
+    assert artifact.model == "net"
+    assert artifact.hops[-1].passed
+    assert not any("onnx.checker" in warning for warning in artifact.warnings)
+    (blobs / "9e1d").write_bytes((2 * weight).tobytes())  # another network's weights are not taken for these
+    again = artifact_from_source(source, precision=precision, root=tmp_path)
+    assert (again.recipe, again.expected_path) != (artifact.recipe, artifact.expected_path)
+
+
 @pytest.mark.parametrize("damage", ["empty", "text", "truncated", "cyclic", "external"])
 def test_bad_files_are_named(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"

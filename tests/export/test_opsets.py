@@ -85,6 +85,23 @@ def test_an_operator_that_means_something_else_later_is_named() -> None:
     assert "node norm (GroupNormalization)" in caught.value.values
 
 
+def test_an_output_may_leave_its_shape_open() -> None:
+    node = helper.make_node("MeanVarianceNormalization", ["x"], ["y"])
+    proto = one_node(node, 13, [1, 4, 5, 5])
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    raised = structure_at_opset(proto, 22)
+    assert opset_of(raised) == 22
+    assert not raised.graph.output[0].type.tensor_type.HasField("shape")
+
+
+def test_an_operator_that_onnx_does_not_have_is_named() -> None:
+    """ONNX Runtime's optimiser writes it as if it were one of ONNX's own."""
+    node = helper.make_node("SimplifiedLayerNormalization", ["x", "s"], ["y"], name="norm")
+    with pytest.raises(ArtifactError, match="from opset 17 to opset 22") as caught:
+        structure_at_opset(one_node(node, 17, [1, 4, 5, 5], s=np.ones(5, np.float32)), 22)
+    assert "node norm (SimplifiedLayerNormalization)" in caught.value.values
+
+
 def old_model() -> onnx.ModelProto:
     """Opset 9: axes are attributes, Upsample has scales, Dropout a ratio, Clip its limits."""
     nodes = [

@@ -152,3 +152,63 @@ def test_sequences_and_what_a_loop_gathers_are_empty(tmp_path: Path) -> None:
     assert (shapes["last"], shapes["y"], shapes["parts"]) == ((1, 4), (), (0,))
     assert shapes["all"] == (0,)
     assert graph.origins == {"parts", "all"}
+
+
+def squeezed(rows: int | str) -> onnx.ModelProto:
+    """``squeeze`` as PyTorch's older exporter writes it where it does not know the size: branches of other ranks."""
+    branches = {
+        "then_branch": helper.make_graph(
+            [node("Squeeze", ["h", "one"], ["s"], "squeeze")], "then", [], [value("s", None)]
+        ),
+        "else_branch": helper.make_graph([node("Identity", ["h"], ["i"], "same")], "else", [], [value("i", None)]),
+    }
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"], "first"),
+        node("Shape", ["h"], ["shape"], "shape"),
+        node("Gather", ["shape", "one"], ["rows"], "rows"),
+        node("Equal", ["rows", "one"], ["is_one"], "is_one"),
+        node("If", ["is_one"], ["z"], "squeezing", **branches),
+        node("MatMul", ["z", "v"], ["y"], "second"),
+    ]
+    weights = {"w": np.ones((8, 6), np.float32), "v": np.ones((6, 5), np.float32), "one": np.array([1])}
+    return model_of(nodes, inputs={"x": [1, rows, 8]}, weights=weights, opset=17)
+
+
+def value(name: str, shape: Sequence[int | str] | None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+@pytest.mark.parametrize(("rows", "shape"), [(1, (1, 5)), (3, (1, 3, 5))])
+def test_a_branch_that_follows_from_sizes_is_the_one_taken(rows: int, shape: tuple[int, ...], tmp_path: Path) -> None:
+    """With three rows there is nothing to squeeze, and the other branch would not fit together."""
+    graph = graph_from_file(saved(tmp_path / "net.onnx", squeezed(rows)))
+    assert graph.nodes[-1].outputs[0].shape == shape
+    counted = cost_from_graph(graph, model="net", sha256="")
+    assert counted.macs == rows * (8 * 6 + 6 * 5)
+    assert not counted.unsized
+
+
+def test_what_a_loop_of_constant_length_gathers_has_a_size(tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [
+            node("MatMul", ["state", "w"], ["next"], "step"),
+            node("Identity", ["goes"], ["on"]),
+            node("Identity", ["next"], ["kept"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("goes", TensorProto.BOOL, []),
+            value("state", ["N", 8]),
+        ],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), value("next", ["N", 8]), value("kept", ["N", 8])],
+    )
+    nodes = [
+        node("Loop", ["turns", "", "x"], ["last", "all"], "loop", body=body),
+        node("Transpose", ["all"], ["turned"], "turned", perm=[1, 0, 2]),
+        node("MatMul", ["turned", "v"], ["y"], "out"),
+    ]
+    weights = {"w": np.ones((8, 8), np.float32), "v": np.ones((8, 5), np.float32), "turns": np.array(3)}
+    graph = graph_from_file(saved(tmp_path / "net.onnx", model_of(nodes, inputs={"x": ["N", 8]}, weights=weights)))
+    assert graph.nodes[-1].outputs[0].shape == (1, 3, 5)
+    assert cost_from_graph(graph, model="net", sha256="").macs == 3 * 64 + 3 * 40

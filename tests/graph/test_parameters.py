@@ -148,3 +148,101 @@ def test_numbers_in_the_arithmetic_of_masks_and_sizes_are_no_parameters(tmp_path
         tmp_path / "size.onnx", size, TensorProto.FLOAT, [1, 8], last=np.array(1), half=np.array(0.55, np.float32)
     )
     assert cost_from_onnx(path).params == 0
+
+
+def _f(value: float) -> np.ndarray:
+    return np.array(value, np.float32)
+
+
+def test_frequencies_of_positions_are_no_parameters(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["f", "axis"], ["row"]),
+        helper.make_node("MatMul", ["frequencies", "row"], ["angles"]),
+        helper.make_node("Sin", ["angles"], ["sines"]),
+        helper.make_node("MatMul", ["w", "sines"], ["y"]),
+    ]
+    stored = {"axis": np.array([1]), "frequencies": np.ones((1, 8, 1), np.float32), "w": np.ones((4, 8), np.float32)}
+    path = saved(tmp_path / "net.onnx", nodes, TensorProto.INT64, [1, 5], **stored)
+    assert cost_from_onnx(path).params == 32
+
+
+def test_numbers_that_a_formula_is_written_with_are_no_parameters(tmp_path: Path) -> None:
+    """Simplified files have them as initialisers: a GELU, a layer norm in steps, attention, pictures."""
+    node, w = helper.make_node, np.ones((8, 8), np.float32)
+    erf = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Div", ["h", "root"], ["d"]),
+        node("Erf", ["d"], ["e"]),
+        node("Add", ["e", "one"], ["e1"]),
+        node("Mul", ["h", "e1"], ["m"]),
+        node("Mul", ["m", "half"], ["y"]),
+    ]
+    assert _params(tmp_path, erf, w=w, root=_f(2**0.5), one=_f(1), half=_f(0.5)) == 64
+    tanh = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Pow", ["h", "three"], ["p"]),
+        node("Mul", ["p", "a"], ["q"]),
+        node("Add", ["h", "q"], ["s"]),
+        node("Mul", ["s", "b"], ["r"]),
+        node("Tanh", ["r"], ["t"]),
+        node("Add", ["t", "one"], ["t1"]),
+        node("Mul", ["h", "half"], ["hh"]),
+        node("Mul", ["hh", "t1"], ["y"]),
+    ]
+    assert _params(tmp_path, tanh, w=w, three=_f(3), a=_f(0.044715), b=_f(0.7979), one=_f(1), half=_f(0.5)) == 64
+    norm = [
+        node("ReduceMean", ["x"], ["mean"], axes=[-1]),
+        node("Sub", ["x", "mean"], ["d"]),
+        node("Mul", ["d", "d"], ["square"]),
+        node("ReduceMean", ["square"], ["v"], axes=[-1]),
+        node("Add", ["v", "epsilon"], ["ve"]),
+        node("Sqrt", ["ve"], ["s"]),
+        node("Div", ["d", "s"], ["n"]),
+        node("Mul", ["n", "gain"], ["g"]),
+        node("Add", ["g", "shift"], ["y"]),
+    ]
+    assert _params(tmp_path, norm, epsilon=_f(1e-12), gain=np.ones(8, np.float32), shift=np.ones(8, np.float32)) == 16
+    scores = [
+        node("MatMul", ["x", "w"], ["q"]),
+        node("Transpose", ["q"], ["k"], perm=[0, 2, 1]),
+        node("MatMul", ["q", "k"], ["s"]),
+        node("Mul", ["s", "scale"], ["scaled"]),
+        node("Softmax", ["scaled"], ["p"]),
+        node("MatMul", ["p", "q"], ["y"]),
+    ]
+    assert _params(tmp_path, scores, w=w, scale=_f(8**-0.5)) == 64
+    queries = [
+        node("MatMul", ["x", "w"], ["q0"]),
+        node("Mul", ["q0", "scale"], ["q"]),
+        node("Transpose", ["q0"], ["k"], perm=[0, 2, 1]),
+        node("MatMul", ["q", "k"], ["s"]),
+        node("Softmax", ["s"], ["p"]),
+        node("MatMul", ["p", "q0"], ["y"]),
+    ]
+    assert _params(tmp_path, queries, w=w, scale=_f(8**-0.5)) == 64
+    pictures = [
+        node("Sub", ["x", "mean"], ["d"]),
+        node("Div", ["d", "deviation"], ["n"]),
+        node("MatMul", ["n", "w"], ["y"]),
+    ]
+    assert _params(tmp_path, pictures, w=w, mean=np.ones(8, np.float32), deviation=np.ones(8, np.float32)) == 64
+
+
+def test_scalars_that_a_network_learnt_count(tmp_path: Path) -> None:
+    """A temperature, and CLIP's scale of two products, behind which no Softmax is."""
+    node, w = helper.make_node, np.ones((8, 8), np.float32)
+    nodes = [node("MatMul", ["x", "w"], ["h"]), node("Mul", ["h", "temperature"], ["y"])]
+    assert _params(tmp_path, nodes, w=w, temperature=_f(3)) == 65
+    nodes = [
+        node("MatMul", ["x", "w"], ["i"]),
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        node("MatMul", ["i", "t"], ["s"]),
+        node("Mul", ["s", "scale"], ["y"]),
+    ]
+    assert _params(tmp_path, nodes, w=w, scale=_f(100)) == 65
+
+
+def _params(folder: Path, nodes: list[onnx.NodeProto], **stored: np.ndarray) -> int:
+    path = saved(folder / "net.onnx", nodes, TensorProto.FLOAT, [1, 5, 8], **stored)
+    return cost_from_onnx(path).params

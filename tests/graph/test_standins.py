@@ -198,3 +198,40 @@ def test_types_of_the_stand_ins_are_kept(tmp_path: Path) -> None:
             value.type.tensor_type.elem_type = TensorProto.FLOAT16
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
     assert cost_from_onnx(saved(tmp_path / "net.onnx", model)).activation_bytes == 16
+
+
+@pytest.mark.parametrize("how", ["Upsample-7", "Upsample-9", "Resize-10", "Resize-13", "axes", "computed"])
+@pytest.mark.parametrize(("size", "wanted"), [(30, 77), (7, 13), (49, 38), (10, 20)])
+def test_factors_are_rounded_as_a_runtime_does(how: str, size: int, wanted: int, tmp_path: Path) -> None:
+    """A size divided by a size and multiplied by it again is that size in fp32, and often a little less exactly."""
+    factor = np.float32(wanted) / np.float32(size)
+    if how.startswith("Upsample") and factor < 1:
+        pytest.skip("ONNX Runtime's Upsample makes nothing smaller")
+    scales = np.array([1, 1, factor, factor], np.float32)
+    node, opset = helper.make_node, {"Upsample-7": 7, "Upsample-9": 9, "Resize-10": 10, "axes": 18}.get(how, 13)
+    weights = {"s": scales}
+    nodes = [node("Resize", ["r", "", "s"], ["u"], "up", mode="nearest")]
+    if how == "Upsample-7":
+        nodes, weights = [node("Upsample", ["r"], ["u"], "up", mode="nearest", scales=scales.tolist())], {}
+    elif how in ("Upsample-9", "Resize-10"):
+        nodes = [node(how.partition("-")[0], ["r", "s"], ["u"], "up", mode="nearest")]
+    elif how == "axes":
+        nodes, weights = [node("Resize", ["r", "", "s"], ["u"], "up", mode="nearest", axes=[2, 3])], {"s": scales[2:]}
+    elif how == "computed":
+        weights = {"want": np.array([1, 2, wanted, wanted], np.float32)}
+        nodes = [
+            node("Shape", ["r"], ["shape"]),
+            node("Cast", ["shape"], ["sizes"], to=1),
+            node("Div", ["want", "sizes"], ["s"]),
+            *nodes,
+        ]
+    nodes = [node("Relu", ["x"], ["r"], "relu"), *nodes, node("Relu", ["u"], ["y"], "behind")]
+    model = model_of(nodes, inputs={"x": [1, 2, size, size]}, weights=weights, opset=opset)
+    model.ir_version = 8
+    graph = graph_from_file(saved(tmp_path / "net.onnx", model))
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    (made,) = session.run(None, {"x": np.zeros((1, 2, size, size), np.float32)})
+    assert graph.nodes[-1].outputs[0].shape == made.shape
+    assert made.shape[2] == wanted

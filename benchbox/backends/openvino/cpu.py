@@ -29,6 +29,7 @@ from benchbox.backends.openvino.runtime_model import (
     nodes_from_runtime_model,
 )
 from benchbox.errors import ArtifactError, EnvironmentLackError, UsageError
+from benchbox.graph.external import is_linked
 from benchbox.schema.layers import ExecutedLayer
 from benchbox.schema.model import Precision
 from benchbox.schema.proof import TF32_ABSENT, TF32_OPTION
@@ -143,7 +144,9 @@ class OpenVinoSession:
             raise ArtifactError(
                 f"OpenVINO cannot compile {request.onnx_path}",
                 values=reason_of(error),
-                remedy="check the file with onnx.checker, or export it again",
+                remedy="it reads no external data through a link: copy the folder with 'cp -rL'"
+                if request.onnx_path is not None and is_linked(request.onnx_path)
+                else "check the file with onnx.checker, or export it again",
             ) from error
         self._require_hint()
         # The calls of the timed path, looked up once.

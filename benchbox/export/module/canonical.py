@@ -5,7 +5,9 @@ the same computation with names from the PyTorch module tree and nothing of the 
 network gives the same bytes, hence the same sha256, every time, and layer tables read ``layer3.0.conv2``.
 
 Kept as metadata: on each node ``benchbox.module`` (path of its module), ``benchbox.layers`` (classes of the PyTorch
-layers that the node stands for, ``Conv2d+bias BatchNorm2d``; functions only where no operator has their name) and
+layers that the node stands for, ``Conv2d+bias BatchNorm2d``, with ``+plain`` for a batch norm without scale and shift,
+``+named`` where padding is a word, and its module's name for somebody else's class of such a name; functions only where
+no operator has theirs) and
 ``benchbox.params`` (trainable parameters that the node stands for, also those of a folded batch norm); on the model
 ``benchbox.model`` and ``benchbox.params`` (all of them). Shapes of intermediate tensors are dropped: they are
 inferred for the batch size in question where needed.
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 # A node's note with the modules that it lies in, outermost first, and its own name.
 SCOPES = "pkg.torch.onnx.name_scopes"
 _STACK = "pkg.torch.onnx.stack_trace"
+# A node's note with the rules by which the exporter rewrote it.
+_RULES = "pkg.onnxscript.rewriter.rule_name"
 # Functions that the exporter takes apart, so that no node has their name.
 _DISSOLVED = ("adaptive_avg_pool2d",)
 _ROLES = {
@@ -101,11 +105,19 @@ class _ModuleTree:
 
     def layer_title(self, path: str) -> str:
         """The class of a layer, with ``+bias`` where it adds one; empty for what is no layer."""
+        from torch import nn
+
         layer = self.leaves.get(path)
         if layer is None:
             return ""
-        biased = getattr(layer, "bias", None) is not None and not hasattr(layer, "running_mean")
-        return type(layer).__name__ + ("+bias" if biased else "")
+        normalises = hasattr(layer, "running_mean")
+        biased = getattr(layer, "bias", None) is not None and not normalises
+        plain = normalises and getattr(layer, "weight", None) is None
+        name = type(layer).__name__
+        if getattr(nn, name, type(layer)) is not type(layer):
+            name = f"{type(layer).__module__}.{name}"
+        notes = {"+named": isinstance(getattr(layer, "padding", None), str), "+bias": biased, "+plain": plain}
+        return name + "".join(note for note, holds in notes.items() if holds)
 
 
 def _layers_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _ModuleTree) -> list[str]:
@@ -121,6 +133,8 @@ def _layers_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _Module
                 titles.append(tree.layer_title(path))
         if not any(path in tree.leaves for path in (place.owner, place.scope)):
             titles += _functions(node)
+        if _took_in_batch_norm(node) and not any("BatchNorm" in title for title in titles):
+            titles.append("batch_norm")
         found.append(" ".join(title for title in titles if title))
         made_in.update(dict.fromkeys(node.output, place.scope))
     return found
@@ -130,6 +144,11 @@ def _functions(node: onnx.NodeProto) -> list[str]:
     """Functions of PyTorch that a network's own code calls in the line that the node came from."""
     traces = [entry.value for entry in node.metadata_props if entry.key == _STACK]
     return [name for name in _DISSOLVED if node.op_type == "ReduceMean" and any(f"{name}(" in text for text in traces)]
+
+
+def _took_in_batch_norm(node: onnx.NodeProto) -> bool:
+    """Whether the exporter folded a batch norm into it, which may have been a function of the network's own code."""
+    return any(entry.key == _RULES and "FuseBatchNorm" in entry.value for entry in node.metadata_props)
 
 
 def _params_per_node(graph: onnx.GraphProto, places: list[_Place], tree: _ModuleTree) -> list[int]:

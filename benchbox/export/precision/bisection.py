@@ -27,6 +27,7 @@ from benchbox.export.precision.quantization import QUANTIZABLE, observed_tensors
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.export.precision.sixteenbit_formats import FORMATS, emulated_format
+from benchbox.graph.external import whole_model
 from benchbox.graph.stored import WHOLE, with_dense_weights
 from benchbox.graph.structure import with_functions_in_place
 from benchbox.progress import Say
@@ -88,13 +89,11 @@ class _Search:
     hops: dict[tuple[str, ...], Hop] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        import onnx
-
         original = self.request.original
         self.precision, self.inputs = self.request.precision, original.inputs
         path = self.request.root / original.path
         require_convertible(path, model=original.model, precision=self.precision)
-        flat = with_functions_in_place(onnx.load(str(path)))
+        flat = with_functions_in_place(whole_model(path))
         self.proto = newer_for(self.precision, with_dense_weights(with_node_names(flat), most=WHOLE))
         fixed = original.fixed_batch
         self.batch = fixed or SAMPLES
@@ -102,6 +101,13 @@ class _Search:
         self.feed = seeded_arrays(self.inputs, seed=original.seed, samples=samples)
         self.shapes = float_shapes(self.proto, self.inputs, self.batch)
         self.outputs = [value.name for value in self.proto.graph.output if value.name in self.shapes]
+        if not self.outputs:
+            names = ", ".join(spec.name for spec in original.outputs[:3])
+            raise ArtifactError(
+                f"the outputs of {original.model} cannot be compared layer by layer",
+                values=f"{names}: no fp32 tensor of a size that is known before it runs",
+                remedy="export the network with fixed sizes and fp32 outputs; 'benchbox export' compares it as a whole",
+            )
         self.nodes = [node for node in self.proto.graph.node if node.output[0] in self.shapes]
         self.data = calibration_of(
             self.request.source,
@@ -227,6 +233,8 @@ class _Search:
         if beyond and self._tried(beyond):
             return [*beyond, *rest]
         worst = rest[:ALONE]
+        if len(rest) < 2 and self.precision in CALIBRATED:
+            return rest  # without its only quantised layer there is nothing to convert
         self.say(f"excluding each of the {len(worst)} worst layers alone")
         gains = {name: self._hop((*beyond, name)).rel_l2_error for name in worst}
         return [*beyond, *sorted(worst, key=lambda name: gains[name]), *rest[ALONE:]]
@@ -248,9 +256,18 @@ class _Search:
         """
         makers = {value: node for node in self.proto.graph.node for value in node.output}
         by_name = {node.name: node for node in self.nodes}
-        for layer in layers:
-            yield from _quantizable_at(by_name[layer.node], makers)
-        yield from (node.name for node in self.nodes if node.op_type in QUANTIZABLE)
+        quantised = self._quantised()
+        found = [name for layer in layers for name in _quantizable_at(by_name[layer.node], makers)]
+        found += [node.name for node in self.nodes]
+        yield from (name for name in found if name in quantised)
+
+    def _quantised(self) -> frozenset[str]:
+        """Nodes that are quantised where none is excluded: those with weights of their own, for example."""
+        graph = self._derived(()).graph
+        restored = {value for node in graph.node if node.op_type == "DequantizeLinear" for value in node.output}
+        return frozenset(
+            node.name for node in graph.node if node.op_type in QUANTIZABLE and not restored.isdisjoint(node.input)
+        )
 
     def _enough(self, ranked: Sequence[str]) -> tuple[str, ...]:
         """A shortest beginning of the ranking that restores the tolerance, found by doubling and halving."""
@@ -270,7 +287,7 @@ class _Search:
             raise ArtifactError(
                 f"no exclude list restores the tolerance of {self.request.original.model} in {self.precision}",
                 values=f"relative L2 {self.request.tolerance.rel_l2_error:g} is missed even with {max(0, most)} "
-                f"layers excluded: {self._hop(tuple(ranked[: max(0, high)])).rel_l2_error:.3g}",
+                f"of {len(ranked)} layers excluded: {self._hop(tuple(ranked[: max(0, high)])).rel_l2_error:.3g}",
                 remedy="allow more with --tolerance, or try another --calibration, --calibration-method or precision",
             )
         low = size // 2

@@ -3,9 +3,9 @@
 Precision is a property of the graph: every weight is converted once, every activation follows, and inputs and outputs
 keep their types behind casts at the border, so that all precisions of a network are called alike. Names and metadata
 stay, so that one cost table serves all precisions. Operators whose schema or range does not allow the format stay in
-fp32 between casts, and so does arithmetic on sizes (``sizes.py``); what one of them hands to another stays in fp32 too,
-so that it cannot overflow on the way. What is inside of branches and loops stays in fp32 as well, with what they read
-from outside cast for them.
+fp32 between casts, and so does arithmetic on sizes (``graph/propagation.py``); what one of them hands to another stays
+in fp32 too, so that it cannot overflow on the way. What is inside of branches and loops stays in fp32 as well, with
+what they read from outside cast for them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from benchbox.export.opsets import opset_of, structure_at_opset
 from benchbox.export.precision.contents import PRODUCT_OPS
 from benchbox.export.precision.request import kept_inside_in_words, nodes_with_bodies, require_plain
 from benchbox.export.precision.sixteenbit_formats import FORMATS, Rounding, SixteenBit
-from benchbox.export.precision.sizes import size_arithmetic
 from benchbox.graph.bodies import bodies_of, captured_by, has_bodies, nodes_inside, passed_on
+from benchbox.graph.propagation import size_arithmetic
 from benchbox.schema.model import Precision
 
 if TYPE_CHECKING:
@@ -215,8 +215,9 @@ class _CastPass:
         """What a value is called in fp32 or in 16 bits."""
         if value in self.weight_names:
             shared = value in self.read_narrow and value in self.read_wide and value in self.floats
-            if shared and value in self.named_wide:
-                return value if wide else f"{value}.{self.form.precision}"
+            if value in self.named_wide:
+                # A weight that is an output too, or that a body reads by its name, keeps its name and its type there.
+                return f"{value}.{self.form.precision}" if shared and not wide else value
             return f"{value}.fp32" if wide and shared else value
         if value not in self.floats:
             return value

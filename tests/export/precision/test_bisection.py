@@ -155,13 +155,91 @@ def test_a_tighter_tolerance_is_restored(precision: Precision, tmp_path: Path) -
 
 def test_what_no_list_restores_is_an_error_with_its_numbers(tmp_path: Path) -> None:
     """One layer at least must be left to quantise."""
-    with pytest.raises(ArtifactError, match=r"(?s)no exclude list.*net in int8.*1e-07.*2 layers excluded"):
+    with pytest.raises(ArtifactError, match=r"(?s)no exclude list.*net in int8.*1e-07.*2 of 3 layers excluded"):
         bisected(
             one_bad_layer(tmp_path / "net.onnx"),
             tmp_path,
             Precision.INT8,
             tolerance=Tolerance(rel_l2_error=1e-7, cosine=-1),
         )
+
+
+def test_the_only_layer_that_is_quantised_cannot_be_excluded(tmp_path: Path) -> None:
+    """Nothing would be left without it, which is no fault of the user's."""
+    nodes = [dense("only", "input", "a"), helper.make_node("Relu", ["a"], ["output"], name="relu")]
+    path = saved(tmp_path / "net.onnx", {"only": 1.0}, nodes)
+    with pytest.raises(ArtifactError, match=r"(?s)no exclude list.*net in int8.*0 of 1 layers excluded"):
+        bisected(path, tmp_path, Precision.INT8, tolerance=Tolerance(rel_l2_error=1e-7, cosine=-1))
+
+
+def test_outputs_whose_sizes_nobody_knows_are_named(tmp_path: Path) -> None:
+    """Parts of a sequence: onnx's inference says nothing of their sizes."""
+    nodes = [
+        dense("only", "input", "a"),
+        helper.make_node("SplitToSequence", ["a"], ["parts"], name="split", axis=1),
+        helper.make_node("ConcatFromSequence", ["parts"], ["output"], name="join", axis=1),
+    ]
+    proto = onnx.load(saved(tmp_path / "net.onnx", {"only": 1.0}, nodes))
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(proto, str(tmp_path / "net.onnx"))
+    with pytest.raises(ArtifactError, match=r"(?s)outputs of net cannot be compared.*output: no fp32 tensor"):
+        bisected(str(tmp_path / "net.onnx"), tmp_path)
+
+
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
+def test_sizes_that_a_file_claims_wrongly_do_no_harm(precision: Precision, tmp_path: Path) -> None:
+    nodes = [dense("only", "input", "a"), dense("other", "a", "b"), helper.make_node("Relu", ["b"], ["output"], "relu")]
+    proto = onnx.load(saved(tmp_path / "net.onnx", {"only": 1.0, "other": 1.0}, nodes))
+    proto.graph.value_info.append(helper.make_tensor_value_info("a", TensorProto.FLOAT, ["batch", 2 * WIDTH]))
+    onnx.save(proto, str(tmp_path / "net.onnx"))
+    found = bisected(str(tmp_path / "net.onnx"), tmp_path, precision)
+    assert {layer.node for layer in found.layers} >= {"only", "other"}
+
+
+def test_a_spectrum_has_the_sizes_that_it_has(tmp_path: Path) -> None:
+    """onnx's inference says 16 frequencies of a frame of 16, of which the default, one side, has 9."""
+    nodes = [helper.make_node("STFT", ["input", "step", "window"], ["output"], name="spectrum")]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 64, 1])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 7, 9, 2])],
+        [
+            numpy_helper.from_array(np.array(8), "step"),
+            numpy_helper.from_array(np.hanning(16).astype(np.float32), "window"),
+        ],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "net.onnx"
+    )
+    found = bisected(str(tmp_path / "net.onnx"), tmp_path)
+    assert [layer.node for layer in found.layers] == ["spectrum"]
+
+
+def test_a_norm_written_in_steps_is_bisected(tmp_path: Path) -> None:
+    """ONNX Runtime fuses its steps, and fails where some of them are in fp32 and some in fp16."""
+    constants = {"two": 2.0, "epsilon": 1e-12, "gain": [1.5] * WIDTH, "shift": [0.5] * WIDTH}
+    nodes = [
+        dense("only", "input", "a"),
+        helper.make_node("ReduceMean", ["a"], ["mean"], name="mean", axes=[-1]),
+        helper.make_node("Sub", ["a", "mean"], ["d"], name="sub"),
+        helper.make_node("Pow", ["d", "two"], ["square"], name="square"),
+        helper.make_node("ReduceMean", ["square"], ["variance"], name="variance", axes=[-1]),
+        helper.make_node("Add", ["variance", "epsilon"], ["safe"], name="safe"),
+        helper.make_node("Sqrt", ["safe"], ["deviation"], name="deviation"),
+        helper.make_node("Div", ["d", "deviation"], ["n"], name="divide"),
+        helper.make_node("Mul", ["n", "gain"], ["g"], name="scale"),
+        helper.make_node("Add", ["g", "shift"], ["output"], name="shift_by"),
+    ]
+    weights = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in constants.items()]
+    weights.append(numpy_helper.from_array(np.eye(WIDTH, dtype=np.float32), "only.w"))
+    border = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", WIDTH]) for name in ("input", "output")]
+    graph = helper.make_graph(nodes, "net", border[:1], border[1:], weights)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "net.onnx"
+    )
+    found = bisected(str(tmp_path / "net.onnx"), tmp_path, tolerance=Tolerance(rel_l2_error=1e-5, cosine=-1))
+    assert found.restored.passed
 
 
 def test_a_precision_without_a_graph_is_refused(tmp_path: Path) -> None:

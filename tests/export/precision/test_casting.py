@@ -253,6 +253,21 @@ def test_what_neighbours_in_fp32_hand_on_does_not_overflow_between_them() -> Non
 
 
 @both
+def test_a_weight_that_is_an_output_too_keeps_its_type_there(precision: Precision) -> None:
+    weights = {"w": np.random.default_rng(0).normal(0, 0.4, (4, 4)).astype(np.float32)}
+    model = model_of([helper.make_node("MatMul", ["input", "w"], ["y"], name="product")], weights, "y")
+    model.graph.output.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 4]))
+    made, _ = cast_from_float(model, precision)
+    onnx.checker.check_model(made, full_check=True)
+    kinds = {tensor.name: tensor.data_type for tensor in made.graph.initializer}
+    assert kinds == {"w": TensorProto.FLOAT, f"w.{precision}": TYPES[precision]}
+    feed = {"input": np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)}
+    y, w = ReferenceEvaluator(made).run(None, feed)
+    assert np.array_equal(w, weights["w"])
+    assert np.allclose(y, feed["input"] @ weights["w"], atol=0.05)
+
+
+@both
 def test_nodes_without_names_and_inputs_that_are_weights(precision: Precision) -> None:
     """As files from other exporters have them: opset 11, IR version 3."""
     weight = np.random.default_rng(0).normal(0, 1, (40, 40)).astype(np.float32)

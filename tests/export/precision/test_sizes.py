@@ -9,10 +9,12 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from benchbox.export.exporting import artifact_from_source
 from benchbox.export.precision.bisection import BisectionRequest, bisection_from_request
-from benchbox.export.precision.sizes import size_arithmetic
+from benchbox.export.precision.casting import cast_from_float
+from benchbox.graph.propagation import size_arithmetic
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.derivation import USUAL
@@ -124,6 +126,60 @@ def test_rows_that_are_fed_as_floating_point_numbers_stay_exact(tmp_path: Path, 
     assert artifact.inputs[0].values is not None
     assert artifact.inputs[0].values.high == 6000
     assert all(hop.passed for hop in artifact.hops)
+
+
+def _rotated(fed: bool) -> onnx.ModelProto:
+    """A rotary embedding as exporters write it: frequencies times positions, fed or counted from the length."""
+    node = helper.make_node
+    begin = [
+        node("Shape", ["x"], ["shape"]),
+        node("Gather", ["shape", "one"], ["length"]),
+        node("Range", ["zero", "length", "one"], ["places"]),
+        node("Unsqueeze", ["places", "first"], ["positions"]),
+    ]
+    nodes = [
+        *([] if fed else begin),
+        node("Cast", ["positions"], ["float"], to=TensorProto.FLOAT),
+        node("Unsqueeze", ["float", "first"], ["row"]),
+        node("MatMul", ["frequencies", "row"], ["by_place"]),
+        node("Transpose", ["by_place"], ["angles"], perm=[0, 2, 1]),
+        node("Cos", ["angles"], ["cosines"]),
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Mul", ["h", "cosines"], ["y"]),
+    ]
+    constants = {
+        "frequencies": (10.0 ** -np.linspace(0, 4, 8)).astype(np.float32).reshape(1, 8, 1),
+        "w": np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32),
+        "one": np.array(1),
+        "zero": np.array(0),
+        "first": np.array([0]),
+    }
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3000, 8])]
+    inputs += [helper.make_tensor_value_info("positions", TensorProto.INT64, [1, 3000])] if fed else []
+    if fed:
+        nodes[1] = node("Unsqueeze", ["float", "one"], ["row"])
+        constants["one"] = np.array([1])
+    graph = helper.make_graph(
+        nodes,
+        "rotary",
+        inputs,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3000, 8])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("fed", [True, False])
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16])
+def test_the_angles_of_positions_stay_exact(precision: Precision, fed: bool) -> None:
+    """The cosine of 2,999 is not that of 3,000, which it is in fp16."""
+    model = _rotated(fed)
+    made, _ = cast_from_float(model, precision)
+    feeds = {"x": np.ones((1, 3000, 8), np.float32), "positions": np.arange(3000)[None]}
+    feeds = {value.name: feeds[value.name] for value in model.graph.input}
+    (exact,), (rounded,) = (ReferenceEvaluator(each).run(None, feeds) for each in (model, made))
+    assert np.linalg.norm(rounded - exact) < 0.01 * np.linalg.norm(exact)
+    assert {node.op_type for node in made.graph.node} >= {"Cos", "MatMul"}
 
 
 def test_files_of_an_older_opset_are_raised_to_the_one_that_pairs_need(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -119,6 +120,45 @@ def test_a_fifo_is_written_through(benchbox: Callable, tmp_path: Path) -> None:
     reader.join(60)
     assert found[0].startswith("id,")
     assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_file_that_is_there_keeps_its_mode(benchbox: Callable, tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.touch()
+    own.chmod(0o640)
+    assert benchbox("report", "--output", "own.csv").status == 0
+    assert stat.S_IMODE(own.stat().st_mode) == 0o640
+    assert own.read_text().startswith("id,")
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_file_that_cannot_be_replaced_is_written_through(
+    benchbox: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is mounted into a container alone; its number is kept, and so is a file if nothing can be written."""
+    mounted = tmp_path / "mounted.csv"
+    mounted.touch()
+    number = mounted.stat().st_ino
+    replace = Path.replace
+
+    def refused(self: Path, target: Path) -> Path:
+        if Path(target) == mounted:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    assert benchbox("report", "--output", "mounted.csv").status == 0
+    assert mounted.read_text().startswith("id,")
+    assert mounted.stat().st_ino == number
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_longest_name_that_a_folder_takes(benchbox: Callable, tmp_path: Path) -> None:
+    name = "n" * (os.pathconf(tmp_path, "PC_NAME_MAX") - 4) + ".csv"
+    assert benchbox("report", "--output", name).status == 0
+    assert (tmp_path / name).read_text().startswith("id,")
 
 
 @pytest.mark.usefixtures("stored")
