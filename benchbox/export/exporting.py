@@ -40,7 +40,7 @@ from benchbox.export.precision.fourbit import require_converter
 from benchbox.export.precision.request import DerivingRequest
 from benchbox.export.precision.samples import CalibrationData
 from benchbox.export.randomness import random_nodes, randomness_in_words
-from benchbox.export.ranges import bounded_outputs
+from benchbox.export.ranges import bounded_outputs, ranked_outputs
 from benchbox.export.reuse import Cache, recipe_of
 from benchbox.export.verification import (
     Evaluated,
@@ -269,6 +269,7 @@ def _compared(made: Traced, cache: Cache, warnings: Sequence[str], say: Say) -> 
         warnings=(*warnings, *expected.warnings),
         empty=empty_outputs(expected.outputs, [spec.name for spec in expected.check.outputs]),
         bounded=bounded_outputs(proto),
+        ranked=ranked_outputs(proto),
         choice=source.inputs,
         asked_shape=source.input_shape,
         weights_from=network.weights,
@@ -349,7 +350,8 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
     graph, check, judged, warnings = judged_at_some_batch(path, graph, cache)
     for warning in warnings[len(graph.contents.warnings) :]:
         say(warning)
-    bounded = bounded_outputs(graph.proto)
+    flat = with_functions_in_place(graph.proto)
+    bounded, ranked = bounded_outputs(flat), ranked_outputs(flat)
     own = own_outputs(
         path,
         check,
@@ -357,6 +359,7 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         precision=precision,
         rest=rest,
         bounded=bounded,
+        ranked=ranked,
         randomness=randomness_in_words(random_nodes(graph.proto)),
     )
     made = own.made
@@ -390,6 +393,7 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         unchecked=own.doubt,
         empty=empty_outputs(judged.outputs, [spec.name for spec in check.outputs]) if judged.outputs else (),
         bounded=bounded,
+        ranked=ranked,
         weights_sha256=external_sha256(path),
         weights_from="of the file",
     )
@@ -414,7 +418,15 @@ def _checked(
             draft.write_bytes(data)
             made = _run(draft, check, unchecked)
             tolerance = TOLERANCES[unchecked.precision]
-            hop = hop_from_outputs(hop_source, made.form, compared, made.outputs, tolerance, bounded=unchecked.bounded)
+            hop = hop_from_outputs(
+                hop_source,
+                made.form,
+                compared,
+                made.outputs,
+                tolerance,
+                bounded=unchecked.bounded,
+                ranked=unchecked.ranked,
+            )
             hops = (*unchecked.hops, hop)
             if unchecked.precision is not Precision.FP32:
                 require_finite(

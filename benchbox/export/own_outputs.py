@@ -40,6 +40,7 @@ def own_outputs(
     precision: Precision,
     rest: Precision,
     bounded: Collection[str],
+    ranked: Collection[str],
     randomness: str,
 ) -> Compared:
     """Runs a file as runtimes do and compares it with its judge.
@@ -51,6 +52,7 @@ def own_outputs(
         precision: of the graph.
         rest: the precision of its layers that are not quantised.
         bounded: outputs of functions with a range of their own.
+        ranked: outputs that list rows by their scores.
         randomness: which nodes draw random numbers, in words; "" where none does.
 
     Raises:
@@ -66,7 +68,15 @@ def own_outputs(
         if isinstance(error, BenchboxError):
             raise
         raise does_not_run(path, reason_of(error), check.inputs) from error
-    hop = hop_from_outputs(judged.form, made.form, judged.outputs, made.outputs, TOLERANCES[precision], bounded=bounded)
+    hop = hop_from_outputs(
+        judged.form,
+        made.form,
+        judged.outputs,
+        made.outputs,
+        TOLERANCES[precision],
+        bounded=bounded,
+        ranked=ranked,
+    )
     if randomness:
         steady = hop.passed and is_steady(path, check)
         return Compared(made=made, hops=(hop,), doubt="" if steady else randomness)

@@ -23,7 +23,7 @@ from benchbox.flags.host import (
 from benchbox.flags.inputs import flags_of_inputs
 from benchbox.flags.leaks import leak
 from benchbox.flags.loadgen import flags_of_loadgen
-from benchbox.flags.outputs import flags_of_empty, flags_of_outputs, flags_of_unchecked
+from benchbox.flags.outputs import flags_of_empty, flags_of_lists, flags_of_outputs, flags_of_unchecked
 from benchbox.flags.precision import flags_of_proof, flags_of_saturation
 from benchbox.flags.probes import flags_of_probes
 from benchbox.flags.profiling import flags_of_profiling
@@ -115,7 +115,9 @@ def _virtual_clock(seen: Seen) -> Iterator[Flag]:
 def _outputs(seen: Seen) -> Iterator[Flag]:
     if seen.unchecked:
         return flags_of_unchecked(seen.unchecked)
-    return itertools.chain(flags_of_empty(seen.empty), flags_of_outputs(timing_trials(seen.trials)))
+    return itertools.chain(
+        flags_of_empty(seen.empty), flags_of_lists(seen.hops), flags_of_outputs(timing_trials(seen.trials))
+    )
 
 
 def _machine_shifted(seen: Seen) -> Iterator[Flag]:

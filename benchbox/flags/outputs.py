@@ -9,6 +9,7 @@ import numpy as np
 
 from benchbox.schema.reading import Flag, Severity
 from benchbox.schema.trial import OutputsSeen, Trial
+from benchbox.units import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +36,21 @@ def flags_of_empty(outputs: Sequence[str]) -> Iterator[Flag]:
             severity=Severity.WARNING,
             message=f"{', '.join(outputs)}: empty for all samples that outputs were compared on, so nothing was "
             "compared there, and less ran than on inputs that give something: feed real ones with --inputs FILE.npz",
+        )
+
+
+def flags_of_lists(hops: Sequence[Hop]) -> Iterator[Flag]:
+    """The flag of rows that came in another order, as those of a detector with nearly equal scores do."""
+    moved = [hop for hop in hops if hop.reordered]
+    if moved:
+        hop = max(moved, key=lambda found: found.reordered)
+        yield Flag(
+            code="ROWS_REORDERED",
+            severity=Severity.INFO,
+            message=f"{counted(hop.reordered, 'row')} of the list by scores came in another order in {hop.source} -> "
+            f"{hop.target}, within ties: their scores are as near as the tolerance of the precision, and each was "
+            "compared with its own row",
+            size=hop.reordered,
         )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchbox.schema.artifact import Hop
 from benchbox.schema.derivation import Quantization
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan, Mode
@@ -41,6 +42,7 @@ class Seen:
     quick: bool = False
     paired: bool = False
     inputs: Sequence[FedInput] = ()
+    hops: Sequence[Hop] = ()
 
 
 def half_width(reading: Reading) -> float:

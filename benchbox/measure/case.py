@@ -184,6 +184,7 @@ class CaseRun:
             quick=request.quick,
             paired=request.paired,
             inputs=fed_inputs(request.artifact.inputs, batch=request.plan.batch),
+            hops=self._correctness.hops if self._correctness is not None else (),
         )
         return CaseResult(
             trials=tuple(trials),

@@ -94,7 +94,7 @@ class Hop:
     cannot be compared: it is missing, or its shape or its non-finite values differ. ``top1_agreement`` is the share of
     samples with the same argmax, None if no output is a row of scores. ``passed`` says whether the errors are within
     the tolerance of the precision; top-1 agreement is shown but not judged, because seeded weights give nearly equal
-    scores.
+    scores. ``reordered`` rows of a list by scores were compared in the order of the other form: their scores are tied.
     """
 
     source: str
@@ -106,6 +106,7 @@ class Hop:
     top1_agreement: float | None = None
     output: str = ""
     fault: str = ""
+    reordered: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,8 @@ class OnnxArtifact:
     ``params`` is None for a user's own file: the cost model counts them on the graph.
     ``source`` is the model reference and ``weights`` the state dict that was loaded, files by their absolute path.
     ``variant`` distinguishes artifacts of one precision that were derived with different options; ``quantization`` says
-    how a calibrated one was made. ``bounded`` are outputs of functions with a bounded range, such as Sigmoid
+    how a calibrated one was made. ``ranked`` are outputs that list rows by their scores, as a
+    detector does. ``bounded`` are outputs of functions with a bounded range, such as Sigmoid
     (``export/ranges.py``). ``rest`` is the precision of the unquantised part of a user's own quantised file.
     ``choice`` and ``asked_shape`` are the user's options about the inputs of an ONNX file. ``weights_sha256`` is that
     of the external data of a user's own file, None if it has none; ``weights_from`` says where the weights came from.
@@ -166,6 +168,7 @@ class OnnxArtifact:
     unchecked: str = ""
     empty: tuple[str, ...] = ()
     bounded: tuple[str, ...] = ()
+    ranked: tuple[str, ...] = ()
     choice: InputChoice = USUAL_INPUTS
     asked_shape: tuple[int, ...] | None = None
     weights_sha256: str | None = None

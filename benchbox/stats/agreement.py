@@ -24,11 +24,14 @@ range of its own (Sigmoid) is computed to some 1e-7 of that range, however small
 value is off by more than ``FLOOR`` of the range. Equal infinities are equal, and so is NaN where both are NaN. Whole
 numbers (classes, indices) are right, too, if as few differ as the relative error allows: the size of their difference
 means nothing.
+
+A detector lists its rows by their scores. Two rows whose scores are closer than the tolerance are in either order as
+right: such rows are compared in the order of the reference, and the hop says how many had moved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,6 +87,7 @@ def hop_from_outputs(
     tolerance: Tolerance,
     *,
     bounded: Collection[str] = (),
+    ranked: Collection[str] = (),
 ) -> Hop:
     """The distance of ``outputs`` from ``reference``, output by output, in float64: the worst of them.
 
@@ -97,11 +101,14 @@ def hop_from_outputs(
         outputs: arrays by output name.
         tolerance: what is still right, for each output.
         bounded: outputs of functions whose range is of size 1, or near it.
+        ranked: outputs whose rows a network lists by their scores.
     """
-    distances = [
-        _distance(name, reference.get(name), outputs.get(name), tolerance, bounded=name.partition("#")[0] in bounded)
-        for name in dict.fromkeys((*reference, *outputs))
-    ]
+    distances, reordered = _distances(reference, outputs, tolerance, bounded), 0
+    if ranked and not all(found.passed for found in distances):
+        ordered, moved = in_order_of(reference, outputs, ranked, tolerance)
+        again = _distances(reference, ordered, tolerance, bounded) if moved else distances
+        if moved and all(found.passed for found in again):
+            distances, outputs, reordered = again, ordered, moved
     # The output to name is one that does not pass, the farthest of those.
     worst = max(distances, key=lambda found: (not found.passed, found.rel_l2_error), default=_Distance())
     comparable = not any(found.fault for found in distances)
@@ -115,7 +122,110 @@ def hop_from_outputs(
         top1_agreement=_top1_agreement(reference, outputs) if comparable else None,
         output=worst.name if len(distances) > 1 else "",
         fault=worst.fault,
+        reordered=reordered,
     )
+
+
+def _distances(
+    reference: Mapping[str, NDArray[np.generic]],
+    outputs: Mapping[str, NDArray[np.generic]],
+    tolerance: Tolerance,
+    bounded: Collection[str],
+) -> list[_Distance]:
+    return [
+        _distance(name, reference.get(name), outputs.get(name), tolerance, bounded=name.partition("#")[0] in bounded)
+        for name in dict.fromkeys((*reference, *outputs))
+    ]
+
+
+def in_order_of(
+    reference: Mapping[str, NDArray[np.generic]],
+    outputs: Mapping[str, NDArray[np.generic]],
+    ranked: Collection[str],
+    tolerance: Tolerance,
+) -> tuple[dict[str, NDArray[np.generic]], int]:
+    """The outputs with rows of tied scores in the order of the reference, and how many rows that moves.
+
+    Rows stay where they are without scores that fall from row to row in both and agree within the tolerance, and where
+    a row would have to come from farther away than a tie: it is compared with another one then, and does not pass.
+
+    Args:
+        reference: arrays by output name.
+        outputs: arrays by output name.
+        ranked: outputs whose rows are listed by their scores; those of one inference are one list.
+        tolerance: scores within its relative error of the largest one are tied.
+    """
+    made, moved = dict(outputs), 0
+    lists: dict[str, list[str]] = {}
+    for name, array in reference.items():
+        other = outputs.get(name)
+        if name.partition("#")[0] in ranked and other is not None and other.shape == array.shape and array.ndim:
+            lists.setdefault(name.partition("#")[2], []).append(name)
+    for names in lists.values():
+        scores = _scores_of([(reference[name], outputs[name]) for name in names], tolerance)
+        if scores is None:
+            continue
+        lead = scores[0].shape
+        rows = [name for name in names if reference[name].shape[: len(lead)] == lead]
+        flat = {name: outputs[name].reshape(-1, lead[-1], *outputs[name].shape[len(lead) :]).copy() for name in rows}
+        for place in range(int(np.prod(lead[:-1]))):
+            wanted = [reference[name].reshape(flat[name].shape)[place] for name in rows]
+            order = _order_in_ties(
+                wanted,
+                [flat[name][place] for name in rows],
+                (scores[0].reshape(-1, lead[-1])[place], scores[1].reshape(-1, lead[-1])[place]),
+                tolerance,
+            )
+            moved += int((order != np.arange(lead[-1])).sum())
+            for name in rows:
+                flat[name][place] = flat[name][place][order]
+        made.update({name: array.reshape(outputs[name].shape) for name, array in flat.items()})
+    return made, moved
+
+
+_Pair = tuple["NDArray[np.generic]", "NDArray[np.generic]"]
+# Every row is compared with every other one.
+_MOST_ROWS = 1024
+
+
+def _scores_of(arrays: Sequence[_Pair], tolerance: Tolerance) -> _Pair | None:
+    """What falls from row to row in the reference and in the outputs, and agrees: an output, or a column of one."""
+    columns = [
+        (wanted[..., column], got[..., column])
+        for wanted, got in arrays
+        if wanted.ndim > 1
+        for column in range(wanted.shape[-1])
+    ]
+    for wanted, got in (*arrays, *columns):
+        known = wanted.dtype.kind == "f" and wanted.size > 0 and wanted.ndim > 0 and 1 < wanted.shape[-1] <= _MOST_ROWS
+        if not known or not (np.isfinite(wanted).all() and np.isfinite(got).all()):
+            continue
+        falls = all((np.diff(array.astype(np.float64), axis=-1) <= 0).all() for array in (wanted, got))
+        if falls and np.ptp(wanted) > 0 and _distance("", wanted, got, tolerance, bounded=False).passed:
+            return wanted, got
+    return None
+
+
+def _order_in_ties(
+    wanted: Sequence[NDArray[np.generic]], got: Sequence[NDArray[np.generic]], scores: _Pair, tolerance: Tolerance
+) -> NDArray[np.intp]:
+    """Which row of ``got`` is each row of ``wanted``, the nearest first; all as they are where ties do not say."""
+    count = len(scores[0])
+    stay = np.arange(count)
+    apart = np.zeros((count, count))
+    for one, other in zip(wanted, got, strict=True):
+        a, b = (np.nan_to_num(array.astype(np.float64).reshape(count, -1)) for array in (one, other))
+        scale = np.maximum(np.abs(a).max(axis=0), np.finfo(np.float64).tiny)
+        a, b = a / scale, b / scale
+        apart += np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T, 0) / a.shape[1]
+    band = tolerance.rel_l2_error * float(np.abs(scores[0]).max())
+    apart[np.abs(scores[0].astype(np.float64)[:, None] - scores[1].astype(np.float64)[None]) > band] = np.inf
+    order, free = np.full(count, -1), np.full(count, fill_value=True)
+    nearest = np.argsort(apart, axis=None, kind="stable")[: int(np.isfinite(apart).sum())]
+    for row, place in zip(*np.unravel_index(nearest, apart.shape), strict=True):
+        if order[row] < 0 and free[place]:
+            order[row], free[place] = place, False
+    return order if (order >= 0).all() else stay
 
 
 def distance_in_words(hop: Hop) -> str:
@@ -205,6 +315,7 @@ def worse_hop(one: Hop, other: Hop) -> Hop:
         ),
         output=worst.output,
         fault=worst.fault,
+        reordered=max(one.reordered, other.reordered),
     )
 
 

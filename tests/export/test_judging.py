@@ -16,7 +16,7 @@ from benchbox.export.check_set import CheckSet
 from benchbox.export.exporting import artifact_from_source
 from benchbox.export.judging import evaluator_outputs
 from benchbox.export.randomness import random_nodes
-from benchbox.export.ranges import bounded_outputs
+from benchbox.export.ranges import bounded_outputs, ranked_outputs
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact, TensorSpec
 from benchbox.schema.model import Precision
@@ -289,3 +289,48 @@ def test_what_the_runtime_lacks_is_not_blamed_on_the_inputs(tmp_path: Path) -> N
     judged = artifact_from_source(source, precision=Precision.INT8, root=tmp_path)
     assert judged.expected_by.startswith("onnx.reference")
     assert judged.outputs_path is None
+
+
+def listing(path: Path, *, gap: float = 1e-5, cut: int = 8) -> Path:
+    """A detector's tail: sixteen scores in eight pairs, the second of a pair above the first by a small share."""
+    sizes = np.repeat(np.linspace(1.0, 0.3, 8), 2) * np.tile([1.0, 1.0 + gap], 8)
+    constants = {
+        "w": np.outer([0.5, 0.3, 0.1, 0.1], sizes),
+        "table": np.random.default_rng(0).uniform(0, 100, (16, 4)),
+        "count": np.array([cut], np.int64),
+    }
+    nodes = [
+        node("MatMul", ["x", "w"], ["product"]),
+        node("Abs", ["product"], ["all"]),
+        node("TopK", ["all", "count"], ["scores", "places"], axis=1),
+        node("Gather", ["table", "places"], ["boxes"], axis=0),
+        node("Unsqueeze", ["scores", "last"], ["column"]),
+        node("Concat", ["boxes", "column"], ["y"], axis=2),
+    ]
+    return network(path, nodes, {**constants, "last": np.array([2], np.int64)}, shape=(4,), rank=3)
+
+
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16])
+def test_rows_of_tied_scores_may_exchange_places(precision: Precision, tmp_path: Path) -> None:
+    """In 16 bits the scores of a pair are equal, and the first of them comes first."""
+    source = resolve(str(listing(tmp_path / "list.onnx")), input_shape=None, weights=None)
+    made = artifact_from_source(source, precision=precision, root=tmp_path)
+    assert made.ranked == ("y",)
+    assert [hop.reordered for hop in made.hops] == [0, 8 * made.expected_samples]
+    assert made.hops[-1].passed
+
+
+def test_rows_whose_scores_differ_may_not_exchange_places(tmp_path: Path) -> None:
+    """A list of seven rows ends within a pair: its last row is another one in fp16."""
+    source = resolve(str(listing(tmp_path / "list.onnx", cut=7)), input_shape=None, weights=None)
+    with pytest.raises(NumericsError, match="beyond tolerance"):
+        artifact_from_source(source, precision=Precision.FP16, root=tmp_path)
+
+
+def test_only_the_tail_of_a_detector_lists_rows_by_scores(tmp_path: Path) -> None:
+    proto = onnx.load(str(listing(tmp_path / "list.onnx")))
+    assert ranked_outputs(proto) == ("y",)
+    proto.graph.node.append(node("MatMul", ["y", "more"], ["z"]))
+    proto.graph.node.append(node("Relu", ["product"], ["early"]))
+    proto.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("z", "early"))
+    assert ranked_outputs(proto) == ("y",), "a product makes something else of the rows"

@@ -18,6 +18,7 @@ from benchbox.metrics.metric import METRICS
 from benchbox.metrics.probes import ARITHMETIC, counter_name
 from benchbox.metrics.readings import readings_from_trials, sampling_from_trials
 from benchbox.metrics.workload import Workload
+from benchbox.schema.artifact import Hop
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import MeasurementPlan
 from benchbox.schema.proof import OtherLayer, Proof
@@ -78,6 +79,16 @@ def test_outputs_with_nothing_in_them_are_flagged() -> None:
     assert "OUTPUT_EMPTY" not in {flag.code for flag in flags_of(seen([trial()]))}
     (flag,) = [one for one in flags_of(seen([trial()], empty=("boxes", "scores"))) if one.code == "OUTPUT_EMPTY"]
     assert (flag.severity, flag.message.partition(":")[0]) == (Severity.WARNING, "boxes, scores")
+
+
+def test_rows_in_another_order_are_told() -> None:
+    hop = Hop(source="a", target="b", max_abs_error=0.0, rel_l2_error=0.0, cosine=1.0, passed=True)
+    assert "ROWS_REORDERED" not in {flag.code for flag in flags_of(seen([trial()], hops=(hop,)))}
+    moved = dataclasses.replace(hop, target="c", reordered=4)
+    (flag,) = [one for one in flags_of(seen([trial()], hops=(hop, moved))) if one.code == "ROWS_REORDERED"]
+    assert (flag.severity, flag.size) == (Severity.INFO, 4)
+    assert "4 rows" in flag.message
+    assert "a -> c" in flag.message
 
 
 def test_how_samples_were_taken_is_told() -> None:

@@ -110,3 +110,52 @@ def test_a_runtime_may_not_lose_what_the_conversion_to_int4_did() -> None:
         assert not hop_from_outputs("int4", "runtime", wanted, made, tolerance).passed
         assert tolerance == TOLERANCES[fallback]
         assert runtime_tolerance(Precision.INT8, fallback) == TOLERANCES[Precision.INT8]
+
+
+SCORES = np.array([0.9, 0.7002, 0.7001, 0.7, 0.2], np.float32)
+BOXES = np.random.default_rng(3).uniform(0, 100, (5, 4)).astype(np.float32)
+LIST = {"boxes": BOXES, "scores": SCORES}
+
+
+def in_order(places: list[int], scores: np.ndarray = SCORES) -> dict[str, np.ndarray]:
+    """The list with its rows in another order, and scores that fall nevertheless."""
+    return {"boxes": BOXES[places], "scores": scores}
+
+
+@pytest.mark.parametrize(
+    ("places", "moved"), [([0, 3, 1, 2, 4], 3), ([0, 2, 1, 3, 4], 2), ([0, 1, 2, 3, 4], 0), ([1, 0, 2, 3, 4], None)]
+)
+def test_rows_of_a_list_exchange_places_within_ties(places: list[int], moved: int | None) -> None:
+    tolerance = TOLERANCES[Precision.FP16]
+    hop = hop_from_outputs("a", "b", LIST, in_order(places), tolerance, ranked=("boxes", "scores"))
+    assert (hop.passed, hop.reordered) == ((True, moved) if moved is not None else (False, 0))
+    assert hop_from_outputs("a", "b", LIST, in_order(places), tolerance).passed is (moved == 0), "no list, no ties"
+
+
+def test_lists_are_those_of_one_inference_and_of_one_sample() -> None:
+    tolerance = TOLERANCES[Precision.FP16]
+    swapped = in_order([0, 2, 1, 3, 4])
+    apart = {f"{name}#{number}": array for number in (0, 1) for name, array in LIST.items()}
+    others = {f"{name}#1": array for name, array in swapped.items()} | {f"{name}#0": LIST[name] for name in LIST}
+    assert hop_from_outputs("a", "b", apart, others, tolerance, ranked=("boxes", "scores")).reordered == 2
+    one = np.stack([np.column_stack([BOXES, SCORES]), np.column_stack([BOXES * 2, SCORES])])
+    other = one.copy()
+    other[1, 1:3] = other[1, [2, 1]]
+    other[..., 4] = SCORES
+    hop = hop_from_outputs("a", "b", {"rows": one}, {"rows": other}, tolerance, ranked=("rows",))
+    assert (hop.passed, hop.reordered) == (True, 2)
+    other[:, [1, 2], :4] = np.stack([one[1], one[0]])[:, [2, 1], :4]
+    assert not hop_from_outputs("a", "b", {"rows": one}, {"rows": other}, tolerance, ranked=("rows",)).passed
+
+
+def test_a_list_is_not_right_with_other_rows_or_other_scores() -> None:
+    tolerance, ranked = TOLERANCES[Precision.FP16], ("boxes", "scores")
+    wrong = in_order([0, 2, 1, 3, 4])
+    wrong["boxes"][3] += 9
+    assert not hop_from_outputs("a", "b", LIST, wrong, tolerance, ranked=ranked).passed
+    twice = in_order([0, 2, 2, 3, 4])
+    assert not hop_from_outputs("a", "b", LIST, twice, tolerance, ranked=ranked).passed
+    lower = in_order([0, 2, 1, 3, 4], SCORES * np.float32(0.9))
+    assert not hop_from_outputs("a", "b", LIST, lower, tolerance, ranked=ranked).passed
+    rising = in_order([0, 2, 1, 3, 4], SCORES[::-1].copy())
+    assert not hop_from_outputs("a", "b", LIST, rising, tolerance, ranked=ranked).passed

@@ -254,6 +254,7 @@ def _hop(
         outputs,
         tolerance,
         bounded=request.artifact.bounded,
+        ranked=request.artifact.ranked,
     )
 
 

@@ -317,7 +317,7 @@ def test_what_is_outside_of_branches_and_loops_is_cast(precision: Precision, ops
     }
     types |= {weight.name: weight.data_type for weight in made.graph.initializer}
     by_name = {node.name: node for node in made.graph.node}
-    for name in ("conv1", "conv2", "product", "head", "relu", "sum"):
+    for name in ("conv1", "conv2", "product", "head", "relu", "length"):
         assert {types[value] for value in by_name[name].input[:2]} == {TYPES[precision]}, name
     assert {types[value] for value in CAPTURED} == {TensorProto.FLOAT}
     for name, word in (("branch", "else_branch"), ("loop", "body")):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from branching import branching
 from onnx import TensorProto, helper, numpy_helper
 
 from benchbox.backends.base import BACKENDS
@@ -172,3 +173,50 @@ def test_a_pattern_that_matches_nothing_is_told_in_fp16_too(benchbox: Callable) 
     ran = benchbox("export", "lenet5", "--precision", "fp16", "--exclude", "nosuch*")
     assert ran.status == 0, ran.err
     assert "warning: --exclude 'nosuch*' matches no node" in ran.out
+
+
+def test_int8_around_a_branch_and_a_loop_shows_its_share(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    onnx.save(branching(), str(tmp_path / "net.onnx"))
+    ran = benchbox(
+        "run", str(tmp_path / "net.onnx"), "--precision", "int8", "--backend", "onnxruntime", "--json", *short
+    )
+    assert ran.status == 0, ran.err
+    (record,) = ran.document["records"]
+    assert record["correctness"]["passed"] is True
+    inside = (64 * 8 * 8 * 9 + 3 * 64) / record["analytic"]["macs"]
+    assert record["proof"]["macs"]["int8"] <= 1 - inside
+    assert sum(record["proof"]["macs"].values()) == pytest.approx(1)
+    assert {layer["name"] for layer in record["proof"]["layers"]} >= {"branch", "loop"}
+
+
+def test_a_list_whose_rows_exchange_places_within_ties_says_so(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Eight pairs of scores that are equal in fp16 alone."""
+    sizes = np.repeat(np.linspace(1.0, 0.3, 8), 2) * np.tile([1.0, 1.00001], 8)
+    weights = {
+        "w": np.outer([0.5, 0.3, 0.1, 0.1], sizes).astype(np.float32),
+        "table": np.random.default_rng(0).uniform(0, 100, (16, 4)).astype(np.float32),
+        "count": np.array([16], np.int64),
+    }
+    node = onnx.helper.make_node
+    nodes = [
+        node("MatMul", ["x", "w"], ["product"], name="product"),
+        node("Abs", ["product"], ["all"]),
+        node("TopK", ["all", "count"], ["scores", "places"], name="list"),
+        node("Gather", ["table", "places"], ["boxes"]),
+    ]
+    border = {"x": ["n", 4], "scores": ["n", 16], "boxes": ["n", 16, 4]}
+    values = {name: onnx.helper.make_tensor_value_info(name, 1, sizes) for name, sizes in border.items()}
+    stored = [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = onnx.helper.make_graph(nodes, "net", [values["x"]], [values["boxes"], values["scores"]], stored)
+    path = tmp_path / "net.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), str(path))
+    ran = benchbox("run", str(path), "--precision", "fp16", "--backend", "onnxruntime", "--json", *short)
+    assert ran.status == 0, ran.err
+    (record,) = ran.document["records"]
+    assert record["correctness"]["passed"] is True
+    assert max(hop["reordered"] for hop in record["correctness"]["hops"]) >= 16
+    assert "ROWS_REORDERED" in {flag["code"] for flag in record["flags"]}

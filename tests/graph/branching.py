@@ -73,10 +73,10 @@ def branching(opset: int = 20) -> onnx.ModelProto:
         node("Flatten", ["pool"], ["flat"], name="flatten"),
         node("MatMul", ["flat", "wf"], ["start"], name="product"),
         node("Loop", ["turns", "", "start"], ["last", "all"], name="loop", body=body),
-        node("MatMul", ["last", "wf"], ["y"], name="head"),
-        node("ReduceSum", ["all"], ["z"], keepdims=0, name="sum"),
+        node("MatMul", ["last", "head"], ["y"], name="head"),
+        node("ReduceL2", ["all"], ["z"], keepdims=0, name="length"),
     ]
-    weights = [weight("w1", 8, 3, 3, 3), weight("w2", 8, 8, 3, 3), weight("wf", 8, 8)]
+    weights = [weight("w1", 8, 3, 3, 3), weight("w2", 8, 8, 3, 3), weight("wf", 8, 8), weight("head", 8, 8)]
     weights += [constant("scale", 2.0), constant("limit", 0.0), constant("turns", np.int64(3))]
     graph = helper.make_graph(
         nodes, "net", [tensor("input", "batch", 3, 8, 8)], [tensor("y", "batch", 8), tensor("z")], weights
