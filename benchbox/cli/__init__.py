@@ -26,6 +26,8 @@ _PROGRAM = "benchbox"
 _COMMANDS = "benchbox.cli.commands"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CODE = "python -c"
+# Help is as wide as the terminal up to here; longer lines are hard to read.
+_WIDEST_HELP = 110
 _COMPLETE = "_BENCHBOX_COMPLETE"  # the variable of a shell that asks for completions
 
 
@@ -73,7 +75,11 @@ class _CommandFolder(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=_CommandFolder, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.command(
+    cls=_CommandFolder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDEST_HELP},
+    no_args_is_help=True,
+)
 @click.version_option(__version__, prog_name=_PROGRAM)
 @common_options
 def cli() -> None:
@@ -88,11 +94,9 @@ def cli() -> None:
       benchbox report --format csv            all stored records
       benchbox gate                           is the newest night good?
 
-    \b
-    Exit status: 0 done · 2 usage · 3 something is missing on this machine · 4 a network or file is wrong ·
-    5 a measurement failed · 6 the store cannot be read or written · 70 a bug · 130 interrupted.
-    Of gate also: 1 a regression · 7 inconclusive · 8 the environment changed. Of choose: 7 undecided · 9 nothing
-    qualifies
+    Exit status: 0 done · 2 usage · 3 something is missing on this machine · 4 a network or file is wrong · 5 a
+    measurement failed · 6 the store cannot be read or written · 70 a bug · 130 interrupted. Of gate also: 1 a
+    regression · 7 inconclusive · 8 the environment changed. Of choose: 7 undecided · 9 nothing qualifies
     """
 
 

@@ -119,10 +119,10 @@ def command(
       benchbox run resnet18 --mode concurrent --streams 2 --threads 1
       benchbox run resnet18 --mode server --rate 40 --latency-bound 0.1
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
-      benchbox run resnet50 mobilenet_v2 --quick --ab precision=fp32 precision=int8 --also precision=bf16
+      benchbox run lenet5 resnet18 --quick --ab precision=fp32 precision=int8 --also precision=bf16
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
       benchbox run resnet50 --backend tensorrt --builds 3
-      benchbox run resnet50 --backend tensorrt --trials 1 --profile-command 'nsys profile -c cudaProfilerApi -o out'
+      benchbox run resnet50 --backend tensorrt --trials 1 --profile-command 'nsys profile -o out'
       benchbox run net.plan --backend tensorrt
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
       benchbox run bert.onnx --input sequence=128 --inputs sentences.npz
