@@ -59,8 +59,8 @@ def suggestion(unknown: str, known: Iterable[str]) -> str:
         return [name for name in found if name in names][:1]
 
     # Also of what other tools call it with a slip in it: "latancy".
-    near = meant(word) or difflib.get_close_matches(word, names, n=3, cutoff=0.6)
-    near = near or [name for name in names if len(word) > 2 and name.startswith(word)][:3]  # "onnx"
+    begun = [name for name in names if len(word) > 2 and name.startswith(word)][:3]  # "onnx"
+    near = meant(word) or begun or difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     near = near or [name for slip in difflib.get_close_matches(word, SYNONYMS, n=1, cutoff=0.8) for name in meant(slip)]
     if not near:
         return ""

@@ -28,6 +28,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CODE = "python -c"
 # Help is as wide as the terminal up to here; longer lines are hard to read.
 _WIDEST_HELP = 110
+_OF_REPORT = frozenset({"--format", "--output", "--csv"})
 _COMPLETE = "_BENCHBOX_COMPLETE"  # the variable of a shell that asks for completions
 
 
@@ -141,7 +142,11 @@ def exit_status(arguments: Sequence[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _named(arguments)
-        _print_error(_lower_first(error.format_message()).rstrip("."), "", f"see '{command} --help'")
+        remedy = f"see '{command} --help'"
+        if isinstance(error, click.NoSuchOption) and error.option_name in _OF_REPORT:
+            error.possibilities = []  # the nearest names would lead astray
+            remedy = f"'{_PROGRAM} report' writes stored records to files, in several formats: see its --help"
+        _print_error(_lower_first(error.format_message()).rstrip("."), "", remedy)
         # git bisect takes 2 for a bad commit.
         return _STOP_BISECTING if "--bisect" in arguments else error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
@@ -215,20 +220,21 @@ def _print_traceback() -> None:
 
 
 def _print_error(what: str, values: str, remedy: str) -> None:
-    head = click.style("Error:", fg="red", bold=True)
-    lines = [f"{head} {what}", *(_folded(line) for part in (values, remedy) for line in part.splitlines())]
+    word = "Error:"
+    first = _folded(f"{word} {what}", indent="").replace(word, click.style(word, fg="red", bold=True), 1)
+    lines = [first, *(_folded(line) for part in (values, remedy) for line in part.splitlines())]
     click.echo("\n".join(lines), err=True, color=False if os.environ.get("NO_COLOR") else None)
 
 
-def _folded(line: str) -> str:
+def _folded(line: str, *, indent: str = "  ") -> str:
     """A line of an error, set back, and on a terminal broken between words; a line of code stays one."""
     if not sys.stderr.isatty() or _CODE in line:
-        return f"  {line}"
+        return f"{indent}{line}"
     import shutil
 
     from benchbox.report.screen import folded
 
-    return "\n".join(folded(line, max(20, shutil.get_terminal_size().columns), first="  ", indent="    "))
+    return "\n".join(folded(line, max(20, shutil.get_terminal_size().columns), first=indent, indent=f"{indent}  "))
 
 
 def _lower_first(text: str) -> str:

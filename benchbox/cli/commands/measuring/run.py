@@ -277,18 +277,19 @@ def _show(outcomes: Sequence[Sequence[Outcome]], as_json: bool, view: View, vari
     from benchbox.gate.judge import overall
     from benchbox.report.records.builds import lines_on_builds
     from benchbox.report.records.terminal import render
-    from benchbox.report.screen import screen_width
+    from benchbox.report.screen import lines_below, screen_width
     from benchbox.report.views.verdicts import render_sides
 
     click.echo(render(records, width=screen_width(), view=view))
     if verdicts:
         click.echo("\n" + render_sides(verdicts, labels, overall(verdicts), form="table"))
     for note in dict.fromkeys((*notes, *lines_on_builds(records))):
-        click.echo(note)
+        click.echo(lines_below(note))
 
 
 def _show_plan(cases: Sequence[Case], as_json: bool) -> None:
     from benchbox.jobs.run import plan_cases
+    from benchbox.report.screen import lines_below
 
     records = plan_cases(cases)
     if as_json:
@@ -299,10 +300,12 @@ def _show_plan(cases: Sequence[Case], as_json: bool) -> None:
     for record in records:
         key, threads = record.key, record.plan.threads
         title = f"{key.model} {key.backend} {key.precision} batch {key.batch} {key.mode} {key.variant}".rstrip()
-        click.echo(f"{title}, {threads} thread{'s' * (threads > 1)}: {record.reason}")
+        click.echo(lines_below(f"{title}, {threads} thread{'s' * (threads > 1)}: {record.reason}"))
     plan = cases[0].plan
     noun = "case" if len(records) == 1 else "cases"
     click.echo(
-        f"{len(records)} {noun}, each {plan.trials} timed processes of {plan.min_time_s:g} to {plan.max_time_s:g} s "
-        f"and {plan.memory_trials or 'none'} for memory"
+        lines_below(
+            f"{len(records)} {noun}, each {plan.trials} timed processes of {plan.min_time_s:g} to {plan.max_time_s:g} "
+            f"s and {plan.memory_trials or 'none'} for memory"
+        )
     )
