@@ -142,11 +142,11 @@ def exit_status(arguments: Sequence[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _named(arguments)
-        remedy = f"see '{command} --help'"
+        what, remedy = _lower_first(error.format_message()).rstrip("."), f"see '{command} --help'"
         if isinstance(error, click.NoSuchOption) and error.option_name in _OF_REPORT:
-            error.possibilities = []  # the nearest names would lead astray
+            what = f"no such option '{error.option_name}'"  # the nearest names would lead astray
             remedy = f"'{_PROGRAM} report' writes stored records to files, in several formats: see its --help"
-        _print_error(_lower_first(error.format_message()).rstrip("."), "", remedy)
+        _print_error(what, "", remedy)
         # git bisect takes 2 for a bad commit.
         return _STOP_BISECTING if "--bisect" in arguments else error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
