@@ -81,7 +81,8 @@ class UsageError(BenchboxError):
 class InputsError(UsageError):
     """Sizes or inputs were asked for that the network does not have, or that do not fit it.
 
-    It is a mistake of whoever asked, and no result of the network: no record is made of it, in a matrix neither.
+    It is a mistake of whoever asked, and no result of the network: no record is made of it, unless the same sizes fit
+    another network of the run.
     """
 
 

@@ -24,7 +24,8 @@ SYNONYMS: dict[str, str | tuple[str, ...]] = {
     "bfloat16": "bf16", "bfloat": "bf16", "bf": "bf16",
     "i8": "int8", "s8": "int8", "qint8": "int8", "uint8": "int8",
     "float8": "fp8", "f8": "fp8", "e4m3": "fp8",
-    "markdown": "md", "text": "table", "txt": "table", "plain": "table", "excel": "csv", "tsv": "csv", "htm": "html",
+    "markdown": "md", "text": "table", "txt": "table", "plain": "table", "excel": "csv", "tsv": "csv",
+    "htm": "html", "xlsx": "csv",
     "ort": "onnxruntime", "ov": "openvino", "torch": "pytorch", "trt": "tensorrt",
     "latency": ("latency_p50", "isolated", "p50"), "median": ("latency_p50", "p50"), "p50": "latency_p50",
     "p90": "latency_p90", "p99": "latency_p99", "latency_p50": "p50", "latency_p90": "p90", "latency_p99": "p99",
@@ -58,7 +59,8 @@ def suggestion(unknown: str, known: Iterable[str]) -> str:
         return [name for name in found if name in names][:1]
 
     # Also of what other tools call it with a slip in it: "latancy".
-    near = meant(word) or difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    begun = [name for name in names if len(word) > 2 and name.startswith(word)][:3]  # "onnx"
+    near = meant(word) or begun or difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     near = near or [name for slip in difflib.get_close_matches(word, SYNONYMS, n=1, cutoff=0.8) for name in meant(slip)]
     if not near:
         return ""

@@ -14,6 +14,9 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
     assert suggestion("resnet5", ["resnet50", "vgg16"]) == "did you mean 'resnet50'?"
     assert suggestion("zzz", ["resnet50"]) == ""
     assert suggestion("latancy", ["p50", "samples/s"]) == "did you mean 'p50'?", "a slip in another tool's word"
+    assert suggestion("onnx", ["onnxruntime", "openvino"]) == "did you mean 'onnxruntime'?", "its beginning"
+    assert suggestion("WIDE", ["side", "WIDE_INTERVAL"]) == "did you mean 'WIDE_INTERVAL'?"
+    assert suggestion("xlsx", ["csv", "html"]) == "did you mean 'csv'?"
     assert suggestion("markdwn", ["md", "csv"]) == "did you mean 'md'?"
 
 

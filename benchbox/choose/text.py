@@ -11,7 +11,7 @@ from benchbox.choose.limits import ACCURACY, QUALITIES, Limit
 from benchbox.choose.standing import Check, Judged, Standing
 from benchbox.choose.unmeasured import Unmeasured, direction
 from benchbox.schema.reading import Better, Severity
-from benchbox.units import format_factor, format_known, format_percent, format_quantity, format_share
+from benchbox.units import counted, format_factor, format_known, format_percent, format_quantity, format_share
 
 UNDECIDED_SHOWN = UNMEASURED_SHOWN = 3
 FRONT_SHOWN = 6
@@ -177,7 +177,8 @@ def _check_text(check: Check) -> str:
 
 
 def _standing_lines(choice: Choice, command_of: Callable[[Undecided], str], width: int) -> list[str]:
-    parts = [f"{choice.feasible} of {choice.considered} configurations qualify"]
+    verb = "qualifies" if choice.considered == 1 else "qualify"
+    parts = [f"{choice.feasible} of {counted(choice.considered, 'configuration')} {verb}"]
     if choice.undecided:
         parts.append(f"{len(choice.undecided)} undecided")
     if choice.unknown:

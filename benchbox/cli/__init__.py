@@ -26,6 +26,9 @@ _PROGRAM = "benchbox"
 _COMMANDS = "benchbox.cli.commands"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CODE = "python -c"
+# Help is as wide as the terminal up to here; longer lines are hard to read.
+_WIDEST_HELP = 110
+_OF_REPORT = frozenset({"--format", "--output", "--csv"})
 _COMPLETE = "_BENCHBOX_COMPLETE"  # the variable of a shell that asks for completions
 
 
@@ -73,7 +76,11 @@ class _CommandFolder(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=_CommandFolder, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.command(
+    cls=_CommandFolder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDEST_HELP},
+    no_args_is_help=True,
+)
 @click.version_option(__version__, prog_name=_PROGRAM)
 @common_options
 def cli() -> None:
@@ -88,11 +95,9 @@ def cli() -> None:
       benchbox report --format csv            all stored records
       benchbox gate                           is the newest night good?
 
-    \b
-    Exit status: 0 done · 2 usage · 3 something is missing on this machine · 4 a network or file is wrong ·
-    5 a measurement failed · 6 the store cannot be read or written · 70 a bug · 130 interrupted.
-    Of gate also: 1 a regression · 7 inconclusive · 8 the environment changed. Of choose: 7 undecided · 9 nothing
-    qualifies
+    Exit status: 0 done · 2 usage · 3 something is missing on this machine · 4 a network or file is wrong · 5 a
+    measurement failed · 6 the store cannot be read or written · 70 a bug · 130 interrupted. Of gate also: 1 a
+    regression · 7 inconclusive · 8 the environment changed. Of choose: 7 undecided · 9 nothing qualifies
     """
 
 
@@ -137,7 +142,11 @@ def exit_status(arguments: Sequence[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _named(arguments)
-        _print_error(_lower_first(error.format_message()).rstrip("."), "", f"see '{command} --help'")
+        what, remedy = _lower_first(error.format_message()).rstrip("."), f"see '{command} --help'"
+        if isinstance(error, click.NoSuchOption) and error.option_name in _OF_REPORT:
+            what = f"no such option '{error.option_name}'"  # the nearest names would lead astray
+            remedy = f"'{_PROGRAM} report' writes stored records to files, in several formats: see its --help"
+        _print_error(what, "", remedy)
         # git bisect takes 2 for a bad commit.
         return _STOP_BISECTING if "--bisect" in arguments else error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
@@ -211,20 +220,21 @@ def _print_traceback() -> None:
 
 
 def _print_error(what: str, values: str, remedy: str) -> None:
-    head = click.style("Error:", fg="red", bold=True)
-    lines = [f"{head} {what}", *(_folded(line) for part in (values, remedy) for line in part.splitlines())]
+    word = "Error:"
+    first = _folded(f"{word} {what}", indent="").replace(word, click.style(word, fg="red", bold=True), 1)
+    lines = [first, *(_folded(line) for part in (values, remedy) for line in part.splitlines())]
     click.echo("\n".join(lines), err=True, color=False if os.environ.get("NO_COLOR") else None)
 
 
-def _folded(line: str) -> str:
+def _folded(line: str, *, indent: str = "  ") -> str:
     """A line of an error, set back, and on a terminal broken between words; a line of code stays one."""
     if not sys.stderr.isatty() or _CODE in line:
-        return f"  {line}"
+        return f"{indent}{line}"
     import shutil
 
     from benchbox.report.screen import folded
 
-    return "\n".join(folded(line, max(20, shutil.get_terminal_size().columns), first="  ", indent="    "))
+    return "\n".join(folded(line, max(20, shutil.get_terminal_size().columns), first=indent, indent=f"{indent}  "))
 
 
 def _lower_first(text: str) -> str:

@@ -103,6 +103,19 @@ def _interrupted(seen: Seen) -> Iterator[Flag]:
         )
 
 
+def _cut_short(seen: Seen) -> Iterator[Flag]:
+    timed = timing_trials(seen.trials)
+    if seen.quick and not seen.interrupted and 0 < len(timed) < seen.plan.trials:
+        yield flag(
+            "CUT_SHORT",
+            Severity.WARNING,
+            f"{len(timed)} of {seen.plan.trials} processes were timed: they took "
+            f"{sum(trial.duration_s for trial in timed):.0f} s, and --quick ends a case that takes long: run without "
+            f"--quick, or with --trials {seen.plan.trials}",
+            size=seen.plan.trials / len(timed),
+        )
+
+
 def _samples(seen: Seen) -> Iterator[Flag]:
     return flags_of_samples(timing_trials(seen.trials), seen.plan, quick=seen.quick)
 
@@ -167,6 +180,7 @@ _LOOKS: tuple[Callable[[Seen], Iterator[Flag]], ...] = (
     _wide_interval,
     tail_undersampled,
     _interrupted,
+    _cut_short,
     _outputs,
     _recompiled,
     leak,

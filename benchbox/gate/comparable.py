@@ -98,13 +98,13 @@ def pairs_by_fields(base: Iterable[Measured], head: Iterable[Measured], fields: 
     pairs: list[Pair] = []
     for one in sides[0]:
         others = [other for other in sides[1] if key(other) == key(one)]
-        pairs += [Pair(base=one, head=other) for other in others] or [Pair(base=one, lack=_ONLY.format("base"))]
+        pairs += [Pair(base=one, head=other) for other in others] or [Pair(base=one, lack=_ONLY.format("A"))]
     known = {key(one) for one in sides[0]}
-    pairs += [Pair(head=other, lack=_ONLY.format("head")) for other in sides[1] if key(other) not in known]
+    pairs += [Pair(head=other, lack=_ONLY.format("B")) for other in sides[1] if key(other) not in known]
     return tuple(pairs)
 
 
-_ONLY = "only the {} has one with these fields"
+_ONLY = "only {} has one with these fields"
 _Cases = dict[CaseIdentity, tuple[tuple[Measured, ...], ...]]
 
 

@@ -88,8 +88,8 @@ def measure_cases(
 
     All cases are prepared first, then their processes run in turn (``measure/schedule.py``). An error inside a case
     becomes a failed or skipped record and the others go on; a lone case that cannot run at all raises its UsageError or
-    EnvironmentLackError and leaves no record, and so does any case whose inputs cannot be as they were asked for
-    (InputsError). Numbers from a virtual clock are yielded but never stored.
+    EnvironmentLackError and leaves no record. So do inputs that were asked for and fit none of the cases (InputsError);
+    where they fit others, a case is skipped. Numbers from a virtual clock are yielded but never stored.
 
     Args:
         cases: what to measure, and how.
@@ -113,6 +113,8 @@ def measure_cases(
     # What cases share is made, and looked for on disk, once for all cases of this run.
     artifacts: dict[_Wanted, _Made] = {}
     ready: list[tuple[int, Record, CaseRequest]] = []
+    # Sizes that fit none of the networks are a mistake; until one is found that they fit, nothing is recorded.
+    misfits: list[Outcome] = []
 
     for place, case in enumerate(cases):
         blank = _blank(case, environments.here(case))
@@ -123,22 +125,22 @@ def measure_cases(
             )
             ready.append((place, known, dataclasses.replace(request, quick=quick, paired=interleaved)))
         except BenchboxError as error:
-            # What cannot run was not tried: skipped. What was tried and went wrong: failed.
-            status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
-            if isinstance(error, InputsError) and not keep_refusals:
-                raise  # sizes that a network does not have are no answer, in a matrix neither
-            if (len(cases) == 1 or interleaved) and status is Status.SKIPPED and not keep_refusals:
+            outcome = _unmeasured(place, blank, error)
+            skipped = outcome.record.status is Status.SKIPPED and not keep_refusals
+            if skipped and (len(cases) == 1 or interleaved):
                 raise  # in a matrix a skipped combination is an answer; asked for by itself it is a mistake
-            record = dataclasses.replace(blank, status=status, reason=_reason(error))
-            if isinstance(error, NumericsError):
-                record = dataclasses.replace(record, correctness=Correctness(hops=error.hops, passed=False))
-            yield stored(Outcome(place=place, record=record, error=error))
+            if skipped and isinstance(error, InputsError):
+                misfits.append(outcome)
+            else:
+                yield stored(outcome)
         except Exception as error:  # a bug must not take the other cases with it
             if len(cases) == 1:
                 raise
-            bug = bug_from_error(error)
-            record = dataclasses.replace(blank, status=Status.FAILED, reason=_reason(bug))
-            yield stored(Outcome(place=place, record=record, error=bug))
+            yield stored(_unmeasured(place, blank, bug_from_error(error)))
+    if misfits and not ready and misfits[0].error:
+        raise misfits[0].error
+    for outcome in misfits:
+        yield stored(outcome)
     order = drawn_anew(cases[0].plan.seed) if not interleaved or pair_order is PairOrder.RANDOM else abba()
     requests = [request for _, _, request in ready]
 
@@ -151,6 +153,15 @@ def measure_cases(
     measuring = measure_in_turn(requests, order=order, progress=progress.step, keep=keep, paired=paired)
     with contextlib.closing(measuring) as outcomes:
         yield from outcomes
+
+
+def _unmeasured(place: int, blank: Record, error: BenchboxError) -> Outcome:
+    """What became of a case that could not be prepared: what cannot run was not tried and is skipped, else failed."""
+    status = Status.SKIPPED if isinstance(error, UsageError | EnvironmentLackError) else Status.FAILED
+    record = dataclasses.replace(blank, status=status, reason=_reason(error))
+    if isinstance(error, NumericsError):
+        record = dataclasses.replace(record, correctness=Correctness(hops=error.hops, passed=False))
+    return Outcome(place=place, record=record, error=error)
 
 
 def _stored(outcome: Outcome, *, root: Path | None, dispatched_s: float | None) -> Outcome:

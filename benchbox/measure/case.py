@@ -35,6 +35,11 @@ from benchbox.stats.agreement import distance_in_words
 from benchbox.stats.inputs import fed_inputs
 from benchbox.units import format_share
 
+# With --quick, how long the timed processes of a case may take together, and those for memory, and how many of each
+# run however long they take: two have an interval.
+QUICK_MOST_S = 60.0
+LEAST_PROCESSES = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRequest:
@@ -128,7 +133,7 @@ class CaseRun:
         """Measures memory, then energy if requested: last, because it heats the machine."""
         plan = self.request.plan
         for purpose in [*[Pass.MEMORY] * plan.memory_trials, *([Pass.ENERGY] if plan.energy_windows else [])]:
-            if not self.over:
+            if not self.over and not (purpose is Pass.MEMORY and self._took_too_long(purpose)):
                 self._ran(purpose)
 
     @property
@@ -145,6 +150,8 @@ class CaseRun:
     def timed_enough(self) -> bool:
         """Whether the planned processes ran, and as many more as it took for a narrow interval or were to be had."""
         plan, timed = self.request.plan, timing_trials(self.trials)
+        if self._took_too_long(Pass.TIMING):
+            return True
         if len(timed) < plan.trials:
             return False
         if len(timed) >= plan.max_trials or sum(trial.duration_s for trial in timed) > plan.timing_budget_s:
@@ -202,6 +209,14 @@ class CaseRun:
 
     def _count(self, purpose: Pass) -> int:
         return sum(1 for trial in self.trials if trial.pass_ is purpose)
+
+    def _took_too_long(self, purpose: Pass) -> bool:
+        """Whether --quick ends a pass early: nobody said how many processes, and those that ran took a minute."""
+        plan = self.request.plan
+        if not self.request.quick or plan.max_trials <= plan.trials:
+            return False
+        took_s = [trial.duration_s for trial in self.trials if trial.pass_ is purpose]
+        return len(took_s) >= LEAST_PROCESSES and sum(took_s) > QUICK_MOST_S
 
     def _ran(self, purpose: Pass) -> Trial | None:
         try:

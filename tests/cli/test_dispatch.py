@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from benchbox import __version__
@@ -77,6 +78,25 @@ def test_unknown_flag_is_answered_with_the_nearest(benchbox: Callable) -> None:
     assert ran.status == 2
     assert "--format" in ran.err
     assert "benchbox report --help" in ran.err
+
+
+def test_who_wants_a_file_of_a_run_is_told_what_writes_it(benchbox: Callable) -> None:
+    for flag in ("--format", "--output"):
+        ran = benchbox("run", "lenet5", flag, "x.csv")
+        assert (ran.status, "'benchbox report' writes" in ran.err, "mean" in ran.err) == (2, True, False)
+
+
+def test_every_line_of_an_error_fits_the_terminal(benchbox: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise UsageError("word " * 40, values="word " * 40, remedy="word " * 40)
+
+    monkeypatch.setattr(command_line.cli, "invoke", fail)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = click.unstyle(benchbox("report").err).splitlines()
+    assert len(lines) > 6
+    assert max(map(len, lines)) <= 100
+    assert [line[:2] for line in lines[:3]] == ["Er", "  ", "  "]
 
 
 def test_no_command_shows_the_help(benchbox: Callable) -> None:

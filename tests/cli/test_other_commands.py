@@ -24,7 +24,7 @@ def test_doctor(benchbox: Callable) -> None:
     text = benchbox("doctor").out
     assert text.startswith("To change before measuring")
     assert "null" not in text.partition("This machine")[0]
-    assert "no records of this machine yet" in text
+    assert "no records of this environment yet" in text, "a new package makes another environment of the machine"
     assert "What can be read and set" not in text
     assert "What can be read and set" in benchbox("doctor", "--all").out
     assert "onnxruntime" in text

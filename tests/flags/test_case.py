@@ -222,6 +222,16 @@ def test_small_or_few_differences_between_processes_are_no_news() -> None:
         assert "PROCESSES_DIFFER" not in {flag.code for flag in flags_of(case)}
 
 
+def test_a_case_that_quick_ended_says_how_many_processes_ran() -> None:
+    slow = [trial(number=number, duration_s=40.0) for number in range(2)]
+    planned = MeasurementPlan(threads=2, trials=5, max_trials=6)
+    (flag,) = [flag for flag in flags_of(seen(slow, plan=planned, quick=True)) if flag.code == "CUT_SHORT"]
+    assert flag.message.startswith("2 of 5 processes were timed: they took 80 s, and --quick ends")
+    for other in ({"quick": False}, {"quick": True, "interrupted": True}):
+        assert "CUT_SHORT" not in {flag.code for flag in flags_of(seen(slow, plan=planned, **other))}
+    assert "CUT_SHORT" not in {flag.code for flag in flags_of(seen(slow, plan=MeasurementPlan(trials=2), quick=True))}
+
+
 @pytest.mark.parametrize(("spread", "noisy"), [(0.02, False), (0.03, True)])
 def test_times_of_a_device_vary_less_before_they_are_noisy(spread: float, noisy: bool) -> None:
     """The device's own times decide where there are some: those of the host vary more."""

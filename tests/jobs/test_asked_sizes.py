@@ -82,6 +82,22 @@ def test_a_file_that_does_not_have_the_size(
 
 
 @pytest.mark.usefixtures("one_process")
+def test_sizes_that_fit_some_of_the_networks(
+    module: Callable, graph: None, benchbox: Callable, short: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The others are skipped, whatever their place, as combinations that cannot run are; alone they are a mistake."""
+    sizes = ("--input", "rows=4", "--input", "columns=6", "--backend", "onnxruntime", "--json", *short)
+    ran = benchbox("run", "asked_net:net", "net.onnx", *sizes)
+    assert ran.status == 0, ran.err
+    found = {record["key"]["model"]: record for record in ran.document["records"]}
+    assert {name: record["status"] for name, record in found.items()} == {"asked_net.net": "skipped", "net": "ok"}
+    assert "rows" in found["asked_net.net"]["reason"]
+    assert len(record_files(tmp_path)) == 2
+    ran = benchbox("run", "asked_net:net", "net.onnx", "--input", "colums=6", *sizes[4:])
+    assert (ran.status, len(record_files(tmp_path))) == (2, 2), ran.err
+
+
+@pytest.mark.usefixtures("one_process")
 def test_a_network_that_ran_with_the_size_before_has_failed(
     module: Callable, benchbox: Callable, short: tuple[str, ...], tmp_path: Path
 ) -> None:

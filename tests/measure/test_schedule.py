@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Runner:
     def __init__(self) -> None:
         self.order: list[tuple[str, Pass]] = []
         self.times: dict[str, list[int]] = {}
+        self.takes_s = 1.0
         self.raises: dict[tuple[str, Pass], BaseException] = {}
 
     def __call__(self, request: TrialRequest) -> Trial:
@@ -40,6 +42,7 @@ class Runner:
         return trial(
             request.pass_,
             number=request.number,
+            duration_s=self.takes_s,
             hop=RIGHT if request.pass_ is Pass.CHECK else None,
             samples_ns=samples if request.pass_ is Pass.TIMING else (),
             window_ns=sum(samples),
@@ -116,6 +119,29 @@ def test_more_processes_end_with_the_budget(runner: Runner) -> None:
     runner.times = {"wide": [1_000_000, 1_200_000]}
     ((_, result),) = run(requests("wide", trials=3, max_trials=20, timing_budget_s=4.5))  # each takes 1 s
     assert sum(trial.pass_ is Pass.TIMING for trial in result.trials) == 5
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "plan", "quick", "counts"),
+    [
+        (40.0, {"trials": 5, "max_trials": 6}, True, (2, 2)),
+        (25.0, {"trials": 5, "max_trials": 6}, True, (3, 3)),
+        (200.0, {"trials": 5, "max_trials": 6}, True, (2, 2)),
+        (40.0, {"trials": 5, "max_trials": 6}, False, (5, 4)),
+        (40.0, {"trials": 5, "max_trials": 5}, True, (5, 4)),  # --trials 5, or --ab
+        (10.0, {"trials": 5, "max_trials": 6}, True, (5, 4)),
+    ],
+)
+def test_quick_ends_a_case_that_takes_long(
+    takes_s: float, plan: dict[str, int], quick: bool, counts: tuple[int, int], runner: Runner
+) -> None:
+    """At least two processes of each kind, which have an interval; numbers that somebody asked for are kept to."""
+    runner.takes_s = takes_s
+    asked = [dataclasses.replace(request, quick=quick) for request in requests("slow", memory_trials=4, **plan)]
+    ((_, result),) = run(asked)
+    ran = [trial.pass_ for trial in result.trials]
+    assert (ran.count(Pass.TIMING), ran.count(Pass.MEMORY)) == counts
+    assert ("CUT_SHORT" in {flag.code for flag in result.flags}) == (counts[0] < plan["trials"])
 
 
 def test_an_error_ends_its_case_and_no_other(runner: Runner) -> None:

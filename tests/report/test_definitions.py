@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,19 @@ def test_every_column_of_every_table_is_defined() -> None:
     assert len(titles) > 100
     titles |= {"ratio to A", "side", "side id", "B/A"}  # written where it is known how many sides there are
     assert {title for title in titles if not definitions_of(title)} == set()
+
+
+def test_every_flag_is_defined() -> None:
+    """Also those that only ``benchbox doctor`` shows."""
+    found = set()
+    for path in (Path(home.__file__).parents[1] / "flags").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                words = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "code")]
+                texts = [word.value for word in words if isinstance(word, ast.Constant)]
+                found |= {text for text in texts if isinstance(text, str) and re.fullmatch(r"[A-Z][A-Z0-9_]{4,}", text)}
+    assert {"LOADED", "VIRTUALIZED", "CUT_SHORT", "NOISY"} <= found
+    assert {code for code in found if not definitions_of(code)} == set()
 
 
 def test_a_title_of_several_words_needs_no_quotes(benchbox: Callable) -> None:

@@ -85,7 +85,11 @@ plan_options = grouped(
     click.option(
         "--memory/--no-memory", default=True, help="Measure memory, in processes of their own [default: --memory]."
     ),
-    click.option("--quick", is_flag=True, help="Fewer and shorter trials: wider intervals."),
+    click.option(
+        "--quick",
+        is_flag=True,
+        help="Fewer and shorter trials, fewer still where they take over a minute: wider intervals.",
+    ),
     LIKE_OPTION,
     click.option("--transfers", is_flag=True, help="On a GPU, also time the copies of inputs and outputs."),
     *ENERGY_OPTIONS,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from benchbox.errors import UsageError
 from benchbox.registry import Registry
 from benchbox.schema.record import Record
 
@@ -54,9 +55,19 @@ class Format:
 
 
 FORMATS: Registry[Format] = Registry("format", "benchbox.report.records")
+# Pages with pictures are made of more than records: ``report/page/``.
+PAGE = "html"
+PAGES = {".htm": PAGE, ".html": PAGE}
 
 
 def format_of_file(name: str) -> str:
-    """The format that a file's ending means; the table for all others."""
+    """The format that a file's ending means, the table for a name without one; raises UsageError for an unknown one."""
     suffix = Path(name).suffix.lower()
-    return next((known.name for known in FORMATS if known.suffix == suffix), "table")
+    by_suffix = {known.suffix: known.name for known in FORMATS} | PAGES
+    if not suffix or suffix in by_suffix:
+        return by_suffix.get(suffix, "table")
+    raise UsageError(
+        f"no format has the ending '{suffix}'",
+        values=f"got {name}; known: {', '.join(sorted(by_suffix))}",
+        remedy=f"use one of these endings, or say the format: --format {'|'.join(dict.fromkeys(by_suffix.values()))}",
+    )

@@ -61,7 +61,7 @@ class Probe:
         """Now, and the usual."""
         now = format_time(self.now_s)
         if self.usual is None:
-            return f"{now} now; no records of this machine yet to say what is usual"
+            return f"{now} now; no records of this environment yet to say what is usual"
         low, middle, high = map(format_time, self.usual)
         return f"{now} now; usually {middle} ({low} to {high} in {counted(self.records, 'record')})"
 

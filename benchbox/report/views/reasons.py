@@ -52,7 +52,7 @@ def _warnings(verdicts: Sequence[Verdict]) -> list[str]:
     if not counts:
         return []
     texts = [
-        code if count == len(verdicts) else f"{code} ({count} of {len(verdicts)})"
+        code if count == len(verdicts) else f"{code} (in {count} of {len(verdicts)} rows)"
         for code, count in counts.most_common()
     ]
     return [f"warnings about either side: {', '.join(texts)}"]

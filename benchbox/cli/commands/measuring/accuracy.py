@@ -54,7 +54,7 @@ def command(
     \b
     Examples:
       benchbox accuracy resnet50 --weights resnet50.safetensors --data imagenet/val
-      benchbox accuracy resnet50 --weights resnet50.safetensors --data val --precision fp32,int8 --calibration photos/
+      benchbox accuracy resnet50 --weights w.pth --data val --precision fp32,int8 --calibration pics
       benchbox accuracy mynet.onnx --data photos --labels classes.json --json
     """
     from pathlib import Path

@@ -123,10 +123,10 @@ def command(
       benchbox run resnet18 --mode concurrent --streams 2 --threads 1
       benchbox run resnet18 --mode server --rate 40 --latency-bound 0.1
       benchbox run resnet18 --ab backend=onnxruntime backend=openvino
-      benchbox run resnet50 mobilenet_v2 --quick --ab precision=fp32 precision=int8 --also precision=bf16
+      benchbox run lenet5 resnet18 --quick --ab precision=fp32 precision=int8 --also precision=bf16
       benchbox run resnet50 --backend tensorrt --precision fp16 --like trtexec-11
       benchbox run resnet50 --backend tensorrt --builds 3
-      benchbox run resnet50 --backend tensorrt --trials 1 --profile-command 'nsys profile -c cudaProfilerApi -o out'
+      benchbox run resnet50 --backend tensorrt --trials 1 --profile-command 'nsys profile -o out'
       benchbox run net.plan --backend tensorrt
       benchbox run mynet.onnx --input 3x320x320 --threads 1 --quick
       benchbox run bert.onnx --input sequence=128 --inputs sentences.npz
@@ -285,18 +285,19 @@ def _show(outcomes: Sequence[Sequence[Outcome]], as_json: bool, view: View, vari
     from benchbox.gate.judge import overall
     from benchbox.report.records.builds import lines_on_builds
     from benchbox.report.records.terminal import render
-    from benchbox.report.screen import screen_width
+    from benchbox.report.screen import lines_below, screen_width
     from benchbox.report.views.verdicts import render_sides
 
     click.echo(render(records, width=screen_width(), view=view))
     if verdicts:
         click.echo("\n" + render_sides(verdicts, labels, overall(verdicts), form="table"))
     for note in dict.fromkeys((*notes, *lines_on_builds(records))):
-        click.echo(note)
+        click.echo(lines_below(note))
 
 
 def _show_plan(cases: Sequence[Case], as_json: bool) -> None:
     from benchbox.jobs.run import plan_cases
+    from benchbox.report.screen import lines_below
 
     records = plan_cases(cases)
     if as_json:
@@ -307,10 +308,12 @@ def _show_plan(cases: Sequence[Case], as_json: bool) -> None:
     for record in records:
         key, threads = record.key, record.plan.threads
         title = f"{key.model} {key.backend} {key.precision} batch {key.batch} {key.mode} {key.variant}".rstrip()
-        click.echo(f"{title}, {threads} thread{'s' * (threads > 1)}: {record.reason}")
+        click.echo(lines_below(f"{title}, {threads} thread{'s' * (threads > 1)}: {record.reason}"))
     plan = cases[0].plan
     noun = "case" if len(records) == 1 else "cases"
     click.echo(
-        f"{len(records)} {noun}, each {plan.trials} timed processes of {plan.min_time_s:g} to {plan.max_time_s:g} s "
-        f"and {plan.memory_trials or 'none'} for memory"
+        lines_below(
+            f"{len(records)} {noun}, each {plan.trials} timed processes of {plan.min_time_s:g} to {plan.max_time_s:g} "
+            f"s and {plan.memory_trials or 'none'} for memory"
+        )
     )

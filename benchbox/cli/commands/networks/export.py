@@ -36,7 +36,7 @@ def command(
       benchbox export resnet50
       benchbox export vgg16 --precision fp32,fp16 --batch 1:8:32
       benchbox export torchvision.models:mobilenet_v3_small --input 3x224x224
-      benchbox export resnet50 --precision int8 --calibration photos/ --fallback fp16 --exclude 'layer4.*'
+      benchbox export resnet50 --precision int8 --calibration photos/ --exclude 'layer4.*'
       benchbox export resnet50 --weights resnet50.safetensors
     """
     from benchbox.cli.progress import shown_progress

@@ -128,9 +128,9 @@ def accept(
 
     \b
     Examples:
-      benchbox baseline accept 20261127-h100-tensorrt-fp16-slower --reason 'padding for alignment' --until 2027-01-31
-      benchbox baseline accept 20261127-h100-tensorrt-fp16-slower --kind infra --reason 'the fan failed'
-      benchbox baseline accept 20261127-cpu-onnxruntime-fp32-exact --against base/results/records --reason 'two Casts'
+      benchbox baseline accept 20261127-h100-tensorrt-fp16-slower --until 2027-01-31 --reason padded
+      benchbox baseline accept 20261127-h100-tensorrt-fp16-slower --kind infra --reason 'fan failed'
+      benchbox baseline accept 20261127-cpu-onnxruntime-fp32-exact --against base --reason Casts
     """
     from benchbox.errors import UsageError
     from benchbox.gate.levels.acknowledged import append_acknowledgements

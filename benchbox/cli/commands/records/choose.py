@@ -83,7 +83,6 @@ def command(
     the best in latency (or --minimize, --maximize) is the answer. Configurations whose outputs were not found right,
     whose numbers are void, or that did not run in their precision are left out and counted.
 
-    \b
     Exit status: 0 an answer · 7 nothing surely qualifies, more measuring would decide · 9 nothing can qualify ·
     2 usage · 6 the store cannot be read
 

@@ -103,6 +103,8 @@ def command(
         click.echo(render_verdicts(verdicts, word, form=form, machines=machines))
         if not match and any("; the nearest of the " in verdict.reason for verdict in verdicts):
             warn("different cases are compared with --match, for example --match model,batch")
+        if any(_of_other_environments(verdict.reason) for verdict in verdicts):
+            warn("records of different environments are compared with --across-environments")
 
 
 def _measured(place: str) -> list[Measured]:
@@ -121,3 +123,8 @@ def _measured(place: str) -> list[Measured]:
     else:
         records = readable_records(record_files_of(place, stored_root()), warn=warn)
     return [Measured(record=record, trials=trials) for _, (record, trials) in readable_trials(records, warn=warn)]
+
+
+def _of_other_environments(reason: str) -> bool:
+    """Whether that is why nothing was compared, and the reason does not say what to do."""
+    return reason.startswith("environments differ") and "--across-environments" not in reason

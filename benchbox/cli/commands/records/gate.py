@@ -63,7 +63,6 @@ def command(
     and against the levels in results/baseline/ where there are any; counts like MACs may not change at all. Cases that
     have no numbers tonight are reported. benchbox.toml holds other rules; docs/nightly.md explains all of it.
 
-    \b
     Exit status: 0 nothing to do · 1 slower, drifted or another count · 5 a case is missing or failed, or the self-test
     failed · 7 too much is inconclusive · 8 the environment changed · 2 usage or policy · 6 the store is damaged
 
@@ -72,7 +71,7 @@ def command(
       benchbox gate
       benchbox gate --night today --markdown gate.md --junit gate.xml --annotations
       benchbox gate --night today --selftest --confirm
-      git bisect run sh -c 'benchbox run net.onnx || exit 125; benchbox gate --bisect --against good/'
+      git bisect run sh -c 'benchbox run n.onnx || exit 125; benchbox gate --bisect --against good/'
       benchbox gate --where backend=onnxruntime --no-exit --json
     """
     import functools

@@ -47,17 +47,18 @@ def command(form: str | None, output: str | None, where: tuple[str, ...], shown:
       benchbox report --output page.html
     """
     from benchbox.jobs.selecting import say_unmatched
-    from benchbox.report.records.base import FORMATS, format_of_file
+    from benchbox.report.records.base import FORMATS, PAGE, format_of_file
     from benchbox.report.screen import screen_width
     from benchbox.store.records import readable_records, record_files
     from benchbox.store.selection import conditions_from_words, matching
 
-    page = not as_json and (form == "html" or (form is None and _is_page(output)))
+    form = "json" if as_json else form or format_of_file(output or "")
+    page = form == PAGE
     if page:
         from benchbox.report.plots.rendering import require_renderer
 
         require_renderer()
-    chosen = FORMATS.get("table" if page else "json" if as_json else form or format_of_file(output or ""))
+    chosen = FORMATS.get("table" if page else form)
     conditions = conditions_from_words(where)
     found = readable_records(record_files(stored_root(), conditions), warn=warn)
     kept = [(path, record) for path, record in found if matching(record, conditions)]
@@ -86,10 +87,6 @@ def _nothing(where: tuple[str, ...]) -> str:
 
     fault = nothing_fits(stored_root(), where)
     return "\n".join(filter(None, (fault.what, fault.values)))
-
-
-def _is_page(output: str | None) -> bool:
-    return output is not None and output.lower().endswith((".html", ".htm"))
 
 
 def _put_page(found: list[tuple[Path, Record]], where: tuple[str, ...], output: str | None) -> None:

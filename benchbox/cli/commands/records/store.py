@@ -39,7 +39,6 @@ def check(set_aside: bool, as_json: bool) -> None:
     Damaged artifacts and engines are made again when they are needed; records are not, and --set-aside moves them
     away.
 
-    \b
     Exit status: 0 all is whole, or damaged records were set aside · 6 something is damaged
 
     \b
@@ -96,7 +95,6 @@ def compact(everything: bool, as_json: bool) -> None:
     It may run while others measure and read, and may be killed at any moment: nothing is removed before what replaces
     it was read again. Damaged files are named and left where they are.
 
-    \b
     Exit status: 0 done · 6 a damaged file was left, another compaction runs, or the store cannot be written
 
     \b

@@ -46,7 +46,7 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
         if not rows:
             raise UsageError(
                 f"'{name}' has no definition",
-                values=suggestion(name, [known.lower() for known in known_names()]),
+                values=suggestion(name, known_names()),
                 remedy="all names: benchbox explain",
             )
         found += [row for row in rows if row not in found]

@@ -217,6 +217,14 @@ def test_a_dry_run_says_what_would_be_void(benchbox: Callable) -> None:
     assert "would be measured; void, as 4096 threads share" in ran.out
 
 
+def test_a_dry_run_fits_the_screen(benchbox: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    ran = benchbox("run", "lenet5", "--backend", "onnxruntime", "--threads", "4096", "--dry-run")
+    assert "OVERSUBSCRIBED" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 100
+
+
 def test_dry_run_measures_nothing(benchbox: Callable, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     ran = benchbox("run", "lenet5", *ORT, "--precision", "fp32,bf16", "--dry-run", "--json")

@@ -109,6 +109,7 @@ def test_nothing_qualifies_is_9(root: Path, benchbox: Callable[..., Any]) -> Non
     ran = benchbox("choose", "--latency", "<= 10 us")
     assert ran.status == 9
     assert "nothing meets latency <= 10 us on none, isolated" in ran.out
+    assert "0 of 1 configuration qualifies" in ran.out
     assert "the limit" in ran.out
 
 

@@ -140,3 +140,16 @@ def test_two_precisions_are_compared_when_asked(benchbox: Callable, tmp_path: Pa
     assert (verdict["base_key"]["precision"], verdict["key"]["precision"]) == ("fp32", "int8")
     assert verdict["base_records"]
     assert verdict["head_records"]
+
+
+def test_other_environments_say_what_compares_them(benchbox: Callable, tmp_path: Path) -> None:
+    """As after a package was installed: the reason names it, and a line below the flag that compares."""
+    stored(tmp_path / "a", BASE)
+    here = record(0).environment
+    there = dataclasses.replace(here, hash="0" * 12, software={**here.software, "openvino": "2026.4.1"})
+    stored(tmp_path / "b", BASE, environment=there)
+    ran = benchbox("compare", "a", "b")
+    assert "environments differ: openvino not installed and '2026.4.1'" in ran.out
+    assert "--across-environments" in ran.err
+    ran = benchbox("compare", "a", "b", "--across-environments")
+    assert "environments" not in ran.out.partition("same")[0] + ran.err

@@ -62,6 +62,20 @@ def test_the_ending_says_the_form(benchbox: Callable, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("name", ["x.foo", "x.xlsx", "/dev/null.foo"])
+def test_an_unknown_ending_is_an_error_and_writes_nothing(name: str, benchbox: Callable, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    ran = benchbox("report", "--output", name)
+    assert (ran.status, ran.out) == (2, "")
+    assert f"no format has the ending '{Path(name).suffix}'" in ran.err
+    assert "known: .csv, .htm, .html, .json, .md, .txt" in ran.err
+    assert "--format" in ran.err
+    assert sorted(tmp_path.rglob("*")) == before
+    assert benchbox("report", "--output", "y.foo", "--format", "csv").status == 0
+    assert (tmp_path / "y.foo").read_text().startswith("id,"), "asked for is asked for"
+
+
+@pytest.mark.usefixtures("stored")
 def test_a_table_in_a_file_is_not_folded(benchbox: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "60")

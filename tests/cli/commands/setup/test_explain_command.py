@@ -33,6 +33,7 @@ def test_an_unknown_name_is_answered_with_near_ones(benchbox: Callable[..., Any]
     ran = benchbox("explain", "latncy_p50")
     assert ran.status == 2
     assert "did you mean 'latency_p50'" in ran.err
+    assert "did you mean 'WIDE_INTERVAL'?" in benchbox("explain", "wide").err, "as it is written"
 
 
 def test_without_a_name_all_are_listed(benchbox: Callable[..., Any]) -> None:
