@@ -137,10 +137,7 @@ def measure_cases(
             if len(cases) == 1:
                 raise
             yield stored(_unmeasured(place, blank, bug_from_error(error)))
-    if misfits and not ready and misfits[0].error:
-        raise misfits[0].error
-    for outcome in misfits:
-        yield stored(outcome)
+    yield from map(stored, _recorded(misfits, fitted=bool(ready)))
     order = drawn_anew(cases[0].plan.seed) if not interleaved or pair_order is PairOrder.RANDOM else abba()
     requests = [request for _, _, request in ready]
 
@@ -153,6 +150,13 @@ def measure_cases(
     measuring = measure_in_turn(requests, order=order, progress=progress.step, keep=keep, paired=paired)
     with contextlib.closing(measuring) as outcomes:
         yield from outcomes
+
+
+def _recorded(misfits: Sequence[Outcome], *, fitted: bool) -> Sequence[Outcome]:
+    """The cases that asked sizes do not fit, where they fitted others; raises the first one's error otherwise."""
+    if misfits and not fitted and misfits[0].error:
+        raise misfits[0].error
+    return misfits
 
 
 def _unmeasured(place: int, blank: Record, error: BenchboxError) -> Outcome:
