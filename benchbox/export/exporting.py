@@ -342,10 +342,8 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
     path = Path(source.reference).absolute()  # external data lie beside a link, not beside what it points to
     graph = graph_from_file(path, sizes=sizes_of_source(source))
     precision, rest = graph.contents.precision, graph.contents.rest
-    cached = cache.find(precision)
-    if cached is not None:
+    if (cached := cache.find(precision)) is not None:
         return cached
-    sizes = cache.batch or BatchRange()
     say("computing expected outputs")
     graph, check, judged, warnings = judged_at_some_batch(path, graph, cache)
     for warning in warnings[len(graph.contents.warnings) :]:
@@ -374,7 +372,7 @@ def _original_from_file(cache: Cache, say: Say) -> OnnxArtifact:
         sha256=sha256_of(path),
         size_bytes=path.stat().st_size,
         params=None,  # the cost model counts them on the graph
-        batch=sizes if graph.fixed_batch is None else _fixed_range(graph.fixed_batch),
+        batch=(cache.batch or BatchRange()) if graph.fixed_batch is None else _fixed_range(graph.fixed_batch),
         inputs=check.inputs,
         outputs=check.outputs,
         exporter=f"{graph.proto.producer_name} {graph.proto.producer_version}".strip(),

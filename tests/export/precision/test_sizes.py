@@ -205,3 +205,29 @@ def test_layers_without_a_name_and_behind_computed_sizes_are_bisected(tmp_path: 
     assert found.restored.passed
     assert "Conv_0" in found.exclude
     assert {layer.node.partition("_")[0] for layer in found.layers} >= {"Conv", {"Range": "Gather"}.get(user, user)}
+
+
+def test_what_a_branch_reads_from_outside_may_be_a_size() -> None:
+    """And an If whose condition follows from a shape makes data, where a branch of it reads some."""
+    node, kind = helper.make_node, TensorProto.FLOAT
+    branches = [
+        helper.make_graph(
+            [node("Mul", ["x", "scaled"], [name])], name, [], [helper.make_tensor_value_info(name, kind, None)]
+        )
+        for name in ("then", "else")
+    ]
+    nodes = [
+        node("Size", ["x"], ["size"]),
+        node("Cast", ["size"], ["float"], to=kind),
+        node("Mul", ["float", "share"], ["scaled"]),
+        node("Greater", ["size", "limit"], ["large"]),
+        node("If", ["large"], ["data"], then_branch=branches[0], else_branch=branches[1]),
+        node("Mul", ["data", "share"], ["y"]),
+        node("Cast", ["y"], ["whole"], to=TensorProto.INT64),
+    ]
+    border = (
+        [helper.make_tensor_value_info("x", kind, [2])],
+        [helper.make_tensor_value_info("whole", TensorProto.INT64, None)],
+    )
+    graph = helper.make_graph(nodes, "net", *border)
+    assert size_arithmetic(graph, {"share", "limit"}) == {1, 2}
