@@ -140,7 +140,7 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes, *, opened: bool = F
 
     def bodies(node: onnx.NodeProto) -> tuple[Body, ...]:
         models = body_models(proto, node, tensors=tensors, stored=kept, taken=taken)
-        if (only := known.taken.get(node.output[0])) is not None:
+        if (only := known.taken.get(node.output[0] if node.output else "")) is not None:
             models = models[only : only + 1]
         return tuple(_body(model, node, path, opened=opened) for model in models)
 

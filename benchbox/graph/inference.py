@@ -123,13 +123,15 @@ def _with_branches_taken(
     weights: list[onnx.TensorProto] = []
     taken: dict[str, int] = {}
     for node in proto.graph.node:
-        if node.op_type != "If" or node.domain not in STANDARD_DOMAINS or node.input[0] not in values:
+        condition = values.get(node.input[0]) if node.op_type == "If" and node.input else None
+        names = [entry.name for entry in node.attribute if entry.HasField("g")]
+        wanted = "then_branch" if condition and condition[0] else "else_branch"
+        branch = bodies_of(node)[names.index(wanted)] if condition and wanted in names else None
+        fits = branch is not None and len(branch.output) == len(node.output) > 0
+        if branch is None or not fits or node.domain not in STANDARD_DOMAINS:
             nodes.append(node)
             continue
-        wanted = "then_branch" if values[node.input[0]][0] else "else_branch"
-        names = [entry.name for entry in node.attribute if entry.HasField("g")]
         taken[node.output[0]] = names.index(wanted)
-        branch = bodies_of(node)[names.index(wanted)]
         nodes += branch.node
         weights += branch.initializer
         nodes += (
@@ -153,10 +155,16 @@ def _gathered(
     made: dict[str, Made] = {}
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in proto.graph.node:
-        turns = values.get(node.input[0]) if node.op_type == "Loop" and node.domain in STANDARD_DOMAINS else None
-        open_ones = [name for name in node.output[carried_by(node) :] if name and name not in found] if turns else []
-        (body,) = bodies_of(node) if open_ones else (None,)
-        if not turns or body is None or may_end_early(body, constants_of(body, stored_tensors(body))):
+        if node.op_type != "Loop" or node.domain not in STANDARD_DOMAINS or len(node.input) < 2:
+            continue
+        turns, bodies = values.get(node.input[0]), bodies_of(node)
+        open_ones = [name for name in node.output[carried_by(node) :] if name and name not in found]
+        if not turns or not open_ones or len(bodies) != 1 or len(bodies[0].input) < 2:
+            continue
+        if len(bodies[0].output) != len(node.output) + 1:
+            continue
+        body = bodies[0]
+        if may_end_early(body, constants_of(body, stored_tensors(body))):
             continue
         try:
             (model,) = body_models(proto, node, tensors=found, stored=stored, taken=set())
