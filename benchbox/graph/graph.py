@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbox.errors import ArtifactError, BenchboxError
-from benchbox.graph.bodies import body_models, carried_by, has_bodies, may_end_early
+from benchbox.graph.bodies import bodies_of, body_models, carried_by, has_bodies, may_end_early
 from benchbox.graph.border import Border, Sizes
 from benchbox.graph.contrib import Made
 from benchbox.graph.external import read_external
@@ -142,7 +142,7 @@ def _graph(proto: onnx.ModelProto, path: Path, sizes: Sizes, *, opened: bool = F
 
     def bodies(node: onnx.NodeProto) -> tuple[Body, ...]:
         models = body_models(proto, node, tensors=tensors, stored=kept, taken=taken)
-        if (only := known.taken.get(node.output[0])) is not None:
+        if (only := known.taken.get(node.output[0] if node.output else "")) is not None:
             models = models[only : only + 1]
         return tuple(_body(model, node, path, opened=opened) for model in models)
 
@@ -259,7 +259,7 @@ def _gathered(
     constants: Collection[str],
 ) -> Gathered:
     """What finds the shapes that Loops gather: one slice for each turn, where the number of turns is known."""
-    loops = [node for node in proto.graph.node if node.op_type == "Loop" and has_bodies(node)]
+    loops = [node for node in proto.graph.node if node.op_type == "Loop" and _is_whole_loop(node)]
 
     def find(found: Mapping[str, Tensor], values: Mapping[str, tuple[float, ...]]) -> dict[str, Made]:
         shapes: dict[str, Made] = {}
@@ -280,6 +280,17 @@ def _gathered(
         return shapes
 
     return find
+
+
+def _is_whole_loop(node: onnx.NodeProto) -> bool:
+    """Whether a Loop has what every Loop has: a damaged one is refused by name later."""
+    bodies = bodies_of(node)
+    return (
+        len(node.input) > 1
+        and len(bodies) == 1
+        and len(bodies[0].input) > 1
+        and len(bodies[0].output) == len(node.output) + 1
+    )
 
 
 def _slices(model: onnx.ModelProto, node: onnx.NodeProto, path: Path) -> tuple[Tensor, ...]:

@@ -132,13 +132,15 @@ def _with_branches_taken(
     weights: list[onnx.TensorProto] = []
     taken: dict[str, int] = {}
     for node in proto.graph.node:
-        if node.op_type != "If" or node.domain not in STANDARD_DOMAINS or node.input[0] not in values:
+        condition = values.get(node.input[0]) if node.op_type == "If" and node.input else None
+        names = [entry.name for entry in node.attribute if entry.HasField("g")]
+        wanted = "then_branch" if condition and condition[0] else "else_branch"
+        branch = bodies_of(node)[names.index(wanted)] if condition and wanted in names else None
+        fits = branch is not None and len(branch.output) == len(node.output) > 0
+        if branch is None or not fits or node.domain not in STANDARD_DOMAINS:
             nodes.append(node)
             continue
-        wanted = "then_branch" if values[node.input[0]][0] else "else_branch"
-        names = [entry.name for entry in node.attribute if entry.HasField("g")]
         taken[node.output[0]] = names.index(wanted)
-        branch = bodies_of(node)[names.index(wanted)]
         nodes += branch.node
         weights += branch.initializer
         nodes += (

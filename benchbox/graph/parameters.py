@@ -304,7 +304,7 @@ class _Formulas:
                 self._readers[name].append(node)
         self._pictures = {value.name for value in graph.input} - constants.keys()
         for node in graph.node:
-            if node.op_type in _PREPARES and node.input[:1] and node.input[0] in self._pictures:
+            if node.op_type in _PREPARES and node.input and node.input[0] in self._pictures:
                 self._pictures.update(node.output)
 
     def has(self, node: onnx.NodeProto, stored: onnx.TensorProto | None) -> bool:

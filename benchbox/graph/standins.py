@@ -75,7 +75,11 @@ def _resizing(graph: onnx.GraphProto) -> dict[int, list[onnx.NodeProto]]:
     from onnx import helper, numpy_helper
 
     found: dict[int, list[onnx.NodeProto]] = {}
-    places = [place for place, node in enumerate(graph.node) if node.op_type in _RESIZES]
+    places = [
+        place
+        for place, node in enumerate(graph.node)
+        if node.op_type in _RESIZES and node.input and len(node.output) == 1
+    ]
     stored = stored_tensors(graph) if places else {}
     for place in places:
         node = graph.node[place]
