@@ -4,15 +4,18 @@
 
 Measures the processor's ceilings so many times, or takes those that 'benchbox ceilings' stored under a root. Then the
 same by other means, like with like and in turn: the products of PyTorch and numpy, called in fresh processes as their
-users call them, beside what the same library reaches as a ceiling; and main memory by a C program that adds and scales
-arrays as STREAM does (compiled here by gcc or cc with OpenMP, where there is one). Run it on a quiet machine:
-everything else stopped, `uptime` near 0, frequency scaling off where it can be.
+users call them, beside what the same library reaches as a ceiling; and main memory by C code that adds and scales
+arrays as STREAM does (compiled here by gcc or cc with OpenMP, where there is one), on huge pages as numpy's arrays are
+where the system allows it. A ceiling of memory is a median, so the median of C's passes is compared; its best pass,
+which STREAM reports, stands beside it. Run it on a quiet machine: everything else stopped, `uptime` near 0, frequency
+scaling off where it can be.
 Wanted: spread below 5 %, ratios to others within 10 %.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import shutil
 import statistics
@@ -28,6 +31,7 @@ from benchbox.limits import effective_cpus
 from benchbox.machine.caches import available_bytes, caches_of
 from benchbox.machine.environment import capture
 from benchbox.measure.ceilings.effort import dram_bytes, quick_effort
+from benchbox.measure.ceilings.native import ADD, ARRAYS, StreamRequest, streams_from_request
 from benchbox.schema.device import Ceilings, Pace
 from benchbox.schema.model import Precision
 from benchbox.store.ceilings import stored_ceilings
@@ -63,19 +67,29 @@ print(2 * size**3 * count / (time.perf_counter() - begin))
 _PRODUCTS = {"pytorch": _TORCH, "numpy": _NUMPY}
 _SHAPE = (1024, 1024, 1024)
 _C = """
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+static double times[100000];
 static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + 1e-9 * t.tv_nsec; }
-int main(int argc, char **argv) {
-    long n = atol(argv[1]) / 8 * 8; int add = !strcmp(argv[2], "add");
-    float *a = aligned_alloc(64, 4 * n), *b = aligned_alloc(64, 4 * n), *c = aligned_alloc(64, 4 * n);
+static float *array(long n) {
+    float *found = aligned_alloc(2 << 20, (4 * n + (2 << 20) - 1) >> 21 << 21);
+    if (found) madvise(found, 4 * n, MADV_HUGEPAGE);
+    return found;
+}
+static int order(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return left < right ? -1 : left > right;
+}
+/* Bytes per second of arrays of n floats: of the median pass and of the best, as STREAM reports. */
+int stream(long n, int add, double seconds, double *rates) {
+    float *a = array(n), *b = array(n), *c = array(n);
     if (!a || !b || !c) return 1;
     #pragma omp parallel for
     for (long i = 0; i < n; i++) { a[i] = 1; b[i] = 2; c[i] = 0; }
-    double least = 1e30;
-    for (long r = 0; r < 10; r++) {
+    double end = now() + seconds;
+    int count = 0;
+    while (count < 100000 && (count < 3 || now() < end)) {
         double begin = now();
         if (add) {
             #pragma omp parallel for
@@ -84,13 +98,17 @@ int main(int argc, char **argv) {
             #pragma omp parallel for
             for (long i = 0; i < n; i++) c[i] = 2 * a[i];
         }
-        double took = now() - begin;
-        if (took < least) least = took;
+        times[count++] = now() - begin;
     }
-    printf("%.9g %g\\n", (add ? 12.0 : 8.0) * n / least, c[n / 2]);
+    qsort(times, count, sizeof *times, order);
+    rates[0] = (add ? 12.0 : 8.0) * n / times[count / 2];
+    rates[1] = (add ? 12.0 : 8.0) * n / times[0];
+    free(a); free(b); free(c);
     return 0;
 }
 """
+# As long as a whole measurement streams (Effort.stream_s); turns of both kernels for each round of products.
+_STREAM_S, _TURNS = 0.1, 4
 
 
 class _Lines:
@@ -108,13 +126,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="pairs with other means (10)")
     parser.add_argument("--quick", action="store_true", help="quick ones: some seconds each, no caches")
     parser.add_argument("--root", type=Path, help="take what is stored under this project root, measure nothing again")
+    parser.add_argument("--library", help=argparse.SUPPRESS)
+    parser.add_argument("--turns", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.library:
+        _memory_in_turn(asked.library, asked.turns)
+        return
     print(f"load of the last minute before: {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory(prefix="benchbox-ceilings-") as folder:
         if asked.times:
             found = _stored(asked.root) if asked.root else _measured(Path(folder), asked.times, quick=asked.quick)
             _print_repetition(found)
         _print_others(Path(folder), asked.rounds)
+        _print_memory(Path(folder), asked.rounds * _TURNS)
 
 
 def _measured(folder: Path, times: int, *, quick: bool) -> list[Ceilings]:
@@ -166,73 +190,87 @@ def _print_spread(name: str, rates: Sequence[float], unit: str) -> None:
 
 
 def _print_others(folder: Path, rounds: int) -> None:
-    """Rates by the tool and by others, one process each in turn: the machine's speed changes from minute to minute."""
-    print(f"by the tool / by other means, all threads, the median of {rounds} pairs in turn (least to largest):")
-    program, threads = _compiled(folder), effective_cpus()
-    pairs: dict[str, list[tuple[float, float]]] = {}
+    """Products by the tool and by others, one process each in turn: the machine's speed changes all the time."""
+    print(f"by the tool / by other means, all threads, the median of {rounds} pairs in turn (middle half of them):")
+    threads = effective_cpus()
+    pairs: dict[str, list[float]] = {}
     for number in range(rounds):
         if number % 2:
-            others = _others(program, threads)
+            others = _products(threads)
             tool = _tool(folder / str(number))
         else:
             tool = _tool(folder / str(number))
-            others = _others(program, threads)
+            others = _products(threads)
         for name, rate in tool.items():
-            if (other := others.get(name)) is not None:
-                pairs.setdefault(name, []).append((rate, other))
+            if name in others:
+                pairs.setdefault(f"product by {name}", []).append(rate / others[name])
     for name, found in pairs.items():
-        ratios = [rate / other for rate, other in found]
-        print(f"  {name:32} {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
-    if program is None:
-        print("  main memory: no C compiler, not compared")
+        _print_ratios(name, found)
 
 
 def _tool(root: Path) -> dict[str, float]:
-    """What the ceilings' own measurement gives now, one process for each."""
+    """What the ceilings' own measurement gives now for each library, one process each."""
     effort = replace(quick_effort("cpu"), shapes=(_SHAPE,), processes=1, warmup_s=0.5, window_s=1.0, libraries=True)
     wanted = Wanted(libraries=tuple(_PRODUCTS), precisions=(Precision.FP32,), quick=True, effort=effort)
     ceilings = _processor(measured_ceilings(wanted, root=root, progress=_Lines()))
-    products = {f"product by {one.library}": one.flops_per_s for one in ceilings.backends if one.kind is Pace.SUSTAINED}
-    memory = ceilings.memory(threads=ceilings.cpus)
-    return products if memory is None else products | {f"memory, {memory.kernel}": memory.bytes_per_s}
+    return {one.library: one.flops_per_s for one in ceilings.backends if one.kind is Pace.SUSTAINED}
 
 
-def _others(program: Path | None, threads: int) -> dict[str, float]:
-    """The same by the libraries themselves, and by the C program."""
-    size = str(_SHAPE[0])
-    found = {
-        f"product by {library}": _output([sys.executable, "-c", source, str(threads), size], threads)
-        for library, source in _PRODUCTS.items()
-    }
-    if program is not None:
-        elements = str(dram_bytes(caches_of(), available_bytes()) // 12)
-        for kernel in ("add", "scale"):
-            rate = _output([str(program), elements, kernel], threads)
-            found[f"memory, {kernel}"] = rate
-    return {name: rate for name, rate in found.items() if rate is not None}
+def _products(threads: int) -> dict[str, float]:
+    """The same by the libraries themselves."""
+    found = {}
+    for library, source in _PRODUCTS.items():
+        command = [sys.executable, "-c", source, str(threads), str(_SHAPE[0])]
+        run = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment(threads))
+        if run.returncode == 0:
+            found[library] = float(run.stdout.split()[0])
+    return found
 
 
-def _compiled(folder: Path) -> Path | None:
-    """The C program; None without a compiler."""
+def _print_memory(folder: Path, turns: int) -> None:
+    """Main memory by the tool's own kernels and by the C program, in turn in one process of its own."""
     compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        return None
-    source, program = folder / "stream.c", folder / "stream"
+    source, library = folder / "stream.c", folder / "stream.so"
     source.write_text(_C)
-    done = subprocess.run([compiler, "-O3", "-march=native", "-fopenmp", str(source), "-o", str(program)], check=False)
-    return program if done.returncode == 0 else None
+    options = ["-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"]
+    if (
+        compiler is None
+        or subprocess.run([compiler, *options, str(source), "-o", str(library)], check=False).returncode
+    ):
+        print("  main memory: no C compiler, not compared")
+        return
+    command = [sys.executable, __file__, "--turns", str(turns), "--library", str(library)]
+    subprocess.run(command, check=True, env=_environment(effective_cpus()))
 
 
-def _output(command: Sequence[str], threads: int) -> float | None:
-    """The first number that a process prints; None where it fails."""
-    run = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"OMP_NUM_THREADS": str(threads), "PATH": "/usr/bin:/bin"},
-    )
-    return float(run.stdout.split()[0]) if run.returncode == 0 else None
+def _memory_in_turn(library: str, turns: int) -> None:
+    """Prints the ratios; called in a process of its own, since OpenMP takes its threads from the environment."""
+    stream = ctypes.CDLL(library).stream
+    stream.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_double, ctypes.POINTER(ctypes.c_double)]
+    size, threads = dram_bytes(caches_of(), available_bytes()), effective_cpus()
+    for kernel, arrays in ARRAYS.items():
+        request = StreamRequest(passes=((kernel, size),), threads=threads, each_s=_STREAM_S)
+        by_median, by_best = [], []
+        for number in range(turns):
+            rates, tool = (ctypes.c_double * 2)(), 0.0
+            for whose in ("tool", "other") if number % 2 else ("other", "tool"):
+                if whose == "tool":
+                    tool = streams_from_request(request).rates[kernel, size]
+                elif stream(size // (4 * arrays), kernel == ADD, _STREAM_S, rates):
+                    sys.exit("error: no memory for the C program's arrays")
+            by_median.append(tool / rates[0])
+            by_best.append(tool / rates[1])
+        _print_ratios(f"memory, {kernel}", by_median)
+        _print_ratios(f"memory, {kernel}, C's best pass", by_best)
+
+
+def _print_ratios(name: str, ratios: Sequence[float]) -> None:
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(f"  {name:32} {middle:.3f} ({low:.3f} to {high:.3f})  n {len(ratios)}", flush=True)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(threads), "PATH": "/usr/bin:/bin", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
 if __name__ == "__main__":

@@ -2,16 +2,16 @@
 
 ``dispatch.py`` compares processes with and without Ray, and processes differ by more than 2 % on most machines. Here
 one process times one network without end while the daemons of a Ray node are stopped (SIGSTOP) and let run again:
-running, stopped, stopped, running, a block of seconds each. What makes processes unlike, and what drifts slower than
-four blocks, meets both sides alike, so that a per cent can be told. Two ways: an idle node, and a node that has
+running, stopped, stopped, running, half a second each. What makes processes unlike, and what drifts slower than four
+blocks, meets both sides alike, so that a per cent can be told. Two ways: an idle node, and a node that has
 started the measuring process as a sweep's unit is started (then also Ray's waiting worker and the driver are stopped).
 
 Printed for each network and way: how many times as long an inference takes while the daemons run, by blocks' medians
 and by blocks' means, each the mean over rounds with its 95 % interval (Student's t), and whether that lies within 2 %.
-With the defaults about 22 minutes, on a machine where nothing else runs. Exit status 0: it does not disturb by 2 %,
+With the defaults about 35 minutes, on a machine where nothing else runs. Exit status 0: it does not disturb by 2 %,
 1: it does, or that cannot be said.
 
-Usage: python benchmarks/daemons.py [--rounds 40] [--models squeezenet1_1,resnet50]    (in an environment with
+Usage: python benchmarks/daemons.py [--rounds 200] [--models squeezenet1_1,resnet50]    (in an environment with
 benchbox[ray])
 """
 
@@ -38,9 +38,11 @@ from dispatch import EFFECT, benchbox, ray_node
 from benchbox.fleet.unit import scrubbed_environment
 
 WAYS = ("idle", "dispatched")
-# Longer than what the daemons do every now and then, shorter than what makes a node count as dead.
-BLOCK_S = 2.0
+# Short beside what changes a shared machine's speed. What the daemons would have done while they were stopped they do
+# in the next block, so that nothing of it is missed; a node counts as dead only after much longer.
+BLOCK_S = 0.5
 SETTLE_S = 0.1
+WARM_UP_S = 10.0
 
 
 def serve(file: str, address: str) -> None:
@@ -141,7 +143,7 @@ def measure(way: str, file: Path, rounds: int, ray: list[str], folder: Path) -> 
             time.sleep(SETTLE_S)
             return block(seconds)
 
-        block(10 * BLOCK_S)
+        block(WARM_UP_S)
         found = []
         for _ in range(rounds):
             first, second, third, fourth = running(BLOCK_S), still(BLOCK_S), still(BLOCK_S), running(BLOCK_S)
@@ -167,7 +169,7 @@ def interval(logs: list[float]) -> tuple[float, float, float]:
 def main() -> int:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40, help="of four blocks each [default: 40]")
+    parser.add_argument("--rounds", type=int, default=200, help="of four blocks each [default: 200]")
     parser.add_argument("--models", default="squeezenet1_1,resnet50", help="[default: squeezenet1_1,resnet50]")
     parser.add_argument("--ray", default=f"{sys.executable} -m ray.scripts.scripts", help="the command that starts Ray")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)

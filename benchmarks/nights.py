@@ -177,6 +177,8 @@ def main() -> int:
     parser.add_argument(
         "--most", type=int, default=30, help="cases a night that --confirm measures again, the largest first"
     )
+    parser.add_argument("--order", default="paired", help="of --confirm's processes [default: paired]")
+    parser.add_argument("--blind", action="store_true", help="--confirm also measures again what nights cannot judge")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help=f"[default: {' '.join(NETWORKS)}]")
     parser.add_argument("--night", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -189,14 +191,17 @@ def main() -> int:
         "quiet": given.quiet,
         "wait": given.wait,
         "networks": given.networks,
-        "confirm": given.confirm and [given.processes, given.most],
+        "confirm": given.confirm and [given.processes, given.most, given.order, given.blind],
     }
     settings, log = given.folder / "settings.json", given.folder / "nights.jsonl"
     if settings.exists() and json.loads(settings.read_text()) != asked:
         parser.error(f"{given.folder} was begun with other settings: {settings.read_text()}")
     settings.write_text(json.dumps(asked))
     root.mkdir(exist_ok=True)
-    (root / "benchbox.toml").write_text(f"[gate.confirm]\nprocesses = {given.processes}\nmost = {given.most}\n")
+    (root / "benchbox.toml").write_text(
+        f'[gate.confirm]\nprocesses = {given.processes}\nmost = {given.most}\norder = "{given.order}"\n'
+        f"blind = {str(given.blind).lower()}\n"
+    )
     nights = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     for entry in nights:
         print(shown(entry))

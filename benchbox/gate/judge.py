@@ -22,17 +22,26 @@ from benchbox.gate.comparable import (
     pairs_of_cases,
 )
 from benchbox.gate.doubts import doubt_about
-from benchbox.gate.outcome import judge_ratio
-from benchbox.gate.values import flags_about, note_on_replication, values_of
+from benchbox.gate.outcome import LEAST_VALUES, judge_ratio
+from benchbox.gate.values import flags_about, note_on_replication, paired_values_of, values_of
 from benchbox.metrics.metric import METRICS, Metric
 from benchbox.schema.identity import CaseIdentity, identity_of
 from benchbox.schema.plan import Mode
 from benchbox.schema.reading import Severity
 from benchbox.schema.verdict import Outcome, Verdict
-from benchbox.stats.rank import minimum_detectable_effect, rank_test, ratio_interval
+from benchbox.stats.rank import (
+    LEAST_PAIRS,
+    minimum_detectable_effect,
+    paired_detectable_effect,
+    paired_ratio_interval,
+    rank_test,
+    ratio_interval,
+    signed_rank_test,
+)
 
 # Smallest effects of interest: a machine shared with others moves by a few percent from day to day, a GPU by less.
 CPU_EFFECT, GPU_EFFECT = 0.05, 0.02
+Turned = tuple[list[float], list[float]] | None
 _WORST_FIRST = (Outcome.SLOWER, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE, Outcome.FASTER, Outcome.SAME)
 
 
@@ -49,9 +58,13 @@ def verdicts_from_measured(base: Iterable[Measured], head: Iterable[Measured], r
 def verdict_between(base: Measured, head: Measured, metric: str, rules: Rules) -> Verdict:
     """One record against another, whatever differs between them: the difference is the question.
 
-    Its two sides were measured in turn. The verdict names both cases.
+    Its two sides were measured in turn; where their processes took turns, they are judged pair by pair. The verdict
+    names both cases.
     """
-    verdict = _verdict(Pair(base=(base,), head=(head,)), METRICS.get(metric), rules, alike=False)
+    pair = Pair(base=(base,), head=(head,))
+    verdict = _verdict(
+        pair, METRICS.get(metric), rules, alike=False, in_turns=paired_values_of(base, head, METRICS.get(metric))
+    )
     return dataclasses.replace(verdict, base_case=identity_of(base.record))
 
 
@@ -67,21 +80,24 @@ def _apart(pair: Pair, metric: Metric, rules: Rules) -> Verdict:
     return dataclasses.replace(verdict, base_case=identity_of(pair.base[0].record)) if pair.base else verdict
 
 
-def _verdict(pair: Pair, metric: Metric, rules: Rules, *, alike: bool = True, one_case: bool = True) -> Verdict:
+def _verdict(
+    pair: Pair, metric: Metric, rules: Rules, *, alike: bool = True, one_case: bool = True, in_turns: Turned = None
+) -> Verdict:
     """The verdict of a pair, with the ids of its records.
 
     ``alike`` asks for one network, environment and state of the machine, ``one_case`` notes what else is another.
+    ``in_turns`` are the values of processes that took turns, pair by pair, which are judged as such.
     """
     base, head = (tuple(entry.record.id for entry in side) for side in (pair.base, pair.head))
-    found = _judged(pair, metric, rules, alike=alike, one_case=one_case and alike)
+    found = _judged(pair, metric, rules, alike=alike, one_case=one_case and alike, in_turns=in_turns)
     return dataclasses.replace(found, base_records=base, head_records=head)
 
 
-def _judged(pair: Pair, metric: Metric, rules: Rules, *, alike: bool, one_case: bool) -> Verdict:
+def _judged(pair: Pair, metric: Metric, rules: Rules, *, alike: bool, one_case: bool, in_turns: Turned) -> Verdict:
     case, base, head = pair.identity, pair.base, pair.head
     if found := obstacle(pair, rules, alike=alike):
         return Verdict(case=case, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=found)
-    values = [values_of(side, metric) for side in (base, head)]
+    values = in_turns or (values_of(base, metric), values_of(head, metric))
     if not all(values):
         missing = "base" if not values[0] else "head"
         reason = f"the {missing} has no {metric.name}{_instead(case, metric)}"
@@ -90,12 +106,13 @@ def _judged(pair: Pair, metric: Metric, rules: Rules, *, alike: bool, one_case: 
         reason = f"{metric.name} is 0 in a process: there is no ratio"
         return Verdict(case=case, metric=metric.name, outcome=Outcome.INCOMPARABLE, reason=reason)
     effect = rules.effect if rules.effect is not None else GPU_EFFECT if case.device.startswith("cuda") else CPU_EFFECT
-    ratio, low, high = ratio_interval(*values)
+    ratio, low, high = (paired_ratio_interval if in_turns else ratio_interval)(*values)
     if base == head:  # the same records were named twice: nothing can have changed, however widely they vary
         ratio, low, high = 1.0, 1.0, 1.0
         outcome, reason = Outcome.SAME, "base and head are the same records"
     else:
-        outcome, reason = judge_ratio(metric, low, high, rank_test(*values), effect, quick=rules.quick)
+        p_value, least = (signed_rank_test(*values), LEAST_PAIRS) if in_turns else (rank_test(*values), LEAST_VALUES)
+        outcome, reason = judge_ratio(metric, low, high, p_value, effect, quick=rules.quick, least=least)
     if outcome is not Outcome.INCONCLUSIVE and (doubt := doubt_about(base, head, metric, outcome, effect, alike=alike)):
         outcome, reason = Outcome.INCONCLUSIVE, doubt
     if flags := flags_about(metric, [*base, *head], Severity.ERROR):
@@ -113,7 +130,7 @@ def _judged(pair: Pair, metric: Metric, rules: Rules, *, alike: bool, one_case: 
         ratio=ratio,
         low=low,
         high=high,
-        mde=minimum_detectable_effect(*values),
+        mde=(paired_detectable_effect if in_turns else minimum_detectable_effect)(*values),
         n_base=len(values[0]),
         n_head=len(values[1]),
         reason="; ".join(filter(None, (reason, *notes))),

@@ -9,6 +9,8 @@ from benchbox.schema.verdict import Outcome
 from benchbox.units import format_percent
 
 SIGNIFICANCE = 0.05
+# So many values a side have a 95 % interval.
+LEAST_VALUES = 4
 # Less than this prints as 0.0 %.
 _NOTHING = 0.0005
 # Words for a larger and a smaller value, and for one that is several times as large, by the metric's unit.
@@ -22,7 +24,14 @@ _WORDS = {
 
 
 def judge_ratio(
-    metric: Metric, low: float | None, high: float | None, p_value: float, effect: float, *, quick: bool = False
+    metric: Metric,
+    low: float | None,
+    high: float | None,
+    p_value: float,
+    effect: float,
+    *,
+    quick: bool = False,
+    least: int = LEAST_VALUES,
 ) -> tuple[Outcome, str]:
     """The outcome by the 95 % interval of head over base and a rank test, and why.
 
@@ -33,11 +42,12 @@ def judge_ratio(
         p_value: of the rank test, which must confirm a difference.
         effect: the smallest ratio minus 1 that matters.
         quick: the values were taken with --quick just now: advice says so.
+        least: values a side that an interval needs.
     """
     units = "energy windows (--energy-windows)" if metric.pass_ is Pass.ENERGY else "processes (--trials)"
     advice = "run without --quick" if quick and metric.pass_ is Pass.TIMING else f"more {units} are needed"
     if low is None or high is None:
-        return Outcome.INCONCLUSIVE, f"too few values for a 95 % interval: at least 4 {units} a side"
+        return Outcome.INCONCLUSIVE, f"too few values for a 95 % interval: at least {least} {units} a side"
     ceiling, floor = 1 + effect, 1 / (1 + effect)
     words, limit = effect_in_words(metric, low, high), f"the {format_percent(effect)} that count"
     if low > ceiling or high < floor:

@@ -19,6 +19,7 @@ from benchbox.schema.reading import Better
 from benchbox.schema.record import Record, reading_of
 from benchbox.schema.trial import Pass
 from benchbox.schema.verdict import Outcome, Verdict
+from benchbox.stats.again import Decision
 from benchbox.stats.nights import Move, Seen, Watch, last_night, processes_needed
 from benchbox.units import format_percent
 
@@ -76,7 +77,18 @@ def against_rolling(ask: Question, policy: Policy, baseline: Baseline, again: Ag
     )
     found = _finding(ask, seen, values, nights, watch, cycles)
     entry = again.of(ask.series.name, ask.metric, ROLLING).get(ask.night)
-    return found if entry is None or not seen.worse else measured_again(found, entry, decision_on(ask, policy, entry))
+    if entry is None or not (seen.worse or Qualifier.BLIND in found.qualifiers):
+        return found
+    decision = decision_on(ask, policy, entry)
+    return measured_again(found, entry, decision, clear=decision is not None and _is_clear(decision, ask))
+
+
+def _is_clear(decision: Decision, ask: Question) -> bool:
+    """Whether the interval of base and head in turn leaves out every change for the worse that matters."""
+    if decision.low is None or decision.high is None:
+        return False
+    worst = decision.high if ask.better is Better.LOWER else 1 / decision.low
+    return worst <= 1 + ask.effect
 
 
 def _scale(ask: Question, night: str, now: Record, again: Again) -> float | None:

@@ -72,9 +72,13 @@ def decision_on(ask: Question, policy: Policy, entry: Remeasured, *, effect: flo
     )
 
 
-def measured_again(finding: Finding, entry: Remeasured, decision: Decision | None) -> Finding:
-    """The finding with what base and head in turn said; its ratio is theirs then."""
+def measured_again(finding: Finding, entry: Remeasured, decision: Decision | None, *, clear: bool = False) -> Finding:
+    """The finding with what base and head in turn said; its ratio is theirs where they are worse.
+
+    ``clear``: in turn a change that matters would have shown, whatever the nights can show.
+    """
     verdict = finding.verdict
+    suspected = verdict.outcome is Outcome.SLOWER or Qualifier.SUSPICIOUS in finding.qualifiers
     if decision is None:
         reason = "; ".join(filter(None, (verdict.reason, f"not measured again: {entry.obstacle}")))
         return dataclasses.replace(finding, verdict=dataclasses.replace(verdict, reason=reason))
@@ -82,7 +86,9 @@ def measured_again(finding: Finding, entry: Remeasured, decision: Decision | Non
     if decision.worse is None:
         text += f"{format_change(decision.ratio)}, not enough to tell"
     elif decision.worse:
-        text += f"worse there too (p = {decision.p:.2g})"
+        text += f"worse there{' too' * suspected} (p = {decision.p:.2g})"
+    elif not suspected:
+        text += format_change(decision.ratio)
     else:
         text += f"{format_change(decision.ratio)}, not the network but the machine, or chance"
     nights = f"tonight {format_change(verdict.ratio or 1)} against the level"
@@ -97,8 +103,10 @@ def measured_again(finding: Finding, entry: Remeasured, decision: Decision | Non
             n_base=decision.n_base,
             n_head=decision.n_head,
         )
-    kept = [entry for entry in finding.qualifiers if not decision.worse or entry is not Qualifier.SUSPICIOUS]
-    marks = {True: [Qualifier.CONFIRMED], False: [Qualifier.REFUTED], None: []}[decision.worse]
+    dropped = {Qualifier.SUSPICIOUS} if decision.worse else {Qualifier.BLIND} if clear else set()
+    kept = [entry for entry in finding.qualifiers if entry not in dropped]
+    marks = [Qualifier.CONFIRMED] if decision.worse else []
+    marks += [Qualifier.REFUTED] if decision.worse is False and suspected else []
     layers = entry.layers if decision.worse else ()
     return dataclasses.replace(finding, verdict=verdict, qualifiers=(*kept, *marks), layers=layers)
 

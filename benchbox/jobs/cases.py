@@ -14,7 +14,8 @@ from benchbox.jobs.prepare import own_batch, own_precision
 from benchbox.schema.artifact import OnnxArtifact, TensorSpec, fixed_batch
 from benchbox.schema.derivation import USUAL, Derivation
 from benchbox.schema.model import ModelSource, Precision, SourceKind
-from benchbox.schema.plan import LOADGEN_MODES, MeasurementPlan, Mode
+from benchbox.schema.plan import LEAST_TURNS, LOADGEN_MODES, TURN_S, MeasurementPlan, Mode
+from benchbox.stats.rank import LEAST_PAIRS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +161,39 @@ def require_batch(case: Case, inputs: Iterable[TensorSpec]) -> int | None:
             remedy=f"give --batch {fixed}",
         )
     return fixed
+
+
+def takes_turns(backend: str, mode: Mode) -> bool:
+    """Whether processes of a backend can take turns in a mode.
+
+    LoadGen sends its requests when it wants to; on a GPU the processes of others hold memory and contexts meanwhile,
+    and processes hardly differ.
+    """
+    return BACKENDS.get(backend).device != "cuda" and mode not in LOADGEN_MODES
+
+
+def plan_of_turns(case: Case) -> MeasurementPlan:
+    """The plan of a case whose processes take turns with those of others; raises UsageError where they cannot.
+
+    All of them time equally long, however narrow an interval is, so that each moment of one has its neighbour.
+    """
+    plan = case.plan
+    if not takes_turns(case.backend, plan.mode) or plan.like:
+        raise UsageError(
+            "--ab-order paired needs processes that can take turns",
+            values=f"{case.backend} in mode {plan.mode}" + (f" like {plan.like}" if plan.like else ""),
+            remedy="use --ab-order ABBA",
+        )
+    span_s = max(plan.max_time_s, LEAST_TURNS * TURN_S)
+    trials = max(plan.trials, LEAST_PAIRS)
+    return replace(
+        plan,
+        turn_s=TURN_S,
+        min_time_s=span_s,
+        max_time_s=span_s,
+        trials=trials,
+        max_trials=max(plan.max_trials, trials),
+    )
 
 
 def require_known_sizes(name: str, artifact: OnnxArtifact) -> None:

@@ -28,12 +28,13 @@ from benchbox.gate.night import Finding, LayerShift, Qualifier, Tier
 from benchbox.gate.policy import Confirm, Policy
 from benchbox.gate.series import CaseSeries, case_series
 from benchbox.gate.tonight import ANCHOR, ROLLING, rule_for
-from benchbox.gate.values import values_of
+from benchbox.gate.values import round_of
+from benchbox.jobs.cases import takes_turns
 from benchbox.jobs.gate import Judged
 from benchbox.metrics.metric import METRICS
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.identity import network_of
-from benchbox.schema.plan import BASE_CLOCKS
+from benchbox.schema.plan import BASE_CLOCKS, Mode, PairOrder
 from benchbox.schema.reading import Better
 from benchbox.schema.record import Record, Status
 from benchbox.schema.trial import Pass
@@ -100,7 +101,7 @@ def confirm_night(
         profile: gives the layers of a confirmed one that changed most; ``layers_side_by_side`` likewise.
     """
     measure, profile = measure or measured_in_turn, profile or layers_side_by_side
-    cases = _flagged(judged, bridges=sides is not None)
+    cases = flagged_rows(judged, bridges=sides is not None)
     series = {case.name: case for case in case_series(judged.records, night_starts=judged.policy.night_starts)}
     records = {record.id: record for record in judged.records}
     known, count = _at_hand(root), 0
@@ -111,6 +112,8 @@ def confirm_night(
             obstacle = f"{len(cases)} cases were flagged, more than confirm.most {judged.policy.confirm.most}"
         else:
             task, obstacle = _task(root, name, rows, series[name], records, judged.report.night, known, sides)
+            if task is None and not any(map(_is_suspected, rows)):
+                continue  # a night that shows nothing, and nothing that could be beside it, is no news
             if task is not None:
                 say(f"measuring again, base and head in turn: {name}")
                 try:
@@ -171,8 +174,11 @@ def _series_of(judged: Judged) -> tuple[CaseSeries, ...]:
     return case_series(judged.records, night_starts=judged.policy.night_starts)
 
 
-def _flagged(judged: Judged, *, bridges: bool) -> dict[tuple[str, str], tuple[Finding, ...]]:
-    """Rows that may turn the night red by time alone, by case and reference, in the order of the report: by size."""
+def flagged_rows(judged: Judged, *, bridges: bool) -> dict[tuple[str, str], tuple[Finding, ...]]:
+    """Rows that may turn the night red by time alone, by case and reference, in the order of the report: by size.
+
+    With ``confirm.blind`` those follow that the nights cannot judge.
+    """
     found: dict[tuple[str, str], list[Finding]] = {}
     for finding in judged.report.findings:
         if not _may_be_red(finding):
@@ -180,9 +186,17 @@ def _flagged(judged: Judged, *, bridges: bool) -> dict[tuple[str, str], tuple[Fi
         if finding.verdict.outcome is Outcome.INCOMPARABLE:
             if bridges and finding.reference == ROLLING:
                 found.setdefault((finding.name, BRIDGE), []).append(finding)
-        elif finding.verdict.outcome is Outcome.SLOWER or Qualifier.SUSPICIOUS in finding.qualifiers:
+        elif _is_suspected(finding):
             found.setdefault((finding.name, finding.reference), []).append(finding)
+    if judged.policy.confirm.blind:
+        for finding in judged.report.findings:
+            if _may_be_red(finding) and not _is_suspected(finding) and Qualifier.BLIND in finding.qualifiers:
+                found.setdefault((finding.name, finding.reference), []).append(finding)
     return {key: tuple(rows) for key, rows in found.items()}
+
+
+def _is_suspected(finding: Finding) -> bool:
+    return finding.verdict.outcome is Outcome.SLOWER or Qualifier.SUSPICIOUS in finding.qualifiers
 
 
 def _may_be_red(finding: Finding) -> bool:
@@ -276,10 +290,10 @@ def _decided(entry: Remeasured, policy: Policy, series: CaseSeries) -> bool | No
 
 
 def _round(pair: tuple[Measured, Measured], metric: str) -> Round:
-    base, head = (tuple(values_of([side], METRICS.get(metric))) for side in pair)
-    if not base or not head or min(*base, *head) <= 0:
+    found = round_of(*pair, METRICS.get(metric))
+    if not found.base or not found.head or min(*found.base, *found.head) <= 0:
         raise MeasurementError(f"{metric} was not measured again", values="a side has no value of it")
-    return Round(base=base, head=head)
+    return found
 
 
 def _require_environments(task: Task, found: tuple[str, str], *, bridge: bool) -> None:
@@ -322,8 +336,15 @@ def command_of(root: Path, task: Task, sides: Sides, confirm: Confirm) -> list[s
         ",".join([f"model={file.path}", *([f"python={python}"] if python else [])])
         for file, python in ((task.base_file, sides.base), (task.head_file, sides.head))
     ]
-    words += ["--ab", *texts, "--ab-order", confirm.order, "--trials", str(confirm.processes), "--no-memory"]
+    order = order_for(confirm, case.backend, case.mode)
+    words += ["--ab", *texts, "--ab-order", str(order), "--trials", str(confirm.processes), "--no-memory"]
     return [*words, "--root", str(ROOT), "--json"]
+
+
+def order_for(confirm: Confirm, backend: str, mode: Mode) -> PairOrder:
+    """The policy's order; one after the other, A B B A, where processes of a backend cannot take turns."""
+    order = PairOrder(confirm.order)
+    return PairOrder.ABBA if order is PairOrder.PAIRED and not takes_turns(backend, mode) else order
 
 
 def layers_side_by_side(root: Path, task: Task) -> tuple[LayerShift, ...]:

@@ -28,7 +28,7 @@ from benchbox.errors import (
 )
 from benchbox.export.elsewhere import artifact_without_onnx, border_of, engine_from_elsewhere
 from benchbox.flags.inputs import flag_of_batch
-from benchbox.jobs.cases import Case, case_beside, require_batch, require_known_sizes, require_runnable
+from benchbox.jobs.cases import Case, case_beside, plan_of_turns, require_batch, require_known_sizes, require_runnable
 from benchbox.jobs.known_ceilings import flags_of_record
 from benchbox.jobs.paper import paper_of_artifact, paper_of_engine
 from benchbox.jobs.prepare import graph_precision, onnx_at_batch
@@ -96,7 +96,7 @@ def measure_cases(
         root: project root.
         progress: shows what runs.
         interleaved: two cases are to be compared: A B, B A, ... instead of an order drawn anew in each round.
-        pair_order: of cases that are interleaved.
+        pair_order: of cases that are interleaved; "paired" changes their plans so that they take turns.
         min_executed: share of the MACs that must run in the precision asked for, or the case has failed; None for the
             usual share, below which its numbers are flagged.
         stores: False where the numbers are for the caller alone.
@@ -105,13 +105,14 @@ def measure_cases(
     """
     from benchbox.measure.schedule import abba, drawn_anew, measure_in_turn
 
+    paired = interleaved and pair_order is PairOrder.PAIRED
+    cases = [dataclasses.replace(case, plan=plan_of_turns(case)) for case in cases] if paired else cases
     _require_store(root, progress)
     stored = functools.partial(_stored, root=root if stores else None, dispatched_s=dispatcher_seconds())
     environments = _Environments()
     # What cases share is made, and looked for on disk, once for all cases of this run.
     artifacts: dict[_Wanted, _Made] = {}
     ready: list[tuple[int, Record, CaseRequest]] = []
-    # Sizes that fit none of the networks are a mistake; until one is found that they fit, nothing is recorded.
     misfits: list[Outcome] = []
 
     for place, case in enumerate(cases):
@@ -135,11 +136,9 @@ def measure_cases(
             if len(cases) == 1:
                 raise
             yield stored(_unmeasured(place, blank, bug_from_error(error)))
-    if misfits and not ready and misfits[0].error:
-        raise misfits[0].error
-    for outcome in misfits:
+    for outcome in _beside_others(misfits, ready):
         yield stored(outcome)
-    order = abba() if interleaved and pair_order is PairOrder.ABBA else drawn_anew(cases[0].plan.seed)
+    order = drawn_anew(cases[0].plan.seed) if not interleaved or pair_order is PairOrder.RANDOM else abba()
     requests = [request for _, _, request in ready]
 
     def keep(index: int, result: CaseResult) -> Outcome:
@@ -148,8 +147,17 @@ def measure_cases(
         record = dataclasses.replace(record, flags=(*record.flags, *flags_of_record(record, root=root)))
         return stored(Outcome(place=place, record=record, trials=result.trials, error=result.error))
 
-    with contextlib.closing(measure_in_turn(requests, order=order, progress=progress.step, keep=keep)) as outcomes:
+    measuring = measure_in_turn(requests, order=order, progress=progress.step, keep=keep, paired=paired)
+    with contextlib.closing(measuring) as outcomes:
         yield from outcomes
+
+
+def _beside_others(misfits: Sequence[Outcome], ready: Sequence[object]) -> Sequence[Outcome]:
+    """Cases that do not have the sizes that were asked for; where they fit no other case, the first error is raised."""
+    for outcome in misfits[:1]:
+        if outcome.error is not None and not ready:
+            raise outcome.error
+    return misfits
 
 
 def _unmeasured(place: int, blank: Record, error: BenchboxError) -> Outcome:

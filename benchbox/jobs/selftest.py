@@ -7,7 +7,7 @@ what a night has flagged. Nothing of it is stored but the decisions.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from benchbox.gate.policy import Policy
 from benchbox.gate.selftest import Selftest, write_selftest
 from benchbox.gate.series import CaseSeries, case_series
 from benchbox.gate.tonight import rule_for
-from benchbox.gate.values import values_of
+from benchbox.gate.values import round_of
 from benchbox.jobs.cases import Case
+from benchbox.jobs.confirm import order_for
 from benchbox.jobs.gate import Judged
 from benchbox.jobs.prepare import source_of
 from benchbox.jobs.run import measure_cases
@@ -56,7 +57,8 @@ def selftest(root: Path, judged: Judged, *, progress: Progress, measure: Measure
     effect = (rule.effect if rule else None) or 0.05
 
     def pair(base: Case, head: Case) -> tuple[Measured, Measured]:
-        return _in_turn(root, base, head, progress, PairOrder(policy.confirm.order))
+        order = order_for(policy.confirm, base.backend, base.plan.mode)
+        return _in_turn(root, base, head, progress, order)
 
     slowed = replace(case, plan=replace(case.plan, injected_delay=policy.selftest.injected))
     found = []
@@ -127,11 +129,11 @@ def _say(progress: Progress, text: str, earlier: int) -> None:
     progress.say(text + (", once more: the first round does not decide" if earlier else ""))
 
 
-def _round(pair: Sequence[Measured]) -> Round:
-    base, head = (tuple(values_of([side], METRICS.get(METRIC))) for side in pair)
-    if not base or not head:
+def _round(pair: tuple[Measured, Measured]) -> Round:
+    found = round_of(*pair, METRICS.get(METRIC))
+    if not found.base or not found.head:
         raise MeasurementError("the self-test has no numbers", values=pair[0].record.reason or pair[1].record.reason)
-    return Round(base=base, head=head)
+    return found
 
 
 def _in_turn(root: Path, base: Case, head: Case, progress: Progress, order: PairOrder) -> tuple[Measured, Measured]:

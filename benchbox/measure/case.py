@@ -7,7 +7,7 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from benchbox.flags.precision import shares_in_words
 from benchbox.flags.seen import HALF_WIDTH_WANTED, Seen, half_width, headline_of
 from benchbox.limits import effective_cpus
 from benchbox.measure.energy.trial import with_time_for_energy
+from benchbox.measure.process.together import run_trials_together
 from benchbox.measure.process.trials import TrialRequest, run_trial
 from benchbox.metrics.metric import METRICS
 from benchbox.metrics.readings import reading_from_trials, readings_from_trials, sampling_from_trials, timing_trials
@@ -117,6 +118,17 @@ class CaseRun:
         """Times one more process."""
         self._ran(Pass.TIMING)
 
+    def next_timing(self) -> TrialRequest:
+        """The process that would be timed next."""
+        return _trial_request(self.request, Pass.TIMING, self._count(Pass.TIMING))
+
+    def take(self, answer: Trial | BenchboxError | None) -> None:
+        """Adds what ``next_timing`` brought back; None where it was in vain."""
+        if isinstance(answer, BenchboxError):
+            self.error = answer
+        elif answer is not None:
+            self.trials.append(answer)
+
     def weigh(self) -> None:
         """Measures memory, then energy if requested: last, because it heats the machine."""
         plan = self.request.plan
@@ -202,14 +214,26 @@ class CaseRun:
         took_s = [trial.duration_s for trial in self.trials if trial.pass_ is purpose]
         return len(took_s) >= LEAST_PROCESSES and sum(took_s) > QUICK_MOST_S
 
+    def _count(self, purpose: Pass) -> int:
+        return sum(1 for trial in self.trials if trial.pass_ is purpose)
+
     def _ran(self, purpose: Pass) -> Trial | None:
-        number = sum(1 for trial in self.trials if trial.pass_ is purpose)
         try:
-            self.trials.append(run_trial(_trial_request(self.request, purpose, number)))
+            self.trials.append(run_trial(_trial_request(self.request, purpose, self._count(purpose))))
         except BenchboxError as error:
             self.error = error
             return None
         return self.trials[-1]
+
+
+def time_together(runs: Sequence[CaseRun]) -> None:
+    """Times one more process of each case, all there at once and each in its turns."""
+    try:
+        answers = run_trials_together([run.next_timing() for run in runs])
+    except BenchboxError as error:  # nothing of any of them could be kept
+        answers = (error,) * len(runs)
+    for run, answer in zip(runs, answers, strict=True):
+        run.take(answer)
 
 
 def _trial_request(request: CaseRequest, purpose: Pass, number: int) -> TrialRequest:

@@ -2,7 +2,8 @@
 
 First every case's outputs are checked. Then rounds of timing: in each, every case gets one process, in an order drawn
 anew, so that a machine that slows down or warms up hits all cases alike and not the last one most. Cases leave when
-they have enough; memory and energy of each come at the end. A result is kept as soon as its case is complete.
+they have enough; memory and energy of each come at the end. A result is kept as soon as its case is complete. In a
+paired round the processes of all cases are there at once and take turns; then all cases go on until each has enough.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from benchbox.errors import BenchboxError
-from benchbox.measure.case import CaseRequest, CaseResult, CaseRun
+from benchbox.measure.case import CaseRequest, CaseResult, CaseRun, time_together
 from benchbox.progress import Step
 
 Kept = TypeVar("Kept")
@@ -46,7 +47,12 @@ def abba() -> Order:
 
 
 def measure_in_turn(
-    requests: Sequence[CaseRequest], *, order: Order, progress: Step, keep: Callable[[int, CaseResult], Kept]
+    requests: Sequence[CaseRequest],
+    *,
+    order: Order,
+    progress: Step,
+    keep: Callable[[int, CaseResult], Kept],
+    paired: bool = False,
 ) -> Generator[Kept, None, None]:
     """Checks, times and weighs cases; yields what ``keep`` makes of each result when the case is complete.
 
@@ -60,6 +66,7 @@ def measure_in_turn(
         progress: is called with (steps done, steps in all, what runs now).
         keep: stores the result of the case at a place in ``requests``. It is called again for a result whose storing
             was interrupted.
+        paired: the processes of a round are there at once and take turns, in the order.
     """
     runs = [CaseRun(request) for request in requests]
     steps = _Steps(runs, progress)
@@ -72,7 +79,7 @@ def measure_in_turn(
         return made
 
     try:
-        for place in _in_turn(runs, order, steps):
+        for place in _in_turn(runs, order, steps, paired=paired):
             complete.add(place)
             yield keep_result(place)
     except (KeyboardInterrupt, GeneratorExit) as end:
@@ -88,7 +95,7 @@ def measure_in_turn(
     steps.finish()
 
 
-def _in_turn(runs: Sequence[CaseRun], order: Order, steps: _Steps) -> Iterator[int]:
+def _in_turn(runs: Sequence[CaseRun], order: Order, steps: _Steps, *, paired: bool) -> Iterator[int]:
     """Runs all processes; yields the place of each case when its last process has ended."""
     for place, run in enumerate(runs):
         steps.show(run, "checking outputs")
@@ -97,6 +104,9 @@ def _in_turn(runs: Sequence[CaseRun], order: Order, steps: _Steps) -> Iterator[i
             yield place
     checked = [place for place, run in enumerate(runs) if not run.over]
     while waiting := [place for place in checked if not runs[place].over and not runs[place].timed_enough]:
+        if paired:
+            yield from _paired_round([place for place in checked if not runs[place].over], runs, order, steps)
+            continue
         for turn in order(len(waiting)):
             run = runs[waiting[turn]]
             steps.show(run, f"timing, process {run.timed + 1} of {max(run.request.plan.trials, run.timed + 1)}")
@@ -108,6 +118,15 @@ def _in_turn(runs: Sequence[CaseRun], order: Order, steps: _Steps) -> Iterator[i
             steps.show(runs[place], text)
         runs[place].weigh()
         yield place
+
+
+def _paired_round(places: Sequence[int], runs: Sequence[CaseRun], order: Order, steps: _Steps) -> Iterator[int]:
+    """Times a process of each case, all at once and in turns; yields the places of those that an error has ended."""
+    group = [places[turn] for turn in order(len(places))]
+    first = runs[group[0]]
+    steps.show(first, f"timing beside the others, process {first.timed + 1} of {first.request.plan.trials}")
+    time_together([runs[place] for place in group])
+    yield from (place for place in group if runs[place].over)
 
 
 def _weighing(run: CaseRun) -> str:

@@ -25,12 +25,20 @@ class Mode(StrEnum):
 
 
 class PairOrder(StrEnum):
-    """In which order the sides of a pair run: forward and backward in turn, or drawn anew in each round."""
+    """How the processes of the sides of a pair share the machine.
+
+    One after the other, forward and backward in turn or in an order drawn anew in each round; or paired: a process of
+    each side is there at once, and they time in turn, a moment each (``measure/loop/turns.py``).
+    """
 
     ABBA = "ABBA"
     RANDOM = "random"
+    PAIRED = "paired"
 
 
+# How long a process that takes turns times before it gives the turn away: long beside what a turn costs at its
+# beginning, short beside what changes a machine's speed; and so many turns at least.
+TURN_S, LEAST_TURNS = 0.2, 8
 # Requests of these are issued by MLPerf LoadGen: ``measure/loadgen/issuing.py``.
 LOADGEN_MODES = frozenset({Mode.OFFLINE, Mode.SINGLE_STREAM, Mode.MULTI_STREAM, Mode.SERVER})
 # What ``locked_clocks`` says where a GPU was held at its base clock.
@@ -54,7 +62,8 @@ class MeasurementPlan:
     are timed too, by themselves; with "inside" every request copies its inputs in and its outputs out, and the
     copies of neighbours overlap. ``wait`` says how the host waits for an event in mode pipelined: it spins or it
     sleeps. ``injected_delay`` makes every inference wait for that share of its own time: the gate's test of itself,
-    never a measurement. ``like`` names the tool whose way of measuring this is, "" for benchbox's own; then sampling
+    never a measurement. ``turn_s`` is how long a process times before the other side's has its turn, 0 where none
+    takes turns. ``like`` names the tool whose way of measuring this is, "" for benchbox's own; then sampling
     ends when ``min_time_s`` and ``min_samples`` are reached, however wide the interval is. ``timeout_s`` bounds one
     whole process. ``energy_windows`` of ``energy_window_s`` each measure energy, none by default. ``locked_clocks``
     says at what the GPU's clocks were held, "" where they were free.
@@ -89,3 +98,4 @@ class MeasurementPlan:
     rate_per_s: float | None = None
     latency_bound_s: float | None = None
     injected_delay: float = 0.0
+    turn_s: float = 0.0

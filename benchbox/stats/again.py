@@ -5,7 +5,8 @@ exact one-sided rank test is below a limit. Of at most m rounds, the first k are
 with a p-value of at most (a / m) ** (1 / k), a being the chance that noise may have. All ways together are taken by
 noise with at most a, whatever its distribution (Bonferroni): the test is exact, rounds are independent, and base and
 head of a round share the machine and its drift (A B B A). Ranks within blocks of a turn would be as sound, but decide
-less often with so few processes (``benchmarks/pairing.py``).
+less often with so few processes (``benchmarks/pairing.py``). Where processes of both sides took turns moment by moment
+they are pairs, and the test is the one of signed ranks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchbox.stats.rank import rank_test, ratio_interval
+from benchbox.stats.rank import paired_ratio_interval, rank_test, ratio_interval, signed_rank_test
 
 # One that decides at once or says that another is needed, and that other.
 MOST_ROUNDS = 2
@@ -22,10 +23,14 @@ MOST_ROUNDS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One value per process of either side, in the unit of the metric."""
+    """One value per process of either side, in the unit of the metric.
+
+    ``paired``: those at one place were of two processes that took turns.
+    """
 
     base: tuple[float, ...]
     head: tuple[float, ...]
+    paired: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +90,23 @@ def decide(
             break
     base = [value for entry in rounds for value in entry.base]
     head = [value for entry in rounds for value in entry.head]
-    ratio, low, high = ratio_interval(base, head)
+    ratio, low, high = _interval(Round(base=tuple(base), head=tuple(head), paired=all(one.paired for one in rounds)))
     return Decision(worse=worse, ratio=ratio, low=low, high=high, p=p, n_base=len(base), n_head=len(head))
 
 
 def _one_sided(entry: Round, *, higher_is_worse: bool) -> float:
     """The p-value of the rank test in the direction of bad; 1 in the other one."""
-    ratio = ratio_interval(entry.base, entry.head)[0]
-    return rank_test(entry.base, entry.head) / 2 if (ratio > 1) is higher_is_worse and ratio != 1 else 1.0
+    ratio = _interval(entry)[0]
+    test = signed_rank_test if entry.paired else rank_test
+    return test(entry.base, entry.head) / 2 if (ratio > 1) is higher_is_worse and ratio != 1 else 1.0
 
 
 def _beyond(entry: Round, effect: float, floor: float, *, higher_is_worse: bool) -> bool:
-    ratio = ratio_interval(entry.base, entry.head)[0]
+    ratio = _interval(entry)[0]
     middle = math.exp(math.fsum(map(math.log, entry.base)) / len(entry.base))
     worse = ratio if higher_is_worse else 1 / ratio
     return worse > 1 + effect and abs(ratio - 1) * middle > floor
+
+
+def _interval(entry: Round) -> tuple[float, float | None, float | None]:
+    return (paired_ratio_interval if entry.paired else ratio_interval)(entry.base, entry.head)

@@ -11,7 +11,7 @@ import pytest
 from sample_records import ENVIRONMENT, record, skipped, trials
 
 from benchbox.gate.comparable import Measured, Rules, environments_apart
-from benchbox.gate.judge import overall, verdicts_from_measured
+from benchbox.gate.judge import overall, verdict_between, verdicts_from_measured
 from benchbox.schema.energy import EnergyRun, EnergyWindow
 from benchbox.schema.loadgen import LoadgenRun
 from benchbox.schema.plan import MeasurementPlan, Mode
@@ -273,3 +273,52 @@ def test_memory_of_as_many_processes_as_a_run_makes_is_judged() -> None:
     sides = [measured(STEADY[:count]) for _ in range(2)]
     found = verdict(*sides, metrics=("peak_host_memory",))
     assert (found.outcome, found.n_base) == (Outcome.SAME, count)
+
+
+def in_turns(medians_s: Sequence[float], number: int = 0) -> Measured:
+    return measured(medians_s, number, plan=dataclasses.replace(record().plan, turn_s=0.2))
+
+
+# A machine whose speed changes from pair to pair by more than base and head differ.
+MACHINE = (1.0, 1.3, 0.8, 1.1, 0.7, 1.2, 0.9, 1.05)
+
+
+def test_processes_that_took_turns_are_judged_pair_by_pair() -> None:
+    base = in_turns([1e-3 * factor for factor in MACHINE])
+    head = in_turns([1.1e-3 * factor * (1 + 0.002 * place) for place, factor in enumerate(MACHINE)], 1)
+    found = verdict_between(base, head, "latency_p50", Rules())
+    assert found.outcome is Outcome.SLOWER
+    assert found.ratio == pytest.approx(1.1, rel=0.02)
+    assert (found.n_base, found.n_head) == (8, 8)
+    assert "p = 0.0078" in found.reason, "2 of 2 ** 8 signs"
+    assert (found.mde or 1) < 0.02
+    apart = verdict_between(
+        measured([1e-3 * f for f in MACHINE]), measured([1.1e-3 * f for f in MACHINE], 1), "latency_p50", Rules()
+    )
+    assert apart.outcome is Outcome.INCONCLUSIVE
+    # Stored records that are compared later were not one run.
+    (later,) = verdicts_from_measured([base], [head], Rules(metrics=("latency_p50",)))
+    assert later.outcome is Outcome.INCONCLUSIVE
+
+
+def test_pairs_are_those_of_one_number_and_an_unfinished_one_is_none() -> None:
+    base, head = in_turns([1e-3 * factor for factor in MACHINE]), in_turns([1.1e-3 * factor for factor in MACHINE], 1)
+    timed = [one for one in head.trials if one.pass_ is Pass.TIMING]
+    # The last was interrupted, and what is left came back in another order.
+    head = dataclasses.replace(head, trials=tuple(reversed(timed[:-1])))
+    found = verdict_between(base, head, "latency_p50", Rules())
+    assert (found.n_base, found.n_head, found.outcome) == (7, 7, Outcome.SLOWER)
+    assert found.ratio == pytest.approx(1.1)
+
+
+def test_too_few_pairs_ask_for_as_many_as_an_interval_needs() -> None:
+    found = verdict_between(in_turns([1e-3] * 5), in_turns([1.1e-3] * 5, 1), "latency_p50", Rules())
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "at least 6 processes" in found.reason
+
+
+def test_memory_of_sides_that_took_turns_is_judged_as_ever() -> None:
+    base, head = in_turns([1e-3] * 8), in_turns([1e-3] * 8, 1)
+    assert verdict_between(base, head, "peak_host_memory", Rules()).n_base == len(
+        [one for one in base.trials if one.pass_ is Pass.MEMORY]
+    )

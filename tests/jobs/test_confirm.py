@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,9 +25,18 @@ from benchbox.gate.formats.table import render_night
 from benchbox.gate.night import LayerShift, NightReport, Qualifier
 from benchbox.gate.policy import Confirm
 from benchbox.gate.values import values_of
-from benchbox.jobs.confirm import Sides, Task, command_of, confirm_night, layers_side_by_side, measured_in_turn
+from benchbox.jobs.confirm import (
+    Sides,
+    Task,
+    command_of,
+    confirm_night,
+    layers_side_by_side,
+    measured_in_turn,
+    order_for,
+)
 from benchbox.jobs.gate import Judged, judge_stored
 from benchbox.metrics.metric import METRICS
+from benchbox.schema.plan import Mode
 from benchbox.schema.trial import Trial
 from benchbox.schema.verdict import Outcome
 from benchbox.store.kept import Kept
@@ -281,8 +291,98 @@ def test_the_command_runs_both_kept_files_in_turn(tmp_path: Path) -> None:
         f"model=engines/kept/{HEAD}.onnx",
     ]
     assert words[-8:] == [
-        *("--ab-order", "random", "--trials", "8", "--no-memory", "--root", "results/again", "--json")
+        *("--ab-order", "random", "--trials", "10", "--no-memory", "--root", "results/again", "--json")
     ]
+
+
+def test_processes_take_turns_where_they_can(tmp_path: Path) -> None:
+    for backend, mode, asked, order in (
+        ("onnxruntime", Mode.ISOLATED, "paired", "paired"),
+        ("onnxruntime", Mode.SERVER, "paired", "ABBA"),
+        ("tensorrt", Mode.ISOLATED, "paired", "ABBA"),
+        ("onnxruntime", Mode.ISOLATED, "ABBA", "ABBA"),
+        ("tensorrt", Mode.ISOLATED, "random", "random"),
+    ):
+        assert order_for(Confirm(order=asked), backend, mode) == order  # type: ignore[arg-type]
+    stored(tmp_path, ONE, changed_at=20)
+    machine = Machine(1.1)
+    again(tmp_path, machine)
+    words = command_of(tmp_path, machine.tasks[0], Sides(), Confirm())
+    assert words[words.index("--ab-order") + 1] == "paired"
+
+
+class Turning(Machine):
+    """The same of processes that took turns, on a machine whose speed changes by a third from pair to pair."""
+
+    def __call__(self, *given: Any) -> tuple[Measured, Measured]:
+        factors = np.exp(np.random.default_rng(9).normal(0, 0.3, 8))
+        found = []
+        for side in super().__call__(*given):
+            record = dataclasses.replace(side.record, plan=dataclasses.replace(side.record.plan, turn_s=0.2))
+            times = [
+                dataclasses.replace(one, samples_ns=tuple(round(value * factor) for value in one.samples_ns))
+                for one, factor in zip(side.trials, factors, strict=True)
+            ]
+            found.append(Measured(record=record, trials=tuple(times)))
+        return found[0], found[1]
+
+
+def test_pairs_that_took_turns_confirm_and_refute_on_an_unsteady_machine(tmp_path: Path) -> None:
+    for name, ratio, expected in (("slower", 1.1, Qualifier.CONFIRMED), ("equal", 1.0, Qualifier.REFUTED)):
+        stored(tmp_path / name, ONE, changed_at=20)
+        report, _ = again(tmp_path / name, Turning(ratio))
+        assert expected in latency(report).qualifiers
+        assert again(tmp_path / name, Turning(ratio))[0] == report, "it is stored that they were pairs"
+
+
+def unsteady(root: Path, tonight: float) -> None:
+    """Nights that differ by 8 %, so that they cannot show 5 %."""
+    values = [*np.exp(np.random.default_rng(4).normal(math.log(1e-3), 0.08, 20)), tonight]
+    stored(root, values, changed_at=20)
+
+
+BLIND = "[gate.confirm]\nblind = true\n"
+
+
+@pytest.mark.parametrize(("ratio", "outcome", "status"), [(1.1, Outcome.SLOWER, 1), (1.0, Outcome.SAME, 0)])
+def test_what_nights_cannot_judge_is_measured_in_turn_where_asked(
+    ratio: float, outcome: Outcome, status: int, tmp_path: Path
+) -> None:
+    unsteady(tmp_path, 1e-3)
+    before = latency(judge(tmp_path).report)
+    assert Qualifier.BLIND in before.qualifiers
+    machine = Machine(ratio)
+    again(tmp_path, machine)
+    assert not machine.tasks, "only where the policy asks for it"
+    (tmp_path / "benchbox.toml").write_text(BLIND)
+    report, said = again(tmp_path, machine)
+    assert said[0] == f"measuring again, base and head in turn: {NAME}"
+    found = latency(report)
+    assert found.verdict.outcome is outcome
+    assert Qualifier.BLIND not in found.qualifiers or ratio > 1
+    assert (Qualifier.CONFIRMED in found.qualifiers) is (ratio > 1)
+    assert Qualifier.REFUTED not in found.qualifiers, "nothing had been suspected"
+    assert "measured again in turn, 8 + 8 processes" in found.verdict.reason
+    assert (report.exit == 1) is (status == 1)
+
+
+def test_a_wide_second_measurement_leaves_a_blind_row_blind(tmp_path: Path) -> None:
+    unsteady(tmp_path, 1e-3)
+    (tmp_path / "benchbox.toml").write_text(BLIND)
+    machine = Machine(1.0)
+    machine.noise = 0.2
+    report, _ = again(tmp_path, machine)
+    assert Qualifier.BLIND in latency(report).qualifiers
+
+
+def test_a_blind_row_of_the_same_network_is_no_news(tmp_path: Path) -> None:
+    values = [*np.exp(np.random.default_rng(4).normal(math.log(1e-3), 0.08, 20)), 1e-3]
+    stored(tmp_path, values)
+    (tmp_path / "benchbox.toml").write_text(BLIND)
+    machine = Machine(1.1)
+    report, said = again(tmp_path, machine)
+    assert (machine.tasks, said) == ([], [])
+    assert "not measured again" not in latency(report).verdict.reason
 
 
 def test_a_bridge_carries_the_pinned_level_over_too(benchbox: Callable[..., Any], tmp_path: Path) -> None:

@@ -89,14 +89,14 @@ def test_it_measures_equal_sides_and_a_slowed_head(tmp_path: Path) -> None:
 
     def measure(base: Case, head: Case) -> tuple[Measured, Measured]:
         delays.append((base.plan.injected_delay, head.plan.injected_delay))
-        assert (base.source, base.backend, base.plan.trials) == (head.source, "null", 8)
+        assert (base.source, base.backend, base.plan.trials) == (head.source, "null", 10)
         return measured_pair(1 + head.plan.injected_delay, len(delays))
 
     shown = Shown()
     test = selftest(tmp_path, judge(tmp_path), progress=shown, measure=measure)
     assert [text.partition(": ")[2] for text in shown.said] == [
-        "equal sides, 8 processes a side in turn",
-        "a head slowed by 10 %, 8 processes a side in turn",
+        "equal sides, 10 processes a side in turn",
+        "a head slowed by 10 %, 10 processes a side in turn",
     ]
     assert delays == [(0.0, 0.0), (0.0, 0.1)]
     assert test.believed

@@ -107,3 +107,27 @@ def test_two_hundred_series_for_a_year_are_red_once_at_most(sd: float, carried: 
 @pytest.mark.parametrize(("carried", "heavy"), [(0.0, False), (0.3, True)])
 def test_five_percent_within_three_nights_in_95_percent(carried: float, heavy: bool) -> None:
     assert found_within(0.015, carried, heavy, 0.05, confirm=True)[3] >= 0.95
+
+
+def test_pairs_decide_what_groups_cannot() -> None:
+    rng = np.random.default_rng(5)
+    machine = rng.normal(0, 0.2, 12)
+    base, head = (tuple(np.exp(machine + rng.normal(0, 0.01, 12))) for _ in range(2))
+    slower = tuple(1.1 * value for value in head)
+    assert decide([Round(base=base, head=slower)], effect=0.05, chance=0.002).worse is False
+    found = decide([Round(base=base, head=slower, paired=True)], effect=0.05, chance=0.002)
+    assert found.worse is True
+    assert found.ratio == pytest.approx(1.1, rel=0.02)
+    assert found.p == pytest.approx(oracle.wilcoxon(np.log(np.divide(slower, base)), alternative="greater").pvalue)
+    assert decide([Round(base=base, head=head, paired=True)], effect=0.05, chance=0.002).worse is False
+
+
+def test_pairs_of_noise_confirm_nothing_more_often_than_asked() -> None:
+    rng, chance = np.random.default_rng(6), 0.02
+    confirmed = 0
+    for _ in range(1500):
+        rounds = [Round(base=(1.0,) * 10, head=tuple(np.exp(rng.normal(0, 0.1, 10))), paired=True) for _ in range(2)]
+        confirmed += (
+            decide(rounds[:1], effect=0.0, chance=chance).worse or decide(rounds, effect=0.0, chance=chance).worse
+        ) is True
+    assert confirmed / 1500 <= chance + 3 * math.sqrt(chance / 1500)

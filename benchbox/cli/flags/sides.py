@@ -237,6 +237,25 @@ def _plain_labels(records: Sequence[Record], variants: Sequence[str]) -> list[st
     return labels if len(set(labels)) == len(labels) else []
 
 
+def note_on_order(verdicts: Sequence[Verdict], records: Sequence[Record]) -> list[str]:
+    """What decides where times stayed open that were measured one process after the other."""
+    from benchbox.jobs.cases import takes_turns
+    from benchbox.metrics.metric import METRICS
+    from benchbox.schema.trial import Pass
+    from benchbox.schema.verdict import Outcome
+
+    undecided = any(
+        verdict.outcome is Outcome.INCONCLUSIVE and verdict.low and METRICS.get(verdict.metric).pass_ is Pass.TIMING
+        for verdict in verdicts
+    )
+    in_turns = any(record.plan.turn_s for record in records)
+    if not undecided or in_turns or not all(takes_turns(record.key.backend, record.key.mode) for record in records):
+        return []
+    return [
+        "inconclusive: --ab-order paired lets both sides take turns of 0.2 s, far sharper on a machine others use too"
+    ]
+
+
 def notes_on_sides(records: Sequence[Record], variants: Sequence[str]) -> list[str]:
     """Where two sides turned out to be the same thing, or where more than what was asked for tells them apart."""
     from benchbox.schema.identity import identity_of

@@ -325,7 +325,7 @@ def settled_by(finding: Finding, report: NightReport) -> str:
         if finding.need is not None and finding.need.processes is not None:
             return f"needs {finding.need.processes} processes a night (run --trials), or a larger effect"
         useless = "" if finding.need is None else "; more processes would not help, it is the nights that differ"
-        return f"less noise (benchbox doctor), or a larger effect in benchbox.toml{useless}"
+        return f"less noise (benchbox doctor), a larger effect, or confirm.blind in benchbox.toml{useless}"
     if finding.verdict.ratio is None:
         return f"measure it again: {commands_for(finding, report)[-1]}"
     return "further nights"

@@ -65,7 +65,7 @@ class ProductTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamRates:
-    """The best bytes per second, read and written, of each kernel and working set."""
+    """The bytes per second, read and written, of the median pass of each kernel and working set."""
 
     rates: Mapping[tuple[str, int], float]
     version: str

@@ -58,9 +58,9 @@ def sample(
         issuer: of a warm session.
         plan: its times, its precision and its least number of samples.
         typical_ns: time between samples, from the warm-up, to choose the size of the first block.
-        look: called after every ``LOOK_S`` of sampling, with nothing in flight.
+        look: called after every ``LOOK_S`` of sampling, or after every turn, with nothing in flight.
     """
-    look_s = LOOK_LIKE_S if plan.like else LOOK_S
+    look_s = plan.turn_s or (LOOK_LIKE_S if plan.like else LOOK_S)
     count = max(MIN_SAMPLES_AT_ALL, math.ceil(min(plan.min_time_s, plan.max_time_s) * 1e9 / max(typical_ns, 1.0)))
     count = min(count, _affordable(plan.max_time_s * 1e9, typical_ns))
     parts: list[Block] = []

@@ -31,7 +31,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 PARENT = "BENCHBOX_TRIAL_PARENT"
 MOST_PRINTED_BYTES = 256 << 20
 _LAST_WORDS, _LINE, _TAIL_BYTES = 5, 500, 1 << 16
-_LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 1.0
 
 
 class WorkerRequest(Protocol):
@@ -59,7 +59,7 @@ class WorkerRequest(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:
-    """One pass over one case."""
+    """One pass over one case; ``turn`` where it takes turns with others that are there at the same time."""
 
     pass_: Pass
     number: int
@@ -71,6 +71,8 @@ class TrialRequest:
     root: Path
     engine: EngineArtifact | None = None
     interpreter: tuple[str, ...] = ()
+    # Of a ``Turn``, which the package of another interpreter need not know.
+    turn: tuple[Path, int, int] | None = None
 
     @property
     def threads(self) -> int:
@@ -105,8 +107,8 @@ def run_worker(request: WorkerRequest, *, progress: Callable[[float], object] = 
         StoreError: its request or its answer could not be written.
         BenchboxError: what the worker itself reported.
     """
-    with _folder_of(request) as folder:
-        return _answer(folder, _status(request, folder, progress))
+    with folder_of(request) as folder:
+        return answer_of(folder, _status(request, folder, progress))
 
 
 def write_progress(folder: Path, done: float) -> None:
@@ -122,7 +124,7 @@ def _progress_in(folder: Path) -> float | None:
 
 
 @contextlib.contextmanager
-def _folder_of(request: WorkerRequest) -> Iterator[Path]:
+def folder_of(request: WorkerRequest) -> Iterator[Path]:
     """A temporary folder with the request in it and an empty log."""
     with contextlib.ExitStack() as closing:
         try:
@@ -145,6 +147,13 @@ def unwritable_answer(error: OSError, folder: Path) -> StoreError:
 
 def _status(request: WorkerRequest, folder: Path, progress: Callable[[float], object]) -> int:
     """Starts the worker, waits for its end and returns how it ended."""
+    with started(request, folder) as wait:
+        return _waited_for(wait, request, folder, progress)
+
+
+@contextlib.contextmanager
+def started(request: WorkerRequest, folder: Path) -> Iterator[Wait]:
+    """What waits for a worker that is started; at the end nothing of it is left."""
     mark = new_mark()
     timed = isinstance(request, TrialRequest) and request.pass_ is Pass.TIMING
     profiler = profile_command() if timed else ()
@@ -176,24 +185,40 @@ def _status(request: WorkerRequest, folder: Path, progress: Callable[[float], ob
         )
         try:
             with waiting_for(worker) as wait:
-                return _waited_for(wait, request, folder, progress)
+                yield wait
         finally:
             _kill(worker)
             end_strays(mark)
 
 
 def _waited_for(wait: Wait, request: WorkerRequest, folder: Path, progress: Callable[[float], object]) -> int:
-    log, done = folder / "log", None
-    deadline = time.monotonic() + request.timeout_s
-    while True:
-        left = deadline - time.monotonic()
+    watch = Watch(wait, request, folder, progress)
+    while (status := watch.look(LOOK_EVERY_S)) is None:
+        pass
+    return status
+
+
+class Watch:
+    """Waits for a worker's end, as long as it goes on and does not print without end."""
+
+    def __init__(
+        self, wait: Wait, request: WorkerRequest, folder: Path, progress: Callable[[float], object] = lambda _: None
+    ) -> None:
+        self._wait, self._request, self._folder, self._progress = wait, request, folder, progress
+        self._done: float | None = None
+        self._deadline = time.monotonic() + request.timeout_s
+
+    def look(self, most_s: float) -> int | None:
+        """Its exit status, None where it has not ended within so many seconds; raises MeasurementError."""
+        left = self._deadline - time.monotonic()
         if left <= 0:
-            raise _hung(request, done)
-        if (status := wait(min(left, _LOOK_EVERY_S))) is not None:
+            raise _hung(self._request, self._done)
+        if (status := self._wait(min(left, most_s))) is not None:
             return status
-        if (now_done := _progress_in(folder)) not in {None, done}:
-            done, deadline = now_done, time.monotonic() + request.timeout_s
-            progress(now_done or 0.0)
+        if (now_done := _progress_in(self._folder)) not in {None, self._done}:
+            self._done, self._deadline = now_done, time.monotonic() + self._request.timeout_s
+            self._progress(now_done or 0.0)
+        log = self._folder / "log"
         printed = log.stat().st_size
         if printed > MOST_PRINTED_BYTES:
             raise MeasurementError(
@@ -201,6 +226,7 @@ def _waited_for(wait: Wait, request: WorkerRequest, folder: Path, progress: Call
                 values=f"{printed} bytes so far; last output: {' | '.join(_last_words(log))}",
                 remedy="stop the network from printing",
             )
+        return None
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:
@@ -226,7 +252,8 @@ def _last_words(log: Path) -> list[str]:
     return [line[:_LINE] for line in text.strip().splitlines()[-_LAST_WORDS:]]
 
 
-def _answer(folder: Path, status: int) -> object:
+def answer_of(folder: Path, status: int) -> object:
+    """What a worker that ended with this status has answered; raises what it reported, or why there is no answer."""
     answer_file = folder / "answer"
     answer: object = None
     if answer_file.exists():

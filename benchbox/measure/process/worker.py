@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import datetime
 import errno
+import functools
 import gc
 import os
 import pickle
@@ -56,6 +57,7 @@ from benchbox.measure.loop.floor import floor_ns, gpu_floor_ns
 from benchbox.measure.loop.gated import gated_times
 from benchbox.measure.loop.modes import issuing, sessions_of
 from benchbox.measure.loop.sampling import sample
+from benchbox.measure.loop.turns import TURNS, Turns, taking_turns
 from benchbox.measure.loop.warmup import warm_up
 from benchbox.measure.process.delayed import DelayedSession
 from benchbox.measure.process.leaks import growth, held_bytes, leaks
@@ -95,7 +97,15 @@ _OUT_OF_MEMORY = re.compile(
 
 
 def trial_from_request(request: TrialRequest) -> Trial:
-    """Does the pass that the request asks for, in this process."""
+    """Does the pass that the request asks for, in this process, and only in its turns where it takes turns."""
+    with taking_turns(request.turn) as turns:
+        trial = _trial(request, turns)
+    if turns is None:
+        return trial
+    return replace(trial, counters={**trial.counters, TURNS: float(turns.count)})
+
+
+def _trial(request: TrialRequest, turns: Turns | None) -> Trial:
     begin = time.perf_counter()
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     backend = BACKENDS.get(request.backend)
@@ -126,7 +136,7 @@ def trial_from_request(request: TrialRequest) -> Trial:
         gc.freeze()
         passes: dict[Pass, Callable[[], Trial]] = {
             Pass.CHECK: lambda: _check(request, session),
-            Pass.TIMING: lambda: _time(request, sessions, users_before),
+            Pass.TIMING: lambda: _time(request, sessions, users_before, turns),
             Pass.MEMORY: lambda: memory_trial(
                 _blank(request, session),
                 session,
@@ -143,7 +153,7 @@ def trial_from_request(request: TrialRequest) -> Trial:
         return replace(
             trial,
             started_at=started_at,
-            duration_s=time.perf_counter() - begin,
+            duration_s=time.perf_counter() - begin - (turns.waited_ns * 1e-9 if turns else 0.0),
             clock=trial.clock or session.stopwatch.clock,
             evidence=session.evidence(),
             load_s=0.0 if backend.virtual else load_s,
@@ -256,7 +266,9 @@ def _fill_slots(request: TrialRequest, session: Session) -> None:
         session.upload(slot, arrays)
 
 
-def _time(request: TrialRequest, sessions: Sequence[Session], users_before: frozenset[int]) -> Trial:
+def _time(
+    request: TrialRequest, sessions: Sequence[Session], users_before: frozenset[int], turns: Turns | None
+) -> Trial:
     """Warms up, then samples; counters are read around the samples only, a GPU is looked at between them."""
     session = sessions[0]
     for each in sessions:
@@ -274,12 +286,14 @@ def _time(request: TrialRequest, sessions: Sequence[Session], users_before: froz
                 trial = loadgen_trial(_blank(request, session), sessions, request.plan, watch)
         else:
             with issuing(sessions, request.plan) as issuer:
-                trial = _timed(request, sessions, issuer, watch)
+                trial = _timed(request, sessions, issuer, watch, turns)
     after = probes_after(request.plan.threads) if probing else {}
     return replace(trial, counters={**trial.counters, **captured, **before, **after})
 
 
-def _timed(request: TrialRequest, sessions: Sequence[Session], issuer: Issuer, watch: GpuWatch | None) -> Trial:
+def _timed(
+    request: TrialRequest, sessions: Sequence[Session], issuer: Issuer, watch: GpuWatch | None, turns: Turns | None
+) -> Trial:
     session, plan = sessions[0], request.plan
     real = not BACKENDS.get(request.backend).virtual
     issuer = SteadyClock(issuer, clock=session.stopwatch.clock, other=kernel_ns if real else None)
@@ -295,10 +309,15 @@ def _timed(request: TrialRequest, sessions: Sequence[Session], issuer: Issuer, w
     if watch:
         watch.begin()
     held, before = held_bytes(session), counters_of(session)
-    begin = time.perf_counter()
+    begin, waited_ns = time.perf_counter(), turns.waited_ns if turns else 0
+    look: Callable[[], object] | None = watch.look if watch else None
+    if turns:
+        look = functools.partial(turns.change, issuer, typical_ns=warm.typical_ns)
     with captured_by_profilers():
-        result = sample(MarkedIssuer(issuer), plan, typical_ns=warm.typical_ns, look=watch.look if watch else None)
-    grown = {**differences(before, counters_of(session)), "window_s": time.perf_counter() - begin}
+        marked: Issuer = MarkedIssuer(issuer)
+        result = sample(turns.around(marked) if turns else marked, plan, typical_ns=warm.typical_ns, look=look)
+    waited_s = (turns.waited_ns - waited_ns) * 1e-9 if turns else 0.0
+    grown = {**differences(before, counters_of(session)), "window_s": time.perf_counter() - begin - waited_s}
     grown |= growth(held, held_bytes(session))
     if watch:
         grown |= watch.seen()

@@ -23,6 +23,7 @@ from benchbox.cli.flags.sides import (
     between,
     labels_of_verdicts,
     network_of_sides,
+    note_on_order,
     notes_on_sides,
     precisions_of_sides,
     sides_of_cases,
@@ -67,10 +68,13 @@ LIKE_BACKEND = "tensorrt"
 @click.option(
     "--ab-order",
     metavar="ORDER",
-    type=words("order", "ABBA", "random"),
+    type=words("order", "ABBA", "random", "paired"),
     default="ABBA",
     show_default=True,
-    help="With --ab: ABBA (forward and backward in turn) or random (a new order in each round).",
+    help="With --ab: how the sides' processes share the machine. ABBA: one after the other, forward and backward in "
+    "turn; random: a new order in each round; paired: a process of each side is loaded at once and they time in turn, "
+    "0.2 s each, judged pair by pair (at least 6 pairs): far sharper on a machine that others use too; not on a GPU "
+    "and not in LoadGen's modes.",
 )
 @device_option(several=True)
 @cuda_option
@@ -142,6 +146,10 @@ def command(
     require_effect(network.derivation, [case.precision for case in itertools.chain(*groups)], model=None)
     if note := note_on_mode(plan):
         warn(note)
+    if variants and ab_order == "paired":
+        from benchbox.jobs.cases import plan_of_turns
+
+        groups = tuple(tuple(replace(case, plan=plan_of_turns(case)) for case in group) for group in groups)
     if dry_run:
         _show_plan([case for group in groups for case in group], as_json)
         return
@@ -267,7 +275,7 @@ def _show(outcomes: Sequence[Sequence[Outcome]], as_json: bool, view: View, vari
         sides = [outcome.record for outcome in found]
         verdicts += group
         labels += labels_of_verdicts(group, sides, variants)
-        notes += notes_on_sides(sides, variants) if group else []
+        notes += [*note_on_order(group, sides), *notes_on_sides(sides, variants)] if group else []
     if as_json:
         document = {"schema": "benchbox.run/1", "records": [document_from_record(record) for record in records]}
         if verdicts:

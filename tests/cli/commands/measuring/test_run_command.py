@@ -426,6 +426,30 @@ def test_what_modes_and_sides_refuse(flags: tuple[str, ...], words: str, benchbo
     assert words in ran.err
 
 
+def test_two_sides_that_take_turns(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
+    """As below, moment by moment: at least 6 pairs, and each process times for at least 8 turns."""
+    ran = benchbox(
+        "run", "lenet5", "--ab", "batch=1", "batch=64", "--ab-order", "paired", *short, "--no-memory", "--json"
+    )
+    assert ran.status == 0, ran.err
+    first, second = ran.document["records"]
+    assert first["plan"]["turn_s"] == second["plan"]["turn_s"] == 0.2
+    assert first["plan"]["max_time_s"] == first["plan"]["min_time_s"] == pytest.approx(1.6)
+    verdicts = {verdict["metric"]: verdict for verdict in ran.document["verdicts"]}
+    assert verdicts["latency_p50"]["ratio"] > 2
+    assert (verdicts["latency_p50"]["n_base"], verdicts["latency_p50"]["n_head"]) == (6, 6)
+    assert len(stored_files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    "flags", [("--mode", "server", "--rate", "500"), ("--mode", "offline"), ("--ab-order", "pair")]
+)
+def test_what_cannot_take_turns_is_refused(flags: tuple[str, ...], benchbox: Callable) -> None:
+    ran = benchbox("run", "lenet5", "--ab", "batch=1", "batch=2", "--ab-order", "paired", *flags, "--quick")
+    assert ran.status == 2
+    assert "paired" in ran.err
+
+
 def test_two_sides_in_turn(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
     """Side B does 64 times the work of side A in another Python of the same version, and is never found faster."""
     sides = ("--ab", "batch=1", f"batch=64,python={sys.executable}")

@@ -14,14 +14,16 @@ from sample_records import record, trials
 
 from benchbox.backends.base import BACKENDS
 from benchbox.cli.commands.measuring import run
-from benchbox.cli.flags.sides import between, labels_of_verdicts, notes_on_sides
+from benchbox.cli.flags.sides import between, labels_of_verdicts, note_on_order, notes_on_sides
 from benchbox.errors import ArtifactError
 from benchbox.gate.judge import overall
 from benchbox.jobs.cases import Case
 from benchbox.jobs.run import Outcome
 from benchbox.report.views.verdicts import render_sides
 from benchbox.schema.model import Precision
+from benchbox.schema.plan import Mode
 from benchbox.schema.record import Status
+from benchbox.schema.verdict import Outcome as Verdicts
 
 GPU = ("--backend", "tensorrt")
 # An example of every option of a run, by the name of its parameter.
@@ -212,6 +214,26 @@ def test_that_both_sides_are_one_file_is_said() -> None:
     assert "the models do not differ" in notes_on_sides([one, other], ("model=a", "model=b"))[0]
     assert not notes_on_sides([one, replace(two, onnx_sha256="cd" * 32)], ("model=a", "model=b"))
     assert not notes_on_sides([one, replace(two, plan=replace(two.plan, threads=7))], ("threads=1", "threads=7"))
+
+
+def test_what_stayed_open_one_after_the_other_is_sent_to_turns() -> None:
+    one, two = record(0), record(1)
+    (verdict,) = between(
+        [Outcome(place=0, record=one, trials=trials()), Outcome(place=1, record=two, trials=trials())]
+    )[:1]
+    undecided = replace(verdict, outcome=Verdicts.INCONCLUSIVE, low=0.9, high=1.2)
+    (note,) = note_on_order([undecided], [one, two])
+    assert "--ab-order paired" in note
+    turned = replace(two, plan=replace(two.plan, turn_s=0.2))
+    server = replace(two, key=replace(two.key, mode=Mode.SERVER))
+    for verdicts, records in (
+        ([replace(undecided, outcome=Verdicts.SAME)], [one, two]),
+        ([replace(undecided, low=None, high=None)], [one, two]),
+        ([replace(undecided, metric="peak_host_memory")], [one, two]),
+        ([undecided], [turned, turned]),
+        ([undecided], [one, server]),
+    ):
+        assert note_on_order(verdicts, records) == []
 
 
 def test_single_builds_are_said() -> None:
