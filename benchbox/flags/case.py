@@ -95,12 +95,11 @@ def _wide_interval(seen: Seen) -> Iterator[Flag]:
 
 def _interrupted(seen: Seen) -> Iterator[Flag]:
     if seen.interrupted:
-        yield flag(
-            "INTERRUPTED",
-            Severity.WARNING,
-            f"the run was ended after {len(timing_trials(seen.trials))} of at least {seen.plan.trials} timed "
-            "processes: run it again for the rest",
-        )
+        timed = len(timing_trials(seen.trials))
+        where = f"after {timed} of at least {seen.plan.trials} timed processes"
+        if timed >= seen.plan.trials:
+            where = "when the timed processes had run, before those for memory"
+        yield flag("INTERRUPTED", Severity.WARNING, f"the run was ended {where}: run it again for the rest")
 
 
 def _cut_short(seen: Seen) -> Iterator[Flag]:

@@ -113,7 +113,6 @@ def measure_cases(
     # What cases share is made, and looked for on disk, once for all cases of this run.
     artifacts: dict[_Wanted, _Made] = {}
     ready: list[tuple[int, Record, CaseRequest]] = []
-    # Sizes that fit none of the networks are a mistake; until one is found that they fit, nothing is recorded.
     misfits: list[Outcome] = []
 
     for place, case in enumerate(cases):
@@ -137,7 +136,8 @@ def measure_cases(
             if len(cases) == 1:
                 raise
             yield stored(_unmeasured(place, blank, bug_from_error(error)))
-    yield from map(stored, _recorded(misfits, fitted=bool(ready)))
+    for outcome in _beside_others(misfits, ready):
+        yield stored(outcome)
     order = drawn_anew(cases[0].plan.seed) if not interleaved or pair_order is PairOrder.RANDOM else abba()
     requests = [request for _, _, request in ready]
 
@@ -152,10 +152,11 @@ def measure_cases(
         yield from outcomes
 
 
-def _recorded(misfits: Sequence[Outcome], *, fitted: bool) -> Sequence[Outcome]:
-    """The cases that asked sizes do not fit, where they fitted others; raises the first one's error otherwise."""
-    if misfits and not fitted and misfits[0].error:
-        raise misfits[0].error
+def _beside_others(misfits: Sequence[Outcome], ready: Sequence[object]) -> Sequence[Outcome]:
+    """Cases that do not have the sizes that were asked for; where they fit no other case, the first error is raised."""
+    for outcome in misfits[:1]:
+        if outcome.error is not None and not ready:
+            raise outcome.error
     return misfits
 
 

@@ -207,9 +207,6 @@ class CaseRun:
     def _workload(self) -> Workload:
         return workload_of(self.request.plan, flops=self.request.flops)
 
-    def _count(self, purpose: Pass) -> int:
-        return sum(1 for trial in self.trials if trial.pass_ is purpose)
-
     def _took_too_long(self, purpose: Pass) -> bool:
         """Whether --quick ends a pass early: nobody said how many processes, and those that ran took a minute."""
         plan = self.request.plan
@@ -217,6 +214,9 @@ class CaseRun:
             return False
         took_s = [trial.duration_s for trial in self.trials if trial.pass_ is purpose]
         return len(took_s) >= LEAST_PROCESSES and sum(took_s) > QUICK_MOST_S
+
+    def _count(self, purpose: Pass) -> int:
+        return sum(1 for trial in self.trials if trial.pass_ is purpose)
 
     def _ran(self, purpose: Pass) -> Trial | None:
         try:

@@ -222,6 +222,13 @@ def test_small_or_few_differences_between_processes_are_no_news() -> None:
         assert "PROCESSES_DIFFER" not in {flag.code for flag in flags_of(case)}
 
 
+def test_an_interrupted_case_says_what_it_lacks() -> None:
+    for trials, words in ((8, "after 3 of at least 8 timed processes"), (3, "before those for memory")):
+        found = flags_of(seen(plan=MeasurementPlan(threads=2, trials=trials), interrupted=True))
+        (message,) = [flag.message for flag in found if flag.code == "INTERRUPTED"]
+        assert words in message
+
+
 def test_a_case_that_quick_ended_says_how_many_processes_ran() -> None:
     slow = [trial(number=number, duration_s=40.0) for number in range(2)]
     planned = MeasurementPlan(threads=2, trials=5, max_trials=6)

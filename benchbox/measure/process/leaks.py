@@ -2,7 +2,7 @@
 
 Memory is read before the samples and after them. Where it grew by more than the samples themselves take, the same
 number of inferences runs again in blocks after everything was timed: an arena or a cache that grows once stands still
-there, a leak continues. Nothing runs twice where nothing grew.
+there, a leak continues. Nothing runs twice where nothing grew, nor where there were fewer samples than blocks.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def leaks(
         for place in PLACES
         if grown.get(growth_name(place), 0.0) > SUSPECT_BYTES + (spared if place == HOST else 0)
     ]
-    if not suspects:
+    if not suspects or samples < BLOCKS:  # so few do not show whether growth goes on, and more of them may take minutes
         return {}
     count = max(1, samples // BLOCKS)
     marks = [held_bytes(session)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -167,14 +169,20 @@ def render_sides(
         machines: as ``render_verdicts`` takes them.
     """
     cases = [verdict.case for verdict in verdicts]
-    told = {title for verdict in verdicts for title in _differing(verdict.base_case or verdict.case, verdict.case)}
-    naming: list[Column[_Sided]] = columns_of_cases(cases, lambda row: row.verdict.case)
-    naming = [column for column in naming if column.title not in {*told, "network"}]
+    told = {title for verdict in verdicts for title in _apart(verdict)}
     letters = _letters(labels)
     rows = [
         _Sided(verdict, *(letters.get(name, name) for name in names))
         for verdict, names in zip(verdicts, labels, strict=True)
     ]
+    naming: list[Column[_Sided]] = columns_of_cases(cases, lambda row: row.verdict.case)
+    naming = [column for column in naming if column.title != "network"]
+    if _alike([column for column in naming if column.title not in told], rows):
+        # 1 thread against 1, and 2 against 2, beside pairs that differ in them
+        shared = {title for title in told for each in verdicts if each.ratio is not None and title not in _apart(each)}
+        naming = [_where_shared(column) if column.title in shared else column for column in naming]
+        told -= shared
+    naming = [column for column in naming if column.title not in told]
     first = _common_first(labels)
     sides = _MORE if first else _LETTERED
     columns = [
@@ -190,15 +198,39 @@ def render_sides(
     # A line right below a table of Markdown would be a row of it.
     apart = "\n\n" if form == "md" else "\n"
     table = apart.join([_table(columns, rows, form=form), *names])
-    name = names_of_cases(cases, without=frozenset(told), differing=True)
+
+    @functools.cache
+    def name_without(titles: frozenset[str]) -> Callable[[CaseIdentity], str]:
+        return names_of_cases(cases, without=titles, differing=True)
+
+    full = [row.name(name_without(frozenset(told | _apart(row.verdict)))(row.verdict.case)) for row in rows]
     below = _Below(
-        named=[(f"{row.name(name(row.verdict.case))} {row.verdict.metric}", row.verdict) for row in rows],
-        overall=_conclusions([(row.name(name(row.verdict.case)), row.verdict) for row in rows], overall),
+        named=[(f"{text} {verdict.metric}", verdict) for text, verdict in zip(full, verdicts, strict=True)],
+        overall=_conclusions(list(zip(full, verdicts, strict=True)), overall),
         legend=_LEGEND_OF_MORE if first else _LEGEND_OF_SIDES,
         sides=("A", "the others") if first else sides,
         machines=machines,
     )
     return below.joined(table, form=form)
+
+
+def _alike(naming: Sequence[Column[_Sided]], rows: Sequence[_Sided]) -> bool:
+    """Whether these columns leave two rows of compared sides with the same names."""
+    named = [
+        (*(column.cell(row) for column in naming), row.first, row.second, row.verdict.metric)
+        for row in rows
+        if row.verdict.ratio is not None
+    ]
+    return len(set(named)) < len(named)
+
+
+def _where_shared(column: Column[_Sided]) -> Column[_Sided]:
+    """The column with a dash in the rows whose sides differ in it: there the sides say it."""
+
+    def cell(row: _Sided) -> str:
+        return ABSENT if column.title in _apart(row.verdict) else column.cell(row)
+
+    return dataclasses.replace(column, cell=cell)
 
 
 def _common_first(labels: Sequence[tuple[str, str]]) -> str:
@@ -268,9 +300,9 @@ def _field_text(case: CaseIdentity, name: str) -> str:
     return f"{name} {str(value)[:8] if name == 'onnx_sha256' else value if value not in (None, '') else 'none'}"
 
 
-def _differing(base: CaseIdentity, head: CaseIdentity) -> set[str]:
-    """Titles of the columns that name a case in which two cases differ."""
-    fields = set(base.differences(head))
+def _apart(verdict: Verdict) -> set[str]:
+    """Titles of the columns that name a case in which the two cases of a verdict differ."""
+    fields = set((verdict.base_case or verdict.case).differences(verdict.case))
     titles = {title for title, names in _TITLES.items() if fields & set(names)}
     return titles | fields
 

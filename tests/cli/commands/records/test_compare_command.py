@@ -153,3 +153,14 @@ def test_other_environments_say_what_compares_them(benchbox: Callable, tmp_path:
     assert "--across-environments" in ran.err
     ran = benchbox("compare", "a", "b", "--across-environments")
     assert "environments" not in ran.out.partition("same")[0] + ran.err
+
+
+def test_pairs_that_share_what_others_differ_in_are_told_apart(benchbox: Callable, tmp_path: Path) -> None:
+    """1 thread against 1, and 2 against 2, beside 1 against 2: all were "fp32" against "int8"."""
+    for number, (precision, threads) in enumerate((each, n) for each in ("fp32", "int8") for n in (1, 2)):
+        plan = dataclasses.replace(record(0).plan, threads=threads)
+        key = dataclasses.replace(record(0).key, precision=Precision(precision))
+        stored(tmp_path, BASE, number, key=key, plan=plan)
+    text = benchbox("compare", "precision=fp32", "precision=int8", "--match", "model").out
+    named = [line.split(" same ")[0].split() for line in text.splitlines() if " same " in line]
+    assert len(named) == len({tuple(words) for words in named}) == 4
