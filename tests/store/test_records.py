@@ -239,7 +239,7 @@ def test_a_run_of_version_1_keeps_its_values() -> None:
     names = {"PRECISION_MISS": "WIDE_INTERVAL", "BETWEEN_PROC": "PROCESSES_DIFFER"}
     assert [flag.code for flag in found.flags] == [names.get(flag["code"], flag["code"]) for flag in raw["flags"]]
     assert {"PRECISION_MISS"} <= {flag["code"] for flag in raw["flags"]}
-    assert plain(found.plan) == {**raw["plan"], "injected_delay": 0.0}
+    assert plain(found.plan) == {**raw["plan"], "injected_delay": 0.0, "turn_s": 0.0}
     assert plain(found.environment) == raw["environment"]
     made = trials_from_file(path, found)
     assert [trial.pass_.value for trial in made] == [row["purpose"] for row in rows]

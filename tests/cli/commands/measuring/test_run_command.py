@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchbox.jobs import cases as benchbox_cases
 from benchbox.store.records import read_trials, record_files
 
 pytestmark = pytest.mark.usefixtures("lenet_exported")
@@ -426,18 +427,24 @@ def test_what_modes_and_sides_refuse(flags: tuple[str, ...], words: str, benchbo
     assert words in ran.err
 
 
-def test_two_sides_that_take_turns(benchbox: Callable, short: tuple[str, ...], tmp_path: Path) -> None:
-    """As below, moment by moment: at least 6 pairs, and each process times for at least 8 turns."""
+def test_two_sides_that_take_turns(
+    benchbox: Callable, short: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As below, moment by moment: so many pairs and turns at least (here fewer than a user has)."""
+    monkeypatch.setattr(benchbox_cases, "TURN_S", 0.03)
+    monkeypatch.setattr(benchbox_cases, "LEAST_TURNS", 20)
+    monkeypatch.setattr(benchbox_cases, "LEAST_PAIRS", 3)
     ran = benchbox(
-        "run", "lenet5", "--ab", "batch=1", "batch=64", "--ab-order", "paired", *short, "--no-memory", "--json"
+        "run", "lenet5", "--ab", "batch=1", "batch=16", "--ab-order", "paired", *short, "--no-memory", "--json"
     )
     assert ran.status == 0, ran.err
     first, second = ran.document["records"]
-    assert first["plan"]["turn_s"] == second["plan"]["turn_s"] == 0.2
-    assert first["plan"]["max_time_s"] == first["plan"]["min_time_s"] == pytest.approx(1.6)
+    assert first["plan"]["turn_s"] == second["plan"]["turn_s"] == 0.03
+    assert first["plan"]["max_time_s"] == first["plan"]["min_time_s"] == pytest.approx(0.6)
     verdicts = {verdict["metric"]: verdict for verdict in ran.document["verdicts"]}
     assert verdicts["latency_p50"]["ratio"] > 2
-    assert (verdicts["latency_p50"]["n_base"], verdicts["latency_p50"]["n_head"]) == (6, 6)
+    assert (verdicts["latency_p50"]["n_base"], verdicts["latency_p50"]["n_head"]) == (3, 3)
+    assert "at least 6 processes" in verdicts["latency_p50"]["reason"]
     assert len(stored_files(tmp_path)) == 2
 
 
