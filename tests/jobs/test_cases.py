@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchbox.errors import UsageError
-from benchbox.jobs.cases import cases_from_axes, require_known_sizes
+from benchbox.jobs.cases import Case, cases_from_axes, plan_of_turns, require_known_sizes
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact, TensorSpec
 from benchbox.schema.model import Precision
@@ -66,3 +66,39 @@ def test_outputs_as_long_as_the_data_say_are_refused_on_a_gpu_by_name(backend: s
     require_known_sizes("onnxruntime", _with_output((None, 3), None))
     require_known_sizes("openvino", _with_output((None, 3), None))
     require_known_sizes("tensorrt", _with_output((None, 3), None))
+
+
+def _case(backend: str = "onnxruntime", **plan: object) -> Case:
+    source = resolve("lenet5", input_shape=None, weights=None)
+    return Case(
+        source=source,
+        backend=backend,
+        precision=Precision.FP32,
+        plan=MeasurementPlan(**plan),  # type: ignore[arg-type]
+    )
+
+
+def test_sides_that_take_turns_time_equally_long_in_six_pairs_at_least() -> None:
+    plan = plan_of_turns(_case(trials=4, max_trials=4, min_time_s=0.1, max_time_s=0.3))
+    assert (plan.turn_s, plan.trials, plan.max_trials) == (0.2, 6, 6)
+    assert plan.min_time_s == plan.max_time_s == pytest.approx(8 * 0.2)
+    longer = plan_of_turns(_case(trials=20, max_trials=0, max_time_s=5.0))
+    assert (longer.trials, longer.min_time_s, longer.max_time_s) == (20, 5.0, 5.0)
+    assert plan_of_turns(_case(trials=4, max_trials=4, max_time_s=0.3)) == plan_of_turns(
+        _case(**vars(plan_of_turns(_case(trials=4, max_trials=4, max_time_s=0.3))))
+    ), "twice is as once"
+
+
+@pytest.mark.parametrize(
+    ("backend", "plan"),
+    [
+        ("onnxruntime", {"mode": Mode.SERVER}),
+        ("onnxruntime", {"mode": Mode.OFFLINE}),
+        ("tensorrt", {}),
+        ("tensorrt", {"like": "trtexec-11"}),
+    ],
+)
+def test_what_cannot_take_turns_is_sent_to_the_other_order(backend: str, plan: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="take turns") as caught:
+        plan_of_turns(_case(backend, **plan))
+    assert "--ab-order ABBA" in caught.value.remedy
