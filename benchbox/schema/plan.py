@@ -41,6 +41,9 @@ class PairOrder(StrEnum):
 TURN_S, LEAST_TURNS = 0.2, 8
 # Requests of these are issued by MLPerf LoadGen: ``measure/loadgen/issuing.py``.
 LOADGEN_MODES = frozenset({Mode.OFFLINE, Mode.SINGLE_STREAM, Mode.MULTI_STREAM, Mode.SERVER})
+# Queries that a run of LoadGen has at least where its 99th percentile counts: its early stopping can then say something
+# with 99 % confidence though one is over the bound (early_stopping.cc; also in mlperf.conf).
+QUERIES_FOR_P99 = 662
 # What ``locked_clocks`` says where a GPU was held at its base clock.
 BASE_CLOCKS = "base"
 

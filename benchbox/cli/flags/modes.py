@@ -48,6 +48,8 @@ LIKE_OPTION = click.option(
     type=PRESET,
     help="Measure what trtexec-10 or trtexec-11 reports by default; for TensorRT engines.",
 )
+# So many standard deviations of a Poisson count: one run in a thousand has fewer samples.
+_SPREADS = 3.0
 # What a preset decides itself.
 _PRESET_DECIDES = ("mode", "group", "streams", "rate", "latency_bound", "transfers", "quick", "warmup")
 
@@ -121,15 +123,15 @@ def _require_enough(rate: float | None, plan: MeasurementPlan) -> None:
 def note_on_mode(plan: MeasurementPlan) -> str:
     """What LoadGen will say of a run of this plan, where that is known before: too few samples for its p99; else "".
 
-    LoadGen wants to be certain by 99 % that 99 % of the samples are in time: at least ln 0.01 / ln 0.99 of them.
+    Arrivals are random: where about as many are expected as are needed, half of the runs have fewer.
     """
-    from benchbox.schema.plan import Mode
+    from benchbox.schema.plan import QUERIES_FOR_P99, Mode
 
-    needed = math.ceil(math.log(0.01) / math.log(0.99))
-    if plan.mode is not Mode.SERVER or plan.rate_per_s is None or plan.rate_per_s * plan.max_time_s >= needed:
+    enough = QUERIES_FOR_P99 + _SPREADS * math.sqrt(QUERIES_FOR_P99)
+    if plan.mode is not Mode.SERVER or plan.rate_per_s is None or plan.rate_per_s * plan.max_time_s >= enough:
         return ""
     return (
-        f"note: LoadGen needs {needed} samples for a valid run, {plan.rate_per_s:g}/s for {plan.max_time_s:g} s give "
-        f"about {plan.rate_per_s * plan.max_time_s:.0f}: use --max-time {math.ceil(needed / plan.rate_per_s)} or "
-        "longer, else records get LOADGEN_INVALID"
+        f"note: LoadGen needs {QUERIES_FOR_P99} samples for a valid run, {plan.rate_per_s:g}/s for "
+        f"{plan.max_time_s:g} s give about {plan.rate_per_s * plan.max_time_s:.0f}: use --max-time "
+        f"{math.ceil(enough / plan.rate_per_s)} or longer, else records get LOADGEN_INVALID"
     )

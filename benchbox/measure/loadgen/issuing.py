@@ -29,7 +29,7 @@ from benchbox.measure.loadgen.answering import OFFLINE_IN_FLIGHT, Answering, Com
 from benchbox.measure.loadgen.logs import RunFacts, Times, facts_from_detail, times_from_trace
 from benchbox.measure.loop.timing import collector_off
 from benchbox.schema.loadgen import LoadgenRun
-from benchbox.schema.plan import MeasurementPlan, Mode
+from benchbox.schema.plan import QUERIES_FOR_P99, MeasurementPlan, Mode
 from benchbox.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -38,9 +38,8 @@ if TYPE_CHECKING:
     from benchbox.backends.base import Session
 
 CLOCK = "LoadGen's (system clock)"
-# Queries from which LoadGen's early stopping can say something with 99 % confidence: of the 90th percentile, and of the
-# 99th with one query over the bound (early_stopping.cc; 662 is also in mlperf.conf).
-QUERIES_FOR_P90, QUERIES_FOR_P99 = 64, 662
+# Queries from which LoadGen's early stopping can say something of the 90th percentile with 99 % confidence.
+QUERIES_FOR_P90 = 64
 SINGLE_STREAM_PERCENTILE, TAIL_PERCENTILE = 0.90, 0.99
 # LoadGen generates its queries before it starts: this many times the number expected from the warm-up, in case that
 # was slow.
