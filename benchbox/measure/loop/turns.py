@@ -29,6 +29,8 @@ RETURN_S = 0.02
 REST_S, LONGEST_REST_S = 0.005, 0.25
 # Counter of a trial: how many turns it had.
 TURNS = "turns"
+# The file that says whose turn it is: of several that wait, only this one can be what holds up all.
+HOLDER = "holder"
 
 
 class Turn(NamedTuple):
@@ -42,11 +44,24 @@ class Turn(NamedTuple):
         """Where a process, the first one after the last, gets its turn."""
         return self.folder / str(place % self.of)
 
+    def give(self, place: int, fifo: int) -> None:
+        """Gives the turn to the process of a place, whose FIFO is open."""
+        draft = self.folder / f"{HOLDER}.{self.place}"
+        draft.write_text(str(place % self.of))
+        draft.replace(self.folder / HOLDER)
+        os.write(fifo, b"t")
+
+    @property
+    def holder(self) -> int:
+        """Whose turn it is."""
+        return int((self.folder / HOLDER).read_text())
+
 
 class Turns:
     """A process's own turns; ``waited_ns`` is how long it has waited for them, ``count`` how many it had."""
 
     def __init__(self, turn: Turn) -> None:
+        self._turn = turn
         # Opened for both, a FIFO has no end while nobody else has it open.
         self._own = os.open(turn.fifo(turn.place), os.O_RDWR)
         self._next = os.open(turn.fifo(turn.place + 1), os.O_RDWR)
@@ -63,7 +78,7 @@ class Turns:
     def give(self) -> None:
         """Gives the turn to the next when this process's own threads rest."""
         _rest()
-        os.write(self._next, b"t")
+        self._turn.give(self._turn.place + 1, self._next)
 
     def close(self) -> None:
         """Leaves."""

@@ -19,6 +19,7 @@ from benchbox.measure.process.trials import (
     LOOK_EVERY_S,
     TrialRequest,
     Watch,
+    WorkerHungError,
     answer_of,
     folder_of,
     started,
@@ -57,6 +58,8 @@ def run_trials_together(requests: Sequence[TrialRequest]) -> tuple[Trial | Bench
                     # With all of them there, a look at the first waits, and those at the others do not.
                     answer = side.look(_HAND_ON_S if answers else LOOK_EVERY_S if place == 0 else 0.0)
                 except BenchboxError as error:
+                    if isinstance(error, WorkerHungError) and turns.holder != place:
+                        continue  # it waits for another one
                     return tuple(error if one == place else None for one in range(len(sides)))
                 if answer is not None:
                     answers[place] = answer
@@ -106,12 +109,18 @@ class _Turns:
 
     def begin(self) -> None:
         """Gives the first its turn."""
-        os.write(self._fifos[0], b"t")
+        self.places[0].give(0, self._fifos[0])
 
     def hand_on(self, place: int) -> None:
         """Gives the turn of one that has ended to the next."""
         with contextlib.suppress(BlockingIOError):
-            os.write(self._fifos[(place + 1) % len(self._fifos)], os.read(self._fifos[place], 1))
+            os.read(self._fifos[place], 1)
+            self.places[0].give(place + 1, self._fifos[(place + 1) % len(self._fifos)])
+
+    @property
+    def holder(self) -> int:
+        """Whose turn it is."""
+        return self.places[0].holder
 
     def close(self) -> None:
         """Lets the FIFOs go."""

@@ -57,6 +57,10 @@ class WorkerRequest(Protocol):
         ...
 
 
+class WorkerHungError(MeasurementError):
+    """A worker got no further within its time."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:
     """One pass over one case; ``turn`` where it takes turns with others that are there at the same time."""
@@ -236,12 +240,12 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _hung(request: WorkerRequest, done: float | None) -> MeasurementError:
+def _hung(request: WorkerRequest, done: float | None) -> WorkerHungError:
     if done is None:
         values, remedy = f"it ran longer than {request.timeout_s:g} s", "raise --timeout, or "
     else:
         values, remedy = f"it got no further than step {done:g} for {request.timeout_s:g} s", ""
-    return MeasurementError("the worker was killed at its timeout", values=values, remedy=f"{remedy}find what hangs")
+    return WorkerHungError("the worker was killed at its timeout", values=values, remedy=f"{remedy}find what hangs")
 
 
 def _last_words(log: Path) -> list[str]:

@@ -19,7 +19,7 @@ from benchbox.measure.loop.timing import Block
 from benchbox.measure.loop.turns import TURNS, Turn, taking_turns
 from benchbox.measure.process import together
 from benchbox.measure.process.together import run_trials_together
-from benchbox.measure.process.trials import TrialRequest, answer_of
+from benchbox.measure.process.trials import TrialRequest, WorkerHungError, answer_of
 from benchbox.models.sources import resolve
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.model import Precision
@@ -139,6 +139,20 @@ def test_where_one_ends_early_the_other_is_ended_too_and_not_blamed(
     assert found[1 - place] is None
     assert isinstance(found[place], MeasurementError)
     assert words in str(found[place])
+
+
+# The second hangs when its turn comes, which is when the first is warm.
+@pytest.mark.parametrize(("place", "timeout_s"), [(0, 2.0), pytest.param(1, 8.0, marks=pytest.mark.nightly)])
+def test_of_two_that_get_no_further_the_one_whose_turn_it_is_is_blamed(
+    place: int, timeout_s: float, artifact: OnnxArtifact, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_workers_import_this(monkeypatch)
+    plan = dataclasses.replace(PLAN, timeout_s=timeout_s)  # of each
+    asked = [request(artifact, root, plan=plan) for _ in range(2)]
+    asked[place] = acting(asked[place], "hang")
+    found = run_trials_together(asked)
+    assert found[1 - place] is None
+    assert isinstance(found[place], WorkerHungError)
 
 
 def test_a_network_that_fails_is_the_error_of_its_side(
