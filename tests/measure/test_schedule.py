@@ -249,45 +249,31 @@ def together(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
     return groups
 
 
-def test_paired_processes_are_there_at_once_forward_and_backward(runner: Runner, together: list[list[str]]) -> None:
-    found = list(
-        measure_in_turn(
-            requests("a", "b"),
-            order=abba(),
-            progress=lambda *_: None,
-            keep=lambda place, one: (place, one),
-            paired=True,
-        )
+def in_pairs(asked: list[CaseRequest]) -> dict[int, CaseResult]:
+    measuring = measure_in_turn(
+        asked, order=abba(), progress=lambda *_: None, keep=lambda place, one: (place, one), paired=True
     )
+    return dict(measuring)
+
+
+def test_paired_processes_are_there_at_once_forward_and_backward(runner: Runner, together: list[list[str]]) -> None:
+    found = in_pairs(requests("a", "b"))
     assert together == [["a", "b"], ["b", "a"], ["a", "b"]]
-    assert [place for place, _ in found] == [0, 1]
-    for _, result in found:
+    assert list(found) == [0, 1]
+    for result in found.values():
         assert result.error is None
         assert [one.number for one in result.trials if one.pass_ is Pass.TIMING] == [0, 1, 2]
 
 
 def test_a_pair_goes_on_until_both_have_enough(runner: Runner, together: list[list[str]]) -> None:
     runner.times["b"] = [1_000_000, 2_000_000]
-    list(
-        measure_in_turn(
-            requests("a", "b", max_trials=5), order=abba(), progress=lambda *_: None,
-            keep=lambda place, one: (place, one), paired=True,
-        )
-    )  # fmt: skip
+    in_pairs(requests("a", "b", max_trials=5))
     assert len(together) == 5, "b is too wide until there are no more; a has its neighbour in each round"
 
 
 def test_one_that_fails_leaves_the_other_without_that_process(runner: Runner, together: list[list[str]]) -> None:
     runner.raises["b", Pass.TIMING] = MeasurementError("the worker crashed")
-    found = dict(
-        measure_in_turn(
-            requests("a", "b"),
-            order=abba(),
-            progress=lambda *_: None,
-            keep=lambda place, one: (place, one),
-            paired=True,
-        )
-    )
+    found = in_pairs(requests("a", "b"))
     assert str(found[1].error) == "the worker crashed"
     assert together == [["a", "b"], ["a"], ["a"], ["a"]]
     assert [one.number for one in found[0].trials if one.pass_ is Pass.TIMING] == [0, 1, 2]

@@ -146,7 +146,7 @@ def command(
     require_effect(network.derivation, [case.precision for case in itertools.chain(*groups)], model=None)
     if note := note_on_mode(plan):
         warn(note)
-    if variants and ab_order == "paired":
+    if variants and ab_order == "paired":  # as ``measure_cases`` does: a dry run shows and refuses the same
         from benchbox.jobs.cases import plan_of_turns
 
         groups = tuple(tuple(replace(case, plan=plan_of_turns(case)) for case in group) for group in groups)
