@@ -250,10 +250,7 @@ def together(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
 
 
 def in_pairs(asked: list[CaseRequest]) -> dict[int, CaseResult]:
-    measuring = measure_in_turn(
-        asked, order=abba(), progress=lambda *_: None, keep=lambda place, one: (place, one), paired=True
-    )
-    return dict(measuring)
+    return dict(run(asked, order=abba(), paired=True))
 
 
 def test_paired_processes_are_there_at_once_forward_and_backward(runner: Runner, together: list[list[str]]) -> None:
