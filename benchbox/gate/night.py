@@ -100,6 +100,11 @@ class Finding:
     asked: tuple[str, ...] = ()
 
     @property
+    def is_suspected(self) -> bool:
+        """Whether the night itself speaks for a change for the worse."""
+        return self.verdict.outcome is Outcome.SLOWER or Qualifier.SUSPICIOUS in self.qualifiers
+
+    @property
     def is_alarm(self) -> bool:
         """Whether it turns the night red: worse, or a count that changed, and not acknowledged."""
         worse = self.verdict.outcome is Outcome.SLOWER

@@ -78,7 +78,7 @@ def measured_again(finding: Finding, entry: Remeasured, decision: Decision | Non
     ``clear``: in turn a change that matters would have shown, whatever the nights can show.
     """
     verdict = finding.verdict
-    suspected = verdict.outcome is Outcome.SLOWER or Qualifier.SUSPICIOUS in finding.qualifiers
+    suspected = finding.is_suspected
     if decision is None:
         reason = "; ".join(filter(None, (verdict.reason, f"not measured again: {entry.obstacle}")))
         return dataclasses.replace(finding, verdict=dataclasses.replace(verdict, reason=reason))

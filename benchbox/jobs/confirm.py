@@ -112,7 +112,7 @@ def confirm_night(
             obstacle = f"{len(cases)} cases were flagged, more than confirm.most {judged.policy.confirm.most}"
         else:
             task, obstacle = _task(root, name, rows, series[name], records, judged.report.night, known, sides)
-            if task is None and not any(map(_is_suspected, rows)):
+            if task is None and not any(row.is_suspected for row in rows):
                 continue  # a night that shows nothing, and nothing that could be beside it, is no news
             if task is not None:
                 say(f"measuring again, base and head in turn: {name}")
@@ -186,17 +186,13 @@ def flagged_rows(judged: Judged, *, bridges: bool) -> dict[tuple[str, str], tupl
         if finding.verdict.outcome is Outcome.INCOMPARABLE:
             if bridges and finding.reference == ROLLING:
                 found.setdefault((finding.name, BRIDGE), []).append(finding)
-        elif _is_suspected(finding):
+        elif finding.is_suspected:
             found.setdefault((finding.name, finding.reference), []).append(finding)
     if judged.policy.confirm.blind:
         for finding in judged.report.findings:
-            if _may_be_red(finding) and not _is_suspected(finding) and Qualifier.BLIND in finding.qualifiers:
+            if _may_be_red(finding) and not finding.is_suspected and Qualifier.BLIND in finding.qualifiers:
                 found.setdefault((finding.name, finding.reference), []).append(finding)
     return {key: tuple(rows) for key, rows in found.items()}
-
-
-def _is_suspected(finding: Finding) -> bool:
-    return finding.verdict.outcome is Outcome.SLOWER or Qualifier.SUSPICIOUS in finding.qualifiers
 
 
 def _may_be_red(finding: Finding) -> bool:
