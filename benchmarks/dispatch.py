@@ -7,10 +7,10 @@ them say "same" within 2 %, and the processor seconds of Ray's daemons for each 
 
 With the defaults 20 processes of each of six cases are timed in each way: about 35 minutes on two CPUs, on which
 nothing else should run. ``--short`` takes one small and one large network, as many processes: about 11 minutes.
-``--quick`` is a trial of some minutes, whose intervals are wide. Exit status 0: it does not disturb, 1: it does, or
-that cannot be said.
+``--quick`` is a trial of some minutes, whose intervals are wide. The node is started as docs/fleet.md starts one;
+``--plain`` starts it with Ray's defaults. Exit status 0: it does not disturb, 1: it does, or that cannot be said.
 
-Usage: python benchmarks/dispatch.py [--short] [--under FOLDER]    (in an environment with benchbox[ray])
+Usage: python benchmarks/dispatch.py [--short] [--plain] [--under FOLDER]    (in an environment with benchbox[ray])
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -36,19 +37,32 @@ WAYS = ("none", "idle", "dispatched")
 EFFECT = 0.02
 NODE = ["--num-cpus", "1", "--num-gpus", "0", "--resources", '{"benchbox_machine": 1}', "--disable-usage-stats"]
 NODE += ["--object-store-memory", "100000000", "--include-dashboard=false", "--node-ip-address", "127.0.0.1"]
+QUIET = ["--no-monitor", "--include-log-monitor=false"]
+SETTINGS = Path(__file__).parents[1] / "docs" / "fleet.md"
 STARTED = "Ray runtime started"
 
 
+def quiet_settings() -> dict[str, str]:
+    """What docs/fleet.md exports before it starts a node."""
+    found = dict(re.findall(r"^export (RAY_\w+)=(\S+)", SETTINGS.read_text(encoding="utf-8"), re.MULTILINE))
+    if not found:
+        raise SystemExit(f"{SETTINGS} exports no settings of Ray")
+    return found
+
+
 @contextlib.contextmanager
-def ray_node(ray: list[str], folder: Path) -> Iterator[str]:
-    """A node of this machine; its address."""
+def ray_node(ray: list[str], folder: Path, *, plain: bool) -> Iterator[str]:
+    """A node of this machine, with Ray's defaults or as docs/fleet.md starts one; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = folder / "ray.log"
     with log.open("wb") as output:
-        words = [*ray, "start", "--head", "--block", "--port", str(port), *NODE]
-        node = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        words = [*ray, "start", "--head", "--block", "--port", str(port), *NODE, *([] if plain else QUIET)]
+        environment = {**os.environ, **({} if plain else quiet_settings())}
+        node = subprocess.Popen(
+            words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=environment
+        )  # fmt: skip
     try:
         while STARTED not in log.read_text(errors="replace"):
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -74,13 +88,13 @@ def benchbox(*words: str, environment: dict[str, str] | None = None) -> str:
     return ran.stdout
 
 
-def measure(way: str, file: Path, root: Path, ray: list[str]) -> None:
+def measure(way: str, file: Path, root: Path, ray: list[str], *, plain: bool) -> None:
     """One turn of a way."""
     words = ["sweep", str(file), "--root", str(root)]
     if way == "none":
         benchbox(*words, "--wait")
         return
-    with ray_node(ray, file.parent) as address:
+    with ray_node(ray, file.parent, plain=plain) as address:
         if way == "idle":
             benchbox(*words, "--wait", environment={"BENCHBOX_DISPATCHER": "ray, idle"})
         else:
@@ -113,6 +127,7 @@ def main() -> int:
     parser.add_argument("--models", help=f"[default: {','.join(SMALL + LARGE)}]")
     parser.add_argument("--short", action="store_true", help="one small and one large network")
     parser.add_argument("--quick", action="store_true", help="two small networks, one round of quick processes")
+    parser.add_argument("--plain", action="store_true", help="a node with Ray's defaults")
     parser.add_argument("--ray", default=f"{sys.executable} -m ray.scripts.scripts", help="the command that starts Ray")
     parser.add_argument("--under", type=Path, help="a folder that keeps the records [default: a temporary one]")
     choice = parser.parse_args()
@@ -136,7 +151,7 @@ def main() -> int:
         turns = [*WAYS, *reversed(WAYS)] * rounds
         for number, way in enumerate(turns, start=1):
             print(f"turn {number} of {len(turns)}: {way}", file=sys.stderr, flush=True)
-            measure(way, file, folder / way, ray)
+            measure(way, file, folder / way, ray, plain=choice.plain)
         outcomes: list[str] = []
         for way in WAYS[1:]:
             print(f"== without Ray against {way}", flush=True)

@@ -5,8 +5,9 @@ with raw samples, of which there are some hundred sets for each kind of case. Th
 ``benchbox store compact``. For each number of records, in a process of its own, printed are the seconds from the start
 of the process and the largest resident set of: one series (``benchbox history``), the front of one machine
 (``benchbox choose``), and a table of one network (``benchbox report``). Targets at a million: 1 s, 5 s, 1 GB. What a
-larger store costs follows from how these grow. As raw samples repeat, a million records take 0.4 GB, not 6; the folder
-is emptied afterwards.
+larger store costs follows from how these grow, and from fewer machines: a million records of ten machines have as many
+records for each as ten million of a hundred (``--machines 10``). As raw samples repeat, a million records take 0.4 GB,
+not 6; the folder is emptied afterwards.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from benchbox.store.records import append, read_record, trials_from_file
 from benchbox.store.selection import texts_of
 
 STORED = Path(__file__).parents[1] / "tests" / "golden" / "records" / "record_v1_run.parquet"
-MACHINES, BACKENDS, PRECISIONS, BATCHES = 100, ("onnxruntime", "openvino"), (Precision.FP32, Precision.INT8), (1, 8)
+BACKENDS, PRECISIONS, BATCHES = ("onnxruntime", "openvino"), (Precision.FP32, Precision.INT8), (1, 8)
 # Nights that a case is measured on, of a year; the number of networks follows from the number of records.
 NIGHTS = 25
 # As many as real ones, at 5.3 kB each, fill a part of 480 MB with.
@@ -121,7 +122,7 @@ def row_of(template: Template, model: int, machine: int, night: int, drawn: rand
     return PartRow(texts={**template.texts, **texts}, document=document, content=content, digest=digest_of(content))
 
 
-def fill(root: Path, count: int) -> tuple[PartEntry, ...]:
+def fill(root: Path, count: int, machines: int) -> tuple[PartEntry, ...]:
     """Writes so many records into parts, sorted as a compaction sorts them."""
     drawn = random.Random(1)
     folder = root / FOLDER
@@ -129,10 +130,10 @@ def fill(root: Path, count: int) -> tuple[PartEntry, ...]:
     entries: list[PartEntry] = []
     draft, written = PartDraft(folder), 0
     templates = tuple(kinds())
-    cases = math.ceil(count / (MACHINES * NIGHTS))
+    cases = math.ceil(count / (machines * NIGHTS))
     endless = ((model, kind) for model in itertools.count() for kind in templates)
     pairs = list(itertools.islice(endless, cases))
-    for machine, (model, kind) in itertools.product(range(MACHINES), pairs):
+    for machine, (model, kind) in itertools.product(range(machines), pairs):
         rows = [
             row_of(kind[(machine * NIGHTS + night) % len(kind)], model, machine, night, drawn)
             for night in range(NIGHTS)
@@ -168,26 +169,27 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("records", nargs="*", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--under", type=Path, required=True, help="a folder for the synthetic records")
+    parser.add_argument("--machines", type=int, default=100, help="[default: 100]")
     parser.add_argument("--fill", action="store_true", help="only write them")
     chosen = parser.parse_args()
     for count in chosen.records:
         root = chosen.under / f"{count}-records"
         if chosen.fill:
-            entries = fill(root, count)
+            entries = fill(root, count, chosen.machines)
             print(f"{count} records: {len(entries)} parts, {sum(entry.size_bytes for entry in entries) / 1e6:.0f} MB")
             continue
         try:
             # In another process: what is resident in this one counts for the commands that it starts.
             words = [sys.executable, __file__, "--fill", str(count), "--under", str(chosen.under)]
-            subprocess.run(words, check=True)
-            ask(root)
+            subprocess.run([*words, "--machines", str(chosen.machines)], check=True)
+            ask(root, chosen.machines)
         finally:
             shutil.rmtree(root, ignore_errors=True)
 
 
-def ask(root: Path) -> None:
+def ask(root: Path, machines: int) -> None:
     """Prints what each question costs: the least of three times."""
-    machine = f"env={MACHINES // 2:012x}"
+    machine = f"env={machines // 2:012x}"
     series = ("backend=onnxruntime", "precision=int8", "batch=8", machine)
     questions = {
         "one series": ("history", "net0000", *(word for key in series for word in ("--where", key))),

@@ -6,9 +6,12 @@ WORKDIR /opt/benchbox
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY benchbox benchbox
 COPY docs docs
+# For sweeps on Kubernetes: --build-arg EXTRAS=torch,cpu,ray,s3 --build-arg PACKAGES='ray[default]'
+ARG EXTRAS=torch,cpu
+ARG PACKAGES=""
 RUN pip install --no-cache-dir --constraint constraints.txt \
       --extra-index-url https://download.pytorch.org/whl/cpu "torch==2.13.0+cpu" \
- && pip install --no-cache-dir --constraint constraints.txt ".[torch,cpu]"
+ && pip install --no-cache-dir --constraint constraints.txt ".[${EXTRAS}]" ${PACKAGES}
 COPY docker/nightly /usr/local/bin/benchbox-nightly
 # Caches of the libraries go where any user may write.
 ENV HOME=/tmp

@@ -57,6 +57,13 @@ def _host(environment: Environment) -> Iterator[Flag]:
             severity=Severity.WARNING,
             message=f"the load average is {load}{waiting}: stop other work before measuring",
         )
+    if low := observed.get("low_priority"):
+        yield Flag(
+            code="LOW_PRIORITY",
+            severity=Severity.WARNING,
+            message=f"this process is scheduled with low priority ({low}): all other work goes first; start it "
+            "without nice or chrt, and a Ray node with RAY_worker_niceness=0",
+        )
 
 
 def _changing_clocks(environment: Environment) -> str:

@@ -6,6 +6,7 @@ ordered and found by it.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,16 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
-    """What a node says of itself: its name, benchbox, clock (seconds since 1970), and facts as of ``Require.lacks``."""
+    """What a node says of itself: its name, benchbox, clock (seconds since 1970), and facts as of ``Require.lacks``.
+
+    ``low_priority`` says how it lets other work go before a measurement, "" if it does not.
+    """
 
     name: str
     version: str
     now_s: float
     facts: Mapping[str, str]
+    low_priority: str = ""
 
 
 def faults_of(seen: NodeFacts, plan: SweepPlan) -> list[str]:
@@ -47,6 +52,18 @@ def clock_faults(seen: NodeFacts, *, asked_s: float, answered_s: float) -> list[
         return []
     far, side = (ahead_s, "ahead of") if ahead_s > 0 else (behind_s, "behind")
     return [f"its clock is {datetime.timedelta(seconds=round(far))} {side} this machine's: set it (NTP)"]
+
+
+def take_machine() -> None:
+    """Takes back what a scheduler withholds from its workers: all CPUs of the node, and the usual priority.
+
+    Raises:
+        EnvironmentLackError: the CPUs that the node is to measure on are not there.
+    """
+    take_cpus(os.environ.get(CPUS_VARIABLE, ""))
+    if os.getpriority(os.PRIO_PROCESS, 0) > 0:
+        with contextlib.suppress(PermissionError):  # only root may: then the node says so (``NodeFacts``)
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def take_cpus(text: str) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import importlib
 import itertools
-import os
 import signal
 import socket
 import textwrap
@@ -25,7 +24,7 @@ from typing import Any
 
 from benchbox.errors import EnvironmentLackError, MeasurementError, StoreError
 from benchbox.fleet.done import MOST_TRIES
-from benchbox.fleet.nodes import CPUS_VARIABLE, NodeFacts, clock_faults, faults_of, no_node_error, take_cpus
+from benchbox.fleet.nodes import NodeFacts, clock_faults, faults_of, no_node_error, take_machine
 from benchbox.fleet.plan import SweepPlan
 from benchbox.units import counted
 
@@ -151,11 +150,11 @@ class _Machines:
         faults: dict[str, list[str]] = {}
         ready, _ = self._ray.wait(list(answers), num_returns=len(answers), timeout=_ANSWER_S)
         for answer, node in answers.items():
+            name = f"{node.get('NodeManagerHostname', 'a node')} ({node.get('NodeManagerAddress', 'unknown')})"
             found = [f"it does not say within {_ANSWER_S:.0f} s what it is"]
             if answer in ready:
-                found = self._faults(answer, asked_s)
+                found = self._faults(name, answer, asked_s)
             if found:
-                name = f"{node.get('NodeManagerHostname', 'a node')} ({node.get('NodeManagerAddress', 'unknown')})"
                 faults[name] = found
                 self._unfit[node["NodeID"]] = name
         if len(faults) == len(nodes):
@@ -163,11 +162,13 @@ class _Machines:
         for name, found in faults.items():
             self._say(f"nothing is measured on {name}: {'; '.join(found)}")
 
-    def _faults(self, answer: Any, asked_s: float) -> list[str]:
+    def _faults(self, name: str, answer: Any, asked_s: float) -> list[str]:
         try:
             seen = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             return [f"it cannot say what it is: {_said(error)}"]
+        if seen.low_priority:
+            self._say(f"{name} measures with low priority ({seen.low_priority}): start it with RAY_worker_niceness=0")
         return [*faults_of(seen, self._plan), *clock_faults(seen, asked_s=asked_s, answered_s=time.time())]
 
     def leave_out(self, node_id: str, name: str, why: str) -> None:
@@ -197,14 +198,14 @@ class _Machines:
 
 
 def _probe_in_ray(probe: Probe) -> NodeFacts:
-    take_cpus(os.environ.get(CPUS_VARIABLE, ""))
+    take_machine()
     return probe()
 
 
 def _measure_in_ray(
     plan: SweepPlan, number: int, root: str, store: str, version: str, probe: Probe, files: Mapping[str, str]
 ) -> UnitEnd:
-    take_cpus(os.environ.get(CPUS_VARIABLE, ""))
+    take_machine()
     end = measure_on_node(plan, number, root, store, version, probe, files)
     return dataclasses.replace(end, node_id=_ray().get_runtime_context().get_node_id())
 

@@ -23,6 +23,7 @@ from benchbox.fleet.unit import measure_unit
 from benchbox.gate.series import machine_of
 from benchbox.jobs.prepare import own_batch, own_precision
 from benchbox.machine.environment import capture
+from benchbox.machine.host import low_priority
 from benchbox.models.sources import parse_shapes, resolve
 from benchbox.progress import Progress
 from benchbox.schema.model import InputChoice, SourceKind
@@ -96,7 +97,9 @@ def as_networks_are(case: SweepCase) -> SweepCase:
 
 def node_facts() -> NodeFacts:
     """What this machine says of itself where it is a node of a cluster."""
-    return NodeFacts(name=platform.node(), version=__version__, now_s=time.time(), facts=_facts())
+    return NodeFacts(
+        name=platform.node(), version=__version__, now_s=time.time(), facts=_facts(), low_priority=low_priority()
+    )  # fmt: skip
 
 
 def _facts() -> dict[str, str]:

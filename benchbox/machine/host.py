@@ -71,11 +71,19 @@ def host_now(root: Path) -> dict[str, str]:
         "swap_total": memory_line(root, "SwapTotal"),
         "swap_free": memory_line(root, "SwapFree"),
         "cpus_allowed_list": _affinity(),
+        "low_priority": low_priority(),
         "temperature_c": _temperature(root),
         "clock_resolution_ns": f"{1e9 * time.get_clock_info('perf_counter').resolution:g}",
         "container": _container(root),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def low_priority() -> str:
+    """What lets other work go before this thread and what it starts: "nice 15", "idle"; "" if nothing (sched(7))."""
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    parts = ["idle" if os.sched_getscheduler(0) == os.SCHED_IDLE else "", f"nice {nice}" if nice > 0 else ""]
+    return ", ".join(part for part in parts if part)
 
 
 def operating_system(root: Path) -> str:

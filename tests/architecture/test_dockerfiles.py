@@ -48,9 +48,12 @@ def test_what_is_copied_exists(dockerfile: Path) -> None:
 @each
 def test_the_extras_exist_and_versions_are_those_of_the_constraints(dockerfile: Path) -> None:
     text = dockerfile.read_text()
-    extras = re.search(r'"\.\[([\w,-]+)\]"', text)
+    extras = re.search(r'"\.\[([\w,-]+)\]"', text) or re.search(r"^ARG EXTRAS=([\w,-]+)$", text, re.MULTILINE)
     assert extras is not None
-    assert set(extras[1].split(",")) <= set(PROJECT["optional-dependencies"])
+    others = re.findall(r"--build-arg EXTRAS=([\w,-]+)", text)
+    assert {name for names in (extras[1], *others) for name in names.split(",")} <= set(
+        PROJECT["optional-dependencies"]
+    )
     constraints = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
     torch = re.search(r'"torch==([\d.]+)', text)
     assert torch is not None

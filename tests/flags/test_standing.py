@@ -28,6 +28,7 @@ GPU = {"gpu": "NVIDIA L4", "gpu_clocks": "locked, base", "gpu_mig": "0", "gpu_pe
         ({"smt": "on"}, {}, "GOVERNOR"),
         ({"aslr": "off"}, {}, "ASLR_OFF"),
         ({}, {"pressure_cpu": "12.50 %"}, "LOADED"),
+        ({}, {"low_priority": "nice 15"}, "LOW_PRIORITY"),
         ({"gpu": "NVIDIA L4"}, {}, "CLOCKS_NOT_LOCKED"),
         ({**GPU, "gpu_mig": "1"}, {}, "GPU_SHARED"),
         (GPU, {"gpu_processes": "2"}, "GPU_SHARED"),

@@ -12,7 +12,15 @@ import pytest
 
 from benchbox import __version__
 from benchbox.errors import EnvironmentLackError
-from benchbox.fleet.nodes import NodeFacts, clock_faults, faults_of, no_node_error, require_clock, take_cpus
+from benchbox.fleet.nodes import (
+    CPUS_VARIABLE,
+    NodeFacts,
+    clock_faults,
+    faults_of,
+    no_node_error,
+    require_clock,
+    take_cpus,
+)
 from benchbox.fleet.plan import SweepPlan, plan_of
 from benchbox.fleet.sweep_file import Require, Sweep
 
@@ -77,6 +85,22 @@ def test_a_node_measures_on_its_own_cpus() -> None:
 
     assert taken("") >= set(mine)
     assert taken(str(mine[-1])) == {mine[-1]}
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_node_measures_with_the_usual_priority_where_it_may(others: bool) -> None:
+    """Ray lowers that of its workers; only root may raise it again, and others are told."""
+    ours = "os.setgroups([]); os.setuid(65534);" if others else ""
+    if os.getuid() != 0:
+        pytest.skip("as root both ways can be seen")
+    code = (
+        f"import os; from benchbox.fleet.nodes import take_machine; from benchbox.machine.host import low_priority;"
+        f"os.nice(15); {ours} take_machine(); print(repr(low_priority()), os.getpriority(os.PRIO_PROCESS, 0))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, CPUS_VARIABLE: ""}
+    )
+    assert ran.stdout.split("\n")[0] == ("'nice 15' 15" if others else "'' 0")
 
 
 @pytest.mark.parametrize("text", ["abc", "4000", "0-x"])
