@@ -45,6 +45,7 @@ def test_kubernetes_measures_on_its_workers_alone() -> None:
     (group,) = cluster["workerGroupSpecs"]
     # KubeRay puts the value behind --resources= as it is, for a shell to read.
     assert group["rayStartParams"]["resources"] == '"{\\"benchbox_machine\\": 1}"'
+    assert "labels" not in group["rayStartParams"], "KubeRay refuses it there"
     assert "resources" not in cluster["headGroupSpec"]["rayStartParams"]
     names = {reference["secretRef"]["name"] for reference in group["template"]["spec"]["containers"][0]["envFrom"]}
     assert names == {"benchbox-store"}
