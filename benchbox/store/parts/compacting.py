@@ -212,7 +212,7 @@ def _keys_of_part(part: Part, number: int) -> pyarrow.Table:
     import pyarrow.compute as pc
 
     rows = np.arange(part.groups[-1].stop if part.groups else 0)
-    columns = {key: part.column(key, rows).cast(pa.string()) for key in _SORTED_BY}
+    columns = {key: part.column(key).cast(pa.string()) for key in _SORTED_BY}
     columns["batch"] = pc.cast(columns["batch"], pa.int64())
     return pa.table({**columns, _SOURCE: pa.array(np.full(len(rows), number)), _ROW: pa.array(rows)})
 

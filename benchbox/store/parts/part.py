@@ -115,58 +115,66 @@ class Part:
 
         if not len(rows):
             return np.zeros(0, dtype=np.int64), []
-        column = self.column(key, rows)
+        column, places = self._read_for(key, rows)
         if not pa.types.is_dictionary(column.type):
-            column = column.dictionary_encode()
+            values, codes = np.unique(np.array(_picked(column.to_pylist(), places)), return_inverse=True)
+            return codes.astype(np.int64), values.tolist()
         column = column.unify_dictionaries().combine_chunks()
         # By DLPack: to_numpy() loads pandas.
-        return np.from_dlpack(column.indices).astype(np.int64), column.dictionary.to_pylist()
+        codes = np.from_dlpack(column.indices).astype(np.int64)
+        return codes if places is None else codes[places], column.dictionary.to_pylist()
 
     def _ranks(self, key: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """A number for each value, in the order of the values."""
         import numpy as np
 
-        return np.unique(np.array(self.column(key, rows).to_pylist()), return_inverse=True)[1].astype(np.int64)
+        return np.unique(np.array(self.texts(key, rows)), return_inverse=True)[1].astype(np.int64)
 
     def ends(self, key: str) -> tuple[str, str]:
         """The smallest and the largest value of a column."""
-        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        both = pc.min_max(self.column(key, np.arange(self._starts[-1])).cast(pa.string()))
+        both = pc.min_max(self.column(key).cast(pa.string()))
         return both["min"].as_py(), both["max"].as_py()
 
     def ids(self, rows: NDArray[np.int64]) -> list[str]:
         """The ids of these rows."""
-        names: list[str] = self.column("id", rows).to_pylist() if len(rows) else []
-        return names
+        return self.texts("id", rows) if len(rows) else []
 
-    def column(self, key: str, rows: NDArray[np.int64]) -> pyarrow.ChunkedArray:
-        """A column at these rows, which are in order; only row groups that have some are read."""
+    def texts(self, key: str, rows: NDArray[np.int64]) -> list[str]:
+        """The values of a column at these rows, which are in order."""
+        column, places = self._read_for(key, rows)
+        return _picked(column.to_pylist(), places)
+
+    def column(self, key: str) -> pyarrow.ChunkedArray:
+        """A column of all rows."""
+        return self._file.read(columns=[key]).column(0)
+
+    def _read_for(self, key: str, rows: NDArray[np.int64]) -> tuple[pyarrow.ChunkedArray, NDArray[np.int64] | None]:
+        """A column of the row groups that have these rows, and where the rows are in it, None if they are all of it.
+
+        Nothing here uses Arrow's functions on arrays: loading them takes longer than reading a series.
+        """
         import numpy as np
-        import pyarrow as pa
 
         ends = np.searchsorted(rows, self._starts)
         groups = np.flatnonzero(np.diff(ends)).tolist()
         column = self._file.read_row_groups(groups, columns=[key]).column(0)
         if len(column) == len(rows):
-            return column
+            return column, None
         sizes = np.diff(self._starts)[groups]
         before = np.repeat(np.array(self._starts)[groups] - np.cumsum(sizes) + sizes, np.diff(ends)[groups])
-        places = np.ascontiguousarray(rows - before, dtype=np.int64)
-        # From the bytes: pa.array() looks whether the array is one of pandas, and loads that for it.
-        return column.take(pa.Int64Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+        return column, rows - before
 
     def rows_of(self, names: Collection[str]) -> dict[str, int]:
         """The rows of the records of these ids, of those that are here."""
-        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
         if not names:
             return {}
-        ids = self.column("id", np.arange(self._starts[-1]))
+        ids = self.column("id")
         rows: list[int] = pc.indices_nonzero(pc.is_in(ids, pa.array(sorted(names)))).to_pylist()
         return {ids[row].as_py(): row for row in rows}
 
@@ -175,7 +183,7 @@ class Part:
         import numpy as np
 
         rows = np.arange(self._starts[-1])
-        columns = [self.column(key, rows).to_pylist() for key in ("env", "started_at", "id")]
+        columns = [self.texts(key, rows) for key in ("env", "started_at", "id")]
         for row, (env, at, name) in enumerate(zip(*columns, strict=True)):
             file = f"{name}.parquet"
             yield f"{prefix}/env={env}/date={at[:10]}/{file}", self.path / f"{row:08d}" / file
@@ -208,6 +216,10 @@ class Part:
 @functools.lru_cache(maxsize=_HELD_COLUMNS)
 def _column(part: Part, group: int, column: str) -> pyarrow.Array:
     return part.read(group, column)
+
+
+def _picked(values: list[str], places: NDArray[np.int64] | None) -> list[str]:
+    return values if places is None else [values[place] for place in places.tolist()]
 
 
 def _last_of_each(
