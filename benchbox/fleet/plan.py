@@ -31,6 +31,10 @@ _ANCHOR_PROCESSES = 4  # the fewest that can be compared
 Estimate = Callable[[SweepCase, int], float]
 
 
+def _none_fails(_: SweepCase) -> bool:
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One ``benchbox run``: a case with so many timed processes. ``name`` is unique in its plan."""
@@ -79,6 +83,7 @@ def plan_of(
     sweep: Sweep,
     *,
     estimate: Estimate,
+    fails: Callable[[SweepCase], bool] = _none_fails,
     cases: Sequence[SweepCase] | None = None,
     networks: Mapping[str, str] | None = None,
     now: datetime.datetime | None = None,
@@ -88,6 +93,7 @@ def plan_of(
     Args:
         sweep: what was asked for, with a name.
         estimate: seconds that so many processes of a case take.
+        fails: whether a case had no numbers when it was last measured: then it is no anchor.
         cases: of the sweep, what they leave to their networks settled; as the sweep says them where None.
         networks: of the cases, where they are ONNX files.
         now: the time of the plan, with its zone.
@@ -95,7 +101,8 @@ def plan_of(
     now = (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
     cases = sweep.cases() if cases is None else cases
     share = sweep.processes // sweep.passes
-    anchor = min(cases, key=lambda case: estimate(case, share)) if sweep.anchor and len(cases) > 1 else None
+    able = [case for case in cases if not fails(case)]
+    anchor = min(able, key=lambda case: estimate(case, share)) if able and sweep.anchor and len(cases) > 1 else None
     drawn = random.Random(sweep.seed)
     units: list[Unit] = []
     for turn in range(1, sweep.passes + 1):

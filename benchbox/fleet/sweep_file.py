@@ -24,6 +24,7 @@ from benchbox.registry import suggestion
 from benchbox.schema.model import Precision
 from benchbox.schema.plan import Mode
 from benchbox.store.toml_text import problem_text
+from benchbox.units import counted
 
 # So many names are not listed.
 _MANY, _MODELS = 20, "'benchbox models' lists them; a file ends with .onnx"
@@ -238,7 +239,7 @@ def sweep_from_text(text: str, *, origin: str) -> Sweep:
     if not cases:
         raise UsageError(
             f"the matrix of {origin} is empty",
-            values=f"{len(list(sweep._matrix()))} combinations, all of them excluded",
+            values=f"{counted(len(list(sweep._matrix())), 'combination')}, all excluded",
             remedy="take an exclude out, or write an include",
         )
     if found := _contradictions(sweep, {case.mode for case in cases}):

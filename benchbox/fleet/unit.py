@@ -24,6 +24,7 @@ from benchbox.fleet.host_lock import host_lock
 from benchbox.fleet.plan import FOLDER, Step, SweepPlan, Unit, arguments_of
 from benchbox.machine.dispatcher import VARIABLE as DISPATCHER_VARIABLE
 from benchbox.machine.environment import STEP_VARIABLE
+from benchbox.schema.record import Status
 from benchbox.store.atomic import draft_of
 
 # What a measurement may take from its surroundings; everything else (thread counts, visible devices) is left out.
@@ -86,7 +87,7 @@ def measure_unit(
                 seconds = time.monotonic() - began
                 states = states_under(root, plan, warn=warn)
                 if states[step.name].records:
-                    _note(root, plan, step, seconds)
+                    _note(root, plan, step, seconds, states[step.name])
                 yield StepEnd(step=step, status=status, seconds=seconds, state=states[step.name])
 
 
@@ -129,8 +130,10 @@ def _file_of(root: Path, plan: SweepPlan, step: Step, ending: str) -> Path:
     return root / FOLDER / plan.id / "steps" / f"{step.name}.{ending}"
 
 
-def _note(root: Path, plan: SweepPlan, step: Step, seconds: float) -> None:
-    """Keeps how long a step took, for estimates; nothing is lost where that cannot be written."""
+def _note(root: Path, plan: SweepPlan, step: Step, seconds: float, state: StepState) -> None:
+    """Keeps how long a step took and whether it has numbers, for plans; nothing is lost where it cannot be written."""
     with contextlib.suppress(OSError), draft_of(_file_of(root, plan, step, "json"), durable=False) as draft:
         case = step.case.model_dump(mode="json")
-        draft.write_text(json.dumps({"case": case, "processes": step.processes, "seconds": seconds}))
+        measured = state.last is not None and state.last.status is Status.OK
+        note = {"case": case, "processes": step.processes, "seconds": seconds, "measured": measured}
+        draft.write_text(json.dumps(note))

@@ -12,9 +12,10 @@ from pathlib import Path
 from benchbox import __version__
 from benchbox.errors import BenchboxError, EnvironmentLackError, MeasurementError, StoreError, UsageError
 from benchbox.fleet.done import StepState, Swept, first_day, open_units, states_under
+from benchbox.fleet.estimating import History
 from benchbox.fleet.nodes import NodeFacts, require_clock
 from benchbox.fleet.objects import Objects, RefusedError, objects_at
-from benchbox.fleet.plan import Estimate, SweepPlan, Unit, newest_plan, plan_of
+from benchbox.fleet.plan import SweepPlan, Unit, newest_plan, plan_of
 from benchbox.fleet.sharing import fetch_plans, located, networks_of, publish, require_networks
 from benchbox.fleet.sweep_file import Require, Sweep, SweepCase
 from benchbox.fleet.text import line_of_end
@@ -45,7 +46,7 @@ def settled_cases(sweep: Sweep) -> tuple[SweepCase, ...]:
 
 
 def planned(
-    root: Path, sweep: Sweep, *, cases: Sequence[SweepCase], estimate: Estimate, resume: bool, store: str
+    root: Path, sweep: Sweep, *, cases: Sequence[SweepCase], history: History, resume: bool, store: str
 ) -> SweepPlan:
     """A new plan of a sweep, or the newest that there is of it.
 
@@ -53,7 +54,7 @@ def planned(
         root: project root.
         sweep: with a name.
         cases: of the sweep, settled.
-        estimate: seconds that so many processes of a case take.
+        history: of the cases: how long they took, and whether they had numbers.
         resume: whether the newest plan is meant.
         store: URL of the store that has plans of other machines, "" for none.
 
@@ -62,7 +63,9 @@ def planned(
         EnvironmentLackError: the clock of this machine is off.
     """
     if not resume:
-        return plan_of(sweep, cases=cases, estimate=estimate, networks=networks_of(cases))
+        return plan_of(
+            sweep, cases=cases, estimate=history.estimate(sweep), fails=history.fails, networks=networks_of(cases)
+        )  # fmt: skip
     if store:
         fetch_plans(root, objects_at(store))
     plan = newest_plan(root, sweep)

@@ -59,6 +59,10 @@ def test_the_anchor_is_the_shortest_case() -> None:
     plan = plan_of(SWEEP, estimate=lambda case, processes: float(case.batch + len(case.model)) * processes)
     (anchor,) = {step.case.title for step in plan.steps if step.anchor}
     assert anchor == "vgg16 onnxruntime b1"
+    fails = plan_of(SWEEP, estimate=lambda case, processes: 1.0, fails=lambda case: case.model == "lenet5")
+    assert {step.case.model for step in fails.steps if step.anchor} == {"vgg16"}
+    none = plan_of(SWEEP, estimate=lambda case, processes: 1.0, fails=lambda case: True)
+    assert not any(step.anchor for step in none.steps)
     alone = SWEEP.model_copy(update={"models": ["lenet5"], "backends": ["openvino"], "batches": [1]})
     assert not any(step.anchor for step in plan_of(alone, estimate=lambda case, processes: 1.0).steps)
 

@@ -85,6 +85,7 @@ def test_each_step_is_measured_once(lenet_exported: None, tmp_path: Path) -> Non
     assert measured(tmp_path, plan, tmp_path / "lock") == []
     history = history_under(tmp_path)
     assert all(history.has(case) for case in SWEEP.cases())
+    assert [case.precision for case in SWEEP.cases() if history.fails(case)] == ["bf16"]
     (fp32,) = (end for end in ends if end.step.case.precision == "fp32")
     assert history.estimate(SWEEP)(fp32.step.case, 1) == pytest.approx(fp32.seconds)
 

@@ -74,7 +74,7 @@ def command(
     history = history_under(root)
     cases = settled_cases(sweep)
     shared = store if store and engine == "ray" else ""
-    plan = planned(root, sweep, cases=cases, estimate=history.estimate(sweep), resume=resume, store=shared)
+    plan = planned(root, sweep, cases=cases, history=history, resume=resume, store=shared)
     if dry_run and as_json:
         write_json(document_from_plan(plan))
     elif dry_run:
