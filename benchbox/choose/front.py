@@ -25,6 +25,8 @@ DRAWS = 1000
 LEAST = 0.05
 # A configuration that another beats in every quality at this one-sided confidence is left out before the draws.
 _SURELY = 0.9999
+# Draws of what one or two processes measured may be infinite, and sums of them no numbers.
+_MOST = 1e300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +73,39 @@ def dominated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """
     found = np.zeros(values.shape[:2], dtype=bool)
     # A quality at a time: numpy takes ten times as long to reduce over an axis of two or three.
-    columns = [np.ascontiguousarray(values[:, :, quality]) for quality in range(values.shape[2])]
-    for place in range(values.shape[1]):
-        no_worse, better = np.ones_like(found), np.zeros_like(found)
+    finite = np.clip(values, -_MOST, _MOST)
+    columns = [np.ascontiguousarray(finite[:, :, quality]) for quality in range(values.shape[2])]
+    sums = finite.sum(axis=2)
+    waiting = np.ones_like(found)  # neither dominated nor known to be on the front
+    draws = np.arange(len(found))
+    while len(draws):
+        # What waits with the least sum is on the front: whatever dominates it would have a smaller one, and wait too or
+        # be dominated by what was on the front before. So each draw takes as many rounds as its front has points.
+        places = _least(sums[draws], [column[draws] for column in columns], waiting[draws])
+        no_worse, better = np.ones_like(found[draws]), np.zeros_like(found[draws])
         for column in columns:
-            own = column[:, place : place + 1]
-            no_worse &= column <= own
-            better |= column < own
-        found[:, place] = np.any(no_worse & better, axis=1)
+            own = column[draws, places][:, None]
+            no_worse &= own <= column[draws]
+            better |= own < column[draws]
+        found[draws] |= no_worse & better
+        waiting[draws, places] = False
+        waiting[draws] &= ~found[draws]
+        draws = draws[waiting[draws].any(axis=1)]
     return found
+
+
+def _least(
+    sums: NDArray[np.float64], columns: Sequence[NDArray[np.float64]], waiting: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Of each draw the waiting point with the least sum; of equal sums, as rounding makes them, least by quality."""
+    chosen = waiting
+    for values in (sums, *columns):
+        least = np.where(chosen, values, np.inf).min(axis=1, keepdims=True)
+        chosen = chosen & (values == least)
+        if np.all(np.count_nonzero(chosen, axis=1) == 1):
+            break
+    places: NDArray[np.intp] = chosen.argmax(axis=1)
+    return places
 
 
 def _surely_dominated(candidates: Sequence[Candidate], names: Sequence[str]) -> NDArray[np.bool_]:

@@ -15,11 +15,11 @@ from benchbox.choose.limits import ACCURACY, ENERGY
 from benchbox.choose.replicates import records_of_cases
 from benchbox.choose.standing import Judged
 from benchbox.choose.unmeasured import Unmeasured, unmeasured_of
-from benchbox.gate.formats.words import options_of, variant_options
 from benchbox.gate.series import machine_of
 from benchbox.jobs.selecting import say_unmatched
 from benchbox.models.asked import words_of_artifact
 from benchbox.models.zoo.zoo import specs
+from benchbox.report.case_options import options_of, variant_options
 from benchbox.report.cases import ambiguous_models
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.device import Ceilings

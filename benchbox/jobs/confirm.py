@@ -23,7 +23,6 @@ from benchbox.backends.child import child_environment
 from benchbox.errors import ArtifactError, BenchboxError, MeasurementError
 from benchbox.gate.again import BRIDGE, Remeasured, write_remeasured
 from benchbox.gate.comparable import Measured, networks_apart
-from benchbox.gate.formats.words import options_of
 from benchbox.gate.night import Finding, LayerShift, Qualifier, Tier
 from benchbox.gate.policy import Confirm, Policy
 from benchbox.gate.series import CaseSeries, case_series
@@ -32,6 +31,7 @@ from benchbox.gate.values import round_of
 from benchbox.jobs.cases import takes_turns
 from benchbox.jobs.gate import Judged
 from benchbox.metrics.metric import METRICS
+from benchbox.report.case_options import options_of
 from benchbox.schema.artifact import OnnxArtifact
 from benchbox.schema.identity import network_of
 from benchbox.schema.plan import BASE_CLOCKS, Mode, PairOrder

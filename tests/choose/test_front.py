@@ -23,6 +23,11 @@ def test_dominated_is_the_definition(values: np.ndarray) -> None:
     assert dominated(values).tolist() == expected
 
 
+def test_infinite_draws_have_a_front() -> None:
+    far = np.array([[[np.inf, -np.inf], [np.inf, -1.0], [2.0, -np.inf], [3.0, -5.0]]])
+    assert dominated(far).tolist() == [[True, True, False, True]]
+
+
 def test_certain_members_and_a_sure_loser() -> None:
     fast = measured("fast", reading("latency_p50", 1e-3), reading("peak_host_memory", 9e8))
     small = measured("small", reading("latency_p50", 9e-3), reading("peak_host_memory", 1e8))

@@ -10,10 +10,11 @@ from sample_nights import level, nights
 
 from benchbox.gate.formats.markdown import markdown_of
 from benchbox.gate.formats.table import render_night
-from benchbox.gate.formats.words import commands_for, trend_text, variant_options
+from benchbox.gate.formats.words import commands_for, trend_text
 from benchbox.gate.night import Finding, NightReport, Tier
 from benchbox.gate.nightly import judge_night
 from benchbox.gate.policy import Policy
+from benchbox.report.case_options import variant_options
 from benchbox.schema.identity import identity_of
 from benchbox.schema.verdict import Outcome, Verdict
 
