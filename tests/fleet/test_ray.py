@@ -114,6 +114,7 @@ def test_units_are_measured_by_the_cluster_and_records_meet_in_the_store(
     observed = next(iter(records_under(tmp_path))).environment.observed
     assert observed["dispatcher"].startswith("ray ")
     assert float(observed["dispatcher_cpu_s"]) >= 0
+    assert os.getuid() != 0 or "low_priority" not in observed, "Ray's workers have nice 15"
     for require, words in (
         ('labels = { benchbox-class = "h100" }', "benchbox-class=other, benchbox-class=test"),
         ('cpu = "abacus*"', "not 'abacus*'"),
