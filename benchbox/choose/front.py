@@ -27,6 +27,8 @@ LEAST = 0.05
 _SURELY = 0.9999
 # Draws of what one or two processes measured may be infinite, and sums of them no numbers.
 _MOST = 1e300
+# A round of all draws takes as long as holding so many points against all others.
+_ROUND = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +89,30 @@ def dominated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
             own = column[draws, places][:, None]
             no_worse &= own <= column[draws]
             better |= own < column[draws]
+        before = np.count_nonzero(waiting[draws])
         found[draws] |= no_worse & better
         waiting[draws, places] = False
         waiting[draws] &= ~found[draws]
-        draws = draws[waiting[draws].any(axis=1)]
+        left = np.count_nonzero(waiting[draws], axis=1)
+        settled = (before - left.sum()) / len(draws)
+        draws = draws[left > 0]
+        open_points = np.flatnonzero(waiting.any(axis=0))
+        if _ROUND * left.max() / settled > len(open_points):  # a large front: each of its points against all is faster
+            for place in open_points:
+                found[:, place] |= _beaten(columns, place)
+            break
     return found
+
+
+def _beaten(columns: Sequence[NDArray[np.float64]], place: np.intp) -> NDArray[np.bool_]:
+    """In which draws another point dominates this one."""
+    no_worse, better = np.ones(columns[0].shape, dtype=np.bool_), np.zeros(columns[0].shape, dtype=np.bool_)
+    for column in columns:
+        own = column[:, place, None]
+        no_worse &= column <= own
+        better |= column < own
+    beaten: NDArray[np.bool_] = np.any(no_worse & better, axis=1)
+    return beaten
 
 
 def _least(

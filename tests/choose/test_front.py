@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -21,6 +22,19 @@ def test_dominated_is_the_definition(values: np.ndarray) -> None:
         for draw in values
     ]
     assert dominated(values).tolist() == expected
+
+
+@pytest.mark.parametrize("qualities", [1, 2, 3])
+@pytest.mark.parametrize("most", [3, 10, 1000])
+def test_many_points_with_a_small_front_and_a_large_one(qualities: int, most: int) -> None:
+    """Rounds settle most of random points, pairs those of which all are on the front; few values make many ties."""
+    generator = np.random.default_rng(most + qualities)
+    values = generator.integers(0, most, (5, 120, qualities)).astype(float)
+    values[3:, :, 0] = np.arange(120)
+    values[3:, :, -1] -= 10 * np.arange(120)
+    no_worse = np.all(values[:, :, None] <= values[:, None], axis=3)
+    better = np.any(values[:, :, None] < values[:, None], axis=3)
+    assert dominated(values).tolist() == np.any(no_worse & better, axis=1).tolist()
 
 
 def test_infinite_draws_have_a_front() -> None:
