@@ -81,9 +81,9 @@ def host_now(root: Path) -> dict[str, str]:
 
 def low_priority() -> str:
     """What lets other work go before this thread and what it starts: "nice 15", "idle"; "" if nothing (sched(7))."""
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    parts = ["idle" if os.sched_getscheduler(0) == os.SCHED_IDLE else "", f"nice {nice}" if nice > 0 else ""]
-    return ", ".join(part for part in parts if part)
+    nice = os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0
+    idle = hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) == os.SCHED_IDLE
+    return ", ".join(part for part in ("idle" if idle else "", f"nice {nice}" if nice > 0 else "") if part)
 
 
 def operating_system(root: Path) -> str:
