@@ -37,6 +37,7 @@ from pathlib import Path
 from dispatch import EFFECT, benchbox, ray_node
 
 from benchbox.fleet.unit import scrubbed_environment
+from benchbox.machine.dispatcher import processor_seconds
 
 WAYS = ("idle", "dispatched")
 # Short beside what changes a shared machine's speed. What the daemons would have done while they were stopped they do
@@ -108,13 +109,8 @@ def sent(processes: Iterable[int], number: signal.Signals) -> Iterator[None]:
 
 
 def processor_s(processes: Iterable[int]) -> float:
-    """Processor seconds that these have used so far (proc(5), fields 14 and 15 of stat)."""
-    ticks = 0
-    for pid in processes:
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    """Processor seconds that these have used so far."""
+    return sum(processor_seconds(Path(f"/proc/{pid}")) for pid in processes)
 
 
 def measure(

@@ -83,14 +83,10 @@ def dominated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     while len(draws):
         # What waits with the least sum is on the front: whatever dominates it would have a smaller one, and wait too or
         # be dominated by what was on the front before. So each draw takes as many rounds as its front has points.
-        places = _least(sums[draws], [column[draws] for column in columns], waiting[draws])
-        no_worse, better = np.ones_like(found[draws]), np.zeros_like(found[draws])
-        for column in columns:
-            own = column[draws, places][:, None]
-            no_worse &= own <= column[draws]
-            better |= own < column[draws]
+        here = [column[draws] for column in columns]
+        places = _least(sums[draws], here, waiting[draws])
         before = np.count_nonzero(waiting[draws])
-        found[draws] |= no_worse & better
+        found[draws] |= _dominates([column[draws, places][:, None] for column in columns], here)
         waiting[draws, places] = False
         waiting[draws] &= ~found[draws]
         left = np.count_nonzero(waiting[draws], axis=1)
@@ -99,20 +95,20 @@ def dominated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
         open_points = np.flatnonzero(waiting.any(axis=0))
         if _ROUND * left.max() / settled > len(open_points):  # a large front: each of its points against all is faster
             for place in open_points:
-                found[:, place] |= _beaten(columns, place)
+                found[:, place] |= _dominates(columns, [column[:, place, None] for column in columns]).any(axis=1)
             break
     return found
 
 
-def _beaten(columns: Sequence[NDArray[np.float64]], place: np.intp) -> NDArray[np.bool_]:
-    """In which draws another point dominates this one."""
-    no_worse, better = np.ones(columns[0].shape, dtype=np.bool_), np.zeros(columns[0].shape, dtype=np.bool_)
-    for column in columns:
-        own = column[:, place, None]
-        no_worse &= column <= own
-        better |= column < own
-    beaten: NDArray[np.bool_] = np.any(no_worse & better, axis=1)
-    return beaten
+def _dominates(first: Sequence[NDArray[np.float64]], second: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Whether points dominate others, by their qualities: arrays of one shape, or of one column for a point a draw."""
+    no_worse = np.ones(np.broadcast_shapes(first[0].shape, second[0].shape), dtype=np.bool_)
+    better = np.zeros_like(no_worse)
+    for ours, theirs in zip(first, second, strict=True):
+        no_worse &= ours <= theirs
+        better |= ours < theirs
+    no_worse &= better
+    return no_worse
 
 
 def _least(

@@ -19,8 +19,7 @@ def dispatcher_seconds(proc: Path = Path("/proc")) -> float | None:
     """Processor seconds that all daemons of the dispatcher have used so far; None where nothing dispatched this."""
     if VARIABLE not in os.environ:
         return None
-    ticks = sum(_ticks(folder) for folder in proc.glob("[0-9]*") if _is_daemon(folder))
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(processor_seconds(folder) for folder in proc.glob("[0-9]*") if _is_daemon(folder))
 
 
 def _is_daemon(folder: Path) -> bool:
@@ -31,10 +30,10 @@ def _is_daemon(folder: Path) -> bool:
     return Path(words[0]).name in _PROGRAMS or any(part in " ".join(words) for part in _PARTS)
 
 
-def _ticks(folder: Path) -> int:
-    """User and system time of a process, in clock ticks (proc(5), fields 14 and 15 of stat)."""
+def processor_seconds(folder: Path) -> float:
+    """User and system time of a process, by its folder in /proc (proc(5), fields 14 and 15 of stat); 0 once it ended."""
     try:
         fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
-        return 0
-    return int(fields[11]) + int(fields[12])
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
