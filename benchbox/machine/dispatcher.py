@@ -31,7 +31,7 @@ def _is_daemon(folder: Path) -> bool:
 
 
 def processor_seconds(folder: Path) -> float:
-    """User and system time of a process, by its folder in /proc (proc(5), fields 14 and 15 of stat); 0 once it ended."""
+    """User and system time of a process, by its folder in /proc (proc(5), fields 14 and 15 of stat); 0 if it ended."""
     try:
         fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
